@@ -1,0 +1,71 @@
+# taskfarmer-mpi: everything a user or a tester types. Cargo does the work; this file knows about MPI and apt.
+
+PREFIX ?= /usr/local
+# The compiler wrapper of the MPI to build against. Where two MPIs are installed `mpicc` may be either, so Open MPI's
+# own name goes first. Looked up when a recipe runs, because `make demo` may just have installed it.
+MPICC ?= $(shell command -v mpicc.openmpi || echo mpicc)
+# The tests take both MPIs under names of their own (Debian's; other systems give paths).
+OPENMPI_MPICC ?= mpicc.openmpi
+CARGO ?= cargo
+
+BINARY := target/release/taskfarmer-mpi
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+heading = @printf '\n== %s\n' "$(1)"
+
+.NOTPARALLEL:
+.PHONY: help build install demo test clean deps-build deps-demo deps-test build-release
+
+help:
+	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
+	@echo 'make install   copy it to PREFIX/bin (PREFIX=$(PREFIX))'
+	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
+	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with Open MPI and MPICH'
+	@echo 'make clean     remove target/'
+
+build: deps-build build-release
+
+deps-build:
+	@.ci/install-deps --check build
+
+# mpi-sys does not notice that MPICC has changed, so that is noticed here.
+build-release:
+	@mkdir -p target
+	@mpicc='$(MPICC)'; \
+	if [ -e target/release.mpicc ] && [ "$$(cat target/release.mpicc)" != "$$mpicc" ]; then \
+	    $(CARGO) clean --release --target-dir target -p mpi -p mpi-sys; \
+	fi; \
+	echo "$$mpicc" > target/release.mpicc; \
+	echo "MPICC=$$mpicc $(CARGO) build --release"; \
+	MPICC="$$mpicc" $(CARGO) build --release --target-dir target
+
+install:
+	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there: type 'make build' first" >&2; exit 1; }
+	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/taskfarmer-mpi'
+
+deps-demo:
+	@.ci/install-deps demo
+
+deps-test:
+	@.ci/install-deps test
+
+demo: deps-demo build-release
+	@.ci/demo $(BINARY)
+
+test: deps-test
+	$(call heading,format)
+	$(CARGO) fmt --check
+	$(call heading,clippy with MPI)
+	MPICC=$(OPENMPI_MPICC) $(CARGO) clippy --all-targets --target-dir target/openmpi -- -D warnings
+	$(call heading,clippy without MPI)
+	$(CARGO) clippy --all-targets --no-default-features --target-dir target/local -- -D warnings
+	$(call heading,documentation)
+	MPICC=$(OPENMPI_MPICC) RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --target-dir target/openmpi
+	$(call heading,tests without MPI)
+	$(CARGO) test --no-default-features --target-dir target/local
+	$(call heading,tests with Open MPI and with MPICH)
+	mpi-tests/run
+	$(call heading,all tests passed)
+
+clean:
+	rm -rf target

@@ -1,0 +1,46 @@
+//! Bad input is refused on one node: one clear message, exit code 2, nothing created.
+
+use crate::support::Farm;
+use crate::support::bad_input::{BadInput, bad_input_tests};
+
+bad_input_tests! { Farm::local;
+    /// A list that does not exist is named.
+    no_such_list: NoSuchList,
+    /// A folder is no list.
+    folder_as_list: FolderAsList,
+    /// A list that may not be read is named.
+    unreadable_list: UnreadableList,
+    /// A command line without a list.
+    no_list: NoList,
+    /// A NUL cannot be part of a command; its line is named.
+    nul_in_a_line: NulInALine,
+    /// A runner that no INI file defines is named.
+    unknown_runner: UnknownRunner,
+    /// A tasklist handler that no INI file defines is named.
+    unknown_handler: UnknownHandler,
+    /// No slots, no tasks.
+    proc_zero: NoSlots,
+    /// `--proc x LIST`: x is no number of slots.
+    proc_is_no_number: ProcIsNoNumber,
+    /// Time does not run backwards.
+    negative_timeout: NegativeTimeout,
+    /// `--timeout soon`: no time.
+    timeout_is_no_time: TimeoutIsNoTime,
+    /// A mistyped option is named, in the same form as every other error.
+    unknown_option: UnknownOption,
+    /// A workdir that is a file is named and left alone.
+    workdir_is_a_file: WorkdirIsAFile,
+    /// A workdir that exists but cannot be written to is named.
+    workdir_not_writable: WorkdirNotWritable,
+    /// A workdir that cannot be made is named, and its parents are not made either.
+    workdir_cannot_be_made: WorkdirCannotBeMade,
+}
+
+/// `--farmer-only` on one node would leave nobody to run tasks.
+#[test]
+fn farmer_only_without_ranks() {
+    let farm = Farm::local(b"echo one\n");
+    let before = farm.everything();
+    farm.run(&["--farmer-only"]).refused(&["--farmer-only"]);
+    assert_eq!(farm.everything(), before);
+}

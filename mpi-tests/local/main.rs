@@ -1,0 +1,15 @@
+//! What the program promises on one node, without a launcher. Runs also where it was built without MPI.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod command_line;
+mod ends;
+mod journal;
+mod mixed;
+mod pytaskfarmer;
+mod resume;
+mod shell_rules;
+mod tasklist;
+mod world;

@@ -1,0 +1,12 @@
+//! The program under the real launcher of the MPI that it was built with. `mpi-tests/run` runs this with Open MPI
+//! and again with MPICH.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod environment;
+mod launchers;
+mod mixed;
+mod placement;
+mod stops;

@@ -1,0 +1,126 @@
+//! Stops in the middle, on any rank: exit code 3, nothing lost, and the next run completes the list.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Farm, blockers, processes};
+
+const RANKS: u32 = 3;
+const SLOTS: usize = 2;
+const QUICK: usize = 10;
+const BLOCKERS: usize = 20;
+const COUNT: usize = QUICK + BLOCKERS;
+
+/// How long a farm whose tasks obey may take to end.
+const END: Duration = Duration::from_secs(30);
+
+fn farm() -> Farm {
+    Farm::mpi(RANKS, &blockers::list(QUICK, BLOCKERS))
+}
+
+/// Sends a signal to a rank's MPI process once all slots of all ranks are blocked.
+#[track_caller]
+fn signal_stops_the_farm(rank: u32, signal: Signal) {
+    let options = ["--proc", "2", "--grace", "5"];
+    let farm = farm();
+    let mut running = farm.start(&options);
+    let slots = RANKS as usize * SLOTS;
+    running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
+    let sent = Instant::now();
+    processes::signal(running.rank(rank), signal);
+    let outcome = running.wait().exits(3);
+    assert!(sent.elapsed() < END, "the end took {:?}", sent.elapsed());
+    let recorded = blockers::is_stopped_in_order(&farm, COUNT);
+    assert_eq!(outcome.summary(), [recorded.len() as u64, 0, (COUNT - recorded.len()) as u64]);
+    assert_eq!(farm.workdir().timeline().by_task().len(), recorded.len(), "valid, with the completed tasks");
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &options, &recorded);
+}
+
+/// SIGINT at the farmer.
+#[test]
+fn sigint_at_rank_0() {
+    signal_stops_the_farm(0, Signal::SIGINT);
+}
+
+/// SIGTERM at the farmer.
+#[test]
+fn sigterm_at_rank_0() {
+    signal_stops_the_farm(0, Signal::SIGTERM);
+}
+
+/// SIGUSR1 at the farmer.
+#[test]
+fn sigusr1_at_rank_0() {
+    signal_stops_the_farm(0, Signal::SIGUSR1);
+}
+
+/// SIGINT at a worker.
+#[test]
+fn sigint_at_a_worker() {
+    signal_stops_the_farm(1, Signal::SIGINT);
+}
+
+/// SIGTERM at a worker.
+#[test]
+fn sigterm_at_a_worker() {
+    signal_stops_the_farm(2, Signal::SIGTERM);
+}
+
+/// SIGUSR1 at a worker.
+#[test]
+fn sigusr1_at_a_worker() {
+    signal_stops_the_farm(1, Signal::SIGUSR1);
+}
+
+/// A batch system signals everybody: ranks and tasks. Tasks that die of it are interrupted, not failed.
+#[test]
+fn signal_to_everybody_fails_no_task() {
+    let options = ["--proc", "2", "--grace", "5"];
+    let farm = farm();
+    let mut running = farm.start(&options);
+    let slots = RANKS as usize * SLOTS;
+    running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
+    // Tasks first: their deaths are known before the reason.
+    let (ranks, others): (Vec<_>, Vec<_>) = running.processes().into_iter().partition(processes::Process::is_ours);
+    let is_task = |process: &&processes::Process| process.variable("TASKFARMER_TASK_ID").is_some();
+    for process in others.iter().filter(is_task).chain(&ranks) {
+        processes::signal(process.pid, Signal::SIGTERM);
+    }
+    // MPI processes and pools alike were told; the summary is checked by the next two.
+    let outcome = running.wait().exits(3);
+    assert_eq!(outcome.summary()[1], 0, "failed");
+    let recorded = blockers::is_stopped_in_order(&farm, COUNT);
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &options, &recorded);
+}
+
+/// `--timeout`: exit code 3, then the next run completes the list.
+#[test]
+fn timeout_stops_and_the_next_run_completes() {
+    let options = ["--proc", "2", "--timeout", "2", "--grace", "5"];
+    let farm = farm();
+    let outcome = farm.run(&options).exits(3);
+    assert!(outcome.elapsed < END, "the end took {:?}", outcome.elapsed);
+    let recorded = blockers::is_stopped_in_order(&farm, COUNT);
+    assert_eq!(recorded, (0..QUICK as u64).collect::<BTreeSet<u64>>(), "the quick tasks are recorded");
+    assert_eq!(outcome.summary(), [QUICK as u64, 0, BLOCKERS as u64]);
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &["--proc", "2"], &recorded);
+}
+
+/// After SIGKILL of everything but tasks and launcher, pools end their tasks; the next run completes the list.
+#[test]
+fn sigkill_of_the_farmer_loses_nothing() {
+    let options = ["--proc", "2"];
+    let farm = farm();
+    let mut running = farm.start(&options);
+    let slots = RANKS as usize * SLOTS;
+    running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
+    processes::signal(running.rank(0), Signal::SIGKILL);
+    // Looks for processes that live on. The exit code is the launcher's.
+    let outcome = running.wait();
+    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    let recorded = farm.workdir().recorded();
+    farm.workdir().open_timeline().by_task();
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &options, &recorded);
+}

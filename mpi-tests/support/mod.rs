@@ -1,0 +1,45 @@
+//! What both test targets share: farms in temporary folders, launchers, readers of what a farm leaves behind.
+//!
+//! Nothing here uses the crate's own code: the program is judged from outside, by its command line, its
+//! files and its processes.
+
+// Each of the two test targets uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+pub(crate) mod bad_input;
+pub(crate) mod blockers;
+pub(crate) mod expected;
+pub(crate) mod farm;
+pub(crate) mod launcher;
+pub(crate) mod long_lines;
+pub(crate) mod mixed;
+pub(crate) mod outcome;
+pub(crate) mod processes;
+pub(crate) mod running;
+pub(crate) mod timeline;
+pub(crate) mod workdir;
+
+pub(crate) use farm::Farm;
+pub(crate) use launcher::Mpi;
+pub(crate) use outcome::Outcome;
+pub(crate) use running::Running;
+pub(crate) use timeline::{End, Timeline};
+pub(crate) use workdir::Workdir;
+
+/// The binary under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
+
+/// Bytes for a message: as text, the middle of long ones left out.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const SHOWN_MAX: usize = 8000;
+    if bytes.len() <= SHOWN_MAX {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let (head, tail) = (&bytes[..SHOWN_MAX / 2], &bytes[bytes.len() - SHOWN_MAX / 2..]);
+    format!(
+        "{}\n[… {} bytes left out …]\n{}",
+        String::from_utf8_lossy(head),
+        bytes.len() - SHOWN_MAX,
+        String::from_utf8_lossy(tail)
+    )
+}

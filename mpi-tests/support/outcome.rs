@@ -1,0 +1,117 @@
+//! What a run left for its user: exit code, stdout, stderr. Shows all of it when a test fails.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
+
+use super::shown;
+
+/// How lines of an error start on stderr.
+pub(crate) const ERROR: &str = "taskfarmer-mpi: error:";
+
+/// Files in a report.
+const LISTED_MAX: usize = 60;
+
+pub(crate) struct Outcome {
+    pub(crate) command: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) started: SystemTime,
+    pub(crate) ended: SystemTime,
+    pub(crate) elapsed: Duration,
+}
+
+impl Outcome {
+    /// Makes sure of the exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.status.and_then(|status| status.code()), Some(code), "exit code of {}", self.command);
+        self
+    }
+
+    pub(crate) fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// The error messages: from each line that starts one to the next line of somebody else.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let mut errors: Vec<String> = Vec::new();
+        let mut open = false;
+        for line in self.stderr_text().lines() {
+            if line.starts_with(ERROR) {
+                errors.push(line.to_owned());
+                open = true;
+            } else if open && line.starts_with("  ") {
+                let last = errors.last_mut().unwrap();
+                last.push('\n');
+                last.push_str(line);
+            } else {
+                open = false;
+            }
+        }
+        errors
+    }
+
+    /// Makes sure that one error was reported, once, that it names these, and that nothing was started.
+    #[track_caller]
+    pub(crate) fn refused(self, mentioned: &[&str]) -> Self {
+        let outcome = self.exits(2);
+        let errors = outcome.errors();
+        assert_eq!(errors.len(), 1, "one error message, once: {errors:#?}");
+        for word in mentioned {
+            assert!(errors[0].contains(word), "the message should name {word:?}:\n{}", errors[0]);
+        }
+        outcome
+    }
+
+    /// `N finished, N failed, N remaining` of the summary.
+    #[track_caller]
+    pub(crate) fn summary(&self) -> [u64; 3] {
+        let text = self.stderr_text();
+        let found = text.lines().rev().find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_end_matches(['.', ',', ';'])).collect();
+            let number_before = |noun: &str| {
+                let place = words.iter().position(|word| *word == noun)?;
+                words.get(place.checked_sub(1)?)?.parse().ok()
+            };
+            Some([number_before("finished")?, number_before("failed")?, number_before("remaining")?])
+        });
+        found.unwrap_or_else(|| panic!("no summary \"N finished, N failed, N remaining\" on stderr"))
+    }
+
+    fn report(&self) -> String {
+        let mut entries = Vec::new();
+        super::farm::collect(&self.folder, &mut entries);
+        // What is near the top first: of a thousand logs a few are enough.
+        entries.sort_by_key(|entry| entry.path.components().count());
+        let listing: String = entries
+            .iter()
+            .take(LISTED_MAX)
+            .map(|entry| {
+                let name = entry.path.strip_prefix(&self.folder).unwrap_or(&entry.path);
+                format!("  {:>9} {}\n", entry.size, name.display())
+            })
+            .collect();
+        let more = entries.len().saturating_sub(LISTED_MAX);
+        let status = self.status.map_or_else(|| "none yet".to_owned(), |status| status.to_string());
+        format!(
+            "\n──── command\n{}\n──── {} files, {more} of them not shown\n{listing}──── status after {:?}\n{status}\n\
+             ──── stdout\n{}\n──── stderr\n{}\n────\n",
+            self.command,
+            entries.len(),
+            self.elapsed,
+            shown(&self.stdout),
+            shown(&self.stderr),
+        )
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.report());
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What was typed.
+//!
+//! Owns the command line: PyTaskFarmer's, and ours beside it. What it means is checked in [`crate::config`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser};
+
+const EXAMPLES: &str = "\
+Examples:
+  srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
+  mpirun -n 1 taskfarmer-mpi tasks.txt         one node
+  taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
+  taskfarmer-mpi --timeout 1:55:00 tasks.txt   stop in time; the same command goes on
+
+A tasklist has one shell command per line; blank lines and lines that start with # are skipped.
+Results are in LIST_workdir: finished, failed, logs/log_<ID>, timeline.json (for Perfetto).
+
+Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped before the end,
+4 the farm itself failed.";
+
+/// Run the commands of a tasklist on every slot of an allocation, and lose none
+#[derive(Parser, Debug)]
+#[command(name = "taskfarmer-mpi", disable_version_flag = true, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// Tasklist: one command per line
+    #[arg(value_name = "LIST", required_unless_present = "version")]
+    pub list: Option<PathBuf>,
+
+    /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: 8]
+    #[arg(short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
+    pub proc: Option<String>,
+
+    /// Stop after this time: seconds, or 90s, 30m, 2h, 1:30:00
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub timeout: Option<String>,
+
+    /// Folder for records and logs [default: LIST_workdir]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+
+    /// Say more; repeat for still more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// How tasks are run
+    #[arg(short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
+    pub runner: String,
+
+    /// How the list is read
+    #[arg(short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
+    pub tasklist: String,
+
+    /// Time that tasks get from SIGTERM to SIGKILL when the farm is stopped
+    #[arg(long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
+    pub grace: String,
+
+    /// Run no tasks on rank 0
+    #[arg(long)]
+    pub farmer_only: bool,
+
+    /// Print ID and command of each task that would run; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print version and MPI library
+    #[arg(short = 'V', long)]
+    pub version: bool,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// What clap says, help included.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(without_verbose_values(arguments))
+    }
+}
+
+/// PyTaskFarmer's `--verbose` takes a value, and any is as good as another; ours is a flag. A word that can only
+/// be such a value is taken away, so that old scripts work, and `--verbose tasks.txt` still names a list.
+fn without_verbose_values(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept: Vec<OsString> = Vec::new();
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            kept.push(argument);
+            kept.extend(arguments);
+            break;
+        }
+        let text = argument.to_string_lossy();
+        let (is_flag, value) = match text.split_once('=') {
+            Some(("--verbose" | "-v", value)) => (true, Some(value.to_owned())),
+            _ => (text == "--verbose" || text == "-v", None),
+        };
+        if !is_flag {
+            kept.push(argument);
+            continue;
+        }
+        let value = value.or_else(|| {
+            let next = arguments.peek()?.to_str()?.to_owned();
+            // The last word is the list, whatever its name.
+            is_truth_value(&next).then(|| arguments.next()).flatten()?;
+            Some(next)
+        });
+        if !value.is_some_and(|value| is_false(&value)) {
+            kept.push("--verbose".into());
+        }
+    }
+    kept
+}
+
+fn is_false(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "")
+}
+
+fn is_truth_value(word: &str) -> bool {
+    is_false(word) || matches!(word.to_ascii_lowercase().as_str(), "true" | "1" | "2" | "3" | "yes" | "on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    /// Scripts that were written for PyTaskFarmer go on working.
+    #[test]
+    fn pytaskfarmers_command_line_is_read() {
+        let cli = read("x --proc 4 --timeout 60 -w dir --verbose True -r default -t default list").unwrap();
+        assert_eq!((cli.proc.as_deref(), cli.timeout.as_deref(), cli.verbose), (Some("4"), Some("60"), 1));
+        assert_eq!(read("x list -n").unwrap().proc.as_deref(), Some("auto"));
+        assert_eq!(read("x list --proc").unwrap().proc.as_deref(), Some("auto"));
+        assert_eq!(read("x list").unwrap().proc, None);
+    }
+
+    /// `--verbose` with and without PyTaskFarmer's value.
+    #[test]
+    fn verbose_is_a_flag_that_may_have_a_value() {
+        for (line, level) in [
+            ("x -v list", 1),
+            ("x -vv list", 2),
+            ("x -v -v list", 2),
+            ("x --verbose 1 list", 1),
+            ("x --verbose False list", 0),
+            ("x --verbose=False list", 0),
+            ("x --verbose=yes list", 1),
+            ("x list --verbose True", 1),
+        ] {
+            let cli = read(line).unwrap();
+            assert_eq!((cli.verbose, cli.list), (level, Some("list".into())), "{line}");
+        }
+    }
+
+    /// clap's own check of the definitions.
+    #[test]
+    fn the_definitions_are_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

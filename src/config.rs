@@ -1,0 +1,192 @@
+//! What a run needs, checked.
+//!
+//! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by
+//! rank 0 alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::cli::Cli;
+use crate::protocol::SlotCount;
+
+/// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
+pub const SLOTS_DEFAULT: u32 = 8;
+
+/// More slots than this on one rank are a typing error.
+const SLOTS_MAX: u32 = 100_000;
+
+/// A checked command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The tasklist.
+    pub list: PathBuf,
+    /// The handler that reads it.
+    pub handler: String,
+    /// The runner, by name.
+    pub runner: String,
+    /// Slots per rank.
+    pub slots: SlotCount,
+    /// Whether the user chose them.
+    pub slots_chosen: bool,
+    /// When to stop, from the start of the program.
+    pub timeout: Option<Duration>,
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+    /// The folder for all results.
+    pub workdir: PathBuf,
+    /// 0: warnings, 1: info, 2: debug, 3: trace.
+    pub verbose: u8,
+    /// Rank 0 runs no tasks.
+    pub farmer_only: bool,
+    /// Only say what would run.
+    pub dry_run: bool,
+}
+
+/// Words on the command line that make no sense.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// `--proc`.
+    #[error("--proc {0}: not a number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU")]
+    Slots(String),
+    /// `--timeout` or `--grace`.
+    #[error("{option} {value}: not a time\n  give seconds, or 90s, 30m, 2h, 1:30:00")]
+    Time {
+        /// Which option.
+        option: &'static str,
+        /// What was typed.
+        value: String,
+    },
+    /// No list.
+    #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
+    NoList,
+}
+
+impl Config {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// With the option, its value, and what to type instead.
+    pub fn check(cli: Cli) -> Result<Self, ConfigError> {
+        let list = cli.list.filter(|list| !list.as_os_str().is_empty()).ok_or(ConfigError::NoList)?;
+        let slots = match cli.proc.as_deref() {
+            None => SlotCount::Fixed(SLOTS_DEFAULT),
+            Some("auto") => SlotCount::Cpus,
+            Some(text) => match text.parse() {
+                Ok(slots @ 1..=SLOTS_MAX) => SlotCount::Fixed(slots),
+                _ => return Err(ConfigError::Slots(text.to_owned())),
+            },
+        };
+        let time = |option, value: &str| {
+            parse_time(value).ok_or_else(|| ConfigError::Time { option, value: value.to_owned() })
+        };
+        let timeout = cli.timeout.as_deref().map(|value| time("--timeout", value)).transpose()?;
+        if let Some(value) = cli.timeout.filter(|_| timeout == Some(Duration::ZERO)) {
+            return Err(ConfigError::Time { option: "--timeout", value });
+        }
+        Ok(Self {
+            workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
+            list,
+            handler: cli.tasklist,
+            runner: cli.runner,
+            slots,
+            slots_chosen: cli.proc.is_some(),
+            timeout,
+            grace: time("--grace", &cli.grace)?,
+            verbose: cli.verbose,
+            farmer_only: cli.farmer_only,
+            dry_run: cli.dry_run,
+        })
+    }
+
+    /// The log level that `--verbose` asks for.
+    #[must_use]
+    pub fn log_level(&self) -> log::LevelFilter {
+        match self.verbose {
+            0 => log::LevelFilter::Warn,
+            1 => log::LevelFilter::Info,
+            2 => log::LevelFilter::Debug,
+            _ => log::LevelFilter::Trace,
+        }
+    }
+}
+
+fn default_workdir(list: &Path) -> PathBuf {
+    let mut path = list.as_os_str().to_owned();
+    path.push("_workdir");
+    path.into()
+}
+
+/// Seconds, with a fraction if need be; a number with `s`, `m`, `h` or `d`; `H:MM:SS` or `M:SS`.
+fn parse_time(text: &str) -> Option<Duration> {
+    const YEAR: f64 = 366.0 * 86_400.0;
+    let number = |text: &str| {
+        let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+        plain.then(|| text.parse::<f64>().ok()).flatten()
+    };
+    let seconds = if text.contains(':') {
+        let parts = text.split(':').map(number).collect::<Option<Vec<f64>>>()?;
+        if parts.len() > 3 || parts[1..].iter().any(|&part| part >= 60.0) {
+            return None;
+        }
+        parts.iter().fold(0.0, |sum, part| sum * 60.0 + part)
+    } else {
+        let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+            Some(digits) => (digits, &text[digits.len()..]),
+            None => (text, "s"),
+        };
+        let factor = match unit {
+            "m" => 60.0,
+            "h" => 3_600.0,
+            "d" => 86_400.0,
+            _ => 1.0,
+        };
+        number(digits)? * factor
+    };
+    (seconds <= YEAR).then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str) -> Result<Config, ConfigError> {
+        Config::check(Cli::read(line.split(' ').map(Into::into)).unwrap())
+    }
+
+    /// The defaults are PyTaskFarmer's.
+    #[test]
+    fn defaults() {
+        let config = check("x dir/tasks.txt").unwrap();
+        assert_eq!(config.slots, SlotCount::Fixed(8));
+        assert_eq!(config.workdir, Path::new("dir/tasks.txt_workdir"));
+        assert_eq!((config.timeout, config.grace), (None, Duration::from_secs(10)));
+    }
+
+    /// Slots are at least one.
+    #[test]
+    fn slots_are_checked() {
+        assert_eq!(check("x l -n 3").unwrap().slots, SlotCount::Fixed(3));
+        assert_eq!(check("x l -n").unwrap().slots, SlotCount::Cpus);
+        for bad in ["0", "x", "100001", "1.5", ""] {
+            assert_eq!(check(&format!("x l --proc={bad}")), Err(ConfigError::Slots(bad.to_owned())));
+        }
+    }
+
+    /// Times as Slurm's and GNU parallel's users type them.
+    #[test]
+    fn times_are_read() {
+        for (text, seconds) in
+            [("60", 60.0), ("1.5", 1.5), ("90s", 90.0), ("30m", 1_800.0), ("2h", 7_200.0), ("1:30:00", 5_400.0), ("1:30", 90.0)]
+        {
+            assert_eq!(parse_time(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for bad in ["", "-1", "x", "1:60", "1:2:3:4", "s", "1e9", "inf", "nan", ":", "99999999999", "1 h"] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
+        assert!(check("x l --timeout 0").is_err());
+        assert!(check("x l --timeout -1").is_err());
+        assert!(check("x l --grace 0").is_ok());
+    }
+}

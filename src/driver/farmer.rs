@@ -1,0 +1,312 @@
+//! Rank 0's loop: the farm from the first look at the list to the exit code.
+//!
+//! Owns the order in which a run begins and ends. Nothing is made on disk before list, handler and runner were
+//! checked, and no rank is left waiting, whatever rank 0 finds.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::SILENCE_MAX;
+use super::link::{Links, Received, Transport};
+use super::pace::Pace;
+use super::turn::{Network, Storage, Turns};
+use crate::config::Config;
+use crate::exit_code::ExitCode;
+use crate::farmer::{End, Event, Farmer, Note, Record, Settings, TaskTable};
+use crate::pool::handle::PoolHandle;
+use crate::progress::{self, Reporter};
+use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToWorker, WorkerConfig};
+use crate::runner::{RunnerConfig, UnknownRunner};
+use crate::sys::clock::{Clock, micros};
+use crate::sys::signals::SignalSource;
+use crate::sys::wait::{Interest, wait_ready};
+use crate::tasklist::{ListError, TaskList};
+use crate::workdir::journal::{Journal, JournalError};
+use crate::workdir::{Workdir, WorkdirError};
+
+/// How long workers may take to end when nothing was started.
+const DISMISS_LIMIT: Duration = Duration::from_secs(10);
+
+/// A failed sync is noticed at the latest after this.
+const SYNC_CHECK: Duration = Duration::from_secs(1);
+
+/// Why nothing was started.
+#[derive(Debug, Error)]
+enum InputError {
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error(transparent)]
+    Runner(#[from] UnknownRunner),
+    #[error(transparent)]
+    Workdir(#[from] WorkdirError),
+    #[error("--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only")]
+    NobodyWorks,
+    #[error("the folder that it was started in is gone: {0}\n  tasks would run there; start it from another one")]
+    NoCwd(std::io::Error),
+}
+
+/// How a run ended, for the way out of MPI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The exit code that the run has earned.
+    pub code: ExitCode,
+    /// Some rank may never answer again.
+    pub unreachable: bool,
+}
+
+/// Runs a farm to its end. Gives MPI back for leaving it.
+pub fn run(
+    config: &Config,
+    pool: PoolHandle,
+    transport: Transport,
+    signals: &SignalSource,
+    clock: Clock,
+) -> (Outcome, Transport) {
+    progress::install_logger(config.log_level());
+    let mut links = Links::new(pool, transport);
+    let outcome = match prepare(config, links.ranks()) {
+        Ok(Some(farm)) => farm.run(config, &mut links, signals, clock),
+        Ok(None) => {
+            progress::say(&format!("{} has no tasks: nothing to do", config.list.display()));
+            dismiss(&mut links, ExitCode::Success, clock)
+        }
+        Err(error) => {
+            progress::say_error(&error.to_string());
+            dismiss(&mut links, ExitCode::BadInput, clock)
+        }
+    };
+    (outcome, links.into_transport())
+}
+
+/// Prints what a run would do. Returns the exit code.
+pub fn dry_run(config: &Config) -> ExitCode {
+    progress::install_logger(config.log_level());
+    match read_input(config).and_then(|(list, _)| Ok((Workdir::peek(&config.workdir, &list)?, list))) {
+        Ok((table, list)) => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            for id in table.unrecorded() {
+                let line = write!(out, "{id} ").and_then(|()| out.write_all(list.command(id))).and_then(|()| writeln!(out));
+                if line.is_err() {
+                    return ExitCode::Success; // The reader has seen enough.
+                }
+            }
+            ExitCode::Success
+        }
+        Err(error) => {
+            progress::say_error(&error.to_string());
+            ExitCode::BadInput
+        }
+    }
+}
+
+fn read_input(config: &Config) -> Result<(TaskList, RunnerConfig), InputError> {
+    let list = TaskList::read(&config.handler, &config.list)?;
+    let runner = RunnerConfig::by_name(&config.runner)?;
+    Ok((list, runner))
+}
+
+/// A farm whose input is sound and whose workdir is taken.
+struct Farm {
+    list: Arc<TaskList>,
+    table: TaskTable,
+    workdir: Workdir,
+    journal: Journal,
+    start: WorkerConfig,
+}
+
+fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
+    let (list, runner) = read_input(config)?;
+    if config.farmer_only && ranks == 1 {
+        return Err(InputError::NobodyWorks);
+    }
+    let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list)?;
+    let journal = workdir.journal()?;
+    let start = WorkerConfig {
+        protocol: PROTOCOL_VERSION,
+        rank: FARMER,
+        slots: config.slots,
+        grace_ms: micros(config.grace) / 1_000,
+        cwd: cwd.as_os_str().as_bytes().to_vec(),
+        workdir: workdir.path().as_os_str().as_bytes().to_vec(),
+        runner,
+        log_level: config.log_level() as u8,
+    };
+    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start }))
+}
+
+/// The path with the working directory in front; symbolic links stay as the user knows them.
+fn absolute(cwd: &Path, path: &Path) -> std::path::PathBuf {
+    cwd.join(path).components().collect()
+}
+
+struct Records {
+    journal: Journal,
+}
+
+impl Storage for Records {
+    fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
+        self.journal.append(records, list).map_err(tell)
+    }
+}
+
+fn tell(error: JournalError) -> (Vec<TaskId>, String) {
+    let text = error.to_string();
+    (error.unwritten, text)
+}
+
+impl Farm {
+    fn run(self, config: &Config, links: &mut Links, signals: &SignalSource, clock: Clock) -> Outcome {
+        let Self { list, table, workdir, journal, start } = self;
+        let ranks = links.ranks();
+        let mut reporter = Reporter::start(config, &table, ranks);
+        let settings = Settings {
+            ranks,
+            farmer_only: config.farmer_only,
+            silence_max: SILENCE_MAX,
+            grace: config.grace,
+            timeout_at: config.timeout,
+        };
+        let core = Farmer::new(clock.now(), settings, table);
+        let mut turns = Turns::new(core, Arc::clone(&list), Records { journal });
+        send_start(links, start, ranks, config.farmer_only);
+        let mut toprocess = workdir.toprocess();
+        let mut notes = Vec::new();
+        let mut received: Vec<Received> = Vec::new();
+        let mut pace = Pace::default();
+        let mut next_check = clock.now();
+        turns.turn(clock.now(), Event::Tick, links, &mut notes);
+        let end = loop {
+            report(&mut reporter, &mut turns, &mut notes, links, clock);
+            if let Some(end) = turns.core.end() {
+                break end;
+            }
+            wait(links, signals, &mut pace, clock, turns.core.next_deadline().map_or(next_check, |at| at.min(next_check)));
+            links.pump(&mut received);
+            let now = clock.now();
+            for (rank, message) in received.drain(..) {
+                let event = match message {
+                    Ok(message) => Event::Message(rank, message),
+                    Err(error) => Event::LinkFailed(rank, error),
+                };
+                turns.turn(now, event, links, &mut notes);
+            }
+            while let Some(signal) = signals.next_signal() {
+                turns.turn(now, Event::Signal(signal), links, &mut notes);
+            }
+            if turns.core.next_deadline().is_some_and(|at| now >= at) {
+                turns.turn(now, Event::Tick, links, &mut notes);
+            }
+            if now >= next_check {
+                next_check = now + SYNC_CHECK;
+                if let Err(error) = turns.storage.journal.check_sync() {
+                    let (unwritten, reason) = tell(error);
+                    turns.turn(now, Event::StorageFailed { unwritten, reason }, links, &mut notes);
+                }
+                if let Err(error) = toprocess.write_if_due(&list, || turns.core.tasks().snapshot()) {
+                    log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
+                }
+            }
+        };
+        let end = close(turns, toprocess, &list, end, |core, end| reporter.finish(config, core, end, clock.now()));
+        drop(workdir);
+        flush(links, clock);
+        Outcome { code: end.exit_code(), unreachable: end.unreachable }
+    }
+}
+
+/// Ends the files and tells the user how it went.
+fn close(
+    turns: Turns<Records>,
+    toprocess: crate::workdir::ToprocessWriter,
+    list: &TaskList,
+    mut end: End,
+    tell_user: impl FnOnce(&Farmer, &End),
+) -> End {
+    let Turns { core, storage, .. } = turns;
+    if let Err(error) = toprocess.finish(list, &core.tasks().snapshot()) {
+        log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
+    }
+    if let Err(error) = storage.journal.close() {
+        end.fail(tell(error).1);
+    }
+    tell_user(&core, &end);
+    end
+}
+
+fn send_start(links: &mut Links, mut start: WorkerConfig, ranks: u32, farmer_only: bool) {
+    let slots = start.slots;
+    for rank in (0..ranks).map(Rank) {
+        start.rank = rank;
+        start.slots = if farmer_only && rank == FARMER { SlotCount::Fixed(0) } else { slots };
+        links.send(rank, &ToWorker::Start(Box::new(start.clone())));
+    }
+}
+
+/// Tells the user what happened, and the timeline who has joined.
+fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<Note>, links: &mut Links, clock: Clock) {
+    for note in std::mem::take(notes) {
+        reporter.note(&note, &turns.core);
+        if let Note::Joined(rank) = note
+            && let Some(worker) = turns.core.workers().get(rank)
+        {
+            let (host, slots) = (worker.host.clone(), worker.slots);
+            if let Err(error) = turns.storage.journal.name_rank(rank.0, &host, slots) {
+                let (unwritten, reason) = tell(error);
+                turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
+            }
+        }
+    }
+}
+
+fn wait(links: &mut Links, signals: &SignalSource, pace: &mut Pace, clock: Clock, deadline: Duration) {
+    let now = clock.now();
+    if links.take_traffic() {
+        pace.on_traffic(now);
+    }
+    let mut timeout = deadline.saturating_sub(now);
+    if links.must_look() {
+        timeout = timeout.min(pace.pause(now));
+    }
+    let signals = Interest { fd: signals.as_fd(), write: false };
+    match links.pool.interest() {
+        Some((fd, write)) => wait_ready(&[signals, Interest { fd, write }], Some(timeout)),
+        None => wait_ready(&[signals], Some(timeout)),
+    }
+}
+
+/// Sends everybody home when there is nothing to do, and waits until they have gone.
+fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
+    for rank in (0..links.ranks()).map(Rank) {
+        links.send(rank, &ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false });
+    }
+    Outcome { code, unreachable: !flush(links, clock) }
+}
+
+/// Waits until every message is on its way and the own pool has ended; `false` if that took too long.
+fn flush(links: &mut Links, clock: Clock) -> bool {
+    let deadline = clock.now() + DISMISS_LIMIT;
+    let mut received = Vec::new();
+    while clock.now() < deadline {
+        links.pump(&mut received);
+        received.clear();
+        if links.pool.end().is_some() && !links.is_sending() {
+            return true;
+        }
+        let pause = Some(Duration::from_millis(1));
+        match links.pool.interest() {
+            Some((fd, write)) => wait_ready(&[Interest { fd, write }], pause),
+            None => wait_ready(&[], pause),
+        }
+    }
+    false
+}

@@ -1,0 +1,18 @@
+//! The loops of the MPI processes: gather events, call the core, perform its actions in order.
+//!
+//! [`farmer`] is rank 0's, [`relay`] that of all others. [`turn`] is the farmer's step, free of any system call,
+//! so that a simulation can run the very same one.
+
+pub mod farmer;
+pub mod link;
+pub mod pace;
+#[cfg(feature = "mpi")]
+pub mod relay;
+pub mod turn;
+
+/// A relay with nothing to say says so this often.
+#[cfg(feature = "mpi")]
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A peer that is silent for longer is lost.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);

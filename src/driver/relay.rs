@@ -1,0 +1,160 @@
+//! The MPI process of every rank but 0: frames from MPI to the pool's socket and back.
+//!
+//! Owns the rank's end of MPI, its signals and its heartbeat. It does not look into frames while its pool lives;
+//! it never starts a process.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::outlet::Outlet;
+use crate::pool::handle::{PoolEnd, PoolHandle};
+use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
+use crate::sys::clock::Clock;
+use crate::sys::launcher::Launcher;
+use crate::sys::mpi::{Incoming, Leave, Mpi};
+use crate::sys::signals::SignalSource;
+use crate::sys::wait::{Interest, wait_ready};
+
+use super::pace::Pace;
+use super::{HEARTBEAT, SILENCE_MAX};
+
+/// A relay without its farmer gives it twice the time that the farmer gives a relay: the farmer may be reading a
+/// long list at the start, or wait for a slow disk.
+const FARMER_SILENCE_MAX: Duration = SILENCE_MAX.saturating_mul(2);
+
+struct Relay {
+    mpi: Mpi,
+    pool: PoolHandle,
+    outlet: Outlet,
+    clock: Clock,
+    pace: Pace,
+    incoming: Vec<Incoming>,
+    heard: Duration,
+    said: Duration,
+    pool_lost: bool,
+    stop_seen: Option<Leave>,
+}
+
+/// Runs the relay until the farm is over, and ends the process. Its exit code is 0 whatever happens: only rank 0
+/// speaks for the farm.
+pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, launcher: Option<Launcher>) -> ! {
+    let outlet = Outlet::install();
+    let now = clock.now();
+    let mut relay = Relay {
+        mpi,
+        pool,
+        outlet,
+        clock,
+        pace: Pace::default(),
+        incoming: Vec::new(),
+        heard: now,
+        said: now,
+        pool_lost: false,
+        stop_seen: None,
+    };
+    let how = relay.serve(signals);
+    relay.pool.shut();
+    relay.mpi.leave(how, 0, launcher)
+}
+
+impl Relay {
+    fn serve(&mut self, signals: &SignalSource) -> Leave {
+        loop {
+            self.wait(signals);
+            let now = self.clock.now();
+            self.from_pool(now);
+            self.from_farmer(now);
+            while let Some(signal) = signals.next_signal() {
+                self.say(now, &ToFarmer::Signaled { signal });
+            }
+            for (level, text) in self.outlet.take() {
+                self.say(now, &ToFarmer::Log { level, text });
+            }
+            if now.saturating_sub(self.said) >= HEARTBEAT {
+                self.say(now, &ToFarmer::Heartbeat);
+            }
+            if let Some(how) = self.end(now) {
+                return how;
+            }
+        }
+    }
+
+    fn wait(&mut self, signals: &SignalSource) {
+        let signals = Interest { fd: signals.as_fd(), write: false };
+        let pause = Some(self.pace.pause(self.clock.now()));
+        match self.pool.interest() {
+            Some((fd, write)) => wait_ready(&[signals, Interest { fd, write }], pause),
+            None => wait_ready(&[signals], pause),
+        }
+    }
+
+    fn say(&mut self, now: Duration, message: &ToFarmer) {
+        match codec::encode(message) {
+            Ok(frame) => {
+                self.said = now;
+                self.mpi.send(FARMER.0, frame);
+            }
+            Err(error) => log::error!("a message was dropped: {error}"),
+        }
+    }
+
+    fn from_pool(&mut self, now: Duration) {
+        let (mpi, pace, said) = (&mut self.mpi, &mut self.pace, &mut self.said);
+        self.pool.pump(|frame| {
+            pace.on_traffic(now);
+            *said = now;
+            mpi.send(FARMER.0, frame.to_vec());
+        });
+        if let Some(PoolEnd::Lost(reason)) = self.pool.end()
+            && !self.pool_lost
+        {
+            let reason = reason.clone();
+            self.pool_lost = true;
+            self.say(now, &ToFarmer::PoolLost { reason });
+        }
+    }
+
+    fn from_farmer(&mut self, now: Duration) {
+        self.mpi.poll(&mut self.incoming);
+        for incoming in std::mem::take(&mut self.incoming) {
+            match incoming {
+                Incoming::Frame(from, frame) if from == FARMER.0 => {
+                    self.heard = now;
+                    self.pace.on_traffic(now);
+                    if self.pool_lost {
+                        self.stop_seen = self.stop_seen.or(is_stop(&frame));
+                    } else {
+                        self.pool.send(&frame);
+                    }
+                }
+                Incoming::Frame(from, _) => log::debug!("a message of rank {from} was dropped: only rank 0 is heard"),
+                // The heartbeat decides; MPI reports links as broken that only stutter.
+                Incoming::LinkFailed(rank, error) => log::debug!("link to rank {rank}: {error}"),
+            }
+        }
+        // What came goes on at once.
+        self.from_pool(now);
+    }
+
+    /// Whether it is over, and how to leave then.
+    fn end(&self, now: Duration) -> Option<Leave> {
+        if now.saturating_sub(self.heard) > FARMER_SILENCE_MAX {
+            return Some(Leave::Abandon);
+        }
+        let how = match self.pool.end()? {
+            PoolEnd::Clean { skip_finalize: false } => Leave::Finalize,
+            PoolEnd::Clean { skip_finalize: true } => Leave::Abandon,
+            PoolEnd::Lost(_) => self.stop_seen?,
+        };
+        // The farmer waits for what is under way, above all for `Stopped`.
+        (!self.mpi.is_sending()).then_some(how)
+    }
+}
+
+fn is_stop(frame: &[u8]) -> Option<Leave> {
+    match codec::decode(frame) {
+        Ok(ToWorker::Stop { skip_finalize: true, .. }) => Some(Leave::Abandon),
+        Ok(ToWorker::Stop { .. }) => Some(Leave::Finalize),
+        _ => None,
+    }
+}

@@ -1,0 +1,93 @@
+//! One step of the farmer: an event goes in, and everything that follows from it is done, in order.
+//!
+//! Owns that order: timeline, then `finished` and `failed`, and only then messages. Generic over where messages and
+//! records go, and without a clock: production and simulation run the same code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::farmer::{Actions, Event, Farmer, Note, Record, Send};
+use crate::protocol::codec::BATCH_BYTES;
+use crate::protocol::{Assignment, Attempt, Rank, TaskId, ToWorker};
+use crate::tasklist::TaskList;
+
+/// Where messages go.
+pub trait Network {
+    /// Sends in the background; never blocks, and order per rank is kept.
+    fn send(&mut self, to: Rank, message: &ToWorker);
+
+    /// The rank is lost: what waits for it is dropped.
+    fn give_up(&mut self, rank: Rank);
+}
+
+/// Where ends of tasks are recorded.
+pub trait Storage {
+    /// Records them all.
+    ///
+    /// # Errors
+    /// With those that are not recorded, and what to tell the user.
+    fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)>;
+}
+
+/// The farmer core and what it works with.
+#[derive(Debug)]
+pub struct Turns<S> {
+    /// The core.
+    pub core: Farmer,
+    /// The list that its IDs speak of.
+    pub list: Arc<TaskList>,
+    /// The records.
+    pub storage: S,
+    actions: Actions,
+}
+
+impl<S: Storage> Turns<S> {
+    /// Puts the parts together.
+    pub fn new(core: Farmer, list: Arc<TaskList>, storage: S) -> Self {
+        Self { core, list, storage, actions: Actions::default() }
+    }
+
+    /// Takes in one event and does what follows. What the user should hear of goes to `notes`.
+    pub fn turn(&mut self, now: Duration, event: Event, network: &mut impl Network, notes: &mut Vec<Note>) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            self.actions.clear();
+            self.core.handle(now, event, &mut self.actions);
+            if let Err((unwritten, reason)) = self.storage.record(&self.actions.records, &self.list) {
+                next = Some(Event::StorageFailed { unwritten, reason });
+            }
+            for (rank, send) in self.actions.sends.drain(..) {
+                match send {
+                    Send::Assign { seq, tasks } => {
+                        send_tasks(network, rank, seq, &self.actions.assigned[tasks], &self.list);
+                    }
+                    Send::Recall { count } => network.send(rank, &ToWorker::Recall { count }),
+                    Send::Stop { level, skip_finalize } => network.send(rank, &ToWorker::Stop { level, skip_finalize }),
+                    Send::Heartbeat => network.send(rank, &ToWorker::Heartbeat),
+                }
+            }
+            for note in self.actions.notes.drain(..) {
+                if let Note::Lost { rank, .. } = note {
+                    network.give_up(rank);
+                }
+                notes.push(note);
+            }
+        }
+    }
+}
+
+/// Sends tasks in messages of bounded size.
+fn send_tasks(network: &mut impl Network, to: Rank, seq: u32, tasks: &[(TaskId, Attempt)], list: &TaskList) {
+    let mut batch = Vec::with_capacity(tasks.len());
+    let mut bytes = 0;
+    for &(id, attempt) in tasks {
+        let command = list.command(id);
+        if bytes + command.len() > BATCH_BYTES && !batch.is_empty() {
+            network.send(to, &ToWorker::Assign { seq, tasks: std::mem::take(&mut batch) });
+            bytes = 0;
+        }
+        bytes += command.len();
+        batch.push(Assignment { id, attempt, command: command.to_vec() });
+    }
+    network.send(to, &ToWorker::Assign { seq, tasks: batch });
+}

@@ -1,0 +1,24 @@
+//! All exit codes of the program, in one place. docs/exit-codes.md explains them to users.
+
+/// What the shell sees in `$?`. Only rank 0 ever exits with another code than 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitCode {
+    /// Every task is in `finished`.
+    Success = 0,
+    /// Every task has ended, some are in `failed`.
+    TasksFailed = 1,
+    /// Bad usage or input. Nothing was started, nothing was written.
+    BadInput = 2,
+    /// Stopped before the end by a signal or the timeout. The same command goes on.
+    Stopped = 3,
+    /// The farm itself failed: workdir not writable, all workers lost. What was recorded is safe.
+    FarmFailed = 4,
+}
+
+impl ExitCode {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+}

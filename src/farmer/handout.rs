@@ -1,0 +1,124 @@
+//! Who gets how many tasks, and when queued ones are taken back.
+//!
+//! Owns the rules of the hand-out. A worker's slots are kept full, plus just enough queued that it never waits
+//! for a round trip; near the end of the list, tasks that wait in front of full slots go to idle workers.
+
+use std::time::Duration;
+
+use super::Farmer;
+use super::workers::{Status, WorkerState};
+use super::{Actions, Send};
+use crate::protocol::{FARMER, Rank};
+
+/// Most tasks that wait at one worker beyond its slots: what is lost with the node stays small, and so does
+/// a message.
+const PREFETCH_MAX: u32 = 4096;
+
+/// Round trips that the queue covers. Two, as the measured one is an average; doubled, as a worker reports when
+/// its queue is half empty.
+const ROUND_TRIPS: u64 = 4;
+
+/// How long the first tasks are rationed while workers are still missing.
+pub(super) const SPREAD_MAX: Duration = Duration::from_secs(5);
+
+/// Tasks that should wait at the worker beyond its slots, at the measured rate of its tasks: none for tasks of
+/// hours, dozens for tasks of milliseconds.
+fn prefetch(worker: &WorkerState) -> u32 {
+    if worker.task_us == 0 {
+        return 0; // Nothing is known of these tasks yet; a queue of long ones would be hard to get back.
+    }
+    let needed = (ROUND_TRIPS * worker.round_trip_us).saturating_mul(u64::from(worker.slots)).div_ceil(worker.task_us);
+    u32::try_from(needed).unwrap_or(u32::MAX).min(PREFETCH_MAX)
+}
+
+impl Farmer {
+    /// Hands tasks to one worker, as many as it should hold.
+    pub(super) fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
+        let Some(worker) = self.workers.get(rank) else { return };
+        if self.stop.is_some() || worker.status != Status::Active || worker.slots == 0 || worker.paused_until.is_some() {
+            return;
+        }
+        let pending = self.tasks.pending();
+        let waiting = prefetch(worker).saturating_sub(worker.queued());
+        // The last tasks of a list are shared out: what waits here might be missed elsewhere.
+        let fair = pending.saturating_sub(worker.free()) / self.workers.len();
+        let mut count = worker.free() + waiting.min(fair);
+        if let Some(share) = self.first_share(now) {
+            count = count.min(share.saturating_sub(worker.held()));
+        }
+        self.assign(now, rank, count, actions);
+    }
+
+    /// While workers are still missing at the start of a short list: the most tasks that one may hold, so that
+    /// they don't all land on those that were up first.
+    fn first_share(&self, now: Duration) -> Option<u32> {
+        if self.workers.expected() == 0 || now >= self.started + SPREAD_MAX {
+            return None;
+        }
+        let takers = self.workers.len() - u32::from(self.settings.farmer_only);
+        Some(self.first_pending.div_ceil(takers.max(1)))
+    }
+
+    fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
+        let first = actions.assigned.len();
+        for _ in 0..count {
+            let Some(id) = self.tasks.take_next(rank) else { break };
+            actions.assigned.push((id, self.tasks.attempt(id)));
+        }
+        let ids = &actions.assigned[first..];
+        if ids.is_empty() {
+            return;
+        }
+        let seq = self.workers.update(rank, |worker| {
+            worker.book.extend(ids.iter().map(|(id, _)| *id));
+            worker.next_seq(now)
+        });
+        actions.sends.push((rank, Send::Assign { seq, tasks: first..actions.assigned.len() }));
+    }
+
+    /// Serves every worker with a free slot: after tasks came back, or a worker joined or left.
+    pub(super) fn fill_idle(&mut self, now: Duration, actions: &mut Actions) {
+        if self.stop.is_some() {
+            return;
+        }
+        let mut next = FARMER;
+        while self.tasks.pending() > 0
+            && let Some(rank) = self.workers.idle_from(next)
+        {
+            let free = self.workers.get(rank).map_or(0, WorkerState::free);
+            let share = self.tasks.pending().div_ceil(u32::try_from(self.workers.idle_count()).unwrap_or(u32::MAX));
+            let limit = match self.first_share(now) {
+                Some(limit) => limit.saturating_sub(self.workers.get(rank).map_or(0, WorkerState::held)),
+                None => u32::MAX,
+            };
+            self.assign(now, rank, free.min(share.max(1)).min(limit), actions);
+            next = Rank(rank.0 + 1);
+        }
+        self.recall(actions);
+    }
+
+    /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
+    pub(super) fn recall(&mut self, actions: &mut Actions) {
+        if self.tasks.pending() > 0 || self.stop.is_some() {
+            return;
+        }
+        let mut idle_slots: u32 = 0;
+        let mut from = FARMER;
+        while let Some(rank) = self.workers.idle_from(from)
+            && idle_slots < PREFETCH_MAX
+        {
+            idle_slots += self.workers.get(rank).map_or(0, WorkerState::free);
+            from = Rank(rank.0 + 1);
+        }
+        // Slots that open Recalls will serve need no further ones.
+        let mut wanted = idle_slots.saturating_sub(self.workers.recalled());
+        while wanted > 0
+            && let Some((rank, queued)) = self.workers.longest_queue()
+        {
+            let count = queued.min(wanted);
+            self.workers.update(rank, |worker| worker.recalled = Some(count));
+            actions.sends.push((rank, Send::Recall { count }));
+            wanted -= count;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! How a farm ends: why, how hard, and with which exit code.
+//!
+//! Owns the stop ladder and the verdict. Never sends anything by itself: [`super::Farmer`] does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::exit_code::ExitCode;
+use crate::protocol::{Rank, StopLevel};
+
+/// Why a farm stops.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StopCause {
+    /// Every task is recorded.
+    AllDone,
+    /// A rank got this signal.
+    Signal {
+        /// Which rank.
+        rank: Rank,
+        /// Which signal.
+        signal: u8,
+    },
+    /// `--timeout` is over.
+    Timeout,
+    /// The workdir can't be written, or no worker is left.
+    FarmFailed(String),
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllDone => write!(f, "all tasks are done"),
+            Self::Signal { rank, signal } => write!(f, "{} on rank {rank}", signal_name(*signal)),
+            Self::Timeout => write!(f, "the timeout is over"),
+            Self::FarmFailed(reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+/// `SIGTERM` for 15, and `signal 99` for what has no name.
+#[must_use]
+pub fn signal_name(signal: u8) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+        "PWR", "SYS",
+    ];
+    match NAMES.get(usize::from(signal).wrapping_sub(1)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("signal {signal}"),
+    }
+}
+
+/// A stop that is under way.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) level: StopLevel,
+    /// The first cause, unless the farm itself failed later: that is what the user must hear of.
+    pub(super) cause: StopCause,
+    /// When the next level is due; never for a drain that waits for running tasks.
+    pub(super) escalate_at: Option<Duration>,
+}
+
+/// Two signals on one rank within this time are one: Open MPI's mpirun passes some on twice.
+const SIGNAL_APART: Duration = Duration::from_millis(400);
+
+/// Signals so far. A batch system signals every rank at once; that is one request to stop, not many.
+#[derive(Debug, Default)]
+pub(super) struct SignalCount {
+    by_rank: BTreeMap<Rank, (u32, Duration)>,
+}
+
+impl SignalCount {
+    /// Counts a signal and tells what it asks for: the first on any rank terminates, a second on the same kills.
+    pub(super) fn count(&mut self, now: Duration, rank: Rank) -> StopLevel {
+        let (count, last) = self.by_rank.entry(rank).or_insert((0, Duration::ZERO));
+        if *count == 0 || now.saturating_sub(*last) >= SIGNAL_APART {
+            *count += 1;
+            *last = now;
+        }
+        if *count >= 2 { StopLevel::Kill } else { StopLevel::Terminate }
+    }
+}
+
+/// What a run has come to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct End {
+    /// Why it ended.
+    pub cause: StopCause,
+    /// Tasks in `finished`, earlier runs included.
+    pub finished: u32,
+    /// Tasks in `failed`, likewise.
+    pub failed: u32,
+    /// Tasks in neither.
+    pub remaining: u32,
+    /// Ranks that were lost at some time, in order.
+    pub lost: Vec<Rank>,
+    /// Some rank was given up for its silence; nothing may wait for it any more, MPI_Finalize least of all.
+    pub unreachable: bool,
+    /// Results that came a second time and were dropped.
+    pub stale_results: u64,
+}
+
+impl End {
+    /// The farm failed while it was ending.
+    pub fn fail(&mut self, reason: String) {
+        if !matches!(self.cause, StopCause::FarmFailed(_)) {
+            self.cause = StopCause::FarmFailed(reason);
+        }
+    }
+
+    /// The exit code that this end has earned.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self.cause {
+            StopCause::FarmFailed(_) => ExitCode::FarmFailed,
+            _ if self.remaining > 0 => ExitCode::Stopped,
+            _ if self.failed > 0 => ExitCode::TasksFailed,
+            _ => ExitCode::Success,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second Ctrl-C kills; the same signal on all ranks at once does not.
+    #[test]
+    fn only_a_second_signal_on_the_same_rank_kills() {
+        let ms = Duration::from_millis;
+        let mut signals = SignalCount::default();
+        for rank in 0..4 {
+            assert_eq!(signals.count(ms(10), Rank(rank)), StopLevel::Terminate);
+        }
+        assert_eq!(signals.count(ms(50), Rank(2)), StopLevel::Terminate, "passed on twice by mpirun");
+        assert_eq!(signals.count(ms(1_000), Rank(0)), StopLevel::Kill);
+    }
+
+    /// The exit codes of docs/exit-codes.md.
+    #[test]
+    fn the_exit_code_says_what_remains_to_do() {
+        let end = |cause, failed, remaining| End { cause, finished: 1, failed, remaining, lost: vec![], unreachable: false, stale_results: 0 };
+        let signal = StopCause::Signal { rank: Rank(1), signal: 2 };
+        assert_eq!(end(StopCause::AllDone, 0, 0).exit_code(), ExitCode::Success);
+        assert_eq!(end(StopCause::AllDone, 2, 0).exit_code(), ExitCode::TasksFailed);
+        assert_eq!(end(StopCause::Timeout, 2, 5).exit_code(), ExitCode::Stopped);
+        assert_eq!(end(signal, 0, 0).exit_code(), ExitCode::Success, "the signal came too late to stop anything");
+        assert_eq!(end(StopCause::FarmFailed(String::new()), 0, 0).exit_code(), ExitCode::FarmFailed);
+    }
+
+    /// Users know signals by name.
+    #[test]
+    fn signals_have_names() {
+        assert_eq!((signal_name(1), signal_name(15), signal_name(31)), ("SIGHUP".into(), "SIGTERM".into(), "SIGSYS".into()));
+        assert_eq!((signal_name(0), signal_name(64)), ("signal 0".into(), "signal 64".into()));
+    }
+}

@@ -1,0 +1,269 @@
+//! What is known of each task: waiting, handed out, or recorded.
+//!
+//! Owns the state of tasks by ID. Never holds their text: 5 bytes per task.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::protocol::{Attempt, Rank, TaskId};
+
+/// Where a task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskState {
+    /// Waits to be handed out.
+    Pending,
+    /// Handed out to a worker and not heard of since.
+    Assigned,
+    /// Recorded in `finished`.
+    Finished,
+    /// Recorded in `failed`.
+    Failed,
+}
+
+/// All tasks of a list.
+#[derive(Debug)]
+pub struct TaskTable {
+    states: Vec<TaskState>,
+    /// Whom an assigned task was handed to; meaningless otherwise.
+    owners: Vec<Rank>,
+    /// Tasks below `next` that wait again.
+    returned: BTreeSet<TaskId>,
+    /// All tasks from here on were never handed out.
+    next: u32,
+    /// The coming attempt of tasks whose first was lost; nearly always empty.
+    attempts: BTreeMap<TaskId, Attempt>,
+    pending: u32,
+    finished: u32,
+    failed: u32,
+}
+
+impl TaskTable {
+    /// `total` tasks, all waiting.
+    #[must_use]
+    pub fn new(total: u32) -> Self {
+        Self {
+            states: vec![TaskState::Pending; total as usize],
+            owners: vec![Rank(0); total as usize],
+            returned: BTreeSet::new(),
+            next: 0,
+            attempts: BTreeMap::new(),
+            pending: total,
+            finished: 0,
+            failed: 0,
+        }
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        u32::try_from(self.states.len()).expect("made from a u32")
+    }
+
+    /// How many wait to be handed out.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.pending
+    }
+
+    /// How many are in `finished`.
+    #[must_use]
+    pub fn finished(&self) -> u32 {
+        self.finished
+    }
+
+    /// How many are in `failed`.
+    #[must_use]
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// How many are not recorded.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.total() - self.finished - self.failed
+    }
+
+    /// The state of a task; `None` if the list has no such ID.
+    #[must_use]
+    pub fn state(&self, id: TaskId) -> Option<TaskState> {
+        self.states.get(id.0 as usize).copied()
+    }
+
+    /// The worker that an assigned task was last handed to.
+    #[must_use]
+    pub fn owner(&self, id: TaskId) -> Option<Rank> {
+        (self.state(id)? == TaskState::Assigned).then(|| self.owners[id.0 as usize])
+    }
+
+    /// Which attempt the task is at, or would be at when handed out.
+    #[must_use]
+    pub fn attempt(&self, id: TaskId) -> Attempt {
+        self.attempts.get(&id).copied().unwrap_or(Attempt(1))
+    }
+
+    /// Hands the first waiting task of the list to `worker`.
+    pub fn take_next(&mut self, worker: Rank) -> Option<TaskId> {
+        let id = match self.returned.pop_first() {
+            Some(id) => id,
+            None => {
+                while self.state(TaskId(self.next))? != TaskState::Pending {
+                    self.next += 1;
+                }
+                self.next += 1;
+                TaskId(self.next - 1)
+            }
+        };
+        self.pending -= 1;
+        self.states[id.0 as usize] = TaskState::Assigned;
+        self.owners[id.0 as usize] = worker;
+        Some(id)
+    }
+
+    /// Puts an assigned task back; without effect on any other. `lost` costs it an attempt.
+    pub fn put_back(&mut self, id: TaskId, lost: bool) {
+        if self.state(id) != Some(TaskState::Assigned) {
+            return;
+        }
+        if lost {
+            let attempt = self.attempt(id);
+            self.attempts.insert(id, Attempt(attempt.0.saturating_add(1)));
+        }
+        self.wait_again(id);
+    }
+
+    /// Records the end of a task. `false`, and no effect, if it was recorded before or does not exist.
+    pub fn record(&mut self, id: TaskId, success: bool) -> bool {
+        match self.state(id) {
+            Some(TaskState::Assigned) => {}
+            Some(TaskState::Pending) => {
+                self.returned.remove(&id);
+                self.pending -= 1;
+            }
+            Some(TaskState::Finished | TaskState::Failed) | None => return false,
+        }
+        let (state, count) = if success {
+            (TaskState::Finished, &mut self.finished)
+        } else {
+            (TaskState::Failed, &mut self.failed)
+        };
+        self.states[id.0 as usize] = state;
+        *count += 1;
+        true
+    }
+
+    /// Takes a record back that did not reach the disk.
+    pub fn unrecord(&mut self, id: TaskId) {
+        match self.state(id) {
+            Some(TaskState::Finished) => self.finished -= 1,
+            Some(TaskState::Failed) => self.failed -= 1,
+            Some(TaskState::Pending | TaskState::Assigned) | None => return,
+        }
+        self.wait_again(id);
+    }
+
+    fn wait_again(&mut self, id: TaskId) {
+        self.states[id.0 as usize] = TaskState::Pending;
+        self.pending += 1;
+        if id.0 < self.next {
+            self.returned.insert(id);
+        }
+    }
+
+    /// IDs of everything that is not recorded, ascending: what `toprocess` holds.
+    pub fn unrecorded(&self) -> impl Iterator<Item = TaskId> + '_ {
+        (0..self.total())
+            .map(TaskId)
+            .filter(|id| matches!(self.states[id.0 as usize], TaskState::Pending | TaskState::Assigned))
+    }
+
+    /// The state of every task, by ID.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<TaskState> {
+        self.states.clone()
+    }
+
+    /// Cross-checks the counters with the table. For tests and the simulator: costs a walk over all tasks.
+    ///
+    /// # Panics
+    /// If they differ.
+    pub fn check_invariants(&self) {
+        let count = |state| u32::try_from(self.states.iter().filter(|&&s| s == state).count()).expect("fits");
+        assert_eq!(self.pending, count(TaskState::Pending), "pending");
+        assert_eq!(self.finished, count(TaskState::Finished), "finished");
+        assert_eq!(self.failed, count(TaskState::Failed), "failed");
+        for id in &self.returned {
+            assert!(id.0 < self.next, "task {id} waits twice");
+            assert_eq!(self.state(*id), Some(TaskState::Pending), "task {id}");
+        }
+        let ahead = self.states[self.next.min(self.total()) as usize..].iter().filter(|&&s| s == TaskState::Pending);
+        assert_eq!(self.pending as usize, self.returned.len() + ahead.count(), "a waiting task would be forgotten");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKER: Rank = Rank(3);
+
+    /// Promise 1: what is recorded before the start is never handed out.
+    #[test]
+    fn recorded_tasks_are_skipped() {
+        let mut tasks = TaskTable::new(4);
+        assert!(tasks.record(TaskId(0), true));
+        assert!(tasks.record(TaskId(2), false));
+        let order: Vec<_> = std::iter::from_fn(|| tasks.take_next(WORKER)).collect();
+        assert_eq!(order, [TaskId(1), TaskId(3)]);
+        assert_eq!(tasks.take_next(WORKER), None);
+        assert_eq!((tasks.finished(), tasks.failed(), tasks.remaining()), (1, 1, 2));
+        tasks.check_invariants();
+    }
+
+    /// Promise 2: the first record counts, and a task that waits again is gone from the queue with it.
+    #[test]
+    fn a_task_is_recorded_once() {
+        let mut tasks = TaskTable::new(2);
+        let first = tasks.take_next(WORKER).unwrap();
+        tasks.put_back(first, true);
+        assert_eq!(tasks.attempt(first), Attempt(2));
+        tasks.check_invariants();
+        assert!(tasks.record(first, true));
+        assert!(!tasks.record(first, false));
+        tasks.put_back(first, false);
+        assert_eq!(tasks.take_next(WORKER), Some(TaskId(1)));
+        assert_eq!(tasks.pending(), 0);
+        tasks.check_invariants();
+    }
+
+    /// In list order: what comes back goes first, since its ID is lower.
+    #[test]
+    fn returned_tasks_come_first() {
+        let mut tasks = TaskTable::new(4);
+        let ids = [tasks.take_next(WORKER).unwrap(), tasks.take_next(WORKER).unwrap()];
+        tasks.put_back(ids[1], false);
+        assert_eq!(tasks.attempt(ids[1]), Attempt(1), "a returned task has lost no attempt");
+        assert_eq!(tasks.take_next(WORKER), Some(ids[1]));
+        assert_eq!(tasks.owner(ids[1]), Some(WORKER));
+        assert_eq!(tasks.take_next(WORKER), Some(TaskId(2)));
+    }
+
+    /// Promise 1, full disk: a record that could not be written waits for the next start.
+    #[test]
+    fn a_record_can_be_taken_back() {
+        let mut tasks = TaskTable::new(2);
+        let id = tasks.take_next(WORKER).unwrap();
+        tasks.record(id, false);
+        tasks.unrecord(id);
+        tasks.check_invariants();
+        assert_eq!(tasks.unrecorded().collect::<Vec<_>>(), [TaskId(0), TaskId(1)]);
+    }
+
+    /// Promise 5: an ID that the list does not have is nothing.
+    #[test]
+    fn unknown_ids_change_nothing() {
+        let mut tasks = TaskTable::new(1);
+        tasks.put_back(TaskId(9), true);
+        assert!(!tasks.record(TaskId(9), true));
+        assert_eq!(tasks.owner(TaskId(9)), None);
+        tasks.check_invariants();
+    }
+}

@@ -1,0 +1,347 @@
+//! What is known of each worker: alive or not, what it holds, how fast it is.
+//!
+//! Owns the worker table. Never decides who gets what: see [`super::handout`].
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::protocol::{Rank, TaskId};
+
+/// Assign messages whose round trip is being measured, per worker.
+const IN_FLIGHT_MAX: usize = 16;
+
+/// Whether a worker takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// Was sent Start and has not said Hello.
+    Expected,
+    /// Takes tasks, unless it has no slots.
+    Active,
+    /// Said that its last task is gone.
+    Stopped,
+    /// Silent for too long, or its link broke. It may come back.
+    Lost,
+    /// Its pool died, or it can't run this farm's tasks. It does not come back.
+    Gone,
+}
+
+impl Status {
+    /// Expected or active: the farm's end waits for it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Expected | Self::Active)
+    }
+}
+
+/// One worker, as the farmer sees it.
+#[derive(Debug)]
+pub struct WorkerState {
+    /// Whether it takes part.
+    pub status: Status,
+    /// Host name; empty before Hello.
+    pub host: String,
+    /// Slots of its pool.
+    pub slots: u32,
+    /// CPUs that its tasks may use.
+    pub cpus: u32,
+    /// Tasks that it holds, in order of hand-out: running, queued or on the way. Kept when it is lost, since
+    /// they fill its slots if it comes back.
+    pub book: Vec<TaskId>,
+    /// Tasks in the book that have left their slot, while their verdict is open.
+    pub undecided: u32,
+    /// Its tasks' usual length; 0 before the first result.
+    pub task_us: u64,
+    /// From sending an Assign to hearing of it; 0 before the first.
+    pub round_trip_us: u64,
+    /// When it was last heard.
+    pub heard: Duration,
+    /// Takes no task before this: its node refused to start processes.
+    pub paused_until: Option<Duration>,
+    /// How many tasks it was asked to give back, in the one Recall that it has not answered yet.
+    pub recalled: Option<u32>,
+    seq: u32,
+    in_flight: VecDeque<(u32, Duration)>,
+}
+
+/// Moves an average an eighth of the way: steady, but within some ten reports at a new truth.
+fn blend(average: u64, sample: u64) -> u64 {
+    if average == 0 { sample.max(1) } else { (average * 7 + sample) / 8 }.max(1)
+}
+
+impl WorkerState {
+    fn new(now: Duration) -> Self {
+        Self {
+            status: Status::Expected,
+            host: String::new(),
+            slots: 0,
+            cpus: 0,
+            book: Vec::new(),
+            undecided: 0,
+            task_us: 0,
+            round_trip_us: 0,
+            heard: now,
+            paused_until: None,
+            recalled: None,
+            seq: 0,
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// Tasks it holds beyond its slots: they wait there.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.held().saturating_sub(self.room())
+    }
+
+    /// Slots that nothing was handed out for.
+    #[must_use]
+    pub fn free(&self) -> u32 {
+        self.room().saturating_sub(self.held())
+    }
+
+    /// Tasks it holds.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        u32::try_from(self.book.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Tasks that it can hold without one waiting for a slot.
+    fn room(&self) -> u32 {
+        self.slots.saturating_add(self.undecided)
+    }
+
+    /// Numbers an Assign that goes out now.
+    pub fn next_seq(&mut self, now: Duration) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        if self.in_flight.len() < IN_FLIGHT_MAX {
+            self.in_flight.push_back((self.seq, now));
+        }
+        self.seq
+    }
+
+    /// Learns the round trip from a Report that was made `age` after Assign `seq` came in.
+    pub fn acknowledge(&mut self, now: Duration, seq: u32, age: Duration) {
+        while let Some(&(sent_seq, sent)) = self.in_flight.front() {
+            // Wrapping comparison: after 2^32 messages the count starts again.
+            if sent_seq.wrapping_sub(seq).cast_signed() > 0 {
+                break;
+            }
+            self.in_flight.pop_front();
+            if sent_seq == seq {
+                let trip = now.saturating_sub(sent).saturating_sub(age);
+                self.round_trip_us = blend(self.round_trip_us, micros(trip));
+            }
+        }
+    }
+
+    /// Learns how long tasks take from the results of one Report.
+    pub fn learn_length(&mut self, total_us: u64, count: u64) {
+        if count > 0 {
+            self.task_us = blend(self.task_us, total_us / count);
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// All workers, by rank, and who among them has too much or too little.
+#[derive(Debug)]
+pub struct WorkerTable {
+    workers: Vec<WorkerState>,
+    /// Active workers with free slots.
+    idle: BTreeSet<Rank>,
+    /// Active workers with tasks that wait, by how many.
+    queued: BTreeSet<(u32, Rank)>,
+    /// Workers that take no task for a while, by when that ends.
+    paused: BTreeSet<(Duration, Rank)>,
+    /// How many have not said Hello.
+    expected: u32,
+    /// How many are expected or active.
+    open: u32,
+    /// Tasks in all open Recalls.
+    recalled: u32,
+}
+
+impl WorkerTable {
+    /// `ranks` workers of whom nothing was heard yet.
+    #[must_use]
+    pub fn new(now: Duration, ranks: u32) -> Self {
+        Self {
+            workers: (0..ranks).map(|_| WorkerState::new(now)).collect(),
+            idle: BTreeSet::new(),
+            queued: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            expected: ranks,
+            open: ranks,
+            recalled: 0,
+        }
+    }
+
+    /// How many ranks there are.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.workers.len()).expect("made from a u32")
+    }
+
+    /// Whether there is none; there always is one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// The worker of this rank; `None` if there is no such rank.
+    #[must_use]
+    pub fn get(&self, rank: Rank) -> Option<&WorkerState> {
+        self.workers.get(rank.0 as usize)
+    }
+
+    /// Changes a worker and keeps the indexes true.
+    ///
+    /// # Panics
+    /// If there is no such rank: ranks from outside are checked where they come in.
+    pub fn update<R>(&mut self, rank: Rank, change: impl FnOnce(&mut WorkerState) -> R) -> R {
+        let worker = &mut self.workers[rank.0 as usize];
+        let (queued_before, recalled_before) = (worker.queued(), worker.recalled);
+        let (status_before, paused_before) = (worker.status, worker.paused_until);
+        let result = change(worker);
+        let active = worker.status == Status::Active;
+        if !active {
+            worker.recalled = None;
+            worker.paused_until = None;
+        }
+        if paused_before != worker.paused_until {
+            paused_before.map(|until| self.paused.remove(&(until, rank)));
+            worker.paused_until.map(|until| self.paused.insert((until, rank)));
+        }
+        self.recalled = self.recalled + worker.recalled.unwrap_or(0) - recalled_before.unwrap_or(0);
+        self.expected -= u32::from(status_before == Status::Expected && worker.status != Status::Expected);
+        self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
+        let (free, queued) = (worker.free() > 0 && worker.paused_until.is_none(), worker.queued());
+        if queued_before != queued || !active {
+            self.queued.remove(&(queued_before, rank));
+        }
+        if active && queued > 0 {
+            self.queued.insert((queued, rank));
+        }
+        if active && free {
+            self.idle.insert(rank);
+        } else {
+            self.idle.remove(&rank);
+        }
+        result
+    }
+
+    /// All workers in rank order.
+    pub fn iter(&self) -> impl Iterator<Item = (Rank, &WorkerState)> {
+        (0..).map(Rank).zip(&self.workers)
+    }
+
+    /// The first active worker with a free slot, from `after` on.
+    #[must_use]
+    pub fn idle_from(&self, after: Rank) -> Option<Rank> {
+        self.idle.range(after..).next().copied()
+    }
+
+    /// How many active workers have a free slot.
+    #[must_use]
+    pub fn idle_count(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// The active worker with the most waiting tasks that has no Recall to answer, and how many wait there.
+    #[must_use]
+    pub fn longest_queue(&self) -> Option<(Rank, u32)> {
+        self.queued
+            .iter()
+            .rev()
+            .find(|(_, rank)| self.workers[rank.0 as usize].recalled.is_none())
+            .map(|&(queued, rank)| (rank, queued))
+    }
+
+    /// Workers that take no task for a while, the next to be asked again first.
+    #[must_use]
+    pub fn paused(&self) -> &BTreeSet<(Duration, Rank)> {
+        &self.paused
+    }
+
+    /// How many workers are expected or active.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// How many workers have not said Hello and were not given up.
+    #[must_use]
+    pub fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// How many tasks are on their way back by Recall, at most.
+    #[must_use]
+    pub fn recalled(&self) -> u32 {
+        self.recalled
+    }
+
+    /// How many workers have this status.
+    #[must_use]
+    pub fn count(&self, status: Status) -> u32 {
+        u32::try_from(self.workers.iter().filter(|worker| worker.status == status).count()).expect("at most len")
+    }
+
+    /// Cross-checks the indexes with the table. For tests and the simulator.
+    ///
+    /// # Panics
+    /// If they differ.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.open, self.count(Status::Expected) + self.count(Status::Active), "open");
+        let paused = self.iter().filter_map(|(rank, worker)| Some((worker.paused_until?, rank)));
+        assert_eq!(self.paused, paused.collect(), "paused");
+        assert_eq!(self.expected, self.count(Status::Expected), "expected");
+        assert_eq!(self.recalled, self.workers.iter().filter_map(|worker| worker.recalled).sum::<u32>(), "recalled");
+        for (rank, worker) in self.iter() {
+            let active = worker.status == Status::Active;
+            let idle = active && worker.free() > 0 && worker.paused_until.is_none();
+            assert_eq!(self.idle.contains(&rank), idle, "idle index, rank {rank}");
+            let queued = self.queued.iter().filter(|(_, r)| *r == rank).collect::<Vec<_>>();
+            let expected = (active && worker.queued() > 0).then_some((worker.queued(), rank));
+            assert_eq!(queued, expected.iter().collect::<Vec<_>>(), "queue index, rank {rank}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The prefetch depends on it: a Report that was held back does not look like a slow link.
+    #[test]
+    fn the_round_trip_leaves_out_the_time_at_the_worker() {
+        let ms = Duration::from_millis;
+        let mut worker = WorkerState::new(ms(0));
+        let seq = worker.next_seq(ms(10));
+        worker.acknowledge(ms(510), seq, ms(498));
+        assert_eq!(worker.round_trip_us, 2_000);
+        worker.acknowledge(ms(900), seq, ms(0));
+        assert_eq!(worker.round_trip_us, 2_000, "an old acknowledgement says nothing new");
+    }
+
+    /// The indexes follow every change of a worker.
+    #[test]
+    fn idle_and_queued_are_kept() {
+        let mut table = WorkerTable::new(Duration::ZERO, 3);
+        let rank = Rank(1);
+        table.update(rank, |worker| {
+            worker.status = Status::Active;
+            worker.slots = 2;
+        });
+        assert_eq!(table.idle_from(Rank(0)), Some(rank));
+        table.update(rank, |worker| worker.book.extend([TaskId(0), TaskId(1), TaskId(2)]));
+        table.check_invariants();
+        assert_eq!((table.idle_count(), table.longest_queue()), (0, Some((rank, 1))));
+        table.update(rank, |worker| worker.status = Status::Lost);
+        table.check_invariants();
+        assert_eq!(table.longest_queue(), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! `taskfarmer-mpi`: a task farmer for many nodes.
+//!
+//! Rank 0, the *farmer*, owns the tasklist and the workdir and hands tasks over MPI to the workers; every rank runs
+//! a *pool* of processes. The way of a task through the crate:
+//!
+//! [`tasklist`] → [`farmer`] → [`protocol`] → MPI ([`sys`]) → [`driver`]'s relay → [`worker`] → [`pool`], and back:
+//! pool → worker → relay → MPI → farmer → [`workdir`].
+//!
+//! [`farmer`] and [`worker`] are pure: events in, actions out. Everything that touches the world is outside of them.
+//! docs/architecture.md has the picture.
+
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod exit_code;
+pub mod farmer;
+pub mod outlet;
+pub mod pool;
+pub mod progress;
+pub mod protocol;
+pub mod runner;
+pub mod sys;
+pub mod tasklist;
+pub mod timeline;
+pub mod workdir;
+pub mod worker;

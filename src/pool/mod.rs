@@ -1,0 +1,254 @@
+//! The pool process: where tasks run.
+//!
+//! Owns the processes of one rank's tasks. It is forked before MPI_Init and holds no MPI state; it talks to its
+//! MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
+//! [`handle`] is the other end: what the MPI process knows of its pool.
+//!
+//! Invariant: the pool waits in one place, for socket, ended children and deadlines; it never polls.
+
+pub mod handle;
+mod spawn;
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use std::os::unix::ffi::OsStringExt;
+
+use crate::outlet::Outlet;
+use crate::protocol::framing::FrameReader;
+use crate::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, StopLevel, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::sys::clock::Clock;
+use crate::sys::process::{Reap, end_descendants, reap};
+use crate::sys::signals::SignalSource;
+use crate::sys::wait::{Interest, wait_ready};
+use crate::sys::{cpus, launcher};
+use crate::worker::{Action, Event, Worker};
+use spawn::{SpawnError, Tasks};
+
+/// How a pool process ends; its parent reads it by waitpid.
+pub mod exit_status {
+    /// All is well; the rank may go through MPI_Finalize.
+    pub const CLEAN: i32 = 0;
+    /// All is well here, but some rank was lost: MPI_Finalize would wait for it.
+    pub const SKIP_FINALIZE: i32 = 10;
+    /// The MPI process went away, or spoke nonsense. Tasks were killed.
+    pub const PARENT_LOST: i32 = 11;
+}
+
+/// What tasks leave running when the farm has ended gets SIGTERM, and so much time before SIGKILL.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+
+/// How long the pool waits for processes that SIGKILL does not end at once.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs the pool; returns its exit status.
+#[must_use]
+pub fn run(socket: UnixStream) -> i32 {
+    let outlet = Outlet::install();
+    let status = match Pool::new(socket, outlet).and_then(Pool::serve) {
+        Ok(status) => status,
+        // The other end is gone, and with it everybody who could be told.
+        Err(_) => exit_status::PARENT_LOST,
+    };
+    let grace = if status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
+    end_descendants(grace, KILL_LIMIT);
+    status
+}
+
+struct Pool {
+    socket: UnixStream,
+    children: SignalSource,
+    clock: Clock,
+    outlet: Outlet,
+    reader: FrameReader,
+    out: Vec<u8>,
+    /// `None` before Start.
+    work: Option<Work>,
+    skip_finalize: bool,
+}
+
+struct Work {
+    core: Worker,
+    tasks: Tasks,
+}
+
+impl Pool {
+    fn new(socket: UnixStream, outlet: Outlet) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let children = SignalSource::children()?;
+        let reader = FrameReader::default();
+        let clock = Clock::start();
+        Ok(Self { socket, children, clock, outlet, reader, out: Vec::new(), work: None, skip_finalize: false })
+    }
+
+    fn serve(mut self) -> io::Result<i32> {
+        let mut actions = Vec::new();
+        loop {
+            self.write_out()?;
+            if self.work.as_ref().is_some_and(|work| work.core.is_stopped()) && self.out.is_empty() {
+                return Ok(if self.skip_finalize { exit_status::SKIP_FINALIZE } else { exit_status::CLEAN });
+            }
+            self.wait();
+            let connected = self.read_messages(&mut actions)?;
+            if !connected {
+                return Ok(exit_status::PARENT_LOST);
+            }
+            self.reap_children(&mut actions);
+            self.turn(Event::Tick, &mut actions);
+            if let Some(work) = &mut self.work {
+                work.core.flush(self.clock.now(), &mut actions);
+            }
+            self.perform(&mut actions);
+            self.send_logs();
+        }
+    }
+
+    fn wait(&self) {
+        let now = self.clock.now();
+        let deadline = self.work.as_ref().and_then(|work| work.core.next_deadline());
+        let socket = Interest { fd: self.socket.as_fd(), write: !self.out.is_empty() };
+        let children = Interest { fd: self.children.as_fd(), write: false };
+        wait_ready(&[socket, children], deadline.map(|at| at.saturating_sub(now)));
+    }
+
+    /// Reads what has come. `false` when the other end is closed.
+    fn read_messages(&mut self, actions: &mut Vec<Action>) -> io::Result<bool> {
+        let mut buffer = [0; 64 << 10];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(len) => self.reader.extend(&buffer[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
+                match codec::decode::<ToWorker>(frame) {
+                    Ok(message) => self.on_message(message, actions),
+                    Err(error) => self.send(&ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") }),
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: ToWorker, actions: &mut Vec<Action>) {
+        match message {
+            ToWorker::Start(config) if self.work.is_none() => self.start(&config),
+            ToWorker::Stop { level, skip_finalize } => {
+                self.skip_finalize |= skip_finalize;
+                // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
+                if self.work.is_none() && level >= StopLevel::Drain {
+                    self.work = Some(Work { core: Worker::new(0, Duration::ZERO), tasks: Tasks::none() });
+                }
+                self.turn(Event::Message(message), actions);
+            }
+            other => self.turn(Event::Message(other), actions),
+        }
+    }
+
+    fn start(&mut self, config: &WorkerConfig) {
+        self.outlet.set_level(config.log_level);
+        if config.protocol != PROTOCOL_VERSION {
+            let reason = format!("it speaks protocol version {PROTOCOL_VERSION}, rank 0 speaks {}", config.protocol);
+            return self.send(&ToFarmer::Unfit { reason });
+        }
+        let cwd = PathBuf::from(std::ffi::OsString::from_vec(config.cwd.clone()));
+        if let Err(error) = std::env::set_current_dir(&cwd) {
+            let reason = format!("its node has no folder {}: {error}", cwd.display());
+            return self.send(&ToFarmer::Unfit { reason });
+        }
+        let binds = launcher::Launch::detect(|name| std::env::var(name).ok());
+        if binds.is_some_and(|launch| launch.launcher == launcher::Launcher::OpenMpi) {
+            cpus::unbind();
+        }
+        let cpus = cpus::usable();
+        let slots = match config.slots {
+            SlotCount::Cpus => cpus,
+            SlotCount::Fixed(slots) => slots,
+        };
+        let host = nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
+        match Tasks::new(config, &host, &cwd, self.clock) {
+            Ok(tasks) => {
+                let grace = Duration::from_millis(config.grace_ms);
+                self.work = Some(Work { core: Worker::new(slots, grace), tasks });
+                self.send(&ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus });
+            }
+            Err(reason) => self.send(&ToFarmer::Unfit { reason }),
+        }
+    }
+
+    fn reap_children(&mut self, actions: &mut Vec<Action>) {
+        // One signal may stand for many children; what counts is what can be reaped.
+        let mut signalled = false;
+        while self.children.next_signal().is_some() {
+            signalled = true;
+        }
+        while signalled && let Reap::Ended(reaped) = reap() {
+            let Some(work) = &mut self.work else { continue };
+            // Else a process that a task had left behind.
+            if let Some((slot, outcome, usage)) = work.tasks.on_reaped(reaped, self.clock.now()) {
+                self.turn(Event::Ended { slot, outcome, usage }, actions);
+            }
+        }
+    }
+
+    /// Tells the core, and does what it asks for until it asks for no more.
+    fn turn(&mut self, event: Event, actions: &mut Vec<Action>) {
+        let Some(work) = &mut self.work else { return };
+        work.core.handle(self.clock.now(), event, actions);
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: &mut Vec<Action>) {
+        // A spawn that fails makes an event, and that may make further actions.
+        let mut index = 0;
+        while index < actions.len() {
+            match std::mem::replace(&mut actions[index], Action::Kill(u32::MAX)) {
+                Action::Spawn { slot, task } => self.spawn(slot, task, actions),
+                Action::Terminate(slot) => self.with_tasks(|tasks| tasks.terminate(slot)),
+                Action::Kill(slot) => self.with_tasks(|tasks| tasks.kill(slot)),
+                Action::Send(message) => self.send(&message),
+            }
+            index += 1;
+        }
+        actions.clear();
+    }
+
+    fn with_tasks(&mut self, act: impl FnOnce(&mut Tasks)) {
+        if let Some(work) = &mut self.work {
+            act(&mut work.tasks);
+        }
+    }
+
+    fn spawn(&mut self, slot: u32, task: Assignment, actions: &mut Vec<Action>) {
+        let Some(work) = &mut self.work else { return };
+        let now = self.clock.now();
+        match work.tasks.spawn(slot, &task, now) {
+            Ok(()) => {}
+            Err(SpawnError::Refused(error)) => {
+                log::warn!("the node refuses to start a process ({error}); trying again");
+                work.core.handle(now, Event::SpawnRefused { slot, task }, actions);
+            }
+            Err(SpawnError::Impossible(outcome, usage)) => {
+                work.core.handle(now, Event::Ended { slot, outcome, usage }, actions);
+            }
+        }
+    }
+
+    fn send(&mut self, message: &ToFarmer) {
+        crate::protocol::framing::push_message(&mut self.out, message);
+    }
+
+    fn send_logs(&mut self) {
+        for (level, text) in self.outlet.take() {
+            self.send(&ToFarmer::Log { level, text });
+        }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        crate::protocol::framing::write_some(&mut self.out, |bytes| (&self.socket).write(bytes))
+    }
+}

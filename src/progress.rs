@@ -1,0 +1,131 @@
+//! What the user reads on the terminal.
+//!
+//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front.
+
+use std::io::Write;
+use std::time::Duration;
+
+use log::{Level, LevelFilter};
+
+use crate::config::{Config, SLOTS_DEFAULT};
+use crate::farmer::{End, Farmer, Note, Status, StopCause, TaskTable};
+use crate::protocol::{Rank, StopLevel};
+
+/// The name in front of every line.
+pub const PROGRAM: &str = "taskfarmer-mpi";
+
+/// Says something; a closed terminal is no reason to fail.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{PROGRAM}: {text}");
+}
+
+/// Says why nothing, or nothing more, is done.
+pub fn say_error(text: &str) {
+    say(&format!("error: {text}"));
+}
+
+/// Makes log records of this process appear on the terminal.
+pub fn install_logger(level: LevelFilter) {
+    let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
+        let level = match record.level() {
+            Level::Error => "error",
+            Level::Warn => "warning",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        };
+        writeln!(out, "{PROGRAM}: {level}: {}", record.args())
+    };
+    // A second logger in one process is a bug of tests only; the first one stays.
+    let _ = env_logger::Builder::new().filter_level(level).format(format).try_init();
+}
+
+/// Tells a run's story.
+#[derive(Debug)]
+pub struct Reporter {
+    advise_slots: bool,
+}
+
+impl Reporter {
+    /// A run begins.
+    #[must_use]
+    pub fn start(config: &Config, tasks: &TaskTable, ranks: u32) -> Self {
+        let done = tasks.finished() + tasks.failed();
+        let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
+        log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
+        Self { advise_slots: !config.slots_chosen }
+    }
+
+    /// Something happened that the user may want to know.
+    pub fn note(&mut self, note: &Note, core: &Farmer) {
+        let host = |rank: Rank| core.workers().get(rank).map_or(String::new(), |worker| worker.host.clone());
+        match note {
+            Note::Joined(rank) => {
+                let Some(worker) = core.workers().get(*rank) else { return };
+                log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", worker.slots, worker.cpus, worker.host);
+                if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.slots == SLOTS_DEFAULT {
+                    self.advise_slots = false;
+                    say(&format!(
+                        "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
+                        worker.cpus
+                    ));
+                }
+            }
+            Note::Lost { rank, reason, tasks } => {
+                log::warn!("rank {rank} ({}) is lost: {reason}; its {tasks} tasks go to others", host(*rank));
+            }
+            Note::CameBack(rank) => log::warn!("rank {rank} ({}) is heard again", host(*rank)),
+            Note::Paused(rank) => log::warn!("rank {rank} ({}) can't start processes and gets no task for a while", host(*rank)),
+            Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
+            Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
+            Note::Stopping(level, cause) => {
+                let how = match level {
+                    StopLevel::Drain => "no task is started any more",
+                    StopLevel::Terminate => "running tasks are asked to end (SIGTERM)",
+                    StopLevel::Kill => "running tasks are killed",
+                };
+                say(&format!("stopping: {cause}; {how}"));
+            }
+            Note::Log { rank, level, text } => {
+                let level = Level::iter().nth(usize::from(level.saturating_sub(1))).unwrap_or(Level::Trace);
+                log::log!(level, "rank {rank} ({}): {text}", host(*rank));
+            }
+        }
+    }
+
+    /// A run has ended.
+    pub fn finish(&self, config: &Config, core: &Farmer, end: &End, took: Duration) {
+        let seen = |status| core.workers().count(status);
+        let ranks = core.workers().len();
+        let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.slots)).sum();
+        say(&format!(
+            "{} finished, {} failed, {} remaining; {:.1} s on {ranks} {}, {slots} {}",
+            end.finished,
+            end.failed,
+            end.remaining,
+            took.as_secs_f64(),
+            plural(u64::from(ranks), "rank"),
+            plural(slots, "slot"),
+        ));
+        if end.stale_results > 0 {
+            say(&format!("{} results came a second time, after a rank was lost; the first ones count", end.stale_results));
+        }
+        if !end.lost.is_empty() {
+            let ranks: Vec<_> = end.lost.iter().map(ToString::to_string).collect();
+            say(&format!("lost in this run: rank {} ({} not back)", ranks.join(", "), seen(Status::Lost) + seen(Status::Gone)));
+        }
+        if end.failed > 0 {
+            let workdir = config.workdir.display();
+            say(&format!("failed tasks are in {workdir}/failed, what they said in {workdir}/logs/log_<ID>"));
+        }
+        if let StopCause::FarmFailed(reason) = &end.cause {
+            say_error(reason);
+        } else if end.remaining > 0 {
+            say("to go on, run the same command again");
+        }
+    }
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

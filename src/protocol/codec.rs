@@ -1,0 +1,121 @@
+//! Messages ↔ bytes.
+//!
+//! Owns the encoding (bincode 2, standard configuration: little-endian, variable-length integers) and its
+//! limits. Never panics on bytes from a peer and never allocates more than [`FRAME_LEN_MAX`] for them.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
+use bincode::{Decode, Encode};
+use thiserror::Error;
+
+/// Longest frame, in bytes: room for a tasklist line of many MiB and for any batch that we make.
+pub const FRAME_LEN_MAX: usize = 64 << 20;
+
+/// Batches are closed when they reach this many bytes, so that one message never holds up a link for long.
+pub const BATCH_BYTES: usize = 256 << 10;
+
+const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_LEN_MAX>> = standard().with_limit::<FRAME_LEN_MAX>();
+
+/// Why bytes are not a message, or a message can't become bytes.
+#[derive(Debug, Error)]
+pub enum CodecError {
+    /// Not a message of this version of the protocol.
+    #[error("the bytes are no message of this protocol version: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    /// A message, and then something more.
+    #[error("{0} bytes are left over behind the message")]
+    Trailing(usize),
+    /// Longer than [`FRAME_LEN_MAX`].
+    #[error("the message has {0} bytes; {FRAME_LEN_MAX} are allowed")]
+    TooLong(usize),
+    /// The encoder failed; for our own types it has no reason to.
+    #[error("the message could not be encoded: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+}
+
+/// Makes the bytes of a message.
+///
+/// # Errors
+/// If the message is longer than [`FRAME_LEN_MAX`].
+pub fn encode<M: Encode>(message: &M) -> Result<Vec<u8>, CodecError> {
+    let bytes = bincode::encode_to_vec(message, standard())?;
+    if bytes.len() > FRAME_LEN_MAX { Err(CodecError::TooLong(bytes.len())) } else { Ok(bytes) }
+}
+
+/// Reads a message back.
+///
+/// # Errors
+/// If the bytes are anything but exactly one message.
+pub fn decode<M: Decode<()>>(bytes: &[u8]) -> Result<M, CodecError> {
+    if bytes.len() > FRAME_LEN_MAX {
+        return Err(CodecError::TooLong(bytes.len()));
+    }
+    let (message, used) = bincode::decode_from_slice(bytes, CONFIG)?;
+    if used == bytes.len() { Ok(message) } else { Err(CodecError::Trailing(bytes.len() - used)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::*;
+    use proptest::prelude::*;
+
+    /// Promise 5: bytes from a peer are never a panic, whatever they are.
+    #[test]
+    fn any_bytes_are_a_message_or_an_error() {
+        proptest!(|(bytes: Vec<u8>)| {
+            let _ = decode::<ToFarmer>(&bytes).is_ok();
+            let _ = decode::<ToWorker>(&bytes).is_ok();
+        });
+    }
+
+    /// A length that promises more bytes than there are must not be believed: no allocation of its size.
+    #[test]
+    fn a_lying_length_is_refused() {
+        let mut bytes = encode(&ToFarmer::Log { level: 1, text: "x".repeat(300) }).unwrap();
+        bytes[2..5].copy_from_slice(&[0xfd, 0xff, 0xff]);
+        assert!(decode::<ToFarmer>(&bytes).is_err());
+    }
+
+    /// The bytes of each message are part of the protocol: if this fails, raise PROTOCOL_VERSION.
+    #[test]
+    fn golden_bytes() {
+        let assign = ToWorker::Assign {
+            seq: 7,
+            tasks: vec![Assignment { id: TaskId(300), attempt: Attempt(2), command: b"true".to_vec() }],
+        };
+        let recall = ToWorker::Recall { count: 3 };
+        let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: true };
+        let report = ToFarmer::Report {
+            results: vec![TaskResult {
+                id: TaskId(1),
+                attempt: Attempt(1),
+                slot: 2,
+                start_us: 3,
+                duration_us: 4,
+                outcome: Outcome::Signaled(9),
+                user_us: 5,
+                system_us: 6,
+                max_rss_kib: 7,
+            }],
+            returned: vec![TaskId(8)],
+            ack: 9,
+            ack_age_us: 10,
+            undecided: 11,
+            recall_answered: true,
+            pause_ms: 12,
+        };
+        let golden: [(Vec<u8>, &[u8]); 6] = [
+            (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
+            (encode(&recall).unwrap(), &[2, 3]),
+            (encode(&stop).unwrap(), &[3, 1, 1]),
+            (encode(&ToWorker::Heartbeat).unwrap(), &[4]),
+            (encode(&report).unwrap(), &[1, 1, 1, 1, 2, 3, 4, 1, 9, 5, 6, 7, 1, 8, 9, 10, 11, 1, 12]),
+            (encode(&ToFarmer::Stopped).unwrap(), &[4]),
+        ];
+        for (bytes, expected) in golden {
+            assert_eq!(bytes, expected);
+        }
+        assert_eq!(decode::<ToWorker>(&encode(&assign).unwrap()).unwrap(), assign);
+        assert_eq!(decode::<ToFarmer>(&encode(&report).unwrap()).unwrap(), report);
+    }
+}

@@ -1,0 +1,228 @@
+//! What farmer and workers say to each other.
+//!
+//! Owns the message types and the words in them ([`TaskId`], [`Rank`], [`Outcome`] …). Bytes are made by
+//! [`codec`], split and joined by [`framing`]. Never does I/O, never knows whether a frame travels by MPI or
+//! over a socket.
+//!
+//! Invariant: a message from a peer is input. Every field may hold anything; who receives it checks.
+
+pub mod codec;
+pub mod framing;
+
+use bincode::{Decode, Encode};
+use std::fmt;
+
+use crate::runner::RunnerConfig;
+
+/// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
+/// one program, and two versions in one allocation are refused by name instead of misread.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct TaskId(pub u32);
+
+/// An MPI rank; 0 is the farmer's, and the only one without a launcher.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct Rank(pub u32);
+
+/// The rank that owns the workdir and the tasklist.
+pub const FARMER: Rank = Rank(0);
+
+/// Which try of a task this is within one run of the farm; the first is 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct Attempt(pub u16);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How hard a farm is being stopped. Later levels win; a farm never steps back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+pub enum StopLevel {
+    /// Start nothing new, let running tasks end.
+    Drain,
+    /// SIGTERM to each task's process group, the grace period, then SIGKILL.
+    Terminate,
+    /// SIGKILL now.
+    Kill,
+}
+
+/// How many tasks a rank runs at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum SlotCount {
+    /// As many as the rank has CPUs.
+    Cpus,
+    /// This many, at least 1.
+    Fixed(u32),
+}
+
+/// What a worker must know before its first task. Rank 0 reads all files; the others learn of them here.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct WorkerConfig {
+    /// [`PROTOCOL_VERSION`] of the farmer.
+    pub protocol: u32,
+    /// The rank this message is for, as tasks see it in `TASKFARMER_RANK`.
+    pub rank: Rank,
+    /// Slots of the pool. 0 slots by `--farmer-only`: the rank takes no tasks.
+    pub slots: SlotCount,
+    /// From SIGTERM to SIGKILL, in milliseconds.
+    pub grace_ms: u64,
+    /// Absolute path: where the farmer was started, and every task's working directory.
+    pub cwd: Vec<u8>,
+    /// Absolute path of the workdir.
+    pub workdir: Vec<u8>,
+    /// How a command becomes a process.
+    pub runner: RunnerConfig,
+    /// Log records up to this level come back to rank 0 (`log::LevelFilter` as a number, 0 to 5).
+    pub log_level: u8,
+}
+
+/// A task on its way to a worker. It travels once.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Assignment {
+    /// The task.
+    pub id: TaskId,
+    /// Which try this is.
+    pub attempt: Attempt,
+    /// The line of the list, as bytes: no NUL, no newline.
+    pub command: Vec<u8>,
+}
+
+/// Farmer to worker.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum ToWorker {
+    /// First message on every link.
+    Start(Box<WorkerConfig>),
+    /// Run these, in this order, as slots come free.
+    Assign {
+        /// Counts the Assign messages of this link from 1; Report says it back, which measures the round trip.
+        seq: u32,
+        /// In list order but for retries.
+        tasks: Vec<Assignment>,
+    },
+    /// Give back up to this many tasks that have not started, the last of the queue first.
+    Recall {
+        /// At most this many.
+        count: u32,
+    },
+    /// Stop; the worker says [`ToFarmer::Stopped`] when its last task is gone.
+    Stop {
+        /// How hard.
+        level: StopLevel,
+        /// Some rank was lost: end without MPI_Finalize, which would wait for it.
+        skip_finalize: bool,
+    },
+    /// Nothing to say, still here. Answers the worker's own heartbeat.
+    Heartbeat,
+}
+
+/// How one attempt of a task ended.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Outcome {
+    /// Its process exited with this code, 0 to 255.
+    Exited(u8),
+    /// Its process died by this signal.
+    Signaled(u8),
+    /// It never ran, and never will on any node: what went wrong, for the user to read.
+    NotStarted(String),
+}
+
+impl Outcome {
+    /// Whether the task belongs into `finished`.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        *self == Self::Exited(0)
+    }
+}
+
+/// One attempt of a task that came to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct TaskResult {
+    /// The task.
+    pub id: TaskId,
+    /// Which try this was.
+    pub attempt: Attempt,
+    /// The slot it ran in, from 0.
+    pub slot: u32,
+    /// Start in microseconds since 1970, by the clock of its node.
+    pub start_us: u64,
+    /// How long it ran, in microseconds, by a clock that never steps.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// User CPU time of the task and the children that it waited for, in microseconds.
+    pub user_us: u64,
+    /// System CPU time, likewise.
+    pub system_us: u64,
+    /// Largest resident set of any one of its processes, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// Worker to farmer.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum ToFarmer {
+    /// Answer to [`ToWorker::Start`].
+    Hello {
+        /// [`PROTOCOL_VERSION`] of the worker.
+        protocol: u32,
+        /// Host name.
+        host: String,
+        /// Slots of its pool.
+        slots: u32,
+        /// CPUs that its tasks may use.
+        cpus: u32,
+    },
+    /// What happened since the last Report.
+    Report {
+        /// Attempts that ended.
+        results: Vec<TaskResult>,
+        /// Tasks that did not run to an end here and cost no attempt: recalled, interrupted by a stop, or
+        /// refused by this node (no processes, no memory).
+        returned: Vec<TaskId>,
+        /// The last [`ToWorker::Assign`] that came in.
+        ack: u32,
+        /// How long ago that was, in microseconds.
+        ack_age_us: u64,
+        /// Tasks whose slot is free again, but whose verdict is still open: see docs/signals.md, "Held verdicts".
+        undecided: u32,
+        /// A [`ToWorker::Recall`] is answered by this, even if nothing could be given back.
+        recall_answered: bool,
+        /// The node refuses to start processes: send no task for so many milliseconds. 0: all is well.
+        pause_ms: u32,
+    },
+    /// Nothing to say, still here.
+    Heartbeat,
+    /// Somebody sent this rank a signal that asks the farm to stop.
+    Signaled {
+        /// Its number.
+        signal: u8,
+    },
+    /// The last task of this rank is gone and the pool is about to end.
+    Stopped,
+    /// The pool process died; its tasks were killed.
+    PoolLost {
+        /// How it died.
+        reason: String,
+    },
+    /// This rank cannot run tasks of this farm at all.
+    Unfit {
+        /// Why: what, where, what to do.
+        reason: String,
+    },
+    /// A log record of this rank, since only rank 0 writes to the terminal.
+    Log {
+        /// `log::Level` as a number, 1 (error) to 5 (trace).
+        level: u8,
+        /// The text.
+        text: String,
+    },
+}

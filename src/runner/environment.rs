@@ -1,0 +1,172 @@
+//! The environment of tasks.
+//!
+//! Owns which variables a task gets: those of the rank, less what its launcher meant for the rank alone, plus
+//! ours. Prepared once per pool; per task only a handful is added.
+
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use super::shell_rules::TAKEN_OUT_BY_BASH;
+use crate::protocol::{Attempt, Rank, TaskId};
+use crate::sys::launcher::is_per_rank;
+use crate::sys::process::c_string;
+
+/// Variables for every task of a pool.
+#[derive(Debug)]
+pub struct Environment {
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// All variables, as exec takes them.
+    block: Vec<CString>,
+    /// The same for a program that is started without a shell.
+    shell_block: Vec<CString>,
+}
+
+impl Environment {
+    /// What this process has, for tasks that run in `cwd`.
+    #[must_use]
+    pub fn inherited(cwd: &Path) -> Self {
+        Self::from_variables(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())), cwd)
+    }
+
+    /// These variables, without those that a launcher meant for one rank.
+    #[must_use]
+    pub fn from_variables(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>, cwd: &Path) -> Self {
+        let is_taken_out = |name: &[u8]| TAKEN_OUT_BY_BASH.iter().any(|known| name == known.as_bytes());
+        let variables: Vec<_> =
+            variables.filter(|(name, _)| !is_per_rank(name) && !is_ours(name) && !is_taken_out(name)).collect();
+        let line = |(name, value): &(Vec<u8>, Vec<u8>)| c_string(&[&name[..], b"=", &value[..]].concat());
+        let mut environment = Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
+        environment.shell_block = environment.as_after_a_shell(cwd).iter().filter_map(line).collect();
+        environment
+    }
+
+    /// What `bash -c program` would hand to the program: PWD is true, SHLVL a number (bash 5 counts itself in, and
+    /// out again as it execs the program).
+    fn as_after_a_shell(&self, cwd: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let is_cwd = |path: &[u8]| {
+            let path = Path::new(std::ffi::OsStr::from_bytes(path));
+            path.is_absolute() && same_file(path, cwd)
+        };
+        let pwd = match self.get(b"PWD") {
+            Some(path) if is_cwd(path) => path.to_vec(),
+            _ => cwd.canonicalize().unwrap_or_else(|_| cwd.to_owned()).into_os_string().into_vec(),
+        };
+        let level = self.get(b"SHLVL").filter(|level| is_number(level)).unwrap_or(b"0").to_vec();
+        let kept = self.variables.iter().filter(|(name, _)| !matches!(&name[..], b"PWD" | b"SHLVL" | b"_"));
+        kept.cloned().chain([(b"PWD".to_vec(), pwd), (b"SHLVL".to_vec(), level)]).collect()
+    }
+
+    /// Names and values.
+    pub fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.variables.iter().map(|(name, value)| (&name[..], &value[..]))
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.variables().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The environment for a program (`direct`) or for a shell, without the task's own variables.
+    pub fn block(&self, direct: bool) -> impl Iterator<Item = &CStr> {
+        if direct { &self.shell_block } else { &self.block }.iter().map(CString::as_c_str)
+    }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.len() <= 3 && text.iter().all(u8::is_ascii_digit)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// Variables that tell a task who it is. A farm inside a farm sets its own.
+fn is_ours(name: &[u8]) -> bool {
+    name == b"PROC_NUMBER" || PER_TASK.iter().any(|known| name == known.as_bytes())
+}
+
+const PER_TASK: [&str; 6] = [
+    "TASKFARMER_TASK_ID",
+    "TASKFARMER_ATTEMPT",
+    "TASKFARMER_RANK",
+    "TASKFARMER_SLOT",
+    "TASKFARMER_HOST",
+    "TASKFARMER_WORKDIR",
+];
+
+/// Who a pool is, for its tasks.
+#[derive(Debug)]
+pub struct Identity {
+    rank: CString,
+    host: CString,
+    workdir: CString,
+}
+
+impl Identity {
+    /// `None` if host or workdir contain a NUL.
+    #[must_use]
+    pub fn new(rank: Rank, host: &str, workdir: &[u8]) -> Option<Self> {
+        Some(Self {
+            rank: c_string(format!("TASKFARMER_RANK={rank}").as_bytes())?,
+            host: c_string(format!("TASKFARMER_HOST={host}").as_bytes())?,
+            workdir: c_string(&[b"TASKFARMER_WORKDIR=", workdir].concat())?,
+        })
+    }
+
+    /// The variables that are the same for all tasks.
+    #[must_use]
+    pub fn variables(&self) -> [&CStr; 3] {
+        [&self.rank, &self.host, &self.workdir]
+    }
+}
+
+/// The variables of one task.
+#[must_use]
+pub fn task_variables(id: TaskId, attempt: Attempt, slot: u32) -> [CString; 4] {
+    let text = |text: String| CString::new(text).expect("numbers contain no NUL");
+    [
+        text(format!("PROC_NUMBER={id}")),
+        text(format!("TASKFARMER_TASK_ID={id}")),
+        text(format!("TASKFARMER_ATTEMPT={}", attempt.0)),
+        text(format!("TASKFARMER_SLOT={slot}")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let variables = variables.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        Environment::from_variables(variables, Path::new("/usr"))
+    }
+
+    fn lines(environment: &Environment, direct: bool) -> Vec<String> {
+        let mut lines: Vec<_> = environment.block(direct).map(|line| line.to_str().unwrap().to_owned()).collect();
+        lines.sort();
+        lines
+    }
+
+    /// A task may be an MPI program, and a farm may run inside a farm.
+    #[test]
+    fn launcher_variables_and_an_outer_farms_are_gone() {
+        let environment = environment(&[("PMI_RANK", "3"), ("TASKFARMER_TASK_ID", "7"), ("PROC_NUMBER", "7"), ("A", "b=c")]);
+        assert_eq!(lines(&environment, false), ["A=b=c"]);
+    }
+
+    /// A program can't tell whether a shell had started it.
+    #[test]
+    fn a_direct_start_gets_what_a_shell_would_have_set() {
+        let direct = |variables| lines(&environment(variables), true);
+        assert_eq!(direct(&[]), ["PWD=/usr", "SHLVL=0"]);
+        assert_eq!(direct(&[("SHLVL", "x"), ("PWD", "/"), ("OLDPWD", "/usr")]), ["PWD=/usr", "SHLVL=0"]);
+        let kept = [("SHLVL", "4"), ("PWD", "/usr/../usr"), ("_", "/bin/x")];
+        assert_eq!(direct(&kept), ["PWD=/usr/../usr", "SHLVL=4"]);
+    }
+}

@@ -1,0 +1,75 @@
+//! The fork that makes a pool process.
+//!
+//! Owns the one fork of the program. It happens before MPI_Init and before any thread, while the process is
+//! small: what is forked later would hold MPI's memory and descriptors.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::prctl;
+use nix::unistd::{ForkResult, Pid, fork, setsid};
+
+/// Which process this is now.
+#[derive(Debug)]
+pub enum Forked {
+    /// The caller, with the pid of the pool and the socket to it.
+    Parent(Pid, UnixStream),
+    /// The pool, with the socket to its MPI process.
+    Pool(UnixStream),
+}
+
+/// Forks the pool: in a session of its own, as launchers kill a rank's whole process group; with no descriptor
+/// of its parent, as launchers wait for those; reaper of everything that its tasks leave behind.
+///
+/// # Errors
+/// If the system has no process or descriptor left.
+pub fn fork_pool() -> io::Result<Forked> {
+    let (ours, theirs) = UnixStream::pair()?;
+    // SAFETY: the process has one thread, so no lock can be held by another one in the child.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(theirs);
+            // If the pool is killed, its tasks become children of this process, which ends them.
+            prctl::set_child_subreaper(true)?;
+            Ok(Forked::Parent(child, ours))
+        }
+        ForkResult::Child => {
+            drop(ours);
+            match become_pool(&theirs) {
+                Ok(()) => Ok(Forked::Pool(theirs)),
+                // The parent learns of it by the closed socket; going back to the caller would make two parents.
+                Err(_) => std::process::exit(1),
+            }
+        }
+    }
+}
+
+fn become_pool(socket: &UnixStream) -> io::Result<()> {
+    setsid()?;
+    prctl::set_child_subreaper(true)?;
+    prctl::set_name(c"tfarmer-pool")?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for fd in 0..3 {
+        // SAFETY: both are plain numbers; what stood at 0 to 2 is not used by this process any more.
+        if unsafe { libc::dup2(null.as_raw_fd(), fd) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    drop(null);
+    for fd in open_descriptors()? {
+        if fd > 2 && fd != socket.as_raw_fd() {
+            // SAFETY: inherited from the launcher or the shell; nothing in this process knows them. The
+            // descriptor of the folder listing itself is closed by now, and closing it again is an error only.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+fn open_descriptors() -> io::Result<Vec<RawFd>> {
+    // close_range would do it in one call, but Linux has it only from 5.9 on; clusters run older ones.
+    let names = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter_map(|name| name.parse().ok()).collect())
+}

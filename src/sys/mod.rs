@@ -1,0 +1,14 @@
+//! The system layer: everything that is Linux or MPI, each thing behind a small safe interface.
+//!
+//! Owns all `unsafe` of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a
+//! farmer or a worker is.
+
+pub mod clock;
+pub mod cpus;
+pub mod fork;
+pub mod launcher;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod process;
+pub mod signals;
+pub mod wait;

@@ -1,0 +1,313 @@
+//! MPI, as far as this program uses it: bytes from rank to rank, and an end that never hangs.
+//!
+//! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a
+//! failed call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is
+//! checked. After start-up there is no collective and no blocking call, so a rank that dies stalls nobody.
+//! What MPI does when ranks die was measured with Open MPI 4.1 and MPICH 4.0; docs/architecture.md has the essence.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::{CStr, c_int};
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use mpi::Threading;
+use mpi::ffi;
+
+use super::launcher::Launcher;
+use crate::protocol::codec::FRAME_LEN_MAX;
+
+/// All messages have this tag.
+const TAG: c_int = 1;
+
+/// Sends that are under way to one rank at the same time; further ones wait in our own memory.
+const IN_FLIGHT_MAX: usize = 8;
+
+/// Messages taken in one go, so that a flood does not starve the rest of the loop.
+const RECEIVE_MAX: usize = 4096;
+
+/// How long MPI_Finalize may take. MPICH over UCX can hang in it without any fault.
+const FINALIZE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long ranks wait for each other when they end without MPI_Finalize.
+const LEAVE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How a rank leaves MPI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// Through MPI_Finalize: nobody was lost.
+    Finalize,
+    /// Without: somebody was lost, and MPI_Finalize would wait for it or abort.
+    Abandon,
+}
+
+/// What came in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message of this rank.
+    Frame(u32, Vec<u8>),
+    /// MPI says that the link to this rank is broken.
+    LinkFailed(u32, String),
+}
+
+struct Sending {
+    request: ffi::MPI_Request,
+    // MPI reads from it until the request is done; never touched by us again before that.
+    frame: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Peer {
+    in_flight: VecDeque<Sending>,
+    waiting: VecDeque<Vec<u8>>,
+    broken: bool,
+}
+
+/// This rank's end of MPI_COMM_WORLD.
+pub struct Mpi {
+    comm: ffi::MPI_Comm,
+    rank: u32,
+    peers: Vec<Peer>,
+    /// Peers with sends under way or waiting.
+    busy: BTreeSet<u32>,
+    /// Errors to hand over with the next poll.
+    failures: Vec<(u32, String)>,
+}
+
+/// The MPI library, by its own word; works before MPI_Init too.
+#[must_use]
+pub fn library_version() -> String {
+    // rsmpi's own call would do, but it needs no second place to look for the name of the library.
+    mpi::environment::library_version().map_or_else(|_| "unknown MPI".to_owned(), |text| {
+        text.trim_end_matches('\0').lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect::<Vec<_>>().join(", ")
+    })
+}
+
+fn check(code: c_int) -> Result<(), String> {
+    if code == 0 {
+        return Ok(());
+    }
+    let mut text = [0; 1024];
+    let mut len = 0;
+    // SAFETY: the buffer is longer than MPI_MAX_ERROR_STRING of the MPIs in use (256 and 512), and stays zeroed
+    // behind what MPI writes.
+    let known = unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast(), &raw mut len) };
+    if known != 0 {
+        return Err(format!("MPI error {code}"));
+    }
+    Err(CStr::from_bytes_until_nul(&text).map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
+}
+
+impl Mpi {
+    /// Starts MPI. Only the calling thread may use it.
+    ///
+    /// `None` if MPI was started before. MPI itself ends the process when it can't start at all.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)?;
+        // Its drop is MPI_Finalize without a watchdog; see `leave`.
+        std::mem::forget(universe);
+        let (mut rank, mut size) = (0, 1);
+        // SAFETY: MPI is initialised; the predefined handles are valid from then on, the pointers are to integers.
+        let comm = unsafe {
+            let comm = ffi::RSMPI_COMM_WORLD;
+            ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN);
+            ffi::MPI_Comm_rank(comm, &raw mut rank);
+            ffi::MPI_Comm_size(comm, &raw mut size);
+            comm
+        };
+        let peers = (0..size).map(|_| Peer::default()).collect();
+        let rank = u32::try_from(rank).unwrap_or(0);
+        Some(Self { comm, rank, peers, busy: BTreeSet::new(), failures: Vec::new() })
+    }
+
+    /// This rank.
+    #[must_use]
+    pub fn rank(&self) -> u32 {
+        self.rank
+    }
+
+    /// How many ranks there are.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        u32::try_from(self.peers.len()).unwrap_or(1)
+    }
+
+    /// Sends a message in the background. Order per rank is kept. To a rank whose link is broken nothing is sent.
+    pub fn send(&mut self, to: u32, frame: Vec<u8>) {
+        let Some(peer) = self.peers.get_mut(to as usize).filter(|peer| !peer.broken) else { return };
+        peer.waiting.push_back(frame);
+        self.busy.insert(to);
+        self.push(to);
+    }
+
+    /// Whether messages wait to be taken by MPI or their receivers.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    /// Stops sending to a rank that does not answer. MPI may still read the buffers that it was given, so they
+    /// are never freed. Tried again when the rank is heard.
+    pub fn give_up(&mut self, rank: u32) {
+        if let Some(peer) = self.peers.get_mut(rank as usize) {
+            std::mem::forget(std::mem::take(&mut peer.in_flight));
+            peer.waiting.clear();
+            self.busy.remove(&rank);
+        }
+    }
+
+    /// Moves sends on and takes in what has come.
+    pub fn poll(&mut self, incoming: &mut Vec<Incoming>) {
+        for peer in self.busy.clone() {
+            self.push(peer);
+        }
+        // The first probe after a pause only makes progress; a message that it pulled in is found by the second.
+        let mut misses = 0;
+        for _ in 0..RECEIVE_MAX {
+            match self.receive() {
+                Ok(Some((rank, frame))) => {
+                    misses = 0;
+                    if let Some(peer) = self.peers.get_mut(rank as usize) {
+                        peer.broken = false;
+                    }
+                    incoming.push(Incoming::Frame(rank, frame));
+                }
+                Ok(None) => misses += 1,
+                Err((Some(rank), error)) => self.failures.push((rank, error)),
+                Err((None, error)) => {
+                    log::debug!("MPI probe: {error}");
+                    misses += 1;
+                }
+            }
+            if misses == 2 {
+                break;
+            }
+        }
+        incoming.extend(self.failures.drain(..).map(|(rank, error)| Incoming::LinkFailed(rank, error)));
+    }
+
+    fn push(&mut self, to: u32) {
+        let peer = &mut self.peers[to as usize];
+        let result = push_peer(self.comm, to, peer);
+        if let Err(error) = result {
+            peer.broken = true;
+            self.failures.push((to, error));
+            self.give_up(to);
+        } else if peer.in_flight.is_empty() && peer.waiting.is_empty() {
+            self.busy.remove(&to);
+        }
+    }
+
+    fn receive(&mut self) -> Result<Option<(u32, Vec<u8>)>, (Option<u32>, String)> {
+        let mut found = 0;
+        let mut message = MaybeUninit::<ffi::MPI_Message>::uninit();
+        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
+        // SAFETY: all pointers are to memory of the right type. `message` is read only if the probe says that it
+        // found one, `status` is zeroed, which is valid for its integers, or written by MPI.
+        unsafe {
+            let code = ffi::MPI_Improbe(
+                ffi::RSMPI_ANY_SOURCE,
+                TAG,
+                self.comm,
+                &raw mut found,
+                message.as_mut_ptr(),
+                status.as_mut_ptr(),
+            );
+            check(code).map_err(|error| (None, error))?;
+            if found == 0 {
+                return Ok(None);
+            }
+            let source = u32::try_from(status.assume_init_ref().MPI_SOURCE).ok();
+            let mut len: c_int = 0;
+            check(ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &raw mut len)).map_err(|error| (source, error))?;
+            // The peer's word for its length: a frame that is too long is taken, so that it does not clog the
+            // queue, and refused by the decoder.
+            let room = usize::try_from(len).unwrap_or(0);
+            let mut frame = vec![0_u8; room];
+            let code = ffi::MPI_Mrecv(
+                frame.as_mut_ptr().cast(),
+                len,
+                ffi::RSMPI_UINT8_T,
+                message.as_mut_ptr(),
+                ffi::RSMPI_STATUS_IGNORE,
+            );
+            check(code).map_err(|error| (source, error))?;
+            Ok(source.map(|source| (source, frame)))
+        }
+    }
+
+    /// Leaves MPI and ends the process with this code. Never returns, never hangs.
+    ///
+    /// `launcher`: how a rank may end that skips MPI_Finalize depends on it.
+    pub fn leave(self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
+        // MPI may still read from buffers of sends that never ended.
+        let (rank, comm) = (self.rank, self.comm);
+        std::mem::forget(self);
+        match how {
+            Leave::Finalize => {
+                let watchdog = std::thread::Builder::new().spawn(move || {
+                    std::thread::sleep(FINALIZE_LIMIT);
+                    exit_now(code);
+                });
+                if watchdog.is_ok() {
+                    // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
+                    unsafe { ffi::MPI_Finalize() };
+                }
+            }
+            Leave::Abandon if rank == 0 && launcher != Some(Launcher::Srun) => {
+                // mpirun takes a rank that ends without MPI_Finalize for a failure; MPI_Abort carries our code.
+                // Where it lets survivors of a loss run on, it waits for them before it heeds the abort.
+                if std::env::var_os("OMPI_MCA_orte_enable_recovery").is_some() {
+                    std::thread::sleep(LEAVE_PAUSE + LEAVE_PAUSE / 2);
+                }
+                // SAFETY: as above. MPI_Abort may hang as well, so it gets the same watchdog.
+                unsafe {
+                    let _watchdog = std::thread::Builder::new().spawn(move || {
+                        std::thread::sleep(FINALIZE_LIMIT);
+                        exit_now(code);
+                    });
+                    ffi::MPI_Abort(comm, code);
+                }
+            }
+            Leave::Abandon if rank != 0 => std::thread::sleep(LEAVE_PAUSE),
+            Leave::Abandon => {}
+        }
+        exit_now(code)
+    }
+}
+
+fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String> {
+    while let Some(sending) = peer.in_flight.front_mut() {
+        let mut done = 0;
+        // SAFETY: the request is one that MPI_Isend gave and no MPI_Test has completed; it is not used again after.
+        check(unsafe { ffi::MPI_Test(&raw mut sending.request, &raw mut done, ffi::RSMPI_STATUS_IGNORE) })?;
+        if done == 0 {
+            break;
+        }
+        peer.in_flight.pop_front();
+    }
+    while peer.in_flight.len() < IN_FLIGHT_MAX
+        && let Some(frame) = peer.waiting.pop_front()
+    {
+        let len = c_int::try_from(frame.len()).map_err(|_| format!("frame of {} bytes", frame.len()))?;
+        let to = c_int::try_from(to).map_err(|_| format!("no such rank: {to}"))?;
+        let mut request = MaybeUninit::uninit();
+        // SAFETY: the frame's heap memory neither moves nor changes until the request is done: it is kept in
+        // `in_flight`, or leaked by `give_up` and `leave`. The request is valid if the call succeeds.
+        let request = unsafe {
+            let code =
+                ffi::MPI_Isend(frame.as_ptr().cast(), len, ffi::RSMPI_UINT8_T, to, TAG, comm, request.as_mut_ptr());
+            check(code)?;
+            request.assume_init()
+        };
+        peer.in_flight.push_back(Sending { request, frame });
+    }
+    Ok(())
+}
+
+fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process without running exit handlers; those of an MPI that lost a rank can hang.
+    unsafe { libc::_exit(code) }
+}
+
+const _: () = assert!(FRAME_LEN_MAX <= c_int::MAX as usize, "a frame is one MPI message");

@@ -1,0 +1,264 @@
+//! Processes of tasks: start, signal, reap.
+//!
+//! Owns posix_spawn, wait4 and kill. A task is started by posix_spawn, which shares memory with its caller until
+//! the exec instead of copying page tables; it leads a process group of its own.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::protocol::Outcome;
+
+/// What is to be started.
+#[derive(Debug)]
+pub struct Command<'a> {
+    /// Path of the program; PATH is not searched.
+    pub program: &'a CStr,
+    /// Its arguments, with the name it is called by first.
+    pub argv: &'a [&'a CStr],
+    /// Its environment, `NAME=value`.
+    pub environment: &'a [&'a CStr],
+    /// Its standard input.
+    pub stdin: BorrowedFd<'a>,
+    /// Its standard output and standard error.
+    pub output: BorrowedFd<'a>,
+}
+
+/// Attributes that all tasks share: own process group, no signal blocked, none ignored.
+#[derive(Debug)]
+pub struct Spawner {
+    attributes: libc::posix_spawnattr_t,
+}
+
+fn check(code: libc::c_int) -> Result<(), Errno> {
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+}
+
+impl Spawner {
+    /// Prepares the attributes.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn new() -> Result<Self, Errno> {
+        let mut attributes = MaybeUninit::uninit();
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        // SAFETY: each pointer is to memory of the right type, made valid by the init calls before it is read.
+        // The attributes own no memory in glibc and musl, so a move is fine and nothing leaks.
+        unsafe {
+            check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::sigfillset(all.as_mut_ptr());
+            check(libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), none.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), all.as_ptr()))?;
+            check(libc::posix_spawnattr_setpgroup(attributes.as_mut_ptr(), 0))?;
+            check(libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short))?;
+            Ok(Self { attributes: attributes.assume_init() })
+        }
+    }
+
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// What fork or exec said: ENOENT, EACCES, E2BIG, ENOEXEC … for the program, EAGAIN or ENOMEM for the node.
+    pub fn spawn(&self, command: &Command<'_>) -> Result<Pid, Errno> {
+        let pointers = |strings: &[&CStr]| -> Vec<*mut libc::c_char> {
+            strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+        };
+        let (argv, environment) = (pointers(command.argv), pointers(command.environment));
+        let mut actions = MaybeUninit::uninit();
+        let mut pid = 0;
+        // SAFETY: the actions are initialised before use and destroyed once; argv and environment are arrays of
+        // C strings that end with a null pointer and live until the call returns, as do the descriptors.
+        unsafe {
+            check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
+            let mut actions = actions.assume_init();
+            let moved = [(command.stdin, 0), (command.output, 1), (command.output, 2)]
+                .into_iter()
+                .try_for_each(|(fd, to)| check(libc::posix_spawn_file_actions_adddup2(&raw mut actions, fd.as_raw_fd(), to)));
+            let result = moved.and_then(|()| {
+                check(libc::posix_spawn(
+                    &raw mut pid,
+                    command.program.as_ptr(),
+                    &raw const actions,
+                    &raw const self.attributes,
+                    argv.as_ptr(),
+                    environment.as_ptr(),
+                ))
+            });
+            libc::posix_spawn_file_actions_destroy(&raw mut actions);
+            result?;
+        }
+        Ok(Pid::from_raw(pid))
+    }
+}
+
+/// A process that has ended, and what it used.
+#[derive(Debug)]
+pub struct Reaped {
+    /// Its pid, free for reuse now.
+    pub pid: Pid,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// User CPU time of it and the children it waited for.
+    pub user: Duration,
+    /// System CPU time, likewise.
+    pub system: Duration,
+    /// Largest resident set, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// What [`reap`] found.
+#[derive(Debug)]
+pub enum Reap {
+    /// One that has ended.
+    Ended(Reaped),
+    /// There are children, and none has ended.
+    NoneEnded,
+    /// There is no child.
+    NoChild,
+}
+
+/// Takes the next ended child, adopted ones too. Does not wait.
+pub fn reap() -> Reap {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are to memory of the right type; wait4 fills them when it returns a pid, and a
+        // zeroed rusage is a valid one.
+        let (pid, usage) = unsafe {
+            let pid = libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
+            (pid, usage.assume_init_ref())
+        };
+        match pid {
+            0 => return Reap::NoneEnded,
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Reap::NoChild,
+            pid => {
+                let outcome = if libc::WIFSIGNALED(status) {
+                    Outcome::Signaled(u8::try_from(libc::WTERMSIG(status)).unwrap_or(u8::MAX))
+                } else {
+                    Outcome::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+                };
+                return Reap::Ended(Reaped {
+                    pid: Pid::from_raw(pid),
+                    outcome,
+                    user: duration(usage.ru_utime),
+                    system: duration(usage.ru_stime),
+                    max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+                });
+            }
+        }
+    }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_usec).unwrap_or(0) * 1_000)
+}
+
+/// Asks a process group to end, and wakes it if it is stopped: a stopped process can't die of SIGTERM.
+pub fn terminate_group(leader: Pid) {
+    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+        send(killpg(leader, signal), leader);
+    }
+}
+
+/// Ends a process group.
+pub fn kill_group(leader: Pid) {
+    send(killpg(leader, Signal::SIGKILL), leader);
+}
+
+fn send(result: nix::Result<()>, pid: Pid) {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => {} // It was gone already: all the better.
+        Err(error) => log::debug!("cannot signal {pid}: {error}"),
+    }
+}
+
+/// Pids of all descendants of this process.
+fn descendants() -> Vec<Pid> {
+    // /proc/…/children would be quicker, but is not in every kernel's configuration.
+    let mut parents: Vec<(i32, i32)> = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read(entry.path().join("stat")) else { continue };
+        // "pid (name) state ppid …", and the name may hold anything, brackets and spaces too.
+        let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |end| &stat[end + 1..]);
+        let parent = after_name.split(|&byte| byte == b' ').nth(2).and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
+        if let Some(parent) = parent {
+            parents.push((pid, parent));
+        }
+    }
+    let mut found = vec![Pid::this().as_raw()];
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(parents.iter().filter(|(pid, ppid)| *ppid == parent && *pid != parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found[1..].iter().copied().map(Pid::from_raw).collect()
+}
+
+/// Ends everything that descends from this process and reaps it, daemons too: whatever a task leaves behind is
+/// handed to its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills at once.
+/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`.
+pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
+    let start = std::time::Instant::now();
+    let mut pause = Duration::from_micros(200);
+    let mut asked = false;
+    loop {
+        loop {
+            match reap() {
+                Reap::Ended(_) => {}
+                Reap::NoneEnded => break,
+                Reap::NoChild => return true,
+            }
+        }
+        let elapsed = start.elapsed();
+        if elapsed >= grace + limit {
+            return false;
+        }
+        if elapsed >= grace {
+            for pid in descendants() {
+                send(kill(pid, Signal::SIGKILL), pid);
+            }
+        } else if !asked {
+            asked = true;
+            for pid in descendants() {
+                send(kill(pid, Signal::SIGTERM), pid);
+                send(kill(pid, Signal::SIGCONT), pid);
+            }
+        }
+        // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
+        // that covers the whole tree.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// A file without a name that holds these bytes, to be read from the start.
+///
+/// # Errors
+/// If memory or descriptors are short.
+pub fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use std::io::{Seek, Write};
+    let mut file = File::from(memfd_create(c"taskfarmer-script", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A path that execve takes.
+#[must_use]
+pub fn c_string(bytes: &[u8]) -> Option<CString> {
+    CString::new(bytes).ok()
+}

@@ -1,0 +1,87 @@
+//! Handler `default`: one command per line.
+//!
+//! The rules are PyTaskFarmer's: a line that starts with `#` in column 0 or is blank is skipped, every other
+//! one is stripped and is a task; IDs count the kept lines from 0.
+
+use memchr::memchr;
+
+use super::TaskList;
+
+/// Why bytes are no tasklist.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadLine {
+    Nul { line: u64 },
+    TooMany,
+}
+
+/// What Python's `str.strip` takes away, as far as it is ASCII: PyTaskFarmer's lists depend on it.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | 0x1c..=0x1f | b' ')
+}
+
+fn strip(line: &[u8]) -> std::ops::Range<usize> {
+    let Some(first) = line.iter().position(|&byte| !is_blank(byte)) else { return 0..0 };
+    let last = line.iter().rposition(|&byte| !is_blank(byte)).expect("there is a first one");
+    first..last + 1
+}
+
+/// Makes the list in the buffer of the file, so that ten million lines need no second copy.
+pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
+    let mut ends = Vec::new();
+    let (mut read, mut kept, mut number) = (0, 0, 0_u64);
+    while read < text.len() {
+        number += 1;
+        let line_end = memchr(b'\n', &text[read..]).map_or(text.len(), |offset| read + offset);
+        let line = &text[read..line_end];
+        if memchr(0, line).is_some() {
+            return Err(BadLine::Nul { line: number });
+        }
+        let command = if line.first() == Some(&b'#') { 0..0 } else { strip(line) };
+        if !command.is_empty() {
+            text.copy_within(read + command.start..read + command.end, kept);
+            kept += command.len();
+            ends.push(kept as u64);
+        }
+        read = line_end + 1;
+    }
+    text.truncate(kept);
+    text.shrink_to_fit();
+    if u32::try_from(ends.len()).is_err() { Err(BadLine::TooMany) } else { Ok(TaskList { text, ends }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::TaskId;
+
+    fn commands(text: &[u8]) -> Vec<Vec<u8>> {
+        let list = parse(text.to_vec()).unwrap();
+        (0..list.len()).map(|id| list.command(TaskId(id)).to_vec()).collect()
+    }
+
+    /// PyTaskFarmer's rules, with its quirk that only a `#` in column 0 is a comment.
+    #[test]
+    fn keeps_what_pytaskfarmer_keeps() {
+        assert_eq!(commands(b"# a\n\n b \n # x\n\t\n#\nc"), [&b"b"[..], b"# x", b"c"]);
+        assert_eq!(commands(b""), [b""; 0]);
+        assert_eq!(commands(b"#only\n"), [b""; 0]);
+    }
+
+    /// A list that was saved on Windows, or without a last newline, is the same list.
+    #[test]
+    fn line_ends_do_not_matter() {
+        assert_eq!(commands(b"a\r\nb\r\n"), commands(b"a\nb"));
+    }
+
+    /// Bytes are bytes: a list need not be UTF-8.
+    #[test]
+    fn odd_bytes_stay() {
+        assert_eq!(commands(b"\xff\xfe x\xa0\n"), [b"\xff\xfe x\xa0"]);
+    }
+
+    /// A NUL is refused with the number of its line, comments and blanks counted.
+    #[test]
+    fn a_nul_is_refused_with_its_line() {
+        assert_eq!(parse(b"a\n#\n\nb\0\n".to_vec()), Err(BadLine::Nul { line: 4 }));
+    }
+}

@@ -1,0 +1,47 @@
+//! Files that are only ever appended to, a whole batch in one write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that grows at its end. After an error it takes nothing more: what is in it then is known.
+#[derive(Debug)]
+pub(super) struct Appender {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    failed: bool,
+}
+
+impl Appender {
+    /// Opens the file, and makes it if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, len, failed: false })
+    }
+
+    /// Appends all of `bytes`, or as good as nothing: what a full disk took of them is cut off again.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        if let Err(error) = self.file.write_all(bytes) {
+            self.failed = true;
+            // If even this fails, the next start finds a torn tail and cuts it off.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Another descriptor of the same file, to sync it elsewhere.
+    pub(super) fn for_sync(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}

@@ -1,0 +1,253 @@
+//! Writing down what has ended: timeline, then `finished` or `failed`.
+//!
+//! Owns the three files that grow during a run, and the thread that syncs them to disk about once a second; a
+//! sync that takes long stalls that thread and nothing else.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::append::Appender;
+use super::names;
+use crate::farmer::Record;
+use crate::protocol::TaskId;
+use crate::tasklist::TaskList;
+use crate::timeline;
+
+/// At most so much of what has ended is lost when a node loses power.
+const SYNC_INTERVAL: Duration = Duration::from_millis(900);
+
+/// A file of the workdir that does not take what has ended.
+#[derive(Debug, Error)]
+#[error("cannot write {}: {source}\n  what was recorded before is safe; make space or mend the file system, then run the same command again", path.display())]
+pub struct JournalError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+    /// Records of the batch that are not in `finished` or `failed`.
+    pub unwritten: Vec<TaskId>,
+}
+
+/// The growing files of a workdir.
+#[derive(Debug)]
+pub struct Journal {
+    workdir: PathBuf,
+    timeline: Appender,
+    finished: Option<Appender>,
+    failed: Option<Appender>,
+    text: Vec<u8>,
+    syncer: Syncer,
+}
+
+impl Journal {
+    /// Opens the timeline, mended if a crash left it torn. `finished` and `failed` are made on first use.
+    pub(super) fn open(workdir: &Path) -> io::Result<Self> {
+        let path = workdir.join(names::TIMELINE);
+        let start = timeline::prepare(&path)?;
+        let mut timeline = Appender::open(&path)?;
+        timeline.append(&start)?;
+        let syncer = Syncer::start(workdir)?;
+        syncer.add(&timeline)?;
+        Ok(Self { workdir: workdir.to_owned(), timeline, finished: None, failed: None, text: Vec::new(), syncer })
+    }
+
+    /// Names a rank and its slots in the timeline.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn name_rank(&mut self, rank: u32, host: &str, slots: u32) -> Result<(), JournalError> {
+        self.text.clear();
+        timeline::push_names(&mut self.text, rank, host, slots);
+        let written = self.timeline.append(&self.text);
+        written.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))
+    }
+
+    /// Writes down ends of tasks.
+    ///
+    /// # Errors
+    /// If the disk does not take them; the error knows which of them are not recorded.
+    pub fn append(&mut self, records: &[Record], list: &TaskList) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.text.clear();
+        for record in records {
+            timeline::push_task(&mut self.text, record, list.command(record.result.id));
+        }
+        if let Err(source) = self.timeline.append(&self.text) {
+            return Err(self.error(self.timeline.path(), source, ids(records, |_| true)));
+        }
+        let is_success = |record: &Record| record.result.outcome.is_success();
+        self.append_lines(records, list, true)
+            .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
+        self.append_lines(records, list, false)
+            .map_err(|(path, source)| self.error(&path, source, ids(records, |record| !is_success(record))))?;
+        self.syncer.wake();
+        Ok(())
+    }
+
+    fn append_lines(&mut self, records: &[Record], list: &TaskList, success: bool) -> Result<(), (PathBuf, io::Error)> {
+        self.text.clear();
+        for record in records.iter().filter(|record| record.result.outcome.is_success() == success) {
+            let id = record.result.id;
+            self.text.extend_from_slice(id.to_string().as_bytes());
+            self.text.push(b' ');
+            self.text.extend_from_slice(list.command(id));
+            self.text.push(b'\n');
+        }
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let (name, file) =
+            if success { (names::FINISHED, &mut self.finished) } else { (names::FAILED, &mut self.failed) };
+        let path = self.workdir.join(name);
+        let file = match file {
+            Some(file) => file,
+            None => {
+                let opened = Appender::open(&path).and_then(|opened| self.syncer.add(&opened).map(|()| opened));
+                file.insert(opened.map_err(|error| (path.clone(), error))?)
+            }
+        };
+        file.append(&self.text).map_err(|error| (path, error))
+    }
+
+    /// Whether a sync has failed since the last call.
+    ///
+    /// # Errors
+    /// If so. Which records it covers is unknown; they are in the files as far as the system knows.
+    pub fn check_sync(&mut self) -> Result<(), JournalError> {
+        match self.syncer.take_error() {
+            Some((path, source)) => Err(self.error(&path, source, Vec::new())),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the timeline and syncs all.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        let closed = self.timeline.append(timeline::END);
+        closed.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))?;
+        self.syncer.finish();
+        self.check_sync()
+    }
+
+    fn error(&self, path: &Path, source: io::Error, unwritten: Vec<TaskId>) -> JournalError {
+        JournalError { path: path.to_owned(), source, unwritten }
+    }
+}
+
+fn ids(records: &[Record], choose: impl Fn(&Record) -> bool) -> Vec<TaskId> {
+    records.iter().filter(|record| choose(record)).map(|record| record.result.id).collect()
+}
+
+#[derive(Debug, Default)]
+struct SyncState {
+    /// In the order in which they were opened: the timeline first.
+    files: Vec<(PathBuf, File)>,
+    dirty: bool,
+    stop: bool,
+    error: Option<(PathBuf, io::Error)>,
+}
+
+/// The thread that syncs.
+#[derive(Debug)]
+struct Syncer {
+    shared: Arc<(Mutex<SyncState>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    fn start(workdir: &Path) -> io::Result<Self> {
+        // The folder too: a new file's name is not on disk before its folder is.
+        let folder = (workdir.to_owned(), File::open(workdir)?);
+        let state = SyncState { files: vec![folder], ..SyncState::default() };
+        let shared = Arc::new((Mutex::new(state), Condvar::new()));
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("tfarmer-sync".to_owned()).spawn(move || sync_loop(&theirs))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut SyncState) -> R) -> R {
+        act(&mut self.shared.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, file: &Appender) -> io::Result<()> {
+        let entry = (file.path().to_owned(), file.for_sync()?);
+        self.with(|state| state.files.push(entry));
+        Ok(())
+    }
+
+    fn wake(&self) {
+        let was_dirty = self.with(|state| std::mem::replace(&mut state.dirty, true));
+        if !was_dirty {
+            self.shared.1.notify_one();
+        }
+    }
+
+    fn take_error(&self) -> Option<(PathBuf, io::Error)> {
+        self.with(|state| state.error.take())
+    }
+
+    fn finish(&mut self) {
+        self.with(|state| {
+            state.dirty = true;
+            state.stop = true;
+        });
+        self.shared.1.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic there would be a bug; what matters is that the last sync is over.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn sync_loop(shared: &(Mutex<SyncState>, Condvar)) {
+    let (mutex, changed) = shared;
+    let mut state = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        state = changed.wait_while(state, |state| !state.dirty && !state.stop).unwrap_or_else(PoisonError::into_inner);
+        // What comes within the interval shares one sync.
+        let pause = changed.wait_timeout_while(state, SYNC_INTERVAL, |state| !state.stop);
+        state = pause.unwrap_or_else(PoisonError::into_inner).0;
+        if std::mem::take(&mut state.dirty) {
+            let files: Vec<_> = state.files.iter().map(|(path, file)| (path.clone(), file.try_clone())).collect();
+            drop(state);
+            let failure = files.into_iter().find_map(|(path, file)| {
+                let synced = file.and_then(|file| if path.is_dir() { file.sync_all() } else { file.sync_data() });
+                synced.err().filter(is_failure).map(|error| (path, error))
+            });
+            state = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+            state.error = state.error.take().or(failure);
+        }
+        if state.stop && !state.dirty {
+            return;
+        }
+    }
+}
+
+/// Some network file systems can't sync a folder and say EINVAL; they have nothing to sync there.
+fn is_failure(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::InvalidInput
+}
+
+/// Removes a file if it is there.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! One farm per workdir.
+//!
+//! Owns the file `lock`: held with flock while a farm runs, so that the system lets go of it whatever happens to
+//! the farm, and with the holder's name in it, so that the next user knows whom to ask.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Pid, gethostname};
+
+/// Tries until the file that is locked is the one that the name stands for.
+const TRIES_MAX: u32 = 20;
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub(super) enum LockError {
+    /// Somebody has it.
+    Held(String),
+    /// The file can't be made.
+    Io(io::Error),
+}
+
+/// The lock of a workdir. Gone when dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: PathBuf,
+    _file: Option<Flock<File>>,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+        for _ in 0..TRIES_MAX {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
+                Ok(mut file) => {
+                    // The last holder may have removed the file between our open and our lock.
+                    if is_still(path, &file) {
+                        let named = file.set_len(0).and_then(|()| file.write_all(holder().as_bytes()));
+                        if let Err(error) = named {
+                            log::warn!("cannot write into {}: {error}", path.display());
+                        }
+                        return Ok(Self { path: path.to_owned(), _file: Some(file) });
+                    }
+                }
+                Err((mut file, Errno::EWOULDBLOCK)) => {
+                    let mut text = String::new();
+                    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+                    let known = read.is_ok() && !text.trim().is_empty();
+                    return Err(LockError::Held(if known { text.trim().to_owned() } else { "it did not say who".to_owned() }));
+                }
+                Err((_, error)) => {
+                    log::warn!("no lock on {}: {error}; see to it that no second farm uses this workdir", path.display());
+                    return Ok(Self { path: path.to_owned(), _file: None });
+                }
+            }
+        }
+        Err(LockError::Io(io::Error::other("it is replaced again and again")))
+    }
+}
+
+fn is_still(path: &Path, file: &File) -> bool {
+    match (path.metadata(), file.metadata()) {
+        (Ok(named), Ok(locked)) => (named.dev(), named.ino()) == (locked.dev(), locked.ino()),
+        _ => false,
+    }
+}
+
+fn holder() -> String {
+    let host = gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
+    let job = std::env::var("SLURM_JOB_ID").map_or_else(|_| String::new(), |job| format!(", job {job}"));
+    format!("host {host}, pid {}{job}\n", Pid::this())
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Still locked: whoever waits for it finds out that the name stands for nothing, and makes a new file.
+        if let Err(error) = super::journal::remove_if_there(&self.path) {
+            log::debug!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second farm on the same workdir would run every task twice.
+    #[test]
+    fn a_second_farm_is_refused_and_told_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        let Err(LockError::Held(holder)) = Lock::take(&path) else { panic!("two holders") };
+        assert!(holder.contains(&format!("pid {}", Pid::this())), "{holder}");
+        drop(lock);
+        assert!(!path.exists(), "never left behind");
+        drop(Lock::take(&path).unwrap());
+    }
+
+    /// A farm that was killed leaves the file, but not the lock.
+    #[test]
+    fn a_stale_lock_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::fs::write(&path, "host gone, pid 1\n").unwrap();
+        drop(Lock::take(&path).unwrap());
+    }
+}

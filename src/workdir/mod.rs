@@ -1,0 +1,161 @@
+//! The workdir: what a user keeps of a run, and what a resume starts from.
+//!
+//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `logs/` and `lock`. Only rank 0 touches them, but for
+//! the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
+//! docs/workdir.md describes each file.
+
+mod append;
+pub mod journal;
+mod lock;
+mod scan;
+mod toprocess;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use thiserror::Error;
+
+use crate::farmer::TaskTable;
+use crate::tasklist::TaskList;
+use journal::Journal;
+use lock::{Lock, LockError};
+pub use scan::ScanError;
+
+/// Names within a workdir.
+mod names {
+    pub(super) const FINISHED: &str = "finished";
+    pub(super) const FAILED: &str = "failed";
+    pub(super) const TOPROCESS: &str = "toprocess";
+    pub(super) const TIMELINE: &str = "timeline.json";
+    pub(super) const LOGS: &str = "logs";
+    pub(super) const LOCK: &str = "lock";
+}
+
+/// Why a workdir can't be used. Nothing was started, and nothing is left that was not there before.
+#[derive(Debug, Error)]
+pub enum WorkdirError {
+    /// The path is taken by something else.
+    #[error("the workdir {} is not a folder\n  name another one with --workdir", .0.display())]
+    NotAFolder(PathBuf),
+    /// No right to write, no space, or the like.
+    #[error("cannot {what} {}: {source}\n  the workdir must be writable; name another one with --workdir", path.display())]
+    Unusable {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another farm is at work there.
+    #[error("another farm works in {}: {holder}\n  wait for it to end, or give this run another --workdir", workdir.display())]
+    Locked {
+        /// The workdir.
+        workdir: PathBuf,
+        /// Who holds the lock, as it wrote itself.
+        holder: String,
+    },
+    /// What earlier runs recorded can't be read, or is not of this list.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+}
+
+fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkdirError {
+    let path = path.to_owned();
+    move |source| WorkdirError::Unusable { what, path, source }
+}
+
+/// A workdir that this farm holds.
+#[derive(Debug)]
+pub struct Workdir {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Workdir {
+    /// Takes a workdir for a run of `list`: makes it if it is not there, locks it, and reads back what was
+    /// recorded by earlier runs.
+    ///
+    /// # Errors
+    /// If it can't be written, is in use, or holds records that are damaged or of another list.
+    pub fn open(path: &Path, list: &TaskList) -> Result<(Self, TaskTable), WorkdirError> {
+        check_path(path)?;
+        let made = make_folders(path)?;
+        let opened = Self::open_existing(path, list);
+        if opened.is_err() {
+            for folder in made.iter().rev() {
+                // Only what this call made, and only if nothing else is in it.
+                let _ = fs::remove_dir(folder);
+            }
+        }
+        opened
+    }
+
+    fn open_existing(path: &Path, list: &TaskList) -> Result<(Self, TaskTable), WorkdirError> {
+        let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
+            LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
+            LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
+        })?;
+        let table = scan::read_back(path, list, scan::TornTail::CutOff)?;
+        let logs = path.join(names::LOGS);
+        if !logs.is_dir() {
+            fs::create_dir(&logs).map_err(unusable("make", &logs))?;
+        }
+        Ok((Self { path: path.to_owned(), _lock: lock }, table))
+    }
+
+    /// What a run would find, without touching anything: for `--dry-run`.
+    ///
+    /// # Errors
+    /// As [`Self::open`], as far as reading can tell.
+    pub fn peek(path: &Path, list: &TaskList) -> Result<TaskTable, WorkdirError> {
+        check_path(path)?;
+        Ok(scan::read_back(path, list, scan::TornTail::Leave)?)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts to record.
+    ///
+    /// # Errors
+    /// If the timeline can't be written.
+    pub fn journal(&self) -> Result<Journal, WorkdirError> {
+        Journal::open(&self.path).map_err(unusable("write", &self.path.join(names::TIMELINE)))
+    }
+
+    /// Writes `toprocess`: see [`toprocess::Writer`].
+    #[must_use]
+    pub fn toprocess(&self) -> toprocess::Writer {
+        toprocess::Writer::new(self.path.join(names::TOPROCESS))
+    }
+}
+
+pub use toprocess::Writer as ToprocessWriter;
+
+fn check_path(path: &Path) -> Result<(), WorkdirError> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => Err(WorkdirError::NotAFolder(path.to_owned())),
+        Ok(_) => access(path, AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|errno| unusable("write into", path)(errno.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(WorkdirError::NotAFolder(path.to_owned())),
+        Err(error) => Err(unusable("use", path)(error)),
+    }
+}
+
+/// Makes the folder and its parents; tells which are new, outermost first.
+fn make_folders(path: &Path) -> Result<Vec<PathBuf>, WorkdirError> {
+    let missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .map(Path::to_owned)
+        .collect();
+    fs::create_dir_all(path).map_err(unusable("make", path))?;
+    Ok(missing.into_iter().rev().collect())
+}

@@ -1,0 +1,204 @@
+//! Reading back what earlier runs recorded.
+//!
+//! Owns the rules of a resume: a last line without its newline is torn and cut off; anything else that is not
+//! `ID command` with the command of this list is damage, or an edited list, and nothing is started.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::names;
+use crate::farmer::{TaskState, TaskTable};
+use crate::protocol::TaskId;
+use crate::tasklist::TaskList;
+
+/// Why `finished` or `failed` can't be trusted.
+#[derive(Debug, Error)]
+pub enum ScanError {
+    /// The file can't be read, or not be repaired.
+    #[error("cannot read {}: {source}\n  nothing was started", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line of another form.
+    #[error(
+        "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or give another --workdir. \
+         See docs/workdir.md, \"Damage\"",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: u64,
+    },
+    /// A task that this list does not have in this place.
+    #[error(
+        "{}: line {line} records task {id}, {found}\n  the tasklist was changed since; nothing was started. Put the old list \
+         back (adding lines at its end is fine), or give another --workdir. See docs/workdir.md, \"Edited lists\"",
+        path.display()
+    )]
+    OtherList {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: u64,
+        /// The task.
+        id: u64,
+        /// How the list differs.
+        found: &'static str,
+    },
+}
+
+/// What to do with a torn last line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TornTail {
+    /// Cut it off: its task runs again.
+    CutOff,
+    /// Ignore it.
+    Leave,
+}
+
+/// Makes the task table of a resume.
+pub(super) fn read_back(workdir: &Path, list: &TaskList, torn: TornTail) -> Result<TaskTable, ScanError> {
+    let mut table = TaskTable::new(list.len());
+    // What finished has finished, even if an earlier attempt is in `failed`.
+    for (name, success) in [(names::FINISHED, true), (names::FAILED, false)] {
+        read_file(&workdir.join(name), list, success, torn, &mut table)?;
+    }
+    Ok(table)
+}
+
+fn read_file(path: &Path, list: &TaskList, success: bool, torn: TornTail, table: &mut TaskTable) -> Result<(), ScanError> {
+    let io_error = |source| ScanError::Io { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(io_error)?,
+    };
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut line, mut number, mut valid_len) = (Vec::new(), 0, 0_u64);
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line).map_err(io_error)? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        let Some(record) = line.strip_suffix(b"\n") else {
+            return cut_off(path, valid_len, number, torn).map_err(io_error);
+        };
+        valid_len += line.len() as u64;
+        let (id, command) =
+            split_record(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
+        let other_list = |found| ScanError::OtherList { path: path.to_owned(), line: number, id, found };
+        let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
+        let (id, expected) = known.ok_or_else(|| other_list("which the list does not have"))?;
+        if expected != command {
+            return Err(other_list("which is another command in the list"));
+        }
+        if !table.record(id, success) {
+            let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };
+            log::info!("{}: line {number}: task {id} is in {before} already; that counts", path.display());
+        }
+    }
+}
+
+fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
+    let space = record.iter().position(|&byte| byte == b' ')?;
+    let (id, command) = (&record[..space], &record[space + 1..]);
+    if id.is_empty() || !id.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some((std::str::from_utf8(id).ok()?.parse().ok()?, command))
+}
+
+fn cut_off(path: &Path, valid_len: u64, line: u64, torn: TornTail) -> io::Result<()> {
+    if torn == TornTail::Leave {
+        return Ok(());
+    }
+    log::warn!("{}: line {line} was not written to its end; it is cut off, and its task runs again", path.display());
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(valid_len)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn list() -> TaskList {
+        TaskList::from_commands([&b"a"[..], b"b  c", b"\xff"])
+    }
+
+    fn scan(finished: &[u8], failed: &[u8]) -> (Result<TaskTable, ScanError>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("finished"), finished).unwrap();
+        std::fs::write(folder.path().join("failed"), failed).unwrap();
+        (read_back(folder.path(), &list(), TornTail::CutOff), folder)
+    }
+
+    /// Promise 1: what is recorded does not run again, the rest does.
+    #[test]
+    fn whole_records_count() {
+        let table = scan(b"2 \xff\n", b"0 a\n").0.unwrap();
+        assert_eq!((table.finished(), table.failed()), (1, 1));
+        assert_eq!(table.unrecorded().collect::<Vec<_>>(), [TaskId(1)]);
+    }
+
+    /// Promise 1: a crash in the middle of a write costs the one record that was being written.
+    #[test]
+    fn a_torn_tail_is_cut_off() {
+        let (table, folder) = scan(b"0 a\n1 b", b"");
+        assert_eq!(table.unwrap().finished(), 1);
+        assert_eq!(std::fs::read(folder.path().join("finished")).unwrap(), b"0 a\n");
+    }
+
+    /// A dry run touches nothing, a torn line neither.
+    #[test]
+    fn a_peek_repairs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("failed"), "0 a\n1 b").unwrap();
+        assert_eq!(read_back(folder.path(), &list(), TornTail::Leave).unwrap().failed(), 1);
+        assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), b"0 a\n1 b");
+    }
+
+    /// Damage is named by file and line.
+    #[test]
+    fn damage_is_refused() {
+        for damaged in [&b"0 a\nx y\n1 b  c\n"[..], b"0 a\n\n", b"0 a\n1\n", b"0 a\n-1 b\n", b"0 a\n+1 b  c\n"] {
+            let error = scan(damaged, b"").0.unwrap_err();
+            assert!(matches!(error, ScanError::Damaged { line: 2, .. }), "{error}");
+        }
+    }
+
+    /// An edited list would shift IDs: refused. PyTaskFarmer went on in silence.
+    #[test]
+    fn another_list_is_refused() {
+        for other in [&b"0 b\n"[..], b"3 d\n", b"1 b c\n", b"99999999999 a\n"] {
+            let error = scan(b"", other).0.unwrap_err();
+            assert!(matches!(error, ScanError::OtherList { line: 1, .. }), "{error}");
+        }
+    }
+
+    /// A task in both files has finished.
+    #[test]
+    fn finished_wins() {
+        let table = scan(b"0 a\n0 a\n", b"0 a\n").0.unwrap();
+        assert_eq!((table.finished(), table.failed()), (1, 0));
+    }
+
+    proptest! {
+        /// Promise 5: whatever is in the files, the answer is a table or an error.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            if let Ok(table) = scan(&bytes, b"").0 {
+                table.check_invariants();
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The worker core: slots, the local queue, the kill ladder.
+//!
+//! Owns what one pool process knows of its tasks, on every rank. Pure, like the farmer core: an event goes in
+//! with the time, actions come out. It knows slots, not processes.
+//!
+//! Invariant: every task that was assigned is reported once, as a result or as returned, unless the process dies.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::protocol::{Assignment, Attempt, Outcome, StopLevel, TaskId, TaskResult, ToFarmer, ToWorker};
+
+/// A death by a signal that a batch system sends to tasks and ranks alike is held for so long: if a stop
+/// follows, it was an interruption and no failure.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Results wait so long for company while the queue still has work. A crash runs their tasks again.
+const REPORT_DELAY: Duration = Duration::from_millis(50);
+
+/// A report goes out at once when it has so many results.
+const REPORT_RESULTS_MAX: usize = 256;
+
+/// Pauses after a refused spawn, doubling; after the last one the tasks go elsewhere.
+const REFUSED_PAUSE_FIRST: Duration = Duration::from_millis(50);
+const REFUSED_TRIES_MAX: u32 = 6;
+
+/// How long a node that refuses to start processes gets no tasks.
+const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
+
+/// What is measured of an attempt.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Start, in microseconds since 1970.
+    pub start_us: u64,
+    /// Length, in microseconds.
+    pub duration_us: u64,
+    /// User CPU time, in microseconds.
+    pub user_us: u64,
+    /// System CPU time, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// What can happen to a worker.
+#[derive(Debug)]
+pub enum Event {
+    /// The farmer said something. Start is the pool's business, not the core's.
+    Message(ToWorker),
+    /// A [`Action::Spawn`] was refused for lack of something that may come back: processes, memory, descriptors.
+    SpawnRefused {
+        /// As in the action.
+        slot: u32,
+        /// As in the action.
+        task: Assignment,
+    },
+    /// The task of this slot is gone, or never ran ([`Outcome::NotStarted`]).
+    Ended {
+        /// Its slot.
+        slot: u32,
+        /// How.
+        outcome: Outcome,
+        /// Times and memory.
+        usage: Usage,
+    },
+    /// [`Worker::next_deadline`] has come.
+    Tick,
+}
+
+/// What the pool is to do, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Start a task. If it fails, say so by an event at once.
+    Spawn {
+        /// The slot that it takes.
+        slot: u32,
+        /// The task.
+        task: Assignment,
+    },
+    /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to the process group in this slot.
+    Terminate(u32),
+    /// SIGKILL to the process group in this slot.
+    Kill(u32),
+    /// Say this to the farmer.
+    Send(ToFarmer),
+}
+
+#[derive(Debug)]
+struct Running {
+    id: TaskId,
+    attempt: Attempt,
+    /// We ended it: whatever it says, it is to run again.
+    interrupted: bool,
+    kill_at: Option<Duration>,
+}
+
+/// The state of one rank's pool.
+#[derive(Debug)]
+pub struct Worker {
+    grace: Duration,
+    slots: Vec<Option<Running>>,
+    free: Vec<u32>,
+    queue: VecDeque<Assignment>,
+    /// Half of what was queued after the last Assign: when fewer wait, the farmer should hear of it.
+    low_water: usize,
+    stop: Option<StopLevel>,
+    held: VecDeque<(Duration, TaskResult)>,
+    /// The farmer has not heard yet that the number of held verdicts grew: a slot is free.
+    held_grew: bool,
+    results: Vec<TaskResult>,
+    returned: Vec<TaskId>,
+    report_due: Option<Duration>,
+    recall_answered: bool,
+    pause: Option<Duration>,
+    ack: u32,
+    ack_at: Duration,
+    refused: u32,
+    retry_at: Option<Duration>,
+    stopped: bool,
+}
+
+impl Worker {
+    /// A pool with so many slots.
+    #[must_use]
+    pub fn new(slots: u32, grace: Duration) -> Self {
+        Self {
+            grace,
+            slots: (0..slots).map(|_| None).collect(),
+            free: (0..slots).rev().collect(),
+            queue: VecDeque::new(),
+            low_water: 0,
+            stop: None,
+            held: VecDeque::new(),
+            held_grew: false,
+            results: Vec::new(),
+            returned: Vec::new(),
+            report_due: None,
+            recall_answered: false,
+            pause: None,
+            ack: 0,
+            ack_at: Duration::ZERO,
+            refused: 0,
+            retry_at: None,
+            stopped: false,
+        }
+    }
+
+    /// Takes in one event. After the last event of a turn, call [`Self::flush`].
+    pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Message(message) => self.on_message(now, message, actions),
+            Event::SpawnRefused { slot, task } => self.on_refused(now, slot, task),
+            Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
+            Event::Tick => {}
+        }
+        self.check_time(now, actions);
+        self.start_queued(now, actions);
+    }
+
+    /// Ends a turn: says what has gathered, if it is time to.
+    pub fn flush(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.report_is_due(now) {
+            self.send_report(now, actions);
+        }
+        if self.stop.is_some() && !self.stopped && self.held.is_empty() && self.running() == 0 {
+            self.stopped = true;
+            actions.push(Action::Send(ToFarmer::Stopped));
+        }
+    }
+
+    /// When [`Event::Tick`] is due at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let kill = self.stop.and_then(|_| self.slots.iter().flatten().filter_map(|running| running.kill_at).min());
+        let held = self.held.front().map(|(until, _)| *until);
+        [kill, held, self.report_due, self.retry_at].into_iter().flatten().min()
+    }
+
+    /// The last task is gone and the farmer was told so. Nothing happens here any more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// How many tasks run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// How many tasks wait for a slot.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn on_message(&mut self, now: Duration, message: ToWorker, actions: &mut Vec<Action>) {
+        match message {
+            ToWorker::Assign { seq, tasks } => {
+                self.ack = seq;
+                self.ack_at = now;
+                if self.stop.is_some() {
+                    self.returned.extend(tasks.into_iter().map(|task| task.id));
+                    self.report_due = Some(now);
+                } else {
+                    self.queue.extend(tasks);
+                    self.start_queued(now, actions);
+                    self.low_water = self.queue.len() / 2;
+                }
+            }
+            ToWorker::Recall { count } => {
+                for _ in 0..count {
+                    let Some(task) = self.queue.pop_back() else { break };
+                    self.returned.push(task.id);
+                }
+                self.recall_answered = true;
+                self.report_due = Some(now);
+            }
+            ToWorker::Stop { level, skip_finalize: _ } => self.on_stop(now, level, actions),
+            ToWorker::Start(_) | ToWorker::Heartbeat => {}
+        }
+    }
+
+    fn on_stop(&mut self, now: Duration, level: StopLevel, actions: &mut Vec<Action>) {
+        if self.stop >= Some(level) {
+            return;
+        }
+        self.stop = Some(level);
+        self.return_queue(now);
+        if level == StopLevel::Drain {
+            return;
+        }
+        // These died of a signal, and here is the stop: it was the same blow.
+        self.returned.extend(self.held.drain(..).map(|(_, result)| result.id));
+        for (slot, running) in (0..).zip(&mut self.slots) {
+            let Some(running) = running else { continue };
+            running.interrupted = true;
+            if level == StopLevel::Kill {
+                running.kill_at = None;
+                actions.push(Action::Kill(slot));
+            } else {
+                running.kill_at = Some(now + self.grace);
+                actions.push(Action::Terminate(slot));
+            }
+        }
+    }
+
+    fn return_queue(&mut self, now: Duration) {
+        self.returned.extend(self.queue.drain(..).map(|task| task.id));
+        self.retry_at = None;
+        self.report_due = Some(now);
+    }
+
+    fn on_refused(&mut self, now: Duration, slot: u32, task: Assignment) {
+        self.vacate(slot);
+        self.queue.push_front(task);
+        self.refused += 1;
+        if self.stop.is_some() {
+            self.return_queue(now);
+        } else if self.refused >= REFUSED_TRIES_MAX {
+            self.refused = 0;
+            self.pause = Some(REFUSED_PAUSE_FARMER);
+            self.return_queue(now);
+        } else {
+            self.retry_at = Some(now + REFUSED_PAUSE_FIRST * 2_u32.pow(self.refused - 1));
+        }
+    }
+
+    fn on_ended(&mut self, now: Duration, slot: u32, outcome: Outcome, usage: Usage) {
+        let Some(running) = self.vacate(slot) else { return };
+        self.refused = 0;
+        if running.interrupted {
+            self.returned.push(running.id);
+            self.report_due = Some(now);
+            return;
+        }
+        let result = TaskResult {
+            id: running.id,
+            attempt: running.attempt,
+            slot,
+            start_us: usage.start_us,
+            duration_us: usage.duration_us,
+            outcome,
+            user_us: usage.user_us,
+            system_us: usage.system_us,
+            max_rss_kib: usage.max_rss_kib,
+        };
+        if looks_interrupted(&result.outcome) {
+            self.held.push_back((now + HOLD, result));
+            self.held_grew = true;
+        } else {
+            self.push_result(now, result);
+        }
+    }
+
+    fn push_result(&mut self, now: Duration, result: TaskResult) {
+        self.results.push(result);
+        self.report_due = self.report_due.or(Some(now + REPORT_DELAY));
+    }
+
+    fn vacate(&mut self, slot: u32) -> Option<Running> {
+        let running = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(running)
+    }
+
+    fn start_queued(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        while !self.queue.is_empty()
+            && let Some(slot) = self.free.pop()
+        {
+            let task = self.queue.pop_front().expect("not empty");
+            let running = Running { id: task.id, attempt: task.attempt, interrupted: false, kill_at: None };
+            self.slots[slot as usize] = Some(running);
+            actions.push(Action::Spawn { slot, task });
+        }
+    }
+
+    fn check_time(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some((until, _)) = self.held.front()
+            && *until <= now
+        {
+            let (_, result) = self.held.pop_front().expect("seen");
+            self.push_result(now, result);
+        }
+        if self.stop.is_none() {
+            return; // Only a stop sets a time to kill; this spares a walk over all slots per event.
+        }
+        for (slot, running) in (0..).zip(&mut self.slots) {
+            if let Some(running) = running
+                && running.kill_at.is_some_and(|at| now >= at)
+            {
+                running.kill_at = None;
+                actions.push(Action::Kill(slot));
+            }
+        }
+    }
+
+    fn report_is_due(&self, now: Duration) -> bool {
+        let some = !self.results.is_empty() || !self.returned.is_empty() || self.recall_answered || self.held_grew;
+        let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
+        some && (hungry
+            || self.stop.is_some()
+            || self.results.len() >= REPORT_RESULTS_MAX
+            || self.report_due.is_some_and(|at| now >= at))
+    }
+
+    fn send_report(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.report_due = None;
+        self.held_grew = false;
+        let age = now.saturating_sub(self.ack_at).as_micros();
+        let pause = self.pause.take().map_or(0, |pause| pause.as_millis());
+        actions.push(Action::Send(ToFarmer::Report {
+            results: std::mem::take(&mut self.results),
+            returned: std::mem::take(&mut self.returned),
+            ack: self.ack,
+            ack_age_us: u64::try_from(age).unwrap_or(u64::MAX),
+            undecided: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
+            recall_answered: std::mem::take(&mut self.recall_answered),
+            pause_ms: u32::try_from(pause).unwrap_or(u32::MAX),
+        }));
+    }
+}
+
+/// Whether a death may be the work of a batch system that ends the job. A shell says 128 + signal when the
+/// program that it ran in the foreground was killed.
+fn looks_interrupted(outcome: &Outcome) -> bool {
+    const INT: u8 = 2;
+    const KILL: u8 = 9;
+    const USR1: u8 = 10;
+    const TERM: u8 = 15;
+    let signal = match outcome {
+        Outcome::Signaled(signal) => *signal,
+        Outcome::Exited(code) => code.wrapping_sub(128),
+        Outcome::NotStarted(_) => return false,
+    };
+    matches!(signal, INT | KILL | USR1 | TERM)
+}
