@@ -177,9 +177,15 @@ mod tests {
     /// Times as Slurm's and GNU parallel's users type them.
     #[test]
     fn times_are_read() {
-        for (text, seconds) in
-            [("60", 60.0), ("1.5", 1.5), ("90s", 90.0), ("30m", 1_800.0), ("2h", 7_200.0), ("1:30:00", 5_400.0), ("1:30", 90.0)]
-        {
+        for (text, seconds) in [
+            ("60", 60.0),
+            ("1.5", 1.5),
+            ("90s", 90.0),
+            ("30m", 1_800.0),
+            ("2h", 7_200.0),
+            ("1:30:00", 5_400.0),
+            ("1:30", 90.0),
+        ] {
             assert_eq!(parse_time(text), Some(Duration::from_secs_f64(seconds)), "{text}");
         }
         for bad in ["", "-1", "x", "1:60", "1:2:3:4", "s", "1e9", "inf", "nan", ":", "99999999999", "1 h"] {

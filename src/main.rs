@@ -82,7 +82,8 @@ fn start(config: &Config, launch: Option<Launch>, clock: Clock) -> Result<u8, (E
     };
     #[cfg(not(feature = "mpi"))]
     if let Some(launch) = launch.filter(|launch| launch.size > 1) {
-        let text = format!("launched with {} ranks, but built without MPI\n  build it with its default features", launch.size);
+        let text =
+            format!("launched with {} ranks, but built without MPI\n  build it with its default features", launch.size);
         return Err((ExitCode::BadInput, text));
     }
     signals::block_all().map_err(|error| failed("block signals")(&error))?;
@@ -109,7 +110,9 @@ fn run(
         None => None,
         Some(_) => Some(Mpi::start().ok_or((ExitCode::FarmFailed, "MPI was started before".to_owned()))?),
     };
-    if let (Some(launch), Some(mpi)) = (launch.filter(|launch| launch.size > 1), mpi.as_ref().filter(|mpi| mpi.size() == 1)) {
+    if let (Some(launch), Some(mpi)) =
+        (launch.filter(|launch| launch.size > 1), mpi.as_ref().filter(|mpi| mpi.size() == 1))
+    {
         let text = format!(
             "the launcher started {} processes, but MPI ({}) sees each of them alone\n  {}",
             launch.size,

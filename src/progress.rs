@@ -75,7 +75,9 @@ impl Reporter {
                 log::warn!("rank {rank} ({}) is lost: {reason}; its {tasks} tasks go to others", host(*rank));
             }
             Note::CameBack(rank) => log::warn!("rank {rank} ({}) is heard again", host(*rank)),
-            Note::Paused(rank) => log::warn!("rank {rank} ({}) can't start processes and gets no task for a while", host(*rank)),
+            Note::Paused(rank) => {
+                log::warn!("rank {rank} ({}) can't start processes and gets no task for a while", host(*rank))
+            }
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
             Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
             Note::Stopping(level, cause) => {
@@ -108,11 +110,18 @@ impl Reporter {
             plural(slots, "slot"),
         ));
         if end.stale_results > 0 {
-            say(&format!("{} results came a second time, after a rank was lost; the first ones count", end.stale_results));
+            say(&format!(
+                "{} results came a second time, after a rank was lost; the first ones count",
+                end.stale_results
+            ));
         }
         if !end.lost.is_empty() {
             let ranks: Vec<_> = end.lost.iter().map(ToString::to_string).collect();
-            say(&format!("lost in this run: rank {} ({} not back)", ranks.join(", "), seen(Status::Lost) + seen(Status::Gone)));
+            say(&format!(
+                "lost in this run: rank {} ({} not back)",
+                ranks.join(", "),
+                seen(Status::Lost) + seen(Status::Gone)
+            ));
         }
         if end.failed > 0 {
             let workdir = config.workdir.display();

@@ -263,7 +263,14 @@ mod tests {
         let events = run_on(None);
         let event = &events[1];
         let keys: Vec<_> = event.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["cat", "name", "pid", "tid", "ts", "dur", "ph", "args"].iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            keys,
+            ["cat", "name", "pid", "tid", "ts", "dur", "ph", "args"]
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
         assert!(event["ts"].is_f64() && event["dur"].is_f64());
         assert_eq!(event["args"], serde_json::json!({"id": 7, "attempt": 2, "exit": 0}));
         assert_eq!(events[2]["args"]["signal"], 9);

@@ -45,7 +45,9 @@ enum InputError {
     Runner(#[from] UnknownRunner),
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
-    #[error("--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only")]
+    #[error(
+        "--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only"
+    )]
     NobodyWorks,
     #[error("the folder that it was started in is gone: {0}\n  tasks would run there; start it from another one")]
     NoCwd(std::io::Error),
@@ -91,7 +93,8 @@ pub fn dry_run(config: &Config) -> ExitCode {
         Ok((table, list)) => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             for id in table.unrecorded() {
-                let line = write!(out, "{id} ").and_then(|()| out.write_all(list.command(id))).and_then(|()| writeln!(out));
+                let line =
+                    write!(out, "{id} ").and_then(|()| out.write_all(list.command(id))).and_then(|()| writeln!(out));
                 if line.is_err() {
                     return ExitCode::Success; // The reader has seen enough.
                 }
@@ -190,7 +193,13 @@ impl Farm {
             if let Some(end) = turns.core.end() {
                 break end;
             }
-            wait(links, signals, &mut pace, clock, turns.core.next_deadline().map_or(next_check, |at| at.min(next_check)));
+            wait(
+                links,
+                signals,
+                &mut pace,
+                clock,
+                turns.core.next_deadline().map_or(next_check, |at| at.min(next_check)),
+            );
             links.pump(&mut received);
             let now = clock.now();
             for (rank, message) in received.drain(..) {

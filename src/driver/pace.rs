@@ -56,8 +56,10 @@ mod tests {
         let mut pace = Pace::default();
         let start = Duration::from_secs(9);
         pace.on_traffic(start);
-        let pauses: Vec<_> =
-            [0, 50, 1_000, 20_000, 1_000_000, 3_000_000].iter().map(|us| pace.pause(start + Duration::from_micros(*us))).collect();
+        let pauses: Vec<_> = [0, 50, 1_000, 20_000, 1_000_000, 3_000_000]
+            .iter()
+            .map(|us| pace.pause(start + Duration::from_micros(*us)))
+            .collect();
         assert!(pauses.is_sorted());
         assert_eq!((pauses[0], pauses[4], pauses[5]), (Duration::ZERO, PAUSE_MAX, PAUSE_QUIET));
     }

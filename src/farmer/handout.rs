@@ -35,7 +35,8 @@ impl Farmer {
     /// Hands tasks to one worker, as many as it should hold.
     pub(super) fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
-        if self.stop.is_some() || worker.status != Status::Active || worker.slots == 0 || worker.paused_until.is_some() {
+        if self.stop.is_some() || worker.status != Status::Active || worker.slots == 0 || worker.paused_until.is_some()
+        {
             return;
         }
         let pending = self.tasks.pending();

@@ -204,7 +204,9 @@ impl Farmer {
     /// Takes in one event. Call again whenever there is another, and at [`Self::next_deadline`].
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Actions) {
         match event {
-            Event::Message(rank, message) if self.workers.get(rank).is_some() => self.on_message(now, rank, message, actions),
+            Event::Message(rank, message) if self.workers.get(rank).is_some() => {
+                self.on_message(now, rank, message, actions)
+            }
             Event::LinkFailed(rank, reason) if self.workers.get(rank).is_some() => {
                 self.lose(rank, Status::Lost, reason, actions);
                 self.fill_idle(now, actions);
@@ -273,7 +275,11 @@ impl Farmer {
             if let Some(owner) = self.tasks.owner(id) {
                 let worker = self.workers.get(owner).expect("an owner is a rank");
                 assert!(worker.book.contains(&id), "task {id} is assigned to rank {owner}, which does not hold it");
-                assert!(matches!(worker.status, Status::Active), "task {id} is assigned to {:?} rank {owner}", worker.status);
+                assert!(
+                    matches!(worker.status, Status::Active),
+                    "task {id} is assigned to {:?} rank {owner}",
+                    worker.status
+                );
             }
         }
     }
@@ -315,7 +321,8 @@ impl Farmer {
 
     fn on_hello(&mut self, now: Duration, rank: Rank, protocol: u32, node: Node, actions: &mut Actions) {
         if protocol != PROTOCOL_VERSION {
-            let reason = format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
+            let reason =
+                format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
             return self.lose(rank, Status::Gone, reason, actions);
         }
         if !matches!(self.workers.get(rank).map(|worker| worker.status), Some(Status::Expected | Status::Active)) {
@@ -331,7 +338,14 @@ impl Farmer {
         self.fill(now, rank, actions);
     }
 
-    fn on_report(&mut self, now: Duration, rank: Rank, results: Vec<TaskResult>, returned: &[TaskId], actions: &mut Actions) {
+    fn on_report(
+        &mut self,
+        now: Duration,
+        rank: Rank,
+        results: Vec<TaskResult>,
+        returned: &[TaskId],
+        actions: &mut Actions,
+    ) {
         let (mut total_us, mut count) = (0_u64, 0);
         for result in results {
             let held = self.workers.update(rank, |worker| remove(&mut worker.book, result.id));

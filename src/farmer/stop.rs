@@ -42,9 +42,9 @@ impl fmt::Display for StopCause {
 #[must_use]
 pub fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-        "PWR", "SYS",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
     ];
     match NAMES.get(usize::from(signal).wrapping_sub(1)) {
         Some(name) => format!("SIG{name}"),
@@ -141,7 +141,15 @@ mod tests {
     /// The exit codes of docs/exit-codes.md.
     #[test]
     fn the_exit_code_says_what_remains_to_do() {
-        let end = |cause, failed, remaining| End { cause, finished: 1, failed, remaining, lost: vec![], unreachable: false, stale_results: 0 };
+        let end = |cause, failed, remaining| End {
+            cause,
+            finished: 1,
+            failed,
+            remaining,
+            lost: vec![],
+            unreachable: false,
+            stale_results: 0,
+        };
         let signal = StopCause::Signal { rank: Rank(1), signal: 2 };
         assert_eq!(end(StopCause::AllDone, 0, 0).exit_code(), ExitCode::Success);
         assert_eq!(end(StopCause::AllDone, 2, 0).exit_code(), ExitCode::TasksFailed);
@@ -153,7 +161,10 @@ mod tests {
     /// Users know signals by name.
     #[test]
     fn signals_have_names() {
-        assert_eq!((signal_name(1), signal_name(15), signal_name(31)), ("SIGHUP".into(), "SIGTERM".into(), "SIGSYS".into()));
+        assert_eq!(
+            (signal_name(1), signal_name(15), signal_name(31)),
+            ("SIGHUP".into(), "SIGTERM".into(), "SIGSYS".into())
+        );
         assert_eq!((signal_name(0), signal_name(64)), ("signal 0".into(), "signal 64".into()));
     }
 }

@@ -140,11 +140,8 @@ impl TaskTable {
             }
             Some(TaskState::Finished | TaskState::Failed) | None => return false,
         }
-        let (state, count) = if success {
-            (TaskState::Finished, &mut self.finished)
-        } else {
-            (TaskState::Failed, &mut self.failed)
-        };
+        let (state, count) =
+            if success { (TaskState::Finished, &mut self.finished) } else { (TaskState::Failed, &mut self.failed) };
         self.states[id.0 as usize] = state;
         *count += 1;
         true

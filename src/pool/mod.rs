@@ -8,6 +8,7 @@
 
 pub mod handle;
 mod spawn;
+pub mod turn;
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -19,14 +20,15 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
-use crate::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, StopLevel, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{PROTOCOL_VERSION, SlotCount, StopLevel, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::process::{Reap, end_descendants, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::{cpus, launcher};
-use crate::worker::{Action, Event, Worker};
-use spawn::{SpawnError, Tasks};
+use crate::worker::{Event, Worker};
+use spawn::Tasks;
+use turn::Turns;
 
 /// How a pool process ends; its parent reads it by waitpid.
 pub mod exit_status {
@@ -66,13 +68,8 @@ struct Pool {
     reader: FrameReader,
     out: Vec<u8>,
     /// `None` before Start.
-    work: Option<Work>,
+    work: Option<Turns<Tasks>>,
     skip_finalize: bool,
-}
-
-struct Work {
-    core: Worker,
-    tasks: Tasks,
 }
 
 impl Pool {
@@ -85,23 +82,25 @@ impl Pool {
     }
 
     fn serve(mut self) -> io::Result<i32> {
-        let mut actions = Vec::new();
+        let mut said = Vec::new();
         loop {
             self.write_out()?;
             if self.work.as_ref().is_some_and(|work| work.core.is_stopped()) && self.out.is_empty() {
                 return Ok(if self.skip_finalize { exit_status::SKIP_FINALIZE } else { exit_status::CLEAN });
             }
             self.wait();
-            let connected = self.read_messages(&mut actions)?;
-            if !connected {
+            if !self.read_messages(&mut said)? {
                 return Ok(exit_status::PARENT_LOST);
             }
-            self.reap_children(&mut actions);
-            self.turn(Event::Tick, &mut actions);
+            self.reap_children(&mut said);
             if let Some(work) = &mut self.work {
-                work.core.flush(self.clock.now(), &mut actions);
+                let now = self.clock.now();
+                work.turn(now, Event::Tick, &mut said);
+                work.flush(now, &mut said);
             }
-            self.perform(&mut actions);
+            for message in said.drain(..) {
+                self.send(&message);
+            }
             self.send_logs();
         }
     }
@@ -115,7 +114,7 @@ impl Pool {
     }
 
     /// Reads what has come. `false` when the other end is closed.
-    fn read_messages(&mut self, actions: &mut Vec<Action>) -> io::Result<bool> {
+    fn read_messages(&mut self, said: &mut Vec<ToFarmer>) -> io::Result<bool> {
         let mut buffer = [0; 64 << 10];
         loop {
             match self.socket.read(&mut buffer) {
@@ -127,38 +126,41 @@ impl Pool {
             }
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
                 match codec::decode::<ToWorker>(frame) {
-                    Ok(message) => self.on_message(message, actions),
-                    Err(error) => self.send(&ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") }),
+                    Ok(message) => self.on_message(message, said),
+                    Err(error) => {
+                        said.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
+                    }
                 }
             }
         }
     }
 
-    fn on_message(&mut self, message: ToWorker, actions: &mut Vec<Action>) {
+    fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
         match message {
-            ToWorker::Start(config) if self.work.is_none() => self.start(&config),
+            ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
             ToWorker::Stop { level, skip_finalize } => {
                 self.skip_finalize |= skip_finalize;
                 // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
                 if self.work.is_none() && level >= StopLevel::Drain {
-                    self.work = Some(Work { core: Worker::new(0, Duration::ZERO), tasks: Tasks::none() });
+                    self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::none()));
                 }
-                self.turn(Event::Message(message), actions);
+                self.turn(Event::Message(message), said);
             }
-            other => self.turn(Event::Message(other), actions),
+            other => self.turn(Event::Message(other), said),
         }
     }
 
-    fn start(&mut self, config: &WorkerConfig) {
+    /// Makes everything ready; gives the answer.
+    fn start(&mut self, config: &WorkerConfig) -> ToFarmer {
         self.outlet.set_level(config.log_level);
         if config.protocol != PROTOCOL_VERSION {
             let reason = format!("it speaks protocol version {PROTOCOL_VERSION}, rank 0 speaks {}", config.protocol);
-            return self.send(&ToFarmer::Unfit { reason });
+            return ToFarmer::Unfit { reason };
         }
         let cwd = PathBuf::from(std::ffi::OsString::from_vec(config.cwd.clone()));
         if let Err(error) = std::env::set_current_dir(&cwd) {
             let reason = format!("its node has no folder {}: {error}", cwd.display());
-            return self.send(&ToFarmer::Unfit { reason });
+            return ToFarmer::Unfit { reason };
         }
         let binds = launcher::Launch::detect(|name| std::env::var(name).ok());
         if binds.is_some_and(|launch| launch.launcher == launcher::Launcher::OpenMpi) {
@@ -169,18 +171,19 @@ impl Pool {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots,
         };
-        let host = nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
+        let host =
+            nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
         match Tasks::new(config, &host, &cwd, self.clock) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
-                self.work = Some(Work { core: Worker::new(slots, grace), tasks });
-                self.send(&ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus });
+                self.work = Some(Turns::new(Worker::new(slots, grace), tasks));
+                ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus }
             }
-            Err(reason) => self.send(&ToFarmer::Unfit { reason }),
+            Err(reason) => ToFarmer::Unfit { reason },
         }
     }
 
-    fn reap_children(&mut self, actions: &mut Vec<Action>) {
+    fn reap_children(&mut self, said: &mut Vec<ToFarmer>) {
         // One signal may stand for many children; what counts is what can be reaped.
         let mut signalled = false;
         while self.children.next_signal().is_some() {
@@ -189,52 +192,15 @@ impl Pool {
         while signalled && let Reap::Ended(reaped) = reap() {
             let Some(work) = &mut self.work else { continue };
             // Else a process that a task had left behind.
-            if let Some((slot, outcome, usage)) = work.tasks.on_reaped(reaped, self.clock.now()) {
-                self.turn(Event::Ended { slot, outcome, usage }, actions);
+            if let Some((slot, outcome, usage)) = work.processes.on_reaped(reaped, self.clock.now()) {
+                work.turn(self.clock.now(), Event::Ended { slot, outcome, usage }, said);
             }
         }
     }
 
-    /// Tells the core, and does what it asks for until it asks for no more.
-    fn turn(&mut self, event: Event, actions: &mut Vec<Action>) {
-        let Some(work) = &mut self.work else { return };
-        work.core.handle(self.clock.now(), event, actions);
-        self.perform(actions);
-    }
-
-    fn perform(&mut self, actions: &mut Vec<Action>) {
-        // A spawn that fails makes an event, and that may make further actions.
-        let mut index = 0;
-        while index < actions.len() {
-            match std::mem::replace(&mut actions[index], Action::Kill(u32::MAX)) {
-                Action::Spawn { slot, task } => self.spawn(slot, task, actions),
-                Action::Terminate(slot) => self.with_tasks(|tasks| tasks.terminate(slot)),
-                Action::Kill(slot) => self.with_tasks(|tasks| tasks.kill(slot)),
-                Action::Send(message) => self.send(&message),
-            }
-            index += 1;
-        }
-        actions.clear();
-    }
-
-    fn with_tasks(&mut self, act: impl FnOnce(&mut Tasks)) {
+    fn turn(&mut self, event: Event, said: &mut Vec<ToFarmer>) {
         if let Some(work) = &mut self.work {
-            act(&mut work.tasks);
-        }
-    }
-
-    fn spawn(&mut self, slot: u32, task: Assignment, actions: &mut Vec<Action>) {
-        let Some(work) = &mut self.work else { return };
-        let now = self.clock.now();
-        match work.tasks.spawn(slot, &task, now) {
-            Ok(()) => {}
-            Err(SpawnError::Refused(error)) => {
-                log::warn!("the node refuses to start a process ({error}); trying again");
-                work.core.handle(now, Event::SpawnRefused { slot, task }, actions);
-            }
-            Err(SpawnError::Impossible(outcome, usage)) => {
-                work.core.handle(now, Event::Ended { slot, outcome, usage }, actions);
-            }
+            work.turn(self.clock.now(), event, said);
         }
     }
 

@@ -13,21 +13,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::turn::{Processes, SpawnError};
 use crate::protocol::{Assignment, Outcome, WorkerConfig};
 use crate::runner::environment::{Environment, Identity, task_variables};
 use crate::runner::{Launch, Runner};
 use crate::sys::clock::{Clock, micros};
 use crate::sys::process::{Command, Reaped, Spawner, kill_group, memory_file, terminate_group};
 use crate::worker::Usage;
-
-/// Why a task did not start.
-#[derive(Debug)]
-pub(super) enum SpawnError {
-    /// The node is short of something; another time, or elsewhere, it may work.
-    Refused(std::io::Error),
-    /// It will not work here or anywhere; the task has failed.
-    Impossible(Outcome, Usage),
-}
 
 #[derive(Debug)]
 struct Process {
@@ -64,8 +56,12 @@ impl Tasks {
     /// Prepares what all tasks share. The error says why this node can't run tasks.
     pub(super) fn new(config: &WorkerConfig, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
         let environment = Environment::inherited(cwd);
-        let identity = Identity::new(config.rank, host, &config.workdir).ok_or("the path of the workdir contains a NUL")?;
-        let null = OpenOptions::new().read(true).open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
+        let identity =
+            Identity::new(config.rank, host, &config.workdir).ok_or("the path of the workdir contains a NUL")?;
+        let null = OpenOptions::new()
+            .read(true)
+            .open("/dev/null")
+            .map_err(|error| format!("cannot open /dev/null: {error}"))?;
         let means = Means {
             runner: Runner::new(&config.runner, &environment),
             environment,
@@ -76,17 +72,6 @@ impl Tasks {
             clock,
         };
         Ok(Self { means: Some(means), running: HashMap::new(), leaders: HashMap::new() })
-    }
-
-    /// Starts a task in a slot.
-    pub(super) fn spawn(&mut self, slot: u32, task: &Assignment, now: Duration) -> Result<(), SpawnError> {
-        let Some(means) = &self.means else {
-            return Err(SpawnError::Refused(Errno::ECANCELED.into()));
-        };
-        let pid = means.start(slot, task).map_err(|error| means.judge(&error, now))?;
-        self.running.insert(pid, Process { slot, started: now });
-        self.leaders.insert(slot, pid);
-        Ok(())
     }
 
     /// What the end of a process means; `None` if it is not a task's own.
@@ -102,16 +87,26 @@ impl Tasks {
         };
         Some((process.slot, reaped.outcome, usage))
     }
+}
 
-    /// SIGTERM to the group in this slot.
-    pub(super) fn terminate(&mut self, slot: u32) {
+impl Processes for Tasks {
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+        let Some(means) = &self.means else {
+            return Err(SpawnError::Refused("this pool was never started".to_owned()));
+        };
+        let pid = means.start(slot, task).map_err(|error| means.judge(&error, now))?;
+        self.running.insert(pid, Process { slot, started: now });
+        self.leaders.insert(slot, pid);
+        Ok(())
+    }
+
+    fn terminate(&mut self, slot: u32) {
         if let Some(&leader) = self.leaders.get(&slot) {
             terminate_group(leader);
         }
     }
 
-    /// SIGKILL to the group in this slot.
-    pub(super) fn kill(&mut self, slot: u32) {
+    fn kill(&mut self, slot: u32) {
         if let Some(&leader) = self.leaders.get(&slot) {
             kill_group(leader);
         }
@@ -185,11 +180,13 @@ impl Means {
 
     fn judge(&self, error: &StartError, now: Duration) -> SpawnError {
         if let Some(errno) = error.errno().filter(|&errno| is_shortage(errno)) {
-            return SpawnError::Refused(errno.into());
+            return SpawnError::Refused(errno.desc().to_owned());
         }
         let text = match error {
             StartError::Log(path, error) => format!("cannot write {}: {error}", path.display()),
-            StartError::Program(launch, errno) => format!("cannot run {}: {}", launch.program.to_string_lossy(), errno.desc()),
+            StartError::Program(launch, errno) => {
+                format!("cannot run {}: {}", launch.program.to_string_lossy(), errno.desc())
+            }
             StartError::Input(error) => format!("cannot prepare its input: {error}"),
         };
         let usage = Usage { start_us: self.clock.epoch_us(now), ..Usage::default() };

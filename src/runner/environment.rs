@@ -36,7 +36,8 @@ impl Environment {
         let variables: Vec<_> =
             variables.filter(|(name, _)| !is_per_rank(name) && !is_ours(name) && !is_taken_out(name)).collect();
         let line = |(name, value): &(Vec<u8>, Vec<u8>)| c_string(&[&name[..], b"=", &value[..]].concat());
-        let mut environment = Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
+        let mut environment =
+            Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
         environment.shell_block = environment.as_after_a_shell(cwd).iter().filter_map(line).collect();
         environment
     }
@@ -156,7 +157,8 @@ mod tests {
     /// A task may be an MPI program, and a farm may run inside a farm.
     #[test]
     fn launcher_variables_and_an_outer_farms_are_gone() {
-        let environment = environment(&[("PMI_RANK", "3"), ("TASKFARMER_TASK_ID", "7"), ("PROC_NUMBER", "7"), ("A", "b=c")]);
+        let environment =
+            environment(&[("PMI_RANK", "3"), ("TASKFARMER_TASK_ID", "7"), ("PROC_NUMBER", "7"), ("A", "b=c")]);
         assert_eq!(lines(&environment, false), ["A=b=c"]);
     }
 

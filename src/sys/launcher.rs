@@ -54,9 +54,15 @@ impl Launch {
     #[must_use]
     pub fn cure(&self) -> &'static str {
         match self.launcher {
-            Launcher::OpenMpi => "start it with the mpirun of the MPI that it was built with (taskfarmer-mpi --version names it)",
-            Launcher::Hydra => "start it with the mpiexec of the MPI that it was built with (taskfarmer-mpi --version names it)",
-            Launcher::Srun => "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what there is)",
+            Launcher::OpenMpi => {
+                "start it with the mpirun of the MPI that it was built with (taskfarmer-mpi --version names it)"
+            }
+            Launcher::Hydra => {
+                "start it with the mpiexec of the MPI that it was built with (taskfarmer-mpi --version names it)"
+            }
+            Launcher::Srun => {
+                "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what there is)"
+            }
         }
     }
 }
@@ -68,18 +74,58 @@ const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
 #[must_use]
 pub fn is_per_rank(name: &[u8]) -> bool {
     const PREFIXES: [&str; 17] = [
-        "PMIX_", "PMI_", "PMI2_", "ORTE_", "HYD_", "HYDI_", "HYDRA_", "SLURM_STEP", "SLURM_SRUN_", "SLURM_LAUNCH", "SLURM_PMI",
-        "OMPI_COMM_WORLD_", "OMPI_UNIVERSE_", "OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_pmix", "OPAL_",
+        "PMIX_",
+        "PMI_",
+        "PMI2_",
+        "ORTE_",
+        "HYD_",
+        "HYDI_",
+        "HYDRA_",
+        "SLURM_STEP",
+        "SLURM_SRUN_",
+        "SLURM_LAUNCH",
+        "SLURM_PMI",
+        "OMPI_COMM_WORLD_",
+        "OMPI_UNIVERSE_",
+        "OMPI_MCA_ess",
+        "OMPI_MCA_orte_",
+        "OMPI_MCA_pmix",
+        "OPAL_",
     ];
     const NAMES: [&str; 30] = [
-        "OMPI_APP_CTX_NUM_PROCS", "OMPI_ARGV", "OMPI_COMMAND", "OMPI_FILE_LOCATION", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX",
-        "OMPI_VERSION", "OMPI_MCA_initial_wdir", "OMPI_MCA_mpi_oversubscribe", "OMPI_MCA_rmaps_base_oversubscribe",
-        "OMPI_MCA_shmem_RUNTIME_QUERY_hint", "OMPI_MCA_hwloc_base_binding_policy", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
-        "MPIR_CVAR_CH3_INTERFACE_HOSTNAME", "GFORTRAN_UNBUFFERED_PRECONNECTED", "SRUN_DEBUG", "SLURM_PROCID", "SLURM_LOCALID",
-        "SLURM_NODEID", "SLURM_GTIDS", "SLURM_TASK_PID", "SLURM_MPI_TYPE", "SLURM_JOBID", "SLURM_NODELIST", "SLURM_NNODES",
-        "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_TASKS_PER_NODE", "OMPI_MCA_mca_base_component_path",
+        "OMPI_APP_CTX_NUM_PROCS",
+        "OMPI_ARGV",
+        "OMPI_COMMAND",
+        "OMPI_FILE_LOCATION",
+        "OMPI_FIRST_RANKS",
+        "OMPI_NUM_APP_CTX",
+        "OMPI_VERSION",
+        "OMPI_MCA_initial_wdir",
+        "OMPI_MCA_mpi_oversubscribe",
+        "OMPI_MCA_rmaps_base_oversubscribe",
+        "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
+        "OMPI_MCA_hwloc_base_binding_policy",
+        "MPI_LOCALRANKID",
+        "MPI_LOCALNRANKS",
+        "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
+        "GFORTRAN_UNBUFFERED_PRECONNECTED",
+        "SRUN_DEBUG",
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+        "SLURM_NODEID",
+        "SLURM_GTIDS",
+        "SLURM_TASK_PID",
+        "SLURM_MPI_TYPE",
+        "SLURM_JOBID",
+        "SLURM_NODELIST",
+        "SLURM_NNODES",
+        "SLURM_NTASKS",
+        "SLURM_NPROCS",
+        "SLURM_TASKS_PER_NODE",
+        "OMPI_MCA_mca_base_component_path",
     ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes())) || NAMES.iter().any(|known| name == known.as_bytes())
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        || NAMES.iter().any(|known| name == known.as_bytes())
 }
 
 #[cfg(test)]
@@ -104,10 +150,17 @@ mod tests {
     fn launchers_are_told_apart() {
         let ompi = detect(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]).unwrap();
         assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: 4 });
-        let hydra = [("PMI_SIZE", "2"), ("PMI_RANK", "1"), ("HYDI_CONTROL_FD", "7"), ("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0")];
+        let hydra = [
+            ("PMI_SIZE", "2"),
+            ("PMI_RANK", "1"),
+            ("HYDI_CONTROL_FD", "7"),
+            ("SLURM_STEP_ID", "0"),
+            ("SLURM_PROCID", "0"),
+        ];
         assert_eq!(detect(&hydra).unwrap().launcher, Launcher::Hydra);
         assert_eq!(detect(&hydra[..2]).unwrap().launcher, Launcher::Hydra);
-        let srun = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "64"), ("SLURM_NTASKS", "1")];
+        let srun =
+            [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "64"), ("SLURM_NTASKS", "1")];
         assert_eq!(detect(&srun), Some(Launch { launcher: Launcher::Srun, rank: 9, size: 64 }));
         let pmi2 = [&srun[..], &[("PMI_RANK", "9"), ("PMI_SIZE", "64")]].concat();
         assert_eq!(detect(&pmi2).unwrap().launcher, Launcher::Srun);
@@ -117,10 +170,13 @@ mod tests {
     /// Tasks keep the user's own settings and the job's, and lose the rank's.
     #[test]
     fn only_what_belongs_to_the_rank_is_taken_away() {
-        for name in ["PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK", "SLURM_STEP_ID", "SLURM_PROCID", "HYDI_CONTROL_FD"] {
+        for name in
+            ["PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK", "SLURM_STEP_ID", "SLURM_PROCID", "HYDI_CONTROL_FD"]
+        {
             assert!(is_per_rank(name.as_bytes()), "{name}");
         }
-        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_MCA_btl", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "PATH", "PMIXTURE"] {
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_MCA_btl", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "PATH", "PMIXTURE"]
+        {
             assert!(!is_per_rank(name.as_bytes()), "{name}");
         }
     }

@@ -52,7 +52,7 @@ pub enum Incoming {
 struct Sending {
     request: ffi::MPI_Request,
     // MPI reads from it until the request is done; never touched by us again before that.
-    frame: Vec<u8>,
+    _frame: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -77,9 +77,18 @@ pub struct Mpi {
 #[must_use]
 pub fn library_version() -> String {
     // rsmpi's own call would do, but it needs no second place to look for the name of the library.
-    mpi::environment::library_version().map_or_else(|_| "unknown MPI".to_owned(), |text| {
-        text.trim_end_matches('\0').lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect::<Vec<_>>().join(", ")
-    })
+    mpi::environment::library_version().map_or_else(
+        |_| "unknown MPI".to_owned(),
+        |text| {
+            text.trim_end_matches('\0')
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(", ")
+        },
+    )
 }
 
 fn check(code: c_int) -> Result<(), String> {
@@ -94,7 +103,8 @@ fn check(code: c_int) -> Result<(), String> {
     if known != 0 {
         return Err(format!("MPI error {code}"));
     }
-    Err(CStr::from_bytes_until_nul(&text).map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
+    Err(CStr::from_bytes_until_nul(&text)
+        .map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
 }
 
 impl Mpi {
@@ -219,7 +229,8 @@ impl Mpi {
             }
             let source = u32::try_from(status.assume_init_ref().MPI_SOURCE).ok();
             let mut len: c_int = 0;
-            check(ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &raw mut len)).map_err(|error| (source, error))?;
+            check(ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &raw mut len))
+                .map_err(|error| (source, error))?;
             // The peer's word for its length: a frame that is too long is taken, so that it does not clog the
             // queue, and refused by the decoder.
             let room = usize::try_from(len).unwrap_or(0);
@@ -300,7 +311,7 @@ fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String
             check(code)?;
             request.assume_init()
         };
-        peer.in_flight.push_back(Sending { request, frame });
+        peer.in_flight.push_back(Sending { request, _frame: frame });
     }
     Ok(())
 }

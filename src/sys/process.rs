@@ -81,9 +81,10 @@ impl Spawner {
         unsafe {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             let mut actions = actions.assume_init();
-            let moved = [(command.stdin, 0), (command.output, 1), (command.output, 2)]
-                .into_iter()
-                .try_for_each(|(fd, to)| check(libc::posix_spawn_file_actions_adddup2(&raw mut actions, fd.as_raw_fd(), to)));
+            let moved =
+                [(command.stdin, 0), (command.output, 1), (command.output, 2)].into_iter().try_for_each(|(fd, to)| {
+                    check(libc::posix_spawn_file_actions_adddup2(&raw mut actions, fd.as_raw_fd(), to))
+                });
             let result = moved.and_then(|()| {
                 check(libc::posix_spawn(
                     &raw mut pid,
@@ -192,7 +193,10 @@ fn descendants() -> Vec<Pid> {
         let Ok(stat) = std::fs::read(entry.path().join("stat")) else { continue };
         // "pid (name) state ppid …", and the name may hold anything, brackets and spaces too.
         let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |end| &stat[end + 1..]);
-        let parent = after_name.split(|&byte| byte == b' ').nth(2).and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
+        let parent = after_name
+            .split(|&byte| byte == b' ')
+            .nth(2)
+            .and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
         if let Some(parent) = parent {
             parents.push((pid, parent));
         }

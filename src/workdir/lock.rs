@@ -50,10 +50,17 @@ impl Lock {
                     let mut text = String::new();
                     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
                     let known = read.is_ok() && !text.trim().is_empty();
-                    return Err(LockError::Held(if known { text.trim().to_owned() } else { "it did not say who".to_owned() }));
+                    return Err(LockError::Held(if known {
+                        text.trim().to_owned()
+                    } else {
+                        "it did not say who".to_owned()
+                    }));
                 }
                 Err((_, error)) => {
-                    log::warn!("no lock on {}: {error}; see to it that no second farm uses this workdir", path.display());
+                    log::warn!(
+                        "no lock on {}: {error}; see to it that no second farm uses this workdir",
+                        path.display()
+                    );
                     return Ok(Self { path: path.to_owned(), _file: None });
                 }
             }

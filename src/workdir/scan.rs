@@ -74,7 +74,13 @@ pub(super) fn read_back(workdir: &Path, list: &TaskList, torn: TornTail) -> Resu
     Ok(table)
 }
 
-fn read_file(path: &Path, list: &TaskList, success: bool, torn: TornTail, table: &mut TaskTable) -> Result<(), ScanError> {
+fn read_file(
+    path: &Path,
+    list: &TaskList,
+    success: bool,
+    torn: TornTail,
+    table: &mut TaskTable,
+) -> Result<(), ScanError> {
     let io_error = |source| ScanError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

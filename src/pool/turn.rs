@@ -1,0 +1,87 @@
+//! One step of a pool: an event goes in, and everything that follows from it is done, in order.
+//!
+//! Generic over what a process is, and without a clock: production and simulation run the same code.
+
+use std::time::Duration;
+
+use crate::protocol::{Assignment, Outcome, ToFarmer};
+use crate::worker::{Action, Event, Usage, Worker};
+
+/// Why a task did not start.
+#[derive(Debug)]
+pub enum SpawnError {
+    /// The node is short of something; another time, or elsewhere, it may work.
+    Refused(String),
+    /// It will not work here or anywhere; the task has failed.
+    Impossible(Outcome, Usage),
+}
+
+/// Where tasks run.
+pub trait Processes {
+    /// Starts a task in a slot.
+    ///
+    /// # Errors
+    /// If it does not run now.
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError>;
+
+    /// SIGTERM to the process group in this slot, if there is one.
+    fn terminate(&mut self, slot: u32);
+
+    /// SIGKILL to the process group in this slot, if there is one.
+    fn kill(&mut self, slot: u32);
+}
+
+/// The worker core and the processes that it decides on.
+#[derive(Debug)]
+pub struct Turns<P> {
+    /// The core.
+    pub core: Worker,
+    /// The processes.
+    pub processes: P,
+    actions: Vec<Action>,
+}
+
+impl<P: Processes> Turns<P> {
+    /// Puts the parts together.
+    pub fn new(core: Worker, processes: P) -> Self {
+        Self { core, processes, actions: Vec::new() }
+    }
+
+    /// Takes in one event and does what follows; what the farmer should hear is appended to `out`.
+    pub fn turn(&mut self, now: Duration, event: Event, out: &mut Vec<ToFarmer>) {
+        self.core.handle(now, event, &mut self.actions);
+        self.perform(now, out);
+    }
+
+    /// Ends a round of events: see [`Worker::flush`].
+    pub fn flush(&mut self, now: Duration, out: &mut Vec<ToFarmer>) {
+        self.core.flush(now, &mut self.actions);
+        self.perform(now, out);
+    }
+
+    fn perform(&mut self, now: Duration, out: &mut Vec<ToFarmer>) {
+        // A spawn that fails makes an event, and that may make further actions, behind those that wait.
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                match action {
+                    Action::Spawn { slot, task } => self.spawn(now, slot, task),
+                    Action::Terminate(slot) => self.processes.terminate(slot),
+                    Action::Kill(slot) => self.processes.kill(slot),
+                    Action::Send(message) => out.push(message),
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, now: Duration, slot: u32, task: Assignment) {
+        let event = match self.processes.spawn(now, slot, &task) {
+            Ok(()) => return,
+            Err(SpawnError::Refused(error)) => {
+                log::warn!("the node refuses to start a process ({error}); trying again");
+                Event::SpawnRefused { slot, task }
+            }
+            Err(SpawnError::Impossible(outcome, usage)) => Event::Ended { slot, outcome, usage },
+        };
+        self.core.handle(now, event, &mut self.actions);
+    }
+}
