@@ -25,7 +25,7 @@ Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped
 #[command(name = "taskfarmer-mpi", disable_version_flag = true, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// Tasklist: one command per line
-    #[arg(value_name = "LIST", required_unless_present = "version")]
+    #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
     /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: 8]

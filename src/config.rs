@@ -69,14 +69,16 @@ impl Config {
     /// # Errors
     /// With the option, its value, and what to type instead.
     pub fn check(cli: Cli) -> Result<Self, ConfigError> {
-        let list = cli.list.filter(|list| !list.as_os_str().is_empty()).ok_or(ConfigError::NoList)?;
-        let slots = match cli.proc.as_deref() {
+        // `--proc tasks.txt`: no value was meant.
+        let (proc, list) = match (cli.proc, cli.list) {
+            (Some(word), None) if parse_slots(&word).is_none() => (Some("auto".to_owned()), Some(word.into())),
+            other => other,
+        };
+        let list = list.filter(|list| !list.as_os_str().is_empty()).ok_or(ConfigError::NoList)?;
+        let slots_chosen = proc.is_some();
+        let slots = match proc {
             None => SlotCount::Fixed(SLOTS_DEFAULT),
-            Some("auto") => SlotCount::Cpus,
-            Some(text) => match text.parse() {
-                Ok(slots @ 1..=SLOTS_MAX) => SlotCount::Fixed(slots),
-                _ => return Err(ConfigError::Slots(text.to_owned())),
-            },
+            Some(word) => parse_slots(&word).ok_or(ConfigError::Slots(word))?,
         };
         let time = |option, value: &str| {
             parse_time(value).ok_or_else(|| ConfigError::Time { option, value: value.to_owned() })
@@ -91,7 +93,7 @@ impl Config {
             handler: cli.tasklist,
             runner: cli.runner,
             slots,
-            slots_chosen: cli.proc.is_some(),
+            slots_chosen,
             timeout,
             grace: time("--grace", &cli.grace)?,
             verbose: cli.verbose,
@@ -109,6 +111,14 @@ impl Config {
             2 => log::LevelFilter::Debug,
             _ => log::LevelFilter::Trace,
         }
+    }
+}
+
+fn parse_slots(word: &str) -> Option<SlotCount> {
+    match word.parse() {
+        _ if word == "auto" => Some(SlotCount::Cpus),
+        Ok(slots @ 1..=SLOTS_MAX) => Some(SlotCount::Fixed(slots)),
+        _ => None,
     }
 }
 
@@ -169,6 +179,8 @@ mod tests {
     fn slots_are_checked() {
         assert_eq!(check("x l -n 3").unwrap().slots, SlotCount::Fixed(3));
         assert_eq!(check("x l -n").unwrap().slots, SlotCount::Cpus);
+        assert_eq!(check("x --proc l").unwrap().list, Path::new("l"));
+        assert_eq!(check("x --proc 4"), Err(ConfigError::NoList));
         for bad in ["0", "x", "100001", "1.5", ""] {
             assert_eq!(check(&format!("x l --proc={bad}")), Err(ConfigError::Slots(bad.to_owned())));
         }

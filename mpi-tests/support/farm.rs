@@ -251,7 +251,8 @@ pub(crate) fn collect(folder: &Path, entries: &mut Vec<Entry>) {
         entries.push(Entry {
             size: if metadata.is_dir() { 0 } else { metadata.size() },
             mode: metadata.mode(),
-            changed_ns: (metadata.mtime(), metadata.mtime_nsec()),
+            // A folder's own time moves with a lock that comes and goes; what stays is in the entries.
+            changed_ns: if metadata.is_dir() { (0, 0) } else { (metadata.mtime(), metadata.mtime_nsec()) },
             path: path.clone(),
         });
         if metadata.is_dir() {
