@@ -62,8 +62,8 @@ impl Relay {
         loop {
             self.wait(signals);
             let now = self.clock.now();
-            self.from_pool(now);
-            self.from_farmer(now);
+            self.take_from_pool(now);
+            self.take_from_farmer(now);
             while let Some(signal) = signals.next_signal() {
                 self.say(now, &ToFarmer::Signaled { signal });
             }
@@ -98,7 +98,7 @@ impl Relay {
         }
     }
 
-    fn from_pool(&mut self, now: Duration) {
+    fn take_from_pool(&mut self, now: Duration) {
         let (mpi, pace, said) = (&mut self.mpi, &mut self.pace, &mut self.said);
         self.pool.pump(|frame| {
             pace.on_traffic(now);
@@ -114,7 +114,7 @@ impl Relay {
         }
     }
 
-    fn from_farmer(&mut self, now: Duration) {
+    fn take_from_farmer(&mut self, now: Duration) {
         self.mpi.poll(&mut self.incoming);
         for incoming in std::mem::take(&mut self.incoming) {
             match incoming {
@@ -133,7 +133,7 @@ impl Relay {
             }
         }
         // What came goes on at once.
-        self.from_pool(now);
+        self.take_from_pool(now);
     }
 
     /// Whether it is over, and how to leave then.

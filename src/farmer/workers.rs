@@ -136,8 +136,8 @@ impl WorkerState {
 
     /// Learns how long tasks take from the results of one Report.
     pub fn learn_length(&mut self, total_us: u64, count: u64) {
-        if count > 0 {
-            self.task_us = blend(self.task_us, total_us / count);
+        if let Some(mean_us) = total_us.checked_div(count) {
+            self.task_us = blend(self.task_us, mean_us);
         }
     }
 }

@@ -49,6 +49,9 @@ pub enum Incoming {
     LinkFailed(u32, String),
 }
 
+/// Sender and bytes.
+type Frame = (u32, Vec<u8>);
+
 struct Sending {
     request: ffi::MPI_Request,
     // MPI reads from it until the request is done; never touched by us again before that.
@@ -208,7 +211,8 @@ impl Mpi {
         }
     }
 
-    fn receive(&mut self) -> Result<Option<(u32, Vec<u8>)>, (Option<u32>, String)> {
+    /// One message and who sent it. An error comes with the sender, if that much is known.
+    fn receive(&mut self) -> Result<Option<Frame>, (Option<u32>, String)> {
         let mut found = 0;
         let mut message = MaybeUninit::<ffi::MPI_Message>::uninit();
         let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
@@ -231,8 +235,8 @@ impl Mpi {
             let mut len: c_int = 0;
             check(ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &raw mut len))
                 .map_err(|error| (source, error))?;
-            // The peer's word for its length: a frame that is too long is taken, so that it does not clog the
-            // queue, and refused by the decoder.
+            // A frame that is too long is taken all the same, so that it does not clog the queue; the decoder
+            // refuses it.
             let room = usize::try_from(len).unwrap_or(0);
             let mut frame = vec![0_u8; room];
             let code = ffi::MPI_Mrecv(
