@@ -12,7 +12,9 @@ use taskfarmer::progress::say_error;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
 use taskfarmer::sys::launcher::Launch;
+use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
+use taskfarmer::sys::transport::Leave;
 
 fn main() -> ProcessExitCode {
     let clock = Clock::start();
@@ -68,10 +70,7 @@ fn print_version() {
     let revision = env!("TASKFARMER_GIT_REVISION");
     let revision = if revision.is_empty() { String::new() } else { format!(" (git {revision})") };
     println!("taskfarmer-mpi {}{revision}", env!("CARGO_PKG_VERSION"));
-    #[cfg(feature = "mpi")]
-    println!("MPI library: {}", taskfarmer::sys::mpi::library_version());
-    #[cfg(not(feature = "mpi"))]
-    println!("built without MPI: one node only");
+    println!("MPI library: {}", mpi::library_version());
 }
 
 /// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.
@@ -80,12 +79,6 @@ fn start(config: &Config, launch: Option<Launch>, clock: Clock) -> Result<u8, (E
         let what = what.to_owned();
         move |error: &dyn std::fmt::Display| (ExitCode::FarmFailed, format!("cannot {what}: {error}"))
     };
-    #[cfg(not(feature = "mpi"))]
-    if let Some(launch) = launch.filter(|launch| launch.size > 1) {
-        let text =
-            format!("launched with {} ranks, but built without MPI\n  build it with its default features", launch.size);
-        return Err((ExitCode::BadInput, text));
-    }
     signals::block_all().map_err(|error| failed("block signals")(&error))?;
     let (pid, socket) = match fork_pool().map_err(|error| failed("start the pool process")(&error))? {
         Forked::Pool(socket) => return Ok(u8::try_from(pool::run(socket)).unwrap_or(1)),
@@ -96,7 +89,7 @@ fn start(config: &Config, launch: Option<Launch>, clock: Clock) -> Result<u8, (E
     run(config, launch, pool, &signals, clock)
 }
 
-#[cfg(feature = "mpi")]
+/// Takes the role that MPI gives to this rank.
 fn run(
     config: &Config,
     launch: Option<Launch>,
@@ -104,47 +97,30 @@ fn run(
     signals: &SignalSource,
     clock: Clock,
 ) -> Result<u8, (ExitCode, String)> {
-    use taskfarmer::sys::mpi::{Leave, Mpi};
     let launcher = launch.map(|launch| launch.launcher);
     let mpi = match launch {
-        None => None,
-        Some(_) => Some(Mpi::start().ok_or((ExitCode::FarmFailed, "MPI was started before".to_owned()))?),
+        Some(launch) if mpi::BUILT_IN || launch.size > 1 => {
+            Some(Mpi::start().map_err(|error| (ExitCode::BadInput, error))?)
+        }
+        _ => None,
     };
-    if let (Some(launch), Some(mpi)) =
-        (launch.filter(|launch| launch.size > 1), mpi.as_ref().filter(|mpi| mpi.size() == 1))
-    {
-        let text = format!(
-            "the launcher started {} processes, but MPI ({}) sees each of them alone\n  {}",
-            launch.size,
-            taskfarmer::sys::mpi::library_version(),
-            launch.cure()
-        );
-        let _ = mpi;
-        pool.shut();
-        return Err((ExitCode::BadInput, text));
-    }
-    if mpi.as_ref().is_some_and(|mpi| mpi.rank() != 0) {
-        let mpi = mpi.expect("checked");
-        driver::relay::run(mpi, pool, signals, clock, launcher);
-    }
-    let (outcome, mpi) = driver::farmer::run(config, pool, mpi, signals, clock);
-    match mpi {
-        Some(mpi) => {
+    match (launch, mpi) {
+        (Some(launch), Some(mpi)) if launch.size > 1 && mpi.size() == 1 => {
+            pool.shut();
+            Err((ExitCode::BadInput, alone(&launch)))
+        }
+        (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
+        (_, mpi) => {
+            let (outcome, mpi) = driver::farmer::run(config, pool, mpi, signals, clock);
+            let Some(mpi) = mpi else { return Ok(outcome.code as u8) };
             let how = if outcome.unreachable { Leave::Abandon } else { Leave::Finalize };
             mpi.leave(how, outcome.code.code(), launcher)
         }
-        None => Ok(outcome.code as u8),
     }
 }
 
-#[cfg(not(feature = "mpi"))]
-fn run(
-    config: &Config,
-    _: Option<Launch>,
-    pool: PoolHandle,
-    signals: &SignalSource,
-    clock: Clock,
-) -> Result<u8, (ExitCode, String)> {
-    let (outcome, _) = driver::farmer::run(config, pool, None, signals, clock);
-    Ok(outcome.code as u8)
+/// Going on would make one farm per rank, all on the same workdir.
+fn alone(launch: &Launch) -> String {
+    let (size, library, cure) = (launch.size, mpi::library_version(), launch.cure());
+    format!("the launcher started {size} processes, but MPI ({library}) sees each of them alone\n  {cure}")
 }

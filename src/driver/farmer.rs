@@ -13,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::SILENCE_MAX;
-use super::link::{Links, Received, Transport};
+use super::link::{Links, Received};
 use super::pace::Pace;
 use super::turn::{Network, Storage, Turns};
 use crate::config::Config;
@@ -24,6 +24,7 @@ use crate::progress::{self, Reporter};
 use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToWorker, WorkerConfig};
 use crate::runner::{RunnerConfig, UnknownRunner};
 use crate::sys::clock::{Clock, micros};
+use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::tasklist::{ListError, TaskList};
@@ -66,12 +67,12 @@ pub struct Outcome {
 pub fn run(
     config: &Config,
     pool: PoolHandle,
-    transport: Transport,
+    mpi: Option<Mpi>,
     signals: &SignalSource,
     clock: Clock,
-) -> (Outcome, Transport) {
+) -> (Outcome, Option<Mpi>) {
     progress::install_logger(config.log_level());
-    let mut links = Links::new(pool, transport);
+    let mut links = Links::new(pool, mpi);
     let outcome = match prepare(config, links.ranks()) {
         Ok(Some(farm)) => farm.run(config, &mut links, signals, clock),
         Ok(None) => {
@@ -83,7 +84,7 @@ pub fn run(
             dismiss(&mut links, ExitCode::BadInput, clock)
         }
     };
-    (outcome, links.into_transport())
+    (outcome, links.into_mpi())
 }
 
 /// Prints what a run would do. Returns the exit code.

@@ -2,20 +2,11 @@
 //!
 //! Owns the encoding of what goes out. Without a launcher there is only the socket.
 
+use super::turn::Network;
 use crate::pool::handle::{PoolEnd, PoolHandle};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
-#[cfg(feature = "mpi")]
-use crate::sys::mpi::{Incoming, Mpi};
-
-use super::turn::Network;
-
-/// MPI, where there is one.
-#[cfg(feature = "mpi")]
-pub type Transport = Option<Mpi>;
-
-/// No MPI in this build.
-#[cfg(not(feature = "mpi"))]
-pub type Transport = Option<std::convert::Infallible>;
+use crate::sys::mpi::Mpi;
+use crate::sys::transport::Incoming;
 
 /// What came from a worker.
 pub type Received = (Rank, Result<ToFarmer, String>);
@@ -24,9 +15,8 @@ pub type Received = (Rank, Result<ToFarmer, String>);
 pub struct Links {
     /// Its own pool.
     pub pool: PoolHandle,
-    transport: Transport,
+    mpi: Option<Mpi>,
     pool_end_told: bool,
-    #[cfg(feature = "mpi")]
     incoming: Vec<Incoming>,
     traffic: bool,
 }
@@ -34,24 +24,14 @@ pub struct Links {
 impl Links {
     /// Takes over both ways.
     #[must_use]
-    pub fn new(pool: PoolHandle, transport: Transport) -> Self {
-        Self {
-            pool,
-            transport,
-            pool_end_told: false,
-            #[cfg(feature = "mpi")]
-            incoming: Vec::new(),
-            traffic: false,
-        }
+    pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
+        Self { pool, mpi, pool_end_told: false, incoming: Vec::new(), traffic: false }
     }
 
     /// How many ranks there are.
     #[must_use]
     pub fn ranks(&self) -> u32 {
-        #[cfg(feature = "mpi")]
-        return self.transport.as_ref().map_or(1, Mpi::size);
-        #[cfg(not(feature = "mpi"))]
-        1
+        self.mpi.as_ref().map_or(1, Mpi::size)
     }
 
     /// Whether messages have to be looked for.
@@ -69,8 +49,7 @@ impl Links {
             self.pool_end_told = true;
             received.push((FARMER, Ok(ToFarmer::PoolLost { reason: reason.clone() })));
         }
-        #[cfg(feature = "mpi")]
-        if let Some(mpi) = self.transport.as_mut().filter(|mpi| mpi.size() > 1) {
+        if let Some(mpi) = self.mpi.as_mut().filter(|mpi| mpi.size() > 1) {
             mpi.poll(&mut self.incoming);
             received.extend(self.incoming.drain(..).map(|incoming| match incoming {
                 Incoming::Frame(rank, frame) => (Rank(rank), decode(&frame)),
@@ -88,16 +67,13 @@ impl Links {
     /// Whether messages to workers are still on their way.
     #[must_use]
     pub fn is_sending(&self) -> bool {
-        #[cfg(feature = "mpi")]
-        return self.transport.as_ref().is_some_and(Mpi::is_sending);
-        #[cfg(not(feature = "mpi"))]
-        false
+        self.mpi.as_ref().is_some_and(Mpi::is_sending)
     }
 
     /// Gives MPI back, for the end.
     #[must_use]
-    pub fn into_transport(self) -> Transport {
-        self.transport
+    pub fn into_mpi(self) -> Option<Mpi> {
+        self.mpi
     }
 }
 
@@ -108,25 +84,16 @@ fn decode(frame: &[u8]) -> Result<ToFarmer, String> {
 impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         self.traffic = true;
-        let frame = match codec::encode(message) {
-            Ok(frame) => frame,
-            Err(error) => return log::error!("a message to rank {to} was dropped: {error}"),
-        };
-        if to == FARMER {
-            return self.pool.send(&frame);
-        }
-        #[cfg(feature = "mpi")]
-        if let Some(mpi) = &mut self.transport {
-            mpi.send(to.0, frame);
+        match (codec::encode(message), &mut self.mpi) {
+            (Ok(frame), _) if to == FARMER => self.pool.send(&frame),
+            (Ok(frame), Some(mpi)) => mpi.send(to.0, frame),
+            (Ok(_), None) => log::debug!("no way to rank {to}"),
+            (Err(error), _) => log::error!("a message to rank {to} was dropped: {error}"),
         }
     }
 
     fn give_up(&mut self, rank: Rank) {
-        if rank == FARMER {
-            return;
-        }
-        #[cfg(feature = "mpi")]
-        if let Some(mpi) = &mut self.transport {
+        if let Some(mpi) = self.mpi.as_mut().filter(|_| rank != FARMER) {
             mpi.give_up(rank.0);
         }
     }

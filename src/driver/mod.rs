@@ -6,13 +6,13 @@
 pub mod farmer;
 pub mod link;
 pub mod pace;
-#[cfg(feature = "mpi")]
 pub mod relay;
 pub mod turn;
 
+use std::time::Duration;
+
 /// A relay with nothing to say says so this often.
-#[cfg(feature = "mpi")]
-const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A peer that is silent for longer is lost.
-const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(30);

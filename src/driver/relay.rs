@@ -11,8 +11,9 @@ use crate::pool::handle::{PoolEnd, PoolHandle};
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 use crate::sys::clock::Clock;
 use crate::sys::launcher::Launcher;
-use crate::sys::mpi::{Incoming, Leave, Mpi};
+use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
+use crate::sys::transport::{Incoming, Leave};
 use crate::sys::wait::{Interest, wait_ready};
 
 use super::pace::Pace;

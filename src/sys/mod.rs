@@ -9,6 +9,10 @@ pub mod fork;
 pub mod launcher;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+#[cfg(not(feature = "mpi"))]
+#[path = "no_mpi.rs"]
+pub mod mpi;
 pub mod process;
 pub mod signals;
+pub mod transport;
 pub mod wait;

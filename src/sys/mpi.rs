@@ -14,6 +14,7 @@ use mpi::Threading;
 use mpi::ffi;
 
 use super::launcher::Launcher;
+use super::transport::{Incoming, Leave};
 use crate::protocol::codec::FRAME_LEN_MAX;
 
 /// All messages have this tag.
@@ -31,23 +32,8 @@ const FINALIZE_LIMIT: Duration = Duration::from_secs(5);
 /// How long ranks wait for each other when they end without MPI_Finalize.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 
-/// How a rank leaves MPI.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leave {
-    /// Through MPI_Finalize: nobody was lost.
-    Finalize,
-    /// Without: somebody was lost, and MPI_Finalize would wait for it or abort.
-    Abandon,
-}
-
-/// What came in.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A message of this rank.
-    Frame(u32, Vec<u8>),
-    /// MPI says that the link to this rank is broken.
-    LinkFailed(u32, String),
-}
+/// Whether MPI is built in.
+pub const BUILT_IN: bool = true;
 
 /// Sender and bytes.
 type Frame = (u32, Vec<u8>);
@@ -113,10 +99,11 @@ fn check(code: c_int) -> Result<(), String> {
 impl Mpi {
     /// Starts MPI. Only the calling thread may use it.
     ///
-    /// `None` if MPI was started before. MPI itself ends the process when it can't start at all.
-    #[must_use]
-    pub fn start() -> Option<Self> {
-        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)?;
+    /// # Errors
+    /// If MPI was started before. MPI itself ends the process when it can't start at all.
+    pub fn start() -> Result<Self, String> {
+        let started = mpi::initialize_with_threading(Threading::Funneled);
+        let (universe, _) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
         std::mem::forget(universe);
         let (mut rank, mut size) = (0, 1);
@@ -130,7 +117,7 @@ impl Mpi {
         };
         let peers = (0..size).map(|_| Peer::default()).collect();
         let rank = u32::try_from(rank).unwrap_or(0);
-        Some(Self { comm, rank, peers, busy: BTreeSet::new(), failures: Vec::new() })
+        Ok(Self { comm, rank, peers, busy: BTreeSet::new(), failures: Vec::new() })
     }
 
     /// This rank.

@@ -1,0 +1,66 @@
+//! In the place of MPI in a build without it: a transport that can't be started, so that nothing else need know.
+
+use super::launcher::Launcher;
+use super::transport::{Incoming, Leave};
+
+/// Whether MPI is built in.
+pub const BUILT_IN: bool = false;
+
+/// There is none.
+#[derive(Debug)]
+pub enum Mpi {}
+
+/// Says that there is none.
+#[must_use]
+pub fn library_version() -> String {
+    "none, built without MPI: one node only".to_owned()
+}
+
+impl Mpi {
+    /// Never starts.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn start() -> Result<Self, String> {
+        Err("this program was built without MPI and runs on one node only\n  build it with its default features"
+            .to_owned())
+    }
+
+    /// Never called: there is no value of this type. So are the others.
+    #[must_use]
+    pub fn rank(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Never called.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn send(&mut self, _: u32, _: Vec<u8>) {
+        match *self {}
+    }
+
+    /// Never called.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn give_up(&mut self, _: u32) {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn poll(&mut self, _: &mut Vec<Incoming>) {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn leave(self, _: Leave, _: i32, _: Option<Launcher>) -> ! {
+        match self {}
+    }
+}
