@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Farmer;
-use super::workers::{Status, WorkerState};
+use super::workers::WorkerState;
 use super::{Actions, Send};
 use crate::protocol::{FARMER, Rank};
 
@@ -35,8 +35,7 @@ impl Farmer {
     /// Hands tasks to one worker, as many as it should hold.
     pub(super) fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
-        if self.stop.is_some() || worker.status != Status::Active || worker.slots == 0 || worker.paused_until.is_some()
-        {
+        if self.stop.is_some() || !worker.takes_tasks() {
             return;
         }
         let pending = self.tasks.pending();

@@ -130,6 +130,16 @@ impl TaskTable {
         self.wait_again(id);
     }
 
+    /// Gives a waiting task to a worker that runs it already; without effect on any other.
+    pub fn adopt(&mut self, id: TaskId, worker: Rank) {
+        // A task that was never handed out is run by nobody.
+        if self.state(id) == Some(TaskState::Pending) && self.returned.remove(&id) {
+            self.pending -= 1;
+            self.states[id.0 as usize] = TaskState::Assigned;
+            self.owners[id.0 as usize] = worker;
+        }
+    }
+
     /// Records the end of a task. `false`, and no effect, if it was recorded before or does not exist.
     pub fn record(&mut self, id: TaskId, success: bool) -> bool {
         match self.state(id) {

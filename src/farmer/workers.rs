@@ -59,6 +59,8 @@ pub struct WorkerState {
     pub paused_until: Option<Duration>,
     /// How many tasks it was asked to give back, in the one Recall that it has not answered yet.
     pub recalled: Option<u32>,
+    /// It came back, and has not said yet what it still holds: the number of the question.
+    rejoining: Option<u32>,
     seq: u32,
     in_flight: VecDeque<(u32, Duration)>,
 }
@@ -82,9 +84,50 @@ impl WorkerState {
             heard: now,
             paused_until: None,
             recalled: None,
+            rejoining: None,
             seq: 0,
             in_flight: VecDeque::new(),
         }
+    }
+
+    /// Whether tasks may be handed to it, if it has room.
+    #[must_use]
+    pub fn takes_tasks(&self) -> bool {
+        self.status == Status::Active && self.slots > 0 && self.paused_until.is_none() && self.rejoining.is_none()
+    }
+
+    /// Starts the question that a worker has to answer when it comes back; tells its number.
+    pub(super) fn ask_to_rejoin(&mut self, now: Duration) -> u32 {
+        let seq = self.next_seq(now);
+        self.rejoining = Some(seq);
+        self.recalled = None;
+        seq
+    }
+
+    /// Takes the answer: all else that was handed to it did not reach it, or was dropped there. `false`, and no
+    /// effect, if the answer is not to the last question.
+    pub(super) fn on_rejoined(&mut self, seq: u32, held: &BTreeSet<TaskId>) -> bool {
+        if self.rejoining != Some(seq) {
+            return false;
+        }
+        self.rejoining = None;
+        self.book.retain(|id| held.contains(id));
+        true
+    }
+
+    /// Its key in the index of idle workers.
+    fn is_idle(&self) -> bool {
+        self.takes_tasks() && self.free() > 0
+    }
+
+    /// Its key in the index of queues that can be recalled.
+    fn recallable(&self) -> Option<u32> {
+        let able = self.status == Status::Active && self.rejoining.is_none() && self.recalled.is_none();
+        Some(self.queued()).filter(|&queued| able && queued > 0)
+    }
+
+    fn is_able(&self) -> bool {
+        self.status == Status::Active && self.slots > 0
     }
 
     /// Tasks it holds beyond its slots: they wait there.
@@ -150,9 +193,9 @@ fn micros(duration: Duration) -> u64 {
 #[derive(Debug)]
 pub struct WorkerTable {
     workers: Vec<WorkerState>,
-    /// Active workers with free slots.
+    /// Workers with free slots that take tasks.
     idle: BTreeSet<Rank>,
-    /// Active workers with tasks that wait, by how many.
+    /// Active workers with tasks that wait and no Recall to answer, by how many.
     queued: BTreeSet<(u32, Rank)>,
     /// Workers that take no task for a while, by when that ends.
     paused: BTreeSet<(Duration, Rank)>,
@@ -160,6 +203,8 @@ pub struct WorkerTable {
     expected: u32,
     /// How many are expected or active.
     open: u32,
+    /// How many are active and have slots.
+    able: u32,
     /// Tasks in all open Recalls.
     recalled: u32,
 }
@@ -175,6 +220,7 @@ impl WorkerTable {
             paused: BTreeSet::new(),
             expected: ranks,
             open: ranks,
+            able: 0,
             recalled: 0,
         }
     }
@@ -203,13 +249,14 @@ impl WorkerTable {
     /// If there is no such rank: ranks from outside are checked where they come in.
     pub fn update<R>(&mut self, rank: Rank, change: impl FnOnce(&mut WorkerState) -> R) -> R {
         let worker = &mut self.workers[rank.0 as usize];
-        let (queued_before, recalled_before) = (worker.queued(), worker.recalled);
+        let (idle_before, queued_before, able_before) = (worker.is_idle(), worker.recallable(), worker.is_able());
         let (status_before, paused_before) = (worker.status, worker.paused_until);
+        let recalled_before = worker.recalled;
         let result = change(worker);
-        let active = worker.status == Status::Active;
-        if !active {
+        if worker.status != Status::Active {
             worker.recalled = None;
             worker.paused_until = None;
+            worker.rejoining = None;
         }
         if paused_before != worker.paused_until {
             paused_before.map(|until| self.paused.remove(&(until, rank)));
@@ -218,17 +265,16 @@ impl WorkerTable {
         self.recalled = self.recalled + worker.recalled.unwrap_or(0) - recalled_before.unwrap_or(0);
         self.expected -= u32::from(status_before == Status::Expected && worker.status != Status::Expected);
         self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
-        let (free, queued) = (worker.free() > 0 && worker.paused_until.is_none(), worker.queued());
-        if queued_before != queued || !active {
-            self.queued.remove(&(queued_before, rank));
+        self.able = self.able + u32::from(worker.is_able()) - u32::from(able_before);
+        let queued = worker.recallable();
+        if queued_before != queued {
+            queued_before.map(|before| self.queued.remove(&(before, rank)));
+            queued.map(|now| self.queued.insert((now, rank)));
         }
-        if active && queued > 0 {
-            self.queued.insert((queued, rank));
-        }
-        if active && free {
-            self.idle.insert(rank);
-        } else {
-            self.idle.remove(&rank);
+        match (idle_before, worker.is_idle()) {
+            (false, true) => _ = self.idle.insert(rank),
+            (true, false) => _ = self.idle.remove(&rank),
+            _ => {}
         }
         result
     }
@@ -253,11 +299,7 @@ impl WorkerTable {
     /// The active worker with the most waiting tasks that has no Recall to answer, and how many wait there.
     #[must_use]
     pub fn longest_queue(&self) -> Option<(Rank, u32)> {
-        self.queued
-            .iter()
-            .rev()
-            .find(|(_, rank)| self.workers[rank.0 as usize].recalled.is_none())
-            .map(|&(queued, rank)| (rank, queued))
+        self.queued.last().map(|&(queued, rank)| (rank, queued))
     }
 
     /// Workers that take no task for a while, the next to be asked again first.
@@ -270,6 +312,12 @@ impl WorkerTable {
     #[must_use]
     pub fn open(&self) -> u32 {
         self.open
+    }
+
+    /// How many workers are active and have slots.
+    #[must_use]
+    pub fn able(&self) -> u32 {
+        self.able
     }
 
     /// How many workers have not said Hello and were not given up.
@@ -299,14 +347,16 @@ impl WorkerTable {
         let paused = self.iter().filter_map(|(rank, worker)| Some((worker.paused_until?, rank)));
         assert_eq!(self.paused, paused.collect(), "paused");
         assert_eq!(self.expected, self.count(Status::Expected), "expected");
+        let able = self.workers.iter().filter(|worker| worker.is_able()).count();
+        assert_eq!(self.able as usize, able, "able");
+        let recallable = self.workers.iter().filter(|worker| worker.recallable().is_some()).count();
+        assert_eq!(self.queued.len(), recallable, "queue index");
         assert_eq!(self.recalled, self.workers.iter().filter_map(|worker| worker.recalled).sum::<u32>(), "recalled");
         for (rank, worker) in self.iter() {
-            let active = worker.status == Status::Active;
-            let idle = active && worker.free() > 0 && worker.paused_until.is_none();
-            assert_eq!(self.idle.contains(&rank), idle, "idle index, rank {rank}");
-            let queued = self.queued.iter().filter(|(_, r)| *r == rank).collect::<Vec<_>>();
-            let expected = (active && worker.queued() > 0).then_some((worker.queued(), rank));
-            assert_eq!(queued, expected.iter().collect::<Vec<_>>(), "queue index, rank {rank}");
+            assert_eq!(self.idle.contains(&rank), worker.is_idle(), "idle index, rank {rank}");
+            let queued = worker.recallable();
+            assert!(queued.is_none_or(|queued| self.queued.contains(&(queued, rank))), "queue index, rank {rank}");
+            assert!(worker.status == Status::Active || worker.recalled.is_none(), "a Recall that nobody answers");
         }
     }
 }

@@ -123,6 +123,12 @@ pub enum ToWorker {
     },
     /// Nothing to say, still here. Answers the worker's own heartbeat.
     Heartbeat,
+    /// You had been given up and messages to you were dropped: forget what has not started, it is with others, and
+    /// say by [`ToFarmer::Holds`] what runs.
+    Rejoin {
+        /// From the same count as that of Assign.
+        seq: u32,
+    },
 }
 
 /// How one attempt of a task ended.
@@ -224,5 +230,12 @@ pub enum ToFarmer {
         level: u8,
         /// The text.
         text: String,
+    },
+    /// Answer to [`ToWorker::Rejoin`].
+    Holds {
+        /// As in the question.
+        seq: u32,
+        /// Tasks that run here or whose verdict is open. Nothing else is left here.
+        tasks: Vec<TaskId>,
     },
 }

@@ -220,6 +220,7 @@ impl Worker {
                 self.report_due = Some(now);
             }
             ToWorker::Stop { level, skip_finalize: _ } => self.on_stop(now, level, actions),
+            ToWorker::Rejoin { seq } => self.on_rejoin(now, seq, actions),
             ToWorker::Start(_) | ToWorker::Heartbeat => {}
         }
     }
@@ -234,7 +235,10 @@ impl Worker {
             return;
         }
         // These died of a signal, and here is the stop: it was the same blow.
-        self.returned.extend(self.held.drain(..).map(|(_, result)| result.id));
+        if !self.held.is_empty() {
+            self.returned.extend(self.held.drain(..).map(|(_, result)| result.id));
+            self.report_due = Some(now);
+        }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
             running.interrupted = true;
@@ -248,19 +252,40 @@ impl Worker {
         }
     }
 
-    fn return_queue(&mut self, now: Duration) {
-        self.returned.extend(self.queue.drain(..).map(|task| task.id));
+    /// The farmer had given us up: what waits here is with others, what runs goes on.
+    fn on_rejoin(&mut self, now: Duration, seq: u32, actions: &mut Vec<Action>) {
+        self.queue.clear();
+        self.low_water = 0;
         self.retry_at = None;
-        self.report_due = Some(now);
+        self.ack = seq;
+        self.ack_at = now;
+        // First, so that nothing is both reported and held.
+        self.send_report(now, actions);
+        let running = self.slots.iter().flatten().map(|running| running.id);
+        let tasks = running.chain(self.held.iter().map(|(_, result)| result.id)).collect();
+        actions.push(Action::Send(ToFarmer::Holds { seq, tasks }));
+    }
+
+    fn return_queue(&mut self, now: Duration) {
+        self.retry_at = None;
+        if !self.queue.is_empty() {
+            self.returned.extend(self.queue.drain(..).map(|task| task.id));
+            self.report_due = Some(now);
+        }
     }
 
     fn on_refused(&mut self, now: Duration, slot: u32, task: Assignment) {
         self.vacate(slot);
         self.queue.push_front(task);
-        self.refused += 1;
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.pause.is_some() {
             self.return_queue(now);
-        } else if self.refused >= REFUSED_TRIES_MAX {
+            return;
+        }
+        if self.retry_at.is_some() {
+            return; // Refused together with the one before: that is one try.
+        }
+        self.refused += 1;
+        if self.refused >= REFUSED_TRIES_MAX {
             self.refused = 0;
             self.pause = Some(REFUSED_PAUSE_FARMER);
             self.return_queue(now);

@@ -1,0 +1,140 @@
+//! What goes into the farmer core and what comes out of it.
+//!
+//! Owns the types only; what they lead to is decided in [`super`].
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::StopCause;
+use crate::protocol::{Attempt, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
+
+/// What the farmer core is told at the start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Ranks of the farm, rank 0 included.
+    pub ranks: u32,
+    /// Rank 0 takes no tasks.
+    pub farmer_only: bool,
+    /// A worker that is silent for longer is lost.
+    pub silence_max: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+    /// When `--timeout` is over, on the clock of [`super::Farmer::handle`].
+    pub timeout_at: Option<Duration>,
+}
+
+/// What can happen to a farmer.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker said something.
+    Message(Rank, ToFarmer),
+    /// MPI or the socket reports that the link to a worker is broken, or what came over it is no message.
+    LinkFailed(Rank, String),
+    /// A signal reached rank 0 itself.
+    Signal(u8),
+    /// Records did not reach the disk.
+    StorageFailed {
+        /// The records that were not written, from [`Actions::records`].
+        unwritten: Vec<TaskId>,
+        /// What, where, what to do.
+        reason: String,
+    },
+    /// [`super::Farmer::next_deadline`] has come.
+    Tick,
+}
+
+/// A message to a worker; the driver adds what the core does not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Send {
+    /// [`crate::protocol::ToWorker::Assign`] with these of [`Actions::assigned`].
+    Assign {
+        /// As in the message.
+        seq: u32,
+        /// Indexes into [`Actions::assigned`].
+        tasks: Range<usize>,
+    },
+    /// [`crate::protocol::ToWorker::Recall`].
+    Recall {
+        /// As in the message.
+        count: u32,
+    },
+    /// [`crate::protocol::ToWorker::Stop`].
+    Stop {
+        /// As in the message.
+        level: StopLevel,
+        /// As in the message.
+        skip_finalize: bool,
+    },
+    /// [`crate::protocol::ToWorker::Heartbeat`].
+    Heartbeat,
+    /// [`crate::protocol::ToWorker::Rejoin`].
+    Rejoin {
+        /// As in the message.
+        seq: u32,
+    },
+}
+
+/// A task's end, to be written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Where it ran.
+    pub rank: Rank,
+    /// How it went.
+    pub result: TaskResult,
+}
+
+/// What users and logs should hear of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// A worker said Hello.
+    Joined(Rank),
+    /// A worker was given up.
+    Lost {
+        /// Which.
+        rank: Rank,
+        /// Why.
+        reason: String,
+        /// How many tasks it held; others get them.
+        tasks: u32,
+    },
+    /// A worker that had been given up spoke again.
+    CameBack(Rank),
+    /// A node refuses to start processes.
+    Paused(Rank),
+    /// A message that makes no sense here.
+    Odd(Rank, &'static str),
+    /// The farm begins to stop, or stops harder than before.
+    Stopping(StopLevel, StopCause),
+    /// A log record of a worker.
+    Log {
+        /// Whose.
+        rank: Rank,
+        /// `log::Level` as a number.
+        level: u8,
+        /// The text.
+        text: String,
+    },
+}
+
+/// What is to be done, in field order: `records` are written before anything is sent.
+#[derive(Default, Debug)]
+pub struct Actions {
+    /// For timeline, `finished` and `failed`, in this order.
+    pub records: Vec<Record>,
+    /// The tasks that [`Send::Assign`] speaks of.
+    pub assigned: Vec<(TaskId, Attempt)>,
+    /// To whom what.
+    pub sends: Vec<(Rank, Send)>,
+    /// For the user.
+    pub notes: Vec<Note>,
+}
+
+impl Actions {
+    /// Empties all, keeping the memory for the next turn.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.assigned.clear();
+        self.sends.clear();
+        self.notes.clear();
+    }
+}

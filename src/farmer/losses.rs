@@ -1,0 +1,114 @@
+//! Ranks that are lost, and ranks that come back.
+//!
+//! Owns the judgement on silence, what becomes of a lost rank's tasks, and how a rank is taken in again. A rank that
+//! was given up may have missed any message since; before it gets tasks again it tells what it still holds.
+
+use std::time::Duration;
+
+use super::workers::{Status, WorkerState};
+use super::{Actions, Farmer, Note, Send};
+use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
+
+impl Farmer {
+    /// Gives a worker up. Its tasks go to others with the next attempt number.
+    pub(super) fn lose(&mut self, rank: Rank, status: Status, reason: String, actions: &mut Actions) {
+        let worker = self.workers.get(rank).expect("checked by the caller");
+        if matches!(worker.status, Status::Stopped | Status::Gone) || worker.status == status {
+            return;
+        }
+        let book = worker.book.clone();
+        self.workers.update(rank, |worker| {
+            worker.status = status;
+            if status == Status::Gone {
+                worker.book.clear();
+            }
+        });
+        let tasks = self.release(rank, &book, true);
+        self.lost.insert(rank);
+        self.unreachable |= status == Status::Lost;
+        actions.notes.push(Note::Lost { rank, reason, tasks });
+    }
+
+    /// Puts back what a worker was responsible for; tells how much that was.
+    pub(super) fn release(&mut self, rank: Rank, book: &[TaskId], lost: bool) -> u32 {
+        let mut count = 0;
+        for &id in book {
+            if self.tasks.owner(id) == Some(rank) {
+                self.tasks.put_back(id, lost);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Gives up all workers in play for which `dead` holds; tells whether there was one.
+    pub(super) fn lose_where(
+        &mut self,
+        actions: &mut Actions,
+        reason: &str,
+        dead: impl Fn(Rank, &WorkerState) -> bool,
+    ) -> bool {
+        let dead = |&(rank, worker): &(Rank, &WorkerState)| worker.status.is_open() && dead(rank, worker);
+        let ranks: Vec<Rank> = self.workers.iter().filter(dead).map(|(rank, _)| rank).collect();
+        for &rank in &ranks {
+            self.lose(rank, Status::Lost, reason.to_owned(), actions);
+        }
+        !ranks.is_empty()
+    }
+
+    /// Gives up ranks that were silent for too long. Not rank 0: its pool has no relay that would say it lives, and
+    /// a socket tells of a death by itself.
+    pub(super) fn check_silence(&mut self, now: Duration, actions: &mut Actions) {
+        if now < self.next_silence_check {
+            return;
+        }
+        let limit = self.settings.silence_max;
+        let interval = limit / 4;
+        if now - self.next_silence_check > interval {
+            // It is we who were away, suspended or behind a slow disk. What the others said waits to be read.
+            self.listening_since = now;
+        }
+        self.next_silence_check = now + interval;
+        let reason = format!("nothing was heard of it for {} s", limit.as_secs());
+        let since = self.listening_since;
+        let silent = |rank, worker: &WorkerState| rank != FARMER && now - worker.heard.max(since) > limit;
+        if self.lose_where(actions, &reason, silent) {
+            self.fill_idle(now, actions);
+        }
+    }
+
+    /// A rank that had been given up is heard again: it takes part from here on.
+    pub(super) fn welcome_back(&mut self, now: Duration, rank: Rank, message: &ToFarmer, actions: &mut Actions) {
+        let worker = self.workers.get(rank).expect("checked by the caller");
+        if worker.status != Status::Lost || matches!(message, ToFarmer::PoolLost { .. } | ToFarmer::Unfit { .. }) {
+            return;
+        }
+        let was_up = worker.slots > 0 || !worker.host.is_empty();
+        if !was_up && !matches!(message, ToFarmer::Hello { .. }) {
+            return; // A heartbeat of a rank whose pool never came up: it is as lost as before.
+        }
+        self.workers.update(rank, |worker| worker.status = Status::Active);
+        actions.notes.push(Note::CameBack(rank));
+        if let Some(stop) = &self.stop {
+            actions.sends.push((rank, Send::Stop { level: stop.level, skip_finalize: true }));
+        } else if was_up {
+            let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
+            actions.sends.push((rank, Send::Rejoin { seq }));
+        }
+    }
+
+    /// A rank that came back tells what it still holds. What it runs and nobody else has yet is its own again.
+    pub(super) fn on_holds(&mut self, now: Duration, rank: Rank, seq: u32, tasks: &[TaskId], actions: &mut Actions) {
+        let held: std::collections::BTreeSet<TaskId> = tasks.iter().copied().collect();
+        let answered = self.workers.update(rank, |worker| worker.on_rejoined(seq, &held));
+        if !answered {
+            return actions.notes.push(Note::Odd(rank, "it answers a question that is out of date"));
+        }
+        let book = self.workers.get(rank).map_or(Vec::new(), |worker| worker.book.clone());
+        for id in book {
+            self.tasks.adopt(id, rank);
+        }
+        self.fill(now, rank, actions);
+        self.recall(actions);
+    }
+}

@@ -1,0 +1,144 @@
+//! What a worker's messages mean.
+//!
+//! Owns the farmer's answer to each variant of [`ToFarmer`]. Ranks were checked; everything else in a message may
+//! hold anything.
+
+use std::time::Duration;
+
+use super::workers::{Status, WorkerState};
+use super::{Actions, Farmer, Note, Record, Send, StopCause};
+use crate::protocol::{PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
+
+/// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
+/// not let it have tasks without end.
+const UNDECIDED_MAX: u32 = 4096;
+
+/// What a worker says of its node.
+struct Node {
+    host: String,
+    slots: u32,
+    cpus: u32,
+}
+
+impl Farmer {
+    pub(super) fn on_message(&mut self, now: Duration, rank: Rank, message: ToFarmer, actions: &mut Actions) {
+        self.workers.update(rank, |worker| worker.heard = now);
+        self.welcome_back(now, rank, &message, actions);
+        match message {
+            ToFarmer::Hello { protocol, host, slots, cpus } => {
+                self.on_hello(now, rank, protocol, Node { host, slots, cpus }, actions);
+            }
+            ToFarmer::Report { results, returned, ack, ack_age_us, undecided, recall_answered, pause_ms } => {
+                let age = Duration::from_micros(ack_age_us);
+                let pause = (pause_ms > 0).then(|| now + Duration::from_millis(u64::from(pause_ms)));
+                if pause.is_some() {
+                    actions.notes.push(Note::Paused(rank));
+                }
+                let status = |worker: &mut WorkerState| {
+                    worker.acknowledge(now, ack, age);
+                    worker.undecided = undecided.min(worker.held()).min(UNDECIDED_MAX);
+                    worker.paused_until = pause.or(worker.paused_until);
+                    if recall_answered {
+                        worker.recalled = None;
+                    }
+                };
+                self.on_report(now, rank, results, returned, status, actions);
+            }
+            ToFarmer::Heartbeat => actions.sends.push((rank, Send::Heartbeat)),
+            ToFarmer::Signaled { signal } => self.on_signal(now, rank, signal, actions),
+            ToFarmer::Stopped => self.on_stopped(now, rank, actions),
+            ToFarmer::PoolLost { reason } | ToFarmer::Unfit { reason } => {
+                self.lose(rank, Status::Gone, reason, actions);
+                self.fill_idle(now, actions);
+            }
+            ToFarmer::Log { level, text } => actions.notes.push(Note::Log { rank, level, text }),
+            ToFarmer::Holds { seq, tasks } => self.on_holds(now, rank, seq, &tasks, actions),
+        }
+    }
+
+    fn on_hello(&mut self, now: Duration, rank: Rank, protocol: u32, node: Node, actions: &mut Actions) {
+        if protocol != PROTOCOL_VERSION {
+            let reason =
+                format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
+            self.lose(rank, Status::Gone, reason, actions);
+            return self.fill_idle(now, actions);
+        }
+        if !matches!(self.workers.get(rank).map(|worker| worker.status), Some(Status::Expected | Status::Active)) {
+            return actions.notes.push(Note::Odd(rank, "Hello from a rank that had ended"));
+        }
+        self.workers.update(rank, |worker| {
+            worker.status = Status::Active;
+            worker.host = node.host;
+            worker.slots = node.slots;
+            worker.cpus = node.cpus;
+        });
+        actions.notes.push(Note::Joined(rank));
+        self.fill(now, rank, actions);
+        self.recall(actions);
+    }
+
+    fn on_report(
+        &mut self,
+        now: Duration,
+        rank: Rank,
+        mut results: Vec<TaskResult>,
+        mut returned: Vec<TaskId>,
+        status: impl FnOnce(&mut WorkerState),
+        actions: &mut Actions,
+    ) {
+        let all = results.len();
+        // One update for all: the indexes are brought up to date after each.
+        self.workers.update(rank, |worker| {
+            results.retain(|result| remove(&mut worker.book, result.id));
+            returned.retain(|&id| remove(&mut worker.book, id));
+            let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
+            worker.learn_length(total_us, results.len() as u64);
+            status(worker);
+        });
+        self.stale_results += (all - results.len()) as u64;
+        for result in results {
+            if self.tasks.record(result.id, result.outcome.is_success()) {
+                actions.records.push(Record { rank, result });
+            } else {
+                self.stale_results += 1;
+            }
+        }
+        for &id in &returned {
+            if self.tasks.owner(id) == Some(rank) {
+                self.tasks.put_back(id, false);
+            }
+        }
+        if returned.is_empty() {
+            self.fill(now, rank, actions);
+            self.recall(actions);
+        } else {
+            self.fill_idle(now, actions);
+        }
+    }
+
+    pub(super) fn on_signal(&mut self, now: Duration, rank: Rank, signal: u8, actions: &mut Actions) {
+        let level = self.signals.count(now, rank);
+        self.request_stop(now, level, StopCause::Signal { rank, signal }, actions);
+    }
+
+    fn on_stopped(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
+        if self.stop.is_none() {
+            actions.notes.push(Note::Odd(rank, "it stopped without being told to"));
+            self.lose(rank, Status::Gone, "its pool ended too early".to_owned(), actions);
+            return self.fill_idle(now, actions);
+        }
+        // Whatever it held and did not report did not happen, as far as we know.
+        let book = self.workers.update(rank, |worker| {
+            worker.status = Status::Stopped;
+            std::mem::take(&mut worker.book)
+        });
+        self.release(rank, &book, false);
+    }
+}
+
+fn remove(book: &mut Vec<TaskId>, id: TaskId) -> bool {
+    // From the front: tasks end roughly in the order in which they were handed out.
+    let Some(index) = book.iter().position(|&held| held == id) else { return false };
+    book.remove(index);
+    true
+}
