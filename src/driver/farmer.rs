@@ -201,8 +201,8 @@ impl Farm {
                 clock,
                 turns.core.next_deadline().map_or(next_check, |at| at.min(next_check)),
             );
+            links.pump(&mut received);
             let now = clock.now();
-            links.pump(now, &mut received);
             for (rank, message) in received.drain(..) {
                 let event = match message {
                     Ok(message) => Event::Message(rank, message),
@@ -307,7 +307,7 @@ fn flush(links: &mut Links, clock: Clock) -> bool {
     let deadline = clock.now() + DISMISS_LIMIT;
     let mut received = Vec::new();
     while clock.now() < deadline {
-        links.pump(clock.now(), &mut received);
+        links.pump(&mut received);
         received.clear();
         if links.pool.end().is_some() && !links.is_sending() {
             return true;

@@ -2,9 +2,6 @@
 //!
 //! Owns the encoding of what goes out. Without a launcher there is only the socket.
 
-use std::time::Duration;
-
-use super::HEARTBEAT;
 use super::turn::Network;
 use crate::pool::handle::{PoolEnd, PoolHandle};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
@@ -20,8 +17,6 @@ pub struct Links {
     pub pool: PoolHandle,
     mpi: Option<Mpi>,
     pool_end_told: bool,
-    /// When the own pool was last reported to be alive.
-    pool_heard: Duration,
     incoming: Vec<Incoming>,
     traffic: bool,
 }
@@ -30,7 +25,7 @@ impl Links {
     /// Takes over both ways.
     #[must_use]
     pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
-        Self { pool, mpi, pool_end_told: false, pool_heard: Duration::ZERO, incoming: Vec::new(), traffic: false }
+        Self { pool, mpi, pool_end_told: false, incoming: Vec::new(), traffic: false }
     }
 
     /// How many ranks there are.
@@ -46,18 +41,13 @@ impl Links {
     }
 
     /// Moves everything on and takes in what has come.
-    pub fn pump(&mut self, now: Duration, received: &mut Vec<Received>) {
+    pub fn pump(&mut self, received: &mut Vec<Received>) {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));
         if let Some(PoolEnd::Lost(reason)) = self.pool.end()
             && !self.pool_end_told
         {
             self.pool_end_told = true;
             received.push((FARMER, Ok(ToFarmer::PoolLost { reason: reason.clone() })));
-        }
-        // As a relay does for its pool: while the socket is open, the pool is there, however long its tasks run.
-        if self.pool.end().is_none() && now.saturating_sub(self.pool_heard) >= HEARTBEAT {
-            self.pool_heard = now;
-            received.push((FARMER, Ok(ToFarmer::Heartbeat)));
         }
         if let Some(mpi) = self.mpi.as_mut().filter(|mpi| mpi.size() > 1) {
             mpi.poll(&mut self.incoming);
