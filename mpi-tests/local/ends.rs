@@ -77,14 +77,18 @@ fn stubborn_task_is_killed_after_the_grace_period() {
 /// A second signal kills at once, however long the grace period.
 #[test]
 fn second_signal_kills() {
-    let farm = Farm::local(b"trap 'echo >> told' TERM; echo >> ran; while :; do sleep 0.05; done\n");
+    // Once told to end, the task says every 50 ms that it is still there.
+    let task = b"trap 'told=yes' TERM; echo >> ran; while :; do test -n \"$told\" && echo >> told; sleep 0.05; done\n";
+    let farm = Farm::local(task);
     let mut running = farm.start(&["--grace", "100"]);
     running.wait_until("the task runs", || farm.lines("ran").len() == 1);
     processes::signal(running.pid(), Signal::SIGINT);
-    running.wait_until("the task was told to end", || !farm.lines("told").is_empty());
+    // Signals at the same moment may be taken for one: launchers pass some on twice.
+    running.wait_until("a second has passed since the task was told", || farm.lines("told").len() >= 20);
+    let sent = Instant::now();
     processes::signal(running.pid(), Signal::SIGINT);
     let outcome = running.wait().exits(3);
-    assert!(outcome.elapsed < Duration::from_secs(60), "{:?}", outcome.elapsed);
+    assert!(sent.elapsed() < Duration::from_secs(10), "the end took {:?}", sent.elapsed());
     assert_eq!(outcome.summary(), [0, 0, 1]);
 }
 

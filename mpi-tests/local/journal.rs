@@ -79,9 +79,9 @@ fn is_damage(line: &[u8]) {
     farm.workdir().write("finished", &[&head, line, b"\n", &whole[head.len()..]].concat());
     // Something is left to do.
     farm.append("tasks.txt", b"echo 6 >> ran\n");
-    let before = farm.everything();
+    let before = farm.contents();
     farm.run(&["--proc", "2"]).refused(&["finished", "line 3"]);
-    assert_eq!(farm.everything(), before, "nothing is started or changed");
+    assert_eq!(farm.contents(), before, "nothing is started or changed");
 }
 
 /// A line that is no record is damage.

@@ -1,6 +1,6 @@
-//! Mixed tasks and very long lines on one node.
+//! Mixed tasks, very long lines and very long tasks on one node.
 
-use crate::support::{Farm, expected, long_lines, mixed};
+use crate::support::{Farm, expected, long_lines, mixed, quiet};
 
 /// Six hundred mixed tasks: records, logs, files and timeline are exactly right.
 #[test]
@@ -27,4 +27,16 @@ fn long_plain_line() {
 #[test]
 fn huge_word() {
     long_lines::huge_word_fails(Farm::local);
+}
+
+/// A task that runs longer than any silence limit is waited for.
+#[test]
+fn long_task() {
+    quiet::long_task_is_waited_for(&Farm::local(quiet::LIST));
+}
+
+/// A long grace period is honoured.
+#[test]
+fn long_grace_period() {
+    quiet::long_grace_period_is_honoured(&Farm::local(quiet::STUBBORN), 0);
 }

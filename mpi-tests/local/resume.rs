@@ -58,9 +58,9 @@ fn edited_list_is_refused() {
         let farm = Farm::local(b"echo 0\necho 1\necho 2\n");
         farm.run(&["--proc", "1"]).exits(0);
         farm.write("tasks.txt", edit);
-        let before = farm.everything();
+        let before = farm.contents();
         farm.run(&["--proc", "1"]).refused(&["finished", "line "]);
-        assert_eq!(farm.everything(), before, "nothing is changed");
+        assert_eq!(farm.contents(), before, "nothing is changed");
     }
 }
 

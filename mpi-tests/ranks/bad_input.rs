@@ -71,7 +71,7 @@ fn damaged_workdir_is_refused_once() {
     let farm = Farm::mpi(4, b"echo 0\necho 1\necho 2\n").time_limit(60);
     std::fs::create_dir(farm.workdir().path()).unwrap();
     farm.workdir().write("finished", b"0 echo 0\ngarbage\n1 echo 1\n");
-    let before = farm.everything();
+    let before = farm.contents();
     farm.run(&[]).refused(&["finished", "line 2"]);
-    assert_eq!(farm.everything(), before);
+    assert_eq!(farm.contents(), before);
 }

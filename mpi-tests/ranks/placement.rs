@@ -1,8 +1,8 @@
-//! Which rank runs what: `--farmer-only`, and all slots in use.
+//! Which rank runs what: `--farmer-only`, all slots in use, ranks with nothing to do or to say.
 
 use std::collections::BTreeSet;
 
-use crate::support::Farm;
+use crate::support::{Farm, quiet};
 
 /// With `--farmer-only` rank 0 runs no task, and all others do.
 #[test]
@@ -51,4 +51,16 @@ fn each_task_runs_once() {
     let mut ran: Vec<u64> = farm.lines("ran").iter().map(|line| line.parse().unwrap()).collect();
     ran.sort_unstable();
     assert_eq!(ran, (0..500).collect::<Vec<u64>>());
+}
+
+/// A task that runs longer than any silence limit is waited for, on the farmer's rank and on others.
+#[test]
+fn long_task() {
+    quiet::long_task_is_waited_for(&Farm::mpi(3, quiet::LIST));
+}
+
+/// A long grace period is honoured on every rank.
+#[test]
+fn long_grace_period() {
+    quiet::long_grace_period_is_honoured(&Farm::mpi(3, quiet::STUBBORN), 1);
 }

@@ -230,6 +230,12 @@ impl Farm {
         collect(&self.cwd(), &mut entries);
         entries
     }
+
+    /// [`Self::everything`] but for the times of folders: a lock that came and went leaves no trace.
+    pub(crate) fn contents(&self) -> Vec<Entry> {
+        let entries = self.everything().into_iter();
+        entries.map(|entry| if entry.is_folder { Entry { changed_ns: (0, 0), ..entry } } else { entry }).collect()
+    }
 }
 
 /// One file or folder as it is now.
@@ -238,6 +244,7 @@ pub(crate) struct Entry {
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
     mode: u32,
+    is_folder: bool,
     changed_ns: (i64, i64),
 }
 
@@ -251,6 +258,7 @@ pub(crate) fn collect(folder: &Path, entries: &mut Vec<Entry>) {
         entries.push(Entry {
             size: if metadata.is_dir() { 0 } else { metadata.size() },
             mode: metadata.mode(),
+            is_folder: metadata.is_dir(),
             // A folder's own time moves with a lock that comes and goes; what stays is in the entries.
             changed_ns: if metadata.is_dir() { (0, 0) } else { (metadata.mtime(), metadata.mtime_nsec()) },
             path: path.clone(),

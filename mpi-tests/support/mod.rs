@@ -15,6 +15,7 @@ pub(crate) mod long_lines;
 pub(crate) mod mixed;
 pub(crate) mod outcome;
 pub(crate) mod processes;
+pub(crate) mod quiet;
 pub(crate) mod running;
 pub(crate) mod timeline;
 pub(crate) mod workdir;
