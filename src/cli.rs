@@ -13,6 +13,7 @@ Examples:
   mpirun -n 1 taskfarmer-mpi tasks.txt         one node
   taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
   taskfarmer-mpi --timeout 1:55:00 tasks.txt   stop in time; the same command goes on
+  taskfarmer-mpi --retry-failed tasks.txt      once more what has failed
 
 A tasklist has one shell command per line; blank lines and lines that start with # are skipped.
 Results are in LIST_workdir: finished, failed, logs/log_<ID>, timeline.json (for Perfetto).
@@ -32,7 +33,7 @@ pub struct Cli {
     #[arg(short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
-    /// Stop after this time: seconds, or 90s, 30m, 2h, 1:30:00
+    /// Stop after this time: seconds, or 90s, 30m, 2h, 1:30:00. In any case before the batch job ends (Slurm)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub timeout: Option<String>,
 
@@ -59,6 +60,10 @@ pub struct Cli {
     /// Run no tasks on rank 0
     #[arg(long)]
     pub farmer_only: bool,
+
+    /// Also run the tasks that have failed in earlier runs
+    #[arg(long)]
+    pub retry_failed: bool,
 
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::cli::Cli;
 use crate::protocol::SlotCount;
+use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
 pub const SLOTS_DEFAULT: u32 = 8;
@@ -40,6 +41,8 @@ pub struct Config {
     pub verbose: u8,
     /// Rank 0 runs no tasks.
     pub farmer_only: bool,
+    /// What to do with tasks that have failed in earlier runs.
+    pub failed: Failed,
     /// Only say what would run.
     pub dry_run: bool,
 }
@@ -98,6 +101,7 @@ impl Config {
             grace: time("--grace", &cli.grace)?,
             verbose: cli.verbose,
             farmer_only: cli.farmer_only,
+            failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
             dry_run: cli.dry_run,
         })
     }

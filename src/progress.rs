@@ -86,7 +86,9 @@ impl Reporter {
                     StopLevel::Terminate => "running tasks are asked to end (SIGTERM)",
                     StopLevel::Kill => "running tasks are killed",
                 };
-                say(&format!("stopping: {cause}; {how}"));
+                // What to do about it stands in the summary.
+                let cause = cause.to_string();
+                say(&format!("stopping: {}; {how}", cause.lines().next().unwrap_or_default()));
             }
             Note::Log { rank, level, text } => {
                 let level = Level::iter().nth(usize::from(level.saturating_sub(1))).unwrap_or(Level::Trace);

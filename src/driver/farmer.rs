@@ -27,6 +27,7 @@ use crate::sys::clock::{Clock, micros};
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
+use crate::sys::walltime;
 use crate::tasklist::{ListError, TaskList};
 use crate::workdir::journal::{Journal, JournalError};
 use crate::workdir::{Workdir, WorkdirError};
@@ -90,7 +91,7 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    match read_input(config).and_then(|(list, _)| Ok((Workdir::peek(&config.workdir, &list)?, list))) {
+    match read_input(config).and_then(|(list, _)| Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))) {
         Ok((table, list)) => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             for id in table.unrecorded() {
@@ -133,7 +134,7 @@ fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
     if list.is_empty() {
         return Ok(None);
     }
-    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list)?;
+    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
     let journal = workdir.journal()?;
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
@@ -146,6 +147,18 @@ fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
         log_level: config.log_level() as u8,
     };
     Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start }))
+}
+
+/// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace
+/// period and the last records reach the disk.
+fn time_limit(config: &Config, clock: Clock) -> Option<Duration> {
+    let job_end = walltime::job_end(|name| std::env::var(name).ok()).map(|end| {
+        let left = end.saturating_sub(Duration::from_micros(clock.epoch_us(Duration::ZERO)));
+        let limit = left.saturating_sub(config.grace + walltime::RESERVE);
+        log::info!("the batch job ends in {} s; the farm stops {} s before", left.as_secs(), (left - limit).as_secs());
+        limit
+    });
+    [config.timeout, job_end].into_iter().flatten().min()
 }
 
 /// The path with the working directory in front; symbolic links stay as the user knows them.
@@ -178,7 +191,7 @@ impl Farm {
             farmer_only: config.farmer_only,
             silence_max: SILENCE_MAX,
             grace: config.grace,
-            timeout_at: config.timeout,
+            timeout_at: time_limit(config, clock),
         };
         let core = Farmer::new(clock.now(), settings, table);
         let mut turns = Turns::new(core, Arc::clone(&list), Records { journal });
@@ -266,14 +279,19 @@ fn send_start(links: &mut Links, mut start: WorkerConfig, ranks: u32, farmer_onl
 fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<Note>, links: &mut Links, clock: Clock) {
     for note in std::mem::take(notes) {
         reporter.note(&note, &turns.core);
-        if let Note::Joined(rank) = note
-            && let Some(worker) = turns.core.workers().get(rank)
-        {
-            let (host, slots) = (worker.host.clone(), worker.slots);
-            if let Err(error) = turns.storage.journal.name_rank(rank.0, &host, slots) {
-                let (unwritten, reason) = tell(error);
-                turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
-            }
+        let journal = &mut turns.storage.journal;
+        let written = match (&note, turns.core.workers()) {
+            (Note::Joined(rank), workers) => match workers.get(*rank) {
+                Some(worker) => journal.name_rank(rank.0, &worker.host, worker.slots),
+                None => Ok(()),
+            },
+            // A log that can't be made for lack of space is the workdir's trouble, not the node's.
+            (Note::Paused(_), _) => journal.probe(),
+            _ => Ok(()),
+        };
+        if let Err(error) = written {
+            let (unwritten, reason) = tell(error);
+            turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
         }
     }
 }

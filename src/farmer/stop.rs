@@ -32,7 +32,7 @@ impl fmt::Display for StopCause {
         match self {
             Self::AllDone => write!(f, "all tasks are done"),
             Self::Signal { rank, signal } => write!(f, "{} on rank {rank}", signal_name(*signal)),
-            Self::Timeout => write!(f, "the timeout is over"),
+            Self::Timeout => write!(f, "the time limit is reached"),
             Self::FarmFailed(reason) => write!(f, "{reason}"),
         }
     }

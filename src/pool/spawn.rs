@@ -122,6 +122,13 @@ enum StartError {
 }
 
 impl StartError {
+    fn place(&self) -> String {
+        match self {
+            Self::Log(path, _) => format!("{}: ", path.display()),
+            Self::Program(..) | Self::Input(_) => String::new(),
+        }
+    }
+
     fn errno(&self) -> Option<Errno> {
         match self {
             Self::Program(_, errno) => Some(*errno),
@@ -133,6 +140,11 @@ impl StartError {
 /// Errors of a node that has run out of something for now.
 fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
+}
+
+/// Errors of a file system that would hit every task alike: full, read-only, gone. They are no task's failure.
+fn is_disk_trouble(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO | Errno::ESTALE)
 }
 
 impl Means {
@@ -179,8 +191,12 @@ impl Means {
     }
 
     fn judge(&self, error: &StartError, now: Duration) -> SpawnError {
-        if let Some(errno) = error.errno().filter(|&errno| is_shortage(errno)) {
-            return SpawnError::Refused(errno.desc().to_owned());
+        let refused = |errno: &Errno| match error {
+            StartError::Log(..) => is_shortage(*errno) || is_disk_trouble(*errno),
+            StartError::Program(..) | StartError::Input(_) => is_shortage(*errno),
+        };
+        if let Some(errno) = error.errno().filter(refused) {
+            return SpawnError::Refused(format!("{}{}", error.place(), errno.desc()));
         }
         let text = match error {
             StartError::Log(path, error) => format!("cannot write {}: {error}", path.display()),

@@ -16,3 +16,4 @@ pub mod process;
 pub mod signals;
 pub mod transport;
 pub mod wait;
+pub mod walltime;

@@ -15,14 +15,20 @@ pub struct SignalSource {
     fd: SignalFd,
 }
 
-/// Blocks everything that a farm's process might be sent and should survive. Before MPI starts its threads,
-/// which inherit it.
+/// Blocks everything that a farm's process might be sent and should survive; a write beyond a size limit (SIGXFSZ)
+/// is an error then, and no death. Before MPI starts its threads, which inherit it.
 ///
 /// # Errors
 /// If the system refuses, which it has no reason to.
 pub fn block_all() -> nix::Result<()> {
     let mut set = SigSet::empty();
-    for signal in STOP_SIGNALS.into_iter().chain([Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGALRM]) {
+    for signal in STOP_SIGNALS.into_iter().chain([
+        Signal::SIGUSR2,
+        Signal::SIGCHLD,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGXFSZ,
+    ]) {
         set.add(signal);
     }
     set.thread_block()

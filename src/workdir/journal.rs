@@ -4,7 +4,7 @@
 //! sync that takes long stalls that thread and nothing else.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -96,8 +96,7 @@ impl Journal {
         self.text.clear();
         for record in records.iter().filter(|record| record.result.outcome.is_success() == success) {
             let id = record.result.id;
-            self.text.extend_from_slice(id.to_string().as_bytes());
-            self.text.push(b' ');
+            write!(self.text, "{id} ").expect("a Vec takes all");
             self.text.extend_from_slice(list.command(id));
             self.text.push(b'\n');
         }
@@ -115,6 +114,17 @@ impl Journal {
             }
         };
         file.append(&self.text).map_err(|error| (path, error))
+    }
+
+    /// Tries whether the workdir takes new files and bytes.
+    ///
+    /// # Errors
+    /// If it does not: it is full, read-only, or gone.
+    pub fn probe(&self) -> Result<(), JournalError> {
+        let path = self.workdir.join(names::PROBE);
+        let tried = fs::write(&path, [b'\n'; 4096]).and_then(|()| File::open(&path)?.sync_all());
+        let removed = remove_if_there(&path);
+        tried.and(removed).map_err(|source| self.error(&path, source, Vec::new()))
     }
 
     /// Whether a sync has failed since the last call.

@@ -21,7 +21,8 @@ use crate::farmer::TaskTable;
 use crate::tasklist::TaskList;
 use journal::Journal;
 use lock::{Lock, LockError};
-pub use scan::ScanError;
+pub(crate) use scan::read_records;
+pub use scan::{Failed, ScanError};
 
 /// Names within a workdir.
 mod names {
@@ -31,6 +32,8 @@ mod names {
     pub(super) const TIMELINE: &str = "timeline.json";
     pub(super) const LOGS: &str = "logs";
     pub(super) const LOCK: &str = "lock";
+    /// Made and removed again, to see whether the workdir can be written.
+    pub(super) const PROBE: &str = ".probe";
 }
 
 /// Why a workdir can't be used. Nothing was started, and nothing is left that was not there before.
@@ -80,10 +83,10 @@ impl Workdir {
     ///
     /// # Errors
     /// If it can't be written, is in use, or holds records that are damaged or of another list.
-    pub fn open(path: &Path, list: &TaskList) -> Result<(Self, TaskTable), WorkdirError> {
+    pub fn open(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
         check_path(path)?;
         let made = make_folders(path)?;
-        let opened = Self::open_existing(path, list);
+        let opened = Self::open_existing(path, list, failed);
         if opened.is_err() {
             for folder in made.iter().rev() {
                 // Only what this call made, and only if nothing else is in it.
@@ -93,15 +96,20 @@ impl Workdir {
         opened
     }
 
-    fn open_existing(path: &Path, list: &TaskList) -> Result<(Self, TaskTable), WorkdirError> {
+    fn open_existing(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
         })?;
-        let table = scan::read_back(path, list, scan::TornTail::CutOff)?;
+        let table = scan::read_back(path, list, failed, scan::TornTail::CutOff)?;
         let logs = path.join(names::LOGS);
         if !logs.is_dir() {
             fs::create_dir(&logs).map_err(unusable("make", &logs))?;
+        }
+        if failed == Failed::Retry {
+            // Without this a task could be recorded twice: as failed by the last run, and by this one.
+            let records = path.join(names::FAILED);
+            journal::remove_if_there(&records).map_err(unusable("remove", &records))?;
         }
         Ok((Self { path: path.to_owned(), _lock: lock }, table))
     }
@@ -110,9 +118,9 @@ impl Workdir {
     ///
     /// # Errors
     /// As [`Self::open`], as far as reading can tell.
-    pub fn peek(path: &Path, list: &TaskList) -> Result<TaskTable, WorkdirError> {
+    pub fn peek(path: &Path, list: &TaskList, failed: Failed) -> Result<TaskTable, WorkdirError> {
         check_path(path)?;
-        Ok(scan::read_back(path, list, scan::TornTail::Leave)?)
+        Ok(scan::read_back(path, list, failed, scan::TornTail::Leave)?)
     }
 
     /// The folder.

@@ -64,12 +64,29 @@ pub(super) enum TornTail {
     Leave,
 }
 
+/// What a resume makes of tasks that have failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failed {
+    /// They have ended.
+    Keep,
+    /// They run again: `--retry-failed`.
+    Retry,
+}
+
 /// Makes the task table of a resume.
-pub(super) fn read_back(workdir: &Path, list: &TaskList, torn: TornTail) -> Result<TaskTable, ScanError> {
+pub(super) fn read_back(
+    workdir: &Path,
+    list: &TaskList,
+    failed: Failed,
+    torn: TornTail,
+) -> Result<TaskTable, ScanError> {
     let mut table = TaskTable::new(list.len());
     // What finished has finished, even if an earlier attempt is in `failed`.
-    for (name, success) in [(names::FINISHED, true), (names::FAILED, false)] {
-        read_file(&workdir.join(name), list, success, torn, &mut table)?;
+    read_file(&workdir.join(names::FINISHED), list, true, torn, &mut table)?;
+    match failed {
+        Failed::Keep => read_file(&workdir.join(names::FAILED), list, false, torn, &mut table)?,
+        // Only checked: before it is thrown away, it must at least be of this list.
+        Failed::Retry => read_file(&workdir.join(names::FAILED), list, false, torn, &mut TaskTable::new(list.len()))?,
     }
     Ok(table)
 }
@@ -86,16 +103,39 @@ fn read_file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(io_error)?,
     };
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    match read_records(BufReader::with_capacity(1 << 20, file), path, list, success, table)? {
+        Some(tail) => cut_off(path, tail.valid_len, tail.line, torn).map_err(io_error),
+        None => Ok(()),
+    }
+}
+
+/// A last line that was not written to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Torn {
+    /// How long the file is without it.
+    pub(crate) valid_len: u64,
+    /// Its number, 1-based.
+    pub(crate) line: u64,
+}
+
+/// Takes every record of a file into the table; `path` is for messages only.
+pub(crate) fn read_records(
+    mut reader: impl BufRead,
+    path: &Path,
+    list: &TaskList,
+    success: bool,
+    table: &mut TaskTable,
+) -> Result<Option<Torn>, ScanError> {
+    let io_error = |source| ScanError::Io { path: path.to_owned(), source };
     let (mut line, mut number, mut valid_len) = (Vec::new(), 0, 0_u64);
     loop {
         line.clear();
         if reader.read_until(b'\n', &mut line).map_err(io_error)? == 0 {
-            return Ok(());
+            return Ok(None);
         }
         number += 1;
         let Some(record) = line.strip_suffix(b"\n") else {
-            return cut_off(path, valid_len, number, torn).map_err(io_error);
+            return Ok(Some(Torn { valid_len, line: number }));
         };
         valid_len += line.len() as u64;
         let (id, command) =
@@ -145,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("finished"), finished).unwrap();
         std::fs::write(folder.path().join("failed"), failed).unwrap();
-        (read_back(folder.path(), &list(), TornTail::CutOff), folder)
+        (read_back(folder.path(), &list(), Failed::Keep, TornTail::CutOff), folder)
     }
 
     /// Promise 1: what is recorded does not run again, the rest does.
@@ -169,7 +209,7 @@ mod tests {
     fn a_peek_repairs_nothing() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("failed"), "0 a\n1 b").unwrap();
-        assert_eq!(read_back(folder.path(), &list(), TornTail::Leave).unwrap().failed(), 1);
+        assert_eq!(read_back(folder.path(), &list(), Failed::Keep, TornTail::Leave).unwrap().failed(), 1);
         assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), b"0 a\n1 b");
     }
 
@@ -189,6 +229,18 @@ mod tests {
             let error = scan(b"", other).0.unwrap_err();
             assert!(matches!(error, ScanError::OtherList { line: 1, .. }), "{error}");
         }
+    }
+
+    /// `--retry-failed` takes what has failed and leaves what has finished, but does not trust damage either.
+    #[test]
+    fn failed_tasks_can_be_taken_again() {
+        let retry = |failed: &[u8]| {
+            let (_, folder) = scan(b"0 a\n", failed);
+            read_back(folder.path(), &list(), Failed::Retry, TornTail::CutOff)
+        };
+        let table = retry(b"0 a\n1 b  c\n").unwrap();
+        assert_eq!((table.finished(), table.failed(), table.remaining()), (1, 0, 2));
+        assert!(retry(b"1 x\n").is_err());
     }
 
     /// A task in both files has finished.

@@ -1,0 +1,32 @@
+//! When the batch job ends.
+//!
+//! Reads what the batch system says in the environment; asks no server.
+
+use std::time::Duration;
+
+/// Time before the job's end, beside the grace period, in which the last records are written and all ranks end.
+pub const RESERVE: Duration = Duration::from_secs(15);
+
+/// End of the job since 1970, if the batch system tells: Slurm sets `SLURM_JOB_END_TIME` in seconds (22.05 and later).
+/// `get` looks a variable up.
+pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+    let seconds = get("SLURM_JOB_END_TIME")?.trim().parse::<u64>().ok()?;
+    // A job without a limit ends in the far future, or at 0.
+    (1..u64::from(u32::MAX)).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nonsense in the environment is no time limit.
+    #[test]
+    fn only_a_time_is_a_time() {
+        let end = |value: &'static str| job_end(|_| Some(value.to_owned()));
+        assert_eq!(end("1795358813"), Some(Duration::from_secs(1_795_358_813)));
+        for value in ["", "0", "-1", "soon", "18446744073709551615", "99999999999999999999999"] {
+            assert_eq!(end(value), None, "{value}");
+        }
+        assert_eq!(job_end(|_| None), None);
+    }
+}
