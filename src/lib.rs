@@ -7,7 +7,7 @@
 //! pool → worker → relay → MPI → farmer → [`workdir`].
 //!
 //! [`farmer`] and [`worker`] are pure: events in, actions out. Everything that touches the world is outside of them.
-//! docs/architecture.md has the picture.
+//! [`sim`] runs them, with the drivers' own steps, in a world of its own. docs/architecture.md has the picture.
 
 pub mod cli;
 pub mod config;
@@ -19,6 +19,7 @@ pub mod pool;
 pub mod progress;
 pub mod protocol;
 pub mod runner;
+pub mod sim;
 pub mod sys;
 pub mod tasklist;
 pub mod timeline;

@@ -1,0 +1,348 @@
+//! Judges a farm from outside: by what runs, what is handed out, and what the files hold.
+//!
+//! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
+//! guards. A broken rule is kept, not a panic, so that the world can say where it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::processes::Deed;
+use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
+use crate::tasklist::TaskList;
+
+/// What is seen of a task.
+#[derive(Clone, Default, Debug)]
+struct Task {
+    recorded: Option<bool>,
+    handed_to: Option<u32>,
+    /// Processes of it that run on nodes that live.
+    running: u32,
+    /// Neither handed out, started nor ended since.
+    quiet_since: Duration,
+}
+
+/// What is seen of a process.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    id: u32,
+    attempt: u16,
+    terminated_at: Option<Duration>,
+    killed: bool,
+    /// A batch system signalled it together with the farm.
+    struck: bool,
+}
+
+/// What is seen of a rank.
+#[derive(Clone, Default, Debug)]
+struct Node {
+    slots: u32,
+    up: bool,
+    stop: Option<StopLevel>,
+    /// Something was done to it in this run, so that less can be asked of it.
+    troubled: bool,
+    lost: bool,
+    runs: BTreeMap<u32, Run>,
+    idle_since: Option<Duration>,
+}
+
+/// An end that a process came to by itself: task, rank, slot, attempt.
+type Place = (u32, u32, u32, u16);
+
+/// The books of one run of a farm.
+#[derive(Debug)]
+pub struct Checker {
+    tasks: Vec<Task>,
+    nodes: Vec<Node>,
+    ends: BTreeMap<Place, Vec<Outcome>>,
+    broken: Vec<String>,
+    grace: Duration,
+    /// How long a free slot and a waiting task may stand side by side.
+    patience: Duration,
+    losses: u16,
+    stopping_since: Option<Duration>,
+    /// The farmer itself was disturbed: its delays say nothing until then.
+    excused_until: Duration,
+    /// Somebody asked for a stop, or the disk failed.
+    pub stop_was_asked: bool,
+    /// Ranks that take no tasks by order.
+    idle_by_order: BTreeSet<u32>,
+}
+
+impl Checker {
+    /// A run begins: on these files, with so many ranks.
+    #[must_use]
+    pub fn new(
+        now: Duration,
+        list: &TaskList,
+        files: [&[u8]; 2],
+        ranks: u32,
+        grace: Duration,
+        delay_max: Duration,
+    ) -> Self {
+        let mut checker = Self {
+            tasks: vec![Task { quiet_since: now, ..Task::default() }; list.len() as usize],
+            nodes: vec![Node::default(); ranks as usize],
+            ends: BTreeMap::new(),
+            broken: Vec::new(),
+            grace,
+            patience: Duration::from_secs(4) + delay_max * 12,
+            losses: 0,
+            stopping_since: None,
+            // The start is rationed for 5 s.
+            excused_until: now + Duration::from_secs(6),
+            stop_was_asked: false,
+            idle_by_order: BTreeSet::new(),
+        };
+        for (id, success) in checker.read(list, files) {
+            checker.tasks[id as usize].recorded = Some(success);
+        }
+        checker
+    }
+
+    /// Rank 0 takes no tasks.
+    pub fn farmer_only(&mut self) {
+        self.idle_by_order.insert(0);
+    }
+
+    /// The first rule that was broken since the last call.
+    pub fn take_broken(&mut self) -> Option<String> {
+        let first = self.broken.first().cloned();
+        self.broken.clear();
+        first
+    }
+
+    /// The world itself saw what must not be.
+    pub fn report(&mut self, what: &str) {
+        self.broken.push(what.to_owned());
+    }
+
+    fn must(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.broken.push(otherwise());
+        }
+    }
+
+    /// Reads the files by its own rules: whole lines, each `ID command` of the list, each task once. Promise 2.
+    fn read(&mut self, list: &TaskList, files: [&[u8]; 2]) -> BTreeMap<u32, bool> {
+        let mut found = BTreeMap::new();
+        for (bytes, success) in files.into_iter().zip([true, false]) {
+            let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            for line in bytes[..whole].split_inclusive(|&byte| byte == b'\n') {
+                let text = String::from_utf8_lossy(line).into_owned();
+                let id = text.split(' ').next().and_then(|id| id.parse::<u32>().ok());
+                let expected = id.and_then(|id| {
+                    Some([format!("{id} ").as_bytes(), list.get(crate::protocol::TaskId(id))?, b"\n"].concat())
+                });
+                self.must(expected.as_deref() == Some(line), || format!("a line that is no record: {text:?}"));
+                if let Some(id) = id {
+                    let twice = found.insert(id, success).is_some();
+                    self.must(!twice, || format!("task {id} is in the files twice"));
+                }
+            }
+        }
+        found
+    }
+
+    /// The farmer hands a task to a rank.
+    pub fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
+        let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses);
+        self.must(list.get(task.id) == Some(&task.command), || format!("task {id} travels with another command"));
+        let recorded = self.tasks[id as usize].recorded.is_some();
+        self.must(!recorded, || format!("task {id} is handed to rank {rank} and is recorded already (promise 1)"));
+        self.must((1..=1 + losses).contains(&attempt), || {
+            format!("task {id} is handed out as attempt {attempt} after {losses} losses")
+        });
+        self.must(self.stopping_since.is_none(), || format!("task {id} is handed out during a stop"));
+        let task = &mut self.tasks[id as usize];
+        task.handed_to = Some(rank);
+        task.quiet_since = now;
+    }
+
+    /// A record is in its file.
+    pub fn recorded(&mut self, rank: u32, result: &TaskResult) {
+        let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0));
+        let twice = self.tasks[id as usize].recorded.replace(success).is_some();
+        self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
+        let place = (id, rank, result.slot, result.attempt.0);
+        let true_end = self.ends.get(&place).is_some_and(|ends| ends.contains(&result.outcome));
+        self.must(true_end, || format!("task {id} never ended like this by itself: rank {rank}, {result:?}"));
+    }
+
+    /// Something happened to a process.
+    pub fn deed(&mut self, now: Duration, rank: u32, slot: u32, deed: &Deed) {
+        let node = &mut self.nodes[rank as usize];
+        match deed {
+            Deed::Spawned(task) => {
+                let run =
+                    Run { id: task.id.0, attempt: task.attempt.0, terminated_at: None, killed: false, struck: false };
+                let free = node.runs.insert(slot, run).is_none();
+                // A pool that hung reads tasks and stop in one go.
+                let (slots, stop) = (node.slots, node.stop.filter(|_| !node.troubled));
+                self.must(free && slot < slots, || format!("rank {rank} starts two tasks in slot {slot} of {slots}"));
+                self.must(stop.is_none(), || format!("rank {rank} starts task {} after a stop", task.id));
+                self.tasks[task.id.0 as usize].running += 1;
+                self.tasks[task.id.0 as usize].quiet_since = now;
+            }
+            Deed::Impossible(task) => {
+                let outcome = Outcome::NotStarted("no such program".to_owned());
+                self.ends.entry((task.id.0, rank, slot, task.attempt.0)).or_default().push(outcome);
+                self.tasks[task.id.0 as usize].quiet_since = now;
+            }
+            Deed::Refused(id) => {
+                node.troubled = true;
+                self.tasks[id.0 as usize].quiet_since = now;
+            }
+            Deed::Terminated => {
+                let asked = node.stop >= Some(StopLevel::Terminate);
+                if let Some(run) = node.runs.get_mut(&slot) {
+                    run.terminated_at = run.terminated_at.or(Some(now));
+                }
+                self.must(asked, || format!("rank {rank} terminates a task, and nobody had asked it to"));
+            }
+            Deed::Struck => {
+                if let Some(run) = node.runs.get_mut(&slot) {
+                    run.struck = true;
+                }
+            }
+            Deed::Killed => {
+                let Some(run) = node.runs.get_mut(&slot) else { return };
+                run.killed = true;
+                let over = run.terminated_at.is_some_and(|at| now >= at + self.grace);
+                let asked = over || node.stop == Some(StopLevel::Kill);
+                self.must(asked, || format!("rank {rank} kills a task before its grace period is over"));
+            }
+            Deed::Ended(outcome) => {
+                let Some(run) = node.runs.remove(&slot) else { return };
+                let task = &mut self.tasks[run.id as usize];
+                task.running = task.running.saturating_sub(1);
+                task.quiet_since = now;
+                // With the stop so near, a death by the same blow is no failure.
+                let excused = node.troubled || now < self.excused_until;
+                let no_end = run.struck && *outcome != Outcome::Exited(0) && !excused;
+                if run.terminated_at.is_none() && !run.killed && !no_end {
+                    self.ends.entry((run.id, rank, slot, run.attempt)).or_default().push(outcome.clone());
+                }
+            }
+        }
+    }
+
+    /// A rank came up.
+    pub fn joined(&mut self, rank: u32, slots: u32) {
+        self.nodes[rank as usize].up = true;
+        self.nodes[rank as usize].slots = slots;
+    }
+
+    /// A stop reached a rank.
+    pub fn stop_arrived(&mut self, rank: u32, level: StopLevel) {
+        let node = &mut self.nodes[rank as usize];
+        node.stop = node.stop.max(Some(level));
+    }
+
+    /// All processes of a rank are gone at once, with nobody to tell.
+    pub fn wiped(&mut self, now: Duration, rank: u32) {
+        self.nodes[rank as usize].up = false;
+        for run in std::mem::take(&mut self.nodes[rank as usize].runs).into_values() {
+            let task = &mut self.tasks[run.id as usize];
+            task.running = task.running.saturating_sub(1);
+            task.quiet_since = now;
+        }
+    }
+
+    /// Something was done to a rank.
+    pub fn trouble(&mut self, rank: u32) {
+        self.nodes[rank as usize].troubled = true;
+    }
+
+    /// The farmer was held up.
+    pub fn excuse_farmer(&mut self, until: Duration) {
+        self.excused_until = self.excused_until.max(until);
+        self.stopping_since = self.stopping_since.map(|since| since.max(until));
+    }
+
+    /// The farmer gave a rank up.
+    pub fn lost(&mut self, now: Duration, rank: u32, reason: &str) {
+        self.losses = self.losses.saturating_add(1);
+        let node = &mut self.nodes[rank as usize];
+        node.lost = true;
+        let troubled = node.troubled;
+        self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
+        for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
+            task.handed_to = None;
+            task.quiet_since = now;
+        }
+    }
+
+    /// The farm begins to stop, or stops harder.
+    pub fn stopping(&mut self, now: Duration) {
+        self.stopping_since = Some(now.max(self.excused_until));
+    }
+
+    /// Looks at the whole: hand-out, kill ladder, and the time that a stop takes.
+    pub fn look(&mut self, now: Duration) {
+        self.look_for_idle(now);
+        for rank in 0..self.nodes.len() {
+            let node = &self.nodes[rank];
+            let limit = self.grace + Duration::from_millis(100);
+            let alive = |run: &&Run| !run.killed && run.terminated_at.is_some_and(|at| now > at + limit);
+            let spared = if node.troubled { None } else { node.runs.values().find(alive).cloned() };
+            self.must(spared.is_none(), || format!("rank {rank} does not kill after the grace period: {spared:?}"));
+        }
+        let limit = self.grace + Duration::from_secs(35);
+        let late = self.stopping_since.is_some_and(|since| now > since + limit);
+        self.must(!late, || format!("the stop takes longer than {} s", limit.as_secs()));
+    }
+
+    /// No slot is idle while tasks wait, for longer than a few round trips.
+    fn look_for_idle(&mut self, now: Duration) {
+        let excused = now < self.excused_until || self.stopping_since.is_some();
+        let mut idle = None;
+        for (rank, node) in (0..).zip(&mut self.nodes) {
+            let free = node.up && !node.troubled && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
+            if free && (node.runs.len() as u64) < u64::from(node.slots) {
+                let since = *node.idle_since.get_or_insert(now);
+                if now - since > self.patience {
+                    idle = idle.or(Some(rank));
+                }
+            } else {
+                node.idle_since = None;
+            }
+        }
+        let Some(rank) = idle else { return };
+        let patience = self.patience;
+        let waits = |task: &Task| {
+            let within_reach = task.handed_to.is_none_or(|holder| !self.nodes[holder as usize].troubled);
+            task.recorded.is_none() && task.running == 0 && within_reach && now - task.quiet_since > patience
+        };
+        let waiting = self.tasks.iter().position(waits);
+        self.must(waiting.is_none(), || {
+            format!("rank {rank} has had a free slot for {patience:?}, and task {} waits", waiting.unwrap_or(0))
+        });
+    }
+
+    /// The farm has ended with this code and these figures: finished, failed, remaining.
+    pub fn ended(&mut self, list: &TaskList, files: [&[u8]; 2], code: i32, figures: [u32; 3], disk_erred: bool) {
+        let found = self.read(list, files);
+        let finished = u32::try_from(found.values().filter(|&&success| success).count()).expect("at most len");
+        let failed = u32::try_from(found.len()).expect("at most len") - finished;
+        let remaining = list.len() - finished - failed;
+        if !disk_erred {
+            let true_figures = [finished, failed, remaining];
+            self.must(figures == true_figures, || format!("it says {figures:?}, and the files hold {true_figures:?}"));
+        }
+        let helpless = self.nodes.iter().zip(0..).all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
+        let right = match code {
+            0 => remaining == 0 && failed == 0,
+            1 => remaining == 0 && failed > 0,
+            3 => figures[2] > 0 && self.stop_was_asked,
+            4 => disk_erred || (figures[2] > 0 && helpless),
+            _ => false,
+        };
+        self.must(right, || format!("exit code {code} with {figures:?}"));
+    }
+
+    /// Long after the end: nothing runs on nodes that live. Promise 4.
+    pub fn nothing_is_left(&mut self, rank: u32) {
+        let runs: Vec<u32> = self.nodes[rank as usize].runs.values().map(|run| run.id).collect();
+        self.must(runs.is_empty(), || format!("tasks {runs:?} still run on rank {rank} after the farm's end"));
+    }
+}

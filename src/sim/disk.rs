@@ -1,0 +1,165 @@
+//! `finished` and `failed` on a disk that fills up, dawdles, fails, and forgets what was not synced.
+//!
+//! Owns the bytes of both files, and how much of them is durable. Records have the format of the workdir, and a
+//! restart reads them back by the workdir's own rules.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::network::{Countdown, step};
+use super::prng::Prng;
+use crate::driver::turn::Storage;
+use crate::farmer::{Record, TaskTable};
+use crate::protocol::TaskId;
+use crate::tasklist::TaskList;
+use crate::workdir::read_records;
+
+/// One file.
+#[derive(Clone, Default, Debug)]
+pub struct File {
+    /// As a reader on the same node sees it.
+    pub bytes: Vec<u8>,
+    /// So much of it survives a loss of power.
+    pub durable: usize,
+    failed: bool,
+}
+
+/// Both files, and what is wrong with the disk.
+#[derive(Debug)]
+pub struct Disk {
+    /// `finished` and `failed`.
+    pub files: [File; 2],
+    /// Takes nothing more, or half a write.
+    pub full: bool,
+    /// The next sync fails.
+    pub sync_fails: bool,
+    /// How long the next write takes.
+    pub slow: Duration,
+    /// Something went wrong in this run.
+    pub erred: bool,
+    prng: Prng,
+}
+
+impl Disk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new(prng: Prng) -> Self {
+        let files = [File::default(), File::default()];
+        Self { files, full: false, sync_fails: false, slow: Duration::ZERO, erred: false, prng }
+    }
+
+    /// A farm opens its workdir: the tails that a crash has torn are cut off, and the rest is read.
+    ///
+    /// # Errors
+    /// With the scan's own words, if it finds damage.
+    pub fn open(&mut self, list: &TaskList) -> Result<TaskTable, String> {
+        (self.full, self.sync_fails, self.erred, self.slow) = (false, false, false, Duration::ZERO);
+        let mut table = TaskTable::new(list.len());
+        for (file, success) in self.files.iter_mut().zip([true, false]) {
+            let torn = read_records(file.bytes.as_slice(), Path::new("simulated"), list, success, &mut table)
+                .map_err(|error| error.to_string())?;
+            if let Some(torn) = torn {
+                file.bytes.truncate(usize::try_from(torn.valid_len).expect("a length"));
+            }
+            file.failed = false;
+            file.durable = file.bytes.len();
+        }
+        Ok(table)
+    }
+
+    /// Makes all that was written durable; `false` if the disk says that it failed.
+    pub fn sync(&mut self) -> bool {
+        if std::mem::take(&mut self.sync_fails) {
+            self.erred = true;
+            return false;
+        }
+        for file in &mut self.files {
+            file.durable = file.bytes.len();
+        }
+        true
+    }
+
+    /// The node loses power: of what was not synced, any first part may have reached the disk.
+    pub fn lose_power(&mut self) {
+        for file in &mut self.files {
+            let pending = (file.bytes.len() - file.durable.min(file.bytes.len())) as u64;
+            let kept = usize::try_from(self.prng.range(0..=pending)).expect("a length");
+            file.bytes.truncate(file.durable + kept);
+        }
+    }
+
+    fn append(&mut self, file: usize, bytes: &[u8], countdown: &Countdown) -> Result<(), ()> {
+        let part = usize::try_from(self.prng.range(0..=bytes.len() as u64)).expect("a length");
+        let torn = !step(countdown);
+        let can_mend = self.prng.chance(900);
+        let (full, file) = (self.full, &mut self.files[file]);
+        if torn {
+            // Killed in the middle of the write. After the death itself nothing happens at all.
+            if !file.failed {
+                file.bytes.extend_from_slice(&bytes[..part]);
+                file.failed = true;
+            }
+            return Ok(());
+        }
+        if !full && !file.failed {
+            file.bytes.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.erred = true;
+        if !file.failed {
+            file.failed = true;
+            if !can_mend {
+                file.bytes.extend_from_slice(&bytes[..part.min(bytes.len() - 1)]);
+            }
+        }
+        Err(())
+    }
+}
+
+/// The farmer's way to the disk, with what the real journal does in the same order.
+#[derive(Debug)]
+pub struct Recorder {
+    /// The disk.
+    pub disk: Rc<RefCell<Disk>>,
+    /// What got into the files since the last look.
+    pub written: Vec<Record>,
+    /// Kills the farmer.
+    pub countdown: Countdown,
+}
+
+impl Storage for Recorder {
+    fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
+        if records.is_empty() || self.countdown.get() == Some(0) {
+            return Ok(());
+        }
+        let mut disk = self.disk.borrow_mut();
+        let error = |from: usize| {
+            let lost = records.iter().filter(|record| file_of(record) >= from).map(|record| record.result.id);
+            (lost.collect(), "the simulated disk failed".to_owned())
+        };
+        for file in [0, 1] {
+            if self.countdown.get() == Some(0) {
+                return Ok(()); // Dead: nobody is left to hear of it.
+            }
+            let mut text = Vec::new();
+            for record in records.iter().filter(|record| file_of(record) == file) {
+                text.extend_from_slice(format!("{} ", record.result.id).as_bytes());
+                text.extend_from_slice(list.command(record.result.id));
+                text.push(b'\n');
+            }
+            if !text.is_empty() {
+                disk.append(file, &text, &self.countdown).map_err(|()| error(file))?;
+            }
+            if self.countdown.get() != Some(0) {
+                self.written.extend(records.iter().filter(|record| file_of(record) == file).cloned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_of(record: &Record) -> usize {
+    usize::from(!record.result.outcome.is_success())
+}

@@ -1,0 +1,97 @@
+//! The deterministic simulator: real cores and the drivers' real steps, with simulated network, processes, disk and
+//! clock.
+//!
+//! Owns nothing that a real farm uses. One seed draws a farm and all that goes wrong in it ([`options`]); hundreds of
+//! nodes fail in every combination within milliseconds, on one thread, the same way every time. A checker judges from
+//! outside ([`checker`]). docs/simulation.md tells how to run it and how to read what it says.
+
+pub mod checker;
+pub mod disk;
+pub mod network;
+pub mod node;
+pub mod options;
+pub mod plan;
+pub mod prng;
+pub mod processes;
+mod ranks;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod tests;
+mod trouble;
+pub mod world;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use disk::Disk;
+use options::Options;
+use plan::Plan;
+use prng::Prng;
+use world::{RunEnd, World};
+
+/// The environment variable that replays one seed.
+pub const SEED_VARIABLE: &str = "TASKFARMER_SEED";
+
+/// What a simulation has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// Runs of the farm until every task was recorded.
+    pub runs: u32,
+    /// Exit code of the last.
+    pub code: i32,
+    /// Virtual time.
+    pub took: Duration,
+}
+
+/// Runs a list to its end: disturbed runs first, each going on where the one before has left off, then one that is not.
+///
+/// # Errors
+/// With the promise that was broken, or why the farm does not end.
+pub fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
+    let mut prng = Prng::new(options.seed);
+    let plan = Rc::new(Plan::new(options));
+    let disk = Rc::new(RefCell::new(Disk::new(prng.fork())));
+    let mut now = Duration::ZERO;
+    for run in 0..=options.disturbed_runs {
+        let mut options = options.clone();
+        if run == options.disturbed_runs {
+            (options.faults, options.timeout, options.unfit) = (Vec::new(), None, 0);
+        }
+        let disturbed = run < options.disturbed_runs;
+        let mut world = World::start(now, options, &plan, &disk, prng.fork(), trace)?;
+        let end = world.run()?;
+        now = world.now;
+        match end {
+            RunEnd::Ended(code @ (0 | 1)) if !disturbed => return Ok(Summary { runs: run + 1, code, took: now }),
+            _ if !disturbed => return Err(format!("a run without faults does not record every task: {end:?}")),
+            _ => {}
+        }
+    }
+    unreachable!("the last run returns")
+}
+
+/// Simulates a seed; a panic of the cores is a failure as well.
+///
+/// # Errors
+/// With the seed, the options, what went wrong, and how to see it again.
+pub fn try_seed(seed: u64, trace: bool) -> Result<Summary, String> {
+    let options = Options::swarm(seed);
+    if trace {
+        eprintln!("{SEED_VARIABLE}={seed} {options:#?}");
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| simulate(&options, trace)));
+    let what = match result {
+        Ok(Ok(summary)) => return Ok(summary),
+        Ok(Err(what)) => what,
+        Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => format!("panic: {text}"),
+            (None, Some(text)) => format!("panic: {text}"),
+            (None, None) => "panic".to_owned(),
+        },
+    };
+    let again = format!("{SEED_VARIABLE}={seed} cargo run --release --no-default-features --example soak");
+    Err(format!("seed {seed}: {what}\n  {options:?}\n  replay it with a trace: {again}"))
+}

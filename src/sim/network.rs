@@ -1,0 +1,154 @@
+//! Links between the farmer and the ranks: order is kept, and nothing else is sure.
+//!
+//! Owns the frames that are under way. As over MPI, a rank that is given up may still get what had been handed to the
+//! library, and gets nothing of what had not.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::prng::Prng;
+use crate::driver::turn::Network;
+use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
+
+/// Counts the steps of the farmer until it is killed.
+pub type Countdown = Rc<Cell<Option<u32>>>;
+
+/// Takes a step; `false` if the farmer is dead and took none.
+pub fn step(countdown: &Countdown) -> bool {
+    match countdown.get() {
+        Some(0) => false,
+        Some(left) => {
+            countdown.set(Some(left - 1));
+            left > 1
+        }
+        None => true,
+    }
+}
+
+/// Where a frame is to arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Towards {
+    /// At the farmer, from this rank.
+    Farmer(u32),
+    /// At this rank.
+    Rank(u32),
+}
+
+/// One direction between the farmer and a rank.
+#[derive(Debug, Default)]
+struct Link {
+    frames: VecDeque<Vec<u8>>,
+    /// When the last frame arrives.
+    last_at: Duration,
+    stalled: bool,
+}
+
+/// All links of a farm.
+#[derive(Debug)]
+pub struct Links {
+    /// The time of the turn that is under way.
+    pub now: Duration,
+    /// What the farmer has said since the last look.
+    pub said: Vec<(u32, ToWorker)>,
+    /// Arrivals that the world has to plan.
+    pub arrivals: Vec<(Duration, Towards)>,
+    delay_us: (u64, u64),
+    prng: Prng,
+    to_rank: Vec<Link>,
+    to_farmer: Vec<Link>,
+    countdown: Countdown,
+}
+
+impl Links {
+    /// Links to so many ranks.
+    #[must_use]
+    pub fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
+        let links = || (0..ranks).map(|_| Link::default()).collect();
+        Self {
+            now: Duration::ZERO,
+            said: Vec::new(),
+            arrivals: Vec::new(),
+            delay_us,
+            prng,
+            to_rank: links(),
+            to_farmer: links(),
+            countdown,
+        }
+    }
+
+    fn link(&mut self, towards: Towards) -> &mut Link {
+        match towards {
+            Towards::Farmer(rank) => &mut self.to_farmer[rank as usize],
+            Towards::Rank(rank) => &mut self.to_rank[rank as usize],
+        }
+    }
+
+    /// Puts bytes on their way.
+    pub fn push(&mut self, towards: Towards, frame: Vec<u8>) {
+        let (Towards::Farmer(rank) | Towards::Rank(rank)) = towards;
+        let delay = if rank == FARMER.0 {
+            Duration::from_micros(20)
+        } else {
+            Duration::from_micros(self.prng.range(self.delay_us.0..=self.delay_us.1.max(self.delay_us.0)))
+        };
+        let now = self.now;
+        let link = self.link(towards);
+        link.last_at = link.last_at.max(now + delay);
+        link.frames.push_back(frame);
+        let at = link.last_at;
+        self.arrivals.push((at, towards));
+    }
+
+    /// A worker says something.
+    pub fn say(&mut self, rank: u32, message: &ToFarmer) {
+        self.push(Towards::Farmer(rank), codec::encode(message).expect("our own message"));
+    }
+
+    /// Takes the next frame that has arrived, unless the link is stalled.
+    pub fn take(&mut self, towards: Towards) -> Option<Vec<u8>> {
+        let link = self.link(towards);
+        if link.stalled { None } else { link.frames.pop_front() }
+    }
+
+    /// Stalls both directions of a rank, or lets them go on.
+    pub fn stall(&mut self, rank: u32, stalled: bool) {
+        for towards in [Towards::Farmer(rank), Towards::Rank(rank)] {
+            self.link(towards).stalled = stalled;
+            if !stalled {
+                self.replan(towards);
+            }
+        }
+    }
+
+    /// Plans the arrival of all that waits: whoever takes it is awake again.
+    pub fn replan(&mut self, towards: Towards) {
+        let waiting = self.link(towards).frames.len();
+        let now = self.now;
+        self.arrivals.extend(std::iter::repeat_n((now, towards), waiting));
+    }
+
+    /// Frames of a dead rank that will never be sent.
+    pub fn cut(&mut self, rank: u32) {
+        let keep = self.prng.range(0..=self.to_farmer[rank as usize].frames.len() as u64);
+        self.to_farmer[rank as usize].frames.truncate(usize::try_from(keep).expect("a length"));
+        self.to_rank[rank as usize].frames.clear();
+    }
+}
+
+impl Network for Links {
+    fn send(&mut self, to: Rank, message: &ToWorker) {
+        if step(&self.countdown) {
+            self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
+            self.said.push((to.0, message.clone()));
+        }
+    }
+
+    fn give_up(&mut self, rank: Rank) {
+        // Start is handed to MPI at once, before anything else: it is never dropped.
+        let (least, most) = if rank == FARMER { (u64::MAX, u64::MAX) } else { (1, 8) };
+        let keep = usize::try_from(self.prng.range(least..=most)).unwrap_or(usize::MAX);
+        self.to_rank[rank.0 as usize].frames.truncate(keep);
+    }
+}

@@ -1,0 +1,178 @@
+//! A simulated rank: a relay that passes frames on, and a pool with the real worker core.
+//!
+//! Owns what the relay does by itself (heartbeats, noticing a farmer that is gone) and the pool's loop in the order of
+//! the real one: messages, ended processes, the clock, and then what is to be said.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::processes::{Deed, Simulated};
+use crate::pool::turn::Turns;
+use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::worker::{Event, Worker};
+
+/// A pool process.
+#[derive(Debug)]
+pub enum Pool {
+    /// Waits for Start.
+    Forked,
+    /// At work.
+    Up(Box<Turns<Simulated>>),
+    /// Ended as it should.
+    Ended,
+    /// Killed, or it killed itself because its other end was gone.
+    Dead,
+}
+
+/// A rank.
+#[derive(Debug)]
+pub struct Node {
+    /// The pool.
+    pub pool: Pool,
+    /// The MPI process runs.
+    pub relay_up: bool,
+    /// The MPI process hangs.
+    pub relay_hung: bool,
+    /// The pool process hangs.
+    pub pool_hung: bool,
+    /// When the relay last heard the farmer.
+    pub heard: Duration,
+    /// When the pool's next deadline is planned.
+    pub wake_at: Option<Duration>,
+    /// The node can't start processes.
+    pub refusing: bool,
+    /// It says that it can't run tasks.
+    pub unfit: bool,
+    /// What the pool has yet to read.
+    pub inbox: VecDeque<Vec<u8>>,
+    /// What the relay has yet to pass on.
+    pub outbox: VecDeque<ToFarmer>,
+    slots: u32,
+    plan: Rc<Plan>,
+}
+
+impl Node {
+    /// A rank that has just been started.
+    #[must_use]
+    pub fn new(now: Duration, slots: u32, unfit: bool, plan: Rc<Plan>) -> Self {
+        Self {
+            pool: Pool::Forked,
+            relay_up: true,
+            relay_hung: false,
+            pool_hung: false,
+            heard: now,
+            wake_at: None,
+            refusing: false,
+            unfit,
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            slots,
+            plan,
+        }
+    }
+
+    /// The pool lives and does something.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        !self.pool_hung && matches!(self.pool, Pool::Forked | Pool::Up(_))
+    }
+
+    /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. What is to
+    /// be said goes to `said`; what happened to processes is returned, by slot.
+    pub fn round(&mut self, now: Duration, said: &mut Vec<ToFarmer>) -> Vec<(u32, Deed)> {
+        if let Pool::Up(turns) = &mut self.pool {
+            turns.processes.now = now;
+            turns.processes.refusing = self.refusing;
+        }
+        while let Some(frame) = self.inbox.pop_front() {
+            match codec::decode::<ToWorker>(&frame) {
+                Ok(message) => self.on_message(now, message, said),
+                Err(error) => said.push(ToFarmer::Unfit { reason: error.to_string() }),
+            }
+        }
+        let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
+        let ended: Vec<u32> =
+            turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
+        for slot in ended {
+            if let Some((outcome, usage)) = turns.processes.reap(now, slot) {
+                turns.turn(now, Event::Ended { slot, outcome, usage }, said);
+            }
+        }
+        turns.turn(now, Event::Tick, said);
+        turns.flush(now, said);
+        std::mem::take(&mut turns.processes.deeds)
+    }
+
+    fn on_message(&mut self, now: Duration, message: ToWorker, said: &mut Vec<ToFarmer>) {
+        match (&mut self.pool, message) {
+            (Pool::Forked, ToWorker::Start(config)) => said.push(self.start(now, &config)),
+            (Pool::Forked, message @ ToWorker::Stop { .. }) => {
+                let mut turns = Turns::new(Worker::new(0, Duration::ZERO), Simulated::new(Rc::clone(&self.plan)));
+                turns.turn(now, Event::Message(message), said);
+                self.pool = Pool::Up(Box::new(turns));
+            }
+            (Pool::Up(turns), message) => turns.turn(now, Event::Message(message), said),
+            (Pool::Forked | Pool::Ended | Pool::Dead, _) => {}
+        }
+    }
+
+    fn start(&mut self, now: Duration, config: &WorkerConfig) -> ToFarmer {
+        if self.unfit {
+            return ToFarmer::Unfit { reason: "simulated".to_owned() };
+        }
+        let slots = match config.slots {
+            SlotCount::Cpus => self.slots,
+            SlotCount::Fixed(slots) => slots,
+        };
+        let mut processes = Simulated::new(Rc::clone(&self.plan));
+        (processes.now, processes.refusing) = (now, self.refusing);
+        let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
+        self.pool = Pool::Up(Box::new(Turns::new(core, processes)));
+        ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }
+    }
+
+    /// The last task is gone and the farmer was told so.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(&self.pool, Pool::Up(turns) if turns.core.is_stopped())
+    }
+
+    /// When the worker core wants to be called again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.pool {
+            Pool::Up(turns) => turns.core.next_deadline(),
+            _ => None,
+        }
+    }
+
+    /// When the process in this slot ends, as things stand.
+    #[must_use]
+    pub fn ends_at(&self, slot: u32) -> Option<Duration> {
+        match &self.pool {
+            Pool::Up(turns) => turns.processes.slots.get(&slot).map(|process| process.ends_at),
+            _ => None,
+        }
+    }
+
+    /// A batch system signals all processes of the node.
+    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Deed)> {
+        let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
+        turns.processes.now = now;
+        turns.processes.strike();
+        std::mem::take(&mut turns.processes.deeds)
+    }
+
+    /// One line for the answer to "why does it not end?".
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let pool = match &self.pool {
+            Pool::Up(turns) => format!("{} run, {} wait", turns.core.running(), turns.core.queued()),
+            other => format!("{other:?}"),
+        };
+        let (relay, hung) = (self.relay_up, (self.relay_hung, self.pool_hung));
+        format!("relay up {relay}, hung {hung:?}, refusing {}, {pool}", self.refusing)
+    }
+}

@@ -1,0 +1,194 @@
+//! What a simulated farm is like, and what goes wrong in it: all drawn from one seed.
+//!
+//! Swarm: each seed leaves out most kinds of trouble and has much of the others, so that rare pairs meet.
+
+use std::time::Duration;
+
+use super::prng::Prng;
+
+/// How long tasks take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lengths {
+    /// All the same.
+    Constant,
+    /// From nothing to twice the mean.
+    Uniform,
+    /// Many short, few long.
+    Exponential,
+    /// One in a hundred takes a hundred times as long.
+    Bimodal,
+    /// Pareto with exponent 1.1, cut at 1,000 times the shortest.
+    Pareto,
+}
+
+/// What goes wrong in a farm.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fault {
+    /// A link delivers nothing for a while.
+    StallLink,
+    /// The MPI process of a rank hangs, as under SIGSTOP.
+    HangRelay,
+    /// A pool process hangs.
+    HangPool,
+    /// Both.
+    HangNode,
+    /// A node dies and never comes back.
+    KillNode,
+    /// A pool process dies; its MPI process tells.
+    KillPool,
+    /// MPI reports a broken link.
+    BreakLink,
+    /// Bytes that are no message.
+    Garbage,
+    /// A node starts no process for a while.
+    RefuseSpawn,
+    /// The farmer hangs.
+    HangFarmer,
+    /// The farmer is killed between two steps.
+    CrashFarmer,
+    /// Its node loses power: what was not synced is lost or torn.
+    PowerLoss,
+    /// The disk takes nothing more, or a part of a write only.
+    DiskFull,
+    /// A write takes long.
+    DiskSlow,
+    /// A sync fails.
+    SyncFails,
+    /// A rank is sent a signal, or all are.
+    Signal,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::StallLink,
+        Self::HangRelay,
+        Self::HangPool,
+        Self::HangNode,
+        Self::KillNode,
+        Self::KillPool,
+        Self::BreakLink,
+        Self::Garbage,
+        Self::RefuseSpawn,
+        Self::HangFarmer,
+        Self::CrashFarmer,
+        Self::PowerLoss,
+        Self::DiskFull,
+        Self::DiskSlow,
+        Self::SyncFails,
+        Self::Signal,
+    ];
+}
+
+/// A simulated farm.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What all chance comes from.
+    pub seed: u64,
+    /// Ranks, rank 0 included.
+    pub ranks: u32,
+    /// Fewest and most slots of a rank.
+    pub slots: (u32, u32),
+    /// Rank 0 runs no tasks.
+    pub farmer_only: bool,
+    /// Tasks in the list.
+    pub tasks: u32,
+    /// How long they take.
+    pub lengths: Lengths,
+    /// Their mean length, in microseconds.
+    pub mean_us: u64,
+    /// Of 1,000 tasks, how many exit with another code than 0, die by a signal, or can't be started.
+    pub failing: u32,
+    /// Of 1,000 tasks, how many do not heed SIGTERM, or take their time.
+    pub deaf: u32,
+    /// Least and greatest delay of a message over MPI, in microseconds.
+    pub delay_us: (u64, u64),
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+    /// The farm's own limit, if any.
+    pub timeout: Option<Duration>,
+    /// Of 1,000 ranks, how many say that they can't run tasks, or come up late.
+    pub unfit: u32,
+    /// What goes wrong, and how often on average in a farm.
+    pub faults: Vec<(Fault, Duration)>,
+    /// How long a run may be disturbed.
+    pub faults_for: Duration,
+    /// How many runs are disturbed at most, before one that is not.
+    pub disturbed_runs: u32,
+}
+
+impl Options {
+    /// A small, quiet farm to build scenarios on.
+    #[must_use]
+    pub fn quiet(seed: u64) -> Self {
+        Self {
+            seed,
+            ranks: 3,
+            slots: (2, 2),
+            farmer_only: false,
+            tasks: 20,
+            lengths: Lengths::Constant,
+            mean_us: 1_000_000,
+            failing: 0,
+            deaf: 0,
+            delay_us: (50, 1_000),
+            grace: Duration::from_secs(10),
+            timeout: None,
+            unfit: 0,
+            faults: Vec::new(),
+            faults_for: Duration::ZERO,
+            disturbed_runs: 0,
+        }
+    }
+
+    /// Draws a farm.
+    #[must_use]
+    pub fn swarm(seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        let ranks = match prng.range(0..=99) {
+            0..=14 => 1,
+            15..=69 => prng.range_u32(2..=8),
+            70..=95 => prng.range_u32(9..=40),
+            _ => prng.range_u32(41..=300),
+        };
+        let least = prng.range_u32(1..=4);
+        let slots = (least, least + prng.range_u32(0..=6));
+        let per_slot = prng.pick(&[0, 1, 1, 2, 5, 20]);
+        let tasks = (ranks * slots.1 * per_slot).min(800) + prng.range_u32(0..=10);
+        let mean_us =
+            prng.log_range(500..=100_000_000).min(600_000_000 * u64::from(ranks * slots.0) / u64::from(tasks.max(1)));
+        let delay = prng.log_range(20..=50_000);
+        let mut faults = Vec::new();
+        let most = prng.range_u32(0..=6);
+        for _ in 0..most {
+            let fault = prng.pick(&Fault::ALL);
+            if !faults.iter().any(|(other, _)| *other == fault) {
+                faults.push((fault, prng.duration(100_000..=100_000_000)));
+            }
+        }
+        Self {
+            seed,
+            ranks,
+            slots,
+            farmer_only: ranks > 1 && prng.chance(150),
+            tasks,
+            lengths: prng.pick(&[
+                Lengths::Constant,
+                Lengths::Uniform,
+                Lengths::Exponential,
+                Lengths::Bimodal,
+                Lengths::Pareto,
+            ]),
+            mean_us,
+            failing: prng.pick(&[0, 0, 50, 500]),
+            deaf: prng.pick(&[0, 100, 900]),
+            delay_us: (prng.range(1..=delay), delay * prng.range(1..=4)),
+            grace: prng.pick(&[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)]),
+            timeout: prng.chance(150).then(|| prng.duration(100_000..=300_000_000)),
+            unfit: prng.pick(&[0, 0, 0, 20, 300]),
+            faults,
+            faults_for: prng.duration(1_000_000..=300_000_000),
+            disturbed_runs: prng.range_u32(0..=3),
+        }
+    }
+}

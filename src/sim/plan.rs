@@ -1,0 +1,121 @@
+//! What each task of a list does when it runs.
+//!
+//! Owns the list and the behaviour of its tasks. A task does the same whenever and wherever it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::{Lengths, Options};
+use super::prng::Prng;
+use crate::protocol::{Outcome, TaskId};
+use crate::tasklist::TaskList;
+
+/// What SIGTERM does to a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnTerm {
+    /// It dies of it.
+    Dies,
+    /// Nothing.
+    Deaf,
+    /// It saves its state for so long, and exits with 0.
+    Saves(Duration),
+}
+
+/// What a task does.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// How long it runs.
+    pub length: Duration,
+    /// How it ends if it is left alone.
+    pub outcome: Outcome,
+    /// What it does about SIGTERM.
+    pub on_term: OnTerm,
+}
+
+/// A list and what its tasks do.
+#[derive(Debug)]
+pub struct Plan {
+    /// The list.
+    pub list: Arc<TaskList>,
+    behaviours: Vec<Behaviour>,
+}
+
+impl Plan {
+    /// Draws a list.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let mut prng = Prng::new(options.seed ^ 0x7461_736b);
+        let commands: Vec<Vec<u8>> = (0..options.tasks).map(|id| command(id, &mut prng)).collect();
+        let behaviours = (0..options.tasks).map(|_| Behaviour::draw(options, &mut prng)).collect();
+        Self { list: Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice))), behaviours }
+    }
+
+    /// What a task does.
+    #[must_use]
+    pub fn of(&self, id: TaskId) -> &Behaviour {
+        &self.behaviours[id.0 as usize]
+    }
+
+    /// How long all tasks take one after the other.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.behaviours.iter().map(|behaviour| behaviour.length).sum()
+    }
+
+    /// Gives a task another behaviour, for a scenario.
+    pub fn set(&mut self, id: u32, behaviour: Behaviour) {
+        self.behaviours[id as usize] = behaviour;
+    }
+}
+
+/// Commands that look like records, and some of odd bytes.
+fn command(id: u32, prng: &mut Prng) -> Vec<u8> {
+    match prng.range(0..=9) {
+        0 => Vec::new(),
+        1 => format!("{} task", prng.range(0..=99)).into_bytes(),
+        2 => vec![0xff, b' ', 0xfe],
+        _ => format!("task {id}").into_bytes(),
+    }
+}
+
+/// A length of a mean of `mean_us`.
+pub fn draw_length(lengths: Lengths, mean_us: u64, prng: &mut Prng) -> Duration {
+    let mean = mean_us as f64;
+    let us = match lengths {
+        Lengths::Constant => mean,
+        Lengths::Uniform => 2.0 * mean * prng.unit(),
+        Lengths::Exponential => -mean * (1.0 - prng.unit()).ln(),
+        Lengths::Bimodal => mean / 1.99 * if prng.chance(10) { 100.0 } else { 1.0 },
+        Lengths::Pareto => {
+            // The mean of a Pareto distribution that is cut at `CUT` times its least value.
+            const ALPHA: f64 = 1.1;
+            const CUT: f64 = 1_000.0;
+            let tail = CUT.powf(-ALPHA);
+            let unit_mean = ALPHA / (ALPHA - 1.0) * (1.0 - CUT.powf(1.0 - ALPHA)) / (1.0 - tail);
+            mean / unit_mean * (1.0 - prng.unit() * (1.0 - tail)).powf(-1.0 / ALPHA)
+        }
+    };
+    Duration::from_micros(us as u64)
+}
+
+impl Behaviour {
+    fn draw(options: &Options, prng: &mut Prng) -> Self {
+        let outcome = if prng.chance(options.failing) {
+            match prng.range(0..=5) {
+                0 => Outcome::Signaled(prng.pick(&[2, 9, 10, 15])),
+                1 => Outcome::Exited(prng.pick(&[130, 137, 143])),
+                2 => Outcome::Signaled(11),
+                3 => Outcome::NotStarted("no such program".to_owned()),
+                _ => Outcome::Exited(prng.pick(&[1, 2, 126, 127, 255])),
+            }
+        } else {
+            Outcome::Exited(0)
+        };
+        let on_term = match prng.chance(options.deaf) {
+            false => OnTerm::Dies,
+            true if prng.chance(500) => OnTerm::Deaf,
+            true => OnTerm::Saves(prng.duration(1_000..=20_000_000)),
+        };
+        Self { length: draw_length(options.lengths, options.mean_us, prng), outcome, on_term }
+    }
+}

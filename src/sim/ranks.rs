@@ -1,0 +1,103 @@
+//! What reaches a rank and what leaves it.
+//!
+//! Owns the way between the links and the pools, past relays that may hang.
+
+use super::network::Towards;
+use super::node::Pool;
+use super::processes::Deed;
+use super::world::{What, World};
+use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
+
+impl World {
+    pub(super) fn at_rank(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if node.relay_hung {
+            return; // It waits in the link until the relay wakes up.
+        }
+        let Some(frame) = self.links.take(Towards::Rank(rank)) else { return };
+        if !node.relay_up {
+            return;
+        }
+        node.heard = self.now;
+        match codec::decode::<ToWorker>(&frame) {
+            Ok(ToWorker::Stop { level, .. }) => {
+                self.checker.stop_arrived(rank, level);
+                // A relay without a pool waits for just this.
+                node.relay_up &= !matches!(node.pool, Pool::Dead);
+            }
+            Ok(_) => {}
+            Err(error) => self.checker.report(&format!("the farmer sends what is no message: {error}")),
+        }
+        if matches!(node.pool, Pool::Forked | Pool::Up(_)) {
+            node.inbox.push_back(frame);
+            if node.works() {
+                self.round(rank);
+            }
+        }
+    }
+
+    pub(super) fn pool_tick(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if node.wake_at.is_some_and(|at| at <= self.now) {
+            node.wake_at = None;
+        }
+        if node.works() {
+            self.round(rank);
+        }
+    }
+
+    /// One round of a pool's loop, and what is to be seen of it.
+    pub(super) fn round(&mut self, rank: u32) {
+        let mut said = Vec::new();
+        let deeds = self.nodes[rank as usize].round(self.now, &mut said);
+        for message in said {
+            if let ToFarmer::Hello { slots, .. } = &message {
+                self.checker.joined(rank, *slots);
+            }
+            self.nodes[rank as usize].outbox.push_back(message);
+        }
+        self.see(rank, &deeds);
+        self.pass_on(rank);
+        let node = &mut self.nodes[rank as usize];
+        if node.is_stopped() {
+            self.checker.nothing_is_left(rank);
+            node.pool = Pool::Ended;
+            node.relay_up = false;
+            self.tell(|| format!("rank {rank} has stopped"));
+            return;
+        }
+        let Some(deadline) = node.deadline() else { return };
+        if deadline <= self.now {
+            self.checker.report("a worker's next deadline is never over: its loop would spin");
+        }
+        let wake_at = node.wake_at.filter(|&at| at <= deadline);
+        if wake_at.is_none() {
+            node.wake_at = Some(deadline);
+            self.at(deadline, What::PoolTick(rank));
+        }
+    }
+
+    /// Tells the checker what happened to processes, and plans their ends.
+    pub(super) fn see(&mut self, rank: u32, deeds: &[(u32, Deed)]) {
+        for (slot, deed) in deeds {
+            self.tell(|| format!("rank {rank}, slot {slot}: {deed:?}"));
+            self.checker.deed(self.now, rank, *slot, deed);
+            let changed = matches!(deed, Deed::Spawned(_) | Deed::Terminated | Deed::Killed | Deed::Struck);
+            if let Some(ends_at) = self.nodes[rank as usize].ends_at(*slot).filter(|_| changed) {
+                self.at(ends_at, What::PoolTick(rank));
+            }
+        }
+    }
+
+    /// The relay passes on what its pool and itself have to say.
+    pub(super) fn pass_on(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if node.relay_hung || (rank != FARMER.0 && !node.relay_up) {
+            return;
+        }
+        for message in std::mem::take(&mut node.outbox) {
+            self.links.say(rank, &message);
+        }
+        self.plan_arrivals();
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes wrong, and how it heals.
+//!
+//! Owns each kind of fault. Faults stay within what the design promises to survive: a frame is delayed or, on a link
+//! that was given up, dropped; it never changes and never overtakes another.
+
+use std::time::Duration;
+
+use super::network::Towards;
+use super::options::Fault;
+use super::world::{What, World};
+use crate::farmer::Event;
+use crate::protocol::{FARMER, Rank, ToFarmer};
+
+/// A farmer that is away for longer may find that its ranks have left.
+const AWAY_MAX: Duration = Duration::from_secs(50);
+
+impl World {
+    pub(super) fn plan_trouble(&mut self, index: usize) {
+        let mean = self.options.faults[index].1;
+        let pause = mean.mul_f64(-(1.0 - self.prng.unit()).ln());
+        self.at(self.now + pause, What::Trouble(index));
+    }
+
+    pub(super) fn trouble(&mut self, index: usize) {
+        if self.calm || self.farm.is_none() {
+            return;
+        }
+        let rank = self.prng.range_u32(0..=self.options.ranks - 1);
+        let time = self.prng.duration(1_000..=100_000_000);
+        self.strike_with(self.options.faults[index].0, rank, time);
+        self.plan_trouble(index);
+    }
+
+    /// Makes something go wrong at a rank, for so long if it is a thing that heals.
+    pub fn strike_with(&mut self, fault: Fault, rank: u32, time: Duration) {
+        self.tell(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
+        let own = rank == FARMER.0;
+        let heals = self.now + time;
+        match fault {
+            // Rank 0's pool is behind a socket, and its relay is the farmer.
+            Fault::StallLink | Fault::HangRelay | Fault::KillNode | Fault::BreakLink if own => return,
+            Fault::StallLink => self.links.stall(rank, true),
+            Fault::HangRelay => self.nodes[rank as usize].relay_hung = true,
+            Fault::HangPool => self.nodes[rank as usize].pool_hung = true,
+            Fault::HangNode => {
+                self.nodes[rank as usize].pool_hung = true;
+                self.nodes[rank as usize].relay_hung = !own;
+            }
+            Fault::KillNode => {
+                self.nodes[rank as usize].relay_up = false;
+                self.wipe(rank);
+                self.links.cut(rank);
+            }
+            Fault::KillPool => self.kill_pool(rank),
+            Fault::BreakLink => {
+                self.checker.trouble(rank);
+                if self.farmer_hung.is_none() {
+                    self.farmer(Event::LinkFailed(Rank(rank), "simulated".to_owned()));
+                }
+            }
+            Fault::Garbage => self.links.push(Towards::Farmer(rank), vec![0xff; 3]),
+            Fault::RefuseSpawn => self.nodes[rank as usize].refusing = true,
+            Fault::HangFarmer => self.hang_farmer(time),
+            Fault::CrashFarmer | Fault::PowerLoss => {
+                self.power_lost = fault == Fault::PowerLoss;
+                let steps = self.prng.range_u32(1..=30);
+                self.countdown.set(Some(steps));
+            }
+            Fault::DiskFull => {
+                self.disk.borrow_mut().full = true;
+                self.checker.stop_was_asked = true;
+            }
+            Fault::DiskSlow => self.disk.borrow_mut().slow = time,
+            Fault::SyncFails => self.disk.borrow_mut().sync_fails = true,
+            Fault::Signal => return self.signal(rank),
+        }
+        self.checker.trouble(rank);
+        if !matches!(fault, Fault::KillNode | Fault::KillPool | Fault::CrashFarmer | Fault::PowerLoss) {
+            self.at(heals, What::Heals(fault, rank));
+        }
+        self.plan_arrivals();
+    }
+
+    fn kill_pool(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if matches!(node.pool, super::node::Pool::Ended | super::node::Pool::Dead) {
+            return;
+        }
+        node.inbox.clear();
+        node.outbox.push_back(ToFarmer::PoolLost { reason: "simulated".to_owned() });
+        self.wipe(rank);
+        self.pass_on(rank);
+    }
+
+    /// Signals a rank, or, half of the time, all ranks and all tasks at once, as batch systems do.
+    fn signal(&mut self, rank: u32) {
+        self.checker.stop_was_asked = true;
+        if self.prng.chance(500) {
+            return self.signal_rank(rank);
+        }
+        for rank in 0..self.options.ranks {
+            let deeds = self.nodes[rank as usize].strike(self.now);
+            self.see(rank, &deeds);
+            self.signal_rank(rank);
+        }
+    }
+
+    /// A signal reaches the MPI process of a rank.
+    pub fn signal_rank(&mut self, rank: u32) {
+        self.checker.stop_was_asked = true;
+        if rank == FARMER.0 {
+            if self.farmer_hung.is_none() {
+                self.farmer(Event::Signal(15));
+            }
+        } else if self.nodes[rank as usize].relay_up {
+            self.nodes[rank as usize].outbox.push_back(ToFarmer::Signaled { signal: 15 });
+            self.pass_on(rank);
+        }
+    }
+
+    pub(super) fn hang_farmer(&mut self, time: Duration) {
+        let (since, until) = self.farmer_hung.unwrap_or((self.now, self.now));
+        let until = until.max(self.now + time);
+        self.farmer_hung = Some((since, until));
+        if until - since > AWAY_MAX {
+            (0..self.options.ranks).for_each(|rank| self.checker.trouble(rank));
+        }
+        self.checker.excuse_farmer(until + Duration::from_secs(10));
+        self.at(until, What::FarmerWakes);
+    }
+
+    pub(super) fn farmer_wakes(&mut self) {
+        if self.farm.is_none() || self.farmer_hung.is_none_or(|(_, until)| until > self.now) {
+            return;
+        }
+        self.tell(|| "the farmer wakes up".to_owned());
+        self.farmer_hung = None;
+        (0..self.options.ranks).for_each(|rank| self.links.replan(Towards::Farmer(rank)));
+        self.plan_arrivals();
+        self.at(self.now, What::FarmerTick);
+    }
+
+    pub(super) fn heal(&mut self, fault: Fault, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        match fault {
+            Fault::StallLink => self.links.stall(rank, false),
+            Fault::HangRelay | Fault::HangPool | Fault::HangNode => {
+                node.relay_hung &= fault == Fault::HangPool;
+                node.pool_hung &= fault == Fault::HangRelay;
+                self.wake(rank);
+            }
+            Fault::RefuseSpawn => node.refusing = false,
+            Fault::DiskFull => self.disk.borrow_mut().full = false,
+            Fault::DiskSlow => self.disk.borrow_mut().slow = Duration::ZERO,
+            // The farmer is gone, and its pool sees its socket close.
+            Fault::CrashFarmer if !node.pool_hung => self.wipe(rank),
+            _ => {}
+        }
+    }
+
+    fn wake(&mut self, rank: u32) {
+        self.tell(|| format!("rank {rank} wakes up"));
+        self.pass_on(rank);
+        self.links.replan(Towards::Rank(rank));
+        if !self.nodes[rank as usize].pool_hung {
+            self.round(rank);
+        }
+    }
+
+    /// No further faults; everything that can heal does.
+    pub(super) fn calm_down(&mut self) {
+        self.tell(|| "all faults end".to_owned());
+        self.calm = true;
+        for rank in 0..self.options.ranks {
+            for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn] {
+                self.heal(fault, rank);
+            }
+        }
+        for fault in [Fault::DiskFull, Fault::DiskSlow] {
+            self.heal(fault, FARMER.0);
+        }
+        if let Some((since, _)) = self.farmer_hung {
+            self.farmer_hung = Some((since, self.now));
+            self.farmer_wakes();
+        }
+    }
+}

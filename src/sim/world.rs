@@ -1,0 +1,466 @@
+//! One run of a simulated farm: virtual time, and everything that happens in it.
+//!
+//! Owns the queue of events and who gets them. The farmer's step and the pool's step are the real ones; only what
+//! they work with is simulated.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checker::Checker;
+use super::disk::{Disk, Recorder};
+use super::network::{Countdown, Links, Towards};
+use super::node::{Node, Pool};
+use super::options::{Fault, Options};
+use super::plan::Plan;
+use super::prng::Prng;
+use crate::driver::turn::Turns;
+use crate::farmer::{Event, Farmer, Note, Settings};
+use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::runner::RunnerConfig;
+
+/// As in the real driver.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+const FARMER_SILENCE_MAX: Duration = Duration::from_secs(60);
+const SYNC_INTERVAL: Duration = Duration::from_millis(900);
+
+/// How often the checker looks at the whole.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// More events than this are a livelock.
+const EVENTS_MAX: u64 = 5_000_000;
+
+/// What can happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Arrives(Towards),
+    FarmerTick,
+    FarmerWakes,
+    PoolTick(u32),
+    Heartbeat(u32),
+    Sync,
+    Look,
+    Trouble(usize),
+    /// A fault at a rank is over.
+    Heals(Fault, u32),
+    /// All faults are over for good.
+    Calm,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunEnd {
+    /// By itself, with this exit code.
+    Ended(i32),
+    /// The farmer was killed.
+    Crashed,
+}
+
+/// A run.
+pub struct World {
+    /// The time.
+    pub now: Duration,
+    /// What it is like.
+    pub options: Options,
+    /// All ranks.
+    pub nodes: Vec<Node>,
+    /// The judge.
+    pub checker: Checker,
+    /// The real farmer, until it ends or is killed.
+    pub farm: Option<Turns<Recorder>>,
+    /// The disk of the workdir.
+    pub disk: Rc<RefCell<Disk>>,
+    /// The links.
+    pub links: Links,
+    pub(super) plan: Rc<Plan>,
+    pub(super) prng: Prng,
+    pub(super) countdown: Countdown,
+    pub(super) calm: bool,
+    pub(super) farmer_hung: Option<(Duration, Duration)>,
+    pub(super) power_lost: bool,
+    end: Option<RunEnd>,
+    queue: BTreeMap<(Duration, u64), What>,
+    count: u64,
+    wake_at: Option<Duration>,
+    notes: Vec<Note>,
+    trace: bool,
+    deadline: Duration,
+    turns: u64,
+}
+
+impl World {
+    /// Starts a farm on what the disk holds.
+    ///
+    /// # Errors
+    /// If the workdir's own rules refuse what an earlier run has left.
+    pub fn start(
+        now: Duration,
+        options: Options,
+        plan: &Rc<Plan>,
+        disk: &Rc<RefCell<Disk>>,
+        mut prng: Prng,
+        trace: bool,
+    ) -> Result<Self, String> {
+        let table = disk.borrow_mut().open(&plan.list)?;
+        let countdown: Countdown = Rc::new(Cell::new(None));
+        let settings = Settings {
+            ranks: options.ranks,
+            farmer_only: options.farmer_only,
+            silence_max: SILENCE_MAX,
+            grace: options.grace,
+            timeout_at: options.timeout.map(|timeout| now + timeout),
+        };
+        let recorder = Recorder { disk: Rc::clone(disk), written: Vec::new(), countdown: Rc::clone(&countdown) };
+        let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
+        let links = Links::new(options.ranks, options.delay_us, prng.fork(), Rc::clone(&countdown));
+        let mut checker = {
+            let disk = disk.borrow();
+            let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
+            let delay_max = Duration::from_micros(options.delay_us.1);
+            Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max)
+        };
+        if options.farmer_only {
+            checker.farmer_only();
+        }
+        let mut world = Self {
+            now,
+            nodes: Vec::new(),
+            checker,
+            farm: Some(farm),
+            disk: Rc::clone(disk),
+            links,
+            plan: Rc::clone(plan),
+            prng,
+            countdown,
+            calm: options.faults.is_empty(),
+            farmer_hung: None,
+            power_lost: false,
+            end: None,
+            queue: BTreeMap::new(),
+            count: 0,
+            wake_at: None,
+            notes: Vec::new(),
+            trace,
+            deadline: now + options.faults_for + plan.total() * 3 + Duration::from_secs(2_000),
+            turns: 0,
+            options,
+        };
+        world.set_up();
+        Ok(world)
+    }
+
+    fn set_up(&mut self) {
+        self.tell(|| "a farm starts".to_owned());
+        self.links.now = self.now;
+        for rank in 0..self.options.ranks {
+            let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
+            let unfit = self.prng.chance(self.options.unfit);
+            let mut node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
+            node.pool_hung = self.prng.chance(self.options.unfit);
+            if node.pool_hung {
+                let until = self.now + self.prng.duration(1_000..=60_000_000);
+                self.at(until, What::Heals(Fault::HangPool, rank));
+            }
+            if node.pool_hung || unfit {
+                self.checker.trouble(rank);
+            }
+            self.nodes.push(node);
+            let none = self.options.farmer_only && rank == FARMER.0;
+            let config = WorkerConfig {
+                protocol: PROTOCOL_VERSION,
+                rank: Rank(rank),
+                slots: if none { SlotCount::Fixed(0) } else { SlotCount::Cpus },
+                grace_ms: u64::try_from(self.options.grace.as_millis()).expect("seconds"),
+                cwd: Vec::new(),
+                workdir: Vec::new(),
+                runner: RunnerConfig::Basic,
+                log_level: 2,
+            };
+            let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
+            self.links.push(Towards::Rank(rank), start);
+            if rank != FARMER.0 {
+                let first = self.now + Duration::from_micros(self.prng.range(0..=5_000_000));
+                self.at(first, What::Heartbeat(rank));
+            }
+        }
+        self.at(self.now + SYNC_INTERVAL, What::Sync);
+        self.at(self.now + LOOK, What::Look);
+        for index in 0..self.options.faults.len() {
+            self.plan_trouble(index);
+        }
+        if !self.calm {
+            self.at(self.now + self.options.faults_for, What::Calm);
+        }
+        self.farmer(Event::Tick);
+    }
+
+    pub(super) fn at(&mut self, time: Duration, what: What) {
+        self.count += 1;
+        self.queue.insert((time.max(self.now), self.count), what);
+    }
+
+    /// Says what happens, if somebody wants to read it.
+    pub(super) fn tell(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>14.6} {}", self.now.as_secs_f64(), text());
+        }
+    }
+
+    /// Runs to the end, and for long enough after it to see what is left behind.
+    ///
+    /// # Errors
+    /// With the promise that was broken, or why it does not end.
+    pub fn run(&mut self) -> Result<RunEnd, String> {
+        while self.end.is_none() {
+            self.step()?;
+        }
+        self.run_for(FARMER_SILENCE_MAX + Duration::from_secs(20))?;
+        for (rank, node) in (0..).zip(&self.nodes) {
+            if !node.pool_hung && !node.relay_hung {
+                self.checker.nothing_is_left(rank);
+            }
+        }
+        self.verdict()?;
+        Ok(self.end.expect("seen"))
+    }
+
+    /// Runs for so long, or to the end of all events.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_for(&mut self, time: Duration) -> Result<(), String> {
+        let until = self.now + time;
+        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
+            self.step()?;
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn verdict(&mut self) -> Result<(), String> {
+        match self.checker.take_broken() {
+            Some(broken) => Err(format!("at {:.6} s: {broken}", self.now.as_secs_f64())),
+            None => Ok(()),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let Some(((time, _), what)) = self.queue.pop_first() else {
+            return Err(format!("nothing will ever happen again; {}", self.why_not_done()));
+        };
+        self.now = time;
+        self.links.now = time;
+        if self.end.is_none() && (self.count > EVENTS_MAX || self.now > self.deadline) {
+            return Err(format!("it does not end; {}", self.why_not_done()));
+        }
+        match what {
+            What::Arrives(Towards::Farmer(rank)) => self.at_farmer(rank),
+            What::Arrives(Towards::Rank(rank)) => self.at_rank(rank),
+            What::FarmerTick => self.farmer_tick(),
+            What::FarmerWakes => self.farmer_wakes(),
+            What::PoolTick(rank) => self.pool_tick(rank),
+            What::Heartbeat(rank) => self.heartbeat(rank),
+            What::Sync => self.sync(),
+            What::Look => {
+                if self.farm.is_some() {
+                    self.checker.look(self.now);
+                    self.at(self.now + LOOK, What::Look);
+                }
+            }
+            What::Trouble(index) => self.trouble(index),
+            What::Heals(fault, rank) => self.heal(fault, rank),
+            What::Calm => self.calm_down(),
+        }
+        self.plan_arrivals();
+        self.verdict()
+    }
+
+    pub(super) fn plan_arrivals(&mut self) {
+        for (time, towards) in std::mem::take(&mut self.links.arrivals) {
+            self.at(time, What::Arrives(towards));
+        }
+    }
+
+    fn at_farmer(&mut self, rank: u32) {
+        if self.farm.is_none() || self.farmer_hung.is_some() {
+            return;
+        }
+        let Some(frame) = self.links.take(Towards::Farmer(rank)) else { return };
+        let event = match codec::decode::<ToFarmer>(&frame) {
+            Ok(message) => {
+                self.tell(|| format!("farmer ← {rank}: {message:?}"));
+                Event::Message(Rank(rank), message)
+            }
+            Err(error) => Event::LinkFailed(Rank(rank), error.to_string()),
+        };
+        self.farmer(event);
+    }
+
+    /// One turn of the farmer, and what is to be seen of it.
+    pub(super) fn farmer(&mut self, event: Event) {
+        let Some(farm) = &mut self.farm else { return };
+        farm.turn(self.now, event, &mut self.links, &mut self.notes);
+        for record in std::mem::take(&mut farm.storage.written) {
+            self.checker.recorded(record.rank.0, &record.result);
+        }
+        // A turn gives up first, and hands out then what has come back.
+        for note in &self.notes {
+            if let Note::Lost { rank, reason, .. } = note {
+                self.checker.lost(self.now, rank.0, reason);
+            }
+        }
+        for (rank, message) in std::mem::take(&mut self.links.said) {
+            self.tell(|| format!("farmer → {rank}: {message:?}"));
+            if let ToWorker::Assign { tasks, .. } = message {
+                tasks.iter().for_each(|task| self.checker.handed_out(self.now, rank, task, &self.plan.list));
+            }
+        }
+        for note in std::mem::take(&mut self.notes) {
+            self.tell(|| format!("farmer: {note:?}"));
+            if let Note::Stopping(..) = note {
+                self.checker.stopping(self.now);
+            }
+        }
+        self.turns += 1;
+        let farm = self.farm.as_ref().expect("seen");
+        // Costs a walk over all tasks, so large farms are looked at now and then only.
+        if self.options.tasks < 100 || self.turns.is_multiple_of(61) {
+            farm.core.check_invariants();
+        }
+        if self.countdown.get() == Some(0) {
+            self.crash();
+        } else if let Some(end) = farm.core.end() {
+            self.farm_ends(end);
+        } else {
+            let slow = std::mem::take(&mut self.disk.borrow_mut().slow);
+            if slow > Duration::ZERO {
+                self.hang_farmer(slow);
+            }
+            self.plan_tick();
+        }
+    }
+
+    fn plan_tick(&mut self) {
+        let Some(deadline) = self.farm.as_ref().and_then(|farm| farm.core.next_deadline()) else { return };
+        if self.wake_at.is_none_or(|at| deadline < at) {
+            self.wake_at = Some(deadline);
+            self.at(deadline, What::FarmerTick);
+        }
+    }
+
+    fn farmer_tick(&mut self) {
+        if self.wake_at.is_some_and(|at| at <= self.now) {
+            self.wake_at = None;
+        }
+        let due = |farm: &Turns<Recorder>| farm.core.next_deadline().is_some_and(|at| at <= self.now);
+        if self.farmer_hung.is_none() && self.farm.as_ref().is_some_and(due) {
+            self.farmer(Event::Tick);
+            let deadline = self.farm.as_ref().and_then(|farm| farm.core.next_deadline());
+            if deadline.is_some_and(|at| at <= self.now) {
+                self.checker.report("the farmer's next deadline is never over: its loop would spin");
+            }
+        } else if self.farmer_hung.is_none() {
+            self.plan_tick();
+        }
+    }
+
+    fn sync(&mut self) {
+        if self.farm.is_none() {
+            return;
+        }
+        self.at(self.now + SYNC_INTERVAL, What::Sync);
+        if self.farmer_hung.is_none() && !self.disk.borrow_mut().sync() {
+            self.tell(|| "a sync fails".to_owned());
+            self.farmer(Event::StorageFailed { unwritten: Vec::new(), reason: "simulated sync".to_owned() });
+        }
+    }
+
+    fn farm_ends(&mut self, mut end: crate::farmer::End) {
+        let mut disk = self.disk.borrow_mut();
+        // The timeline is closed, and all is synced.
+        disk.erred |= disk.full;
+        if disk.full || !disk.sync() {
+            end.fail("the simulated disk failed at the end".to_owned());
+        }
+        let code = end.exit_code().code();
+        self.tell(|| format!("the farm ends: {end:?}, exit code {code}"));
+        let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
+        let figures = [end.finished, end.failed, end.remaining];
+        self.checker.stop_was_asked |= self.options.timeout.is_some();
+        self.checker.ended(&self.plan.list, files, code, figures, disk.erred);
+        drop(disk);
+        self.farm = None;
+        self.end = Some(RunEnd::Ended(code));
+        // Its own pool has Stop; one that does not heed it is shut after a while.
+        self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
+    }
+
+    fn crash(&mut self) {
+        self.tell(|| "the farmer is killed".to_owned());
+        if self.power_lost {
+            self.disk.borrow_mut().lose_power();
+            self.wipe(FARMER.0);
+        }
+        self.farm = None;
+        self.end = Some(RunEnd::Crashed);
+        self.at(self.now, What::Heals(Fault::CrashFarmer, FARMER.0));
+    }
+
+    fn heartbeat(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if !node.relay_up {
+            return;
+        }
+        self.at(self.now + HEARTBEAT, What::Heartbeat(rank));
+        let node = &mut self.nodes[rank as usize];
+        if node.relay_hung {
+            return;
+        }
+        if self.now - node.heard > FARMER_SILENCE_MAX {
+            self.tell(|| format!("rank {rank} hears nothing and ends"));
+            self.nodes[rank as usize].relay_up = false;
+            return self.wipe(rank);
+        }
+        self.links.say(rank, &ToFarmer::Heartbeat);
+    }
+
+    /// What everybody is waiting for.
+    #[must_use]
+    pub fn why_not_done(&self) -> String {
+        let mut why = Vec::new();
+        if let Some(farm) = &self.farm {
+            let (tasks, workers) = (farm.core.tasks(), farm.core.workers());
+            why.push(format!(
+                "{} tasks remain, {} of them pending; stop {:?}; next deadline {:?}; farmer hung {:?}",
+                tasks.remaining(),
+                tasks.pending(),
+                farm.core.stop_level(),
+                farm.core.next_deadline(),
+                self.farmer_hung
+            ));
+            for (rank, worker) in workers.iter().filter(|(_, worker)| worker.status.is_open()).take(10) {
+                let node = self.nodes[rank.0 as usize].describe();
+                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.book));
+            }
+        }
+        why.join("\n  ")
+    }
+
+    /// How the run ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<RunEnd> {
+        self.end
+    }
+
+    /// All processes of a rank vanish, and its pool with them.
+    pub(super) fn wipe(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if matches!(node.pool, Pool::Forked | Pool::Up(_)) {
+            node.pool = Pool::Dead;
+            self.checker.wiped(self.now, rank);
+        }
+    }
+}
