@@ -40,7 +40,7 @@ pub enum ScanError {
     /// A task that this list does not have in this place.
     #[error(
         "{}: line {line} records task {id}, {found}\n  the tasklist was changed since; nothing was started. Put the old list \
-         back (adding lines at its end is fine), or give another --workdir. See docs/workdir.md, \"Edited lists\"",
+         back (adding lines at its end is fine), or give another --workdir. See docs/workdir.md",
         path.display()
     )]
     OtherList {
