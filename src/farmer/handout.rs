@@ -81,6 +81,16 @@ impl Farmer {
         if self.stop.is_some() {
             return;
         }
+        // A round leaves tasks over if some had room for less than their share.
+        let mut pending = self.tasks.pending() + 1;
+        while self.tasks.pending() < pending {
+            pending = self.tasks.pending();
+            self.fill_idle_once(now, actions);
+        }
+        self.recall(actions);
+    }
+
+    fn fill_idle_once(&mut self, now: Duration, actions: &mut Actions) {
         let mut next = FARMER;
         while self.tasks.pending() > 0
             && let Some(rank) = self.workers.idle_from(next)
@@ -94,7 +104,6 @@ impl Farmer {
             self.assign(now, rank, free.min(share.max(1)).min(limit), actions);
             next = Rank(rank.0 + 1);
         }
-        self.recall(actions);
     }
 
     /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
