@@ -124,10 +124,11 @@ impl Farmer {
         while wanted > 0
             && let Some((rank, queued)) = self.workers.longest_queue()
         {
-            let count = queued.min(wanted);
+            // Half of a long queue, so that the next idle slot need not wait for a Recall as well.
+            let count = queued.min(wanted.max(queued / 2));
             self.workers.update(rank, |worker| worker.recalled = Some(count));
             actions.sends.push((rank, Send::Recall { count }));
-            wanted -= count;
+            wanted = wanted.saturating_sub(count);
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Checker {
     excused_until: Duration,
     /// Somebody asked for a stop, or the disk failed.
     pub stop_was_asked: bool,
+    /// Every rank that takes tasks was given up at some time.
+    helpless: bool,
     /// Ranks that take no tasks by order.
     idle_by_order: BTreeSet<u32>,
 }
@@ -91,6 +93,7 @@ impl Checker {
             // The start is rationed for 5 s.
             excused_until: now + Duration::from_secs(6),
             stop_was_asked: false,
+            helpless: false,
             idle_by_order: BTreeSet::new(),
         };
         for (id, success) in checker.read(list, files) {
@@ -176,6 +179,7 @@ impl Checker {
                 let run =
                     Run { id: task.id.0, attempt: task.attempt.0, terminated_at: None, killed: false, struck: false };
                 let free = node.runs.insert(slot, run).is_none();
+                node.idle_since = None; // It is served; how quickly is a matter of measurements.
                 // A pool that hung reads tasks and stop in one go.
                 let (slots, stop) = (node.slots, node.stop.filter(|_| !node.troubled));
                 self.must(free && slot < slots, || format!("rank {rank} starts two tasks in slot {slot} of {slots}"));
@@ -267,14 +271,20 @@ impl Checker {
         let troubled = node.troubled;
         self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
-            task.handed_to = None;
             task.quiet_since = now;
         }
+    }
+
+    /// The farmer takes a rank in again, with all that it may still run.
+    pub fn came_back(&mut self, rank: u32) {
+        self.nodes[rank as usize].lost = false;
     }
 
     /// The farm begins to stop, or stops harder.
     pub fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
+        let mut ranks = self.nodes.iter().zip(0..);
+        self.helpless |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
     }
 
     /// Looks at the whole: hand-out, kill ladder, and the time that a stop takes.
@@ -310,7 +320,8 @@ impl Checker {
         let Some(rank) = idle else { return };
         let patience = self.patience;
         let waits = |task: &Task| {
-            let within_reach = task.handed_to.is_none_or(|holder| !self.nodes[holder as usize].troubled);
+            let sure = |node: &Node| node.lost || !node.troubled;
+            let within_reach = task.handed_to.is_none_or(|holder| sure(&self.nodes[holder as usize]));
             task.recorded.is_none() && task.running == 0 && within_reach && now - task.quiet_since > patience
         };
         let waiting = self.tasks.iter().position(waits);
@@ -329,12 +340,11 @@ impl Checker {
             let true_figures = [finished, failed, remaining];
             self.must(figures == true_figures, || format!("it says {figures:?}, and the files hold {true_figures:?}"));
         }
-        let helpless = self.nodes.iter().zip(0..).all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
         let right = match code {
             0 => remaining == 0 && failed == 0,
             1 => remaining == 0 && failed > 0,
             3 => figures[2] > 0 && self.stop_was_asked,
-            4 => disk_erred || (figures[2] > 0 && helpless),
+            4 => disk_erred || (figures[2] > 0 && self.helpless),
             _ => false,
         };
         self.must(right, || format!("exit code {code} with {figures:?}"));

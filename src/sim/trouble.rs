@@ -162,7 +162,9 @@ impl World {
         self.tell(|| format!("rank {rank} wakes up"));
         self.pass_on(rank);
         self.links.replan(Towards::Rank(rank));
-        if !self.nodes[rank as usize].pool_hung {
+        if rank == FARMER.0 && self.farm.is_none() {
+            self.wipe(rank); // Its socket was closed while it hung.
+        } else if !self.nodes[rank as usize].pool_hung {
             self.round(rank);
         }
     }

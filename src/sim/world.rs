@@ -320,8 +320,10 @@ impl World {
         }
         for note in std::mem::take(&mut self.notes) {
             self.tell(|| format!("farmer: {note:?}"));
-            if let Note::Stopping(..) = note {
-                self.checker.stopping(self.now);
+            match note {
+                Note::Stopping(..) => self.checker.stopping(self.now),
+                Note::CameBack(rank) => self.checker.came_back(rank.0),
+                _ => {}
             }
         }
         self.turns += 1;
