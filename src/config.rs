@@ -163,6 +163,8 @@ fn parse_time(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(line: &str) -> Result<Config, ConfigError> {
@@ -187,6 +189,17 @@ mod tests {
         assert_eq!(check("x --proc 4"), Err(ConfigError::NoList));
         for bad in ["0", "x", "100001", "1.5", ""] {
             assert_eq!(check(&format!("x l --proc={bad}")), Err(ConfigError::Slots(bad.to_owned())));
+        }
+    }
+
+    proptest! {
+        /// Promise 5: no word on the command line is a panic.
+        #[test]
+        fn any_words_are_checked(slots: String, time: String) {
+            let words = ["x", "list", &format!("--proc={slots}"), &format!("--timeout={time}")].map(Into::into);
+            if let Ok(cli) = Cli::read(words) {
+                let _ = Config::check(cli);
+            }
         }
     }
 

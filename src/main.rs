@@ -99,6 +99,9 @@ fn run(
 ) -> Result<u8, (ExitCode, String)> {
     let launcher = launch.map(|launch| launch.launcher);
     let mpi = match launch {
+        // Open MPI would abort with a page of its own, MPICH would start a farm per rank.
+        Some(launch) if !launch.has_pmi && launch.size > 1 => return Err((ExitCode::BadInput, alone(&launch))),
+        Some(launch) if !launch.has_pmi => None,
         Some(launch) if mpi::BUILT_IN || launch.size > 1 => {
             Some(Mpi::start().map_err(|error| (ExitCode::BadInput, error))?)
         }

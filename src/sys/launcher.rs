@@ -24,6 +24,8 @@ pub struct Launch {
     pub rank: u32,
     /// Ranks in all; 1 if not told.
     pub size: u32,
+    /// Whether MPI can find the other ranks: srun started without PMI leaves every rank alone.
+    pub has_pmi: bool,
 }
 
 impl Launch {
@@ -37,13 +39,14 @@ impl Launch {
         if let Some(size) = ompi {
             let rank = number(&["OMPI_COMM_WORLD_RANK", "PMIX_RANK"]).unwrap_or(0);
             // Open MPI sets its own variables under srun as well, but only after MPI_Init.
-            Some(Self { launcher: Launcher::OpenMpi, rank, size })
+            Some(Self { launcher: Launcher::OpenMpi, rank, size, has_pmi: true })
         } else if let (Some(size), Some(rank)) = (number(&["PMI_SIZE"]), number(&["PMI_RANK"])) {
             let launcher = if in_step && get("HYDI_CONTROL_FD").is_none() { Launcher::Srun } else { Launcher::Hydra };
-            Some(Self { launcher, rank, size })
+            Some(Self { launcher, rank, size, has_pmi: true })
         } else if in_step {
             let size = number(&["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]).unwrap_or(1);
-            Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size })
+            let has_pmi = PMI_SIGNS.iter().any(|name| get(name).is_some());
+            Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size, has_pmi })
         } else {
             None
         }
@@ -66,6 +69,10 @@ impl Launch {
         }
     }
 }
+
+/// Variables of the process managers that srun's plug-ins provide: PMI-1 and PMI-2, PMIx, Cray's.
+const PMI_SIGNS: [&str; 7] =
+    ["PMI_FD", "PMI_RANK", "PMI_CONTROL_PORT", "PMIX_RANK", "PMIX_NAMESPACE", "ALPS_APP_PE", "PALS_RANKID"];
 
 /// Slurm numbers batch scripts and other special steps from here on.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
@@ -130,7 +137,22 @@ pub fn is_per_rank(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Promise 5: whatever stands in a launcher's variables, the answer is a launch or none.
+        #[test]
+        fn any_values_are_read(values: [String; 4], present: [bool; 8]) {
+            let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_PROCID", "PMI_RANK", "PMIX_RANK",
+                "SLURM_NTASKS", "HYDI_CONTROL_FD"];
+            let _ = Launch::detect(|name| {
+                let index = names.iter().position(|known| *known == name).filter(|&index| present[index])?;
+                Some(values[index % values.len()].clone())
+            });
+        }
+    }
 
     fn detect(variables: &[(&str, &str)]) -> Option<Launch> {
         Launch::detect(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
@@ -149,7 +171,7 @@ mod tests {
     #[test]
     fn launchers_are_told_apart() {
         let ompi = detect(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]).unwrap();
-        assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: 4 });
+        assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: 4, has_pmi: true });
         let hydra = [
             ("PMI_SIZE", "2"),
             ("PMI_RANK", "1"),
@@ -161,9 +183,11 @@ mod tests {
         assert_eq!(detect(&hydra[..2]).unwrap().launcher, Launcher::Hydra);
         let srun =
             [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "64"), ("SLURM_NTASKS", "1")];
-        assert_eq!(detect(&srun), Some(Launch { launcher: Launcher::Srun, rank: 9, size: 64 }));
+        assert_eq!(detect(&srun), Some(Launch { launcher: Launcher::Srun, rank: 9, size: 64, has_pmi: false }));
         let pmi2 = [&srun[..], &[("PMI_RANK", "9"), ("PMI_SIZE", "64")]].concat();
-        assert_eq!(detect(&pmi2).unwrap().launcher, Launcher::Srun);
+        assert_eq!(detect(&pmi2).unwrap(), Launch { launcher: Launcher::Srun, rank: 9, size: 64, has_pmi: true });
+        let pmix = [&srun[..], &[("PMIX_RANK", "9")]].concat();
+        assert!(detect(&pmix).unwrap().has_pmi);
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
     }
 

@@ -65,13 +65,14 @@ pub struct Mpi {
 /// The MPI library, by its own word; works before MPI_Init too.
 #[must_use]
 pub fn library_version() -> String {
-    // rsmpi's own call would do, but it needs no second place to look for the name of the library.
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     mpi::environment::library_version().map_or_else(
         |_| "unknown MPI".to_owned(),
+        // MPICH goes on with how it was built, line by line.
         |text| {
             text.trim_end_matches('\0')
                 .lines()
-                .map(str::trim)
+                .map(words)
                 .filter(|line| !line.is_empty())
                 .take(2)
                 .collect::<Vec<_>>()

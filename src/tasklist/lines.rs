@@ -51,6 +51,8 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::protocol::TaskId;
 
@@ -77,6 +79,20 @@ mod tests {
     #[test]
     fn odd_bytes_stay() {
         assert_eq!(commands(b"\xff\xfe x\xa0\n"), [b"\xff\xfe x\xa0"]);
+    }
+
+    proptest! {
+        /// Promise 5: any bytes are a list or are refused, and no command in it is empty or has a line end or blanks
+        /// around it.
+        #[test]
+        fn any_bytes_are_a_list_or_refused(bytes: Vec<u8>) {
+            if let Ok(list) = parse(bytes) {
+                for command in (0..list.len()).map(|id| list.command(TaskId(id))) {
+                    prop_assert_eq!(strip(command), 0..command.len());
+                    prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));
+                }
+            }
+        }
     }
 
     /// A NUL is refused with the number of its line, comments and blanks counted.
