@@ -238,6 +238,16 @@ impl Farm {
     }
 }
 
+impl Drop for Farm {
+    /// `TASKFARMER_TEST_KEEP=1` keeps the folder of a test that failed, to be looked at.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("TASKFARMER_TEST_KEEP").is_some() {
+            self.root.disable_cleanup(true);
+            eprintln!("kept: {}", self.root.path().display());
+        }
+    }
+}
+
 /// One file or folder as it is now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {

@@ -93,6 +93,14 @@ pub(crate) fn mpi_processes(mark: &str) -> Vec<(u32, i32)> {
     ranks
 }
 
+/// The pool process of each rank: the one of ours that an MPI process has started.
+pub(crate) fn pools(mark: &str) -> Vec<(u32, i32)> {
+    let ranks = mpi_processes(mark);
+    let is_pool = |process: &Process| ranks.iter().any(|(_, pid)| *pid == process.parent);
+    let ours = marked(mark).into_iter().filter(Process::is_ours);
+    ours.filter(is_pool).map(|process| (process.rank(), process.pid)).collect()
+}
+
 pub(crate) fn signal(pid: i32, signal: Signal) {
     // It may just have ended.
     kill(Pid::from_raw(pid), signal).ok();

@@ -68,6 +68,11 @@ impl<'farm> Running<'farm> {
         self.child.id().cast_signed()
     }
 
+    /// What finds its processes: see [`processes::marked`].
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
     pub(crate) fn processes(&self) -> Vec<Process> {
         processes::marked(&self.mark)
     }
@@ -94,20 +99,45 @@ impl<'farm> Running<'farm> {
         }
     }
 
+    /// Waits until something holds; `false` if the run ended before.
+    #[track_caller]
+    pub(crate) fn comes_true(&mut self, what: &str, condition: impl Fn() -> bool) -> bool {
+        loop {
+            if condition() {
+                return true;
+            }
+            if self.poll() {
+                return false;
+            }
+            assert!(self.in_time(), "waited in vain: {what}\n{}", processes::listed(&self.processes()));
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Waits for the end, and for the end of everything that it started.
     #[track_caller]
     pub(crate) fn wait(self) -> Outcome {
+        self.wait_within(GRACE)
+    }
+
+    /// [`Self::wait`] with another limit for what is left after the end: a launcher that was killed can't wait for
+    /// its ranks.
+    #[track_caller]
+    pub(crate) fn wait_within(self, grace: Duration) -> Outcome {
         let mark = self.mark.clone();
         let outcome = self.wait_for_exit();
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + grace;
+        let mut looks = 0;
         loop {
             let left = processes::marked(&mark);
-            if left.is_empty() {
+            looks = if left.is_empty() { looks + 1 } else { 0 };
+            // A process has no environment for a moment while it becomes another program.
+            if looks == 2 {
                 return outcome;
             }
             if Instant::now() > deadline {
                 processes::kill_marked(&mark);
-                panic!("{GRACE:?} after the end these processes were still there:\n{}", processes::listed(&left));
+                panic!("{grace:?} after the end these processes were still there:\n{}", processes::listed(&left));
             }
             std::thread::sleep(POLL);
         }

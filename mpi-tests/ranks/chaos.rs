@@ -1,0 +1,218 @@
+//! Chaos: whatever is killed or signalled, and whenever, the same command again completes the list.
+//!
+//! A round is one list from an empty workdir to its end, with several disturbances. `TASKFARMER_CHAOS_ROUNDS` is the
+//! number of rounds; `TASKFARMER_SEED` repeats a round's list and disturbances, though not its timing.
+//! `mpi-tests/chaos` runs many.
+
+mod harm;
+mod record;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::support::{Farm, Outcome, Random};
+use harm::{Harm, Moment, Told};
+use record::{Record, timeline_has_all};
+
+const RANKS: u32 = 3;
+const COUNT: usize = 2000;
+const ROUNDS: u64 = 10;
+
+/// The longest that a run may take: three tenfold of what it needs.
+const RUN_MAX_SECS: u64 = 90;
+
+/// How long after its end a harmed run may leave processes: those whose launcher was killed find out by themselves.
+const VANISH: Duration = Duration::from_secs(20);
+
+/// A task that appends its ID to a file in one write, and ends.
+struct Task {
+    command: String,
+    exit: u8,
+}
+
+fn task(id: usize, random: &mut Random) -> Task {
+    let start = format!("echo {id} >> ran");
+    match random.below(100) {
+        0..4 => Task { command: format!("{start}; exit 3"), exit: 3 },
+        4..8 => Task { command: format!("{start}; exec sleep 0.0{}", 1 + random.below(9)), exit: 0 },
+        _ => Task { command: start, exit: 0 },
+    }
+}
+
+/// What the harm to one run may have led to.
+#[derive(Clone, Copy, Default)]
+struct Damage {
+    /// Files may be torn, and the exit code is the launcher's.
+    abrupt: bool,
+    may_stop: bool,
+    /// Tasks may run twice in one run.
+    repeats: bool,
+    launcher_was_told: bool,
+}
+
+/// What is known of a farm from run to run.
+struct Round {
+    farm: Farm,
+    tasks: Vec<Task>,
+    random: Random,
+    record: Record,
+    /// Tasks that got SIGKILL: they may have failed, and may not have come to their `echo`.
+    struck: BTreeSet<u64>,
+}
+
+impl Round {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let tasks: Vec<Task> = (0..COUNT).map(|id| task(id, &mut random)).collect();
+        let list: String = tasks.iter().map(|task| format!("{}\n", task.command)).collect();
+        let farm = Farm::mpi(RANKS, list.as_bytes()).time_limit(RUN_MAX_SECS);
+        Self { farm, tasks, random, record: Record::default(), struck: BTreeSet::new() }
+    }
+
+    fn begun(farm: &Farm) -> Vec<u64> {
+        let lines = farm.lines("ran");
+        lines.iter().map(|line| line.parse().unwrap_or_else(|_| panic!("ran: {line:?}"))).collect()
+    }
+
+    /// A run, harmed or not, and everything that can be asked of it.
+    fn run(&mut self, harms: &[(Harm, Moment)]) {
+        let before = Self::begun(&self.farm).len();
+        let mut options = vec!["--proc".to_owned(), self.random.pick(&["2", "4"]).to_owned()];
+        options.extend(harms.iter().flat_map(|(harm, _)| harm.options()));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let mut running = self.farm.start(&options);
+        let begun = || Self::begun(&self.farm).len() - before;
+        let is_timed = |(harm, _): &&(Harm, Moment)| matches!(harm, Harm::Timeout(_));
+        let mut damage = Damage { may_stop: harms.iter().any(|harm| is_timed(&harm)), ..Damage::default() };
+        for (harm, moment) in harms.iter().filter(|harm| !is_timed(harm)) {
+            if !moment.comes(&mut running, begun) {
+                break;
+            }
+            // Before MPI is up on all ranks a signal may find a process that can't know yet what it means.
+            let is_early = harm.is_stop() && begun() == 0;
+            let hit = harm.happen(&mut self.random, &mut running);
+            self.struck.extend(hit.task);
+            if hit.happened {
+                damage.abrupt |= harm.is_abrupt() || is_early;
+                damage.may_stop |= harm.is_stop();
+                damage.repeats |= harm.repeats_tasks();
+                damage.launcher_was_told |= matches!(harm, Harm::Stop(_, Told::Launcher));
+            }
+        }
+        let outcome = running.wait_within(VANISH);
+        self.check(&outcome, before, damage);
+        say(&format!("    {} recorded after {:.1} s", self.record.ids.len(), outcome.elapsed.as_secs_f64()));
+    }
+
+    fn check(&mut self, outcome: &Outcome, before: usize, damage: Damage) {
+        let workdir = self.farm.workdir();
+        let record = Record::read(&workdir, &self.tasks, &self.struck, damage.abrupt);
+        record.continues(&self.record);
+        timeline_has_all(&self.farm, &record, &self.tasks, &self.struck, damage.abrupt);
+
+        let ran = Self::begun(&self.farm);
+        let again: Vec<&u64> = ran[before..].iter().filter(|id| self.record.ids.contains(id)).collect();
+        assert!(again.is_empty(), "recorded before this run, and ran again: {again:?}");
+        let ever: BTreeSet<u64> = ran.iter().copied().collect();
+        let never: Vec<&u64> = record.ids.iter().filter(|id| !ever.contains(id) && !self.struck.contains(id)).collect();
+        assert!(never.is_empty(), "recorded, but never ran: {never:?}");
+        if !damage.repeats {
+            let this_run: BTreeSet<u64> = ran[before..].iter().copied().collect();
+            assert_eq!(this_run.len(), ran.len() - before, "no rank was lost, but tasks ran twice in this run");
+        }
+
+        assert!(!outcome.stderr_text().contains("panicked"), "a panic");
+        if damage.abrupt {
+            // The code is the launcher's, unless the harm came when all was done.
+            let is_complete = record.ids.len() == COUNT;
+            let code = outcome.status.unwrap().code();
+            let is_fine = is_complete || damage.launcher_was_told || code != Some(0);
+            assert!(is_fine, "exit code {code:?}, but tasks are open");
+        } else {
+            self.check_end_in_order(outcome, &record, damage.may_stop);
+        }
+        self.record = record;
+    }
+
+    /// A farm that was not killed tells how it ended.
+    fn check_end_in_order(&self, outcome: &Outcome, record: &Record, may_stop: bool) {
+        let (done, failed) = (record.ids.len(), self.farm.workdir().failed().len());
+        // Some tasks fail on purpose.
+        let code = if done == COUNT { 1 } else { 3 };
+        assert_eq!(outcome.status.and_then(|status| status.code()), Some(code), "exit code, {done} recorded");
+        assert!(may_stop || done == COUNT, "stopped without a reason");
+        let counts = [done - failed, failed, COUNT - done].map(|count| u64::try_from(count).unwrap());
+        assert_eq!(outcome.summary(), counts, "summary");
+        let open: BTreeSet<u64> = (0..COUNT as u64).filter(|id| !record.ids.contains(id)).collect();
+        let toprocess: BTreeSet<u64> = self.farm.workdir().toprocess().into_keys().collect();
+        assert_eq!(toprocess, open, "toprocess");
+        assert!(!self.farm.workdir().file("lock").exists(), "the lock is left behind");
+    }
+
+    /// At the end of a round: each task is recorded once, and has run.
+    fn is_complete(&self) {
+        assert_eq!(self.record.ids, (0..COUNT as u64).collect::<BTreeSet<u64>>(), "recorded at the end");
+        let ran: BTreeSet<u64> = Self::begun(&self.farm).into_iter().collect();
+        let never: Vec<u64> = (0..COUNT as u64).filter(|id| !ran.contains(id) && !self.struck.contains(id)).collect();
+        assert!(never.is_empty(), "never ran: {never:?}");
+        let failed: BTreeSet<u64> = self.farm.workdir().failed().into_keys().collect();
+        let to_fail = (0..).zip(&self.tasks).filter(|(_, task)| task.exit != 0).map(|(id, _)| id);
+        let succeeded: Vec<u64> = to_fail.filter(|id| !failed.contains(id)).collect();
+        assert!(succeeded.is_empty(), "not in failed: {succeeded:?}");
+        let listing = std::fs::read_dir(self.farm.workdir().path()).unwrap();
+        let names: BTreeSet<String> = listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let wanted = ["failed", "finished", "logs", "timeline.json", "toprocess"].map(str::to_owned);
+        assert_eq!(names, BTreeSet::from(wanted), "what is in the workdir");
+    }
+}
+
+/// Says it past the test's captured output: a seed that nobody sees is of no use.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("chaos: {text}\n").as_bytes()).unwrap();
+}
+
+/// Tells how to repeat the round in which a test failed.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&format!("FAILED; to repeat this round: TASKFARMER_SEED={} mpi-tests/chaos", self.0));
+        }
+    }
+}
+
+fn round(seed: u64) {
+    let start = Instant::now();
+    let _replay = Replay(seed);
+    let mut round = Round::new(seed);
+    let disturbed = 2 + round.random.below(2);
+    let mut runs = 0;
+    while runs < disturbed && round.record.ids.len() < COUNT {
+        let harms = harm::draw(&mut round.random, COUNT - round.record.ids.len());
+        let shown: Vec<String> = harms.iter().map(|(harm, moment)| harm.shown(moment)).collect();
+        say(&format!("  {}", shown.join("; ")));
+        round.run(&harms);
+        runs += 1;
+    }
+    round.run(&[]);
+    round.is_complete();
+    say(&format!("  complete after {} runs and {:.1} s", runs + 1, start.elapsed().as_secs_f64()));
+}
+
+/// Nothing is lost and nothing is recorded twice, whoever is killed or signalled, and whenever.
+#[test]
+fn nothing_is_lost_and_nothing_is_recorded_twice() {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+    };
+    let seed = number("TASKFARMER_SEED");
+    let rounds = number("TASKFARMER_CHAOS_ROUNDS").unwrap_or(if seed.is_some() { 1 } else { ROUNDS });
+    let first = seed.unwrap_or_else(Random::new_seed);
+    for (count, seed) in (1..=rounds).zip(first..) {
+        say(&format!("round {count} of {rounds}, TASKFARMER_SEED={seed}"));
+        round(seed);
+    }
+}
