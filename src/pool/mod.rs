@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
-use crate::protocol::{PROTOCOL_VERSION, SlotCount, StopLevel, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::process::{Reap, end_descendants, reap};
 use crate::sys::signals::SignalSource;
@@ -138,10 +138,10 @@ impl Pool {
     fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
         match message {
             ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
-            ToWorker::Stop { level, skip_finalize } => {
+            ToWorker::Stop { skip_finalize, .. } => {
                 self.skip_finalize |= skip_finalize;
                 // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
-                if self.work.is_none() && level >= StopLevel::Drain {
+                if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::none()));
                 }
                 self.turn(Event::Message(message), said);
