@@ -24,6 +24,7 @@ use crate::progress::{self, Reporter};
 use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToWorker, WorkerConfig};
 use crate::runner::{RunnerConfig, UnknownRunner};
 use crate::sys::clock::{Clock, micros};
+use crate::sys::host;
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
@@ -143,6 +144,7 @@ fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
         grace_ms: micros(config.grace) / 1_000,
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
+        farmer_only_host: config.farmer_only.then(host::name),
         runner,
         log_level: config.log_level() as u8,
     };

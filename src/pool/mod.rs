@@ -22,10 +22,12 @@ use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
 use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
+use crate::sys::cpus;
+use crate::sys::host;
+use crate::sys::launcher::{Launch, NodePlace};
 use crate::sys::process::{Reap, end_descendants, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
-use crate::sys::{cpus, launcher};
 use crate::worker::{Event, Worker};
 use spawn::Tasks;
 use turn::Turns;
@@ -162,17 +164,19 @@ impl Pool {
             let reason = format!("its node has no folder {}: {error}", cwd.display());
             return ToFarmer::Unfit { reason };
         }
-        let binds = launcher::Launch::detect(|name| std::env::var(name).ok());
-        if binds.is_some_and(|launch| launch.launcher == launcher::Launcher::OpenMpi) {
-            cpus::unbind();
+        let variable = |name: &str| std::env::var(name).ok();
+        let launch = Launch::detect(variable);
+        let host = host::name();
+        let mut place = NodePlace::detect(variable);
+        if config.farmer_only_host.as_ref() == Some(&host) {
+            place = place.without_first();
         }
+        cpus::take_share(launch.map(|launch| launch.launcher), place);
         let cpus = cpus::usable();
         let slots = match config.slots {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots,
         };
-        let host =
-            nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
         match Tasks::new(config, &host, &cwd, self.clock) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);

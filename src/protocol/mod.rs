@@ -80,6 +80,8 @@ pub struct WorkerConfig {
     pub cwd: Vec<u8>,
     /// Absolute path of the workdir.
     pub workdir: Vec<u8>,
+    /// Host of a rank 0 that takes no tasks: the other ranks of that node share its CPUs.
+    pub farmer_only_host: Option<String>,
     /// How a command becomes a process.
     pub runner: RunnerConfig,
     /// Log records up to this level come back to rank 0 (`log::LevelFilter` as a number, 0 to 5).

@@ -176,6 +176,7 @@ impl World {
                 grace_ms: u64::try_from(self.options.grace.as_millis()).expect("seconds"),
                 cwd: Vec::new(),
                 workdir: Vec::new(),
+                farmer_only_host: None,
                 runner: RunnerConfig::Basic,
                 log_level: 2,
             };

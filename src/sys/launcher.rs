@@ -70,6 +70,56 @@ impl Launch {
     }
 }
 
+/// Where a rank stands among the ranks of its node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodePlace {
+    /// Its number on the node, from 0.
+    pub rank: u32,
+    /// How many ranks the node has, at least 1.
+    pub ranks: u32,
+}
+
+impl NodePlace {
+    /// Reads the launcher's variables; a rank of which nothing is told is alone. `get` looks a variable up.
+    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |name: &str| get(name)?.trim().parse::<u32>().ok();
+        let slurm = || {
+            let node = number("SLURM_NODEID")?;
+            let counts = get("SLURM_STEP_TASKS_PER_NODE").or_else(|| get("SLURM_TASKS_PER_NODE"))?;
+            Some((number("SLURM_LOCALID")?, tasks_of_node(&counts, node)?))
+        };
+        let (rank, ranks) = number("OMPI_COMM_WORLD_LOCAL_RANK")
+            .zip(number("OMPI_COMM_WORLD_LOCAL_SIZE"))
+            .or_else(|| number("MPI_LOCALRANKID").zip(number("MPI_LOCALNRANKS")))
+            .or_else(slurm)
+            .filter(|(rank, ranks)| rank < ranks)
+            .unwrap_or((0, 1));
+        Self { rank, ranks }
+    }
+
+    /// The place among the others where the first rank of the node, rank 0 of all, leaves its CPUs to them.
+    #[must_use]
+    pub fn without_first(self) -> Self {
+        if self.ranks == 1 { self } else { Self { rank: self.rank.saturating_sub(1), ranks: self.ranks - 1 } }
+    }
+}
+
+/// Slurm's short form: `2(x3),1` are three nodes with two tasks and one with one.
+fn tasks_of_node(counts: &str, node: u32) -> Option<u32> {
+    let mut before: u32 = 0;
+    for part in counts.split(',') {
+        let (count, times) = match part.trim().strip_suffix(')').and_then(|part| part.split_once("(x")) {
+            Some((count, times)) => (count, times.parse().ok()?),
+            None => (part.trim(), 1_u32),
+        };
+        before = before.saturating_add(times);
+        if node < before {
+            return count.parse().ok();
+        }
+    }
+    None
+}
+
 /// Variables of the process managers that srun's plug-ins provide: PMI-1 and PMI-2, PMIx, Cray's.
 const PMI_SIGNS: [&str; 7] =
     ["PMI_FD", "PMI_RANK", "PMI_CONTROL_PORT", "PMIX_RANK", "PMIX_NAMESPACE", "ALPS_APP_PE", "PALS_RANKID"];
@@ -189,6 +239,26 @@ mod tests {
         let pmix = [&srun[..], &[("PMIX_RANK", "9")]].concat();
         assert!(detect(&pmix).unwrap().has_pmi);
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
+    }
+
+    /// Ranks of one node share its CPUs; each launcher tells them in its own way.
+    #[test]
+    fn the_place_on_the_node_is_read() {
+        let place = |variables: &[(&str, &str)]| {
+            NodePlace::detect(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(place(&[]), NodePlace { rank: 0, ranks: 1 });
+        let ompi = [("OMPI_COMM_WORLD_LOCAL_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "4")];
+        assert_eq!(place(&ompi), NodePlace { rank: 1, ranks: 4 });
+        assert_eq!(place(&[("MPI_LOCALRANKID", "0"), ("MPI_LOCALNRANKS", "2")]), NodePlace { rank: 0, ranks: 2 });
+        let slurm = [("SLURM_NODEID", "3"), ("SLURM_LOCALID", "0"), ("SLURM_STEP_TASKS_PER_NODE", "2(x3),1")];
+        assert_eq!(place(&slurm), NodePlace { rank: 0, ranks: 1 });
+        assert_eq!(place(&ompi).without_first(), NodePlace { rank: 0, ranks: 3 });
+        assert_eq!(tasks_of_node("2(x3),1", 2), Some(2));
+        for bad in ["", "2(x", "2(x3", "(x1)", "2(x99999999999)", "-"] {
+            assert_eq!(tasks_of_node(bad, 0), None, "{bad}");
+        }
+        assert_eq!(place(&[("MPI_LOCALRANKID", "7"), ("MPI_LOCALNRANKS", "2")]), NodePlace { rank: 0, ranks: 1 });
     }
 
     /// Tasks keep the user's own settings and the job's, and lose the rank's.

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod cpus;
 pub mod fork;
+pub mod host;
 pub mod launcher;
 #[cfg(feature = "mpi")]
 pub mod mpi;

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Pid, gethostname};
+use nix::unistd::Pid;
+
+use crate::sys::host;
 
 /// Tries until the file that is locked is the one that the name stands for.
 const TRIES_MAX: u32 = 20;
@@ -77,9 +79,8 @@ fn is_still(path: &Path, file: &File) -> bool {
 }
 
 fn holder() -> String {
-    let host = gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned());
     let job = std::env::var("SLURM_JOB_ID").map_or_else(|_| String::new(), |job| format!(", job {job}"));
-    format!("host {host}, pid {}{job}\n", Pid::this())
+    format!("host {}, pid {}{job}\n", host::name(), Pid::this())
 }
 
 impl Drop for Lock {
