@@ -2,6 +2,7 @@
 //!
 //! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub fn install_logger(level: LevelFilter) {
 #[derive(Debug)]
 pub struct Reporter {
     advise_slots: bool,
+    /// What the user may type to go on.
+    command: String,
 }
 
 impl Reporter {
@@ -53,7 +56,10 @@ impl Reporter {
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
         log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
-        Self { advise_slots: !config.slots_chosen }
+        let launched =
+            if crate::sys::launcher::Launch::detect(|name| std::env::var(name).ok()).is_some() { "… " } else { "" };
+        let command = format!("{launched}{}", command_line(std::env::args_os()));
+        Self { advise_slots: !config.slots_chosen, command }
     }
 
     /// Something happened that the user may want to know.
@@ -132,11 +138,33 @@ impl Reporter {
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);
         } else if end.remaining > 0 {
-            say("to go on, run the same command again");
+            say(&format!("to go on, run the same command again: {}", self.command));
         }
     }
 }
 
+/// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
+fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+    let quoted = |argument: OsString| {
+        let text = argument.to_string_lossy().into_owned();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=.,:/@%".contains(c);
+        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    };
+    arguments.filter(|argument| argument != "--retry-failed").map(quoted).collect::<Vec<_>>().join(" ")
+}
+
 fn plural(count: u64, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed can be pasted.
+    #[test]
+    fn a_command_line_is_quoted() {
+        let line = ["taskfarmer-mpi", "--retry-failed", "-w", "my dir", "it's", ""].map(OsString::from);
+        assert_eq!(command_line(line.into_iter()), r"taskfarmer-mpi -w 'my dir' 'it'\''s' ''");
+    }
 }
