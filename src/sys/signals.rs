@@ -3,11 +3,27 @@
 //! Owns which signals the processes of a farm take and how: they are blocked and read from a descriptor, so no
 //! handler ever runs. Tasks are started with none blocked and none ignored: see [`super::process`].
 
+use std::mem::MaybeUninit;
+
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Signals that ask a farm to stop.
-pub const STOP_SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGHUP];
+/// Signals that ask a farm to stop. A hangup that the user chose to ignore (`nohup`) does not.
+fn stop_signals() -> impl Iterator<Item = Signal> {
+    let hangup = (!is_ignored(Signal::SIGHUP)).then_some(Signal::SIGHUP);
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1].into_iter().chain(hangup)
+}
+
+/// Whether whoever started this process made it ignore a signal. Such a signal must not even be blocked: the kernel
+/// keeps blocked signals, ignored or not, and a descriptor would show them.
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one; a zeroed action is a valid one.
+    unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
 
 /// Reads signals that were blocked before.
 #[derive(Debug)]
@@ -22,13 +38,9 @@ pub struct SignalSource {
 /// If the system refuses, which it has no reason to.
 pub fn block_all() -> nix::Result<()> {
     let mut set = SigSet::empty();
-    for signal in STOP_SIGNALS.into_iter().chain([
-        Signal::SIGUSR2,
-        Signal::SIGCHLD,
-        Signal::SIGPIPE,
-        Signal::SIGALRM,
-        Signal::SIGXFSZ,
-    ]) {
+    for signal in
+        stop_signals().chain([Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGALRM, Signal::SIGXFSZ])
+    {
         set.add(signal);
     }
     set.thread_block()
@@ -37,12 +49,10 @@ pub fn block_all() -> nix::Result<()> {
 impl SignalSource {
     /// Signals that ask to stop; for the MPI process.
     ///
-    /// A hangup that the user chose to ignore (`nohup`) stays ignored: the kernel drops it before we see it.
-    ///
     /// # Errors
     /// If there is no descriptor left.
     pub fn stops() -> nix::Result<Self> {
-        Self::of(STOP_SIGNALS)
+        Self::of(stop_signals())
     }
 
     /// Ends of children; for the pool.
