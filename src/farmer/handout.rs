@@ -119,8 +119,8 @@ impl Farmer {
             idle_slots += self.workers.get(rank).map_or(0, WorkerState::free);
             from = Rank(rank.0 + 1);
         }
-        // Slots that open Recalls will serve need no further ones.
-        let mut wanted = idle_slots.saturating_sub(self.workers.recalled());
+        // Whatever was asked for already is not counted: who was asked may be dead. Each is asked once at a time.
+        let mut wanted = idle_slots;
         while wanted > 0
             && let Some((rank, queued)) = self.workers.longest_queue()
         {

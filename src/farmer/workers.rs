@@ -65,8 +65,12 @@ pub struct WorkerState {
     in_flight: VecDeque<(u32, Duration)>,
 }
 
+/// No length or round trip is taken for longer than this many microseconds: twelve days.
+const SAMPLE_MAX: u64 = 1 << 40;
+
 /// Moves an average an eighth of the way: steady, but within some ten reports at a new truth.
 fn blend(average: u64, sample: u64) -> u64 {
+    let sample = sample.min(SAMPLE_MAX);
     if average == 0 { sample.max(1) } else { (average * 7 + sample) / 8 }.max(1)
 }
 
@@ -205,8 +209,6 @@ pub struct WorkerTable {
     open: u32,
     /// How many are active and have slots.
     able: u32,
-    /// Tasks in all open Recalls.
-    recalled: u32,
 }
 
 impl WorkerTable {
@@ -221,7 +223,6 @@ impl WorkerTable {
             expected: ranks,
             open: ranks,
             able: 0,
-            recalled: 0,
         }
     }
 
@@ -251,7 +252,6 @@ impl WorkerTable {
         let worker = &mut self.workers[rank.0 as usize];
         let (idle_before, queued_before, able_before) = (worker.is_idle(), worker.recallable(), worker.is_able());
         let (status_before, paused_before) = (worker.status, worker.paused_until);
-        let recalled_before = worker.recalled;
         let result = change(worker);
         if worker.status != Status::Active {
             worker.recalled = None;
@@ -262,7 +262,6 @@ impl WorkerTable {
             paused_before.map(|until| self.paused.remove(&(until, rank)));
             worker.paused_until.map(|until| self.paused.insert((until, rank)));
         }
-        self.recalled = self.recalled + worker.recalled.unwrap_or(0) - recalled_before.unwrap_or(0);
         self.expected -= u32::from(status_before == Status::Expected && worker.status != Status::Expected);
         self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
         self.able = self.able + u32::from(worker.is_able()) - u32::from(able_before);
@@ -326,12 +325,6 @@ impl WorkerTable {
         self.expected
     }
 
-    /// How many tasks are on their way back by Recall, at most.
-    #[must_use]
-    pub fn recalled(&self) -> u32 {
-        self.recalled
-    }
-
     /// How many workers have this status.
     #[must_use]
     pub fn count(&self, status: Status) -> u32 {
@@ -351,7 +344,6 @@ impl WorkerTable {
         assert_eq!(self.able as usize, able, "able");
         let recallable = self.workers.iter().filter(|worker| worker.recallable().is_some()).count();
         assert_eq!(self.queued.len(), recallable, "queue index");
-        assert_eq!(self.recalled, self.workers.iter().filter_map(|worker| worker.recalled).sum::<u32>(), "recalled");
         for (rank, worker) in self.iter() {
             assert_eq!(self.idle.contains(&rank), worker.is_idle(), "idle index, rank {rank}");
             let queued = worker.recallable();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::network::Towards;
 use super::options::Fault;
-use super::world::{What, World};
+use super::world::{FAULT_MAX, What, World};
 use crate::farmer::Event;
 use crate::protocol::{FARMER, Rank, ToFarmer};
 
@@ -26,7 +26,7 @@ impl World {
             return;
         }
         let rank = self.prng.range_u32(0..=self.options.ranks - 1);
-        let time = self.prng.duration(1_000..=100_000_000);
+        let time = self.prng.duration(1_000..=FAULT_MAX.as_secs() * 1_000_000);
         self.strike_with(self.options.faults[index].0, rank, time);
         self.plan_trouble(index);
     }

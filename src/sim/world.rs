@@ -30,6 +30,9 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 /// How often the checker looks at the whole.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The longest fault: a rank that wakes up from it finds what was said before, and waits for the farmer anew.
+pub(super) const FAULT_MAX: Duration = Duration::from_secs(100);
+
 /// More events than this are a livelock.
 const EVENTS_MAX: u64 = 5_000_000;
 
@@ -218,7 +221,7 @@ impl World {
         while self.end.is_none() {
             self.step()?;
         }
-        self.run_for(FARMER_SILENCE_MAX + Duration::from_secs(20))?;
+        self.run_for(FARMER_SILENCE_MAX + FAULT_MAX + Duration::from_secs(20))?;
         for (rank, node) in (0..).zip(&self.nodes) {
             if !node.pool_hung && !node.relay_hung {
                 self.checker.nothing_is_left(rank);

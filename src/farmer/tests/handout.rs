@@ -1,0 +1,155 @@
+//! Who gets how much.
+
+use super::*;
+
+/// Tasks of a short list don't all land on the ranks that are up first.
+#[test]
+fn the_first_tasks_are_shared_out() {
+    let mut farm = TestFarm::new(4, 8);
+    farm.hello(2, 8);
+    assert_eq!(farm.handed(), [(2, vec![0, 1])]);
+    farm.hello(0, 8);
+    assert_eq!(farm.handed(), [(0, vec![2, 3])]);
+    farm.hello(1, 1);
+    assert_eq!(farm.handed(), [(1, vec![4])]);
+    farm.hello(3, 8);
+    assert_eq!(farm.handed(), [(3, vec![5, 6, 7])], "the last to come ends the rationing");
+}
+
+/// Ranks that never come do not hold up the others.
+#[test]
+fn the_rationing_ends_after_a_while() {
+    let mut farm = TestFarm::new(4, 8);
+    farm.hello(1, 8);
+    assert_eq!(farm.handed(), [(1, vec![0, 1])]);
+    farm.wait(secs(4));
+    assert_eq!(farm.handed(), []);
+    farm.wait(secs(2));
+    assert_eq!(farm.handed(), [(1, vec![2, 3, 4, 5, 6, 7])]);
+}
+
+/// A rank 0 that takes no tasks has no share.
+#[test]
+fn farmer_only_leaves_all_to_the_others() {
+    let mut farm = TestFarm::with(2, 4, |settings| settings.farmer_only = true);
+    farm.hello(1, 8);
+    assert_eq!(farm.handed(), [(1, vec![0, 1, 2, 3])]);
+    farm.hello(0, 0);
+    assert_eq!(farm.handed(), []);
+}
+
+/// Shares that do not fit leave nothing behind: found by the simulator.
+#[test]
+fn all_that_comes_back_is_handed_out() {
+    let mut farm = TestFarm::new(3, 10);
+    farm.hello(0, 1);
+    farm.hello(1, 10);
+    farm.hello(2, 9);
+    farm.sent();
+    let held = farm.turns.core.workers().get(Rank(2)).unwrap().held();
+    farm.say(2, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    let handed: usize = farm.handed().iter().map(|(_, ids)| ids.len()).sum();
+    assert_eq!(handed, held as usize);
+    assert_eq!(farm.turns.core.tasks().pending(), 0);
+}
+
+/// Long tasks don't queue at a worker; short ones do, to cover the round trip.
+#[test]
+fn the_queue_covers_the_round_trip() {
+    let queued_at = |task_us: u64, trip: Duration| {
+        let mut farm = TestFarm::up(1, 4, 1_000);
+        farm.now += trip;
+        let results = vec![TaskResult { duration_us: task_us, ..result(0, Outcome::Exited(0)) }];
+        farm.report(0, Report { results, ack: 1, ..Report::default() });
+        farm.turns.core.workers().get(Rank(0)).unwrap().queued()
+    };
+    let ms = Duration::from_millis;
+    assert_eq!(queued_at(3_600_000_000, ms(1)), 1);
+    assert_eq!(queued_at(10_000, ms(1)), 2);
+    assert_eq!(queued_at(1_000, ms(2)), 32);
+    assert_eq!(queued_at(1, ms(1_000)), 995, "no more than there is");
+}
+
+/// What waits at one rank may not keep the others idle at the end of the list.
+#[test]
+fn queued_tasks_are_shared_fairly_near_the_end() {
+    let mut farm = TestFarm::up(4, 1, 12);
+    farm.now += Duration::from_millis(100);
+    let results = vec![TaskResult { duration_us: 10, ..result(0, Outcome::Exited(0)) }];
+    farm.report(0, Report { results, ack: 1, ..Report::default() });
+    assert_eq!(
+        farm.turns.core.workers().get(Rank(0)).unwrap().queued(),
+        1,
+        "8 wait, a quarter of the 7 beyond its slot"
+    );
+}
+
+/// A farm of one rank with a long queue, and one that is not up. One task is with nobody.
+fn one_full_one_idle() -> TestFarm {
+    let mut farm = TestFarm::new(2, 40);
+    farm.hello(0, 2);
+    farm.wait(secs(6));
+    for id in 0.. {
+        if farm.turns.core.tasks().pending() == 1 {
+            break;
+        }
+        let results = vec![TaskResult { duration_us: 1_000, ..result(id, Outcome::Exited(0)) }];
+        farm.report(0, Report { results, ack: 1, ..Report::default() });
+    }
+    farm.sent();
+    farm
+}
+
+/// A rank that comes late gets what waits elsewhere.
+#[test]
+fn a_late_rank_makes_others_give_back() {
+    let mut farm = one_full_one_idle();
+    let queued = farm.turns.core.workers().get(Rank(0)).unwrap().queued();
+    assert!(queued > 1, "{queued}");
+    farm.hello(1, 2);
+    let [(1, ToWorker::Assign { .. }), (0, ToWorker::Recall { count })] = farm.sent()[..] else { panic!("no recall") };
+    assert_eq!(count, queued / 2, "half of the queue, so that the next idle slot need not ask again");
+    farm.report(1, Report::default());
+    assert_eq!(farm.sent(), [], "one question at a time");
+    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap();
+    farm.report(0, Report { returned: vec![last.0], recall_answered: true, ..Report::default() });
+    assert_eq!(farm.handed(), [(1, vec![last.0])]);
+}
+
+/// A Recall that nobody answers, because its rank died, does not keep others from being asked: found by the simulator.
+#[test]
+fn a_dead_rank_does_not_hold_up_a_recall() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 2);
+    assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
+    farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
+    assert_eq!(farm.turns.core.workers().get(Rank(0)).unwrap().recalled, None);
+    assert_eq!(farm.handed()[0].0, 1);
+}
+
+/// A node that can't start processes gets no task for a while, and others get its own.
+#[test]
+fn a_paused_rank_is_left_alone_for_a_while() {
+    let mut farm = TestFarm::up(2, 1, 4);
+    farm.report(1, Report { returned: vec![1], pause_ms: 5_000, ..Report::default() });
+    assert_eq!(farm.handed(), []);
+    farm.finish(0, [0]);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+    assert!(farm.notes.contains(&Note::Paused(Rank(1))));
+    farm.wait(Duration::from_millis(4_999));
+    assert_eq!(farm.handed(), []);
+    farm.wait(Duration::from_millis(2));
+    assert_eq!(farm.handed(), [(1, vec![2])]);
+}
+
+/// A message of tasks is closed when it is long, and all its parts count as one.
+#[test]
+fn long_commands_travel_in_several_messages() {
+    let command = vec![b'x'; 100_000];
+    let list = Arc::new(TaskList::from_commands([command.as_slice(); 8]));
+    let mut farm = TestFarm::new(1, 8);
+    farm.turns.list = list;
+    farm.hello(0, 8);
+    let sizes: Vec<_> = farm.handed().iter().map(|(_, ids)| ids.len()).collect();
+    assert_eq!(sizes, [2, 2, 2, 2]);
+}

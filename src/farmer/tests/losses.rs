@@ -1,0 +1,160 @@
+//! Ranks that are lost and come back.
+
+use super::*;
+
+/// The tasks of a rank that is silent for too long go to others, with the next attempt number.
+#[test]
+fn a_silent_rank_is_lost() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.finish(0, [0]);
+    farm.wait(secs(29));
+    assert_eq!(farm.handed(), []);
+    assert_eq!(farm.status(1), Status::Active);
+    farm.wait(secs(9));
+    assert_eq!(farm.status(1), Status::Lost);
+    let [(0, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
+    assert_eq!((tasks[0].id, tasks[0].attempt), (TaskId(1), Attempt(2)));
+    assert_eq!(farm.mailbox.given_up, [1]);
+}
+
+/// Rank 0's pool has no relay that would say it lives: a task of an hour is no silence.
+#[test]
+fn rank_0_is_never_lost_by_silence() {
+    let mut farm = TestFarm::up(1, 1, 1);
+    farm.wait(secs(3_600));
+    assert_eq!(farm.status(0), Status::Active);
+    assert_eq!(farm.handed(), []);
+}
+
+/// A farmer that was suspended, or behind a slow disk, does not take its own absence for the silence of others.
+#[test]
+fn an_absence_of_the_farmer_loses_nobody() {
+    let mut farm = TestFarm::up(3, 1, 3);
+    farm.now += secs(50);
+    farm.say(1, ToFarmer::Heartbeat);
+    farm.say(2, ToFarmer::Heartbeat);
+    farm.event(Event::Tick);
+    assert_eq!((farm.status(1), farm.status(2)), (Status::Active, Status::Active));
+    farm.sent();
+    farm.wait(secs(45));
+    assert_eq!((farm.status(1), farm.status(2)), (Status::Lost, Status::Lost), "but from then on silence counts");
+}
+
+/// Messages to a lost rank may have been dropped: it says what it holds before it gets more.
+#[test]
+fn a_rank_that_comes_back_says_what_it_holds() {
+    let mut farm = TestFarm::up(2, 2, 8);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.say(1, ToFarmer::Heartbeat);
+    let sent = farm.sent();
+    let [(1, ToWorker::Rejoin { seq }), (1, ToWorker::Heartbeat)] = sent[..] else { panic!("{sent:?}") };
+    farm.report(1, Report::default());
+    assert_eq!(farm.handed(), [], "nothing before it has answered");
+    farm.say(1, ToFarmer::Holds { seq: seq + 1, tasks: vec![] });
+    assert_eq!(farm.handed(), [], "an answer to another question is none");
+    // It runs task 2; task 3 never reached it.
+    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2), TaskId(7), TaskId(99)] });
+    assert_eq!(farm.handed(), [(1, vec![3])]);
+    assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)), "what it runs is its own again");
+    farm.finish(1, [2]);
+    assert_eq!(farm.turns.storage.records, [(2, true)]);
+    assert!(farm.notes.contains(&Note::CameBack(Rank(1))));
+}
+
+/// What others have got in the meantime stays with them.
+#[test]
+fn a_task_that_went_elsewhere_is_not_taken_back() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.finish(0, [0]);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+    farm.say(1, ToFarmer::Heartbeat);
+    farm.say(1, ToFarmer::Holds { seq: 2, tasks: vec![TaskId(1)] });
+    assert_eq!(farm.turns.core.tasks().owner(TaskId(1)), Some(Rank(0)));
+}
+
+/// A rank whose pool never came up is taken in when it does, and not before.
+#[test]
+fn a_rank_that_was_lost_before_hello_joins_late() {
+    let mut farm = TestFarm::new(2, 2);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.say(1, ToFarmer::Heartbeat);
+    assert_eq!(farm.status(1), Status::Lost);
+    farm.sent();
+    farm.hello(1, 1);
+    assert_eq!(farm.handed(), [(1, vec![0])]);
+}
+
+/// A dead pool does not come back, whatever its relay says.
+#[test]
+fn a_lost_pool_is_gone() {
+    let mut farm = TestFarm::up(2, 1, 3);
+    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    farm.say(1, ToFarmer::Heartbeat);
+    farm.hello(1, 4);
+    assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
+    assert_eq!(farm.status(1), Status::Gone);
+    assert!(farm.notes.contains(&Note::Lost { rank: Rank(1), reason: "killed".to_owned(), tasks: 1 }));
+    farm.finish(0, [0]);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+}
+
+/// A lost rank whose pool turns out to be dead is gone, and cannot be welcomed.
+#[test]
+fn a_lost_rank_may_turn_out_to_be_gone() {
+    let mut farm = TestFarm::up(2, 1, 3);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    assert_eq!(farm.status(1), Status::Gone);
+    assert!(!farm.notes.contains(&Note::CameBack(Rank(1))));
+}
+
+/// Two versions in one farm are refused, and its tasks go elsewhere.
+#[test]
+fn another_version_is_refused() {
+    let mut farm = TestFarm::new(2, 2);
+    farm.say(1, ToFarmer::Hello { protocol: PROTOCOL_VERSION + 1, host: "x".to_owned(), slots: 4, cpus: 4 });
+    assert_eq!(farm.status(1), Status::Gone);
+    farm.hello(0, 2);
+    assert_eq!(farm.handed(), [(0, vec![0, 1])]);
+}
+
+/// A pool that ends without being told to has lost its tasks, and others get them at once.
+#[test]
+fn a_pool_that_stops_by_itself_is_gone() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.finish(0, [0]);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.status(1), Status::Gone);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+}
+
+/// Promise 3's limit: with nobody left to run tasks the farm has failed, and says so.
+#[test]
+fn a_farm_without_workers_fails() {
+    let mut farm = TestFarm::with(2, 2, |settings| settings.farmer_only = true);
+    farm.hello(0, 0);
+    assert_eq!(farm.code(), None, "rank 1 may yet come");
+    farm.say(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(4));
+    assert_eq!(farm.sent(), [(1, ToWorker::Stop { level: StopLevel::Kill, skip_finalize: false })]);
+}
+
+/// A farmer that runs no tasks is not somebody who can work, even before it says Hello.
+#[test]
+fn a_farmer_only_rank_0_does_not_keep_a_farm_alive() {
+    let mut farm = TestFarm::with(2, 2, |settings| settings.farmer_only = true);
+    farm.say(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+}
+
+/// Words from nowhere change nothing.
+#[test]
+fn unknown_ranks_are_odd() {
+    let mut farm = TestFarm::new(1, 1);
+    farm.hello(5, 1);
+    farm.event(Event::LinkFailed(Rank(5), "x".to_owned()));
+    assert_eq!(farm.notes, [Note::Odd(Rank(5), "no such rank"), Note::Odd(Rank(5), "no such rank")]);
+}

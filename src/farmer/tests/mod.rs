@@ -1,0 +1,195 @@
+//! The farmer core, event by event. Every message goes through the real codec and the driver's real turn; a message
+//! that a test does not expect fails it, and all tables are cross-checked after each event.
+
+mod any_message;
+mod handout;
+mod losses;
+mod results;
+mod stops;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::driver::turn::{Network, Storage, Turns};
+use crate::protocol::*;
+use crate::tasklist::TaskList;
+
+/// Records on paper; refuses to, if told so.
+#[derive(Default)]
+struct Paper {
+    records: Vec<(u32, bool)>,
+    full: bool,
+}
+
+impl Storage for Paper {
+    fn record(&mut self, records: &[Record], _: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
+        if self.full && !records.is_empty() {
+            return Err((records.iter().map(|record| record.result.id).collect(), "the disk is full".to_owned()));
+        }
+        self.records.extend(records.iter().map(|record| (record.result.id.0, record.result.outcome.is_success())));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Mailbox {
+    sent: VecDeque<(u32, ToWorker)>,
+    given_up: Vec<u32>,
+}
+
+impl Network for Mailbox {
+    fn send(&mut self, to: Rank, message: &ToWorker) {
+        let bytes = codec::encode(message).unwrap();
+        self.sent.push_back((to.0, codec::decode(&bytes).unwrap()));
+    }
+
+    fn give_up(&mut self, rank: Rank) {
+        self.given_up.push(rank.0);
+    }
+}
+
+/// A farm of one core and no world.
+struct TestFarm {
+    now: Duration,
+    turns: Turns<Paper>,
+    mailbox: Mailbox,
+    notes: Vec<Note>,
+}
+
+const GRACE: Duration = Duration::from_secs(5);
+
+impl TestFarm {
+    fn with(ranks: u32, tasks: u32, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            ranks,
+            farmer_only: false,
+            silence_max: Duration::from_secs(30),
+            grace: GRACE,
+            timeout_at: None,
+        };
+        change(&mut settings);
+        let commands: Vec<String> = (0..tasks).map(|id| format!("task {id}")).collect();
+        let list = Arc::new(TaskList::from_commands(commands.iter().map(String::as_bytes)));
+        let core = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
+        let turns = Turns::new(core, list, Paper::default());
+        Self { now: Duration::ZERO, turns, mailbox: Mailbox::default(), notes: Vec::new() }
+    }
+
+    fn new(ranks: u32, tasks: u32) -> Self {
+        Self::with(ranks, tasks, |_| {})
+    }
+
+    /// Every rank is up with so many slots; what they were sent is dropped.
+    fn up(ranks: u32, slots: u32, tasks: u32) -> Self {
+        let mut farm = Self::new(ranks, tasks);
+        (0..ranks).for_each(|rank| farm.hello(rank, slots));
+        farm.sent();
+        farm
+    }
+
+    fn event(&mut self, event: Event) {
+        self.turns.turn(self.now, event, &mut self.mailbox, &mut self.notes);
+        self.turns.core.check_invariants();
+    }
+
+    fn say(&mut self, rank: u32, message: ToFarmer) {
+        let message = codec::decode(&codec::encode(&message).unwrap()).unwrap();
+        self.event(Event::Message(Rank(rank), message));
+    }
+
+    fn hello(&mut self, rank: u32, slots: u32) {
+        let host = format!("node{rank}");
+        self.say(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
+    }
+
+    fn report(&mut self, rank: u32, report: Report) {
+        self.say(rank, report.into_message());
+    }
+
+    /// These tasks have finished there.
+    fn finish(&mut self, rank: u32, tasks: impl IntoIterator<Item = u32>) {
+        let results = tasks.into_iter().map(|id| result(id, Outcome::Exited(0))).collect();
+        self.report(rank, Report { results, ..Report::default() });
+    }
+
+    /// Time goes by, tick by tick, with no word of anybody.
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.turns.core.next_deadline().filter(|&at| at <= until) {
+            assert!(at >= self.now || self.turns.core.end().is_none(), "a deadline in the past");
+            self.now = self.now.max(at);
+            self.event(Event::Tick);
+            let next = self.turns.core.next_deadline();
+            assert!(next.is_none_or(|next| next > self.now), "the loop would spin at {:?}", self.now);
+        }
+        self.now = until;
+    }
+
+    fn sent(&mut self) -> Vec<(u32, ToWorker)> {
+        self.mailbox.sent.drain(..).collect()
+    }
+
+    /// What was handed out since the last look: rank and IDs. Nothing else may have been sent.
+    fn handed(&mut self) -> Vec<(u32, Vec<u32>)> {
+        let assigned = |(rank, message)| match message {
+            ToWorker::Assign { tasks, .. } => (rank, tasks.iter().map(|task| task.id.0).collect()),
+            other => panic!("unexpected: {other:?}"),
+        };
+        self.sent().into_iter().map(assigned).collect()
+    }
+
+    fn level(&mut self, rank: u32) -> Option<StopLevel> {
+        let level = |(to, message)| match message {
+            ToWorker::Stop { level, .. } if to == rank => Some(level),
+            _ => None,
+        };
+        self.sent().into_iter().filter_map(level).next_back()
+    }
+
+    fn status(&self, rank: u32) -> Status {
+        self.turns.core.workers().get(Rank(rank)).unwrap().status
+    }
+
+    fn code(&self) -> Option<i32> {
+        Some(self.turns.core.end()?.exit_code().code())
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    results: Vec<TaskResult>,
+    returned: Vec<u32>,
+    ack: u32,
+    undecided: u32,
+    recall_answered: bool,
+    pause_ms: u32,
+}
+
+impl Report {
+    fn into_message(self) -> ToFarmer {
+        let Self { results, returned, ack, undecided, recall_answered, pause_ms } = self;
+        let returned = returned.into_iter().map(TaskId).collect();
+        ToFarmer::Report { results, returned, ack, ack_age_us: 0, undecided, recall_answered, pause_ms }
+    }
+}
+
+fn result(id: u32, outcome: Outcome) -> TaskResult {
+    let (id, attempt) = (TaskId(id), Attempt(1));
+    TaskResult {
+        id,
+        attempt,
+        slot: 0,
+        start_us: 0,
+        duration_us: 1_000_000,
+        outcome,
+        user_us: 0,
+        system_us: 0,
+        max_rss_kib: 0,
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}

@@ -1,0 +1,156 @@
+//! How a farm ends.
+
+use super::*;
+
+/// Everything recorded: drain, and the end when every rank has said so.
+#[test]
+fn a_farm_ends_when_all_is_recorded() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.finish(0, [0]);
+    farm.finish(1, [1]);
+    let stop = ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false };
+    assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!(farm.code(), None);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(0));
+    assert_eq!(farm.turns.core.next_deadline(), None);
+}
+
+/// A resume of a list that is done ends at once, also while ranks are still coming up.
+#[test]
+fn nothing_to_do_is_the_end() {
+    let mut farm = TestFarm::new(2, 0);
+    farm.event(Event::Tick);
+    assert_eq!(farm.sent().len(), 2);
+    farm.hello(0, 4);
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(0));
+}
+
+/// When all is recorded, what a rank still runs is a second time for nothing, and is not waited for.
+#[test]
+fn spare_runs_are_terminated_at_the_end() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.finish(0, [0]);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.finish(1, [1]);
+    assert_eq!(farm.level(0), Some(StopLevel::Terminate));
+}
+
+/// One signal terminates; tasks come back and cost no attempt; the exit code says that something is left to do.
+#[test]
+fn a_signal_stops_the_farm() {
+    let mut farm = TestFarm::up(2, 1, 3);
+    farm.say(1, ToFarmer::Signaled { signal: 10 });
+    let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: false };
+    assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
+    farm.report(0, Report { returned: vec![0], ..Report::default() });
+    farm.finish(1, [1]);
+    assert_eq!(farm.handed(), [], "nothing starts during a stop");
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!(end.cause, StopCause::Signal { rank: Rank(1), signal: 10 });
+    assert_eq!((end.finished, end.remaining, farm.code()), (1, 2, Some(3)));
+}
+
+/// A second signal on the same rank kills, and later levels win.
+#[test]
+fn a_second_signal_kills() {
+    let mut farm = TestFarm::up(1, 1, 3);
+    farm.event(Event::Signal(2));
+    assert_eq!(farm.level(0), Some(StopLevel::Terminate));
+    farm.now += secs(1);
+    farm.event(Event::Signal(2));
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+    farm.now += secs(1);
+    farm.event(Event::Signal(2));
+    assert_eq!(farm.sent(), [], "there is nothing harder");
+}
+
+/// The end never waits for ever: grace period, then kill, then the rank is given up.
+#[test]
+fn a_rank_that_does_not_stop_is_given_up() {
+    let mut farm = TestFarm::up(1, 1, 1);
+    farm.event(Event::Signal(15));
+    farm.sent();
+    farm.wait(GRACE + secs(9));
+    assert_eq!(farm.sent(), []);
+    farm.wait(secs(1));
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+    farm.wait(secs(9));
+    assert_eq!(farm.code(), None);
+    farm.wait(secs(1));
+    assert_eq!(farm.code(), Some(3));
+    assert!(farm.turns.core.end().unwrap().unreachable);
+}
+
+/// A drain that is not answered ends as well.
+#[test]
+fn a_drain_that_is_not_answered_ends() {
+    let mut farm = TestFarm::up(1, 1, 1);
+    farm.finish(0, [0]);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+    farm.wait(secs(10));
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+    farm.wait(secs(10));
+    assert_eq!(farm.code(), Some(0));
+}
+
+/// The timeout is like a first signal, and comes once.
+#[test]
+fn the_timeout_terminates() {
+    let mut farm = TestFarm::with(1, 1, |settings| settings.timeout_at = Some(secs(60)));
+    farm.hello(0, 1);
+    farm.sent();
+    farm.wait(secs(59));
+    assert_eq!(farm.sent(), []);
+    farm.wait(secs(1));
+    assert_eq!(farm.level(0), Some(StopLevel::Terminate));
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!(farm.turns.core.end().unwrap().cause, StopCause::Timeout);
+    assert_eq!(farm.code(), Some(3));
+}
+
+/// A signal before anybody is up reaches them all the same.
+#[test]
+fn a_signal_before_hello_stops_the_farm() {
+    let mut farm = TestFarm::new(2, 4);
+    farm.event(Event::Signal(15));
+    assert_eq!(farm.sent().len(), 2);
+    farm.hello(1, 4);
+    assert_eq!(farm.handed(), []);
+    farm.say(1, ToFarmer::Stopped);
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(3));
+}
+
+/// A rank that comes back during a stop is told to stop, and waited for.
+#[test]
+fn a_rank_that_comes_back_during_a_stop_is_told() {
+    let mut farm = TestFarm::up(2, 1, 4);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.event(Event::Signal(15));
+    let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: true };
+    assert_eq!(farm.sent(), [(0, stop.clone())]);
+    farm.say(1, ToFarmer::Heartbeat);
+    assert_eq!(farm.sent(), [(1, stop), (1, ToWorker::Heartbeat)]);
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!(farm.code(), None);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(3));
+}
+
+/// A rank that is lost during a stop is not waited for.
+#[test]
+fn a_rank_that_is_lost_during_a_stop_ends_it() {
+    let mut farm = TestFarm::up(2, 1, 4);
+    farm.event(Event::Signal(15));
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    assert_eq!(farm.code(), Some(3));
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.lost, end.unreachable), (vec![Rank(1)], false));
+}
