@@ -25,6 +25,9 @@ const RUN_MAX_SECS: u64 = 90;
 /// How long after its end a harmed run may leave processes: those whose launcher was killed find out by themselves.
 const VANISH: Duration = Duration::from_secs(20);
 
+/// How long a launcher may need to see that all its ranks are dead.
+const LAUNCHER_PATIENCE: Duration = Duration::from_secs(15);
+
 /// A task that appends its ID to a file in one write, and ends.
 struct Task {
     command: String,
@@ -99,6 +102,9 @@ impl Round {
                 damage.repeats |= harm.repeats_tasks();
                 damage.launcher_was_told |= matches!(harm, Harm::Stop(_, Told::Launcher));
             }
+        }
+        if damage.abrupt && running.end_a_launcher_without_ranks(LAUNCHER_PATIENCE) {
+            say("    the launcher hung without ranks and was ended");
         }
         let outcome = running.wait_within(VANISH);
         self.check(&outcome, before, damage);

@@ -113,6 +113,10 @@ impl Farm {
         &self.environment
     }
 
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.environment.insert(variable.into(), value.into());
+    }
+
     pub(crate) fn unset(&mut self, variable: &str) {
         self.environment.remove(OsStr::new(variable));
     }

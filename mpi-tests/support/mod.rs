@@ -8,8 +8,10 @@
 
 pub(crate) mod bad_input;
 pub(crate) mod blockers;
+pub(crate) mod disk;
 pub(crate) mod expected;
 pub(crate) mod farm;
+pub(crate) mod interrupted;
 pub(crate) mod launcher;
 pub(crate) mod long_lines;
 pub(crate) mod mixed;

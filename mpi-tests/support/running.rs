@@ -143,6 +143,30 @@ impl<'farm> Running<'farm> {
         }
     }
 
+    /// Ends a launcher that has lost all its ranks and does not notice: Open MPI's hangs if ranks are killed while
+    /// they connect to it. `true` if that was so. Returns when the run ended or the launcher was ended.
+    #[track_caller]
+    pub(crate) fn end_a_launcher_without_ranks(&mut self, patience: Duration) -> bool {
+        let mut alone_since = None;
+        while !self.poll() {
+            assert!(self.in_time(), "did not end; its processes:\n{}", processes::listed(&self.processes()));
+            let left = self.processes();
+            let is_alone =
+                left.iter().all(|process| !process.is_ours() && process.variable("TASKFARMER_RANK").is_none());
+            match alone_since {
+                _ if !is_alone => alone_since = None,
+                None => alone_since = Some(Instant::now()),
+                Some(since) if since.elapsed() < patience => {}
+                Some(_) => {
+                    processes::kill_marked(&self.mark);
+                    return true;
+                }
+            }
+            std::thread::sleep(POLL * 4);
+        }
+        false
+    }
+
     /// Waits for the end of a program that may leave processes behind, and kills those.
     #[track_caller]
     pub(crate) fn wait_and_clean_up(self) -> Outcome {

@@ -1,0 +1,211 @@
+//! A disk that is full, slow or broken: exit code 4, a message that names the file, and nothing is lost.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::support::disk::{self, Tmpfs};
+use crate::support::{Farm, Outcome, Workdir, interrupted};
+
+/// Makes sure that the farm gave up for its disk: which file it names.
+#[track_caller]
+fn gave_up(outcome: Outcome, files: &[&str]) -> Outcome {
+    let outcome = outcome.exits(4);
+    let errors = outcome.errors();
+    assert_eq!(errors.len(), 1, "one error message, once: {errors:#?}");
+    assert!(files.iter().any(|file| errors[0].contains(file)), "it should name one of {files:?}:\n{}", errors[0]);
+    outcome
+}
+
+/// A small disk is full in the middle of a list whose tasks do `more`; with more space the same command goes on.
+#[track_caller]
+fn full_disk(size_kib: u32, more: &str, code: i32) {
+    const COUNT: usize = 80;
+    let more = format!("{more} # {}", "x".repeat(1500));
+    let farm = Farm::local(&interrupted::list(COUNT, &more));
+    let Some(tmpfs) = Tmpfs::mount(&farm, "small", &format!("size={size_kib}k")) else { return };
+    let options = ["--proc", "2", "--workdir", "small/work"];
+    let workdir = Workdir::at(tmpfs.file("work"));
+    let outcome = gave_up(farm.run(&options), &["timeline.json", "finished", "failed"]);
+    let recorded = workdir.recorded().len();
+    assert!(recorded < COUNT, "the disk was not full");
+    assert_eq!(outcome.summary()[0] + outcome.summary()[1], recorded as u64, "what the summary counts is recorded");
+    assert_eq!(outcome.summary()[2], (COUNT - recorded) as u64, "remaining");
+    tmpfs.remount("size=4m");
+    interrupted::completes(&farm, &workdir, &options, COUNT, code);
+}
+
+/// A full disk, for tasks that finish. The sizes let another file be the one that no longer fits.
+#[test]
+fn full_disk_loses_no_finished_task() {
+    for size_kib in [148, 160, 188, 224, 300, 304] {
+        full_disk(size_kib, "", 0);
+    }
+}
+
+/// A full disk, for tasks that fail.
+#[test]
+fn full_disk_loses_no_failed_task() {
+    for size_kib in [148, 224, 304] {
+        full_disk(size_kib, "; exit 7", 1);
+    }
+}
+
+/// On a disk that is full before the start nothing is started; with space the same command runs the list.
+#[test]
+fn disk_that_is_full_at_the_start_is_refused() {
+    let farm = Farm::local(&interrupted::list(10, ""));
+    let Some(tmpfs) = Tmpfs::mount(&farm, "small", "size=64k") else { return };
+    std::fs::create_dir(tmpfs.file("work")).unwrap();
+    // As much as fits.
+    std::fs::write(tmpfs.file("other"), vec![0; 1 << 20]).unwrap_err();
+    let options = ["--proc", "2", "--workdir", "small/work"];
+    farm.run(&options).refused(&["small/work"]);
+    assert!(interrupted::runs(&farm).is_empty(), "nothing is started");
+    std::fs::remove_file(tmpfs.file("other")).unwrap();
+    interrupted::completes(&farm, &Workdir::at(tmpfs.file("work")), &options, 10, 0);
+}
+
+/// A limit on the size of files is an error like a full disk; it does not kill the farm by SIGXFSZ.
+#[test]
+fn file_size_limit_is_a_full_disk() {
+    const COUNT: usize = 80;
+    let farm = Farm::local(&interrupted::list(COUNT, &format!(" # {}", "x".repeat(1500))));
+    // In KiB. `toprocess` alone is longer, too, and that is nobody's loss.
+    let limited = format!("ulimit -f 64; exec {} --proc 2 tasks.txt", crate::support::PROGRAM);
+    let outcome = farm.start_other(&["bash".as_ref(), "-c".as_ref(), limited.as_ref()]).wait();
+    gave_up(outcome, &["timeline.json", "finished"]);
+    assert!(farm.workdir().recorded().len() < COUNT, "the limit was not reached");
+    interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], COUNT, 0);
+}
+
+/// Writes to a file of the workdir fail after a few; without the fault the same command goes on.
+#[track_caller]
+fn failing_writes(file: &str, errno: Errno, torn: bool) {
+    const COUNT: usize = 30;
+    let (more, code) = if file == "failed" { ("; exit 7", 1) } else { ("", 0) };
+    let mut farm = Farm::local(&interrupted::list(COUNT, more));
+    let (end, errno) = (format!("_workdir/{file}"), (errno as i32).to_string());
+    disk::preload(
+        &mut farm,
+        &[("SHIM_CALL", "write"), ("SHIM_FILE", &end), ("SHIM_AFTER", "3"), ("SHIM_ERRNO", &errno)],
+    );
+    if torn {
+        farm.set("SHIM_TORN", "1");
+    }
+    gave_up(farm.run(&["--proc", "2"]), &[file]);
+    disk::unload(&mut farm);
+    if torn {
+        assert_ne!(farm.workdir().bytes(file).last(), Some(&b'\n'), "the fault tore no line of {file}");
+    } else {
+        farm.workdir().recorded();
+    }
+    let recorded = interrupted::recorded(&farm.workdir()).len();
+    assert!(recorded < COUNT, "the fault came too late");
+    interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], COUNT, code);
+}
+
+/// A disk that breaks, becomes read-only or hits a quota: whichever file meets it first.
+#[test]
+fn failing_writes_lose_nothing() {
+    for file in ["finished", "failed", "timeline.json"] {
+        for errno in [Errno::EIO, Errno::EDQUOT, Errno::EROFS] {
+            failing_writes(file, errno, false);
+        }
+    }
+}
+
+/// The same where half a line was written and can't be cut off any more.
+#[test]
+fn torn_writes_lose_nothing() {
+    for file in ["finished", "failed", "timeline.json"] {
+        failing_writes(file, Errno::ENOSPC, true);
+    }
+}
+
+/// A sync that fails ends the farm soon, with its file's name: what it covered may not be on the disk.
+#[track_caller]
+fn failing_sync(file: &str) {
+    const COUNT: usize = 400;
+    let mut farm = Farm::local(&interrupted::list(COUNT, "; exec sleep 0.1"));
+    let end = format!("_workdir{file}");
+    disk::preload(&mut farm, &[("SHIM_CALL", "sync"), ("SHIM_FILE", &end), ("SHIM_AFTER", "1"), ("SHIM_ERRNO", "5")]);
+    let outcome = gave_up(farm.run(&["--proc", "4"]), &[&end]);
+    disk::unload(&mut farm);
+    let recorded = farm.workdir().recorded().len();
+    assert!(recorded < COUNT, "went on to the end without a disk: {:?}", outcome.elapsed);
+    interrupted::completes(&farm, &farm.workdir(), &["--proc", "20"], COUNT, 0);
+}
+
+/// A failing sync of the records.
+#[test]
+fn failing_sync_of_finished_ends_the_farm() {
+    failing_sync("/finished");
+}
+
+/// A failing sync of the timeline.
+#[test]
+fn failing_sync_of_the_timeline_ends_the_farm() {
+    failing_sync("/timeline.json");
+}
+
+/// The last sync counts, too: all tasks have ended, but nobody can say that they are on the disk.
+#[test]
+fn failing_last_sync_is_told() {
+    let mut farm = Farm::local(&interrupted::list(10, ""));
+    let shim = [("SHIM_CALL", "sync"), ("SHIM_FILE", "_workdir/finished"), ("SHIM_ERRNO", "5")];
+    disk::preload(&mut farm, &shim);
+    gave_up(farm.run(&["--proc", "2"]), &["finished"]);
+    disk::unload(&mut farm);
+    interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], 10, 0);
+}
+
+/// `toprocess` is for the user only: if it can't be written, that is a warning.
+#[test]
+fn toprocess_that_cannot_be_written_is_a_warning() {
+    let mut farm = Farm::local(&interrupted::list(10, ""));
+    let shim = [("SHIM_CALL", "write"), ("SHIM_FILE", "_workdir/toprocess.new"), ("SHIM_ERRNO", "28")];
+    disk::preload(&mut farm, &shim);
+    let outcome = farm.run(&["--proc", "2"]).exits(0);
+    assert!(outcome.stderr_text().contains("toprocess"), "nothing was said");
+    assert!(!farm.workdir().file("toprocess.new").exists(), "the attempt is left behind");
+    assert_eq!(farm.workdir().recorded().len(), 10);
+}
+
+/// From the start of the first task to the end of the last.
+fn at_work(farm: &Farm) -> Duration {
+    let events = farm.workdir().timeline().events();
+    let start = events.iter().map(|event| event.start_us).fold(f64::INFINITY, f64::min);
+    let end = events.iter().map(|event| event.start_us + event.duration_us).fold(0.0, f64::max);
+    Duration::from_secs_f64((end - start) / 1e6)
+}
+
+/// Syncs that take two seconds do not keep tasks waiting: only the end of the farm waits for the last ones.
+#[test]
+fn slow_sync_does_not_stall_the_farm() {
+    let list = interrupted::list(1000, "; exec sleep 0.01");
+    let quick = Farm::local(&list);
+    quick.run(&["--proc", "4"]).exits(0);
+    let mut slow = Farm::local(&list);
+    disk::preload(&mut slow, &[("SHIM_CALL", "sync"), ("SHIM_FILE", ""), ("SHIM_SLEEP", "2000")]);
+    let outcome = slow.run(&["--proc", "4"]).exits(0);
+    let (without, with) = (at_work(&quick), at_work(&slow));
+    assert!(without > Duration::from_secs(2), "too short to show anything: {without:?}");
+    // One sync in the way would be two seconds; other load on the machine may be some.
+    assert!(with < without.mul_f64(1.5) + Duration::from_millis(500), "tasks took {with:?}, without syncs {without:?}");
+    // A round of syncs is of the folder and three files; one may be under way at the end.
+    assert!(outcome.elapsed < with + Duration::from_secs(25), "the end took {:?}", outcome.elapsed - with);
+}
+
+/// A log that can't be written fails its task and nobody else.
+#[test]
+fn unwritable_log_fails_its_task_only() {
+    let farm = Farm::local(&interrupted::list(10, ""));
+    std::fs::create_dir_all(farm.workdir().file("logs/log_5")).unwrap();
+    let outcome = farm.run(&["--proc", "2"]).exits(1);
+    assert_eq!(outcome.summary(), [9, 1, 0]);
+    assert_eq!(farm.workdir().failed().into_keys().collect::<Vec<u64>>(), [5]);
+    assert!(!interrupted::runs(&farm).contains_key(&5), "a task without a log is not started");
+    let text = String::from_utf8(farm.workdir().bytes("timeline.json")).unwrap();
+    assert!(text.contains("log_5"), "the timeline says why task 5 failed");
+}

@@ -1,0 +1,87 @@
+//! Disks that are small, slow or broken: a tmpfs, and a library that comes between the farm and its files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Farm;
+
+/// A file system of its own in a farm's folder. Unmounted when dropped.
+pub(crate) struct Tmpfs {
+    path: PathBuf,
+}
+
+impl Tmpfs {
+    /// Mounts one; `None`, after saying why, where that is not allowed.
+    #[track_caller]
+    pub(crate) fn mount(farm: &Farm, name: &str, options: &str) -> Option<Self> {
+        let path = farm.path(name);
+        std::fs::create_dir(&path).unwrap();
+        match said(
+            "mount",
+            &["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref(), &path],
+        ) {
+            Ok(()) => Some(Self { path }),
+            Err(error) => {
+                skipped(&format!("no tmpfs can be mounted here: {error}"));
+                std::fs::remove_dir(&path).unwrap();
+                None
+            }
+        }
+    }
+
+    /// Changes its options: `size=1m`.
+    #[track_caller]
+    pub(crate) fn remount(&self, options: &str) {
+        said("mount", &["-o".as_ref(), format!("remount,{options}").as_ref(), &self.path]).unwrap();
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Lazily: whatever a failed test left running must not keep it.
+        if let Err(error) = said("umount", &["-l".as_ref(), &self.path]) {
+            eprintln!("cannot unmount {}: {error}", self.path.display());
+        }
+    }
+}
+
+fn said(program: &str, arguments: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()) }
+}
+
+/// Says, past the captured output, that this machine can't run a test. `TASKFARMER_TEST_NO_SKIP=1` makes it fail.
+#[track_caller]
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write;
+    let thread = std::thread::current();
+    let text = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
+    assert!(std::env::var_os("TASKFARMER_TEST_NO_SKIP").is_none(), "{text}");
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
+}
+
+/// Makes calls of this farm on some files fail or take long: see `shim.c` for the settings.
+#[track_caller]
+pub(crate) fn preload(farm: &mut Farm, settings: &[(&str, &str)]) {
+    let library = farm.home().join("shim.so");
+    if !library.exists() {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/support/shim.c");
+        let words = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"].map(Path::new);
+        // Rust itself needs a C compiler's linker, so there is one.
+        said("cc", &[&words[..], &[&library, Path::new(source), Path::new("-ldl")]].concat()).unwrap();
+    }
+    farm.set("LD_PRELOAD", library.to_str().unwrap());
+    for (name, value) in settings {
+        farm.set(name, value);
+    }
+}
+
+/// The disk is sound again.
+pub(crate) fn unload(farm: &mut Farm) {
+    farm.unset("LD_PRELOAD");
+}
