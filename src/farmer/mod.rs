@@ -44,6 +44,8 @@ pub struct Farmer {
     spread_over: bool,
     signals: SignalCount,
     stop: Option<Stop>,
+    /// The farm stops because nobody was left to run tasks. Somebody may come back with the last results.
+    helpless: bool,
     next_silence_check: Duration,
     /// Silence is counted from here: the farmer itself was away before.
     listening_since: Duration,
@@ -65,6 +67,7 @@ impl Farmer {
             spread_over: false,
             signals: SignalCount::default(),
             stop: None,
+            helpless: false,
             next_silence_check: now + settings.silence_max / 4,
             listening_since: now,
             lost: BTreeSet::new(),
@@ -115,8 +118,9 @@ impl Farmer {
     #[must_use]
     pub fn end(&self) -> Option<End> {
         let stop = self.stop.as_ref().filter(|_| self.ended)?;
+        let all_done = self.helpless && self.tasks.remaining() == 0;
         Some(End {
-            cause: stop.cause.clone(),
+            cause: if all_done { StopCause::AllDone } else { stop.cause.clone() },
             finished: self.tasks.finished(),
             failed: self.tasks.failed(),
             remaining: self.tasks.remaining(),
@@ -163,7 +167,8 @@ impl Farmer {
         let failed = matches!(cause, StopCause::FarmFailed(_));
         match &mut self.stop {
             Some(stop) => {
-                if failed && !matches!(stop.cause, StopCause::FarmFailed(_)) {
+                // Nothing else is as bad as a disk that fails.
+                if failed && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.helpless)) {
                     stop.cause = cause.clone();
                 }
                 if level <= stop.level {
@@ -234,6 +239,7 @@ impl Farmer {
             } else if !self.somebody_can_work() {
                 let reason = "no worker is left that can run tasks".to_owned();
                 self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
+                self.helpless = true;
             }
         }
         let Some(stop) = self.stop.as_ref().filter(|_| self.workers.open() == 0) else { return };

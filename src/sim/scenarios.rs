@@ -1,1 +1,246 @@
-//! Named scenarios.
+//! Named scenarios: one sentence each, on the same world as the random runs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::options::{Fault, Options};
+use super::plan::{Behaviour, OnTerm, Plan};
+use super::prng::Prng;
+use super::world::{RunEnd, World};
+use crate::farmer::Status;
+use crate::protocol::{Outcome, Rank, TaskId};
+
+/// A list on a disk, and runs of it.
+struct Scenario {
+    options: Options,
+    plan: Rc<Plan>,
+    disk: Rc<RefCell<Disk>>,
+    now: Duration,
+}
+
+impl Scenario {
+    fn new(change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::quiet(1);
+        change(&mut options);
+        let plan = Rc::new(Plan::new(&options));
+        Self { options, plan, disk: Rc::new(RefCell::new(Disk::new(Prng::new(1)))), now: Duration::ZERO }
+    }
+
+    fn set(&mut self, id: u32, length: Duration, outcome: Outcome, on_term: OnTerm) {
+        let plan = Rc::get_mut(&mut self.plan).expect("before the first run");
+        plan.set(id, Behaviour { length, outcome, on_term });
+    }
+
+    fn start(&self) -> World {
+        World::start(self.now, self.options.clone(), &self.plan, &self.disk, Prng::new(2), false).unwrap()
+    }
+
+    /// Runs to the end.
+    fn run(&mut self, mut world: World) -> RunEnd {
+        let end = world.run();
+        self.now = world.now;
+        end.unwrap_or_else(|broken| panic!("{broken}"))
+    }
+
+    /// A run without faults.
+    fn resume(&mut self) -> RunEnd {
+        let world = self.start();
+        self.run(world)
+    }
+
+    fn lines(&self, file: usize) -> usize {
+        self.disk.borrow().files[file].bytes.iter().filter(|&&byte| byte == b'\n').count()
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn go(world: &mut World, time: Duration) {
+    world.run_for(time).unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+/// Twenty tasks of a second on three nodes of two slots take four rounds.
+#[test]
+fn a_quiet_farm_takes_no_longer_than_it_must() {
+    let mut scenario = Scenario::new(|_| {});
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(4_100));
+    assert_eq!(scenario.lines(0), 20);
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// A resume of a finished list runs nothing and says the same.
+#[test]
+fn a_finished_list_is_not_run_again() {
+    let mut scenario = Scenario::new(|options| options.failing = 500);
+    assert_eq!(scenario.resume(), RunEnd::Ended(1));
+    let before = scenario.disk.borrow().files.clone().map(|file| file.bytes);
+    assert_eq!(scenario.resume(), RunEnd::Ended(1));
+    assert_eq!(scenario.disk.borrow().files.clone().map(|file| file.bytes), before);
+}
+
+/// The tasks of a node that dies run elsewhere, and the farm ends with the code that its tasks have earned.
+#[test]
+fn a_dead_node_costs_time_and_nothing_else() {
+    let mut scenario = Scenario::new(|_| {});
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(1_500));
+    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 20);
+}
+
+/// A node that hangs for a minute is given up, comes back, and its results are not written twice.
+#[test]
+fn a_node_that_comes_back_writes_nothing_twice() {
+    let mut scenario = Scenario::new(|options| options.mean_us = 45_000_000);
+    let mut world = scenario.start();
+    go(&mut world, secs(10));
+    world.strike_with(Fault::HangNode, 1, secs(50));
+    go(&mut world, secs(35));
+    let status = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().status;
+    assert_eq!(status(&world), Status::Lost);
+    go(&mut world, secs(20));
+    assert_eq!(status(&world), Status::Active);
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 20);
+}
+
+/// What a lost node ran and nobody else has got is its own again when it comes back.
+#[test]
+fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
+    let mut scenario = Scenario::new(|options| {
+        (options.ranks, options.slots, options.tasks, options.mean_us) = (2, (1, 1), 2, 100_000_000);
+    });
+    let mut world = scenario.start();
+    go(&mut world, secs(1));
+    world.strike_with(Fault::StallLink, 1, secs(45));
+    go(&mut world, secs(60));
+    let tasks = world.farm.as_ref().unwrap().core.tasks();
+    assert_eq!(tasks.owner(TaskId(1)), Some(Rank(1)));
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    assert!(scenario.now < secs(320), "the run, and the look at what is left: {:?}", scenario.now);
+}
+
+/// A farmer that hangs for 45 s loses nobody.
+#[test]
+fn a_farmer_that_hangs_loses_nobody() {
+    let mut scenario = Scenario::new(|options| options.mean_us = 60_000_000);
+    let mut world = scenario.start();
+    go(&mut world, secs(10));
+    world.strike_with(Fault::HangFarmer, 0, secs(45));
+    go(&mut world, secs(50));
+    let workers = world.farm.as_ref().unwrap().core.workers();
+    assert_eq!(workers.count(Status::Active), 3);
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// A pool that dies alone is told of by its relay, and its tasks run elsewhere at once.
+#[test]
+fn a_dead_pool_is_replaced_at_once() {
+    let mut scenario = Scenario::new(|_| {});
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(1_500));
+    world.strike_with(Fault::KillPool, 1, Duration::ZERO);
+    go(&mut world, secs(6));
+    assert_eq!(scenario.lines(0), 20, "two nodes are left for it");
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// A farm of rank 0 alone whose pool dies has failed, and a resume goes on.
+#[test]
+fn a_farm_whose_last_pool_dies_is_resumed() {
+    let mut scenario = Scenario::new(|options| options.ranks = 1);
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(2_500));
+    world.strike_with(Fault::KillPool, 0, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Ended(4));
+    assert_eq!(scenario.lines(0), 4);
+    assert_eq!(scenario.resume(), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 20);
+}
+
+/// A stop spares nobody: SIGTERM, the grace period, SIGKILL; and the next start runs what is left.
+#[test]
+fn a_deaf_task_is_killed_after_the_grace_period() {
+    let mut scenario = Scenario::new(|options| options.mean_us = 1_000_000_000);
+    scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Deaf);
+    let mut world = scenario.start();
+    go(&mut world, secs(5));
+    world.signal_rank(2);
+    go(&mut world, secs(9));
+    assert_eq!(world.ended(), None, "task 0 has its grace period");
+    go(&mut world, secs(2));
+    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert_eq!(scenario.run(world), RunEnd::Ended(3));
+    assert_eq!(scenario.resume(), RunEnd::Ended(0));
+}
+
+/// A full disk stops the farm with code 4; what was recorded stays, and the rest is run by the next start.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let mut scenario = Scenario::new(|_| {});
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(2_500));
+    world.strike_with(Fault::DiskFull, 0, secs(30));
+    assert_eq!(scenario.run(world), RunEnd::Ended(4));
+    assert_eq!(scenario.resume(), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 20);
+}
+
+/// Wherever in a run the farmer is killed, or its node loses power, the next start finds a journal that it can read.
+#[test]
+fn a_crash_at_any_step_is_resumed() {
+    for fault in [Fault::CrashFarmer, Fault::PowerLoss] {
+        for seed in 0..60 {
+            let mut scenario = Scenario::new(|options| options.failing = 300);
+            let mut world = scenario.start();
+            go(&mut world, Duration::from_millis(50 * seed));
+            world.strike_with(fault, 0, Duration::ZERO);
+            scenario.run(world);
+            let end = scenario.resume();
+            assert!(matches!(end, RunEnd::Ended(0 | 1)), "seed {seed}: {end:?}");
+            assert_eq!(scenario.lines(0) + scenario.lines(1), 20);
+        }
+    }
+}
+
+/// A node that starts no process gives its tasks to others, and gets new ones when it has recovered.
+#[test]
+fn a_node_without_memory_is_spared_for_a_while() {
+    let mut scenario = Scenario::new(|options| options.tasks = 200);
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(100));
+    world.strike_with(Fault::RefuseSpawn, 1, secs(8));
+    go(&mut world, secs(6));
+    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().held();
+    assert_eq!(held(&world), 0);
+    go(&mut world, secs(6));
+    assert!(held(&world) > 0);
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// Three hundred nodes, a third of them dying: every task is recorded.
+#[test]
+fn a_third_of_three_hundred_nodes_may_die() {
+    let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (300, 3_000));
+    let mut world = scenario.start();
+    for rank in 1..=100 {
+        go(&mut world, Duration::from_millis(20));
+        world.strike_with(Fault::KillNode, rank * 2, Duration::ZERO);
+    }
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 3_000);
+}
+
+/// The same seed is the same run, to the byte.
+#[test]
+fn a_seed_is_a_run() {
+    let seed = 13_226;
+    assert_eq!(super::try_seed(seed, false), super::try_seed(seed, false));
+    assert_ne!(super::try_seed(1, false), super::try_seed(2, false));
+}

@@ -199,6 +199,7 @@ impl World {
             self.at(self.now + self.options.faults_for, What::Calm);
         }
         self.farmer(Event::Tick);
+        self.plan_arrivals();
     }
 
     pub(super) fn at(&mut self, time: Duration, what: What) {

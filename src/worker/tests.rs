@@ -1,1 +1,397 @@
-//! x
+//! The worker core, event by event: through the pool's real turn, with processes on paper.
+
+use super::*;
+use crate::pool::turn::{Processes, SpawnError, Turns};
+use crate::protocol::codec;
+
+/// What the pool was asked to do with processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deed {
+    Spawn(u32, u32),
+    Terminate(u32),
+    Kill(u32),
+}
+
+#[derive(Default)]
+struct Paper {
+    deeds: Vec<Deed>,
+    refusing: bool,
+    impossible: bool,
+}
+
+impl Processes for Paper {
+    fn spawn(&mut self, _: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+        self.deeds.push(Deed::Spawn(slot, task.id.0));
+        match (self.refusing, self.impossible) {
+            (true, _) => Err(SpawnError::Refused("no memory".to_owned())),
+            (_, true) => Err(SpawnError::Impossible(Outcome::NotStarted("no log".to_owned()), Usage::default())),
+            _ => Ok(()),
+        }
+    }
+
+    fn terminate(&mut self, slot: u32) {
+        self.deeds.push(Deed::Terminate(slot));
+    }
+
+    fn kill(&mut self, slot: u32) {
+        self.deeds.push(Deed::Kill(slot));
+    }
+}
+
+struct TestPool {
+    now: Duration,
+    turns: Turns<Paper>,
+    said: Vec<ToFarmer>,
+    seq: u32,
+}
+
+const GRACE: Duration = Duration::from_secs(5);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl TestPool {
+    fn new(slots: u32) -> Self {
+        let turns = Turns::new(Worker::new(slots, GRACE), Paper::default());
+        Self { now: ms(1_000), turns, said: Vec::new(), seq: 0 }
+    }
+
+    /// One round of the pool's loop: the event, the clock, and then what is to be said.
+    fn event(&mut self, event: Event) {
+        self.turns.turn(self.now, event, &mut self.said);
+        self.turns.turn(self.now, Event::Tick, &mut self.said);
+        self.turns.flush(self.now, &mut self.said);
+        let next = self.turns.core.next_deadline();
+        assert!(next.is_none_or(|next| next > self.now), "the loop would spin");
+    }
+
+    fn hear(&mut self, message: ToWorker) {
+        self.event(Event::Message(codec::decode(&codec::encode(&message).unwrap()).unwrap()));
+    }
+
+    fn assign(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.seq += 1;
+        let task = |id| Assignment { id: TaskId(id), attempt: Attempt(1), command: Vec::new() };
+        self.hear(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
+    }
+
+    fn stop(&mut self, level: StopLevel) {
+        self.hear(ToWorker::Stop { level, skip_finalize: false });
+    }
+
+    fn end(&mut self, slot: u32, outcome: Outcome) {
+        self.event(Event::Ended { slot, outcome, usage: Usage { duration_us: 7, ..Usage::default() } });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.turns.core.next_deadline().filter(|&at| at <= until) {
+            self.now = at;
+            self.event(Event::Tick);
+        }
+        self.now = until;
+    }
+
+    fn deeds(&mut self) -> Vec<Deed> {
+        std::mem::take(&mut self.turns.processes.deeds)
+    }
+
+    /// The only message since the last look, which is a Report: IDs of results, returned IDs, open verdicts.
+    fn report(&mut self) -> (Vec<u32>, Vec<u32>, u32) {
+        let said = std::mem::take(&mut self.said);
+        let [ToFarmer::Report { results, returned, undecided, .. }] = &said[..] else { panic!("{said:?}") };
+        (results.iter().map(|r| r.id.0).collect(), returned.iter().map(|id| id.0).collect(), *undecided)
+    }
+
+    fn quiet(&mut self) {
+        assert_eq!(self.said, []);
+        assert_eq!(self.deeds(), []);
+    }
+}
+
+const OK: Outcome = Outcome::Exited(0);
+
+/// Slots are filled in the order of the list, the lowest slot first, and the rest waits.
+#[test]
+fn tasks_start_in_order() {
+    let mut pool = TestPool::new(2);
+    pool.assign([4, 2, 9]);
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 4), Deed::Spawn(1, 2)]);
+    assert_eq!((pool.turns.core.running(), pool.turns.core.queued()), (2, 1));
+    pool.end(1, OK);
+    assert_eq!(pool.deeds(), [Deed::Spawn(1, 9)]);
+    assert_eq!(pool.report(), (vec![2], vec![], 0));
+}
+
+/// A result carries what was measured, and says which Assign came in last and how long ago.
+#[test]
+fn a_report_says_what_was_measured() {
+    let mut pool = TestPool::new(1);
+    pool.assign([3]);
+    pool.now += ms(25);
+    pool.end(0, Outcome::Exited(4));
+    let [ToFarmer::Report { results, ack: 1, ack_age_us: 25_000, recall_answered: false, pause_ms: 0, .. }] =
+        &pool.said[..]
+    else {
+        panic!("{:?}", pool.said)
+    };
+    assert_eq!((results[0].id, results[0].attempt, results[0].slot), (TaskId(3), Attempt(1), 0));
+    assert_eq!((results[0].duration_us, &results[0].outcome), (7, &Outcome::Exited(4)));
+}
+
+/// Results wait for company while there is work, but not for long, and not below half of the queue.
+#[test]
+fn results_go_in_batches() {
+    let mut pool = TestPool::new(1);
+    pool.assign(0..9);
+    for _ in 0..4 {
+        pool.end(0, OK);
+    }
+    assert_eq!(pool.said, []);
+    pool.wait(REPORT_DELAY);
+    assert_eq!(pool.report(), (vec![0, 1, 2, 3], vec![], 0));
+    pool.end(0, OK);
+    assert_eq!(pool.report(), (vec![4], vec![], 0), "fewer than half of the queue are left");
+}
+
+/// A full batch does not wait.
+#[test]
+fn a_full_batch_goes_at_once() {
+    let mut pool = TestPool::new(1);
+    pool.assign(0..1_000);
+    for _ in 1..REPORT_RESULTS_MAX {
+        pool.end(0, OK);
+    }
+    assert_eq!(pool.said, []);
+    pool.end(0, OK);
+    assert_eq!(pool.report().0.len(), REPORT_RESULTS_MAX);
+}
+
+/// A Recall takes from the end of the queue, never what runs, and is answered even with nothing.
+#[test]
+fn a_recall_gives_back_what_waits() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0, 1, 2]);
+    pool.hear(ToWorker::Recall { count: 1 });
+    assert_eq!(pool.report(), (vec![], vec![2], 0));
+    pool.hear(ToWorker::Recall { count: 9 });
+    assert_eq!(pool.report(), (vec![], vec![1], 0));
+    pool.hear(ToWorker::Recall { count: 9 });
+    let [ToFarmer::Report { recall_answered: true, returned, .. }] = &pool.said[..] else { panic!("no answer") };
+    assert_eq!(returned[..], []);
+}
+
+/// Drain: what waits goes back, what runs ends by itself and counts.
+#[test]
+fn a_drain_lets_running_tasks_end() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0, 1]);
+    pool.deeds();
+    pool.stop(StopLevel::Drain);
+    assert_eq!(pool.report(), (vec![], vec![1], 0));
+    pool.wait(ms(60_000));
+    pool.quiet();
+    pool.end(0, OK);
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.report(), (vec![0], vec![], 0));
+    assert!(pool.turns.core.is_stopped());
+}
+
+/// The kill ladder: SIGTERM, the grace period, SIGKILL; what we ended is no result, whatever it says.
+#[test]
+fn a_stop_terminates_and_then_kills() {
+    let mut pool = TestPool::new(2);
+    pool.assign([0, 1]);
+    pool.deeds();
+    pool.stop(StopLevel::Terminate);
+    assert_eq!(pool.deeds(), [Deed::Terminate(0), Deed::Terminate(1)]);
+    pool.end(0, OK);
+    assert_eq!(pool.report(), (vec![], vec![0], 0));
+    pool.wait(GRACE - ms(1));
+    pool.quiet();
+    pool.wait(ms(1));
+    assert_eq!(pool.deeds(), [Deed::Kill(1)]);
+    pool.wait(ms(60_000));
+    pool.quiet();
+    pool.end(1, Outcome::Signaled(9));
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.report(), (vec![], vec![1], 0));
+}
+
+/// Levels only go up, and a second kill says nothing new.
+#[test]
+fn a_stop_never_steps_back() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.deeds();
+    pool.stop(StopLevel::Kill);
+    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    pool.stop(StopLevel::Terminate);
+    pool.stop(StopLevel::Kill);
+    pool.wait(ms(60_000));
+    pool.quiet();
+}
+
+/// A kill during the grace period does not wait for its end, and does not kill twice.
+#[test]
+fn a_kill_overtakes_the_grace_period() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.stop(StopLevel::Terminate);
+    pool.deeds();
+    pool.stop(StopLevel::Kill);
+    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    pool.wait(ms(60_000));
+    pool.quiet();
+}
+
+/// An idle pool stops at once, and says so once.
+#[test]
+fn an_idle_pool_stops_at_once() {
+    let mut pool = TestPool::new(1);
+    pool.stop(StopLevel::Drain);
+    assert_eq!(pool.said, [ToFarmer::Stopped]);
+    pool.stop(StopLevel::Kill);
+    assert_eq!(pool.said, [ToFarmer::Stopped]);
+}
+
+/// Tasks that cross a stop on their way are given back.
+#[test]
+fn tasks_that_cross_a_stop_go_back() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.deeds();
+    pool.stop(StopLevel::Drain);
+    pool.assign([1]);
+    assert_eq!(pool.report(), (vec![], vec![1], 0));
+    assert_eq!(pool.deeds(), []);
+}
+
+/// A batch system signals tasks and ranks alike: such a death is held, and its slot is free in the meantime.
+#[test]
+fn a_death_that_may_be_an_interruption_is_held() {
+    for outcome in [2, 9, 10, 15].map(Outcome::Signaled).into_iter().chain([130, 137, 138, 143].map(Outcome::Exited)) {
+        let mut pool = TestPool::new(1);
+        pool.assign([0]);
+        pool.end(0, outcome.clone());
+        assert_eq!(pool.report(), (vec![], vec![], 1), "{outcome:?}");
+        assert_eq!(pool.turns.core.running(), 0);
+        pool.wait(HOLD - ms(1));
+        assert_eq!(pool.said, []);
+        pool.wait(ms(1));
+        assert_eq!(pool.report(), (vec![0], vec![], 0), "no stop has followed: it is a failure");
+    }
+    for outcome in [OK, Outcome::Exited(1), Outcome::Exited(2), Outcome::Exited(139), Outcome::Signaled(11)] {
+        let mut pool = TestPool::new(1);
+        pool.assign([0]);
+        pool.end(0, outcome);
+        assert_eq!(pool.report(), (vec![0], vec![], 0));
+    }
+}
+
+/// … and if a stop follows, it was an interruption; after a drain it is a failure like any other.
+#[test]
+fn a_held_death_goes_back_when_a_stop_follows() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.end(0, Outcome::Signaled(15));
+    pool.said.clear();
+    pool.stop(StopLevel::Terminate);
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.report(), (vec![], vec![0], 0));
+
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.end(0, Outcome::Signaled(15));
+    pool.said.clear();
+    pool.stop(StopLevel::Drain);
+    assert_eq!(pool.said, [], "it waits for the verdict");
+    pool.wait(HOLD);
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.report(), (vec![0], vec![], 0));
+}
+
+/// Promise 3: a refused spawn is tried again after a pause that doubles, and then the tasks go elsewhere.
+#[test]
+fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
+    let mut pool = TestPool::new(2);
+    pool.turns.processes.refusing = true;
+    pool.assign([0, 1, 2]);
+    assert_eq!(pool.deeds().len(), 2, "both slots are one try");
+    for pause in [50, 100, 200, 400, 800] {
+        pool.wait(ms(pause - 1));
+        pool.quiet();
+        pool.wait(ms(1));
+        assert!(!pool.deeds().is_empty(), "after {pause} ms");
+    }
+    let said = std::mem::take(&mut pool.said);
+    let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
+    let mut ids: Vec<u32> = returned.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [0, 1, 2]);
+    pool.wait(ms(60_000));
+    pool.quiet();
+}
+
+/// A node that recovers goes on where it was.
+#[test]
+fn a_node_that_recovers_goes_on() {
+    let mut pool = TestPool::new(1);
+    pool.turns.processes.refusing = true;
+    pool.assign([0, 1]);
+    pool.turns.processes.refusing = false;
+    pool.deeds();
+    pool.wait(ms(50));
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)]);
+    pool.end(0, OK);
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 1)]);
+    assert_eq!(pool.report(), (vec![0], vec![], 0));
+}
+
+/// A task that finds no process before a stop goes back with the queue.
+#[test]
+fn a_stop_returns_what_was_refused() {
+    let mut pool = TestPool::new(1);
+    pool.turns.processes.refusing = true;
+    pool.assign([0]);
+    pool.stop(StopLevel::Terminate);
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.report(), (vec![], vec![0], 0));
+}
+
+/// What can run nowhere is the task's failure, and its slot goes to the next.
+#[test]
+fn an_impossible_task_has_failed() {
+    let mut pool = TestPool::new(1);
+    pool.turns.processes.impossible = true;
+    pool.assign([0, 1]);
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0), Deed::Spawn(0, 1)]);
+    assert_eq!(pool.report(), (vec![0, 1], vec![], 0));
+}
+
+/// A rank that was given up forgets what waits, reports what has ended, and says what runs or is undecided.
+#[test]
+fn a_rejoin_is_answered_with_what_is_here() {
+    let mut pool = TestPool::new(2);
+    pool.assign([0, 1, 2, 3, 4, 5, 6, 7]);
+    pool.end(0, Outcome::Signaled(9));
+    pool.end(1, OK);
+    pool.deeds();
+    assert_eq!(pool.said, []);
+    pool.hear(ToWorker::Rejoin { seq: 7 });
+    assert_eq!(pool.said.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
+    let [ToFarmer::Report { ack: 7, .. }] = pool.said[..] else { panic!("{:?}", pool.said) };
+    assert_eq!(pool.report(), (vec![1], vec![], 1));
+    pool.end(0, OK);
+    assert_eq!(pool.deeds(), [], "the queue is forgotten");
+}
+
+/// Ends of slots that are empty, or are no slots, are nothing.
+#[test]
+fn ends_of_nothing_are_nothing() {
+    let mut pool = TestPool::new(1);
+    pool.end(0, OK);
+    pool.end(9, OK);
+    pool.quiet();
+}

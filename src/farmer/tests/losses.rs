@@ -142,6 +142,33 @@ fn a_farm_without_workers_fails() {
     assert_eq!(farm.sent(), [(1, ToWorker::Stop { level: StopLevel::Kill, skip_finalize: false })]);
 }
 
+/// A rank that comes back with the last results while its farm gives up has not failed: found by the simulator.
+#[test]
+fn a_farm_that_gave_up_too_early_has_not_failed() {
+    let mut farm = TestFarm::with(2, 1, |settings| settings.farmer_only = true);
+    farm.hello(0, 0);
+    farm.hello(1, 1);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.finish(1, [0]);
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.code(), Some(0));
+}
+
+/// … but a disk that fails meanwhile is told.
+#[test]
+fn a_failing_disk_is_worse_than_no_workers() {
+    let mut farm = TestFarm::with(2, 1, |settings| settings.farmer_only = true);
+    farm.hello(0, 0);
+    farm.hello(1, 1);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.finish(1, [0]);
+    farm.event(Event::StorageFailed { unwritten: vec![], reason: "sync".to_owned() });
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.turns.core.end().unwrap().cause, StopCause::FarmFailed("sync".to_owned()));
+}
+
 /// A farmer that runs no tasks is not somebody who can work, even before it says Hello.
 #[test]
 fn a_farmer_only_rank_0_does_not_keep_a_farm_alive() {
