@@ -6,8 +6,11 @@ mod support;
 
 mod bad_input;
 mod chaos;
+mod cpus;
 mod environment;
 mod launchers;
 mod mixed;
+mod moments;
 mod placement;
 mod stops;
+mod stubborn;

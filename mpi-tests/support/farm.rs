@@ -206,6 +206,12 @@ impl Farm {
         Running::start(self, command, output("stdout"), output("stderr"))
     }
 
+    /// What the last run, which may still be under way, has written to stderr so far.
+    pub(crate) fn last_stderr(&self) -> Vec<u8> {
+        let run = self.runs.get() - 1;
+        fs::read(self.root.path().join("io").join(format!("{run}.stderr"))).unwrap_or_default()
+    }
+
     /// What `bash` itself does with a line, in this farm's folder and environment: exit code and output.
     pub(crate) fn bash(&self, line: &[u8]) -> (i32, Vec<u8>) {
         use std::os::unix::process::{CommandExt, ExitStatusExt};

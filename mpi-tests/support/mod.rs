@@ -15,11 +15,13 @@ pub(crate) mod interrupted;
 pub(crate) mod launcher;
 pub(crate) mod long_lines;
 pub(crate) mod mixed;
+pub(crate) mod moments;
 pub(crate) mod outcome;
 pub(crate) mod processes;
 pub(crate) mod quiet;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod stubborn;
 pub(crate) mod timeline;
 pub(crate) mod workdir;
 

@@ -23,6 +23,8 @@ pub(crate) fn new_mark() -> String {
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
+    /// As `ps` shows it: `T` is stopped.
+    pub(crate) state: char,
     pub(crate) command_line: String,
     program: Option<PathBuf>,
     environment: Vec<Vec<u8>>,
@@ -39,6 +41,7 @@ impl Process {
         let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         Some(Self {
             pid,
+            state: rest.trim_start().chars().next()?,
             parent: rest.split_whitespace().nth(1)?.parse().ok()?,
             command_line: super::shown(&command_line).replace('\0', " "),
             program: fs::read_link(format!("/proc/{pid}/exe")).ok(),
@@ -50,6 +53,11 @@ impl Process {
         let start = format!("{name}=").into_bytes();
         let value = self.environment.iter().find_map(|variable| variable.strip_prefix(start.as_slice()))?;
         Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The task that it belongs to.
+    pub(crate) fn task(&self) -> Option<u64> {
+        if self.is_ours() { None } else { self.variable("TASKFARMER_TASK_ID")?.parse().ok() }
     }
 
     /// Whether it is a process of the farm itself: the MPI process of a rank or its pool.

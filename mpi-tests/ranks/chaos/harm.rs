@@ -156,13 +156,13 @@ impl Harm {
         for process in &found {
             processes::signal(process.pid, signal);
         }
-        let task = found[0].variable("TASKFARMER_TASK_ID").and_then(|id| id.parse().ok());
-        Hit { happened: true, task: task.filter(|_| matches!(self, Self::Kill(_))) }
+        let task = found[0].task().filter(|_| matches!(self, Self::Kill(_)));
+        Hit { happened: true, task }
     }
 }
 
 fn is_task(process: &Process) -> bool {
-    !process.is_ours() && process.variable("TASKFARMER_TASK_ID").is_some()
+    process.task().is_some()
 }
 
 /// The MPI processes of all ranks, or of one.

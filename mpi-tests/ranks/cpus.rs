@@ -1,0 +1,48 @@
+//! Which CPUs tasks may use, by the default binding of the launcher.
+
+use std::collections::BTreeSet;
+
+use crate::support::Farm;
+
+/// CPUs that tasks saw, by rank.
+fn cpus_seen(ranks: u32) -> Vec<BTreeSet<String>> {
+    let farm = Farm::mpi(ranks, "echo $TASKFARMER_RANK; taskset -cp $$; sleep 0.2\n".repeat(24).as_bytes());
+    farm.run(&["--proc", "2"]).exits(0);
+    let mut seen = vec![BTreeSet::new(); ranks as usize];
+    for id in 0..24 {
+        let log = String::from_utf8(farm.workdir().log(id)).unwrap();
+        let (rank, affinity) = log.split_once('\n').unwrap();
+        let cpus = affinity.trim().rsplit(' ').next().unwrap();
+        seen[rank.parse::<usize>().unwrap()].insert(cpus.to_owned());
+    }
+    seen
+}
+
+/// How many CPUs a list such as `0-3,8` names.
+fn count(list: &str) -> usize {
+    let number = |text: &str| text.parse::<usize>().expect("a list of CPUs");
+    list.split(',').map(|range| range.split_once('-').map_or(1, |(first, last)| number(last) - number(first) + 1)).sum()
+}
+
+/// Open MPI's mpirun binds one rank to one core; its tasks use all that the machine has.
+#[test]
+fn one_rank_has_all_cpus() {
+    let all = std::thread::available_parallelism().unwrap().get();
+    for cpus in &cpus_seen(1)[0] {
+        assert_eq!(count(cpus), all, "CPUs {cpus}");
+    }
+}
+
+/// Two ranks of a node share its CPUs: none is used by both, none is left out.
+#[test]
+fn two_ranks_share_the_cpus() {
+    let all = std::thread::available_parallelism().unwrap().get();
+    if all < 2 {
+        return println!("skipped: this machine has one CPU");
+    }
+    let seen = cpus_seen(2);
+    let shares: Vec<_> = seen.iter().map(|cpus| cpus.iter().next().expect("both ranks ran tasks")).collect();
+    assert!(seen.iter().all(|cpus| cpus.len() == 1), "each rank has one share: {seen:?}");
+    assert_ne!(shares[0], shares[1]);
+    assert_eq!(count(shares[0]) + count(shares[1]), all, "{seen:?}");
+}

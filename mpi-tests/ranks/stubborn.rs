@@ -1,0 +1,63 @@
+//! Tasks that do not end when they are told to: see `support::stubborn`. Ranks other than the farmer's are told.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Farm, stubborn};
+
+fn farm(list: &[u8]) -> Farm {
+    Farm::mpi(3, list)
+}
+
+/// Tasks that are deaf to SIGTERM die after the grace period.
+#[test]
+fn deaf_tasks_die_after_the_grace_period() {
+    stubborn::deaf_tasks_die_after_the_grace_period(farm, 6, 1);
+}
+
+/// A second signal within the grace period kills at once.
+#[test]
+fn second_signal_kills_at_once() {
+    stubborn::second_signal_kills_at_once(farm, 6, 1);
+}
+
+/// A task under SIGSTOP is woken to die.
+#[test]
+fn stopped_tasks_are_ended() {
+    stubborn::stopped_tasks_are_ended(farm, 6, 1);
+}
+
+/// SIGTERM to everybody while fifty tasks run: none of them has failed.
+#[test]
+fn sigterm_to_everybody_fails_none_of_fifty_tasks() {
+    stubborn::fifty_tasks_are_interrupted(farm, &["--proc", "17"], 51, Signal::SIGTERM);
+}
+
+/// SIGUSR1 to everybody, the early warning of batch systems, of which most programs die: likewise.
+#[test]
+fn sigusr1_to_everybody_fails_none_of_fifty_tasks() {
+    stubborn::fifty_tasks_are_interrupted(farm, &["--proc", "17"], 51, Signal::SIGUSR1);
+}
+
+/// Processes that left their task's group and session end with the farm.
+#[test]
+fn daemons_end_with_the_last_task() {
+    stubborn::daemons_end_with_the_last_task(farm);
+}
+
+/// They end with a farm that is stopped.
+#[test]
+fn daemons_end_with_a_stop() {
+    stubborn::daemons_end_with_a_stop(farm, 12, 1);
+}
+
+/// They end with a farm that is killed.
+#[test]
+fn daemons_end_with_a_killed_farm() {
+    stubborn::daemons_end_with_a_killed_farm(farm, 12);
+}
+
+/// Processes that left their task end with the farm when all pools are killed.
+#[test]
+fn daemons_end_with_a_killed_pool() {
+    stubborn::daemons_end_with_a_killed_pool(farm, 12);
+}

@@ -1,0 +1,193 @@
+//! Tasks that do not end when they are told to, or not all of them: deaf, stopped, with daemons. With and without a
+//! launcher the same holds, so both targets use these.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{Farm, Running, interrupted, processes};
+
+/// How long after it is due an end may come on a busy machine.
+const LATE: Duration = Duration::from_secs(15);
+
+/// Much longer than that: what ends before this was not waited for.
+const LONG_GRACE: &str = "100";
+
+/// Tasks that do not hear SIGTERM. They say when that is so, and end at once where there is a file `go`.
+const DEAF: &str = "trap '' TERM; echo ID >> ran; test -e go && exit 0; while :; do sleep 1; done";
+
+/// Tasks that stop themselves.
+const STOPPED: &str = "echo ID >> ran; test -e go && exit 0; kill -STOP $$; exit 9";
+
+/// Tasks that any signal ends.
+const OBEDIENT: &str = "echo ID >> ran; test -e go && exit 0; exec sleep 600";
+
+pub(crate) fn list(task: &str, count: usize) -> Vec<u8> {
+    (0..count).map(|id| task.replace("ID", &id.to_string()) + "\n").collect::<String>().into_bytes()
+}
+
+/// The next run lets all tasks end: each is recorded once.
+#[track_caller]
+fn completes(farm: &Farm, options: &[&str], count: usize) {
+    farm.write("go", b"");
+    interrupted::completes(farm, &farm.workdir(), options, count, 0);
+}
+
+/// SIGKILL comes after the grace period, not before it, and not much later. `slots` are those of the whole farm.
+#[track_caller]
+pub(crate) fn deaf_tasks_die_after_the_grace_period(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+    let grace = Duration::from_secs(3);
+    let farm = make(&list(DEAF, slots + 4));
+    let options = ["--proc", "2", "--grace", "3"];
+    let mut running = farm.start(&options);
+    running.wait_until("all slots are taken", || farm.lines("ran").len() == slots);
+    let sent = Instant::now();
+    processes::signal(running.rank(rank), Signal::SIGTERM);
+    let outcome = running.wait().exits(3);
+    let took = sent.elapsed();
+    assert!(took >= grace && took < grace + LATE, "took {took:?} with a grace period of {grace:?}");
+    assert_eq!(outcome.summary(), [0, 0, slots as u64 + 4]);
+    completes(&farm, &options, slots + 4);
+}
+
+/// A second signal on the same rank does not wait for the grace period.
+#[track_caller]
+pub(crate) fn second_signal_kills_at_once(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+    let farm = make(&list(DEAF, slots + 4));
+    let options = ["--proc", "2", "--grace", LONG_GRACE];
+    let mut running = farm.start(&options);
+    running.wait_until("all slots are taken", || farm.lines("ran").len() == slots);
+    let victim = running.rank(rank);
+    processes::signal(victim, Signal::SIGINT);
+    running.wait_until("the farm stops", || running_says(&farm, "stopping"));
+    // Signals that are closer to each other than 0.4 s are one: launchers pass some on twice.
+    std::thread::sleep(Duration::from_millis(600));
+    let sent = Instant::now();
+    processes::signal(victim, Signal::SIGINT);
+    let outcome = running.wait().exits(3);
+    assert!(sent.elapsed() < LATE, "took {:?}", sent.elapsed());
+    assert_eq!(outcome.summary(), [0, 0, slots as u64 + 4]);
+    completes(&farm, &options, slots + 4);
+}
+
+fn running_says(farm: &Farm, word: &str) -> bool {
+    String::from_utf8_lossy(&farm.last_stderr()).contains(word)
+}
+
+/// A task under SIGSTOP is woken to die of SIGTERM; nobody waits for the grace period.
+#[track_caller]
+pub(crate) fn stopped_tasks_are_ended(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+    let farm = make(&list(STOPPED, slots + 2));
+    let options = ["--proc", "2", "--grace", LONG_GRACE];
+    let mut running = farm.start(&options);
+    let mark = running.mark().to_owned();
+    let is_stopped = |process: &processes::Process| process.state == 'T' && process.task().is_some();
+    running.wait_until("all tasks are stopped", || {
+        processes::marked(&mark).iter().filter(|process| is_stopped(process)).count() == slots
+    });
+    let sent = Instant::now();
+    processes::signal(running.rank(rank), Signal::SIGTERM);
+    let outcome = running.wait().exits(3);
+    assert!(sent.elapsed() < LATE, "took {:?}", sent.elapsed());
+    assert_eq!(outcome.summary(), [0, 0, slots as u64 + 2]);
+    completes(&farm, &options, slots + 2);
+}
+
+/// A batch system signals all at once, and tasks die before their farm knows why: they are open, not failed.
+#[track_caller]
+pub(crate) fn fifty_tasks_are_interrupted(
+    make: impl Fn(&[u8]) -> Farm,
+    options: &[&str],
+    slots: usize,
+    signal: Signal,
+) {
+    assert!(slots >= 50);
+    let farm = make(&list(OBEDIENT, slots + 10));
+    let mut running = farm.start(options);
+    running.wait_until("all slots are taken", || farm.lines("ran").len() == slots);
+    let (ours, others): (Vec<_>, Vec<_>) = running.processes().into_iter().partition(processes::Process::is_ours);
+    let tasks: Vec<_> = others.iter().filter(|process| process.task().is_some()).collect();
+    assert_eq!(tasks.len(), slots);
+    for process in tasks.into_iter().chain(&ours) {
+        processes::signal(process.pid, signal);
+    }
+    let outcome = running.wait().exits(3);
+    assert_eq!(outcome.summary(), [0, 0, slots as u64 + 10], "none has failed");
+    assert!(farm.workdir().failed().is_empty());
+    completes(&farm, options, slots + 10);
+}
+
+/// How tasks leave something behind: in a session of its own, by a double fork, deaf, without the environment by
+/// which tests find processes. Each writes its pid to `pid_ID`.
+const DAEMONS: [&str; 4] = [
+    "setsid sh -c 'echo $$ > pid_ID; exec sleep 600' &",
+    "(setsid sh -c 'sh -c \"echo \\$\\$ > pid_ID; exec sleep 600\" & exit 0' &);",
+    "setsid sh -c 'trap \"\" TERM HUP INT; echo $$ > pid_ID; while :; do sleep 1; done' &",
+    "env -i PATH=\"$PATH\" setsid sh -c 'cd /; echo $$ > \"$0\"/pid_ID; exec sleep 600' \"$PWD\" > /dev/null 2>&1 < /dev/null &",
+];
+
+/// Each daemon by several tasks, which then do `then`.
+fn daemons(count: usize, then: &str) -> Vec<u8> {
+    let task = |id: usize| {
+        let daemon = DAEMONS[id % DAEMONS.len()];
+        let line = format!("{daemon} while ! test -s pid_ID; do sleep 0.02; done; echo ID >> ran; {then}\n");
+        line.replace("ID", &id.to_string())
+    };
+    (0..count).map(task).collect::<String>().into_bytes()
+}
+
+#[track_caller]
+fn no_daemon_is_left(farm: &Farm, count: usize) {
+    for id in 0..count {
+        let pid = String::from_utf8(farm.read(&format!("pid_{id}"))).unwrap();
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        // An empty line is that of a process that has ended and waits for its parent.
+        assert!(line.is_empty(), "the daemon of task {id} lives: pid {pid}: {}", super::shown(&line));
+    }
+}
+
+/// Daemons end with the farm when all tasks have ended, and do not keep it waiting.
+#[track_caller]
+pub(crate) fn daemons_end_with_the_last_task(make: impl Fn(&[u8]) -> Farm) {
+    let farm = make(&daemons(8, "exit 0"));
+    let outcome = farm.run(&["--proc", "2", "--grace", LONG_GRACE]).exits(0);
+    no_daemon_is_left(&farm, 8);
+    assert_eq!(outcome.summary(), [8, 0, 0]);
+    assert!(outcome.elapsed < LATE * 2, "waited for daemons: {:?}", outcome.elapsed);
+}
+
+/// Daemons end with the farm after a stop.
+#[track_caller]
+pub(crate) fn daemons_end_with_a_stop(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+    daemons_end(make, slots, |running| processes::signal(running.rank(rank), Signal::SIGTERM));
+}
+
+/// Daemons end with the farm when it is killed: the pool does it.
+#[track_caller]
+pub(crate) fn daemons_end_with_a_killed_farm(make: impl Fn(&[u8]) -> Farm, slots: usize) {
+    daemons_end(make, slots, |running| processes::signal(running.rank(0), Signal::SIGKILL));
+}
+
+/// When the pool that would end its tasks' daemons is killed, its MPI process does it.
+#[track_caller]
+pub(crate) fn daemons_end_with_a_killed_pool(make: impl Fn(&[u8]) -> Farm, slots: usize) {
+    daemons_end(make, slots, |running| {
+        for (_, pool) in processes::pools(running.mark()) {
+            processes::signal(pool, Signal::SIGKILL);
+        }
+    });
+}
+
+#[track_caller]
+fn daemons_end(make: impl Fn(&[u8]) -> Farm, slots: usize, end: impl Fn(&Running<'_>)) {
+    let farm = make(&daemons(slots, "exec sleep 600"));
+    let mut running = farm.start(&["--proc", "4", "--grace", LONG_GRACE]);
+    running.wait_until("all daemons run", || farm.lines("ran").len() == slots);
+    let ended = Instant::now();
+    end(&running);
+    let outcome = running.wait();
+    no_daemon_is_left(&farm, slots);
+    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    assert!(ended.elapsed() < LATE, "took {:?}", ended.elapsed());
+    assert!(farm.workdir().recorded().is_empty(), "nothing has ended by itself");
+}
