@@ -45,7 +45,7 @@ impl Launch {
             Some(Self { launcher, rank, size, has_pmi: true })
         } else if in_step {
             let size = number(&["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]).unwrap_or(1);
-            let has_pmi = PMI_SIGNS.iter().any(|name| get(name).is_some());
+            let has_pmi = PMI_SIGNS.iter().any(|name| get(name).is_some_and(|value| value != "none"));
             Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size, has_pmi })
         } else {
             None
@@ -120,9 +120,18 @@ fn tasks_of_node(counts: &str, node: u32) -> Option<u32> {
     None
 }
 
-/// Variables of the process managers that srun's plug-ins provide: PMI-1 and PMI-2, PMIx, Cray's.
-const PMI_SIGNS: [&str; 7] =
-    ["PMI_FD", "PMI_RANK", "PMI_CONTROL_PORT", "PMIX_RANK", "PMIX_NAMESPACE", "ALPS_APP_PE", "PALS_RANKID"];
+/// Variables of the process managers that srun's plug-ins provide (PMI-1 and PMI-2, PMIx, Cray's), and the name that
+/// Slurm gives to the plug-in. Without one, none of them is set.
+const PMI_SIGNS: [&str; 8] = [
+    "SLURM_MPI_TYPE",
+    "PMI_FD",
+    "PMI_RANK",
+    "PMI_CONTROL_PORT",
+    "PMIX_RANK",
+    "PMIX_NAMESPACE",
+    "ALPS_APP_PE",
+    "PALS_RANKID",
+];
 
 /// Slurm numbers batch scripts and other special steps from here on.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
