@@ -82,31 +82,29 @@ pub(super) fn read_back(
 ) -> Result<TaskTable, ScanError> {
     let mut table = TaskTable::new(list.len());
     // What finished has finished, even if an earlier attempt is in `failed`.
-    read_file(&workdir.join(names::FINISHED), list, true, torn, &mut table)?;
-    match failed {
-        Failed::Keep => read_file(&workdir.join(names::FAILED), list, false, torn, &mut table)?,
+    let finished_path = workdir.join(names::FINISHED);
+    let finished_tail = read_file(&finished_path, list, true, &mut table)?;
+    let failed_path = workdir.join(names::FAILED);
+    let failed_tail = match failed {
+        Failed::Keep => read_file(&failed_path, list, false, &mut table)?,
         // Only checked: before it is thrown away, it must at least be of this list.
-        Failed::Retry => read_file(&workdir.join(names::FAILED), list, false, torn, &mut TaskTable::new(list.len()))?,
+        Failed::Retry => read_file(&failed_path, list, false, &mut TaskTable::new(list.len()))?,
+    };
+    // Not before both are sound: a refused run changes nothing.
+    for (path, tail) in [(finished_path, finished_tail), (failed_path, failed_tail)] {
+        if let Some(tail) = tail {
+            cut_off(&path, tail.valid_len, tail.line, torn).map_err(|source| ScanError::Io { path, source })?;
+        }
     }
     Ok(table)
 }
 
-fn read_file(
-    path: &Path,
-    list: &TaskList,
-    success: bool,
-    torn: TornTail,
-    table: &mut TaskTable,
-) -> Result<(), ScanError> {
-    let io_error = |source| ScanError::Io { path: path.to_owned(), source };
+fn read_file(path: &Path, list: &TaskList, success: bool, table: &mut TaskTable) -> Result<Option<Torn>, ScanError> {
     let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(io_error)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
     };
-    match read_records(BufReader::with_capacity(1 << 20, file), path, list, success, table)? {
-        Some(tail) => cut_off(path, tail.valid_len, tail.line, torn).map_err(io_error),
-        None => Ok(()),
-    }
+    read_records(BufReader::with_capacity(1 << 20, file), path, list, success, table)
 }
 
 /// A last line that was not written to its end.
