@@ -107,3 +107,51 @@ fn unknown_id_is_refused() {
 fn other_command_is_refused() {
     is_damage(b"2 echo 2 >> elsewhere");
 }
+
+/// Both files may be torn by one crash.
+#[test]
+fn both_files_torn_are_repaired() {
+    let farm = Farm::local(b"echo 0 >> ran\necho 1 >> ran; exit 1\necho 2 >> ran\necho 3 >> ran; exit 1\n");
+    farm.run(&["--proc", "1"]).exits(1);
+    farm.workdir().write("finished", b"0 echo 0 >> ran\n2 ec");
+    farm.workdir().write("failed", b"1 echo 1 >> ran; exit 1\n3");
+    assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [2, 2, 0]);
+    assert_eq!(farm.workdir().recorded(), (0..4).collect::<BTreeSet<u64>>());
+    assert_eq!(farm.lines("ran").len(), 6, "only tasks without a whole line ran again");
+}
+
+/// Damage in `failed` is refused like damage in `finished`, with file and line, and nothing is touched.
+#[test]
+fn damage_in_failed_is_refused() {
+    for damage in ["no record", "", "1", "1 ", "+1 exit 4", "1 exit 5", "9 exit 4", "1  exit 4"] {
+        let farm = Farm::local(b"exit 3\nexit 4\nexit 5\necho 3 >> ran\n");
+        std::fs::create_dir(farm.workdir().path()).unwrap();
+        farm.workdir().write("failed", format!("0 exit 3\n{damage}\n2 exit 5\n").as_bytes());
+        let before = farm.contents();
+        farm.run(&[]).refused(&["failed", "line 2"]);
+        assert_eq!(farm.contents(), before, "{damage:?}: nothing is started or changed");
+    }
+}
+
+/// Damage in one file is refused although the other is torn, and the torn one is not mended meanwhile.
+#[test]
+fn damage_beside_a_torn_file_changes_nothing() {
+    let farm = Farm::local(b"echo 0\nexit 4\necho 2 >> ran\n");
+    std::fs::create_dir(farm.workdir().path()).unwrap();
+    farm.workdir().write("finished", b"0 ech");
+    farm.workdir().write("failed", b"nonsense\n");
+    let before = farm.contents();
+    farm.run(&[]).refused(&["failed", "line 1"]);
+    assert_eq!(farm.contents(), before);
+}
+
+/// A task that is recorded twice is taken once, and what finished has finished.
+#[test]
+fn task_recorded_twice_counts_once() {
+    let farm = Farm::local(b"echo 0 >> ran\necho 1 >> ran\necho 2 >> ran\n");
+    std::fs::create_dir(farm.workdir().path()).unwrap();
+    farm.workdir().write("finished", b"0 echo 0 >> ran\n0 echo 0 >> ran\n");
+    farm.workdir().write("failed", b"0 echo 0 >> ran\n1 echo 1 >> ran\n1 echo 1 >> ran\n");
+    assert_eq!(farm.run(&[]).exits(1).summary(), [2, 1, 0]);
+    assert_eq!(farm.lines("ran"), ["2"]);
+}

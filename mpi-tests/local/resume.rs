@@ -64,6 +64,50 @@ fn edited_list_is_refused() {
     }
 }
 
+/// What a list of four, of which the first three are recorded, may become, and what it may not.
+#[test]
+fn decision_table_of_edited_lists() {
+    let line = |id: &str| format!("echo {id} >> ran\n");
+    let list = |ids: &[&str]| ids.iter().map(|id| line(id)).collect::<String>();
+    let all = ["0", "1", "2", "3"];
+    let refused: [(&str, &[&str]); 6] = [
+        ("reordered", &["0", "2", "1", "3"]),
+        ("rotated", &["3", "0", "1", "2"]),
+        ("shortened at its start", &["1", "2", "3"]),
+        ("shortened below what is recorded", &["0", "1"]),
+        ("grown in its middle", &["0", "1", "new", "2", "3"]),
+        ("one recorded task edited", &["0", "1", "two", "3"]),
+    ];
+    let accepted: [(&str, &[&str], &[&str]); 5] = [
+        ("as it was", &all, &["3"]),
+        ("shortened to what is recorded", &["0", "1", "2"], &[]),
+        ("grown at its end", &["0", "1", "2", "3", "4", "5"], &["3", "4", "5"]),
+        ("an open task edited", &["0", "1", "2", "three"], &["three"]),
+        ("an open task inserted and the rest shifted", &["0", "1", "2", "new", "3"], &["3", "new"]),
+    ];
+    let half_done = || {
+        let farm = Farm::local(list(&all[..3]).as_bytes());
+        farm.run(&["--proc", "1"]).exits(0);
+        std::fs::remove_file(farm.path("ran")).unwrap();
+        farm
+    };
+    for (what, ids) in refused {
+        let farm = half_done();
+        farm.write("tasks.txt", list(ids).as_bytes());
+        let before = farm.contents();
+        farm.run(&[]).refused(&["finished", "line "]);
+        assert_eq!(farm.contents(), before, "{what}");
+    }
+    for (what, ids, wanted) in accepted {
+        let farm = half_done();
+        farm.write("tasks.txt", [list(ids).as_bytes(), b"# the end\n\n"].concat().as_slice());
+        assert_eq!(farm.run(&[]).exits(0).summary(), [ids.len() as u64, 0, 0], "{what}");
+        let mut ran = farm.lines("ran");
+        ran.sort();
+        assert_eq!(ran, wanted, "{what}");
+    }
+}
+
 /// A task that is not recorded may be changed; IDs and commands of the recorded ones still fit.
 #[test]
 fn unrecorded_tasks_may_be_edited() {

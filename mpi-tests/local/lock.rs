@@ -1,0 +1,109 @@
+//! One farm per workdir: a second one is told who has it, and a dead one's lock is no obstacle.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Farm, Running, blockers, interrupted, processes};
+
+const QUICK: usize = 4;
+const BLOCKERS: usize = 4;
+const COUNT: usize = QUICK + BLOCKERS;
+
+fn farm() -> Farm {
+    Farm::local(&blockers::list(QUICK, BLOCKERS))
+}
+
+#[track_caller]
+fn started<'farm>(farm: &'farm Farm, options: &[&str]) -> Running<'farm> {
+    let mut running = farm.start(options);
+    running.wait_until("all blockers run", || blockers::blocked(farm, QUICK) == BLOCKERS);
+    running
+}
+
+/// A second farm is told workdir, host, process and job of the first, which goes on as if nothing had happened.
+#[test]
+fn second_farm_is_told_who_is_first() {
+    let mut farm = farm();
+    farm.set("SLURM_JOB_ID", "4711");
+    let first = started(&farm, &["--proc", "4"]);
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let pid = format!("pid {}", first.pid());
+    let names = ["tasks.txt_workdir", &format!("host {host}"), &pid, "job 4711"];
+    farm.write("other.txt", b"echo other >> ran\n");
+    farm.run(&["--proc", "1"]).refused(&names);
+    // Another list, another way to the same folder.
+    let absolute = farm.workdir().path().to_str().unwrap().to_owned();
+    std::os::unix::fs::symlink(&absolute, farm.path("link")).unwrap();
+    for workdir in ["tasks.txt_workdir", "./link/", &absolute] {
+        let outcome = farm.run_exactly(&["--workdir", workdir, "other.txt"]);
+        outcome.refused(&[&format!("host {host}"), &pid, "job 4711"]);
+    }
+    assert_eq!(farm.lines("ran").len(), COUNT, "the other farms started nothing");
+    // The blockers' sleeps end by a signal that asks nobody to stop.
+    for process in first.processes().iter().filter(|process| process.command_line.starts_with("sleep")) {
+        processes::signal(process.pid, Signal::SIGALRM);
+    }
+    let outcome = first.wait().exits(1);
+    assert_eq!(outcome.summary(), [QUICK as u64, BLOCKERS as u64, 0]);
+    assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
+}
+
+/// Of farms that start at the same moment one works.
+#[test]
+fn one_of_many_farms_at_the_same_moment() {
+    let farm = farm();
+    let mut all: Vec<Running<'_>> = (0..5).map(|_| farm.start(&["--proc", "4", "--grace", "5"])).collect();
+    let (mut refused, mut working) = (0, None);
+    while let Some(mut running) = all.pop() {
+        let blocked = running.comes_true("it ended, or it is the last", || {
+            all.is_empty() && working.is_none() && blockers::blocked(&farm, QUICK) == BLOCKERS
+        });
+        if blocked {
+            working = Some(running);
+        } else {
+            running.wait().refused(&["tasks.txt_workdir"]);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 4);
+    let working = working.expect("one works");
+    processes::signal(working.pid(), Signal::SIGINT);
+    working.wait().exits(3);
+    assert_eq!(farm.lines("ran").len(), COUNT, "nobody else started anything");
+}
+
+/// A killed farm leaves its lock's file, not its lock.
+#[test]
+fn lock_of_a_killed_farm_is_no_obstacle() {
+    let farm = farm();
+    let first = started(&farm, &["--proc", "4"]);
+    processes::signal(first.pid(), Signal::SIGKILL);
+    first.wait();
+    assert!(farm.workdir().file("lock").exists(), "this test is about a file that is left");
+    let recorded = farm.workdir().recorded();
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &["--proc", "4"], &recorded);
+    assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
+}
+
+/// A lock's file of whatever content is no lock: of another host, empty, no text.
+#[test]
+fn stale_lock_file_is_no_obstacle() {
+    let long = vec![b'x'; 100_000];
+    for content in [&b"host elsewhere, pid 1, job 7\n"[..], b"", b"\xff\x00\xfe", &long] {
+        let farm = Farm::local(&interrupted::list(3, ""));
+        std::fs::create_dir(farm.workdir().path()).unwrap();
+        farm.workdir().write("lock", content);
+        interrupted::completes(&farm, &farm.workdir(), &[], 3, 0);
+        assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
+    }
+}
+
+/// A refused farm leaves the workdir as it was: no lock, no timeline, no logs.
+#[test]
+fn refused_farm_leaves_no_lock() {
+    let farm = Farm::local(&interrupted::list(3, ""));
+    std::fs::create_dir(farm.workdir().path()).unwrap();
+    farm.workdir().write("finished", b"0 something else\n");
+    let before = farm.contents();
+    farm.run(&[]).refused(&["finished", "line 1"]);
+    assert_eq!(farm.contents(), before);
+}

@@ -1,0 +1,97 @@
+//! `--retry-failed`: what failed runs again, and nothing else.
+
+use crate::support::{End, Farm, interrupted};
+
+/// Six tasks: 1 and 4 fail until there is a file `mended`, 5 fails for ever.
+fn farm() -> Farm {
+    let ends = ["", "; test -e mended", "", "", "; test -e mended", "; exit 9"];
+    let list: String = (0..).zip(ends).map(|(id, end): (u32, _)| format!("echo {id} >> ran{end}\n")).collect();
+    let farm = Farm::local(list.as_bytes());
+    let outcome = farm.run(&["--proc", "2"]).exits(1);
+    assert_eq!(outcome.summary(), [3, 3, 0]);
+    farm
+}
+
+/// The failed tasks run again, with a first attempt like any; those that finish now are no longer in `failed`.
+#[test]
+fn failed_tasks_run_again_and_only_they() {
+    let farm = farm();
+    farm.write("mended", b"");
+    let outcome = farm.run(&["--proc", "2", "--retry-failed"]).exits(1);
+    assert_eq!(outcome.summary(), [5, 1, 0]);
+    assert_eq!(farm.workdir().failed().into_keys().collect::<Vec<u64>>(), [5]);
+    assert_eq!(farm.workdir().recorded().len(), 6);
+    assert!(farm.workdir().toprocess().is_empty());
+    let runs: Vec<usize> = interrupted::runs(&farm).into_values().collect();
+    assert_eq!(runs, [1, 2, 1, 1, 2, 2], "runs of each task");
+    let events = farm.workdir().timeline().events();
+    let ends: Vec<End> = events.iter().filter(|event| event.id == 1).map(|event| event.end).collect();
+    assert_eq!(ends, [End::Exit(1), End::Exit(0)], "both runs are in the timeline");
+    assert!(events.iter().all(|event| event.attempt == 1), "{events:#?}");
+    // Again, and without the flag.
+    assert_eq!(farm.run(&["--retry-failed"]).exits(1).summary(), [5, 1, 0]);
+    assert_eq!(farm.run(&[]).exits(1).summary(), [5, 1, 0]);
+    assert_eq!(interrupted::runs(&farm)[&5], 3, "once more by the flag only");
+}
+
+/// Where nothing has failed the flag changes nothing.
+#[test]
+fn nothing_failed_nothing_runs() {
+    let farm = Farm::local(&interrupted::list(3, ""));
+    assert_eq!(farm.run(&["--retry-failed"]).exits(0).summary(), [3, 0, 0], "a first run with the flag");
+    assert_eq!(farm.run(&["--retry-failed"]).exits(0).summary(), [3, 0, 0]);
+    assert_eq!(farm.lines("ran").len(), 3);
+}
+
+/// A retry that is stopped goes on without the flag: tasks that were to be tried again are open.
+#[test]
+fn stopped_retry_goes_on_without_the_flag() {
+    let farm = Farm::local(b"echo 0 >> ran; test -e mended && test -e go || exit 1\ntest -e mended && ! test -e go && sleep 600; test -e go\n");
+    assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [0, 2, 0]);
+    farm.write("mended", b"");
+    let outcome = farm.run(&["--proc", "1", "--retry-failed", "--timeout", "2"]).exits(3);
+    assert_eq!(outcome.summary(), [0, 1, 1], "the first has failed again, the second was interrupted");
+    let text = outcome.stderr_text();
+    let hint = text.lines().find(|line| line.contains("to go on")).expect("how to go on");
+    assert!(!hint.contains("retry"), "{hint}");
+    farm.write("go", b"");
+    assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [1, 1, 0]);
+    assert_eq!(farm.lines("ran").len(), 2, "without the flag what has failed again stays failed");
+    assert_eq!(farm.run(&["--proc", "1", "--retry-failed"]).exits(0).summary(), [2, 0, 0]);
+}
+
+/// What is thrown away is looked at first: damage in `failed` is refused with the flag, too.
+#[test]
+fn damaged_failed_is_refused() {
+    let farm = farm();
+    farm.write("mended", b"");
+    for damage in [&b"1 something else\n"[..], b"no record\n", b"77 echo 77\n", b"\n"] {
+        farm.workdir().write("failed", damage);
+        let before = farm.contents();
+        farm.run(&["--retry-failed"]).refused(&["failed", "line 1"]);
+        assert_eq!(farm.contents(), before, "nothing is changed");
+    }
+}
+
+/// A torn last line of `failed` is no damage.
+#[test]
+fn torn_failed_is_retried() {
+    let farm = farm();
+    farm.write("mended", b"");
+    let failed = farm.workdir().bytes("failed");
+    farm.workdir().write("failed", &failed[..failed.len() - 3]);
+    let outcome = farm.run(&["--retry-failed"]).exits(1);
+    assert_eq!(outcome.summary(), [5, 1, 0]);
+}
+
+/// `--dry-run` tells what would run and touches nothing.
+#[test]
+fn dry_run_of_a_retry() {
+    let farm = farm();
+    let before = farm.everything();
+    let outcome = farm.run(&["--dry-run", "--retry-failed"]).exits(0);
+    let text = String::from_utf8(outcome.stdout.clone()).unwrap();
+    let ids: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(ids, ["1", "4", "5"]);
+    assert_eq!(farm.everything(), before);
+}
