@@ -62,13 +62,20 @@ impl Tasks {
             .read(true)
             .open("/dev/null")
             .map_err(|error| format!("cannot open /dev/null: {error}"))?;
+        let logs = PathBuf::from(OsString::from_vec(config.workdir.clone())).join("logs");
+        if !appears(&logs) {
+            return Err(format!(
+                "its node does not see {}: the workdir must be on a file system that all nodes share",
+                logs.display()
+            ));
+        }
         let means = Means {
             runner: Runner::new(&config.runner, &environment),
             environment,
             identity,
             spawner: Spawner::new().map_err(|error| format!("cannot prepare to start processes: {error}"))?,
             null,
-            logs: PathBuf::from(OsString::from_vec(config.workdir.clone())).join("logs"),
+            logs,
             clock,
         };
         Ok(Self { means: Some(means), running: HashMap::new(), leaders: HashMap::new() })
@@ -113,6 +120,17 @@ impl Processes for Tasks {
     }
 }
 
+/// Whether a folder that rank 0 has just made is there. A network file system may remember for a moment that it was
+/// not, and there is no event to wait for.
+fn appears(folder: &Path) -> bool {
+    (0..30).any(|_| {
+        folder.is_dir() || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    })
+}
+
 /// A start that failed.
 #[derive(Debug)]
 enum StartError {
@@ -142,9 +160,11 @@ fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
 }
 
-/// Errors of a file system that would hit every task alike: full, read-only, gone. They are no task's failure.
+/// Errors of making a log that would hit every task alike: the file system is full, read-only, or gone, or the folder
+/// is not there any more. They are no task's failure.
 fn is_disk_trouble(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO | Errno::ESTALE)
+    use Errno::{EDQUOT, EIO, ENOENT, ENOSPC, ENOTCONN, EROFS, ESTALE};
+    matches!(errno, ENOSPC | EDQUOT | EROFS | EIO | ESTALE | ENOENT | ENOTCONN)
 }
 
 impl Means {
