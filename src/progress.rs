@@ -64,7 +64,10 @@ impl Reporter {
 
     /// Something happened that the user may want to know.
     pub fn note(&mut self, note: &Note, core: &Farmer) {
-        let host = |rank: Rank| core.workers().get(rank).map_or(String::new(), |worker| worker.host.clone());
+        let name = |rank: &Rank| match core.workers().get(*rank) {
+            Some(worker) if !worker.host.is_empty() => format!("rank {rank} ({})", worker.host),
+            _ => format!("rank {rank}"),
+        };
         match note {
             Note::Joined(rank) => {
                 let Some(worker) = core.workers().get(*rank) else { return };
@@ -78,11 +81,12 @@ impl Reporter {
                 }
             }
             Note::Lost { rank, reason, tasks } => {
-                log::warn!("rank {rank} ({}) is lost: {reason}; its {tasks} tasks go to others", host(*rank));
+                let others = if *tasks > 0 { format!("; its {tasks} tasks go to others") } else { String::new() };
+                log::warn!("{} is lost: {reason}{others}", name(rank));
             }
-            Note::CameBack(rank) => log::warn!("rank {rank} ({}) is heard again", host(*rank)),
+            Note::CameBack(rank) => log::warn!("{} is heard again", name(rank)),
             Note::Paused(rank) => {
-                log::warn!("rank {rank} ({}) can't start processes and gets no task for a while", host(*rank))
+                log::warn!("{} can't start processes and gets no task for a while", name(rank))
             }
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
             Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
@@ -98,7 +102,7 @@ impl Reporter {
             }
             Note::Log { rank, level, text } => {
                 let level = Level::iter().nth(usize::from(level.saturating_sub(1))).unwrap_or(Level::Trace);
-                log::log!(level, "rank {rank} ({}): {text}", host(*rank));
+                log::log!(level, "{}: {text}", name(rank));
             }
         }
     }
