@@ -11,6 +11,7 @@ mod environment;
 mod launchers;
 mod mixed;
 mod moments;
+mod nodes;
 mod placement;
 mod stops;
 mod stubborn;
