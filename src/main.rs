@@ -1,5 +1,6 @@
 //! Parse, fork the pool, start MPI if launched, take the role that the rank has, exit.
 
+use std::io::Write;
 use std::process::ExitCode as ProcessExitCode;
 
 use clap::error::ErrorKind;
@@ -69,8 +70,9 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
 fn print_version() {
     let revision = env!("TASKFARMER_GIT_REVISION");
     let revision = if revision.is_empty() { String::new() } else { format!(" (git {revision})") };
-    println!("taskfarmer-mpi {}{revision}", env!("CARGO_PKG_VERSION"));
-    println!("MPI library: {}", mpi::library_version());
+    let (version, library) = (env!("CARGO_PKG_VERSION"), mpi::library_version());
+    // A reader that has gone is no reason to fail; println would panic.
+    let _ = writeln!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}");
 }
 
 /// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.
