@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::support::disk::{self, Tmpfs};
+use crate::support::disk::{self, Ext4, Tmpfs};
 use crate::support::{Farm, Outcome, Workdir, interrupted};
 
 /// Makes sure that the farm gave up for its disk: which file it names.
@@ -121,6 +121,44 @@ fn torn_writes_lose_nothing() {
     for file in ["finished", "failed", "timeline.json"] {
         failing_writes(file, Errno::ENOSPC, true);
     }
+}
+
+/// A file system that finds an error turns read-only under the farm. Once it is mended the same command goes on; what
+/// the system had not yet brought to the disk runs again.
+#[test]
+fn file_system_that_turns_read_only() {
+    const COUNT: usize = 2000;
+    let farm = Farm::local(&interrupted::list(COUNT, "; exec sleep 0.01"));
+    let Some(ext4) = Ext4::mount(&farm, "disk") else { return };
+    let options = ["--proc", "4", "--workdir", "disk/work"];
+    let workdir = Workdir::at(ext4.file("work"));
+    let mut running = farm.start(&options);
+    running.wait_until("some have finished", || workdir.bytes("finished").len() > 2000);
+    ext4.fail();
+    let outcome = gave_up(running.wait(), &["disk/work/timeline.json", "disk/work/finished"]);
+    let recorded = workdir.recorded().len() as u64;
+    assert_eq!(outcome.summary()[..2], [recorded, 0], "no task fails for it");
+    ext4.mend();
+    assert!(!interrupted::recorded(&workdir).is_empty(), "what was written seconds ago was not on the disk");
+    interrupted::completes(&farm, &workdir, &options, COUNT, 0);
+}
+
+/// Where only the logs have no space, no task fails: the farm says so, tries again, and goes on when there is some.
+#[test]
+fn full_disk_of_the_logs_fails_no_task() {
+    const COUNT: usize = 40;
+    let farm = Farm::local(&interrupted::list(COUNT, ""));
+    let Some(tmpfs) = Tmpfs::mount(&farm, "logs_disk", "nr_inodes=21") else { return };
+    std::fs::create_dir(farm.workdir().path()).unwrap();
+    std::os::unix::fs::symlink(farm.path("logs_disk"), farm.workdir().file("logs")).unwrap();
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("the farm says that a log has no space", || {
+        String::from_utf8_lossy(&farm.last_stderr()).contains("No space left on device")
+    });
+    tmpfs.remount("nr_inodes=1000");
+    let outcome = running.wait().exits(0);
+    assert_eq!(outcome.summary(), [COUNT as u64, 0, 0]);
+    assert_eq!(farm.lines("ran").len(), COUNT);
 }
 
 /// A sync that fails ends the farm soon, with its file's name: what it covered may not be on the disk.

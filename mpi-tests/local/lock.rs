@@ -1,5 +1,7 @@
 //! One farm per workdir: a second one is told who has it, and a dead one's lock is no obstacle.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::support::{Farm, Running, blockers, interrupted, processes};
@@ -52,20 +54,15 @@ fn second_farm_is_told_who_is_first() {
 fn one_of_many_farms_at_the_same_moment() {
     let farm = farm();
     let mut all: Vec<Running<'_>> = (0..5).map(|_| farm.start(&["--proc", "4", "--grace", "5"])).collect();
-    let (mut refused, mut working) = (0, None);
-    while let Some(mut running) = all.pop() {
-        let blocked = running.comes_true("it ended, or it is the last", || {
-            all.is_empty() && working.is_none() && blockers::blocked(&farm, QUICK) == BLOCKERS
-        });
-        if blocked {
-            working = Some(running);
-        } else {
-            running.wait().refused(&["tasks.txt_workdir"]);
-            refused += 1;
+    while all.len() > 1 {
+        assert!(all.iter().all(Running::in_time), "two farms work in one workdir");
+        match all.iter_mut().position(Running::has_ended) {
+            Some(place) => drop(all.swap_remove(place).wait().refused(&["tasks.txt_workdir"])),
+            None => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-    assert_eq!(refused, 4);
-    let working = working.expect("one works");
+    let mut working = all.pop().expect("one is left");
+    working.wait_until("all blockers run", || blockers::blocked(&farm, QUICK) == BLOCKERS);
     processes::signal(working.pid(), Signal::SIGINT);
     working.wait().exits(3);
     assert_eq!(farm.lines("ran").len(), COUNT, "nobody else started anything");

@@ -65,6 +65,72 @@ pub(crate) fn skipped(reason: &str) {
     std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
+/// An ext4 file system in a file, which can be made to find an error and turn read-only under its users.
+pub(crate) struct Ext4 {
+    path: PathBuf,
+    image: PathBuf,
+}
+
+impl Ext4 {
+    /// Makes and mounts one; `None`, after saying why, where that is not possible.
+    #[track_caller]
+    pub(crate) fn mount(farm: &Farm, name: &str) -> Option<Self> {
+        let disk = Self { path: farm.path(name), image: farm.home().join("image") };
+        std::fs::create_dir(&disk.path).unwrap();
+        std::fs::File::create(&disk.image).unwrap().set_len(16 << 20).unwrap();
+        let made = said("mkfs.ext4", &["-q".as_ref(), &disk.image]).and_then(|()| disk.attach());
+        let broken = made.and_then(|()| {
+            let switch = disk.switch()?;
+            if switch.exists() { Ok(()) } else { Err(format!("no {}", switch.display())) }
+        });
+        match broken {
+            Ok(()) => Some(disk),
+            Err(error) => {
+                skipped(&format!("no file system can be made to fail here: {error}"));
+                None
+            }
+        }
+    }
+
+    fn attach(&self) -> Result<(), String> {
+        said("mount", &["-o".as_ref(), "loop,errors=remount-ro".as_ref(), &self.image, &self.path])
+    }
+
+    /// What, written to, makes the kernel believe that it found an error.
+    fn switch(&self) -> Result<PathBuf, String> {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let ours = mounts.lines().find(|line| line.split(' ').nth(1) == self.path.to_str());
+        let device = ours.and_then(|line| line.split(' ').next()).ok_or("it is not mounted")?;
+        let device = Path::new(device).file_name().ok_or("it has no device")?;
+        Ok(Path::new("/sys/fs/ext4").join(device).join("trigger_fs_error"))
+    }
+
+    /// From now on it is read-only.
+    #[track_caller]
+    pub(crate) fn fail(&self) {
+        std::fs::write(self.switch().unwrap(), "a test").unwrap();
+    }
+
+    /// As after a reboot: checked, mended and writable.
+    #[track_caller]
+    pub(crate) fn mend(&self) {
+        said("umount", &[&self.path]).unwrap();
+        // Its code is 1 where it has mended something; the mount judges.
+        said("fsck.ext4", &["-f".as_ref(), "-y".as_ref(), &self.image]).ok();
+        self.attach().unwrap();
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Ext4 {
+    fn drop(&mut self) {
+        said("umount", &["-l".as_ref(), &self.path]).ok();
+    }
+}
+
 /// Makes calls of this farm on some files fail or take long: see `shim.c` for the settings.
 #[track_caller]
 pub(crate) fn preload(farm: &mut Farm, settings: &[(&str, &str)]) {

@@ -196,7 +196,13 @@ impl<'farm> Running<'farm> {
         self.status.is_some()
     }
 
-    fn in_time(&self) -> bool {
+    /// Whether it is over; its processes may still be going.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.poll()
+    }
+
+    /// Whether it may go on.
+    pub(crate) fn in_time(&self) -> bool {
         self.clock.elapsed() < self.farm.limit()
     }
 
