@@ -34,6 +34,7 @@ const HEARTBEAT_NS: u64 = 5_000_000_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     AtFarmer(u32),
+    FarmerWorks,
     AtRank(u32),
     Ends(u32, u32),
     PoolTick(u32),
@@ -101,6 +102,8 @@ struct Bench {
     count: u64,
     farm: Turns<Nowhere>,
     farmer_free: u64,
+    /// Whose messages have come in and wait for the farmer.
+    backlog: VecDeque<u32>,
     tick_at: u64,
     nodes: Vec<Node>,
     outgoing: Outgoing,
@@ -132,6 +135,7 @@ impl Bench {
             count: 0,
             farm: Turns::new(core, Arc::clone(list), Nowhere::default()),
             farmer_free: 0,
+            backlog: VecDeque::new(),
             tick_at: u64::MAX,
             nodes: (0..nodes).map(|_| node()).collect(),
             outgoing: Outgoing::default(),
@@ -167,13 +171,19 @@ impl Bench {
                 }
             }
             match what {
-                What::AtFarmer(_) | What::FarmerTick if self.farmer_free > time => {
-                    // It is busy; what came first is still first, since all are put off to the same time.
-                    self.at(self.farmer_free, what);
-                }
                 What::AtFarmer(rank) => {
+                    if self.backlog.is_empty() {
+                        self.at(self.farmer_free.max(time), What::FarmerWorks);
+                    }
+                    self.backlog.push_back(rank);
+                }
+                What::FarmerWorks => {
+                    let rank = self.backlog.pop_front().expect("one per event");
                     let message = self.nodes[rank as usize].outbox.pop_front().expect("one per event");
                     self.farmer(Event::Message(Rank(rank), message));
+                    if !self.backlog.is_empty() {
+                        self.at(self.farmer_free, What::FarmerWorks);
+                    }
                 }
                 What::FarmerTick => self.farmer(Event::Tick),
                 What::AtRank(rank) => {

@@ -7,6 +7,7 @@
 
 pub mod checker;
 pub mod disk;
+mod farm;
 pub mod network;
 pub mod node;
 pub mod options;

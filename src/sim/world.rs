@@ -25,7 +25,7 @@ use crate::runner::RunnerConfig;
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const FARMER_SILENCE_MAX: Duration = Duration::from_secs(60);
-const SYNC_INTERVAL: Duration = Duration::from_millis(900);
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
 /// How often the checker looks at the whole.
 const LOOK: Duration = Duration::from_secs(1);
@@ -84,14 +84,14 @@ pub struct World {
     pub(super) calm: bool,
     pub(super) farmer_hung: Option<(Duration, Duration)>,
     pub(super) power_lost: bool,
-    end: Option<RunEnd>,
+    pub(super) end: Option<RunEnd>,
     queue: BTreeMap<(Duration, u64), What>,
     count: u64,
-    wake_at: Option<Duration>,
-    notes: Vec<Note>,
+    pub(super) wake_at: Option<Duration>,
+    pub(super) notes: Vec<Note>,
     trace: bool,
     deadline: Duration,
-    turns: u64,
+    pub(super) turns: u64,
 }
 
 impl World {
@@ -287,133 +287,6 @@ impl World {
         for (time, towards) in std::mem::take(&mut self.links.arrivals) {
             self.at(time, What::Arrives(towards));
         }
-    }
-
-    fn at_farmer(&mut self, rank: u32) {
-        if self.farm.is_none() || self.farmer_hung.is_some() {
-            return;
-        }
-        let Some(frame) = self.links.take(Towards::Farmer(rank)) else { return };
-        let event = match codec::decode::<ToFarmer>(&frame) {
-            Ok(message) => {
-                self.tell(|| format!("farmer ← {rank}: {message:?}"));
-                Event::Message(Rank(rank), message)
-            }
-            Err(error) => Event::LinkFailed(Rank(rank), error.to_string()),
-        };
-        self.farmer(event);
-    }
-
-    /// One turn of the farmer, and what is to be seen of it.
-    pub(super) fn farmer(&mut self, event: Event) {
-        let Some(farm) = &mut self.farm else { return };
-        farm.turn(self.now, event, &mut self.links, &mut self.notes);
-        for record in std::mem::take(&mut farm.storage.written) {
-            self.checker.recorded(record.rank.0, &record.result);
-        }
-        // A turn gives up first, and hands out then what has come back.
-        for note in &self.notes {
-            if let Note::Lost { rank, reason, .. } = note {
-                self.checker.lost(self.now, rank.0, reason);
-            }
-        }
-        for (rank, message) in std::mem::take(&mut self.links.said) {
-            self.tell(|| format!("farmer → {rank}: {message:?}"));
-            if let ToWorker::Assign { tasks, .. } = message {
-                tasks.iter().for_each(|task| self.checker.handed_out(self.now, rank, task, &self.plan.list));
-            }
-        }
-        for note in std::mem::take(&mut self.notes) {
-            self.tell(|| format!("farmer: {note:?}"));
-            match note {
-                Note::Stopping(..) => self.checker.stopping(self.now),
-                Note::CameBack(rank) => self.checker.came_back(rank.0),
-                _ => {}
-            }
-        }
-        self.turns += 1;
-        let farm = self.farm.as_ref().expect("seen");
-        // Costs a walk over all tasks, so large farms are looked at now and then only.
-        if self.options.tasks < 100 || self.turns.is_multiple_of(61) {
-            farm.core.check_invariants();
-        }
-        if self.countdown.get() == Some(0) {
-            self.crash();
-        } else if let Some(end) = farm.core.end() {
-            self.farm_ends(end);
-        } else {
-            let slow = std::mem::take(&mut self.disk.borrow_mut().slow);
-            if slow > Duration::ZERO {
-                self.hang_farmer(slow);
-            }
-            self.plan_tick();
-        }
-    }
-
-    fn plan_tick(&mut self) {
-        let Some(deadline) = self.farm.as_ref().and_then(|farm| farm.core.next_deadline()) else { return };
-        if self.wake_at.is_none_or(|at| deadline < at) {
-            self.wake_at = Some(deadline);
-            self.at(deadline, What::FarmerTick);
-        }
-    }
-
-    fn farmer_tick(&mut self) {
-        if self.wake_at.is_some_and(|at| at <= self.now) {
-            self.wake_at = None;
-        }
-        let due = |farm: &Turns<Recorder>| farm.core.next_deadline().is_some_and(|at| at <= self.now);
-        if self.farmer_hung.is_none() && self.farm.as_ref().is_some_and(due) {
-            self.farmer(Event::Tick);
-            let deadline = self.farm.as_ref().and_then(|farm| farm.core.next_deadline());
-            if deadline.is_some_and(|at| at <= self.now) {
-                self.checker.report("the farmer's next deadline is never over: its loop would spin");
-            }
-        } else if self.farmer_hung.is_none() {
-            self.plan_tick();
-        }
-    }
-
-    fn sync(&mut self) {
-        if self.farm.is_none() {
-            return;
-        }
-        self.at(self.now + SYNC_INTERVAL, What::Sync);
-        if self.farmer_hung.is_none() && !self.disk.borrow_mut().sync() {
-            self.tell(|| "a sync fails".to_owned());
-            self.farmer(Event::StorageFailed { unwritten: Vec::new(), reason: "simulated sync".to_owned() });
-        }
-    }
-
-    fn farm_ends(&mut self, mut end: crate::farmer::End) {
-        let mut disk = self.disk.borrow_mut();
-        // The timeline is closed, and all is synced.
-        disk.erred |= disk.full;
-        if disk.full || !disk.sync() {
-            end.fail("the simulated disk failed at the end".to_owned());
-        }
-        let code = end.exit_code().code();
-        self.tell(|| format!("the farm ends: {end:?}, exit code {code}"));
-        let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
-        let figures = [end.finished, end.failed, end.remaining];
-        self.checker.stop_was_asked |= self.options.timeout.is_some();
-        self.checker.ended(&self.plan.list, files, code, figures, disk.erred);
-        drop(disk);
-        self.farm = None;
-        self.end = Some(RunEnd::Ended(code));
-        // Its own pool has Stop; one that does not heed it is shut after a while.
-        self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
-    }
-
-    fn crash(&mut self) {
-        self.tell(|| "the farmer is killed".to_owned());
-        if self.power_lost {
-            self.disk.borrow_mut().lose_power();
-            self.wipe(FARMER.0);
-        }
-        self.farm = None;
-        self.end = Some(RunEnd::Crashed);
-        self.at(self.now, What::Heals(Fault::CrashFarmer, FARMER.0));
     }
 
     fn heartbeat(&mut self, rank: u32) {

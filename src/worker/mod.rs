@@ -5,11 +5,14 @@
 //!
 //! Invariant: every task that was assigned is reported once, as a result or as returned, unless the process dies.
 
+mod event;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
+
+pub use event::{Action, Event, Usage};
 
 use crate::protocol::{Assignment, Attempt, Outcome, StopLevel, TaskId, TaskResult, ToFarmer, ToWorker};
 
@@ -29,64 +32,6 @@ const REFUSED_TRIES_MAX: u32 = 6;
 
 /// How long a node that refuses to start processes gets no tasks.
 const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
-
-/// What is measured of an attempt.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Usage {
-    /// Start, in microseconds since 1970.
-    pub start_us: u64,
-    /// Length, in microseconds.
-    pub duration_us: u64,
-    /// User CPU time, in microseconds.
-    pub user_us: u64,
-    /// System CPU time, in microseconds.
-    pub system_us: u64,
-    /// Largest resident set, in KiB.
-    pub max_rss_kib: u64,
-}
-
-/// What can happen to a worker.
-#[derive(Debug)]
-pub enum Event {
-    /// The farmer said something. Start is the pool's business, not the core's.
-    Message(ToWorker),
-    /// A [`Action::Spawn`] was refused for lack of something that may come back: processes, memory, descriptors.
-    SpawnRefused {
-        /// As in the action.
-        slot: u32,
-        /// As in the action.
-        task: Assignment,
-    },
-    /// The task of this slot is gone, or never ran ([`Outcome::NotStarted`]).
-    Ended {
-        /// Its slot.
-        slot: u32,
-        /// How.
-        outcome: Outcome,
-        /// Times and memory.
-        usage: Usage,
-    },
-    /// [`Worker::next_deadline`] has come.
-    Tick,
-}
-
-/// What the pool is to do, in order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Start a task. If it fails, say so by an event at once.
-    Spawn {
-        /// The slot that it takes.
-        slot: u32,
-        /// The task.
-        task: Assignment,
-    },
-    /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to the process group in this slot.
-    Terminate(u32),
-    /// SIGKILL to the process group in this slot.
-    Kill(u32),
-    /// Say this to the farmer.
-    Send(ToFarmer),
-}
 
 #[derive(Debug)]
 struct Running {

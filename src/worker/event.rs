@@ -1,0 +1,63 @@
+//! What goes into the worker core and what comes out of it.
+//!
+//! Owns the types only; what they lead to is decided in [`super`].
+
+use crate::protocol::{Assignment, Outcome, ToFarmer, ToWorker};
+
+/// What is measured of an attempt.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Start, in microseconds since 1970.
+    pub start_us: u64,
+    /// Length, in microseconds.
+    pub duration_us: u64,
+    /// User CPU time, in microseconds.
+    pub user_us: u64,
+    /// System CPU time, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// What can happen to a worker.
+#[derive(Debug)]
+pub enum Event {
+    /// The farmer said something. Start is the pool's business, not the core's.
+    Message(ToWorker),
+    /// A [`Action::Spawn`] was refused for lack of something that may come back: processes, memory, descriptors.
+    SpawnRefused {
+        /// As in the action.
+        slot: u32,
+        /// As in the action.
+        task: Assignment,
+    },
+    /// The task of this slot is gone, or never ran ([`Outcome::NotStarted`]).
+    Ended {
+        /// Its slot.
+        slot: u32,
+        /// How.
+        outcome: Outcome,
+        /// Times and memory.
+        usage: Usage,
+    },
+    /// [`super::Worker::next_deadline`] has come.
+    Tick,
+}
+
+/// What the pool is to do, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Start a task. If it fails, say so by an event at once.
+    Spawn {
+        /// The slot that it takes.
+        slot: u32,
+        /// The task.
+        task: Assignment,
+    },
+    /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to the process group in this slot.
+    Terminate(u32),
+    /// SIGKILL to the process group in this slot.
+    Kill(u32),
+    /// Say this to the farmer.
+    Send(ToFarmer),
+}
