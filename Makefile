@@ -14,13 +14,15 @@ SHELL := /bin/bash
 heading = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help build install demo test clean deps-build deps-demo deps-test build-release
+.PHONY: help build install demo test soak chaos clean deps-build deps-demo deps-test build-release
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
 	@echo 'make install   copy it to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with Open MPI and MPICH'
+	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed)'
+	@echo 'make chaos     kill and signal real farms with both MPIs (ROUNDS=… per MPI, default 100)'
 	@echo 'make clean     remove target/'
 
 build: deps-build build-release
@@ -66,6 +68,12 @@ test: deps-test
 	$(call heading,tests with Open MPI and with MPICH)
 	mpi-tests/run
 	$(call heading,all tests passed)
+
+soak:
+	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(FIRST)
+
+chaos: deps-test
+	mpi-tests/chaos --rounds $(or $(ROUNDS),100)
 
 clean:
 	rm -rf target
