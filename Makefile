@@ -21,7 +21,7 @@ help:
 	@echo 'make install   copy it to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with Open MPI and MPICH'
-	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed)'
+	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
 	@echo 'make chaos     kill and signal real farms with both MPIs (ROUNDS=… per MPI, default 100)'
 	@echo 'make clean     remove target/'
 
@@ -70,7 +70,7 @@ test: deps-test
 	$(call heading,all tests passed)
 
 soak:
-	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(FIRST)
+	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)
 
 chaos: deps-test
 	mpi-tests/chaos --rounds $(or $(ROUNDS),100)
