@@ -15,3 +15,4 @@ mod nodes;
 mod placement;
 mod stops;
 mod stubborn;
+mod workdir;

@@ -147,22 +147,24 @@ impl<'farm> Running<'farm> {
     /// they connect to it. `true` if that was so. Returns when the run ended or the launcher was ended.
     #[track_caller]
     pub(crate) fn end_a_launcher_without_ranks(&mut self, patience: Duration) -> bool {
+        // A look at all processes of the machine costs more than one at a child.
+        const LOOK: Duration = Duration::from_millis(250);
+        let mut looked = Instant::now();
         let mut alone_since = None;
         while !self.poll() {
-            assert!(self.in_time(), "did not end; its processes:\n{}", processes::listed(&self.processes()));
-            let left = self.processes();
-            let is_alone =
-                left.iter().all(|process| !process.is_ours() && process.variable("TASKFARMER_RANK").is_none());
-            match alone_since {
-                _ if !is_alone => alone_since = None,
-                None => alone_since = Some(Instant::now()),
-                Some(since) if since.elapsed() < patience => {}
-                Some(_) => {
-                    processes::kill_marked(&self.mark);
-                    return true;
-                }
+            std::thread::sleep(POLL);
+            if looked.elapsed() < LOOK {
+                continue;
             }
-            std::thread::sleep(POLL * 4);
+            looked = Instant::now();
+            assert!(self.in_time(), "did not end; its processes:\n{}", processes::listed(&self.processes()));
+            let is_launchers = |process: &Process| !process.is_ours() && process.variable("TASKFARMER_RANK").is_none();
+            if !self.processes().iter().all(is_launchers) {
+                alone_since = None;
+            } else if alone_since.get_or_insert(looked).elapsed() >= patience {
+                processes::kill_marked(&self.mark);
+                return true;
+            }
         }
         false
     }
