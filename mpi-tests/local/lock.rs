@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::support::{Farm, Running, blockers, interrupted, processes};
+use crate::support::{Farm, Running, blockers, disk, interrupted, processes};
 
 const QUICK: usize = 4;
 const BLOCKERS: usize = 4;
@@ -90,6 +91,21 @@ fn stale_lock_file_is_no_obstacle() {
         std::fs::create_dir(farm.workdir().path()).unwrap();
         farm.workdir().write("lock", content);
         interrupted::completes(&farm, &farm.workdir(), &[], 3, 0);
+        assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
+    }
+}
+
+/// On a file system that knows no locks the farm says so and works.
+#[test]
+fn file_system_without_locks() {
+    let errors = [Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK];
+    for errno in errors.map(|errno| (errno as i32).to_string()) {
+        let mut farm = Farm::local(&interrupted::list(3, ""));
+        let shim = [("SHIM_CALL", "flock"), ("SHIM_FILE", "_workdir/lock"), ("SHIM_ERRNO", &errno)];
+        disk::preload(&mut farm, &shim);
+        let outcome = interrupted::completes(&farm, &farm.workdir(), &[], 3, 0);
+        let text = outcome.stderr_text();
+        assert!(text.contains("lock"), "errno {errno}: the user should know that nothing is locked");
         assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
     }
 }

@@ -3,7 +3,7 @@
 // SHIM_FILE   the end of the path of the files that are meant
 // SHIM_AFTER  so many such calls go through first
 // SHIM_ERRNO  further ones fail with this
-// SHIM_CALL   "sync" (fsync and fdatasync) or "write" (the first failing write takes all but five bytes if
+// SHIM_CALL   "sync" (fsync and fdatasync), "flock", or "write" (the first failing write takes all but five bytes if
 //             SHIM_TORN is set, and nothing can be cut off any more)
 // SHIM_SLEEP  milliseconds that each such call takes
 #define _GNU_SOURCE
@@ -56,6 +56,11 @@ int fsync(int fd) {
 int fdatasync(int fd) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     return is_call("sync") && is_meant(fd) && fails() ? -1 : real(fd);
+}
+
+int flock(int fd, int operation) {
+    int (*real)(int, int) = (int (*)(int, int))dlsym(RTLD_NEXT, "flock");
+    return is_call("flock") && is_meant(fd) && fails() ? -1 : real(fd, operation);
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
