@@ -1,7 +1,7 @@
 //! How long an MPI process may wait before it looks at MPI again.
 //!
 //! MPI has no descriptor to wait on, so its messages are found by looking. Looking costs CPU time that belongs to
-//! tasks, waiting costs latency; the measured figures are in docs/architecture.md, "Waiting".
+//! tasks, waiting costs latency; what it comes to is in docs/performance.md, "Idle ranks".
 
 use std::time::Duration;
 
