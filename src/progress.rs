@@ -11,6 +11,7 @@ use log::{Level, LevelFilter};
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::farmer::{End, Farmer, Note, Status, StopCause, TaskTable};
 use crate::protocol::{Rank, StopLevel};
+use crate::sys::launcher::Launch;
 
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
@@ -56,8 +57,7 @@ impl Reporter {
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
         log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
-        let launched =
-            if crate::sys::launcher::Launch::detect(|name| std::env::var(name).ok()).is_some() { "… " } else { "" };
+        let launched = if Launch::of_this_process().is_some() { "… " } else { "" };
         let command = format!("{launched}{}", command_line(std::env::args_os()));
         Self { advise_slots: !config.slots_chosen, command }
     }

@@ -164,14 +164,12 @@ impl Pool {
             let reason = format!("its node has no folder {}: {error}", cwd.display());
             return ToFarmer::Unfit { reason };
         }
-        let variable = |name: &str| std::env::var(name).ok();
-        let launch = Launch::detect(variable);
         let host = host::name();
-        let mut place = NodePlace::detect(variable);
+        let mut place = NodePlace::detect(|name| std::env::var(name).ok());
         if config.farmer_only_host.as_ref() == Some(&host) {
             place = place.without_first();
         }
-        cpus::take_share(launch.map(|launch| launch.launcher), place);
+        cpus::take_share(Launch::of_this_process().map(|launch| launch.launcher), place);
         let cpus = cpus::usable();
         let slots = match config.slots {
             SlotCount::Cpus => cpus,

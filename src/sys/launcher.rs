@@ -29,6 +29,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// How this very process was launched; `None` without a launcher.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        Self::detect(|name| std::env::var(name).ok())
+    }
+
     /// Reads the launcher's variables; `None` without a launcher. `get` looks a variable up.
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let number = |names: &[&str]| names.iter().find_map(|name| get(name)?.trim().parse::<u32>().ok());
