@@ -142,7 +142,7 @@ fn file_system_that_turns_read_only() {
     assert_eq!(outcome.summary()[..2], [recorded, 0], "no task fails for it");
     ext4.mend();
     assert!(!interrupted::recorded(&workdir).is_empty(), "what was written seconds ago was not on the disk");
-    interrupted::completes(&farm, &workdir, &options, COUNT, 0);
+    interrupted::completes_records(&farm, &workdir, &options, COUNT, 0);
 }
 
 /// Where only the logs have no space, no task fails: the farm says so, tries again, and goes on when there is some.
