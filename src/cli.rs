@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
+use crate::protocol::Bind;
+
 const EXAMPLES: &str = "\
 Examples:
   srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
@@ -23,7 +25,13 @@ Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped
 
 /// Run the commands of a tasklist on every slot of an allocation, and lose none
 #[derive(Parser, Debug)]
-#[command(name = "taskfarmer-mpi", disable_version_flag = true, after_help = EXAMPLES, max_term_width = 100)]
+#[command(
+    name = "taskfarmer-mpi",
+    disable_version_flag = true,
+    args_override_self = true,
+    after_help = EXAMPLES,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Tasklist: one command per line
     #[arg(value_name = "LIST")]
@@ -57,6 +65,10 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
     pub grace: String,
 
+    /// CPUs of a task: all that its rank has, or an equal part of its own for each slot
+    #[arg(long, value_enum, default_value_t)]
+    pub bind: Bind,
+
     /// Run no tasks on rank 0
     #[arg(long)]
     pub farmer_only: bool,
@@ -68,6 +80,14 @@ pub struct Cli {
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Print name, kind, file and line of each runner
+    #[arg(long)]
+    pub list_runners: bool,
+
+    /// Print name, kind, file and line of each tasklist handler
+    #[arg(long)]
+    pub list_handlers: bool,
 
     /// Print version and MPI library
     #[arg(short = 'V', long)]
@@ -159,6 +179,13 @@ mod tests {
             let cli = read(line).unwrap();
             assert_eq!((cli.verbose, cli.list), (level, Some("list".into())), "{line}");
         }
+    }
+
+    /// Scripts have defaults, and users add their own words behind them: the last one counts.
+    #[test]
+    fn the_last_of_two_options_counts() {
+        let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();
+        assert_eq!((cli.proc.as_deref(), &cli.grace[..]), (Some("8"), "2"));
     }
 
     /// clap's own check of the definitions.

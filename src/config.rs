@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cli::Cli;
-use crate::protocol::SlotCount;
+use crate::protocol::{Bind, SlotCount};
 use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
@@ -39,6 +39,8 @@ pub struct Config {
     pub workdir: PathBuf,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
+    /// Which CPUs a task may use.
+    pub bind: Bind,
     /// Rank 0 runs no tasks.
     pub farmer_only: bool,
     /// What to do with tasks that have failed in earlier runs.
@@ -100,6 +102,7 @@ impl Config {
             timeout,
             grace: time("--grace", &cli.grace)?,
             verbose: cli.verbose,
+            bind: cli.bind,
             farmer_only: cli.farmer_only,
             failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
             dry_run: cli.dry_run,

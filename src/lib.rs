@@ -14,6 +14,7 @@ pub mod config;
 pub mod driver;
 pub mod exit_code;
 pub mod farmer;
+pub mod ini;
 pub mod outlet;
 pub mod pool;
 pub mod progress;

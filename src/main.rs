@@ -7,15 +7,19 @@ use clap::error::ErrorKind;
 use taskfarmer::cli::Cli;
 use taskfarmer::config::Config;
 use taskfarmer::driver;
+use taskfarmer::driver::reader::Input;
 use taskfarmer::exit_code::ExitCode;
+use taskfarmer::ini::Catalog;
 use taskfarmer::pool::{self, handle::PoolHandle};
-use taskfarmer::progress::say_error;
+use taskfarmer::progress::{say, say_error};
+use taskfarmer::runner;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
 use taskfarmer::sys::launcher::Launch;
 use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
 use taskfarmer::sys::transport::Leave;
+use taskfarmer::tasklist;
 
 fn main() -> ProcessExitCode {
     let clock = Clock::start();
@@ -30,7 +34,7 @@ fn main() -> ProcessExitCode {
     if config.dry_run {
         return exit(if speaks { driver::farmer::dry_run(&config) } else { ExitCode::Success });
     }
-    match start(&config, launch, clock) {
+    match start(&config, launch, speaks, clock) {
         Ok(code) => ProcessExitCode::from(code),
         Err((code, text)) => {
             if speaks {
@@ -59,6 +63,17 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
         }
         return Err(ExitCode::Success);
     }
+    if cli.list_runners || cli.list_handlers {
+        if speaks {
+            if cli.list_runners {
+                print_list(&runner::listing());
+            }
+            if cli.list_handlers {
+                print_list(&tasklist::listing());
+            }
+        }
+        return Err(ExitCode::Success);
+    }
     Config::check(cli).map_err(|error| {
         if speaks {
             say_error(&error.to_string());
@@ -75,8 +90,15 @@ fn print_version() {
     let _ = writeln!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}");
 }
 
+fn print_list((text, catalog): &(String, Catalog)) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    for error in catalog.broken() {
+        say(&format!("not read: {error}"));
+    }
+}
+
 /// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.
-fn start(config: &Config, launch: Option<Launch>, clock: Clock) -> Result<u8, (ExitCode, String)> {
+fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) -> Result<u8, (ExitCode, String)> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: &dyn std::fmt::Display| (ExitCode::FarmFailed, format!("cannot {what}: {error}"))
@@ -87,13 +109,17 @@ fn start(config: &Config, launch: Option<Launch>, clock: Clock) -> Result<u8, (E
         Forked::Parent(pid, socket) => (pid, socket),
     };
     let pool = PoolHandle::new(pid, socket).map_err(|error| failed("talk to the pool process")(&error))?;
+    // After the pool, which must not take this for its own: it would end the reader, and remove what that has made.
+    let input = if speaks { Some(Input::start(config)) } else { None };
+    let input = input.transpose().map_err(|error| failed("start the process that reads the tasklist")(&error))?;
     let signals = SignalSource::stops().map_err(|error| failed("read signals")(&error))?;
-    run(config, launch, pool, &signals, clock)
+    run(config, input, launch, pool, &signals, clock)
 }
 
 /// Takes the role that MPI gives to this rank.
 fn run(
     config: &Config,
+    input: Option<Input>,
     launch: Option<Launch>,
     mut pool: PoolHandle,
     signals: &SignalSource,
@@ -105,7 +131,7 @@ fn run(
         Some(launch) if !launch.has_pmi && launch.size > 1 => return Err((ExitCode::BadInput, alone(&launch))),
         Some(launch) if !launch.has_pmi => None,
         Some(launch) if mpi::BUILT_IN || launch.size > 1 => {
-            Some(Mpi::start().map_err(|error| (ExitCode::BadInput, error))?)
+            Some(Mpi::start(launch.launcher).map_err(|error| (ExitCode::BadInput, error))?)
         }
         _ => None,
     };
@@ -116,7 +142,7 @@ fn run(
         }
         (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
         (_, mpi) => {
-            let (outcome, mpi) = driver::farmer::run(config, pool, mpi, signals, clock);
+            let (outcome, mpi) = driver::farmer::run(config, input, pool, mpi, signals, clock);
             let Some(mpi) = mpi else { return Ok(outcome.code as u8) };
             let how = if outcome.unreachable { Leave::Abandon } else { Leave::Finalize };
             mpi.leave(how, outcome.code.code(), launcher)

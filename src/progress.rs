@@ -46,6 +46,7 @@ pub fn install_logger(level: LevelFilter) {
 #[derive(Debug)]
 pub struct Reporter {
     advise_slots: bool,
+    warned_of_slots: bool,
     /// What the user may type to go on.
     command: String,
 }
@@ -59,7 +60,7 @@ impl Reporter {
         log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
         let launched = if Launch::of_this_process().is_some() { "… " } else { "" };
         let command = format!("{launched}{}", command_line(std::env::args_os()));
-        Self { advise_slots: !config.slots_chosen, command }
+        Self { advise_slots: !config.slots_chosen, warned_of_slots: false, command }
     }
 
     /// Something happened that the user may want to know.
@@ -79,6 +80,13 @@ impl Reporter {
                         worker.cpus
                     ));
                 }
+                if !self.warned_of_slots && worker.slots > worker.cpus && worker.cpus > 0 {
+                    self.warned_of_slots = true;
+                    say(&format!(
+                        "rank {rank} runs {} tasks at a time on {} CPUs; --proc auto runs one per CPU",
+                        worker.slots, worker.cpus
+                    ));
+                }
             }
             Note::Lost { rank, reason, tasks } => {
                 let others = if *tasks > 0 { format!("; its {tasks} tasks go to others") } else { String::new() };
@@ -88,6 +96,19 @@ impl Reporter {
             Note::Paused(rank) => {
                 log::warn!("{} can't start processes and gets no task for a while", name(rank))
             }
+            Note::Watched(rank) => {
+                log::info!(
+                    "tasks fail at once on {}; it waits until it is known whether they do elsewhere",
+                    name(rank)
+                );
+            }
+            Note::SetAside { rank, tasks, time } => log::warn!(
+                "{} is set aside for {} s: {tasks} tasks in a row failed there at once, and others do well elsewhere\n  \
+                 those tasks are tried again on other ranks; look at the node: file systems, /tmp, containers",
+                name(rank),
+                time.as_secs()
+            ),
+            Note::Trusted(rank) => log::info!("{} gets tasks again", name(rank)),
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
             Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
             Note::Stopping(level, cause) => {

@@ -3,6 +3,7 @@
 //! Owns the order in which a run begins and ends. Nothing is made on disk before list, handler and runner were
 //! checked, and no rank is left waiting, whatever rank 0 finds.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,21 +16,22 @@ use thiserror::Error;
 use super::SILENCE_MAX;
 use super::link::{Links, Received};
 use super::pace::Pace;
+use super::reader::{Input, NoTasks};
 use super::turn::{Network, Storage, Turns};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::farmer::{End, Event, Farmer, Note, Record, Settings, TaskTable};
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
-use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToWorker, WorkerConfig};
-use crate::runner::{RunnerConfig, UnknownRunner};
+use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
+use crate::runner::{self, RunnerError};
 use crate::sys::clock::{Clock, micros};
 use crate::sys::host;
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
-use crate::tasklist::{ListError, TaskList};
+use crate::tasklist::{ListError, TaskList, Tasks};
 use crate::workdir::journal::{Journal, JournalError};
 use crate::workdir::{Workdir, WorkdirError};
 
@@ -45,7 +47,9 @@ enum InputError {
     #[error(transparent)]
     List(#[from] ListError),
     #[error(transparent)]
-    Runner(#[from] UnknownRunner),
+    NoTasks(#[from] NoTasks),
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
     #[error(
@@ -65,9 +69,10 @@ pub struct Outcome {
     pub unreachable: bool,
 }
 
-/// Runs a farm to its end. Gives MPI back for leaving it.
+/// Runs a farm to its end. Gives MPI back for leaving it. `input`: the tasklist, if somebody reads it already.
 pub fn run(
     config: &Config,
+    input: Option<Input>,
     pool: PoolHandle,
     mpi: Option<Mpi>,
     signals: &SignalSource,
@@ -75,7 +80,7 @@ pub fn run(
 ) -> (Outcome, Option<Mpi>) {
     progress::install_logger(config.log_level());
     let mut links = Links::new(pool, mpi);
-    let outcome = match prepare(config, links.ranks()) {
+    let outcome = match prepare(config, input, links.ranks(), signals, clock) {
         Ok(Some(farm)) => farm.run(config, &mut links, signals, clock),
         Ok(None) => {
             progress::say(&format!("{} has no tasks: nothing to do", config.list.display()));
@@ -83,7 +88,12 @@ pub fn run(
         }
         Err(error) => {
             progress::say_error(&error.to_string());
-            dismiss(&mut links, ExitCode::BadInput, clock)
+            let stopped = match &error {
+                InputError::Runner(error) => error.is_stop(),
+                InputError::NoTasks(error) => matches!(error, NoTasks::Stopped(_)),
+                _ => false,
+            };
+            dismiss(&mut links, if stopped { ExitCode::Stopped } else { ExitCode::BadInput }, clock)
         }
     };
     (outcome, links.into_mpi())
@@ -92,7 +102,7 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    match read_input(config).and_then(|(list, _)| Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))) {
+    match look(config) {
         Ok((table, list)) => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             for id in table.unrecorded() {
@@ -111,10 +121,13 @@ pub fn dry_run(config: &Config) -> ExitCode {
     }
 }
 
-fn read_input(config: &Config) -> Result<(TaskList, RunnerConfig), InputError> {
-    let list = TaskList::read(&config.handler, &config.list)?;
-    let runner = RunnerConfig::by_name(&config.runner)?;
-    Ok((list, runner))
+/// What a run would find.
+fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
+    runner::by_name(&config.runner)?;
+    let Tasks { list, made, .. } = Input::read_here(config)?;
+    // What a handler needed for itself is no part of a run that touches nothing.
+    drop(made);
+    Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))
 }
 
 /// A farm whose input is sound and whose workdir is taken.
@@ -126,8 +139,18 @@ struct Farm {
     start: WorkerConfig,
 }
 
-fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
-    let (list, runner) = read_input(config)?;
+fn prepare(
+    config: &Config,
+    input: Option<Input>,
+    ranks: u32,
+    signals: &SignalSource,
+    clock: Clock,
+) -> Result<Option<Farm>, InputError> {
+    let runner = runner::by_name(&config.runner)?;
+    let Tasks { list, wants_output, made } = match input {
+        Some(input) => input.finish(config, signals, clock)?,
+        None => Input::read_here(config)?,
+    };
     if config.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
@@ -136,7 +159,11 @@ fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
         return Ok(None);
     }
     let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
+    if wants_output {
+        workdir.make_output()?;
+    }
     let journal = workdir.journal()?;
+    made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
         rank: FARMER,
@@ -144,6 +171,7 @@ fn prepare(config: &Config, ranks: u32) -> Result<Option<Farm>, InputError> {
         grace_ms: micros(config.grace) / 1_000,
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
+        bind: config.bind,
         farmer_only_host: config.farmer_only.then(host::name),
         runner,
         log_level: config.log_level() as u8,
@@ -244,7 +272,7 @@ impl Farm {
         };
         let end = close(turns, toprocess, &list, end, |core, end| reporter.finish(config, core, end, clock.now()));
         drop(workdir);
-        flush(links, clock);
+        flush(links, clock, BTreeSet::new());
         Outcome { code: end.exit_code(), unreachable: end.unreachable }
     }
 }
@@ -319,17 +347,22 @@ fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
     for rank in (0..links.ranks()).map(Rank) {
         links.send(rank, &ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false });
     }
-    Outcome { code, unreachable: !flush(links, clock) }
+    Outcome { code, unreachable: !flush(links, clock, (0..links.ranks()).map(Rank).collect()) }
 }
 
-/// Waits until every message is on its way and the own pool has ended; `false` if that took too long.
-fn flush(links: &mut Links, clock: Clock) -> bool {
+/// Waits until every message is on its way, these ranks have said that they are done, and the own pool has ended;
+/// `false` if that took too long.
+fn flush(links: &mut Links, clock: Clock, mut unheard: BTreeSet<Rank>) -> bool {
     let deadline = clock.now() + DISMISS_LIMIT;
     let mut received = Vec::new();
     while clock.now() < deadline {
         links.pump(&mut received);
-        received.clear();
-        if links.pool.end().is_some() && !links.is_sending() {
+        for (rank, message) in received.drain(..) {
+            if let Ok(ToFarmer::Stopped | ToFarmer::PoolLost { .. }) = message {
+                unheard.remove(&rank);
+            }
+        }
+        if links.pool.end().is_some() && !links.is_sending() && unheard.is_empty() {
             return true;
         }
         let pause = Some(Duration::from_millis(1));

@@ -2,6 +2,7 @@
 //!
 //! Owns the encoding of what goes out. Without a launcher there is only the socket.
 
+use super::keep_alive::KeepAlive;
 use super::turn::Network;
 use crate::pool::handle::{PoolEnd, PoolHandle};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
@@ -15,7 +16,8 @@ pub type Received = (Rank, Result<ToFarmer, String>);
 pub struct Links {
     /// Its own pool.
     pub pool: PoolHandle,
-    mpi: Option<Mpi>,
+    mpi: Option<KeepAlive>,
+    ranks: u32,
     pool_end_told: bool,
     incoming: Vec<Incoming>,
     traffic: bool,
@@ -25,13 +27,15 @@ impl Links {
     /// Takes over both ways.
     #[must_use]
     pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
-        Self { pool, mpi, pool_end_told: false, incoming: Vec::new(), traffic: false }
+        let ranks = mpi.as_ref().map_or(1, Mpi::size);
+        let mpi = mpi.map(KeepAlive::start);
+        Self { pool, mpi, ranks, pool_end_told: false, incoming: Vec::new(), traffic: false }
     }
 
     /// How many ranks there are.
     #[must_use]
     pub fn ranks(&self) -> u32 {
-        self.mpi.as_ref().map_or(1, Mpi::size)
+        self.ranks
     }
 
     /// Whether messages have to be looked for.
@@ -49,8 +53,8 @@ impl Links {
             self.pool_end_told = true;
             received.push((FARMER, Ok(ToFarmer::PoolLost { reason: reason.clone() })));
         }
-        if let Some(mpi) = self.mpi.as_mut().filter(|mpi| mpi.size() > 1) {
-            mpi.poll(&mut self.incoming);
+        if let Some(mpi) = self.mpi.as_ref().filter(|_| self.ranks > 1) {
+            mpi.mpi().poll(&mut self.incoming);
             received.extend(self.incoming.drain(..).map(|incoming| match incoming {
                 Incoming::Frame(rank, frame) => (Rank(rank), decode(&frame)),
                 Incoming::LinkFailed(rank, error) => (Rank(rank), Err(error)),
@@ -67,13 +71,13 @@ impl Links {
     /// Whether messages to workers are still on their way.
     #[must_use]
     pub fn is_sending(&self) -> bool {
-        self.mpi.as_ref().is_some_and(Mpi::is_sending)
+        self.mpi.as_ref().is_some_and(|mpi| mpi.mpi().is_sending())
     }
 
     /// Gives MPI back, for the end.
     #[must_use]
     pub fn into_mpi(self) -> Option<Mpi> {
-        self.mpi
+        self.mpi.and_then(KeepAlive::into_mpi)
     }
 }
 
@@ -84,17 +88,17 @@ fn decode(frame: &[u8]) -> Result<ToFarmer, String> {
 impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         self.traffic = true;
-        match (codec::encode(message), &mut self.mpi) {
+        match (codec::encode(message), &self.mpi) {
             (Ok(frame), _) if to == FARMER => self.pool.send(&frame),
-            (Ok(frame), Some(mpi)) => mpi.send(to.0, frame),
+            (Ok(frame), Some(mpi)) => mpi.mpi().send(to.0, frame),
             (Ok(_), None) => log::debug!("no way to rank {to}"),
             (Err(error), _) => log::error!("a message to rank {to} was dropped: {error}"),
         }
     }
 
     fn give_up(&mut self, rank: Rank) {
-        if let Some(mpi) = self.mpi.as_mut().filter(|_| rank != FARMER) {
-            mpi.give_up(rank.0);
+        if let Some(mpi) = self.mpi.as_ref().filter(|_| rank != FARMER) {
+            mpi.mpi().give_up(rank.0);
         }
     }
 }

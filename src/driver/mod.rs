@@ -1,11 +1,13 @@
 //! The loops of the MPI processes: gather events, call the core, perform its actions in order.
 //!
 //! [`farmer`] is rank 0's, [`relay`] that of all others. [`turn`] is the farmer's step, free of any system call,
-//! so that a simulation can run the very same one.
+//! so that a simulation can run the very same one. [`reader`] is where the tasklist comes from.
 
 pub mod farmer;
+mod keep_alive;
 pub mod link;
 pub mod pace;
+pub mod reader;
 pub mod relay;
 pub mod turn;
 

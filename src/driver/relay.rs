@@ -6,8 +6,10 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use crate::exit_code::ExitCode;
 use crate::outlet::Outlet;
 use crate::pool::handle::{PoolEnd, PoolHandle};
+use crate::progress::say_error;
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 use crate::sys::clock::Clock;
 use crate::sys::launcher::Launcher;
@@ -16,12 +18,16 @@ use crate::sys::signals::SignalSource;
 use crate::sys::transport::{Incoming, Leave};
 use crate::sys::wait::{Interest, wait_ready};
 
+use super::HEARTBEAT;
 use super::pace::Pace;
-use super::{HEARTBEAT, SILENCE_MAX};
 
-/// A relay without its farmer gives it twice the time that the farmer gives a relay: the farmer may be reading a
-/// long list at the start, or wait for a slow disk.
-const FARMER_SILENCE_MAX: Duration = SILENCE_MAX.saturating_mul(2);
+/// A relay that hears nothing of the farmer for longer takes it for dead. Less than a farmer gives a relay: a lost
+/// farmer ends the job, and what its nodes do until then is done in vain. A farmer that is only held up, by a long
+/// list or a slow disk, sends heartbeats all the same.
+const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
+
+/// A loop that comes by more seldom was suspended: what the farmer said in the meantime waits to be read.
+const AWAY: Duration = Duration::from_secs(2);
 
 struct Relay {
     mpi: Mpi,
@@ -32,12 +38,14 @@ struct Relay {
     incoming: Vec<Incoming>,
     heard: Duration,
     said: Duration,
+    asked: Duration,
+    looked: Duration,
     pool_lost: bool,
     stop_seen: Option<Leave>,
 }
 
-/// Runs the relay until the farm is over, and ends the process. Its exit code is 0 whatever happens: only rank 0
-/// speaks for the farm.
+/// Runs the relay until the farm is over, and ends the process. Its exit code is 0: only rank 0 speaks for the farm.
+/// Where rank 0 is lost, nobody else is left to say so.
 pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, launcher: Option<Launcher>) -> ! {
     let outlet = Outlet::install();
     let now = clock.now();
@@ -50,19 +58,44 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
         incoming: Vec::new(),
         heard: now,
         said: now,
+        asked: now,
+        looked: now,
         pool_lost: false,
         stop_seen: None,
     };
-    let how = relay.serve(signals);
+    let end = relay.serve(signals);
     relay.pool.shut();
-    relay.mpi.leave(how, 0, launcher)
+    let (how, code) = match end {
+        RelayEnd::Over(how) => (how, ExitCode::Success),
+        RelayEnd::FarmerLost => (Leave::Abandon, ExitCode::FarmFailed),
+    };
+    if end == RelayEnd::FarmerLost && relay.mpi.rank() == 1 {
+        let seconds = FARMER_SILENCE_MAX.as_secs();
+        say_error(&format!(
+            "nothing was heard of rank 0 for {seconds} s: the farm ends\n  what was recorded is safe; the same command goes on"
+        ));
+    }
+    relay.mpi.leave(how, code.code(), launcher)
+}
+
+/// Why a relay ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum RelayEnd {
+    /// The farm has ended, and all was said.
+    Over(Leave),
+    /// Rank 0 is not heard of any more.
+    FarmerLost,
 }
 
 impl Relay {
-    fn serve(&mut self, signals: &SignalSource) -> Leave {
+    fn serve(&mut self, signals: &SignalSource) -> RelayEnd {
         loop {
             self.wait(signals);
             let now = self.clock.now();
+            if now.saturating_sub(self.looked) > AWAY {
+                self.heard = now;
+            }
+            self.looked = now;
             self.take_from_pool(now);
             self.take_from_farmer(now);
             while let Some(signal) = signals.next_signal() {
@@ -71,11 +104,15 @@ impl Relay {
             for (level, text) in self.outlet.take() {
                 self.say(now, &ToFarmer::Log { level, text });
             }
-            if now.saturating_sub(self.said) >= HEARTBEAT {
+            // The farmer answers heartbeats. Where reports go out all the time but no more tasks come in, near the end
+            // of a list, nothing else would be heard of it.
+            let since_heard = now.saturating_sub(self.heard.max(self.asked));
+            if now.saturating_sub(self.said) >= HEARTBEAT || since_heard >= HEARTBEAT {
+                self.asked = now;
                 self.say(now, &ToFarmer::Heartbeat);
             }
-            if let Some(how) = self.end(now) {
-                return how;
+            if let Some(end) = self.end(now) {
+                return end;
             }
         }
     }
@@ -137,10 +174,10 @@ impl Relay {
         self.take_from_pool(now);
     }
 
-    /// Whether it is over, and how to leave then.
-    fn end(&self, now: Duration) -> Option<Leave> {
+    /// Whether it is over, and why.
+    fn end(&self, now: Duration) -> Option<RelayEnd> {
         if now.saturating_sub(self.heard) > FARMER_SILENCE_MAX {
-            return Some(Leave::Abandon);
+            return Some(RelayEnd::FarmerLost);
         }
         let how = match self.pool.end()? {
             PoolEnd::Clean { skip_finalize: false } => Leave::Finalize,
@@ -148,7 +185,7 @@ impl Relay {
             PoolEnd::Lost(_) => self.stop_seen?,
         };
         // The farmer waits for what is under way, above all for `Stopped`.
-        (!self.mpi.is_sending()).then_some(how)
+        (!self.mpi.is_sending()).then_some(RelayEnd::Over(how))
     }
 }
 

@@ -101,6 +101,19 @@ pub enum Note {
     CameBack(Rank),
     /// A node refuses to start processes.
     Paused(Rank),
+    /// Tasks fail at once on a rank; it waits until it is known whether they do elsewhere.
+    Watched(Rank),
+    /// Tasks fail at once on a rank and do well elsewhere.
+    SetAside {
+        /// Which.
+        rank: Rank,
+        /// How many tasks failed there in a row; others get them.
+        tasks: u32,
+        /// For how long.
+        time: Duration,
+    },
+    /// A rank that was watched or set aside gets tasks as before.
+    Trusted(Rank),
     /// A message that makes no sense here.
     Odd(Rank, &'static str),
     /// The farm begins to stop, or stops harder than before.

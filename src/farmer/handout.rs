@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Farmer;
 use super::workers::WorkerState;
 use super::{Actions, Send};
-use crate::protocol::{FARMER, Rank};
+use crate::protocol::{Attempt, FARMER, Rank};
 
 /// Most tasks that wait at one worker beyond its slots: what is lost with the node stays small, and so does
 /// a message.
@@ -17,6 +17,9 @@ const PREFETCH_MAX: u32 = 4096;
 /// Round trips that the queue covers. Two, as the measured one is an average; doubled, as a worker reports when
 /// its queue is half empty.
 const ROUND_TRIPS: u64 = 4;
+
+/// A rank that was asked for its queue may be dead. After this time the next one is asked.
+const RECALL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the first tasks are rationed while workers are still missing.
 pub(super) const SPREAD_MAX: Duration = Duration::from_secs(5);
@@ -59,18 +62,24 @@ impl Farmer {
         Some(self.first_pending.div_ceil(takers.max(1)))
     }
 
-    fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
+    pub(super) fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
         let first = actions.assigned.len();
         for _ in 0..count {
             let Some(id) = self.tasks.take_next(rank) else { break };
-            actions.assigned.push((id, self.tasks.attempt(id)));
+            let attempt = self.tasks.attempt(id);
+            // It came back from being lost with tasks that had gone to others since; now they are its own again.
+            let runs_it =
+                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.book.contains(&id));
+            if !runs_it {
+                actions.assigned.push((id, attempt));
+            }
         }
         let ids = &actions.assigned[first..];
         if ids.is_empty() {
             return;
         }
         let seq = self.workers.update(rank, |worker| {
-            worker.book.extend(ids.iter().map(|(id, _)| *id));
+            worker.hand(now, ids.iter().map(|(id, _)| *id));
             worker.next_seq(now)
         });
         actions.sends.push((rank, Send::Assign { seq, tasks: first..actions.assigned.len() }));
@@ -87,7 +96,7 @@ impl Farmer {
             pending = self.tasks.pending();
             self.fill_idle_once(now, actions);
         }
-        self.recall(actions);
+        self.recall(now, actions);
     }
 
     fn fill_idle_once(&mut self, now: Duration, actions: &mut Actions) {
@@ -107,7 +116,8 @@ impl Farmer {
     }
 
     /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
-    pub(super) fn recall(&mut self, actions: &mut Actions) {
+    pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
+        self.recall_again_at = None;
         if self.tasks.pending() > 0 || self.stop.is_some() {
             return;
         }
@@ -126,9 +136,12 @@ impl Farmer {
         {
             // Half of a long queue, so that the next idle slot need not wait for a Recall as well.
             let count = queued.min(wanted.max(queued / 2));
-            self.workers.update(rank, |worker| worker.recalled = Some(count));
+            self.workers.update(rank, |worker| worker.ask_back(count));
             actions.sends.push((rank, Send::Recall { count }));
             wanted = wanted.saturating_sub(count);
+        }
+        if idle_slots > 0 && self.workers.longest_queue().is_some() {
+            self.recall_again_at = Some(now + RECALL_PATIENCE);
         }
     }
 }

@@ -23,7 +23,8 @@ impl Farmer {
                 worker.book.clear();
             }
         });
-        let tasks = self.release(rank, &book, true);
+        // Its failures may have been the first sign of its end.
+        let tasks = self.release(rank, &book, true) + self.give_back(rank);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
         actions.notes.push(Note::Lost { rank, reason, tasks });
@@ -109,6 +110,6 @@ impl Farmer {
             self.tasks.adopt(id, rank);
         }
         self.fill(now, rank, actions);
-        self.recall(actions);
+        self.recall(now, actions);
     }
 }

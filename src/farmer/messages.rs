@@ -34,12 +34,13 @@ impl Farmer {
                 if pause.is_some() {
                     actions.notes.push(Note::Paused(rank));
                 }
+                let gives_back = !returned.is_empty();
                 let status = |worker: &mut WorkerState| {
                     worker.acknowledge(now, ack, age);
                     worker.undecided = undecided.min(worker.held()).min(UNDECIDED_MAX);
-                    worker.paused_until = pause.or(worker.paused_until);
+                    worker.paused_until = pause.max(worker.paused_until);
                     if recall_answered {
-                        worker.recalled = None;
+                        worker.answered_recall(gives_back);
                     }
                 };
                 self.on_report(now, rank, results, returned, status, actions);
@@ -74,7 +75,7 @@ impl Farmer {
         });
         actions.notes.push(Note::Joined(rank));
         self.fill(now, rank, actions);
-        self.recall(actions);
+        self.recall(now, actions);
     }
 
     fn on_report(
@@ -93,14 +94,13 @@ impl Farmer {
             returned.retain(|&id| remove(&mut worker.book, id));
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
+            worker.trust.learn(&results);
             status(worker);
         });
         self.stale_results += (all - results.len()) as u64;
         for result in results {
-            if self.tasks.record(result.id, result.outcome.is_success()) {
-                actions.records.push(Record { rank, result });
-            } else {
-                self.stale_results += 1;
+            if let Some(result) = self.judge(now, rank, result, actions) {
+                self.record(rank, result, actions);
             }
         }
         for &id in &returned {
@@ -110,9 +110,19 @@ impl Farmer {
         }
         if returned.is_empty() {
             self.fill(now, rank, actions);
-            self.recall(actions);
+            self.recall(now, actions);
         } else {
             self.fill_idle(now, actions);
+        }
+    }
+
+    /// Writes a result down, unless the task has one already.
+    pub(super) fn record(&mut self, rank: Rank, result: TaskResult, actions: &mut Actions) {
+        self.doubts.suspects.remove(&result.id);
+        if self.tasks.record(result.id, result.outcome.is_success()) {
+            actions.records.push(Record { rank, result });
+        } else {
+            self.stale_results += 1;
         }
     }
 

@@ -7,6 +7,8 @@
 //! Invariant: a task is in [`Actions::records`] at most once per run, unless its record was taken back by
 //! [`Event::StorageFailed`].
 
+mod black_holes;
+mod doubts;
 mod event;
 mod handout;
 mod losses;
@@ -20,16 +22,22 @@ mod workers;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use doubts::Stage;
 pub use event::{Actions, Event, Note, Record, Send, Settings};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
+use doubts::Doubts;
 use stop::{SignalCount, Stop};
 
 /// How long a worker may take to answer Stop once its tasks should be gone.
 pub const STOP_MARGIN: Duration = Duration::from_secs(10);
+
+/// During a stop the farmer looks at the clock this often, so that it knows how long it was away: suspended, or behind a
+/// slow disk. What the others said in that time waits to be read, so it does not count against them.
+const STOP_TICK: Duration = Duration::from_millis(100);
 
 /// The state of a farm on rank 0.
 #[derive(Debug)]
@@ -47,9 +55,12 @@ pub struct Farmer {
     /// The farm stops because nobody was left to run tasks. Somebody may come back with the last results.
     helpless: bool,
     next_silence_check: Duration,
+    /// Slots are idle, and not all queues were asked for.
+    recall_again_at: Option<Duration>,
     /// Silence is counted from here: the farmer itself was away before.
     listening_since: Duration,
     lost: BTreeSet<Rank>,
+    doubts: Doubts,
     unreachable: bool,
     stale_results: u64,
     ended: bool,
@@ -69,8 +80,10 @@ impl Farmer {
             stop: None,
             helpless: false,
             next_silence_check: now + settings.silence_max / 4,
+            recall_again_at: None,
             listening_since: now,
             lost: BTreeSet::new(),
+            doubts: Doubts::default(),
             unreachable: false,
             stale_results: 0,
             ended: false,
@@ -80,6 +93,11 @@ impl Farmer {
 
     /// Takes in one event. Call again whenever there is another, and at [`Self::next_deadline`].
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Actions) {
+        if let Some(stop) = &mut self.stop {
+            let away = now.saturating_sub(stop.look_at);
+            stop.escalate_at = stop.escalate_at.map(|at| at + away);
+            stop.look_at = now + STOP_TICK;
+        }
         match event {
             Event::Message(rank, message) if self.workers.get(rank).is_some() => {
                 self.on_message(now, rank, message, actions)
@@ -99,6 +117,9 @@ impl Farmer {
             Event::Tick => {}
         }
         self.check_time(now, actions);
+        if std::mem::take(&mut self.doubts.settled) {
+            self.fill_idle(now, actions);
+        }
         self.check_end(now, actions);
     }
 
@@ -110,8 +131,9 @@ impl Farmer {
         }
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
-        let escalate = self.stop.as_ref().and_then(|stop| stop.escalate_at);
-        [Some(self.next_silence_check), spread, timeout, escalate, self.next_pause_end()].into_iter().flatten().min()
+        let stopping = self.stop.as_ref().map(|stop| stop.look_at);
+        let due = [self.next_pause_end(), self.doubts.next_due(), self.recall_again_at];
+        [Some(self.next_silence_check), spread, timeout, stopping].into_iter().chain(due).flatten().min()
     }
 
     /// The end, once it is reached. Workers have nothing left, or are lost.
@@ -155,15 +177,18 @@ impl Farmer {
     pub fn check_invariants(&self) {
         self.tasks.check_invariants();
         self.workers.check_invariants();
+        self.doubts.check_invariants();
         for id in (0..self.tasks.total()).map(TaskId) {
             let Some(owner) = self.tasks.owner(id) else { continue };
             let worker = self.workers.get(owner).expect("an owner is a rank");
-            assert!(worker.book.contains(&id), "task {id} is assigned to rank {owner}, which does not hold it");
+            let held = worker.book.contains(&id) || self.doubts.holds(owner, id);
+            assert!(held, "task {id} is assigned to rank {owner}, which does not hold it");
             assert!(worker.status == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status);
         }
     }
 
     fn request_stop(&mut self, now: Duration, level: StopLevel, cause: StopCause, actions: &mut Actions) {
+        self.record_all_doubts(actions);
         let failed = matches!(cause, StopCause::FarmFailed(_));
         match &mut self.stop {
             Some(stop) => {
@@ -176,7 +201,9 @@ impl Farmer {
                 }
                 stop.level = level;
             }
-            None => self.stop = Some(Stop { level, cause: cause.clone(), escalate_at: None }),
+            None => {
+                self.stop = Some(Stop { level, cause: cause.clone(), escalate_at: None, look_at: now + STOP_TICK });
+            }
         }
         let stop = self.stop.as_mut().expect("set above");
         stop.escalate_at = match level {
@@ -207,8 +234,12 @@ impl Farmer {
             && until <= now
         {
             self.workers.update(rank, |worker| worker.paused_until = None);
+            self.on_pause_over(now, rank, actions);
             self.fill(now, rank, actions);
-            self.recall(actions);
+            self.recall(now, actions);
+        }
+        if self.recall_again_at.is_some_and(|at| now >= at) {
+            self.recall(now, actions);
         }
         if self.stop.is_none() && self.settings.timeout_at.is_some_and(|at| now >= at) {
             self.request_stop(now, StopLevel::Terminate, StopCause::Timeout, actions);
@@ -224,6 +255,7 @@ impl Farmer {
             }
         }
         self.check_silence(now, actions);
+        self.check_doubts(now, actions);
     }
 
     fn check_end(&mut self, now: Duration, actions: &mut Actions) {
@@ -231,6 +263,9 @@ impl Farmer {
             return;
         }
         if self.stop.is_none() {
+            if self.tasks.remaining() <= self.doubts.count() {
+                self.record_all_doubts(actions);
+            }
             if self.tasks.remaining() == 0 {
                 // A worker that holds a task now runs it a second time, for nothing.
                 let spare = self.workers.iter().any(|(_, worker)| worker.status == Status::Active && worker.held() > 0);

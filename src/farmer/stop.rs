@@ -60,6 +60,8 @@ pub(super) struct Stop {
     pub(super) cause: StopCause,
     /// When the next level is due; never for a drain that waits for running tasks.
     pub(super) escalate_at: Option<Duration>,
+    /// When the farmer looks at the clock next.
+    pub(super) look_at: Duration,
 }
 
 /// Two signals on one rank within this time are one: Open MPI's mpirun passes some on twice.
@@ -156,6 +158,17 @@ mod tests {
         assert_eq!(end(StopCause::Timeout, 2, 5).exit_code(), ExitCode::Stopped);
         assert_eq!(end(signal, 0, 0).exit_code(), ExitCode::Success, "the signal came too late to stop anything");
         assert_eq!(end(StopCause::FarmFailed(String::new()), 0, 0).exit_code(), ExitCode::FarmFailed);
+    }
+
+    /// A disk that fails at the very end makes the run a failed one; the first such cause is the one that is told.
+    #[test]
+    fn an_end_can_fail() {
+        let cause = StopCause::AllDone;
+        let mut end =
+            End { cause, finished: 1, failed: 0, remaining: 0, lost: vec![], unreachable: false, stale_results: 0 };
+        end.fail("first".to_owned());
+        end.fail("second".to_owned());
+        assert_eq!((&end.cause, end.exit_code()), (&StopCause::FarmFailed("first".to_owned()), ExitCode::FarmFailed));
     }
 
     /// Users know signals by name.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::doubts::Trust;
 use crate::protocol::{Rank, TaskId};
 
 /// Assign messages whose round trip is being measured, per worker.
@@ -59,8 +60,14 @@ pub struct WorkerState {
     pub paused_until: Option<Duration>,
     /// How many tasks it was asked to give back, in the one Recall that it has not answered yet.
     pub recalled: Option<u32>,
+    /// Tasks were handed to it since it was last asked for its queue.
+    handed_since: bool,
+    /// It said that nothing waits there. Whatever the book says, it is not asked again before it gets more.
+    queue_empty: bool,
     /// It came back, and has not said yet what it still holds: the number of the question.
     rejoining: Option<u32>,
+    /// What its results say of its node.
+    pub(super) trust: Trust,
     seq: u32,
     in_flight: VecDeque<(u32, Duration)>,
 }
@@ -88,7 +95,10 @@ impl WorkerState {
             heard: now,
             paused_until: None,
             recalled: None,
+            handed_since: false,
+            queue_empty: false,
             rejoining: None,
+            trust: Trust::default(),
             seq: 0,
             in_flight: VecDeque::new(),
         }
@@ -127,11 +137,33 @@ impl WorkerState {
     /// Its key in the index of queues that can be recalled.
     fn recallable(&self) -> Option<u32> {
         let able = self.status == Status::Active && self.rejoining.is_none() && self.recalled.is_none();
-        Some(self.queued()).filter(|&queued| able && queued > 0)
+        Some(self.queued()).filter(|&queued| able && !self.queue_empty && queued > 0)
+    }
+
+    /// Notes that these tasks are handed to it.
+    pub(super) fn hand(&mut self, now: Duration, ids: impl Iterator<Item = TaskId>) {
+        self.book.extend(ids);
+        self.trust.handed(now);
+        (self.handed_since, self.queue_empty) = (true, false);
+    }
+
+    /// Notes that it is asked for this many tasks of its queue.
+    pub(super) fn ask_back(&mut self, count: u32) {
+        (self.recalled, self.handed_since) = (Some(count), false);
+    }
+
+    /// Notes its answer to that.
+    pub(super) fn answered_recall(&mut self, with_tasks: bool) {
+        self.recalled = None;
+        self.queue_empty = !with_tasks && !self.handed_since;
     }
 
     fn is_able(&self) -> bool {
         self.status == Status::Active && self.slots > 0
+    }
+
+    fn is_aside(&self) -> bool {
+        self.is_able() && self.trust.is_aside()
     }
 
     /// Tasks it holds beyond its slots: they wait there.
@@ -209,6 +241,8 @@ pub struct WorkerTable {
     open: u32,
     /// How many are active and have slots.
     able: u32,
+    /// How many of these are set aside.
+    aside: u32,
 }
 
 impl WorkerTable {
@@ -223,6 +257,7 @@ impl WorkerTable {
             expected: ranks,
             open: ranks,
             able: 0,
+            aside: 0,
         }
     }
 
@@ -251,12 +286,13 @@ impl WorkerTable {
     pub fn update<R>(&mut self, rank: Rank, change: impl FnOnce(&mut WorkerState) -> R) -> R {
         let worker = &mut self.workers[rank.0 as usize];
         let (idle_before, queued_before, able_before) = (worker.is_idle(), worker.recallable(), worker.is_able());
-        let (status_before, paused_before) = (worker.status, worker.paused_until);
+        let (status_before, paused_before, aside_before) = (worker.status, worker.paused_until, worker.is_aside());
         let result = change(worker);
         if worker.status != Status::Active {
             worker.recalled = None;
             worker.paused_until = None;
             worker.rejoining = None;
+            worker.trust = Trust::default();
         }
         if paused_before != worker.paused_until {
             paused_before.map(|until| self.paused.remove(&(until, rank)));
@@ -265,6 +301,7 @@ impl WorkerTable {
         self.expected -= u32::from(status_before == Status::Expected && worker.status != Status::Expected);
         self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
         self.able = self.able + u32::from(worker.is_able()) - u32::from(able_before);
+        self.aside = self.aside + u32::from(worker.is_aside()) - u32::from(aside_before);
         let queued = worker.recallable();
         if queued_before != queued {
             queued_before.map(|before| self.queued.remove(&(before, rank)));
@@ -319,6 +356,12 @@ impl WorkerTable {
         self.able
     }
 
+    /// How many of the able workers are set aside.
+    #[must_use]
+    pub fn aside(&self) -> u32 {
+        self.aside
+    }
+
     /// How many workers have not said Hello and were not given up.
     #[must_use]
     pub fn expected(&self) -> u32 {
@@ -342,6 +385,8 @@ impl WorkerTable {
         assert_eq!(self.expected, self.count(Status::Expected), "expected");
         let able = self.workers.iter().filter(|worker| worker.is_able()).count();
         assert_eq!(self.able as usize, able, "able");
+        let aside = self.workers.iter().filter(|worker| worker.is_aside()).count();
+        assert_eq!(self.aside as usize, aside, "aside");
         let recallable = self.workers.iter().filter(|worker| worker.recallable().is_some()).count();
         assert_eq!(self.queued.len(), recallable, "queue index");
         for (rank, worker) in self.iter() {
@@ -369,6 +414,31 @@ mod tests {
         assert_eq!(worker.round_trip_us, 2_000, "an old acknowledgement says nothing new");
     }
 
+    /// Averages follow steadily: an eighth of the way each time.
+    #[test]
+    fn averages_follow() {
+        let mut worker = WorkerState::new(Duration::ZERO);
+        worker.learn_length(1_600, 2);
+        assert_eq!(worker.task_us, 800);
+        worker.learn_length(1_600, 1);
+        assert_eq!(worker.task_us, 900);
+        worker.learn_length(0, 0);
+        assert_eq!(worker.task_us, 900, "a report without results says nothing");
+    }
+
+    /// Of many messages under way, the one that is acknowledged is the one that counts.
+    #[test]
+    fn later_messages_are_not_acknowledged_yet() {
+        let ms = Duration::from_millis;
+        let mut worker = WorkerState::new(ms(0));
+        let first = worker.next_seq(ms(0));
+        let second = worker.next_seq(ms(10));
+        worker.acknowledge(ms(20), first, ms(0));
+        assert_eq!(worker.round_trip_us, 20_000);
+        worker.acknowledge(ms(38), second, ms(0));
+        assert_eq!(worker.round_trip_us, 21_000, "28 ms, an eighth of the way");
+    }
+
     /// The indexes follow every change of a worker.
     #[test]
     fn idle_and_queued_are_kept() {
@@ -378,7 +448,7 @@ mod tests {
             worker.status = Status::Active;
             worker.slots = 2;
         });
-        assert_eq!(table.idle_from(Rank(0)), Some(rank));
+        assert_eq!((table.idle_from(Rank(0)), table.is_empty(), table.len()), (Some(rank), false, 3));
         table.update(rank, |worker| worker.book.extend([TaskId(0), TaskId(1), TaskId(2)]));
         table.check_invariants();
         assert_eq!((table.idle_count(), table.longest_queue()), (0, Some((rank, 1))));

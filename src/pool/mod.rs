@@ -8,6 +8,8 @@
 
 pub mod handle;
 mod spawn;
+mod start_error;
+mod temp;
 pub mod turn;
 
 use std::io::{self, Read, Write};
@@ -52,13 +54,16 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn run(socket: UnixStream) -> i32 {
     let outlet = Outlet::install();
-    let status = match Pool::new(socket, outlet).and_then(Pool::serve) {
-        Ok(status) => status,
-        // The other end is gone, and with it everybody who could be told.
-        Err(_) => exit_status::PARENT_LOST,
+    // An error: the other end is gone, and with it everybody who could be told.
+    let (status, work) = match Pool::new(socket, outlet) {
+        Ok(mut pool) => (pool.serve().unwrap_or(exit_status::PARENT_LOST), pool.work),
+        Err(_) => (exit_status::PARENT_LOST, None),
     };
     let grace = if status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
     end_descendants(grace, KILL_LIMIT);
+    if let Some(work) = work {
+        work.processes.into_temp().finish();
+    }
     status
 }
 
@@ -83,7 +88,7 @@ impl Pool {
         Ok(Self { socket, children, clock, outlet, reader, out: Vec::new(), work: None, skip_finalize: false })
     }
 
-    fn serve(mut self) -> io::Result<i32> {
+    fn serve(&mut self) -> io::Result<i32> {
         let mut said = Vec::new();
         loop {
             self.write_out()?;
@@ -175,7 +180,7 @@ impl Pool {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots,
         };
-        match Tasks::new(config, &host, &cwd, self.clock) {
+        match Tasks::new(config, slots, &host, &cwd, self.clock) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
                 self.work = Some(Turns::new(Worker::new(slots, grace), tasks));

@@ -3,28 +3,35 @@
 //! Owns the table of running processes of a pool. Decides nothing: the worker core does.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::fcntl::OFlag;
+use nix::unistd::{Pid, fchdir};
 
+use super::start_error::{StartError, is_disk_trouble, is_shortage};
+use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
-use crate::protocol::{Assignment, Outcome, WorkerConfig};
+use crate::protocol::{Assignment, Bind, Outcome, WorkerConfig};
+use crate::runner::config::Defined;
 use crate::runner::environment::{Environment, Identity, task_variables};
+use crate::runner::template::Values;
 use crate::runner::{Launch, Runner};
 use crate::sys::clock::{Clock, micros};
-use crate::sys::process::{Command, Reaped, Spawner, kill_group, memory_file, terminate_group};
+use crate::sys::cpus;
+use crate::sys::process::{Command, Reaped, Spawner, c_string, kill_group, memory_file, terminate_group};
 use crate::worker::Usage;
 
 #[derive(Debug)]
 struct Process {
     slot: u32,
     started: Duration,
+    temp: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -34,8 +41,16 @@ struct Means {
     identity: Identity,
     spawner: Spawner,
     null: File,
+    /// Where the farm was started; tasks of a runner with `cwd` start elsewhere.
+    home: File,
+    cwd: PathBuf,
+    rank: u32,
+    host: String,
+    workdir: Vec<u8>,
     logs: PathBuf,
     clock: Clock,
+    /// CPUs of each slot, and how many they are for OMP_NUM_THREADS; empty if all slots share all.
+    slots: Vec<(Vec<usize>, Option<CString>)>,
 }
 
 /// The running tasks of a pool.
@@ -45,17 +60,34 @@ pub(super) struct Tasks {
     means: Option<Means>,
     running: HashMap<Pid, Process>,
     leaders: HashMap<u32, Pid>,
+    temp: TempFolders,
 }
 
 impl Tasks {
     /// A pool that never runs anything.
     pub(super) fn none() -> Self {
-        Self { means: None, running: HashMap::new(), leaders: HashMap::new() }
+        Self { means: None, running: HashMap::new(), leaders: HashMap::new(), temp: TempFolders::default() }
+    }
+
+    /// Gives up the folders that tasks had, also those of tasks that were killed at the very end.
+    pub(super) fn into_temp(mut self) -> TempFolders {
+        for process in self.running.into_values() {
+            process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
+        }
+        self.temp
     }
 
     /// Prepares what all tasks share. The error says why this node can't run tasks.
-    pub(super) fn new(config: &WorkerConfig, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
-        let environment = Environment::inherited(cwd);
+    pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
+        let defined = config.runner.defined();
+        let fixed = |values: &Values<'_>| -> Vec<_> {
+            let variables = defined.into_iter().flat_map(|defined| &defined.variables);
+            // Those that are another one for each task are added to each, and must not be there twice.
+            variables
+                .filter(|(_, value)| value.is_fixed())
+                .map(|(name, value)| (name.clone(), value.fill(values)))
+                .collect()
+        };
         let identity =
             Identity::new(config.rank, host, &config.workdir).ok_or("the path of the workdir contains a NUL")?;
         let null = OpenOptions::new()
@@ -69,22 +101,54 @@ impl Tasks {
                 logs.display()
             ));
         }
+        let place = Values {
+            rank: config.rank.0,
+            host: host.as_bytes(),
+            workdir: &config.workdir,
+            cwd: &config.cwd,
+            ..Values::default()
+        };
+        let environment = Environment::inherited(cwd, &fixed(&place));
+        if let Some(folder) = defined.and_then(|defined| defined.cwd.as_ref()).filter(|folder| folder.is_fixed()) {
+            let folder = PathBuf::from(OsString::from_vec(folder.fill(&place)));
+            if !cwd.join(&folder).is_dir() {
+                return Err(format!("its node has no folder {}, which is the cwd of the runner", folder.display()));
+            }
+        }
+        let slots = match config.bind {
+            Bind::None => Vec::new(),
+            Bind::Slot => {
+                let name = b"OMP_NUM_THREADS";
+                let runners = defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name));
+                let users = runners || environment.get(name).is_some();
+                let threads = |cpus: &[usize]| c_string(format!("OMP_NUM_THREADS={}", cpus.len()).as_bytes());
+                let with_threads = |cpus: Vec<usize>| (threads(&cpus).filter(|_| !users), cpus);
+                cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
+            }
+        };
         let means = Means {
             runner: Runner::new(&config.runner, &environment),
             environment,
             identity,
             spawner: Spawner::new().map_err(|error| format!("cannot prepare to start processes: {error}"))?,
             null,
+            home: open_folder(cwd).map_err(|error| format!("cannot open {}: {error}", cwd.display()))?,
+            cwd: cwd.to_owned(),
+            rank: config.rank.0,
+            host: host.to_owned(),
+            workdir: config.workdir.clone(),
             logs,
             clock,
+            slots,
         };
-        Ok(Self { means: Some(means), running: HashMap::new(), leaders: HashMap::new() })
+        Ok(Self { means: Some(means), ..Self::none() })
     }
 
     /// What the end of a process means; `None` if it is not a task's own.
     pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<(u32, Outcome, Usage)> {
         let process = self.running.remove(&reaped.pid)?;
         self.leaders.remove(&process.slot);
+        process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
         let usage = Usage {
             start_us: self.means.as_ref()?.clock.epoch_us(process.started),
             duration_us: micros(now.saturating_sub(process.started)),
@@ -101,8 +165,16 @@ impl Processes for Tasks {
         let Some(means) = &self.means else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
-        let pid = means.start(slot, task).map_err(|error| means.judge(&error, now))?;
-        self.running.insert(pid, Process { slot, started: now });
+        let mut temp = None;
+        let started = means.start(slot, task, &mut temp);
+        let pid = match started {
+            Ok(pid) => pid,
+            Err(error) => {
+                temp.into_iter().for_each(|folder| self.temp.remove(folder));
+                return Err(means.judge(&error, now));
+            }
+        };
+        self.running.insert(pid, Process { slot, started: now, temp });
         self.leaders.insert(slot, pid);
         Ok(())
     }
@@ -131,73 +203,98 @@ fn appears(folder: &Path) -> bool {
     })
 }
 
-/// A start that failed.
-#[derive(Debug)]
-enum StartError {
-    Log(PathBuf, std::io::Error),
-    Program(Launch, Errno),
-    Input(std::io::Error),
+fn open_folder(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits() | OFlag::O_PATH.bits()).open(path)
 }
 
-impl StartError {
-    fn place(&self) -> String {
-        match self {
-            Self::Log(path, _) => format!("{}: ", path.display()),
-            Self::Program(..) | Self::Input(_) => String::new(),
-        }
-    }
-
-    fn errno(&self) -> Option<Errno> {
-        match self {
-            Self::Program(_, errno) => Some(*errno),
-            Self::Log(_, error) | Self::Input(error) => error.raw_os_error().map(Errno::from_raw),
-        }
-    }
-}
-
-/// Errors of a node that has run out of something for now.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
-}
-
-/// Errors of making a log that would hit every task alike: the file system is full, read-only, or gone, or the folder
-/// is not there any more. They are no task's failure.
-fn is_disk_trouble(errno: Errno) -> bool {
-    use Errno::{EDQUOT, EIO, ENOENT, ENOSPC, ENOTCONN, EROFS, ESTALE};
-    matches!(errno, ENOSPC | EDQUOT | EROFS | EIO | ESTALE | ENOENT | ENOTCONN)
+/// A task on its way to become a process.
+struct Starting<'a> {
+    log: &'a File,
+    slot: u32,
+    task: &'a Assignment,
+    values: Values<'a>,
+    folder: Option<PathBuf>,
 }
 
 impl Means {
-    fn start(&self, slot: u32, task: &Assignment) -> Result<Pid, StartError> {
+    fn start(&self, slot: u32, task: &Assignment, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
         let path = self.logs.join(format!("log_{}", task.id));
         let log = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
         let log = log.map_err(|error| StartError::Log(path, error))?;
-        if let Some(launch) = self.runner.direct(&task.command) {
-            match self.exec(launch, &log, slot, task) {
+        let defined = self.runner.defined();
+        if defined.is_some_and(Defined::uses_tempdir) {
+            let tmpdir = self.environment.get(b"TMPDIR").filter(|tmpdir| !tmpdir.is_empty());
+            let tmpdir = tmpdir.map(|tmpdir| self.cwd.join(OsStr::from_bytes(tmpdir)));
+            let made = TempFolders::make(tmpdir.as_deref()).map_err(|(path, errno)| StartError::Temp(path, errno))?;
+            *temp = Some(made);
+        }
+        let values = Values {
+            task: &task.command,
+            id: task.id.0,
+            attempt: task.attempt.0,
+            rank: self.rank,
+            slot,
+            host: self.host.as_bytes(),
+            workdir: &self.workdir,
+            cwd: self.cwd.as_os_str().as_bytes(),
+            tempdir: temp.as_deref().map_or(b"", |temp| temp.as_os_str().as_bytes()),
+            shell: self.runner.shell_path().as_os_str().as_bytes(),
+        };
+        let folder = defined.and_then(|defined| defined.cwd.as_ref());
+        let folder = folder.map(|folder| self.cwd.join(OsString::from_vec(folder.fill(&values))));
+        let starting = Starting { log: &log, slot, task, values, folder };
+        let started = self.launch(&starting);
+        if let Err(error) = &started {
+            error.say_in(&log);
+        }
+        started
+    }
+
+    fn launch(&self, starting: &Starting<'_>) -> Result<Pid, StartError> {
+        if let Some(launch) = self.runner.direct(&starting.task.command) {
+            match self.exec(launch, starting) {
                 Err(StartError::Program(_, errno)) if !is_shortage(errno) => {} // The shell knows what to say.
                 done => return done,
             }
         }
-        let by_shell = |by_stdin| match self.runner.shell(&task.command, by_stdin) {
-            Some(launch) => self.exec(launch, &log, slot, task),
+        let by = |by_stdin| match self.runner.launch(&starting.values, by_stdin) {
+            Some(launch) => self.exec(launch, starting),
             None => Err(StartError::Input(Errno::EINVAL.into())),
         };
-        match by_shell(false) {
-            Err(StartError::Program(_, Errno::E2BIG)) => by_shell(true),
+        match by(false) {
+            Err(StartError::Program(launch, Errno::E2BIG)) => match by(true) {
+                Err(StartError::Input(_)) => Err(StartError::Program(launch, Errno::E2BIG)),
+                done => done,
+            },
             done => done,
         }
     }
 
-    fn exec(&self, launch: Launch, log: &File, slot: u32, task: &Assignment) -> Result<Pid, StartError> {
-        let own = task_variables(task.id, task.attempt, slot);
+    fn exec(&self, launch: Launch, starting: &Starting<'_>) -> Result<Pid, StartError> {
+        let mut own = task_variables(starting.task.id, starting.task.attempt, starting.slot).to_vec();
+        let defined = self.runner.defined();
+        if defined.is_some_and(|defined| !defined.proc_number) {
+            own.remove(0);
+        }
         let direct = launch.underscore.is_some();
-        let environment: Vec<&CStr> = self
-            .environment
-            .block(direct)
-            .chain(self.identity.variables())
-            .chain(own.iter().map(AsRef::as_ref))
-            .chain(launch.underscore.as_deref())
-            .collect();
+        let threads = self.slots.get(starting.slot as usize).and_then(|(_, threads)| threads.as_deref());
+        let mut environment: Vec<&CStr> = self.environment.block(direct).collect();
+        if let Some(defined) = defined {
+            let changed = defined.variables.iter().filter(|(_, value)| !value.is_fixed());
+            let changed = changed.map(|(name, value)| (&name[..], value.fill(&starting.values)));
+            let pwd = starting.folder.as_ref().map(|folder| (&b"PWD"[..], folder.as_os_str().as_bytes().to_vec()));
+            for (name, value) in changed.chain(pwd) {
+                let variable = c_string(&[name, b"=", &value].concat());
+                own.push(variable.ok_or_else(|| StartError::Input(Errno::EINVAL.into()))?);
+                environment
+                    .retain(|line| line.to_bytes().strip_prefix(name).is_none_or(|rest| !rest.starts_with(b"=")));
+            }
+        }
+        environment.extend(self.identity.variables());
+        environment.extend(own.iter().map(CString::as_c_str));
+        environment.extend(launch.underscore.as_deref());
+        environment.extend(threads);
         let argv: Vec<&CStr> = launch.argv.iter().map(AsRef::as_ref).collect();
         let script = launch.stdin.as_deref().map(memory_file).transpose().map_err(StartError::Input)?;
         let command = Command {
@@ -205,27 +302,54 @@ impl Means {
             argv: &argv,
             environment: &environment,
             stdin: script.as_ref().unwrap_or(&self.null).as_fd(),
-            output: log.as_fd(),
+            output: starting.log.as_fd(),
         };
-        self.spawner.spawn(&command).map_err(|errno| StartError::Program(launch, errno))
+        let spawn = || self.spawn_on(starting.slot, &command);
+        let spawned = match &starting.folder {
+            None => spawn(),
+            Some(folder) => self.inside(folder, spawn)?,
+        };
+        spawned.map_err(|errno| StartError::Program(launch, errno))
+    }
+
+    /// A process gets the CPUs of the thread that starts it.
+    fn spawn_on(&self, slot: u32, command: &Command<'_>) -> Result<Pid, Errno> {
+        let bound = self.slots.get(slot as usize).is_some_and(|(cpus, _)| cpus::bind_to(cpus));
+        let spawned = self.spawner.spawn(command);
+        if bound {
+            cpus::bind_to(&self.slots.iter().flat_map(|(cpus, _)| cpus.iter().copied()).collect::<Vec<_>>());
+        }
+        spawned
+    }
+
+    /// Does something in another folder: older systems cannot start a process there in one step.
+    fn inside<T>(&self, folder: &Path, act: impl FnOnce() -> T) -> Result<T, StartError> {
+        let enter = || -> std::io::Result<()> { Ok(fchdir(open_folder(folder)?)?) };
+        enter().map_err(|error| StartError::Folder(folder.to_owned(), error))?;
+        let done = act();
+        // If this fails, no harm is done: every task of this runner enters a folder of its own.
+        if let Err(errno) = fchdir(&self.home) {
+            log::warn!("cannot go back to {}: {}", self.cwd.display(), errno.desc());
+        }
+        Ok(done)
     }
 
     fn judge(&self, error: &StartError, now: Duration) -> SpawnError {
         let refused = |errno: &Errno| match error {
             StartError::Log(..) => is_shortage(*errno) || is_disk_trouble(*errno),
-            StartError::Program(..) | StartError::Input(_) => is_shortage(*errno),
+            StartError::Temp(..) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
+            StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => is_shortage(*errno),
         };
         if let Some(errno) = error.errno().filter(refused) {
             return SpawnError::Refused(format!("{}{}", error.place(), errno.desc()));
         }
-        let text = match error {
-            StartError::Log(path, error) => format!("cannot write {}: {error}", path.display()),
-            StartError::Program(launch, errno) => {
-                format!("cannot run {}: {}", launch.program.to_string_lossy(), errno.desc())
-            }
-            StartError::Input(error) => format!("cannot prepare its input: {error}"),
-        };
         let usage = Usage { start_us: self.clock.epoch_us(now), ..Usage::default() };
-        SpawnError::Impossible(Outcome::NotStarted(text), usage)
+        let outcome = match error {
+            // What a shell would have said.
+            StartError::Program(_, Errno::ENOENT) => Outcome::Exited(127),
+            StartError::Program(..) => Outcome::Exited(126),
+            _ => Outcome::NotStarted(error.to_string()),
+        };
+        SpawnError::Impossible(outcome, usage)
     }
 }

@@ -57,6 +57,8 @@ pub fn decode<M: Decode<()>>(bytes: &[u8]) -> Result<M, CodecError> {
 mod tests {
     use super::*;
     use crate::protocol::*;
+    use crate::runner::config::{Defined, Start};
+    use crate::runner::template::{Field, Template};
     use proptest::prelude::*;
 
     /// Promise 5: bytes from a peer are never a panic, whatever they are.
@@ -104,13 +106,33 @@ mod tests {
             recall_answered: true,
             pause_ms: 12,
         };
-        let golden: [(Vec<u8>, &[u8]); 6] = [
+        let holds = ToFarmer::Holds { seq: 14, tasks: vec![TaskId(15)] };
+        let runner = RunnerConfig::Defined(Box::new(Defined {
+            start: Start::Words {
+                words: vec![Template::literal("a"), Template::around("b", Field::Id)],
+                by_stdin: true,
+            },
+            setup: b"s".to_vec(),
+            cwd: Some(Template::literal("/")),
+            variables: vec![(b"V".to_vec(), Template::literal(""))],
+            proc_number: true,
+        }));
+        let words = [2, 2, 1, 0, 1, b'a', 2, 0, 1, b'b', 1, 3, 0, 1];
+        let rest = [1, b's', 1, 1, 0, 1, b'/', 1, 1, b'V', 1, 0, 0, 1];
+        let defined = [&[1][..], &words, &rest].concat();
+        let golden: [(Vec<u8>, &[u8]); 12] = [
+            (encode(&RunnerConfig::Basic).unwrap(), &[0]),
+            (encode(&runner).unwrap(), &defined),
             (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
             (encode(&recall).unwrap(), &[2, 3]),
             (encode(&stop).unwrap(), &[3, 1, 1]),
             (encode(&ToWorker::Heartbeat).unwrap(), &[4]),
             (encode(&report).unwrap(), &[1, 1, 1, 1, 2, 3, 4, 1, 9, 5, 6, 7, 1, 8, 9, 10, 11, 1, 12]),
+            (encode(&ToWorker::Rejoin { seq: 13 }).unwrap(), &[5, 13]),
+            (encode(&ToFarmer::Heartbeat).unwrap(), &[2]),
+            (encode(&ToFarmer::Signaled { signal: 15 }).unwrap(), &[3, 15]),
             (encode(&ToFarmer::Stopped).unwrap(), &[4]),
+            (encode(&holds).unwrap(), &[8, 14, 1, 15]),
         ];
         for (bytes, expected) in golden {
             assert_eq!(bytes, expected);

@@ -16,7 +16,7 @@ use crate::runner::RunnerConfig;
 
 /// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
 /// one program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -65,6 +65,16 @@ pub enum SlotCount {
     Fixed(u32),
 }
 
+/// Which CPUs a task may use, of those that its rank has.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Encode, Decode, clap::ValueEnum)]
+pub enum Bind {
+    /// All of them
+    #[default]
+    None,
+    /// Those of its slot: each slot has its own; OMP_NUM_THREADS says how many
+    Slot,
+}
+
 /// What a worker must know before its first task. Rank 0 reads all files; the others learn of them here.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct WorkerConfig {
@@ -80,6 +90,8 @@ pub struct WorkerConfig {
     pub cwd: Vec<u8>,
     /// Absolute path of the workdir.
     pub workdir: Vec<u8>,
+    /// Which CPUs a slot's tasks may use.
+    pub bind: Bind,
     /// Host of a rank 0 that takes no tasks: the other ranks of that node share its CPUs.
     pub farmer_only_host: Option<String>,
     /// How a command becomes a process.

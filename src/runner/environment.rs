@@ -23,10 +23,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// What this process has, for tasks that run in `cwd`.
+    /// What this process has, with `changed` in front of it, for tasks that run in `cwd`.
     #[must_use]
-    pub fn inherited(cwd: &Path) -> Self {
-        Self::from_variables(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())), cwd)
+    pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)]) -> Self {
+        let inherited = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+        let kept = inherited.filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
+        Self::from_variables(kept.chain(changed.iter().cloned()), cwd)
     }
 
     /// These variables, without those that a launcher meant for one rank.
@@ -88,11 +90,13 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Variables that tell a task who it is. A farm inside a farm sets its own.
-fn is_ours(name: &[u8]) -> bool {
-    name == b"PROC_NUMBER" || PER_TASK.iter().any(|known| name == known.as_bytes())
+pub(super) fn is_ours(name: &[u8]) -> bool {
+    OURS.iter().any(|known| name == known.as_bytes())
 }
 
-const PER_TASK: [&str; 6] = [
+/// Variables that every task gets.
+pub(super) const OURS: [&str; 7] = [
+    "PROC_NUMBER",
     "TASKFARMER_TASK_ID",
     "TASKFARMER_ATTEMPT",
     "TASKFARMER_RANK",
@@ -127,7 +131,7 @@ impl Identity {
     }
 }
 
-/// The variables of one task.
+/// The variables of one task, the first one PyTaskFarmer's.
 #[must_use]
 pub fn task_variables(id: TaskId, attempt: Attempt, slot: u32) -> [CString; 4] {
     let text = |text: String| CString::new(text).expect("numbers contain no NUL");

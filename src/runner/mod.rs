@@ -2,48 +2,32 @@
 //!
 //! Owns how the text of a task becomes a process. Never starts one: see [`crate::pool`].
 
+pub mod config;
 pub mod environment;
+mod kinds;
+mod python;
 pub mod shell_rules;
+pub mod template;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use bincode::{Decode, Encode};
 use nix::unistd::{AccessFlags, access};
-use thiserror::Error;
 
 use crate::sys::process::c_string;
+pub use config::RunnerConfig;
+use config::{Defined, Shell, Start};
 use environment::Environment;
+pub use kinds::{KINDS, RunnerError, by_name, listing};
 use shell_rules::ShellRules;
+use template::{Values, as_operand, quote};
 
 /// The runner that a farm gets when `--runner` is not given.
 pub const DEFAULT_RUNNER: &str = "default";
 
 /// Longest single argument that Linux passes to a program, in bytes, its NUL included (MAX_ARG_STRLEN).
 const ARGUMENT_LEN_MAX: usize = 32 * 4096;
-
-/// Which runner, as rank 0 tells the workers.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub enum RunnerConfig {
-    /// Each task is a shell command.
-    Basic,
-}
-
-/// `--runner` names a runner that does not exist.
-#[derive(Debug, Error)]
-#[error("there is no runner '{0}'; built in is: {DEFAULT_RUNNER}")]
-pub struct UnknownRunner(String);
-
-impl RunnerConfig {
-    /// The runner of this name.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn by_name(name: &str) -> Result<Self, UnknownRunner> {
-        if name == DEFAULT_RUNNER { Ok(Self::Basic) } else { Err(UnknownRunner(name.to_owned())) }
-    }
-}
 
 /// How to start one task.
 #[derive(Debug)]
@@ -61,28 +45,67 @@ pub struct Launch {
 /// A runner that is ready to work on one node.
 #[derive(Debug)]
 pub struct Runner {
+    defined: Option<Box<Defined>>,
+    /// Lines without shell syntax need no shell here.
+    may_be_direct: bool,
     rules: ShellRules,
     path: SearchPath,
     shell: PathBuf,
+}
+
+/// The shell for lines of tasks.
+fn shell_path(shell: Shell) -> PathBuf {
+    let bash = Path::new("/bin/bash");
+    match shell {
+        Shell::Bash => bash.to_owned(),
+        Shell::Auto if bash.exists() => bash.to_owned(),
+        Shell::Auto | Shell::Sh => PathBuf::from("/bin/sh"),
+    }
 }
 
 impl Runner {
     /// Prepares a runner for tasks with this environment.
     #[must_use]
     pub fn new(config: &RunnerConfig, environment: &Environment) -> Self {
-        let RunnerConfig::Basic = config;
-        let bash = Path::new("/bin/bash");
+        let defined = config.defined();
+        let (shell, is_basic) = match defined.map(|defined| &defined.start) {
+            None => (Shell::Auto, true),
+            Some(Start::Shell(shell)) => (*shell, true),
+            Some(Start::Line(shell, _)) => (*shell, false),
+            Some(Start::Split | Start::Words { .. }) => (Shell::Auto, false),
+        };
+        // What a task would find where and with which variables is known to the rules for a whole pool only.
+        let is_alike = defined.is_none_or(|defined| {
+            defined.setup.is_empty() && defined.cwd.is_none() && defined.variables.iter().all(|(_, v)| v.is_fixed())
+        });
         Self {
+            defined: defined.cloned().map(Box::new),
+            may_be_direct: is_basic && is_alike,
             rules: ShellRules::from_environment(environment.variables()),
             path: SearchPath::new(environment.get(b"PATH")),
-            shell: if bash.exists() { bash.to_owned() } else { PathBuf::from("/bin/sh") },
+            shell: shell_path(shell),
         }
+    }
+
+    /// What an INI file says of it.
+    #[must_use]
+    pub fn defined(&self) -> Option<&Defined> {
+        self.defined.as_deref()
+    }
+
+    /// Path of the shell that `{run}` starts.
+    #[must_use]
+    pub fn shell_path(&self) -> &Path {
+        &self.shell
     }
 
     /// A direct start of the program, where that has the same result as the shell's and spares its cost.
     /// If it fails, whatever the reason, the shell is to be asked: it knows the right message and exit code.
     #[must_use]
     pub fn direct(&self, command: &[u8]) -> Option<Launch> {
+        if !self.may_be_direct {
+            return None;
+        }
         let words = self.rules.plain_words(command)?;
         let program = self.path.find(words.first()?)?;
         let argv = words.into_iter().map(c_string).collect::<Option<Vec<_>>>()?;
@@ -90,19 +113,49 @@ impl Runner {
         Some(Launch { program, argv, underscore: Some(underscore), stdin: None })
     }
 
+    /// The start that the runner says. `by_stdin`: a script for a shell came out too long for an argument.
+    ///
+    /// `None` if there is no such start: no program, a NUL, or no script.
+    #[must_use]
+    pub fn launch(&self, values: &Values<'_>, by_stdin: bool) -> Option<Launch> {
+        let setup = self.defined().map_or(&b""[..], |defined| &defined.setup);
+        let words = match self.defined().map(|defined| &defined.start) {
+            None | Some(Start::Shell(_)) => {
+                return self.shell(&with_setup(setup, values.task), by_stdin);
+            }
+            Some(Start::Line(_, line)) => return self.shell(&with_setup(setup, &line.fill(values)), by_stdin),
+            _ if by_stdin => return None,
+            Some(Start::Split) => split(values.task),
+            Some(Start::Words { words, .. }) => {
+                let mut filled = Vec::new();
+                words.iter().for_each(|word| word.fill_word(values, &mut filled));
+                filled
+            }
+        };
+        let words = if setup.is_empty() { words } else { self.after_setup(setup, words) };
+        let argv = words.iter().map(|word| c_string(word)).collect::<Option<Vec<_>>>()?;
+        let name = argv.first()?;
+        let reads = matches!(self.defined()?.start, Start::Words { by_stdin: true, .. });
+        Some(Launch {
+            // Not found: the name itself, so that exec says so.
+            program: self.path.find(name.as_bytes()).unwrap_or_else(|| name.clone()),
+            argv,
+            underscore: None,
+            stdin: reads.then(|| values.task.to_vec()),
+        })
+    }
+
+    fn after_setup(&self, setup: &[u8], words: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let shell = self.shell.as_os_str().as_bytes().to_vec();
+        let script = guarded(setup, b"exec \"$@\"");
+        [shell.clone(), b"-c".to_vec(), script, shell].into_iter().chain(words).collect()
+    }
+
     /// A start by the shell. A command that is too long for one argument, and any if `by_stdin`, is read by the
     /// shell from its standard input, which the command then sees as /dev/null again.
-    ///
-    /// `None` if the command has a NUL, which no tasklist lets pass.
-    #[must_use]
-    pub fn shell(&self, command: &[u8], by_stdin: bool) -> Option<Launch> {
+    fn shell(&self, command: &[u8], by_stdin: bool) -> Option<Launch> {
         let by_stdin = by_stdin || command.len() >= ARGUMENT_LEN_MAX;
-        let script: Vec<u8> = match command.first() {
-            _ if by_stdin => b"eval \"$(cat)\" </dev/null".to_vec(),
-            // Else the shell would take the command for an option of its own.
-            Some(b'-' | b'+') => [b" ", command].concat(),
-            _ => command.to_vec(),
-        };
+        let script: Vec<u8> = if by_stdin { b"eval \"$(cat)\" </dev/null".to_vec() } else { as_operand(command) };
         let name = self.shell.file_name().unwrap_or_default();
         Some(Launch {
             program: c_string(self.shell.as_os_str().as_bytes())?,
@@ -111,6 +164,39 @@ impl Runner {
             stdin: by_stdin.then(|| command.to_vec()),
         })
     }
+}
+
+/// A script that runs `setup`, and then `command` if that went well, each as if it stood alone.
+fn with_setup(setup: &[u8], command: &[u8]) -> Vec<u8> {
+    if setup.is_empty() {
+        return command.to_vec();
+    }
+    guarded(setup, &[b"eval ", &quote(&as_operand(command))[..]].concat())
+}
+
+/// `eval` keeps a comment, a backslash or an open quote at the end of the setup to itself; `case` lets `set -e` work
+/// in it, unlike `&&`.
+fn guarded(setup: &[u8], then: &[u8]) -> Vec<u8> {
+    [b"eval ", &quote(&as_operand(setup))[..], b"\ncase $? in 0) ", then, b" ;; *) exit ;; esac"].concat()
+}
+
+/// At white space, as Python's `str.split` does; bytes that are not UTF-8 are none.
+fn split(command: &[u8]) -> Vec<Vec<u8>> {
+    let is_space = |c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f');
+    let mut words = vec![Vec::new()];
+    for chunk in command.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match words.last_mut() {
+                Some(word) if !is_space(c) => word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => words.push(Vec::new()),
+            }
+        }
+        if let Some(word) = words.last_mut() {
+            word.extend_from_slice(chunk.invalid());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Where programs are looked for. [`ShellRules`] lets no line pass whose PATH bash would read in another way.
@@ -178,5 +264,28 @@ mod tests {
         let launch = runner(&[]).shell(&command, false).unwrap();
         assert_eq!(launch.stdin.as_deref(), Some(&command[..]));
         assert!(runner(&[]).shell(b"echo x", false).unwrap().stdin.is_none());
+    }
+
+    /// `shell = split` makes the words that PyTaskFarmer makes.
+    #[test]
+    fn split_is_pythons() {
+        assert_eq!(split(b" a  'b c'\t\x1cd\xc2\xa0e\xff f "), [&b"a"[..], b"'b", b"c'", b"d", b"e\xff", b"f"]);
+        assert_eq!(split(b" "), [b""; 0]);
+    }
+
+    /// A setup can spoil the task only by failing, and the task cannot reach into the setup.
+    #[test]
+    fn setup_and_command_stand_alone() {
+        let run = |setup: &[u8], command: &[u8]| {
+            let script = with_setup(setup, command);
+            let script = std::ffi::OsStr::from_bytes(&script);
+            let output = std::process::Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+        };
+        assert_eq!(run(b"x=1 # it's", b"echo $x; false || exit 3 # \\"), (3, "1\n".to_owned()));
+        assert_eq!(run(b"echo a\nsh -c 'exit 4'", b"echo b"), (4, "a\n".to_owned()));
+        assert_eq!(run(b"set -e\nfalse\ntrue", b"echo b"), (1, String::new()));
+        assert_eq!(run(b"true", b"echo a && false || echo b"), (0, "a\nb\n".to_owned()));
+        assert_eq!(run(b"cat <<E\nin\nE", b"-x 2>/dev/null").1, "in\n");
     }
 }

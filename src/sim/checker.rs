@@ -19,6 +19,8 @@ struct Task {
     running: u32,
     /// Neither handed out, started nor ended since.
     quiet_since: Duration,
+    /// How often it failed by itself.
+    failures: u16,
 }
 
 /// What is seen of a process.
@@ -42,8 +44,27 @@ struct Node {
     troubled: bool,
     lost: bool,
     runs: BTreeMap<u32, Run>,
+    /// Tasks that failed in a row, now and at most.
+    failed_in_row: (u32, u32),
+    /// The farmer sees that tasks fail there at once, and gives it none for a while.
+    held_back: bool,
+    is_aside: bool,
     idle_since: Option<Duration>,
 }
+
+impl Node {
+    fn failed(&mut self) {
+        self.failed_in_row.0 += 1;
+        self.failed_in_row.1 = self.failed_in_row.1.max(self.failed_in_row.0);
+    }
+}
+
+/// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
+/// no word of, from a rank that was given up meanwhile, ends no row for it.
+const ROW_MIN: u32 = 10;
+
+/// So long the farmer may wait before it records a failure, or gives the task another attempt.
+const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// An end that a process came to by itself: task, rank, slot, attempt.
 type Place = (u32, u32, u32, u16);
@@ -148,12 +169,13 @@ impl Checker {
 
     /// The farmer hands a task to a rank.
     pub fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
-        let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses);
+        // A failure may be the node's, and then the task gets another attempt.
+        let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses + self.tasks[task.id.0 as usize].failures);
         self.must(list.get(task.id) == Some(&task.command), || format!("task {id} travels with another command"));
         let recorded = self.tasks[id as usize].recorded.is_some();
         self.must(!recorded, || format!("task {id} is handed to rank {rank} and is recorded already (promise 1)"));
         self.must((1..=1 + losses).contains(&attempt), || {
-            format!("task {id} is handed out as attempt {attempt} after {losses} losses")
+            format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
         self.must(self.stopping_since.is_none(), || format!("task {id} is handed out during a stop"));
         let task = &mut self.tasks[id as usize];
@@ -189,8 +211,10 @@ impl Checker {
             }
             Deed::Impossible(task) => {
                 let outcome = Outcome::NotStarted("no such program".to_owned());
+                node.failed();
+                self.tasks[task.id.0 as usize].failures += 1;
                 self.ends.entry((task.id.0, rank, slot, task.attempt.0)).or_default().push(outcome);
-                self.tasks[task.id.0 as usize].quiet_since = now;
+                self.tasks[task.id.0 as usize].quiet_since = now.max(self.excused_until) + DOUBT_MAX;
             }
             Deed::Refused(id) => {
                 node.troubled = true;
@@ -224,6 +248,13 @@ impl Checker {
                 let excused = node.troubled || now < self.excused_until;
                 let no_end = run.struck && *outcome != Outcome::Exited(0) && !excused;
                 if run.terminated_at.is_none() && !run.killed && !no_end {
+                    if *outcome == Outcome::Exited(0) {
+                        node.failed_in_row.0 = 0;
+                    } else {
+                        node.failed();
+                        task.failures += 1;
+                        task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
+                    }
                     self.ends.entry((run.id, rank, slot, run.attempt)).or_default().push(outcome.clone());
                 }
             }
@@ -259,6 +290,9 @@ impl Checker {
 
     /// The farmer was held up.
     pub fn excuse_farmer(&mut self, until: Duration) {
+        // A failure that is under way to it is doubted from its return on.
+        let later = until.saturating_sub(self.excused_until);
+        self.tasks.iter_mut().filter(|task| task.failures > 0).for_each(|task| task.quiet_since += later);
         self.excused_until = self.excused_until.max(until);
         self.stopping_since = self.stopping_since.map(|since| since.max(until));
     }
@@ -268,11 +302,30 @@ impl Checker {
         self.losses = self.losses.saturating_add(1);
         let node = &mut self.nodes[rank as usize];
         node.lost = true;
+        (node.held_back, node.is_aside) = (false, false);
         let troubled = node.troubled;
         self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
             task.quiet_since = now;
         }
+    }
+
+    /// The farmer waits with a rank on which tasks fail at once, or waits no more.
+    pub fn held_back(&mut self, rank: u32, held_back: bool) {
+        let node = &mut self.nodes[rank as usize];
+        node.held_back = held_back;
+        node.is_aside &= held_back;
+    }
+
+    /// The farmer takes a rank for a black hole: never without a row of failures, and never the last one.
+    pub fn set_aside(&mut self, rank: u32) {
+        let (_, most) = self.nodes[rank as usize].failed_in_row;
+        self.must(most >= ROW_MIN, || format!("rank {rank} is set aside after {most} failures in a row at most"));
+        let others = self.nodes.iter().zip(0..).filter(|&(_, other)| other != rank);
+        let left = others.filter(|(node, _)| node.slots > 0 && !node.lost && !node.is_aside).count();
+        self.must(left > 0, || format!("rank {rank} is set aside, and no other is left"));
+        let node = &mut self.nodes[rank as usize];
+        (node.held_back, node.is_aside) = (true, true);
     }
 
     /// The farmer takes a rank in again, with all that it may still run.
@@ -307,7 +360,8 @@ impl Checker {
         let excused = now < self.excused_until || self.stopping_since.is_some();
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
-            let free = node.up && !node.troubled && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
+            let well = !node.troubled && !node.held_back;
+            let free = node.up && well && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
             if free && (node.runs.len() as u64) < u64::from(node.slots) {
                 let since = *node.idle_since.get_or_insert(now);
                 if now - since > self.patience {
@@ -322,7 +376,10 @@ impl Checker {
         let waits = |task: &Task| {
             let sure = |node: &Node| node.lost || !node.troubled;
             let within_reach = task.handed_to.is_none_or(|holder| sure(&self.nodes[holder as usize]));
-            task.recorded.is_none() && task.running == 0 && within_reach && now - task.quiet_since > patience
+            task.recorded.is_none()
+                && task.running == 0
+                && within_reach
+                && now.saturating_sub(task.quiet_since) > patience
         };
         let waiting = self.tasks.iter().position(waits);
         self.must(waiting.is_none(), || {

@@ -37,8 +37,11 @@ impl World {
         }
         // A turn gives up first, and hands out then what has come back.
         for note in &self.notes {
-            if let Note::Lost { rank, reason, .. } = note {
-                self.checker.lost(self.now, rank.0, reason);
+            match note {
+                Note::Lost { rank, reason, .. } => self.checker.lost(self.now, rank.0, reason),
+                Note::Watched(rank) => self.checker.held_back(rank.0, true),
+                Note::SetAside { rank, .. } => self.checker.set_aside(rank.0),
+                _ => {}
             }
         }
         for (rank, message) in std::mem::take(&mut self.links.said) {
@@ -52,6 +55,7 @@ impl World {
             match note {
                 Note::Stopping(..) => self.checker.stopping(self.now),
                 Note::CameBack(rank) => self.checker.came_back(rank.0),
+                Note::Trusted(rank) => self.checker.held_back(rank.0, false),
                 _ => {}
             }
         }
@@ -68,7 +72,7 @@ impl World {
         } else {
             let slow = std::mem::take(&mut self.disk.borrow_mut().slow);
             if slow > Duration::ZERO {
-                self.hang_farmer(slow);
+                self.hold_up_farmer(slow);
             }
             self.plan_tick();
         }

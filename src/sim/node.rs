@@ -43,6 +43,8 @@ pub struct Node {
     pub wake_at: Option<Duration>,
     /// The node can't start processes.
     pub refusing: bool,
+    /// Tasks that are started fail at once.
+    pub broken: bool,
     /// It says that it can't run tasks.
     pub unfit: bool,
     /// What the pool has yet to read.
@@ -65,6 +67,7 @@ impl Node {
             heard: now,
             wake_at: None,
             refusing: false,
+            broken: false,
             unfit,
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -85,6 +88,7 @@ impl Node {
         if let Pool::Up(turns) = &mut self.pool {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
+            turns.processes.broken = self.broken;
         }
         while let Some(frame) = self.inbox.pop_front() {
             match codec::decode::<ToWorker>(&frame) {
@@ -127,7 +131,7 @@ impl Node {
             SlotCount::Fixed(slots) => slots,
         };
         let mut processes = Simulated::new(Rc::clone(&self.plan));
-        (processes.now, processes.refusing) = (now, self.refusing);
+        (processes.now, processes.refusing, processes.broken) = (now, self.refusing, self.broken);
         let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
         self.pool = Pool::Up(Box::new(Turns::new(core, processes)));
         ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }

@@ -56,11 +56,13 @@ pub enum Fault {
     SyncFails,
     /// A rank is sent a signal, or all are.
     Signal,
+    /// Every task that a node starts fails at once.
+    BlackHole,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::StallLink,
         Self::HangRelay,
         Self::HangPool,
@@ -77,6 +79,7 @@ impl Fault {
         Self::DiskSlow,
         Self::SyncFails,
         Self::Signal,
+        Self::BlackHole,
     ];
 }
 

@@ -15,6 +15,9 @@ use crate::worker::Usage;
 /// From a deadly signal to the end of the process.
 const DYING: Duration = Duration::from_micros(300);
 
+/// How long a task takes to fail on a broken node.
+const FAILING: Duration = Duration::from_millis(5);
+
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Deed {
@@ -59,6 +62,8 @@ pub struct Simulated {
     pub now: Duration,
     /// Nothing can be started.
     pub refusing: bool,
+    /// What is started fails at once.
+    pub broken: bool,
     /// What happened since the last look, by slot.
     pub deeds: Vec<(u32, Deed)>,
     /// What runs, or has ended and was not reaped yet.
@@ -70,7 +75,15 @@ impl Simulated {
     /// A node on which nothing runs.
     #[must_use]
     pub fn new(plan: Rc<Plan>) -> Self {
-        Self { plan, now: Duration::ZERO, refusing: false, deeds: Vec::new(), slots: BTreeMap::new(), count: 0 }
+        Self {
+            plan,
+            now: Duration::ZERO,
+            refusing: false,
+            broken: false,
+            deeds: Vec::new(),
+            slots: BTreeMap::new(),
+            count: 0,
+        }
     }
 
     /// Takes the process of this slot away, if it has ended by now.
@@ -130,14 +143,18 @@ impl Processes for Simulated {
             self.deeds.push((slot, Deed::Impossible(task.clone())));
             return Err(SpawnError::Impossible(behaviour.outcome.clone(), Usage::default()));
         }
+        let (length, outcome) = match self.broken {
+            true => (FAILING, Outcome::Exited(1)),
+            false => (behaviour.length, behaviour.outcome.clone()),
+        };
         self.count += 1;
         let process = Process {
             number: self.count,
             id: task.id,
             attempt: task.attempt,
             started: now,
-            ends_at: now + behaviour.length,
-            outcome: behaviour.outcome.clone(),
+            ends_at: now + length,
+            outcome,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
         self.deeds.push((slot, Deed::Spawned(task.clone())));

@@ -118,7 +118,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     });
     let mut world = scenario.start();
     go(&mut world, secs(1));
-    world.strike_with(Fault::StallLink, 1, secs(45));
+    world.strike_with(Fault::HangRelay, 1, secs(45));
     go(&mut world, secs(60));
     let tasks = world.farm.as_ref().unwrap().core.tasks();
     assert_eq!(tasks.owner(TaskId(1)), Some(Rank(1)));
@@ -126,17 +126,20 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     assert!(scenario.now < secs(320), "the run, and the look at what is left: {:?}", scenario.now);
 }
 
-/// A farmer that hangs for 45 s loses nobody.
+/// A disk that stalls for 45 s loses nobody, and neither does a farmer that is suspended for 15 s.
 #[test]
-fn a_farmer_that_hangs_loses_nobody() {
-    let mut scenario = Scenario::new(|options| options.mean_us = 60_000_000);
-    let mut world = scenario.start();
-    go(&mut world, secs(10));
-    world.strike_with(Fault::HangFarmer, 0, secs(45));
-    go(&mut world, secs(50));
-    let workers = world.farm.as_ref().unwrap().core.workers();
-    assert_eq!(workers.count(Status::Active), 3);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+fn a_farmer_that_is_held_up_loses_nobody() {
+    for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
+        let mut scenario = Scenario::new(|options| options.tasks = 600);
+        let mut world = scenario.start();
+        go(&mut world, secs(10));
+        world.strike_with(fault, 0, secs(time));
+        go(&mut world, secs(time + 40));
+        let workers = world.farm.as_ref().unwrap().core.workers();
+        assert_eq!(workers.count(Status::Active), 3, "{fault:?}");
+        assert!(world.nodes.iter().all(|node| node.relay_up), "{fault:?}");
+        assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    }
 }
 
 /// A pool that dies alone is told of by its relay, and its tasks run elsewhere at once.
@@ -243,4 +246,38 @@ fn a_seed_is_a_run() {
     let seed = 13_226;
     assert_eq!(super::try_seed(seed, false), super::try_seed(seed, false));
     assert_ne!(super::try_seed(1, false), super::try_seed(2, false));
+}
+
+/// A node on which every task fails at once takes no more than a handful of a long list, and none of them is failed.
+#[test]
+fn a_black_hole_swallows_nothing() {
+    let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
+    let mut world = scenario.start();
+    world.strike_with(Fault::BlackHole, 2, secs(100_000));
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+    assert_eq!(scenario.lines(0), 2_000);
+}
+
+/// A node that is a black hole for a minute works with the others afterwards.
+#[test]
+fn a_black_hole_that_was_mended_gets_tasks_again() {
+    let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
+    let mut world = scenario.start();
+    world.strike_with(Fault::BlackHole, 2, secs(30));
+    go(&mut world, secs(30));
+    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(2)).unwrap().held();
+    assert_eq!(held(&world), 0);
+    go(&mut world, secs(45));
+    assert!(held(&world) >= 2, "{}", held(&world));
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// Where every task fails at once on every node, all are recorded as failed, and soon.
+#[test]
+fn a_list_of_failing_tasks_fails_quickly() {
+    let mut scenario = Scenario::new(|options| (options.tasks, options.mean_us, options.failing) = (500, 5_000, 1_000));
+    let mut world = scenario.start();
+    go(&mut world, secs(10));
+    assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
+    scenario.run(world);
 }

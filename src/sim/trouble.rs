@@ -12,7 +12,7 @@ use crate::farmer::Event;
 use crate::protocol::{FARMER, Rank, ToFarmer};
 
 /// A farmer that is away for longer may find that its ranks have left.
-const AWAY_MAX: Duration = Duration::from_secs(50);
+const AWAY_MAX: Duration = Duration::from_secs(15);
 
 impl World {
     pub(super) fn plan_trouble(&mut self, index: usize) {
@@ -60,7 +60,11 @@ impl World {
             }
             Fault::Garbage => self.links.push(Towards::Farmer(rank), vec![0xff; 3]),
             Fault::RefuseSpawn => self.nodes[rank as usize].refusing = true,
-            Fault::HangFarmer => self.hang_farmer(time),
+            Fault::BlackHole => self.nodes[rank as usize].broken = true,
+            Fault::HangFarmer => {
+                self.held_up = false; // Its threads too.
+                self.hang_farmer(time);
+            }
             Fault::CrashFarmer | Fault::PowerLoss => {
                 self.power_lost = fault == Fault::PowerLoss;
                 let steps = self.prng.range_u32(1..=30);
@@ -122,11 +126,20 @@ impl World {
         let (since, until) = self.farmer_hung.unwrap_or((self.now, self.now));
         let until = until.max(self.now + time);
         self.farmer_hung = Some((since, until));
-        if until - since > AWAY_MAX {
+        if until - since > AWAY_MAX && !self.held_up {
             (0..self.options.ranks).for_each(|rank| self.checker.trouble(rank));
         }
         self.checker.excuse_farmer(until + Duration::from_secs(10));
         self.at(until, What::FarmerWakes);
+    }
+
+    /// The disk holds the farmer up.
+    pub(super) fn hold_up_farmer(&mut self, time: Duration) {
+        self.held_up = self.farmer_hung.is_none();
+        if self.held_up {
+            self.at(self.now, What::KeepAlive);
+        }
+        self.hang_farmer(time);
     }
 
     pub(super) fn farmer_wakes(&mut self) {
@@ -134,7 +147,7 @@ impl World {
             return;
         }
         self.tell(|| "the farmer wakes up".to_owned());
-        self.farmer_hung = None;
+        (self.farmer_hung, self.held_up) = (None, false);
         (0..self.options.ranks).for_each(|rank| self.links.replan(Towards::Farmer(rank)));
         self.plan_arrivals();
         self.at(self.now, What::FarmerTick);
@@ -145,11 +158,14 @@ impl World {
         match fault {
             Fault::StallLink => self.links.stall(rank, false),
             Fault::HangRelay | Fault::HangPool | Fault::HangNode => {
+                // It finds that it was away, and gives the farmer its whole time again.
+                node.heard = if node.relay_hung { self.now } else { node.heard };
                 node.relay_hung &= fault == Fault::HangPool;
                 node.pool_hung &= fault == Fault::HangRelay;
                 self.wake(rank);
             }
             Fault::RefuseSpawn => node.refusing = false,
+            Fault::BlackHole => node.broken = false,
             Fault::DiskFull => self.disk.borrow_mut().full = false,
             Fault::DiskSlow => self.disk.borrow_mut().slow = Duration::ZERO,
             // The farmer is gone, and its pool sees its socket close.
@@ -174,7 +190,7 @@ impl World {
         self.tell(|| "all faults end".to_owned());
         self.calm = true;
         for rank in 0..self.options.ranks {
-            for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn] {
+            for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn, Fault::BlackHole] {
                 self.heal(fault, rank);
             }
         }

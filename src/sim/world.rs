@@ -18,13 +18,13 @@ use super::plan::Plan;
 use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
-use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{Bind, FARMER, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::runner::RunnerConfig;
 
 /// As in the real driver.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
-const FARMER_SILENCE_MAX: Duration = Duration::from_secs(60);
+const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
 /// How often the checker looks at the whole.
@@ -44,6 +44,8 @@ pub(super) enum What {
     FarmerWakes,
     PoolTick(u32),
     Heartbeat(u32),
+    /// Rank 0's loop stands still, and a thread of it sends heartbeats.
+    KeepAlive,
     Sync,
     Look,
     Trouble(usize),
@@ -83,6 +85,8 @@ pub struct World {
     pub(super) countdown: Countdown,
     pub(super) calm: bool,
     pub(super) farmer_hung: Option<(Duration, Duration)>,
+    /// It is the disk that holds the farmer up: its heart beats on.
+    pub(super) held_up: bool,
     pub(super) power_lost: bool,
     pub(super) end: Option<RunEnd>,
     queue: BTreeMap<(Duration, u64), What>,
@@ -140,6 +144,7 @@ impl World {
             countdown,
             calm: options.faults.is_empty(),
             farmer_hung: None,
+            held_up: false,
             power_lost: false,
             end: None,
             queue: BTreeMap::new(),
@@ -179,6 +184,7 @@ impl World {
                 grace_ms: u64::try_from(self.options.grace.as_millis()).expect("seconds"),
                 cwd: Vec::new(),
                 workdir: Vec::new(),
+                bind: Bind::None,
                 farmer_only_host: None,
                 runner: RunnerConfig::Basic,
                 log_level: 2,
@@ -268,6 +274,7 @@ impl World {
             What::FarmerWakes => self.farmer_wakes(),
             What::PoolTick(rank) => self.pool_tick(rank),
             What::Heartbeat(rank) => self.heartbeat(rank),
+            What::KeepAlive => self.keep_alive(),
             What::Sync => self.sync(),
             What::Look => {
                 if self.farm.is_some() {
@@ -305,6 +312,16 @@ impl World {
             return self.wipe(rank);
         }
         self.links.say(rank, &ToFarmer::Heartbeat);
+    }
+
+    fn keep_alive(&mut self) {
+        if !self.held_up {
+            return;
+        }
+        for rank in 1..self.options.ranks {
+            self.links.push(Towards::Rank(rank), codec::encode(&ToWorker::Heartbeat).expect("our own message"));
+        }
+        self.at(self.now + HEARTBEAT, What::KeepAlive);
     }
 
     /// What everybody is waiting for.

@@ -56,17 +56,86 @@ fn bind(cpus: impl IntoIterator<Item = usize>) -> bool {
     cpus.into_iter().all(|cpu| set.set(cpu).is_ok()) && sched_setaffinity(Pid::from_raw(0), &set).is_ok()
 }
 
-/// CPUs sorted so that those of one core, then of one socket, stand together: a cut between ranks splits neither
-/// as long as it can be helped. Without a description the order of the numbers has to do.
-fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
+/// Where a CPU is. Sorted by this, the CPUs of one core, of one NUMA node, and of one socket stand together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Cpu {
+    socket: u64,
+    numa: u64,
+    core: u64,
+    number: usize,
+}
+
+/// CPUs sorted so that a cut between ranks splits no core, NUMA node or socket as long as it can be helped. Without a
+/// description the order of the numbers has to do.
+fn describe(cpus: &[usize], topology: &Path) -> Vec<Cpu> {
     let number = |cpu: usize, name: &str| -> u64 {
         let path = topology.join(format!("cpu{cpu}/topology/{name}"));
         fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     };
-    let mut keyed: Vec<_> =
-        cpus.iter().map(|&cpu| (number(cpu, "physical_package_id"), number(cpu, "core_id"), cpu)).collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(_, _, cpu)| cpu).collect()
+    // Linux links a CPU to its node by a name: cpu3/node1.
+    let numa = |cpu: usize| -> u64 {
+        let entries = fs::read_dir(topology.join(format!("cpu{cpu}"))).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| name.strip_prefix("node")?.parse().ok()).next().unwrap_or(0)
+    };
+    let cpu = |&cpu: &usize| Cpu {
+        socket: number(cpu, "physical_package_id"),
+        numa: numa(cpu),
+        core: number(cpu, "core_id"),
+        number: cpu,
+    };
+    let mut described: Vec<_> = cpus.iter().map(cpu).collect();
+    described.sort_unstable();
+    described
+}
+
+fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
+    describe(cpus, topology).into_iter().map(|cpu| cpu.number).collect()
+}
+
+/// CPUs of each slot, for `--bind slot`: disjoint, within one NUMA node if there are as many slots as nodes, and whole
+/// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn.
+#[must_use]
+pub fn per_slot(slots: u32) -> Vec<Vec<usize>> {
+    let shares = slot_shares(&describe(&affinity(), Path::new(TOPOLOGY)), slots as usize);
+    if let (Some(first), Some(last)) = (shares.first(), shares.last()) {
+        log::info!("each of {slots} slots has CPUs of its own, from {} to {}", list(first), list(last));
+    }
+    shares
+}
+
+fn slot_shares(cpus: &[Cpu], slots: usize) -> Vec<Vec<usize>> {
+    if cpus.len() < slots || slots == 0 {
+        return cpus.iter().cycle().take(slots).map(|cpu| vec![cpu.number]).collect();
+    }
+    let nodes: Vec<&[Cpu]> = cpus.chunk_by(|a, b| (a.socket, a.numa) == (b.socket, b.numa)).collect();
+    if slots < nodes.len() {
+        return cut(&nodes, slots);
+    }
+    // One more for the node with the most CPUs per slot, until all slots have a node.
+    let mut counts = vec![1; nodes.len()];
+    for _ in nodes.len()..slots {
+        let roomiest =
+            (0..nodes.len()).rev().max_by(|&a, &b| (nodes[a].len() * counts[b]).cmp(&(nodes[b].len() * counts[a])));
+        counts[roomiest.expect("as many nodes as counts")] += 1;
+    }
+    let of_node = |(node, count): (&&[Cpu], usize)| {
+        let cores: Vec<&[Cpu]> = node.chunk_by(|a, b| a.core == b.core).collect();
+        if count <= cores.len() { cut(&cores, count) } else { cut(&node.chunks(1).collect::<Vec<_>>(), count) }
+    };
+    nodes.iter().zip(counts).flat_map(of_node).collect()
+}
+
+/// Deals out groups of CPUs that stay together, in order and as evenly as they come.
+fn cut(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
+    let at = |part: usize| part * groups.len() / parts;
+    let part = |part: usize| groups[at(part)..at(part + 1)].concat().iter().map(|cpu| cpu.number).collect();
+    (0..parts).map(part).collect()
+}
+
+/// Lets what is started from here on run on these CPUs; tells whether the system agreed.
+pub fn bind_to(cpus: &[usize]) -> bool {
+    bind(cpus.iter().copied())
 }
 
 /// This rank's part of the node's CPUs; all of them where there are fewer CPUs than ranks.
@@ -125,6 +194,46 @@ mod tests {
         let order = in_order(&[0, 1, 2, 3, 4, 5, 6, 7], folder.path());
         assert_eq!(order, [0, 4, 1, 5, 2, 6, 3, 7]);
         assert_eq!(in_order(&[3, 1], Path::new("/nowhere")), [1, 3]);
+    }
+
+    fn node(numa: u64, cores: u64, threads: usize, first: usize) -> Vec<Cpu> {
+        let cpu = |core: u64, thread: usize| {
+            let number = first + core as usize + thread * 100;
+            Cpu { socket: 0, numa, core, number }
+        };
+        (0..cores).flat_map(|core| (0..threads).map(move |thread| cpu(core, thread))).collect()
+    }
+
+    /// `--bind slot`: every CPU belongs to one slot, and every slot has one, whatever the numbers.
+    #[test]
+    fn slots_share_nothing() {
+        for (nodes, slots) in (1..5).flat_map(|nodes| (1..40).map(move |slots| (nodes, slots))) {
+            let cpus: Vec<_> = (0..nodes).flat_map(|n| node(n, 2 + n, 2, 10 * n as usize)).collect();
+            let shares = slot_shares(&cpus, slots);
+            assert_eq!(shares.len(), slots);
+            assert!(shares.iter().all(|share| !share.is_empty()), "{nodes} nodes, {slots} slots: {shares:?}");
+            if slots <= cpus.len() {
+                let mut all = shares.concat();
+                all.sort_unstable();
+                let mut expected: Vec<_> = cpus.iter().map(|cpu| cpu.number).collect();
+                expected.sort_unstable();
+                assert_eq!(all, expected, "{nodes} nodes, {slots} slots");
+            }
+        }
+        assert!(slot_shares(&[], 0).is_empty());
+    }
+
+    /// A slot's memory is near: no slot has CPUs of two NUMA nodes if it can be helped, and no core has two slots.
+    #[test]
+    fn slots_keep_to_a_numa_node_and_to_cores() {
+        let cpus = [node(0, 10, 1, 0), node(1, 10, 1, 10)].concat();
+        let three = slot_shares(&cpus, 3);
+        assert_eq!(three, [(0..5).collect(), (5..10).collect(), (10..20).collect::<Vec<_>>()]);
+        assert_eq!(slot_shares(&cpus, 1), [(0..20).collect::<Vec<_>>()]);
+        let threads = [node(0, 2, 2, 0), node(1, 2, 2, 2)].concat();
+        assert_eq!(slot_shares(&threads, 4), [[0, 100], [1, 101], [2, 102], [3, 103]]);
+        assert_eq!(slot_shares(&threads, 8).concat(), [0, 100, 1, 101, 2, 102, 3, 103]);
+        assert_eq!(slot_shares(&threads, 10)[7..], [[103], [0], [100]], "more slots than CPUs: in turn");
     }
 
     /// As taskset and Slurm write it.

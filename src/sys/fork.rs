@@ -1,6 +1,6 @@
-//! The fork that makes a pool process.
+//! The forks that make a pool process and, on rank 0, one that reads the tasklist.
 //!
-//! Owns the one fork of the program. It happens before MPI_Init and before any thread, while the process is
+//! Owns all forks of the program. They happen before MPI_Init and before any thread, while the process is
 //! small: what is forked later would hold MPI's memory and descriptors.
 
 use std::fs::OpenOptions;
@@ -9,7 +9,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::sys::prctl;
-use nix::unistd::{ForkResult, Pid, fork, setsid};
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
+
+use super::signals;
 
 /// Which process this is now.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ fn become_pool(socket: &UnixStream) -> io::Result<()> {
         }
     }
     drop(null);
+    close_others(socket)
+}
+
+/// Closes everything but the first three and this one.
+fn close_others(socket: &UnixStream) -> io::Result<()> {
     for fd in open_descriptors()? {
         if fd > 2 && fd != socket.as_raw_fd() {
             // SAFETY: inherited from the launcher or the shell; nothing in this process knows them. The
@@ -66,6 +74,53 @@ fn become_pool(socket: &UnixStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which process this is now.
+#[derive(Debug)]
+pub enum Reader {
+    /// The caller, with the pid of the reader and the socket to it.
+    Parent(Pid, UnixStream),
+    /// The reader, with the socket to its parent.
+    Child(UnixStream),
+}
+
+/// Forks a process that reads the tasklist: it leads a process group of its own, so that it and what it starts can be
+/// ended as one; it keeps the terminal, but no descriptor of the launcher; it dies with its parent.
+///
+/// # Errors
+/// If the system has no process or descriptor left.
+pub fn fork_reader() -> io::Result<Reader> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let parent = getpid();
+    // SAFETY: the process has one thread, so no lock can be held by another one in the child.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(theirs);
+            // Both do it: whoever is second finds it done, or the other one gone.
+            let _ = setpgid(child, child);
+            Ok(Reader::Parent(child, ours))
+        }
+        ForkResult::Child => {
+            drop(ours);
+            match become_reader(&theirs, parent) {
+                Ok(()) => Ok(Reader::Child(theirs)),
+                // As with the pool.
+                Err(_) => std::process::exit(1),
+            }
+        }
+    }
+}
+
+fn become_reader(socket: &UnixStream, parent: Pid) -> io::Result<()> {
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(io::Error::other("the parent is gone already"));
+    }
+    prctl::set_name(c"tfarmer-reader")?;
+    signals::unblock_all()?;
+    close_others(socket)
 }
 
 fn open_descriptors() -> io::Result<Vec<RawFd>> {

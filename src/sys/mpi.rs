@@ -8,12 +8,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::ffi;
 
-use super::launcher::Launcher;
+use super::launcher::{Launcher, NodePlace};
 use super::transport::{Incoming, Leave};
 use crate::protocol::codec::FRAME_LEN_MAX;
 
@@ -26,11 +26,18 @@ const IN_FLIGHT_MAX: usize = 8;
 /// Messages taken in one go, so that a flood does not starve the rest of the loop.
 const RECEIVE_MAX: usize = 4096;
 
-/// How long MPI_Finalize may take. MPICH over UCX can hang in it without any fault.
+/// How long MPI_Finalize may take.
 const FINALIZE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long ranks wait for each other when they end without MPI_Finalize.
+/// How long ranks wait for each other when they end without MPI_Finalize after a loss.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The same when all are well: as long as a rank's last message may need.
+const PARTING_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long no rank sends anything after MPI_Init under srun. Open MPI 4.1 relies on a barrier of Slurm's PMIx plug-in
+/// at its end, but one that lets ranks through early: a message finds another rank in MPI_Init, which crashes of it.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Whether MPI is built in.
 pub const BUILT_IN: bool = true;
@@ -55,12 +62,19 @@ struct Peer {
 pub struct Mpi {
     comm: ffi::MPI_Comm,
     rank: u32,
+    threading: Threading,
     peers: Vec<Peer>,
     /// Peers with sends under way or waiting.
     busy: BTreeSet<u32>,
     /// Errors to hand over with the next poll.
     failures: Vec<(u32, String)>,
+    /// Nothing is sent before.
+    quiet_until: Option<Instant>,
 }
+
+// SAFETY: MPI was asked for MPI_THREAD_SERIALIZED. A handle may then be used by any thread, one at a time, which
+// `&mut` sees to; who moves it to another thread has to ask `may_change_threads` first.
+unsafe impl Send for Mpi {}
 
 /// The MPI library, by its own word; works before MPI_Init too.
 #[must_use]
@@ -98,13 +112,13 @@ fn check(code: c_int) -> Result<(), String> {
 }
 
 impl Mpi {
-    /// Starts MPI. Only the calling thread may use it.
+    /// Starts MPI, as the launcher says.
     ///
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
-    pub fn start() -> Result<Self, String> {
-        let started = mpi::initialize_with_threading(Threading::Funneled);
-        let (universe, _) = started.ok_or_else(|| "MPI was started before".to_owned())?;
+    pub fn start(launcher: Launcher) -> Result<Self, String> {
+        let started = mpi::initialize_with_threading(Threading::Serialized);
+        let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
         std::mem::forget(universe);
         let (mut rank, mut size) = (0, 1);
@@ -118,7 +132,9 @@ impl Mpi {
         };
         let peers = (0..size).map(|_| Peer::default()).collect();
         let rank = u32::try_from(rank).unwrap_or(0);
-        Ok(Self { comm, rank, peers, busy: BTreeSet::new(), failures: Vec::new() })
+        let settles = launcher == Launcher::Srun && !is_mpich();
+        let quiet_until = settles.then(|| Instant::now() + SETTLE);
+        Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until })
     }
 
     /// This rank.
@@ -131,6 +147,23 @@ impl Mpi {
     #[must_use]
     pub fn size(&self) -> u32 {
         u32::try_from(self.peers.len()).unwrap_or(1)
+    }
+
+    /// Whether another thread than the one that started MPI may use it, one at a time.
+    #[must_use]
+    pub fn may_change_threads(&self) -> bool {
+        matches!(self.threading, Threading::Serialized | Threading::Multiple)
+    }
+
+    /// Sends a message to a rank to which nothing is under way.
+    pub fn send_if_idle(&mut self, to: u32, frame: &[u8]) {
+        // What has been taken since is still on the books.
+        if self.busy.contains(&to) {
+            self.push(to);
+        }
+        if !self.busy.contains(&to) {
+            self.send(to, frame.to_vec());
+        }
     }
 
     /// Sends a message in the background. Order per rank is kept. To a rank whose link is broken nothing is sent.
@@ -188,6 +221,10 @@ impl Mpi {
     }
 
     fn push(&mut self, to: u32) {
+        if self.quiet_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.quiet_until = None;
         let peer = &mut self.peers[to as usize];
         let result = push_peer(self.comm, to, peer);
         if let Err(error) = result {
@@ -245,8 +282,14 @@ impl Mpi {
     pub fn leave(self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
         // MPI may still read from buffers of sends that never ended.
         let (rank, comm) = (self.rank, self.comm);
+        let finalize_hangs = finalize_hangs(self.size());
         std::mem::forget(self);
         match how {
+            Leave::Finalize if finalize_hangs => {
+                if rank != 0 {
+                    std::thread::sleep(PARTING_PAUSE);
+                }
+            }
             Leave::Finalize => {
                 let watchdog = std::thread::Builder::new().spawn(move || {
                     std::thread::sleep(FINALIZE_LIMIT);
@@ -277,6 +320,18 @@ impl Mpi {
         }
         exit_now(code)
     }
+}
+
+/// MPICH over UCX hangs in MPI_Finalize as soon as there are a few nodes, without any fault, and its launchers then
+/// complain. Over nodes none of them minds ranks that end without it; on one node mpiexec does. Of the libraries that
+/// descend from MPICH (Cray's for one) this is not known, so they get the watchdog like all others.
+fn finalize_hangs(size: u32) -> bool {
+    is_mpich() && NodePlace::detect(|name| std::env::var(name).ok()).ranks < size
+}
+
+/// MPICH itself, by the library's own word.
+fn is_mpich() -> bool {
+    library_version().starts_with("MPICH")
 }
 
 fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String> {

@@ -21,7 +21,7 @@ impl Mpi {
     ///
     /// # Errors
     /// Always.
-    pub fn start() -> Result<Self, String> {
+    pub fn start(_: Launcher) -> Result<Self, String> {
         Err("this program was built without MPI and runs on one node only\n  build it with its default features"
             .to_owned())
     }
@@ -35,6 +35,17 @@ impl Mpi {
     /// Never called.
     #[must_use]
     pub fn size(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Never called.
+    #[must_use]
+    pub fn may_change_threads(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn send_if_idle(&mut self, _: u32, _: &[u8]) {
         match *self {}
     }
 

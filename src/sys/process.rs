@@ -7,10 +7,12 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::ptr;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -100,6 +102,12 @@ impl Spawner {
         }
         Ok(Pid::from_raw(pid))
     }
+}
+
+/// Makes the program of this command die with the thread that starts it.
+pub fn die_with_parent(command: &mut std::process::Command) -> &mut std::process::Command {
+    // SAFETY: between fork and exec only prctl is called, which takes no lock and allocates nothing.
+    unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) }
 }
 
 /// A process that has ended, and what it used.

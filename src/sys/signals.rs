@@ -4,7 +4,9 @@
 //! handler ever runs. Tasks are started with none blocked and none ignored: see [`super::process`].
 
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -46,6 +48,14 @@ pub fn block_all() -> nix::Result<()> {
     set.thread_block()
 }
 
+/// Undoes [`block_all`], for a process whose children are to be stopped like any other.
+///
+/// # Errors
+/// If the system refuses, which it has no reason to.
+pub fn unblock_all() -> nix::Result<()> {
+    SigSet::empty().thread_set_mask()
+}
+
 impl SignalSource {
     /// Signals that ask to stop; for the MPI process.
     ///
@@ -69,6 +79,13 @@ impl SignalSource {
         Ok(Self { fd })
     }
 
+    /// Whether a signal is waiting. It stays there.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let mut look = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// The next signal that is waiting, if any.
     pub fn next_signal(&self) -> Option<u8> {
         let info = self.fd.read_signal().ok().flatten()?;
@@ -76,7 +93,7 @@ impl SignalSource {
     }
 }
 
-impl std::os::fd::AsFd for SignalSource {
+impl AsFd for SignalSource {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
     }

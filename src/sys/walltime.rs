@@ -7,7 +7,8 @@ use std::time::Duration;
 /// Time before the job's end, beside the grace period, in which the last records are written and all ranks end.
 pub const RESERVE: Duration = Duration::from_secs(15);
 
-/// End of the job since 1970, if the batch system tells: Slurm sets `SLURM_JOB_END_TIME` in seconds (22.05 and later).
+/// End of the job since 1970, if the batch system tells: newer Slurms set `SLURM_JOB_END_TIME` in seconds; for 22.05,
+/// which does not, the batch scripts do.
 /// `get` looks a variable up.
 pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     let seconds = get("SLURM_JOB_END_TIME")?.trim().parse::<u64>().ok()?;

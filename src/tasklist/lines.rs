@@ -15,7 +15,7 @@ pub(super) enum BadLine {
 }
 
 /// What Python's `str.strip` takes away, as far as it is ASCII: PyTaskFarmer's lists depend on it.
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | 0x1c..=0x1f | b' ')
 }
 
@@ -23,6 +23,25 @@ fn strip(line: &[u8]) -> std::ops::Range<usize> {
     let Some(first) = line.iter().position(|&byte| !is_blank(byte)) else { return 0..0 };
     let last = line.iter().rposition(|&byte| !is_blank(byte)).expect("there is a first one");
     first..last + 1
+}
+
+/// A line that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Line<'a> {
+    /// Without its line end.
+    pub(super) whole: &'a [u8],
+    /// Without blanks at its ends, too.
+    pub(super) stripped: &'a [u8],
+}
+
+/// The lines that are neither blank nor comments, with their numbers, 1-based: the same rules as [`parse`].
+pub(super) fn kept(text: &[u8]) -> impl Iterator<Item = (u64, Line<'_>)> {
+    let lines = text.split(|&byte| byte == b'\n').zip(1..);
+    lines.filter(|(line, _)| line.first() != Some(&b'#')).filter_map(|(line, number)| {
+        let stripped = &line[strip(line)];
+        let whole = line.strip_suffix(b"\r").unwrap_or(line);
+        (!stripped.is_empty()).then_some((number, Line { whole, stripped }))
+    })
 }
 
 /// Makes the list in the buffer of the file, so that ten million lines need no second copy.
@@ -86,8 +105,11 @@ mod tests {
         /// around it.
         #[test]
         fn any_bytes_are_a_list_or_refused(bytes: Vec<u8>) {
+            let kept: Vec<Vec<u8>> = kept(&bytes).map(|(_, line)| line.stripped.to_vec()).collect();
             if let Ok(list) = parse(bytes) {
-                for command in (0..list.len()).map(|id| list.command(TaskId(id))) {
+                prop_assert_eq!(list.len() as usize, kept.len());
+                for (command, kept) in (0..list.len()).map(|id| list.command(TaskId(id))).zip(kept) {
+                    prop_assert_eq!(command, kept);
                     prop_assert_eq!(strip(command), 0..command.len());
                     prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));
                 }

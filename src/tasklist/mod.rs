@@ -1,18 +1,38 @@
-//! Lines of a file → tasks.
+//! A file → tasks.
 //!
-//! Owns the list itself ([`TaskList`]) and the handlers that make one. Only rank 0 ever holds a list; a task
-//! reaches a worker by message. Never runs anything, never writes anything.
+//! Owns the list itself ([`TaskList`]) and the handlers that make one, see [`Handler`]. Only rank 0 ever holds a list; a
+//! task reaches a worker by message. Never runs a task. Some handlers start a program, and the one for Python classes
+//! makes the workdir for them: see [`Tasks`].
 
+mod atlas;
+mod commands;
+mod events;
+mod exec;
+mod fields;
+mod handler;
 mod lines;
+mod made;
+mod product;
+mod program;
+mod python;
+mod quote;
+mod range;
+mod root_file;
+mod template;
+mod wire;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::ini::{IniError, Key, Section};
 use crate::protocol::TaskId;
 
-/// The handler that a tasklist gets when `--tasklist` is not given.
-pub const DEFAULT_HANDLER: &str = "default";
+pub(crate) use atlas::OUTPUT;
+use handler::built_in_kinds;
+pub use handler::{DEFAULT_HANDLER, Handler, KINDS, Source, Tasks, listing};
+pub use made::Made;
 
 /// All tasks of a run: the text of each, by ID.
 ///
@@ -27,60 +47,87 @@ pub struct TaskList {
 /// Why there is no tasklist.
 #[derive(Debug, Error)]
 pub enum ListError {
-    /// `--tasklist` names a handler that does not exist.
-    #[error("there is no tasklist handler '{0}'; built in is: {DEFAULT_HANDLER}")]
-    UnknownHandler(String),
     /// The file can't be read.
     #[error("cannot read the tasklist {}: {source}\n  {}", path.display(), hint(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A path that is no file.
     #[error("the tasklist {} is a folder\n  give the file that holds one command per line", .0.display())]
     IsFolder(PathBuf),
-    /// A NUL byte, which no command can contain.
-    #[error("{}: line {line} contains a NUL byte\n  a tasklist is a text file with one command per line", path.display())]
-    Nul {
+    /// Something in the file.
+    #[error("{}:{} {what}\n  nothing was started", path.display(), line.map_or(String::new(), |line| format!(" line {line}:")))]
+    Content {
         /// The file.
         path: PathBuf,
         /// 1-based, as editors count.
-        line: u64,
+        line: Option<u64>,
+        /// What is wrong.
+        what: String,
     },
-    /// More tasks than an ID can name.
-    #[error("{}: more than {} tasks", .0.display(), u32::MAX)]
-    TooMany(PathBuf),
+    /// Something in the handler's section.
+    #[error(transparent)]
+    Ini(#[from] IniError),
+    /// Anything else, as a text for the user.
+    #[error("{0}")]
+    Told(String),
 }
 
-fn hint(error: &std::io::Error) -> &'static str {
+impl ListError {
+    fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self::Unreadable { path: path.to_owned(), source }
+    }
+
+    /// Line 0: the file as a whole.
+    fn content(path: &Path, line: u64, what: &str) -> Self {
+        Self::Content { path: path.to_owned(), line: (line > 0).then_some(line), what: what.to_owned() }
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "check the path; nothing was started",
-        std::io::ErrorKind::PermissionDenied => "its permissions do not let you read it; nothing was started",
+        io::ErrorKind::NotFound => "check the path; nothing was started",
+        io::ErrorKind::PermissionDenied => "its permissions do not let you read it; nothing was started",
         _ => "nothing was started",
     }
 }
 
-impl TaskList {
-    /// Reads `path` with the handler of this name.
-    ///
-    /// # Errors
-    /// If there is no such handler, or it can't make a list of the file. Nothing was written then.
-    pub fn read(handler: &str, path: &Path) -> Result<Self, ListError> {
-        if handler != DEFAULT_HANDLER {
-            return Err(ListError::UnknownHandler(handler.to_owned()));
-        }
-        if path.is_dir() {
-            return Err(ListError::IsFolder(path.to_owned()));
-        }
-        let bytes = std::fs::read(path).map_err(|source| ListError::Unreadable { path: path.to_owned(), source })?;
-        lines::parse(bytes).map_err(|bad| match bad {
-            lines::BadLine::Nul { line } => ListError::Nul { path: path.to_owned(), line },
-            lines::BadLine::TooMany => ListError::TooMany(path.to_owned()),
-        })
+fn check_is_file(path: &Path) -> Result<(), ListError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(ListError::IsFolder(path.to_owned())),
+        Ok(_) => Ok(()),
+        Err(source) => Err(ListError::unreadable(path, source)),
     }
+}
 
+fn read_file(path: &Path) -> Result<Vec<u8>, ListError> {
+    check_is_file(path)?;
+    std::fs::read(path).map_err(|source| ListError::unreadable(path, source))
+}
+
+/// A value that becomes part of commands.
+fn one_line<'a>(section: &Section, key: &'a Key) -> Result<&'a Key, IniError> {
+    if key.value.contains('\n') {
+        let what = "its value has several lines, and a task is one line\n  write it in one";
+        return Err(section.error(Some(key), what));
+    }
+    Ok(key)
+}
+
+/// Handler `default`.
+fn read_lines(path: &Path) -> Result<TaskList, ListError> {
+    lines::parse(read_file(path)?).map_err(|bad| match bad {
+        lines::BadLine::Nul { line } => {
+            ListError::content(path, line, "contains a NUL byte\n  a tasklist is a text file with one command per line")
+        }
+        lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
+    })
+}
+
+impl TaskList {
     /// A list of these commands.
     #[must_use]
     pub fn from_commands<'a>(commands: impl IntoIterator<Item = &'a [u8]>) -> Self {

@@ -18,7 +18,7 @@ use nix::unistd::{AccessFlags, access};
 use thiserror::Error;
 
 use crate::farmer::TaskTable;
-use crate::tasklist::TaskList;
+use crate::tasklist::{OUTPUT, TaskList};
 use journal::Journal;
 use lock::{Lock, LockError};
 pub(crate) use scan::read_records;
@@ -127,6 +127,15 @@ impl Workdir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes the folder that handlers for ATLAS let their tasks copy results to.
+    ///
+    /// # Errors
+    /// If it is not there and can't be made.
+    pub fn make_output(&self) -> Result<(), WorkdirError> {
+        let output = self.path.join(OUTPUT);
+        fs::create_dir_all(&output).map_err(unusable("make", &output))
     }
 
     /// Starts to record.

@@ -121,6 +121,7 @@ fn tasks_start_in_order() {
     assert_eq!((pool.turns.core.running(), pool.turns.core.queued()), (2, 1));
     pool.end(1, OK);
     assert_eq!(pool.deeds(), [Deed::Spawn(1, 9)]);
+    assert_eq!(pool.turns.core.queued(), 0);
     assert_eq!(pool.report(), (vec![2], vec![], 0));
 }
 

@@ -116,6 +116,64 @@ fn a_late_rank_makes_others_give_back() {
     assert_eq!(farm.handed(), [(1, vec![last.0])]);
 }
 
+/// Found by the simulator: a rank that was asked for its queue and is dead, though nobody knows it yet, does not keep
+/// an idle one waiting. After a second the next queue is asked for.
+#[test]
+fn the_next_queue_is_asked_for_soon() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 2);
+    let [(1, ToWorker::Assign { .. }), (0, ToWorker::Recall { .. })] = farm.sent()[..] else { panic!("no recall") };
+    farm.wait(secs(3));
+    assert_eq!(farm.sent(), [], "there is nobody else to ask");
+
+    let mut farm = TestFarm::up(3, 2, 20);
+    for rank in [0, 1].into_iter().cycle().map(Rank) {
+        let Some(id) = farm.turns.core.tasks.take_next(rank) else { break };
+        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+    }
+    farm.finish(2, [4]);
+    let asked = |farm: &mut TestFarm| match farm.sent()[..] {
+        [(rank, ToWorker::Recall { .. })] => rank,
+        ref other => panic!("{other:?}"),
+    };
+    let first = asked(&mut farm);
+    farm.wait(Duration::from_millis(999));
+    assert_eq!(farm.sent(), []);
+    farm.wait(Duration::from_millis(1));
+    assert_eq!(asked(&mut farm), 1 - first);
+    farm.wait(secs(2));
+    assert_eq!(farm.sent(), [], "all were asked");
+}
+
+/// Found by the simulator: a rank that has nothing to give back is not asked again and again, whatever its book says.
+#[test]
+fn an_empty_queue_is_not_asked_for_twice() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 2);
+    assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
+    farm.report(0, Report { recall_answered: true, ..Report::default() });
+    farm.wait(secs(5));
+    assert_eq!(farm.sent(), []);
+    // What was handed over after the question is not covered by the answer.
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 2);
+    farm.turns.core.workers.update(Rank(0), |worker| worker.hand(Duration::ZERO, std::iter::empty()));
+    farm.sent();
+    farm.report(0, Report { recall_answered: true, ..Report::default() });
+    assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
+}
+
+/// A stop asks for no queue: each rank gives its own back by itself.
+#[test]
+fn a_stop_recalls_nothing() {
+    let mut farm = one_full_one_idle();
+    farm.event(Event::Signal(15));
+    farm.sent();
+    farm.hello(1, 2);
+    farm.report(1, Report::default());
+    assert_eq!(farm.sent(), []);
+}
+
 /// A Recall that nobody answers, because its rank died, does not keep others from being asked: found by the simulator.
 #[test]
 fn a_dead_rank_does_not_hold_up_a_recall() {

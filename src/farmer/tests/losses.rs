@@ -17,6 +17,18 @@ fn a_silent_rank_is_lost() {
     assert_eq!(farm.mailbox.given_up, [1]);
 }
 
+/// A rank is lost once, however often it is said.
+#[test]
+fn a_lost_rank_is_not_lost_again() {
+    let mut farm = TestFarm::up(2, 1, 4);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.event(Event::LinkFailed(Rank(1), "broken again".to_owned()));
+    assert_eq!(farm.mailbox.given_up, [1]);
+    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
+    assert_eq!((farm.status(0), &farm.mailbox.given_up[..]), (Status::Gone, &[1, 0][..]), "and what is gone is gone");
+}
+
 /// Rank 0's pool has no relay that would say it lives: a task of an hour is no silence.
 #[test]
 fn rank_0_is_never_lost_by_silence() {
@@ -184,4 +196,37 @@ fn unknown_ranks_are_odd() {
     farm.hello(5, 1);
     farm.event(Event::LinkFailed(Rank(5), "x".to_owned()));
     assert_eq!(farm.notes, [Note::Odd(Rank(5), "no such rank"), Note::Odd(Rank(5), "no such rank")]);
+}
+
+/// Found by the simulator: a rank that was lost for a moment still runs a task that went to another, which is lost now.
+/// It is not handed a second copy of what it runs.
+#[test]
+fn what_a_rank_runs_is_not_handed_to_it_again() {
+    let mut farm = TestFarm::up(2, 2, 4);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.finish(0, [0, 1]);
+    assert_eq!(farm.handed(), [(0, vec![2, 3])], "the tasks of rank 1");
+    farm.say(1, ToFarmer::Heartbeat);
+    let sent = farm.sent();
+    let (1, ToWorker::Rejoin { seq }) = sent[0] else { panic!("{sent:?}") };
+    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2)] });
+    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    assert_eq!(farm.handed(), [(1, vec![3])]);
+    assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)));
+    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().book, [TaskId(2), TaskId(3)]);
+}
+
+/// A rank that was up comes back with any word, whatever it had said of itself; one that never was up needs a Hello.
+#[test]
+fn who_was_up_comes_back_with_any_word() {
+    let mut farm = TestFarm::new(4, 1);
+    let hello =
+        |host: &str, slots| ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: host.to_owned(), slots, cpus: 1 };
+    farm.say(1, hello("node1", 0));
+    farm.say(2, hello("", 2));
+    for rank in 1..4 {
+        farm.event(Event::LinkFailed(Rank(rank), "broken".to_owned()));
+        farm.say(rank, ToFarmer::Heartbeat);
+    }
+    assert_eq!([1, 2, 3].map(|rank| farm.status(rank)), [Status::Active, Status::Active, Status::Lost]);
 }

@@ -2,6 +2,7 @@
 //! that a test does not expect fails it, and all tables are cross-checked after each event.
 
 mod any_message;
+mod black_holes;
 mod handout;
 mod losses;
 mod results;

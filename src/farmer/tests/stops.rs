@@ -43,7 +43,9 @@ fn spare_runs_are_terminated_at_the_end() {
 #[test]
 fn a_signal_stops_the_farm() {
     let mut farm = TestFarm::up(2, 1, 3);
+    assert_eq!(farm.turns.core.stop_level(), None);
     farm.say(1, ToFarmer::Signaled { signal: 10 });
+    assert_eq!(farm.turns.core.stop_level(), Some(StopLevel::Terminate));
     let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: false };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.report(0, Report { returned: vec![0], ..Report::default() });
@@ -153,4 +155,39 @@ fn a_rank_that_is_lost_during_a_stop_ends_it() {
     assert_eq!(farm.code(), Some(3));
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.lost, end.unreachable), (vec![Rank(1)], false));
+}
+
+/// Found by the simulator: a farmer that was away during a stop does not take the answers that it has not read yet for
+/// silence.
+#[test]
+fn an_absence_during_a_stop_loses_nobody() {
+    let mut farm = TestFarm::up(3, 1, 3);
+    farm.finish(0, [0]);
+    farm.finish(1, [1]);
+    farm.finish(2, [2]);
+    for _ in 0..2 {
+        farm.now += secs(40);
+        farm.say(0, ToFarmer::Stopped);
+    }
+    farm.say(1, ToFarmer::Stopped);
+    farm.say(2, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.lost, end.unreachable), (vec![], false));
+}
+
+/// A rank that never answers a stop is killed, and then given up: each after its time, not later.
+#[test]
+fn a_stop_that_nobody_answers_ends() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.event(Event::Signal(15));
+    farm.say(0, ToFarmer::Stopped);
+    for _ in 0..5 {
+        farm.wait(secs(5));
+        farm.say(1, ToFarmer::Heartbeat);
+        let level = if farm.now < secs(15) { StopLevel::Terminate } else { StopLevel::Kill };
+        if farm.now < secs(25) {
+            assert_eq!((farm.turns.core.stop_level(), farm.status(1)), (Some(level), Status::Active), "{:?}", farm.now);
+        }
+    }
+    assert_eq!((farm.turns.core.end().unwrap().lost, farm.code()), (vec![Rank(1)], Some(3)));
 }

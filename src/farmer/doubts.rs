@@ -1,0 +1,119 @@
+//! What a rank's results say of its node, and failures of which it is open whose fault they are.
+//!
+//! Owns these books. Never judges: [`super::black_holes`] does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::protocol::{Rank, TaskId, TaskResult};
+
+/// After this time a failure is recorded, judgement or not.
+pub(super) const DOUBT_MAX: Duration = Duration::from_secs(60);
+
+/// How far a rank is trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Stage {
+    /// It gets tasks.
+    #[default]
+    Trusted,
+    /// It gets none until more is known of the other ranks.
+    Watched,
+    /// It gets none for a time.
+    Aside,
+    /// It got one, to see.
+    Tried,
+}
+
+/// What a rank's results say of its node.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Trust {
+    pub(super) stage: Stage,
+    /// Tasks that failed at once since the last that did not.
+    pub(super) streak: u32,
+    /// At this streak it is judged.
+    pub(super) judge_at: u32,
+    pub(super) succeeded: bool,
+    /// When the last task to succeed there ended, by the clock of the node.
+    pub(super) last_success_us: u64,
+    pub(super) first_handed: Option<Duration>,
+    pub(super) watched_until: Duration,
+    /// Tasks that failed there and then on a rank that does well, in a row.
+    pub(super) refuted: u32,
+    pub(super) times_aside: u32,
+}
+
+impl Trust {
+    pub(super) fn is_aside(&self) -> bool {
+        matches!(self.stage, Stage::Aside | Stage::Tried)
+    }
+
+    /// Takes in results before they are judged: what failed before the last success is no row of failures.
+    pub(super) fn learn(&mut self, results: &[TaskResult]) {
+        let ends = results.iter().filter(|result| result.outcome.is_success()).map(end_us);
+        self.last_success_us = ends.fold(self.last_success_us, u64::max);
+    }
+
+    pub(super) fn handed(&mut self, now: Duration) {
+        self.first_handed.get_or_insert(now);
+    }
+}
+
+/// Failures that are not recorded yet, since it is open whose fault they are.
+#[derive(Default, Debug)]
+pub(super) struct Doubts {
+    pub(super) by_rank: BTreeMap<Rank, Vec<TaskResult>>,
+    /// When they are recorded at the latest.
+    pub(super) due: BTreeSet<(Duration, Rank)>,
+    count: u32,
+    /// Tasks that failed on a rank that was set aside, and where. If they fail on one that does well, it is their own
+    /// fault.
+    pub(super) suspects: BTreeMap<TaskId, Rank>,
+    /// Tasks or a rank are free again, and to be looked after when the event is dealt with: what it says of further
+    /// tasks must be known first.
+    pub(super) settled: bool,
+}
+
+impl Doubts {
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Cross-checks the counters. For tests and the simulator.
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.count as usize, self.by_rank.values().map(Vec::len).sum::<usize>(), "doubts");
+        let due: Vec<Rank> = self.due.iter().map(|&(_, rank)| rank).collect();
+        assert_eq!(due.len(), self.by_rank.len(), "each rank with doubts has one deadline: {due:?}");
+        assert!(due.iter().all(|rank| self.by_rank.contains_key(rank)), "{due:?}");
+    }
+
+    pub(super) fn holds(&self, rank: Rank, id: TaskId) -> bool {
+        self.by_rank.get(&rank).is_some_and(|results| results.iter().any(|result| result.id == id))
+    }
+
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    pub(super) fn add(&mut self, now: Duration, rank: Rank, result: TaskResult) {
+        let results = self.by_rank.entry(rank).or_default();
+        if results.is_empty() {
+            self.due.insert((now + DOUBT_MAX, rank));
+        }
+        results.push(result);
+        self.count += 1;
+    }
+
+    pub(super) fn take(&mut self, rank: Rank) -> Vec<TaskResult> {
+        let results = self.by_rank.remove(&rank).unwrap_or_default();
+        if !results.is_empty() {
+            self.due.retain(|&(_, other)| other != rank);
+        }
+        self.count -= u32::try_from(results.len()).expect("counted");
+        results
+    }
+}
+
+/// When a task ended, by the clock of its node.
+pub(super) fn end_us(result: &TaskResult) -> u64 {
+    result.start_us.saturating_add(result.duration_us)
+}

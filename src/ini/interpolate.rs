@@ -1,0 +1,116 @@
+//! `%%` and `%(name)s` in values, as Python's BasicInterpolation has them.
+//!
+//! Bounded: a few lines whose values name each other several times would otherwise grow without end.
+
+/// References into references, at most: Python's limit.
+const DEPTH_MAX: u32 = 10;
+
+/// Longest value, in bytes, once every reference is filled in.
+const VALUE_LEN_MAX: usize = 1 << 20;
+
+/// References that one value may cost, nested ones included.
+const REFERENCES_MAX: u32 = 10_000;
+
+struct Expansion<L> {
+    lookup: L,
+    out: String,
+    references: u32,
+}
+
+/// The value that `raw` stands for; `lookup` gives the raw values of the section, defaults included.
+pub(super) fn expand<'a>(raw: &'a str, lookup: impl Fn(&str) -> Option<&'a str>) -> Result<String, String> {
+    let mut expansion = Expansion { lookup, out: String::new(), references: 0 };
+    expansion.add(raw, 1)?;
+    Ok(expansion.out)
+}
+
+impl<'a, L: Fn(&str) -> Option<&'a str>> Expansion<L> {
+    fn add(&mut self, mut rest: &'a str, depth: u32) -> Result<(), String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("more than {DEPTH_MAX} values refer to each other: is there a circle?"));
+        }
+        while let Some(percent) = rest.find('%') {
+            self.push(&rest[..percent])?;
+            rest = &rest[percent..];
+            if let Some(tail) = rest.strip_prefix("%%") {
+                self.push("%")?;
+                rest = tail;
+                continue;
+            }
+            let Some((name, tail)) = rest.strip_prefix("%(").and_then(reference) else {
+                return Err("a lone '%': write '%%' for a percent sign, '%(key)s' for another key's value".to_owned());
+            };
+            let value = (self.lookup)(name).ok_or_else(|| format!("'%({name})s' refers to a key that is not there"))?;
+            self.references += 1;
+            if self.references > REFERENCES_MAX {
+                return Err(format!("more than {REFERENCES_MAX} references have to be filled in"));
+            }
+            if value.contains('%') {
+                self.add(value, depth + 1)?;
+            } else {
+                self.push(value)?;
+            }
+            rest = tail;
+        }
+        self.push(rest)
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), String> {
+        if self.out.len() + text.len() > VALUE_LEN_MAX {
+            return Err(format!("the value becomes longer than {VALUE_LEN_MAX} bytes"));
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+}
+
+/// The name in `name)s…`, and what follows.
+fn reference(text: &str) -> Option<(&str, &str)> {
+    let (name, tail) = text.split_once(')')?;
+    Some((name, tail.strip_prefix('s')?)).filter(|_| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with<'a>(keys: &'a [(&'a str, &'a str)], raw: &'a str) -> Result<String, String> {
+        expand(raw, |name| keys.iter().find(|(key, _)| *key == name).map(|(_, value)| *value))
+    }
+
+    /// Percent signs are written double, and keys can be named.
+    #[test]
+    fn references_are_filled_in() {
+        let keys = [("base", "/opt"), ("lib", "%(base)s/lib"), ("empty", "")];
+        assert_eq!(with(&keys, "100%% %(lib)s:%(empty)s").unwrap(), "100% /opt/lib:");
+        for bad in ["50%", "%x", "%(base)", "%(base)d", "%()s", "%(base", "%(none)s"] {
+            assert!(with(&keys, bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Values that grow without end are refused before memory or time is.
+    #[test]
+    fn bombs_are_refused() {
+        assert!(with(&[("a", "%(a)s")], "%(a)s").is_err());
+        let wide = |of: &str| format!("%({of})s").repeat(100);
+        let values: Vec<(String, String)> =
+            (0..8).map(|level| (level.to_string(), wide(&(level + 1).to_string()))).collect();
+        for last in ["", "x", "%%"] {
+            let mut keys: Vec<(&str, &str)> = values.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+            keys.push(("8", last));
+            assert!(with(&keys, "%(0)s").is_err());
+        }
+        let long = "x".repeat(1 << 19);
+        assert!(with(&[("a", &long)], "%(a)s%(a)s%(a)s").is_err());
+    }
+
+    proptest! {
+        /// Promise 5: any value is filled in or refused.
+        #[test]
+        fn any_value_is_filled_in_or_refused(a in "[%()sabé]{0,12}", b in "[%()sabé]{0,12}", raw in "[%()sabé]{0,20}") {
+            let _ = with(&[("a", &a), ("b", &b)], &raw).is_ok();
+        }
+    }
+}

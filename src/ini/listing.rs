@@ -1,0 +1,41 @@
+//! What `--list-runners` and `--list-handlers` print.
+
+use std::fmt::Write;
+
+use super::{Catalog, Kind, load};
+
+/// Names and kinds that need no INI file, with those from INI files below: name, kind, file and line of each.
+///
+/// `kind_of` gives the short name of what a section says in `Runner` or `TaskList`.
+#[must_use]
+pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> String) -> (String, Catalog) {
+    let catalog = load(kind);
+    let defined = catalog.list();
+    let mut rows: Vec<[String; 3]> = built_in
+        .iter()
+        .filter(|(name, _)| defined.iter().all(|listed| listed.name != *name))
+        .map(|(name, kind)| [(*name).to_owned(), (*kind).to_owned(), "built in".to_owned()])
+        .collect();
+    rows.extend(defined.into_iter().map(|listed| {
+        let place = format!("{}:{}", listed.file.display(), listed.line);
+        [listed.name, kind_of(&listed.class), place]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (names, kinds) = (width(0), width(1));
+    let mut text = String::new();
+    for [name, kind, place] in rows {
+        let _ = writeln!(text, "{name:names$}  {kind:kinds$}  {place}");
+    }
+    (text, catalog)
+}
+
+/// The short name of a built-in kind, whichever way it is written; `python CLASS` for a class that is not built in.
+/// `kinds` has the short name of each and PyTaskFarmer's class.
+#[must_use]
+pub fn kind_name(kinds: &[(&str, Option<&str>)], class: &str) -> String {
+    match kinds.iter().find(|(short, long)| *short == class || *long == Some(class)) {
+        Some((short, _)) => (*short).to_owned(),
+        None if class.contains('.') => format!("python {class}"),
+        None => format!("unknown {class}"),
+    }
+}

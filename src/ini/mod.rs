@@ -1,0 +1,204 @@
+//! INI files: runners and tasklist handlers that users define.
+//!
+//! Owns where the files are, how they are read (Python's configparser rules, which PyTaskFarmer's users know), and
+//! which definition of a name counts. Knows no runner and no handler. Only rank 0 reads files.
+//!
+//! Any `*.ini` in the current folder is looked at, and most of them in this world have nothing to do with us: a file
+//! that cannot be read only matters if it might have defined the wanted name.
+
+mod catalog;
+mod interpolate;
+mod listing;
+mod parse;
+mod suggest;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use catalog::{Catalog, Listed, load, load_files};
+pub use listing::{kind_name, listing};
+pub use suggest::nearest;
+
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Sections with a key `Runner`.
+    Runners,
+    /// Sections with a key `TaskList`.
+    Handlers,
+}
+
+impl Kind {
+    /// The key that makes a section a definition of this kind.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Runners => "Runner",
+            Self::Handlers => "TaskList",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Runners => ".pytaskfarmer/runners.d",
+            Self::Handlers => ".pytaskfarmer/tasklists.d",
+        }
+    }
+}
+
+/// One `key = value`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// As written, case-sensitive.
+    pub name: String,
+    /// With `%%` and `%(name)s` filled in. No NUL in it.
+    pub value: String,
+    /// Where it begins, 1-based.
+    pub line: u64,
+    /// It comes from `[DEFAULT]`, which reaches every section: that it is unknown here is no error.
+    pub inherited: bool,
+}
+
+/// A section that defines a runner or a handler, ready for use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Section {
+    /// As in `[name]`.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The line of `[name]`, 1-based.
+    pub line: u64,
+    /// The value of `Runner` or `TaskList`.
+    pub class: Key,
+    /// All other keys, in the order of the file, those of `[DEFAULT]` last.
+    pub keys: Vec<Key>,
+}
+
+/// What is wrong with an INI file, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IniError {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, where there is one, 1-based.
+    pub line: Option<u64>,
+    /// The section.
+    pub section: Option<String>,
+    /// What is wrong, the key included; below it, after a newline, what to do.
+    pub what: String,
+}
+
+impl fmt::Display for IniError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(section) = &self.section {
+            write!(f, ": [{section}]")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for IniError {}
+
+impl Section {
+    /// The key of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The value of the key of this name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.get(name).map(|key| &key.value[..])
+    }
+
+    /// The value of a key that has to be there.
+    ///
+    /// # Errors
+    /// If it is not there or empty.
+    pub fn required(&self, name: &str) -> Result<&Key, IniError> {
+        self.get(name)
+            .filter(|key| !key.value.is_empty())
+            .ok_or_else(|| self.error(None, &format!("the key '{name}' is missing\n  {} needs it", self.class.value)))
+    }
+
+    /// Something is wrong with this key, or with the section as a whole.
+    #[must_use]
+    pub fn error(&self, key: Option<&Key>, what: &str) -> IniError {
+        IniError {
+            file: self.file.clone(),
+            line: Some(key.map_or(self.line, |key| key.line)),
+            section: Some(self.name.clone()),
+            what: match key {
+                Some(key) => format!("{}: {what}", key.name),
+                None => what.to_owned(),
+            },
+        }
+    }
+
+    /// Checks that every key of the section itself is in `known`, where `name.*` stands for any key that begins so.
+    ///
+    /// # Errors
+    /// For the first one that is not: see [`unknown_key`].
+    pub fn check_keys(&self, known: &[&str]) -> Result<(), IniError> {
+        let is_known = |name: &str| {
+            known.iter().any(|known| match known.strip_suffix('*') {
+                Some(begin) => name.starts_with(begin) && name.len() > begin.len(),
+                None => *known == name,
+            })
+        };
+        match self.keys.iter().find(|key| !key.inherited && !is_known(&key.name)) {
+            Some(key) => Err(unknown_key(self, key, known)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error for a key that this kind of runner or handler does not have, with the nearest one that it has.
+#[must_use]
+pub fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
+    let cure = match nearest(&key.name, known.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None if known.is_empty() => "it has no keys at all".to_owned(),
+        None => format!("it has: {}", known.join(", ")),
+    };
+    section.error(Some(key), &format!("{} has no such key\n  {cure}", section.class.value))
+}
+
+/// The files that may hold definitions of this kind, in the order in which they are read: later ones win.
+#[must_use]
+pub fn find_files(kind: Kind) -> Vec<PathBuf> {
+    let home = home().map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
+    let folders = home.into_iter().flatten().chain([PathBuf::from(".")]);
+    folders.flat_map(|folder| ini_files(&folder)).collect()
+}
+
+fn home() -> Option<PathBuf> {
+    match std::env::var_os("HOME") {
+        Some(home) => Some(home.into()),
+        None => nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir),
+    }
+}
+
+fn ini_files(folder: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| {
+            let name = name.as_encoded_bytes();
+            name.ends_with(b".ini") && !name.starts_with(b".")
+        })
+        .collect();
+    names.sort();
+    // "./x.ini" is not nicer than "x.ini" in a message.
+    let folder = if folder == Path::new(".") { Path::new("") } else { folder };
+    names.into_iter().map(|name| folder.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use std::fs::File;
+
+use super::*;
+
+fn catalog(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Catalog) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let catalog = load_files(Kind::Runners, ini_files(folder.path()));
+    (folder, catalog)
+}
+
+/// Sections of both kinds, and others, may share a file; the last definition of a name wins.
+#[test]
+fn the_last_definition_wins() {
+    let files: [(&str, &[u8]); 3] = [
+        ("b.ini", b"[x]\nRunner = second\n[handler]\nTaskList = t\n[other]\na=%\n"),
+        ("a.ini", b"[DEFAULT]\nhelp = h\n[x]\nRunner = first\n[y]\nRunner = only\nkey = %(help)s%%\n"),
+        (".hidden.ini", b"[x]\nRunner = hidden\n"),
+    ];
+    let (folder, catalog) = catalog(&files);
+    let x = catalog.find("x").unwrap().unwrap();
+    assert_eq!((&x.class.value[..], x.line, x.file), ("second", 1, folder.path().join("b.ini")));
+    let y = catalog.find("y").unwrap().unwrap();
+    let keys: Vec<_> = y.keys.iter().map(|key| (&key.name[..], &key.value[..], key.line, key.inherited)).collect();
+    assert_eq!(keys, [("key", "h%", 7, false), ("help", "h", 2, true)]);
+    assert_eq!(catalog.find("handler").unwrap(), None);
+    let listed: Vec<_> = catalog.list().into_iter().map(|listed| (listed.name, listed.class)).collect();
+    assert_eq!(listed, [("y".to_owned(), "only".to_owned()), ("x".to_owned(), "second".to_owned())]);
+}
+
+/// A file that has nothing to do with us may be as broken as it likes; one that seems to define the wanted name may
+/// not, unless a later one counts anyway.
+#[test]
+fn a_broken_file_matters_only_if_it_may_define_the_name() {
+    let broken: &[u8] = b"[x]\nRunner = a\nno delimiter\n";
+    let php: &[u8] = b"; settings\nengine = On\n\xff\0\n[default]\nvalue = 1\n";
+    let (_folder, catalog) = catalog(&[("a.ini", broken), ("php.ini", php), ("z.ini", b"[z]\nRunner = b\n")]);
+    assert_eq!(catalog.find("default").unwrap(), None);
+    assert!(catalog.find("z").unwrap().is_some());
+    let error = catalog.find("x").unwrap_err();
+    assert_eq!((error.line, error.section.as_deref()), (Some(3), Some("x")));
+    assert!(error.what.contains("'x'"), "{error}");
+    assert_eq!(catalog.broken().count(), 2);
+    let text = catalog.not_found("runner", "Z", &["default"]);
+    assert!(text.contains("did you mean 'z'") && text.contains("php.ini") && text.contains("a.ini:3"), "{text}");
+
+    let (_folder, catalog) = self::catalog(&[("a.ini", broken), ("b.ini", b"[x]\nRunner = b\n")]);
+    assert_eq!(catalog.find("x").unwrap().unwrap().class.value, "b");
+}
+
+/// Errors in a definition name file, section, key and line; errors in others are theirs.
+#[test]
+fn errors_of_a_definition_name_its_key() {
+    let (_folder, catalog) = catalog(&[("a.ini", b"[x]\nRunner = a\nimgae = 5\nbad = 50%\n[y]\nRunner=a\nimgae=6\n")]);
+    let error = catalog.find("x").unwrap_err();
+    assert!(error.to_string().contains("a.ini:4: [x]: bad: a lone '%'"), "{error}");
+    let y = catalog.find("y").unwrap().unwrap();
+    let error = y.check_keys(&["image", "env.*"]).unwrap_err();
+    assert!(error.to_string().ends_with("a.ini:7: [y]: imgae: a has no such key\n  did you mean 'image'?"), "{error}");
+    assert!(y.check_keys(&["imgae"]).is_ok());
+    assert!(y.required("image").is_err());
+}
+
+/// What can't be opened, is endless, or would block is left alone.
+#[test]
+fn odd_files_do_not_hang_the_farm() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder.ini")).unwrap();
+    nix::unistd::mkfifo(&folder.path().join("pipe.ini"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("zero.ini")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("gone.ini")).unwrap();
+    let long = File::create(folder.path().join("long.ini")).unwrap();
+    long.set_len(1 << 40).unwrap();
+    let catalog = load_files(Kind::Runners, ini_files(folder.path()));
+    assert_eq!(catalog.find("x").unwrap(), None);
+    assert_eq!(catalog.broken().count(), 1);
+}

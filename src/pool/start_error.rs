@@ -1,0 +1,72 @@
+//! Why a task did not become a process.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::runner::Launch;
+
+/// A start that failed.
+#[derive(Debug)]
+pub(super) enum StartError {
+    Log(PathBuf, std::io::Error),
+    Program(Launch, Errno),
+    Input(std::io::Error),
+    /// The runner's `cwd`.
+    Folder(PathBuf, std::io::Error),
+    /// No place for a fresh folder.
+    Temp(PathBuf, Errno),
+}
+
+impl StartError {
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Log(path, _) | Self::Folder(path, _) | Self::Temp(path, _) => format!("{}: ", path.display()),
+            Self::Program(..) | Self::Input(_) => String::new(),
+        }
+    }
+
+    pub(super) fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Program(_, errno) | Self::Temp(_, errno) => Some(*errno),
+            Self::Log(_, error) | Self::Input(error) | Self::Folder(_, error) => {
+                error.raw_os_error().map(Errno::from_raw)
+            }
+        }
+    }
+}
+
+/// Errors of a node that has run out of something for now.
+pub(super) fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
+}
+
+/// Errors of making a log that would hit every task alike: the file system is full, read-only, or gone, or the folder
+/// is not there any more. They are no task's failure.
+pub(super) fn is_disk_trouble(errno: Errno) -> bool {
+    use Errno::{EDQUOT, EIO, ENOENT, ENOSPC, ENOTCONN, EROFS, ESTALE};
+    matches!(errno, ENOSPC | EDQUOT | EROFS | EIO | ESTALE | ENOENT | ENOTCONN)
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Log(path, error) => write!(f, "cannot write {}: {error}", path.display()),
+            Self::Program(launch, errno) => {
+                write!(f, "cannot run {}: {}", launch.program.to_string_lossy(), errno.desc())
+            }
+            Self::Input(error) => write!(f, "cannot prepare its start: {error}"),
+            Self::Folder(path, error) => write!(f, "cannot enter {}: {error}", path.display()),
+            Self::Temp(path, errno) => write!(f, "cannot make a folder in {}: {}", path.display(), errno.desc()),
+        }
+    }
+}
+
+impl StartError {
+    /// The user looks for the reason in the log of the task.
+    pub(super) fn say_in(&self, mut log: &File) {
+        use std::io::Write;
+        let _ = writeln!(log, "taskfarmer-mpi: {self}");
+    }
+}

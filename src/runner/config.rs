@@ -1,0 +1,87 @@
+//! Which runner, as rank 0 tells the workers.
+
+use bincode::{Decode, Encode};
+
+use super::template::{Field, Template};
+
+/// Which runner, as rank 0 tells the workers.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum RunnerConfig {
+    /// Each task is a shell command.
+    Basic,
+    /// One from an INI file.
+    Defined(Box<Defined>),
+}
+
+/// Which shell reads a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Shell {
+    /// bash where it exists, else sh.
+    Auto,
+    /// `/bin/bash`.
+    Bash,
+    /// `/bin/sh`.
+    Sh,
+}
+
+/// How a task is started.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Start {
+    /// Its command is a line for a shell.
+    Shell(Shell),
+    /// Its command is split at white space; no shell.
+    Split,
+    /// A program with these arguments; no shell.
+    Words {
+        /// The program and its arguments.
+        words: Vec<Template>,
+        /// The command comes by standard input.
+        by_stdin: bool,
+    },
+    /// A line for a shell.
+    Line(Shell, Template),
+}
+
+/// A runner from an INI file.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Defined {
+    /// How tasks are started.
+    pub start: Start,
+    /// Commands that a shell runs before each task, on the node itself; empty: none.
+    pub setup: Vec<u8>,
+    /// Where tasks start, if not in the farm's own folder. Relative to that.
+    pub cwd: Option<Template>,
+    /// Variables of each task; they go before those that it would have anyway.
+    pub variables: Vec<(Vec<u8>, Template)>,
+    /// Tasks get PyTaskFarmer's `PROC_NUMBER`.
+    pub proc_number: bool,
+}
+
+impl RunnerConfig {
+    /// What an INI file says of it.
+    #[must_use]
+    pub fn defined(&self) -> Option<&Defined> {
+        match self {
+            Self::Basic => None,
+            Self::Defined(defined) => Some(defined),
+        }
+    }
+}
+
+impl Defined {
+    /// All text with fields.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let words = match &self.start {
+            Start::Words { words, .. } => &words[..],
+            Start::Line(_, line) => std::slice::from_ref(line),
+            Start::Shell(_) | Start::Split => &[],
+        };
+        words.iter().chain(self.variables.iter().map(|(_, value)| value)).chain(&self.cwd)
+    }
+
+    /// Whether each task gets a folder of its own.
+    #[must_use]
+    pub fn uses_tempdir(&self) -> bool {
+        self.templates().flat_map(Template::fields).any(|field| field == Field::Tempdir)
+    }
+}

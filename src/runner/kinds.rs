@@ -1,0 +1,216 @@
+//! INI sections → runners.
+//!
+//! Owns the kinds of runners and their keys. docs/runners.md explains them to users.
+
+mod containers;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::config::{Defined, RunnerConfig, Shell, Start};
+use super::python::{self, PythonError};
+use super::template::{Field, Template, Values};
+use super::{DEFAULT_RUNNER, environment};
+use crate::ini::{self, Catalog, IniError, Kind, Section};
+
+/// Built-in kinds of runners: their names in `Runner =`, PyTaskFarmer's class for each.
+pub const KINDS: &[(&str, Option<&str>)] = &[
+    ("basic", Some("taskfarmer.runners.BasicRunner")),
+    ("shifter", Some("taskfarmer.runners.ShifterRunner")),
+    ("apptainer", None),
+    ("singularity", None),
+    ("podman-hpc", None),
+    ("podman", None),
+    ("template", None),
+];
+
+/// Why there is no such runner.
+#[derive(Debug, Error)]
+pub enum RunnerError {
+    /// No section has this name.
+    #[error("{0}")]
+    NotFound(String),
+    /// Its section makes no sense.
+    #[error(transparent)]
+    Ini(#[from] IniError),
+    /// Its class cannot be used.
+    #[error("{at}: Runner = {class}: {source}\n  built-in kinds: {}", kind_names().join(", "))]
+    Python {
+        /// File, line, and section.
+        at: String,
+        /// The class.
+        class: String,
+        /// What is wrong with it.
+        source: PythonError,
+    },
+}
+
+impl RunnerError {
+    /// Whether nothing is wrong with it: the farm was asked to stop before it was known.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Python { source: PythonError::Stopped, .. })
+    }
+}
+
+fn kind_names() -> Vec<&'static str> {
+    KINDS.iter().map(|(name, _)| *name).collect()
+}
+
+/// What `--list-runners` prints, and the INI files that it comes from.
+#[must_use]
+pub fn listing() -> (String, Catalog) {
+    ini::listing(Kind::Runners, &[(DEFAULT_RUNNER, KINDS[0].0)], |class| ini::kind_name(KINDS, class))
+}
+
+/// The runner of this name. Reads INI files; starts `python3` to try a class that is not built in.
+///
+/// # Errors
+/// If there is none, or its section makes no sense.
+pub fn by_name(name: &str) -> Result<RunnerConfig, RunnerError> {
+    from_catalog(&ini::load(Kind::Runners), name)
+}
+
+fn from_catalog(catalog: &Catalog, name: &str) -> Result<RunnerConfig, RunnerError> {
+    match catalog.find(name)? {
+        Some(section) => {
+            let (class, file) = (&section.class.value, section.file.display());
+            log::info!("runner '{name}' is {class} of {file}:{}", section.line);
+            Ok(RunnerConfig::Defined(Box::new(from_section(&section)?)))
+        }
+        None if name == DEFAULT_RUNNER => Ok(RunnerConfig::Basic),
+        None => Err(RunnerError::NotFound(catalog.not_found("runner", name, &[DEFAULT_RUNNER]))),
+    }
+}
+
+fn from_section(section: &Section) -> Result<Defined, RunnerError> {
+    let class = &section.class.value[..];
+    let known = KINDS.iter().find(|(short, long)| *short == class || *long == Some(class));
+    Ok(match known.map(|(short, _)| *short) {
+        Some("basic") => basic(section)?,
+        Some("shifter") => containers::shifter(section)?,
+        Some(program @ ("apptainer" | "singularity")) => containers::apptainer(section, program)?,
+        Some(program @ ("podman-hpc" | "podman")) => containers::podman(section, program)?,
+        Some(_) => template(section)?,
+        None if python::is_class(class) => {
+            let mut defined = new(section, Start::Split)?;
+            defined.start = python::prepare(section, &defined.variables).map_err(|source| RunnerError::Python {
+                at: section.error(None, "").to_string().trim_end_matches([':', ' ']).to_owned(),
+                class: class.to_owned(),
+                source,
+            })?;
+            defined
+        }
+        None => return Err(unknown_kind(section).into()),
+    })
+}
+
+fn unknown_kind(section: &Section) -> IniError {
+    let class = &section.class;
+    let kinds = kind_names().join(", ");
+    let what = match ini::nearest(&class.value, kind_names()) {
+        Some(near) => format!("there is no kind '{}': did you mean '{near}'?", class.value),
+        None => format!("there is no kind '{}'", class.value),
+    };
+    section.error(Some(class), &format!("{what}\n  built-in kinds: {kinds}; or a Python class, as module.Class"))
+}
+
+/// What all kinds have in common: variables, and no folder of its own.
+fn new(section: &Section, start: Start) -> Result<Defined, IniError> {
+    let mut variables = Vec::new();
+    for key in &section.keys {
+        let Some(name) = key.name.strip_prefix("env.") else { continue };
+        if name.is_empty() || name.contains('=') {
+            return Err(section.error(Some(key), "this is no name of a variable\n  write env.NAME = value"));
+        }
+        if environment::is_ours(name.as_bytes()) {
+            return Err(section.error(Some(key), "the farm sets this variable itself"));
+        }
+        let value = Template::text(&key.value).map_err(|what| section.error(Some(key), &what))?;
+        variables.push((name.as_bytes().to_vec(), value));
+    }
+    Ok(Defined { start, setup: Vec::new(), cwd: None, variables, proc_number: true })
+}
+
+fn cwd(section: &Section) -> Result<Option<Template>, IniError> {
+    let Some(key) = section.get("cwd") else { return Ok(None) };
+    if key.value.is_empty() {
+        return Err(section.error(Some(key), "the name of a folder is missing"));
+    }
+    let folder = Template::text(&key.value).map_err(|what| section.error(Some(key), &what))?;
+    Ok(Some(folder))
+}
+
+/// A folder that is not there would fail every task; with fields in it, only the nodes know.
+fn with_cwd(section: &Section, defined: Defined) -> Result<Defined, IniError> {
+    let defined = Defined { cwd: cwd(section)?, ..defined };
+    match (section.get("cwd"), &defined.cwd) {
+        (Some(key), Some(folder)) if folder.fields().next().is_none() => {
+            let folder = folder.fill(&Values::default());
+            let folder = Path::new(OsStr::from_bytes(&folder));
+            if !folder.is_dir() {
+                return Err(section.error(Some(key), &format!("there is no folder {}", folder.display())));
+            }
+        }
+        _ => {}
+    }
+    Ok(defined)
+}
+
+fn setup(section: &Section) -> &str {
+    section.value("setup").unwrap_or_default()
+}
+
+fn with_setup(section: &Section, defined: Defined) -> Defined {
+    Defined { setup: setup(section).as_bytes().to_vec(), ..defined }
+}
+
+/// One of these words, and what each stands for; the first where the key is not there.
+fn choice<T: Copy>(section: &Section, name: &str, choices: &[(&str, T)]) -> Result<T, IniError> {
+    let Some(key) = section.get(name) else { return Ok(choices[0].1) };
+    let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+    choices.iter().find(|(word, _)| *word == key.value).map(|(_, value)| *value).ok_or_else(|| {
+        let meant = ini::nearest(&key.value, words.iter().copied());
+        let meant = meant.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+        section.error(Some(key), &format!("'{}' is none of {}{meant}", key.value, words.join(", ")))
+    })
+}
+
+fn basic(section: &Section) -> Result<Defined, IniError> {
+    section.check_keys(&["shell", "cwd", "setup", "env.*"])?;
+    let start = choice(
+        section,
+        "shell",
+        &[("auto", Some(Shell::Auto)), ("bash", Some(Shell::Bash)), ("sh", Some(Shell::Sh)), ("split", None)],
+    )?;
+    let start = start.map_or(Start::Split, Start::Shell);
+    Ok(with_setup(section, with_cwd(section, new(section, start)?)?))
+}
+
+fn template(section: &Section) -> Result<Defined, IniError> {
+    section.check_keys(&["command", "shell", "cwd", "setup", "env.*"])?;
+    let key = section.required("command")?;
+    let refuse = |what: String| section.error(Some(key), &what);
+    let shell = choice(
+        section,
+        "shell",
+        &[("none", None), ("auto", Some(Shell::Auto)), ("bash", Some(Shell::Bash)), ("sh", Some(Shell::Sh))],
+    )?;
+    let start = match shell {
+        None => Start::Words { words: Template::words(&key.value).map_err(refuse)?, by_stdin: false },
+        Some(shell) => Start::Line(shell, Template::line(&key.value).map_err(refuse)?),
+    };
+    let defined = with_setup(section, with_cwd(section, new(section, start)?)?);
+    let tells_tasks_apart = |field: &Field| matches!(field, Field::Task | Field::Run | Field::Id);
+    if !defined.templates().flat_map(Template::fields).any(|field| tells_tasks_apart(&field)) {
+        let what = "every task would be the same\n  put the task in by {run}, {task} or {id}";
+        return Err(section.error(Some(key), what));
+    }
+    Ok(defined)
+}
+
+#[cfg(test)]
+mod tests;

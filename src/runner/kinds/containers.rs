@@ -1,0 +1,105 @@
+//! Kinds that run tasks in containers: command lines as each program wants them.
+
+use super::super::config::{Defined, Start};
+use super::super::template::{Field, Template, quote};
+use super::super::{as_operand, environment};
+use super::{choice, new, setup, with_cwd};
+use crate::ini::{IniError, Section};
+
+pub(super) fn shifter(section: &Section) -> Result<Defined, IniError> {
+    section.check_keys(&["image", "setup", "volumes", "modules", "tempdir", "cwd", "env.*"])?;
+    let image = section.required("image")?;
+    let mut words: Vec<Template> = ["shifter", "--image", &image.value].map(Template::literal).into();
+    if choice(section, "tempdir", &[("False", false), ("True", true), ("", false)])? {
+        words.push(Template::around("--workdir=", Field::Tempdir));
+    }
+    let each = |name: &str| section.value(name).unwrap_or_default().split_whitespace();
+    words.extend(each("volumes").map(|volume| Template::literal(&format!("-V{volume}"))));
+    words.extend(each("modules").map(|module| Template::literal(&format!("-m{module}"))));
+    words.extend(["--", "/bin/bash", "-c"].map(Template::literal));
+    words.push(match setup(section) {
+        "" => Template::around("", Field::Command),
+        setup => Template::around(&format!("{setup} && "), Field::Task),
+    });
+    let defined = with_cwd(section, new(section, Start::Words { words, by_stdin: false })?)?;
+    Ok(Defined { proc_number: false, ..without_bash_env(defined) })
+}
+
+/// The node's `BASH_ENV` names a file that the container need not have.
+fn without_bash_env(mut defined: Defined) -> Defined {
+    if defined.variables.iter().all(|(name, _)| name != b"BASH_ENV") {
+        defined.variables.push((b"BASH_ENV".to_vec(), Template::literal("")));
+    }
+    defined
+}
+
+/// `SHELL -c SCRIPT` for the inside of a container, with the setup in it.
+fn shell_words(section: &Section) -> Result<[Template; 3], IniError> {
+    let shell = choice(section, "shell", &[("bash", "/bin/bash"), ("sh", "/bin/sh")])?;
+    let script = match setup(section) {
+        "" => Template::around("", Field::Command),
+        setup => {
+            let setup = String::from_utf8_lossy(&quote(&as_operand(setup.as_bytes()))).into_owned();
+            // As on the node itself, see `super::guarded`.
+            Template::quoted(&format!("eval {setup}\ncase $? in 0) eval "), Field::Command, " ;; *) exit ;; esac")
+        }
+    };
+    Ok([Template::literal(shell), Template::literal("-c"), script])
+}
+
+fn options(section: &Section) -> Result<Vec<Template>, IniError> {
+    let Some(key) = section.get("options") else { return Ok(Vec::new()) };
+    Template::words(&key.value).map_err(|what| section.error(Some(key), &what))
+}
+
+/// White-space separated, fields in it.
+fn volumes(section: &Section, option: &str) -> Result<Vec<Template>, IniError> {
+    let Some(key) = section.get("volumes") else { return Ok(Vec::new()) };
+    let each = key.value.split_whitespace().map(|volume| Template::text(&format!("{option}{volume}")));
+    each.collect::<Result<_, _>>().map_err(|what| section.error(Some(key), &what))
+}
+
+const CONTAINER_KEYS: [&str; 7] = ["image", "setup", "volumes", "options", "shell", "cwd", "env.*"];
+
+pub(super) fn apptainer(section: &Section, program: &str) -> Result<Defined, IniError> {
+    section.check_keys(&CONTAINER_KEYS)?;
+    let image = section.required("image")?;
+    let mut words = vec![Template::literal(program), Template::literal("exec")];
+    words.extend(volumes(section, "--bind=")?);
+    words.extend(options(section)?);
+    words.push(Template::literal(&image.value));
+    words.extend(shell_words(section)?);
+    let mut defined = with_cwd(section, new(section, Start::Words { words, by_stdin: false })?)?;
+    // The image's own environment would go before the node's.
+    let prefix = format!("{}ENV_", program.to_uppercase());
+    for (name, _) in &mut defined.variables {
+        *name = [prefix.as_bytes(), name].concat();
+    }
+    Ok(without_bash_env(defined))
+}
+
+pub(super) fn podman(section: &Section, program: &str) -> Result<Defined, IniError> {
+    section.check_keys(&CONTAINER_KEYS)?;
+    let image = section.required("image")?;
+    let error = |what: String| section.error(section.get("cwd"), &what);
+    let mut words = ["run", "--rm", "--volume={cwd}:{cwd}"]
+        .map(|word| Template::text(word).map_err(error))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    words.insert(0, Template::literal(program));
+    let cwd = match section.value("cwd") {
+        None => "{cwd}".to_owned(),
+        Some(cwd) if cwd.starts_with(['/', '{']) => cwd.to_owned(),
+        Some(cwd) => format!("{{cwd}}/{cwd}"),
+    };
+    words.push(Template::text(&format!("--workdir={cwd}")).map_err(error)?);
+    words.extend(volumes(section, "--volume=")?);
+    let defined = new(section, Start::Split)?;
+    let own = defined.variables.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+    let names = environment::OURS.iter().map(|name| (*name).to_owned()).chain(own);
+    words.extend(names.map(|name| Template::literal(&format!("--env={name}"))));
+    words.extend(options(section)?);
+    words.push(Template::literal(&image.value));
+    words.extend(shell_words(section)?);
+    Ok(Defined { start: Start::Words { words, by_stdin: false }, ..defined })
+}

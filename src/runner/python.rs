@@ -1,0 +1,103 @@
+//! Runners that are Python classes of the user's, written for PyTaskFarmer.
+//!
+//! Owns the start of `python3`: once on rank 0, to see whether the class can be made, and once per task.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use super::config::Start;
+use super::environment::Environment;
+use super::template::{Field, Template, Values};
+use super::{SearchPath, c_string};
+use crate::ini::Section;
+use crate::protocol::Outcome;
+use crate::sys::brief::{self, BriefError};
+use crate::sys::host;
+
+const DRIVER: &str = include_str!("driver.py");
+
+/// Longer than any import should take, also from a busy shared file system.
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why a class cannot be used.
+#[derive(Debug, Error)]
+pub enum PythonError {
+    /// There is no Python.
+    #[error("it is not built in, and there is no python3 to run it with")]
+    NoPython,
+    /// The farm was asked to stop meanwhile.
+    #[error("stopped while python3 imported it; nothing was started")]
+    Stopped,
+    /// It could not be started.
+    #[error("cannot run python3 to see whether the class can be used: {0}")]
+    Start(String),
+    /// The class says no, or cannot be found.
+    #[error("{0}\n  it is not built in, and python3 cannot make it: is its module in PYTHONPATH?")]
+    Class(String),
+}
+
+/// Whether this can be the name of a class in a module.
+pub(super) fn is_class(name: &str) -> bool {
+    let is_identifier = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+    };
+    name.contains('.') && name.split('.').all(is_identifier)
+}
+
+/// How tasks of this class are started, once rank 0 has seen that the class can be made.
+///
+/// All keys but `env.*` are arguments of the class, as in PyTaskFarmer.
+pub(super) fn prepare(section: &Section, variables: &[(Vec<u8>, Template)]) -> Result<Start, PythonError> {
+    let (module, class) = section.class.value.rsplit_once('.').unwrap_or_default();
+    let arguments = section.keys.iter().filter(|key| !key.name.starts_with("env."));
+    let arguments: Vec<_> = arguments.map(|key| [&key.name, &key.value]).collect();
+    let spec = serde_json::json!({ "module": module, "class": class, "arguments": arguments }).to_string();
+    check(&spec, variables)?;
+    let words = ["python3", "-c", DRIVER, &spec].map(Template::literal);
+    let words = words.into_iter().chain([Template::around("", Field::Id)]).collect();
+    Ok(Start::Words { words, by_stdin: true })
+}
+
+fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonError> {
+    let cwd = std::env::current_dir().map_err(|error| PythonError::Start(error.to_string()))?;
+    let environment = Environment::inherited(&cwd, &fixed_variables(variables, cwd.as_os_str().as_encoded_bytes()));
+    let python = SearchPath::new(environment.get(b"PATH")).find(b"python3").ok_or(PythonError::NoPython)?;
+    let nul = || PythonError::Start("its arguments contain a NUL".to_owned());
+    let arguments = ["python3", "-c", DRIVER, spec, "check"].map(|word| c_string(word.as_bytes()));
+    let arguments = arguments.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nul)?;
+    let block: Vec<_> = environment.block(false).collect();
+    let argv: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    let answer = brief::run(&python, &argv, &block, CHECK_LIMIT).map_err(|error| match error {
+        BriefError::Start(Errno::ENOENT) => PythonError::NoPython,
+        BriefError::Stopped => PythonError::Stopped,
+        BriefError::TimedOut => {
+            PythonError::Class(format!("python3 was still importing it after {} s", CHECK_LIMIT.as_secs()))
+        }
+        other => PythonError::Start(other.to_string()),
+    })?;
+    match answer.outcome {
+        Outcome::Exited(0) => Ok(()),
+        Outcome::Exited(_) => Err(PythonError::Class(last_lines(&answer.output))),
+        other => Err(PythonError::Class(format!("python3 ended with {other:?}"))),
+    }
+}
+
+/// Those variables that are the same for all tasks, as rank 0 has them.
+fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let host = host::name();
+    let values = Values { host: host.as_bytes(), cwd, ..Values::default() };
+    let fixed = variables.iter().filter(|(_, value)| value.is_fixed());
+    fixed.map(|(name, value)| (name.clone(), value.fill(&values))).collect()
+}
+
+/// The error is what Python says last.
+fn last_lines(output: &[u8]) -> String {
+    const LINES: usize = 4;
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n  ")
+}

@@ -1,0 +1,111 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn values<'a>(task: &'a [u8]) -> Values<'a> {
+    Values {
+        task,
+        id: 7,
+        attempt: 2,
+        rank: 3,
+        slot: 1,
+        host: b"n1",
+        workdir: b"/a b/w",
+        cwd: b"/a b",
+        tempdir: b"/tmp/x",
+        shell: b"/bin/bash",
+    }
+}
+
+fn words(text: &str, task: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in Template::words(text).unwrap() {
+        word.fill_word(&values(task.as_bytes()), &mut words);
+    }
+    words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
+}
+
+/// A field stays in its word, whatever it is filled with.
+#[test]
+fn words_are_split_before_fields_are_filled_in() {
+    assert_eq!(words("a 'b c'\n \"d\\\"'\" e\\ f ''", ""), ["a", "b c", "d\"'", "e f", ""]);
+    assert_eq!(words("sh -c {task} x{id}-{attempt}", "a 'b; c"), ["sh", "-c", "a 'b; c", "x7-2"]);
+    assert_eq!(words("time {run} {workdir}", "-x $y"), ["time", "/bin/bash", "-c", " -x $y", "/a b/w"]);
+    assert_eq!(words("ssh {host} 'cd {cwd:q} && {task}'", "a"), ["ssh", "n1", "cd '/a b' && a"]);
+    assert_eq!(words("{{}} a{{id}}", ""), ["{}", "a{id}"]);
+    assert_eq!(words(r#""a\b\\\{{" \"x \{{ \{id}"#, ""), [r"a\b\\{", "\"x", "{", "7"]);
+}
+
+/// What would surprise is refused when the file is read.
+#[test]
+fn traps_are_refused() {
+    let bad = [
+        "a | b", "a > b", "a && b", "$x", "a *", "~/x", "'open", "end\\", "{tsk}", "{", "}", "{run}x", "{run:q}",
+        "'${id}'",
+    ];
+    for bad in bad {
+        assert!(Template::words(bad).is_err(), "{bad}");
+    }
+    let bad = [
+        "{task}",
+        "a {workdir}",
+        "'{task:q}'",
+        "\"{task:q}\"",
+        "\\{task:q}",
+        "`{run}`",
+        "$'{task:q}'",
+        "${id}",
+        "# {run}",
+        "'open",
+    ];
+    for bad in bad {
+        assert!(Template::line(bad).is_err(), "{bad}");
+    }
+    for good in ["{run} > {workdir:q}/x_{id}", "x='a'{task:q} \"{id}\" ${{HOME}} # it's", "$'a\\'' {task:q} \\' {run}"]
+    {
+        assert!(Template::line(good).is_ok(), "{good}: {:?}", Template::line(good));
+    }
+    assert!(Template::text("{run}").is_err());
+    assert!(Template::words("{tsk}").unwrap_err().contains("did you mean '{task}'"));
+}
+
+fn sh(script: &[u8]) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let script = std::ffi::OsStr::from_bytes(script);
+    std::process::Command::new("/bin/sh").arg("-c").arg(script).output().unwrap().stdout
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any bytes that a task may hold come through a shell as they are: blanks, quotes, `$`, newlines, dashes, UTF-8.
+    #[test]
+    fn a_quoted_field_is_one_word(task in proptest::collection::vec(1..=u8::MAX, 0..40)) {
+        let line = Template::line("printf '%s.' {task:q} {id} {workdir:q}").unwrap();
+        let expected = [&task[..], b".7./a b/w."].concat();
+        prop_assert_eq!(sh(&line.fill(&values(&task))), expected);
+    }
+
+    /// The same with the bytes that are most likely to be misread, in words, in a word that a shell reads, and twice.
+    #[test]
+    fn a_field_is_never_misread(task in "[ '\"$%\\\\\n\t;#~*{}é=-]{0,12}") {
+        let got = words("printf %s {task} a{task}b", &task);
+        prop_assert_eq!(&got[2], &task);
+        prop_assert_eq!(&got[3], &format!("a{task}b"));
+        let inner = Template::words("sh -c 'printf %s. {task:q}'").unwrap();
+        let mut filled = Vec::new();
+        inner.iter().for_each(|word| word.fill_word(&values(task.as_bytes()), &mut filled));
+        prop_assert_eq!(sh(&filled[2]), format!("{task}.").into_bytes());
+        let outer = Template::line("set -- {run}; printf %s. \"$@\"").unwrap();
+        let run = format!("/bin/bash.-c.{}{task}.", if task.starts_with('-') { " " } else { "" });
+        prop_assert_eq!(sh(&outer.fill(&values(task.as_bytes()))), run.into_bytes());
+    }
+
+    /// Promise 5: any text is a template or is refused.
+    #[test]
+    fn any_text_is_a_template_or_refused(text in "([{}:q'\"\\\\$# |~]|task|run|id|é){0,12}", any: String) {
+        for text in [text, any] {
+            let _ = (Template::text(&text).is_ok(), Template::words(&text).is_ok(), Template::line(&text).is_ok());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! ATLAS: the handlers for transforms and for athena.
+//!
+//! Each kept line is an input file. Commands are PyTaskFarmer's, byte for byte, where those work.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::commands::Commands;
+use super::events::{self, Input};
+use super::quote::quote_if_needed;
+use super::{ListError, Source, TaskList, lines, one_line, read_file};
+use crate::ini::Section;
+
+/// The folder within the workdir that results are copied to.
+pub(crate) const OUTPUT: &str = "output";
+
+/// Events from `skip` on, at most `max`, of an input file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Part {
+    number: u64,
+    skip: u64,
+    max: u64,
+}
+
+/// What goes into every command.
+struct Job<'a> {
+    section: &'a Section,
+    /// `--key 'value'` of all keys that are not ours.
+    options: Vec<u8>,
+    outdir: Vec<u8>,
+}
+
+fn is_own(name: &str, own: &[&str]) -> bool {
+    name == "maxEventsPerJob" || own.contains(&name)
+}
+
+impl<'a> Job<'a> {
+    fn new(section: &'a Section, own: &[&str], workdir: &Path) -> Result<Self, ListError> {
+        let mut options = Vec::new();
+        for key in section.keys.iter().filter(|key| !is_own(&key.name, own)) {
+            let key = one_line(section, key)?;
+            options.extend_from_slice(format!(" --{} '{}'", key.name, key.value).as_bytes());
+        }
+        let mut outdir = Vec::new();
+        quote_if_needed(real_path(workdir).join(OUTPUT).as_os_str().as_bytes(), &mut outdir);
+        Ok(Self { section, options, outdir })
+    }
+
+    fn required(&self, name: &str) -> Result<&'a str, ListError> {
+        Ok(&one_line(self.section, self.section.required(name)?)?.value)
+    }
+}
+
+/// The path without symbolic links, also of what is not there yet.
+fn real_path(path: &Path) -> PathBuf {
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        if let Ok(real) = folder.canonicalize() {
+            return missing.iter().rev().fold(real, |real, name| real.join(name));
+        }
+        missing.extend(folder.file_name());
+    }
+    path.to_owned()
+}
+
+/// How many events a task takes at most. PyTaskFarmer takes any number.
+fn max_events(section: &Section) -> Result<Option<f64>, ListError> {
+    let Some(key) = section.get("maxEventsPerJob") else { return Ok(None) };
+    let number = key.value.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 1.0);
+    number.map(Some).ok_or_else(|| section.error(Some(key), "not a number of events, which is at least 1").into())
+}
+
+/// The parts of each input: `None` where it is taken as a whole.
+fn parts(section: &Section, inputs: &[Input<'_>], list: &Path) -> Result<Vec<Option<(f64, u64)>>, ListError> {
+    let Some(max) = max_events(section)? else { return Ok(vec![None; inputs.len()]) };
+    Ok(events::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn part(number: u64, max: f64) -> Part {
+    // As PyTaskFarmer counts: exact for whole numbers up to 2^53.
+    Part { number, skip: (number as f64 * max) as u64, max: max as u64 }
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn part_count(events: u64, max: f64) -> u64 {
+    (events as f64 / max).ceil() as u64
+}
+
+/// Calls `make` with the number of each input, its name as a word, and each part of it.
+fn for_each(
+    section: &Section,
+    list: &Path,
+    mut make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
+) -> Result<TaskList, ListError> {
+    let bytes = read_file(list)?;
+    let inputs: Vec<Input<'_>> = lines::kept(&bytes).map(|(line, text)| Input { name: text.stripped, line }).collect();
+    let parts = parts(section, &inputs, list)?;
+    let mut commands = Commands::default();
+    for (number, (input, parts)) in inputs.iter().zip(parts).enumerate() {
+        let mut name = Vec::new();
+        // A line that names a file is its name; any other one is as the shell takes it, with its own quotes.
+        if parts.is_some() || Path::new(std::ffi::OsStr::from_bytes(input.name)).exists() {
+            quote_if_needed(input.name, &mut name);
+        } else {
+            name.extend_from_slice(input.name);
+        }
+        let count = parts.map_or(1, |(max, events)| part_count(events, max));
+        if count == 0 {
+            log::info!("{} has no events and gets no task", String::from_utf8_lossy(input.name));
+        }
+        for number_of_part in 0..count {
+            let id = commands.next_id() as u64;
+            let part = parts.map(|(max, _)| part(number_of_part, max));
+            commands
+                .push(&make(number, id, &name, part))
+                .map_err(|bad| ListError::content(list, input.line, &format!("its command has {bad}")))?;
+        }
+    }
+    Ok(commands.finish())
+}
+
+/// `TRANSFORM OPTIONS --inputXFile FILE --outputYFile Y.0.root && rsync -avr Y.0.root OUTPUT`.
+pub(super) fn transform(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
+    let job = Job::new(section, &["transform", "input", "output"], source.workdir)?;
+    let [transform, input, output] = ["transform", "input", "output"].map(|name| job.required(name));
+    let (transform, input, output) = (transform?, input?, output?);
+    for_each(section, source.list, |number, _, file, part| {
+        let result = match part {
+            Some(part) => format!("{output}.{number}.{}.root", part.number),
+            None => format!("{output}.{number}.root"),
+        };
+        let events = part.map_or(String::new(), |part| format!(" --skipEvents {} --maxEvents {}", part.skip, part.max));
+        [
+            transform.as_bytes(),
+            &job.options,
+            format!(" --input{input}File ").as_bytes(),
+            file,
+            format!(" --output{output}File {result}{events} && rsync -avr {result} ").as_bytes(),
+            &job.outdir,
+        ]
+        .concat()
+    })
+}
+
+/// `athena.py OPTIONS --filesInput FILE JOBOPTIONS && rsync -avr RESULT OUTPUT/RESULT.ID`.
+pub(super) fn athena(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
+    let job = Job::new(section, &["jobOptions", "output"], source.workdir)?;
+    let (job_options, output) = (job.required("jobOptions")?, job.required("output")?);
+    for_each(section, source.list, |_, id, file, part| {
+        let events = part.map_or(String::new(), |part| format!(" --skipEvents {} --evtMax {}", part.skip, part.max));
+        [
+            b"athena.py",
+            &job.options[..],
+            b" --filesInput ",
+            file,
+            format!("{events} {job_options} && rsync -avr {output} ").as_bytes(),
+            &job.outdir,
+            format!("/{output}.{id}").as_bytes(),
+        ]
+        .concat()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Splitting is that of PyTaskFarmer: as many parts as begin.
+    #[test]
+    fn parts_cover_all_events() {
+        for (events, max, count) in
+            [(0, 1000.0, 0), (1, 1000.0, 1), (999, 1000.0, 1), (1000, 1000.0, 1), (1001, 1000.0, 2)]
+        {
+            assert_eq!(part_count(events, max), count, "{events}");
+        }
+        assert_eq!(part(3, 1000.0), Part { number: 3, skip: 3000, max: 1000 });
+        assert_eq!(part(3, 2.5), Part { number: 3, skip: 7, max: 2 });
+        assert_eq!(part_count(u64::MAX, 1.0), u64::MAX);
+    }
+
+    /// A path that is not there yet keeps its names below what is there.
+    #[test]
+    fn real_paths_follow_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("a")).unwrap();
+        std::os::unix::fs::symlink(real.join("a"), real.join("link")).unwrap();
+        assert_eq!(real_path(&real.join("link/x/y")), real.join("a/x/y"));
+        assert_eq!(real_path(&real.join("link")), real.join("a"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Commands that a handler makes → the list.
+//!
+//! Owns what every command must be, whoever made it: one line, not blank, without NUL, of bearable length; and how much
+//! a list may hold, so that a wrong number in a file costs an error and not the node's memory.
+
+use thiserror::Error;
+
+use super::TaskList;
+
+/// Longest command that a handler may make, in bytes.
+pub(super) const COMMAND_LEN_MAX: usize = 1 << 20;
+
+/// All commands of a handler together, in bytes.
+pub(super) const TEXT_LEN_MAX: u64 = 4 << 30;
+
+/// Why something is no command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(super) enum BadCommand {
+    #[error("a newline in it: a task is one line")]
+    Newline,
+    #[error("a NUL byte in it, which no command can have")]
+    Nul,
+    #[error("nothing in it")]
+    Blank,
+    #[error("more than {COMMAND_LEN_MAX} bytes")]
+    TooLong,
+    #[error("too many before it: more than {} tasks, or {} GiB of commands", u32::MAX, TEXT_LEN_MAX >> 30)]
+    TooMany,
+}
+
+/// A list in the making.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    list: TaskList,
+}
+
+impl Commands {
+    /// The ID that the next command will have.
+    pub(super) fn next_id(&self) -> usize {
+        self.list.ends.len()
+    }
+
+    pub(super) fn push(&mut self, command: &[u8]) -> Result<(), BadCommand> {
+        check(command)?;
+        if self.list.ends.len() >= u32::MAX as usize || (self.list.text.len() + command.len()) as u64 > TEXT_LEN_MAX {
+            return Err(BadCommand::TooMany);
+        }
+        self.list.text.extend_from_slice(command);
+        self.list.ends.push(self.list.text.len() as u64);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> TaskList {
+        self.list
+    }
+}
+
+fn check(command: &[u8]) -> Result<(), BadCommand> {
+    if command.len() > COMMAND_LEN_MAX {
+        Err(BadCommand::TooLong)
+    } else if command.trim_ascii().is_empty() {
+        Err(BadCommand::Blank)
+    } else if memchr::memchr(b'\n', command).is_some() {
+        Err(BadCommand::Newline)
+    } else if memchr::memchr(0, command).is_some() {
+        Err(BadCommand::Nul)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::TaskId;
+
+    /// What is no task is refused, and says why.
+    #[test]
+    fn what_is_no_command_is_refused() {
+        let mut commands = Commands::default();
+        for (bad, why) in [
+            (&b"a\nb"[..], BadCommand::Newline),
+            (b"a\0b", BadCommand::Nul),
+            (b" \t ", BadCommand::Blank),
+            (&vec![b'x'; COMMAND_LEN_MAX + 1], BadCommand::TooLong),
+        ] {
+            assert_eq!(commands.push(bad), Err(why));
+        }
+        assert!(commands.finish().is_empty());
+    }
+
+    proptest! {
+        /// Any bytes are a command that is kept as it is, or are refused.
+        #[test]
+        fn any_bytes_are_kept_or_refused(bytes in prop::collection::vec(prop::sample::select(b"a \n\r\0'\xff".to_vec()), 0..8)) {
+            let mut commands = Commands::default();
+            let one_line = !bytes.contains(&b'\n') && !bytes.contains(&0);
+            match commands.push(&bytes) {
+                Ok(()) => {
+                    prop_assert!(one_line);
+                    let list = commands.finish();
+                    prop_assert_eq!(list.command(TaskId(0)), &bytes[..]);
+                }
+                Err(_) => prop_assert!(!one_line || bytes.trim_ascii().is_empty()),
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Handler `exec`: a program prints the tasks.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::commands::Commands;
+use super::program::run;
+use super::template::{Fields, Template};
+use super::{ListError, Source, TaskList, lines};
+use crate::ini::Section;
+
+pub(super) const KEYS: &[&str] = &["command", "separator"];
+
+const NAMES: [&str; 2] = ["list", "workdir"];
+
+struct Names;
+
+impl Fields for Names {
+    fn find(&self, name: &str) -> Option<usize> {
+        NAMES.iter().position(|known| *known == name)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        NAMES.to_vec()
+    }
+}
+
+/// Makes the list.
+pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
+    let key = section.required("command")?;
+    let template = Template::parse(&key.value, &Names).map_err(|what| section.error(Some(key), &what))?;
+    let by_nul = match section.get("separator").map(|key| (key, &key.value[..])) {
+        None | Some((_, "newline")) => false,
+        Some((_, "nul")) => true,
+        Some((key, _)) => return Err(section.error(Some(key), "neither newline nor nul").into()),
+    };
+    let mut command = Vec::new();
+    let workdir = std::path::absolute(source.workdir).unwrap_or_else(|_| source.workdir.to_owned());
+    let values = [source.list.as_os_str().as_bytes(), workdir.as_os_str().as_bytes()];
+    if template.fields().any(|field| values[field].contains(&b'\n')) {
+        return Err(section.error(Some(key), "the path of list or workdir has a newline in it").into());
+    }
+    template.fill(|field| values.get(field).copied(), &mut command).expect("both are there");
+
+    // The list is also what the program reads.
+    super::check_is_file(source.list)?;
+    let list = File::open(source.list).map_err(|error| ListError::unreadable(source.list, error))?;
+    let bash = Path::new("/bin/bash");
+    let shell = if bash.exists() { bash } else { Path::new("/bin/sh") };
+    let mut program = Command::new(shell);
+    program.arg("-c").arg(std::ffi::OsStr::from_bytes(&command)).stdin(list);
+    let failed = |what: &str| ListError::from(section.error(Some(key), &format!("the program {what}")));
+    let output = run(&mut program, None).map_err(|error| failed(&format!("cannot be started: {error}")))?;
+    if let Some(how) = output.failure() {
+        return Err(failed(&format!("{how}{}\n  nothing was started", output.told())));
+    }
+    if !output.tail.is_empty() {
+        log::info!("[{}]: the program says:{}", section.name, output.told());
+    }
+    if by_nul {
+        let mut commands = Commands::default();
+        let records = output.stdout.split(|&byte| byte == 0).filter(|record| !record.trim_ascii().is_empty());
+        for record in records {
+            let number = commands.next_id();
+            commands.push(record).map_err(|bad| failed(&format!("prints a task, number {number}, that has {bad}")))?;
+        }
+        return Ok(commands.finish());
+    }
+    lines::parse(output.stdout).map_err(|bad| match bad {
+        lines::BadLine::Nul { line } => {
+            failed(&format!("prints a NUL byte, in line {line}\n  is 'separator = nul' meant?"))
+        }
+        lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
+    })
+}

@@ -1,0 +1,199 @@
+//! Handler `template`: each line has fields, which go into a command.
+//!
+//! Fields are split by white space, by a given separator, or as CSV with a header.
+
+use std::path::Path;
+
+use super::commands::Commands;
+use super::template::{Fields, Template};
+use super::{ListError, TaskList, lines, one_line, read_file};
+use crate::ini::{IniError, Section};
+
+/// Highest number in a hole.
+const FIELDS_MAX: usize = 10_000;
+
+/// The whole line.
+const LINE: usize = usize::MAX;
+
+/// The ID that the task gets.
+const ID: usize = usize::MAX - 1;
+
+/// How a line becomes fields.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Split {
+    Blanks,
+    Separator(String),
+    Csv(u8),
+}
+
+pub(super) const KEYS: &[&str] = &["command", "separator", "csv"];
+
+/// Names by number; `names` has those of a CSV header.
+struct Names {
+    columns: Option<Vec<String>>,
+}
+
+impl Fields for Names {
+    fn find(&self, name: &str) -> Option<usize> {
+        if let Some(column) = self.columns.iter().flatten().position(|column| column == name) {
+            return Some(column);
+        }
+        match (name, &self.columns) {
+            ("id", _) => return Some(ID),
+            ("line", None) => return Some(LINE),
+            _ => {}
+        }
+        let number: usize = name.parse().ok().filter(|_| !name.starts_with(['0', '+']))?;
+        let most = self.columns.as_ref().map_or(FIELDS_MAX, Vec::len);
+        (number >= 1 && number <= most).then(|| number - 1)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let columns = self.columns.iter().flatten().map(String::as_str);
+        let others: &[&str] = if self.columns.is_some() { &["1", "id"] } else { &["1", "2", "line", "id"] };
+        columns.chain(others.iter().copied()).collect()
+    }
+}
+
+/// `tab`, `comma` and so on are words, because an INI file's values lose blanks at their ends.
+fn separator(section: &Section) -> Result<Option<String>, IniError> {
+    let Some(key) = section.get("separator") else { return Ok(None) };
+    let text = match &key.value[..] {
+        "tab" | "\\t" => "\t",
+        "comma" => ",",
+        "semicolon" => ";",
+        "space" => " ",
+        "" => {
+            return Err(section.error(Some(key), "it is empty\n  name one: tab, space, comma, semicolon, or any text"));
+        }
+        text if text.contains('\n') => return Err(section.error(Some(key), "a line end cannot separate fields")),
+        text => text,
+    };
+    Ok(Some(text.to_owned()))
+}
+
+fn split(section: &Section) -> Result<Split, IniError> {
+    let separator = separator(section)?;
+    let is_csv = match section.get("csv").map(|key| (key, key.value.to_ascii_lowercase())) {
+        None => false,
+        Some((_, value)) if matches!(&value[..], "yes" | "true" | "on" | "1") => true,
+        Some((_, value)) if matches!(&value[..], "no" | "false" | "off" | "0") => false,
+        Some((key, _)) => return Err(section.error(Some(key), "neither yes nor no")),
+    };
+    Ok(match (is_csv, separator) {
+        (false, None) => Split::Blanks,
+        (false, Some(separator)) => Split::Separator(separator),
+        (true, None) => Split::Csv(b','),
+        (true, Some(separator)) => match separator.as_bytes() {
+            [byte] => Split::Csv(*byte),
+            _ => return Err(section.error(section.get("separator"), "CSV is separated by one character")),
+        },
+    })
+}
+
+/// Makes the list.
+pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError> {
+    let command = one_line(section, section.required("command")?)?;
+    let parse = |names: &Names| {
+        Template::parse(&command.value, names).map_err(|what| ListError::from(section.error(Some(command), &what)))
+    };
+    let split = split(section)?;
+    if let Split::Csv(separator) = split {
+        return read_csv(&read_file(path)?, separator, path, parse);
+    }
+    let names = Names { columns: None };
+    let template = parse(&names)?;
+    let bytes = read_file(path)?;
+    let mut commands = Commands::default();
+    for (number, line) in lines::kept(&bytes) {
+        let fields: Vec<&[u8]> = match &split {
+            Split::Separator(separator) => split_by(line.whole, separator.as_bytes()),
+            _ => line.stripped.split(|&byte| lines::is_blank(byte)).filter(|field| !field.is_empty()).collect(),
+        };
+        add(&mut commands, &template, &fields, line.stripped, path, number)?;
+    }
+    Ok(commands.finish())
+}
+
+fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
+    let mut fields = Vec::new();
+    let mut begin = 0;
+    for at in memchr::memmem::find_iter(line, separator) {
+        fields.push(&line[begin..at]);
+        begin = at + separator.len();
+    }
+    fields.push(&line[begin..]);
+    fields
+}
+
+fn add(
+    commands: &mut Commands,
+    template: &Template,
+    fields: &[&[u8]],
+    line: &[u8],
+    path: &Path,
+    number: u64,
+) -> Result<(), ListError> {
+    let id = commands.next_id().to_string();
+    let value = |field| match field {
+        LINE => Some(line),
+        ID => Some(id.as_bytes()),
+        field => fields.get(field).copied(),
+    };
+    let mut command = Vec::new();
+    template.fill(value, &mut command).map_err(|field| {
+        let what = format!("it has {} fields, and the command wants field {}", fields.len(), field + 1);
+        ListError::content(path, number, &what)
+    })?;
+    commands.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))
+}
+
+fn read_csv(
+    bytes: &[u8],
+    separator: u8,
+    path: &Path,
+    parse: impl Fn(&Names) -> Result<Template, ListError>,
+) -> Result<TaskList, ListError> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).comment(Some(b'#')).from_reader(bytes);
+    let bad = |error: &csv::Error| {
+        let line = error.position().map_or(1, |position| line_of(bytes, position));
+        let what = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("it has {len} fields, and the header has {expected_len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "the header is not UTF-8".to_owned(),
+            _ => error.to_string(),
+        };
+        ListError::content(path, line, &what)
+    };
+    let columns: Vec<String> = reader.headers().map_err(|error| bad(&error))?.iter().map(str::to_owned).collect();
+    if let Some(twice) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name)) {
+        return Err(ListError::content(path, 1, &format!("the header has two columns '{}'", twice.1)));
+    }
+    let template = parse(&Names { columns: Some(columns) })?;
+    let mut commands = Commands::default();
+    for record in reader.byte_records() {
+        let record = record.map_err(|error| bad(&error))?;
+        let fields: Vec<&[u8]> = record.iter().collect();
+        let line = record.position().map_or(0, |position| line_of(bytes, position));
+        add(&mut commands, &template, &fields, b"", path, line)?;
+    }
+    Ok(commands.finish())
+}
+
+/// The line in which a record begins. The reader's own position is that in front of the blank lines and comments that
+/// it has skipped.
+fn line_of(bytes: &[u8], position: &csv::Position) -> u64 {
+    let mut line = position.line();
+    let mut rest = usize::try_from(position.byte()).ok().and_then(|at| bytes.get(at..)).unwrap_or(b"");
+    while let Some(first) = rest.first().filter(|first| matches!(first, b'\n' | b'\r' | b'#')) {
+        if *first == b'\r' {
+            rest = &rest[1..];
+            continue;
+        }
+        let Some(end) = memchr::memchr(b'\n', rest) else { break };
+        rest = &rest[end + 1..];
+        line += 1;
+    }
+    line
+}

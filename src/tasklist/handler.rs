@@ -1,0 +1,161 @@
+//! Which handler a name stands for, and what it makes of a tasklist.
+
+use std::path::{Path, PathBuf};
+
+use super::{ListError, Made, TaskList, atlas, exec, fields, product, python, read_lines};
+use crate::ini::{self, Catalog, Key, Section, nearest};
+
+/// The handler that a tasklist gets when `--tasklist` is not given.
+pub const DEFAULT_HANDLER: &str = "default";
+
+/// Handlers that need no section.
+const BUILT_IN: [(&str, &str); 2] = [(DEFAULT_HANDLER, "list"), ("product", "product")];
+
+/// Built-in kinds of handlers: their names in `TaskList =`, PyTaskFarmer's class for each.
+pub const KINDS: &[(&str, Option<&str>)] = &[
+    ("list", Some("taskfarmer.task.ListTaskList")),
+    ("transform", Some("taskfarmer.atlas.TransformTaskList")),
+    ("athena", Some("taskfarmer.atlas.AthenaTaskList")),
+    ("template", None),
+    ("product", None),
+    ("exec", None),
+];
+
+/// What `--list-handlers` prints, and the INI files that it comes from.
+#[must_use]
+pub fn listing() -> (String, Catalog) {
+    ini::listing(ini::Kind::Handlers, &BUILT_IN, |class| ini::kind_name(KINDS, class))
+}
+
+pub(super) fn built_in_kinds() -> String {
+    KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// What a handler reads, and for which workdir; both as typed.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The tasklist.
+    pub list: &'a Path,
+    /// The workdir, which may not be there yet.
+    pub workdir: &'a Path,
+}
+
+/// What a handler made of a tasklist.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tasks {
+    /// The tasks.
+    pub list: TaskList,
+    /// The commands copy into a folder `output` of the workdir: it is to be made at a real start.
+    pub wants_output: bool,
+    /// The workdir, if it had to be made for a Python class.
+    pub made: Made,
+}
+
+impl From<TaskList> for Tasks {
+    fn from(list: TaskList) -> Self {
+        Self { list, ..Self::default() }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    List,
+    Transform,
+    Athena,
+    Template,
+    Product,
+    Exec,
+    Python,
+}
+
+/// A handler, by its definition.
+#[derive(Debug)]
+pub struct Handler {
+    kind: Kind,
+    section: Section,
+}
+
+fn kind_of(section: &Section) -> Result<Kind, ListError> {
+    let class = &section.class.value;
+    Ok(match &ini::kind_name(KINDS, class)[..] {
+        "list" => Kind::List,
+        "transform" => Kind::Transform,
+        "athena" => Kind::Athena,
+        "template" => Kind::Template,
+        "product" => Kind::Product,
+        "exec" => Kind::Exec,
+        _ if class.contains('.') => Kind::Python,
+        _ => {
+            let near = nearest(class, KINDS.iter().map(|(name, _)| *name));
+            let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+            let what = format!(
+                "there is no kind '{class}'{near}\n  built in: {}; a Python class is written module.Class",
+                built_in_kinds()
+            );
+            return Err(section.error(Some(&section.class), &what).into());
+        }
+    })
+}
+
+/// A section as it would be in an INI file.
+fn built_in(name: &str) -> Option<Section> {
+    let (name, kind) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    let class = Key { name: "TaskList".to_owned(), value: (*kind).to_owned(), line: 0, inherited: false };
+    Some(Section { name: (*name).to_owned(), file: PathBuf::from("built in"), line: 0, class, keys: Vec::new() })
+}
+
+impl Handler {
+    /// The handler of this name: the last one in INI files, else a built-in one.
+    ///
+    /// # Errors
+    /// If there is none, or its section makes no sense.
+    pub fn find(name: &str) -> Result<Self, ListError> {
+        let catalog = ini::load(ini::Kind::Handlers);
+        let section = catalog.find(name)?.or_else(|| built_in(name)).ok_or_else(|| {
+            ListError::Told(catalog.not_found("tasklist handler", name, &BUILT_IN.map(|(name, _)| name)))
+        })?;
+        let kind = kind_of(&section)?;
+        let keys: Option<&[&str]> = match kind {
+            Kind::List => Some(&[]),
+            Kind::Template => Some(fields::KEYS),
+            Kind::Exec => Some(exec::KEYS),
+            // Their keys are options, variables and arguments.
+            Kind::Transform | Kind::Athena | Kind::Product | Kind::Python => None,
+        };
+        if let Some(keys) = keys {
+            section.check_keys(keys)?;
+        }
+        Ok(Self { kind, section })
+    }
+
+    /// Whether it only reads lines, which needs neither a program nor much time.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.kind == Kind::List
+    }
+
+    /// What [`Self::read`] may make, for whoever has to end it in the middle.
+    #[must_use]
+    pub fn may_make(&self, source: Source<'_>) -> Made {
+        if self.kind == Kind::Python { Made::missing(source.workdir) } else { Made::default() }
+    }
+
+    /// Makes the list.
+    ///
+    /// # Errors
+    /// If that can't be done. Nothing was written then.
+    pub fn read(&self, source: Source<'_>) -> Result<Tasks, ListError> {
+        let section = &self.section;
+        let list = match self.kind {
+            Kind::List => read_lines(source.list)?,
+            Kind::Transform => atlas::transform(section, &source)?,
+            Kind::Athena => atlas::athena(section, &source)?,
+            Kind::Template => fields::read(section, source.list)?,
+            Kind::Product => product::read(section, source.list)?,
+            Kind::Exec => exec::read(section, &source)?,
+            Kind::Python => return python::read(section, &source),
+        };
+        let wants_output = matches!(self.kind, Kind::Transform | Kind::Athena);
+        Ok(Tasks { list, wants_output, made: Made::default() })
+    }
+}

@@ -1,0 +1,120 @@
+//! Programs that a handler runs.
+//!
+//! Owns their start, their end, and how much of what they say is kept. Rank 0 only, in a process that knows nothing of
+//! MPI: see [`crate::driver`].
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::Signal;
+
+use super::commands::TEXT_LEN_MAX;
+use crate::sys::launcher::is_per_rank;
+use crate::sys::process::die_with_parent;
+
+/// How much of standard error is kept: its end, in bytes.
+const TAIL_LEN_MAX: usize = 4 << 10;
+
+/// Lines of it in a message.
+const TAIL_LINES_MAX: usize = 15;
+
+/// Bytes in one go.
+const CHUNK_LEN: usize = 64 << 10;
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) stdout: Vec<u8>,
+    /// The end of its standard error.
+    pub(super) tail: Vec<u8>,
+    pub(super) status: ExitStatus,
+    /// It said more than a list may hold, and was ended for it.
+    pub(super) too_much: bool,
+}
+
+/// Takes the launcher's variables away, as from tasks: a program that uses MPI is no rank of this farm.
+pub(super) fn without_launcher(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if is_per_rank(name.as_encoded_bytes()) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a program to its end. `input`: what it reads, instead of what the command has for it.
+pub(super) fn run(command: &mut Command, input: Option<&[u8]>) -> io::Result<Output> {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    let command = die_with_parent(without_launcher(command));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stdin = child.stdin.take();
+    let stderr = child.stderr.take();
+    std::thread::scope(|scope| {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A program that does not read it all has its reasons.
+            scope.spawn(move || stdin.write_all(input));
+        }
+        let tail = scope.spawn(move || stderr.map_or(Ok(Vec::new()), tail_of));
+        let read = read_all(&mut child);
+        if !matches!(read, Ok((_, false))) {
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        let (stdout, too_much) = read?;
+        let tail = tail.join().unwrap_or_else(|_| Ok(Vec::new()))?;
+        Ok(Output { stdout, tail, status, too_much })
+    })
+}
+
+fn read_all(child: &mut Child) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    if let Some(stdout) = &mut child.stdout {
+        stdout.take(TEXT_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    }
+    let too_much = bytes.len() as u64 > TEXT_LEN_MAX;
+    Ok((bytes, too_much))
+}
+
+fn tail_of(mut stderr: ChildStderr) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    let mut chunk = vec![0; CHUNK_LEN];
+    loop {
+        match stderr.read(&mut chunk) {
+            Ok(0) => return Ok(tail),
+            Ok(len) => {
+                tail.extend_from_slice(&chunk[..len]);
+                tail.drain(..tail.len().saturating_sub(TAIL_LEN_MAX));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Output {
+    /// How it failed; `None` if it did not.
+    pub(super) fn failure(&self) -> Option<String> {
+        if self.too_much {
+            return Some(format!("printed more than {} GiB", TEXT_LEN_MAX >> 30));
+        }
+        match (self.status.code(), self.status.signal()) {
+            (Some(0), _) => None,
+            (Some(code), _) => Some(format!("ended with exit code {code}")),
+            (None, signal) => {
+                let signal = signal.unwrap_or(0);
+                let name = Signal::try_from(signal).map_or("unknown", Signal::as_str);
+                Some(format!("was ended by signal {signal} ({name})"))
+            }
+        }
+    }
+
+    /// The end of its standard error as further lines of a message: each after a newline, indented.
+    pub(super) fn told(&self) -> String {
+        let text = String::from_utf8_lossy(&self.tail);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(TAIL_LINES_MAX)..].iter().map(|line| format!("\n  | {line}")).collect()
+    }
+}

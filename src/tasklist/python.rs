@@ -1,0 +1,65 @@
+//! Handlers that are Python classes: PyTaskFarmer's interface, by one start of `python3`.
+//!
+//! The class is imported from the user's PYTHONPATH and made as PyTaskFarmer makes it, with the path of the list, the
+//! workdir and the section's keys; then its tasks are listed.
+
+use std::process::Command;
+
+use super::commands::Commands;
+use super::program::run;
+use super::{ListError, Made, Source, TaskList, Tasks, built_in_kinds};
+use crate::ini::Section;
+
+const SCRIPT: &str = include_str!("python_tasks.py");
+
+/// Exit codes of the script.
+const NO_CLASS: i32 = 70;
+
+/// Makes the list. A class may expect that the workdir is there.
+pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
+    super::check_is_file(source.list)?;
+    let made = Made::folder(source.workdir).map_err(|error| {
+        ListError::Told(format!(
+            "cannot make the workdir {}: {error}\n  name another one with --workdir",
+            source.workdir.display()
+        ))
+    })?;
+    let list = list_tasks(section, source)?;
+    Ok(Tasks { list, wants_output: false, made })
+}
+
+fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
+    let class = &section.class;
+    let failed = |what: &str| ListError::from(section.error(Some(class), what));
+    let keys: Vec<(&str, &str)> = section.keys.iter().map(|key| (&key.name[..], &key.value[..])).collect();
+    let arguments = serde_json::to_vec(&keys).map_err(|error| failed(&error.to_string()))?;
+    let mut python = Command::new("python3");
+    python.args(["-c", SCRIPT, &class.value]).arg(source.list).arg(source.workdir);
+    let output = run(&mut python, Some(&arguments)).map_err(|error| {
+        failed(&format!(
+            "{} is not built in, and python3 cannot be started: {error}\n  built in: {}",
+            class.value,
+            built_in_kinds()
+        ))
+    })?;
+    match (output.failure(), output.status.code()) {
+        (None, _) => {}
+        (Some(_), Some(NO_CLASS)) => {
+            return Err(failed(&format!(
+                "{} is not built in, and python3 cannot import it{}\n  built in: {}",
+                class.value,
+                output.told(),
+                built_in_kinds()
+            )));
+        }
+        (Some(how), _) => return Err(failed(&format!("python3 {how}{}\n  nothing was started", output.told()))),
+    }
+    log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.told());
+    let mut commands = Commands::default();
+    for task in output.stdout.split_inclusive(|&byte| byte == 0) {
+        let number = commands.next_id();
+        let task = task.strip_suffix(b"\0").ok_or_else(|| failed("python3 did not write to its end"))?;
+        commands.push(task).map_err(|bad| failed(&format!("its task {number} has {bad}")))?;
+    }
+    Ok(commands.finish())
+}

@@ -1,0 +1,47 @@
+//! Values → words of a shell command.
+
+/// Words that mean something to a shell where a command may begin.
+const KEYWORDS: [&[u8]; 18] = [
+    b"case",
+    b"coproc",
+    b"do",
+    b"done",
+    b"elif",
+    b"else",
+    b"esac",
+    b"fi",
+    b"for",
+    b"function",
+    b"if",
+    b"in",
+    b"select",
+    b"then",
+    b"time",
+    b"until",
+    b"while",
+    b"!",
+];
+
+/// Bytes that no shell ever treats in a special way within a word.
+pub(super) fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',' | b'-')
+}
+
+/// Whether a value, standing by itself, means itself to any shell.
+pub(super) fn is_plain_word(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|&byte| is_plain(byte)) && !KEYWORDS.contains(&value)
+}
+
+/// Appends the value between single quotes: one word, and nothing but itself, to any POSIX shell.
+pub(super) fn quote(value: &[u8], out: &mut Vec<u8>) {
+    out.push(b'\'');
+    for &byte in value {
+        if byte == b'\'' { out.extend_from_slice(b"'\\''") } else { out.push(byte) }
+    }
+    out.push(b'\'');
+}
+
+/// Appends the value as one word, with quotes if it needs them.
+pub(super) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
+    if is_plain_word(value) { out.extend_from_slice(value) } else { quote(value, out) }
+}

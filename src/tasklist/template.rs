@@ -1,0 +1,299 @@
+//! A command with holes: `./sim --mass {mass} < {1}`.
+//!
+//! Owns which braces are holes, and how a value gets into one: as one word of the command, with shell quotes if it needs
+//! them, so that whatever stands in a value is never run; or raw, by `{mass:raw}`. A hole in a place where quotes would
+//! not protect is refused when the template is read, not when the first odd value comes along.
+
+use super::quote::{is_plain, quote, quote_if_needed};
+use crate::ini::nearest;
+
+/// How a value is put in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// Quoted if the value needs it: the word around it is plain.
+    IfNeeded,
+    Quoted,
+    Raw,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Piece {
+    Text(Vec<u8>),
+    Hole { field: usize, form: Form },
+}
+
+/// A command with holes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Template {
+    pieces: Vec<Piece>,
+}
+
+/// Which names a template may use.
+pub(super) trait Fields {
+    /// The field of this name.
+    fn find(&self, name: &str) -> Option<usize>;
+
+    /// All names, for a message.
+    fn names(&self) -> Vec<&str>;
+}
+
+/// Where in a shell command a byte stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Word,
+    Single,
+    Double,
+    /// `$'…'`
+    Ansi,
+}
+
+/// Follows the shell's quotes, just as far as to know where a quoted value is one word.
+struct Shell {
+    place: Place,
+    escaped: bool,
+    before: u8,
+    in_backticks: bool,
+    /// Depth of `${`.
+    parameter: u32,
+    /// What ends an arithmetic expression that has begun.
+    arithmetic: Option<&'static [u8]>,
+    in_comment: bool,
+    /// A here-document has been announced: from now on nobody knows what is quoted.
+    here_document: bool,
+}
+
+impl Shell {
+    fn new() -> Self {
+        Self {
+            place: Place::Word,
+            escaped: false,
+            before: b' ',
+            in_backticks: false,
+            parameter: 0,
+            arithmetic: None,
+            in_comment: false,
+            here_document: false,
+        }
+    }
+
+    fn step(&mut self, rest: &[u8]) {
+        let byte = rest[0];
+        let before = std::mem::replace(&mut self.before, byte);
+        if self.in_comment {
+            self.in_comment = byte != b'\n';
+            return;
+        }
+        if std::mem::take(&mut self.escaped) {
+            self.before = b'x';
+            return;
+        }
+        match (self.place, byte) {
+            (Place::Single, b'\'') | (Place::Ansi, b'\'') | (Place::Double, b'"') => self.place = Place::Word,
+            (Place::Single, _) => {}
+            (_, b'\\') => self.escaped = true,
+            (Place::Ansi, _) => {}
+            (_, b'`') => self.in_backticks = !self.in_backticks,
+            (_, b'{') if before == b'$' => self.parameter += 1,
+            (_, b'}') => self.parameter = self.parameter.saturating_sub(1),
+            (_, b'(') if rest.starts_with(b"((") => self.arithmetic = Some(b"))"),
+            (_, b'[') if before == b'$' => self.arithmetic = Some(b"]"),
+            (_, b')' | b']') if self.arithmetic.is_some_and(|end| rest.starts_with(end)) => self.arithmetic = None,
+            (Place::Double, _) => {}
+            (Place::Word, b'\'') => self.place = if before == b'$' { Place::Ansi } else { Place::Single },
+            (Place::Word, b'"') => self.place = Place::Double,
+            (Place::Word, b'<') if before == b'<' && self.arithmetic.is_none() => {
+                self.here_document |= rest.get(1) != Some(&b'<');
+                self.before = b'x';
+            }
+            (Place::Word, b'#') if before.is_ascii_whitespace() || matches!(before, b';' | b'&' | b'|' | b'(') => {
+                self.in_comment = true;
+            }
+            (Place::Word, _) => {}
+        }
+    }
+
+    /// Why a quoted value would not be one word here.
+    fn objection(&self) -> Option<&'static str> {
+        match self.place {
+            _ if self.in_comment => None,
+            _ if self.escaped => Some("right after a backslash"),
+            Place::Single | Place::Ansi | Place::Double => Some("between quotes"),
+            Place::Word if self.in_backticks => Some("between backticks"),
+            Place::Word if self.parameter > 0 => Some("within ${…}"),
+            Place::Word if self.here_document => Some("after <<"),
+            Place::Word if self.arithmetic.is_some() => Some("within arithmetic"),
+            Place::Word => None,
+        }
+    }
+}
+
+/// `{name}`, `{name:q}` or `{name:raw}` at the start of `text`: the name, whether raw, and the length of it all.
+fn hole(text: &str) -> Option<(&str, bool, usize)> {
+    let inner = text.strip_prefix('{')?;
+    let inner = &inner[..inner.find(['{', '}'])?];
+    if !text[1 + inner.len()..].starts_with('}') {
+        return None;
+    }
+    let (name, raw) = match inner.strip_suffix(":raw") {
+        Some(name) => (name, true),
+        // As in the templates of runners; here a value is quoted anyway.
+        None => (inner.strip_suffix(":q").unwrap_or(inner), false),
+    };
+    Some((name, raw, inner.len() + 2))
+}
+
+/// Whether braces around this can only be meant as a hole.
+fn looks_like_a_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// With what is wrong, and on a line of its own what to do: an unknown name, or a hole in a place where quotes do
+    /// not protect.
+    pub(super) fn parse(text: &str, fields: &(impl Fields + ?Sized)) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut literal = Vec::new();
+        let mut shell = Shell::new();
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            // `{{name}}` is `{name}`, and `${name}` is the shell's.
+            if let Some((name, _, len)) = rest.strip_prefix('{').and_then(hole)
+                && rest[1 + len..].starts_with('}')
+                && (looks_like_a_name(name) || fields.find(name).is_some())
+            {
+                for place in at + 1..at + 1 + len {
+                    shell.step(&text.as_bytes()[place..]);
+                    literal.push(text.as_bytes()[place]);
+                }
+                at += len + 2;
+                continue;
+            }
+            let is_parameter = shell.before == b'$' && !shell.escaped;
+            let Some((name, raw, len)) = hole(rest).filter(|_| !is_parameter) else {
+                shell.step(rest.as_bytes());
+                literal.push(rest.as_bytes()[0]);
+                at += 1;
+                // Not into the middle of a character.
+                while !text.is_char_boundary(at) {
+                    literal.push(text.as_bytes()[at]);
+                    at += 1;
+                }
+                continue;
+            };
+            let Some(field) = fields.find(name) else {
+                if looks_like_a_name(name) {
+                    return Err(unknown(name, fields));
+                }
+                shell.step(rest.as_bytes());
+                literal.push(b'{');
+                at += 1;
+                continue;
+            };
+            if let Some(place) = shell.objection().filter(|_| !raw) {
+                return Err(format!(
+                    "{{{name}}} stands {place}\n  a value is quoted where it needs it: put {{{name}}} in a plain place, \
+                     or write {{{name}:raw}} to have it as it is"
+                ));
+            }
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal)));
+            }
+            pieces.push(Piece::Hole { field, form: if raw { Form::Raw } else { Form::Quoted } });
+            shell.before = b'x';
+            shell.escaped = false;
+            at += len;
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        if shell.place != Place::Word || shell.in_backticks {
+            return Err("a quote is open at its end".to_owned());
+        }
+        let mut template = Self { pieces };
+        template.find_plain_words();
+        Ok(template)
+    }
+
+    /// Holes in words that are plain all around need quotes only if the value does. In `2{n}>x`, `~{n}` or `${x}{n}`
+    /// a value without quotes would change what the rest means.
+    fn find_plain_words(&mut self) {
+        let mut word: Vec<usize> = Vec::new();
+        let mut plain_holes: Vec<usize> = Vec::new();
+        let mut plain = true;
+        for (index, piece) in self.pieces.iter().enumerate() {
+            match piece {
+                Piece::Hole { form, .. } => {
+                    plain &= *form != Form::Raw;
+                    word.push(index);
+                }
+                Piece::Text(text) => {
+                    for (number, part) in text.split(u8::is_ascii_whitespace).enumerate() {
+                        if number > 0 {
+                            plain_holes.extend(word.drain(..).filter(|_| plain));
+                            plain = true;
+                        }
+                        // An = behind a hole would make an assignment of what is no name yet.
+                        plain &= part.iter().all(|&byte| is_plain(byte) || byte == b'=' && word.is_empty());
+                    }
+                }
+            }
+        }
+        plain_holes.extend(word.drain(..).filter(|_| plain));
+        for index in plain_holes {
+            if let Piece::Hole { form, .. } = &mut self.pieces[index] {
+                *form = Form::IfNeeded;
+            }
+        }
+    }
+
+    /// The fields that it uses, in order of use, some several times.
+    pub(super) fn fields(&self) -> impl Iterator<Item = usize> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Hole { field, .. } => Some(*field),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// How long a command is at least, in bytes.
+    pub(super) fn len_min(&self) -> u64 {
+        let texts = self.pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() as u64 } else { 0 });
+        texts.sum()
+    }
+
+    /// Appends the command with these values. `None` from `value`: that field is not there; its number is returned.
+    pub(super) fn fill<'v>(&self, value: impl Fn(usize) -> Option<&'v [u8]>, out: &mut Vec<u8>) -> Result<(), usize> {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Hole { field, form } => {
+                    let value = value(*field).ok_or(*field)?;
+                    match form {
+                        Form::IfNeeded => quote_if_needed(value, out),
+                        Form::Quoted => quote(value, out),
+                        Form::Raw => out.extend_from_slice(value),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown(name: &str, fields: &(impl Fields + ?Sized)) -> String {
+    let names = fields.names();
+    let cure = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean {{{near}}}?"),
+        None => {
+            let names: Vec<String> = names.iter().map(|name| format!("{{{name}}}")).collect();
+            format!("there is: {}", names.join(", "))
+        }
+    };
+    format!("{{{name}}} is unknown\n  {cure} Braces that are meant as they are: {{{{{name}}}}}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! A handler's result on its way from the process that made it.
+//!
+//! From a process of this program on this node, but bytes all the same: checked, never trusted.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::{ListError, Made, TaskList, Tasks};
+
+const TASKS: u8 = 0;
+const ERROR: u8 = 1;
+
+impl Tasks {
+    /// The bytes for a result.
+    #[must_use]
+    pub fn encode(result: Result<Self, ListError>) -> Vec<u8> {
+        match result {
+            Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
+            Ok(Self { list, wants_output, mut made }) => {
+                let folders = std::mem::take(&mut made.folders);
+                let mut bytes = vec![TASKS, u8::from(wants_output)];
+                let counts = [folders.len(), list.ends.len()];
+                bytes.extend(counts.iter().flat_map(|count| (*count as u64).to_le_bytes()));
+                for folder in folders {
+                    bytes.extend((folder.as_os_str().len() as u64).to_le_bytes());
+                    bytes.extend(folder.as_os_str().as_bytes());
+                }
+                bytes.reserve(list.ends.len() * 8 + list.text.len());
+                bytes.extend(list.ends.iter().flat_map(|end| end.to_le_bytes()));
+                bytes.extend(list.text);
+                bytes
+            }
+        }
+    }
+
+    /// The result in the bytes; `None` if they are none.
+    #[must_use]
+    pub fn decode(mut bytes: Vec<u8>) -> Option<Result<Self, ListError>> {
+        match *bytes.first()? {
+            ERROR => return Some(Err(ListError::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+            TASKS => {}
+            _ => return None,
+        }
+        let wants_output = *bytes.get(1)? == 1;
+        let mut at = 2;
+        let folder_count = number(&bytes, &mut at)?;
+        let task_count = u32::try_from(number(&bytes, &mut at)?).ok()?;
+        let mut made = Made::default();
+        for _ in 0..folder_count {
+            let len = usize::try_from(number(&bytes, &mut at)?).ok()?;
+            let folder = bytes.get(at..at.checked_add(len)?)?;
+            made.folders.push(OsString::from_vec(folder.to_vec()).into());
+            at += len;
+        }
+        let ends_end = at.checked_add(task_count as usize * 8)?;
+        let ends: Vec<u64> = bytes
+            .get(at..ends_end)?
+            .chunks_exact(8)
+            .map(|end| u64::from_le_bytes(end.try_into().expect("8 bytes")))
+            .collect();
+        bytes.drain(..ends_end);
+        let in_order = ends.is_sorted() && ends.last().copied().unwrap_or(0) == bytes.len() as u64;
+        in_order.then_some(Ok(Self { list: TaskList { text: bytes, ends }, wants_output, made }))
+    }
+}
+
+fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let number = bytes.get(*at..*at + 8)?;
+    *at += 8;
+    Some(u64::from_le_bytes(number.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is sent arrives.
+        #[test]
+        fn results_arrive(commands: Vec<Vec<u8>>, wants_output: bool, error in "\\PC*") {
+            let tasks = || Tasks {
+                list: TaskList::from_commands(commands.iter().map(Vec::as_slice)),
+                wants_output,
+                made: Made { folders: vec!["/no/such/folder".into()] },
+            };
+            let arrived = Tasks::decode(Tasks::encode(Ok(tasks()))).unwrap().unwrap();
+            prop_assert_eq!(arrived, tasks());
+            let told = Tasks::decode(Tasks::encode(Err(ListError::Told(error.clone())))).unwrap().unwrap_err();
+            prop_assert_eq!(told.to_string(), error);
+        }
+
+        /// Promise 5: any bytes are a result or none.
+        #[test]
+        fn any_bytes_are_a_result_or_none(mut bytes: Vec<u8>, tag in 0..3_u8) {
+            bytes.insert(0, tag);
+            if let Some(Ok(tasks)) = Tasks::decode(bytes) {
+                for id in 0..tasks.list.len() {
+                    let _ = tasks.list.command(crate::protocol::TaskId(id));
+                }
+                std::mem::take(&mut { tasks }.made.folders);
+            }
+        }
+    }
+}
