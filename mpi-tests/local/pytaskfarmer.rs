@@ -4,29 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Farm, Running, expected, processes, timeline};
+use crate::support::{Farm, Running, expected, processes, python_env, timeline};
 
 /// PyTaskFarmer's program, installed at the first use. None only where the environment says that these tests
 /// are not wanted.
-fn pytaskfarmer() -> Option<PathBuf> {
-    const SKIP: &str = "TASKFARMER_TEST_SKIP_PYTASKFARMER";
-    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
-        println!("skipped: {SKIP}=1");
-        return None;
-    }
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = project.join("target/pytaskfarmer");
-    let output = Command::new(project.join("mpi-tests/pytaskfarmer-env")).arg(&folder).output().unwrap();
-    assert!(
-        output.status.success(),
-        "PyTaskFarmer from PyPI is needed to compare with ({SKIP}=1 leaves these tests out):\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+pub(crate) fn pytaskfarmer() -> Option<PathBuf> {
+    let why = "PyTaskFarmer from PyPI is needed to compare with";
+    let folder = python_env("pytaskfarmer", "TASKFARMER_TEST_SKIP_PYTASKFARMER", why)?;
     Some(folder.join("bin/pytaskfarmer.py"))
 }
 

@@ -1,6 +1,6 @@
 //! Which CPUs tasks may use, by the default binding of the launcher.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::Farm;
 
@@ -45,4 +45,37 @@ fn two_ranks_share_the_cpus() {
     assert!(seen.iter().all(|cpus| cpus.len() == 1), "each rank has one share: {seen:?}");
     assert_ne!(shares[0], shares[1]);
     assert_eq!(count(shares[0]) + count(shares[1]), all, "{seen:?}");
+}
+
+/// `--bind slot`: the slots of all ranks of a node have CPUs of their own, and OpenMP is told how many.
+#[test]
+fn slots_have_cpus_of_their_own() {
+    let all = std::thread::available_parallelism().unwrap().get();
+    if all < 2 {
+        return println!("skipped: this machine has one CPU");
+    }
+    let line = "echo $TASKFARMER_SLOT $OMP_NUM_THREADS; taskset -cp $$; sleep 0.2\n";
+    let farm = Farm::mpi(1, line.repeat(12).as_bytes());
+    farm.run(&["--proc", "2", "--bind", "slot"]).exits(0);
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in 0..12 {
+        let log = String::from_utf8(farm.workdir().log(id)).unwrap();
+        let (slot, affinity) = log.split_once('\n').unwrap();
+        let cpus = affinity.trim().rsplit(' ').next().unwrap();
+        assert!(slot.ends_with(&format!(" {}", count(cpus))), "OMP_NUM_THREADS: {slot}, CPUs {cpus}");
+        seen.entry(slot.to_owned()).or_default().insert(cpus.to_owned());
+    }
+    let sets: Vec<_> = seen.values().collect();
+    assert!(sets.len() == 2 && sets.iter().all(|set| set.len() == 1), "a slot keeps its CPUs: {seen:?}");
+    assert_ne!(sets[0], sets[1]);
+    assert_eq!(sets.iter().map(|set| count(set.first().unwrap())).sum::<usize>(), all);
+}
+
+/// A number of threads that the user has chosen stays.
+#[test]
+fn a_chosen_number_of_threads_stays() {
+    let mut farm = Farm::mpi(1, b"echo $OMP_NUM_THREADS\n");
+    farm.set("OMP_NUM_THREADS", "7");
+    farm.run(&["--proc", "2", "--bind", "slot"]).exits(0);
+    assert_eq!(farm.workdir().log(0), b"7\n");
 }

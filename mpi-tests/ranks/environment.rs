@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::support::farm::LIST;
 use crate::support::processes::{self, MARK};
-use crate::support::{Farm, Mpi};
+use crate::support::{Farm, Mpi, hello};
 
 /// Variables that a launcher sets for each rank start like this. A task that inherits one of them cannot be an
 /// MPI program itself.
@@ -119,5 +120,18 @@ fn task_may_be_an_mpi_program() {
     farm.run(&["--proc", "1"]).exits(0);
     for name in ["launched-0", "launched-1", "alone-0", "alone-1"] {
         assert_eq!(farm.read(&format!("{name}_workdir/logs/log_0")), b"inner\n");
+    }
+}
+
+/// Tasks may be MPI programs of the same and of the other MPI, with their launcher and as their only rank.
+#[test]
+fn tasks_may_be_programs_of_either_mpi() {
+    let farm = Farm::mpi(2, b"").time_limit(120);
+    let tasks = hello::mpi_tasks(&farm);
+    let list: String = tasks.iter().map(|task| format!("{}\n", task.line)).collect();
+    farm.write(LIST, list.repeat(2).as_bytes());
+    farm.run(&["--proc", "2"]).exits(0);
+    for (id, task) in (0..).zip(tasks.iter().chain(&tasks)) {
+        task.said_hello(&farm.workdir().log(id));
     }
 }

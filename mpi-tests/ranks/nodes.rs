@@ -44,3 +44,22 @@ fn without_any_node_the_farm_fails_and_no_task_does() {
     assert!(outcome.stderr_text().contains("all nodes share"), "the user is told");
     assert!(farm.workdir().failed().is_empty());
 }
+
+/// Promise 3: a node on which every task fails at once does not swallow the list. Its tasks run elsewhere.
+#[test]
+fn a_black_hole_swallows_no_task() {
+    let farm = Farm::mpi(3, "test $TASKFARMER_RANK != 2 && sleep 0.05\n".repeat(400).as_bytes());
+    let outcome = farm.run(&["--proc", "2"]).exits(0);
+    assert_eq!(outcome.summary(), [400, 0, 0]);
+    assert!(outcome.stderr_text().contains("is set aside for 60 s"), "the user is told");
+    assert!(farm.workdir().failed().is_empty());
+}
+
+/// A list whose tasks fail everywhere fails as a whole, without a node being blamed or the end being held up.
+#[test]
+fn tasks_that_fail_everywhere_are_their_own_fault() {
+    let farm = Farm::mpi(3, "exit 7\n".repeat(400).as_bytes());
+    let outcome = farm.run(&["--proc", "2"]).exits(1);
+    assert_eq!(outcome.summary(), [0, 400, 0]);
+    assert!(!outcome.stderr_text().contains("set aside"), "no node is blamed");
+}

@@ -43,6 +43,14 @@ fn more_ranks_than_tasks() {
     assert_eq!(farm.run(&["--proc", "2"]).exits(0).summary(), [1, 0, 0]);
 }
 
+/// Many more ranks than CPUs: a farm of 64 starts, works and ends.
+#[test]
+fn sixty_four_ranks() {
+    let farm = Farm::mpi(64, "echo $PROC_NUMBER\n".repeat(2000).as_bytes());
+    assert_eq!(farm.run(&["--proc", "1"]).exits(0).summary(), [2000, 0, 0]);
+    assert_eq!(farm.workdir().recorded().len(), 2000);
+}
+
 /// One farm, one list: no task runs twice however many ranks there are.
 #[test]
 fn each_task_runs_once() {

@@ -4,13 +4,17 @@
 //! files and its processes.
 
 // Each of the two test targets uses its own part of this.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub(crate) mod bad_input;
 pub(crate) mod blockers;
 pub(crate) mod disk;
 pub(crate) mod expected;
 pub(crate) mod farm;
+pub(crate) mod hello;
 pub(crate) mod interrupted;
 pub(crate) mod launcher;
 pub(crate) mod long_lines;
@@ -35,6 +39,21 @@ pub(crate) use workdir::Workdir;
 
 /// The binary under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
+
+/// The Python environment in `target/NAME`, made by `mpi-tests/NAME-env` at the first use. None only where the variable
+/// `skip` says that tests with it are not wanted.
+pub(crate) fn python_env(name: &str, skip: &str, why: &str) -> Option<PathBuf> {
+    if std::env::var(skip).is_ok_and(|value| value == "1") {
+        println!("skipped: {skip}=1");
+        return None;
+    }
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = project.join("target").join(name);
+    let output = Command::new(project.join(format!("mpi-tests/{name}-env"))).arg(&folder).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{why} ({skip}=1 leaves these tests out):\n{text}");
+    Some(folder)
+}
 
 /// Bytes for a message: as text, the middle of long ones left out.
 pub(crate) fn shown(bytes: &[u8]) -> String {

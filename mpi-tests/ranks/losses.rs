@@ -1,0 +1,89 @@
+//! Ranks that are lost, or only seem to be, under mpirun and mpiexec: docs/signals.md has what each launcher does.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use crate::support::{Farm, Mpi, Running, blockers, processes};
+
+const QUICK: usize = 10;
+const BLOCKERS: usize = 20;
+const COUNT: usize = QUICK + BLOCKERS;
+const OPTIONS: [&str; 2] = ["--proc", "2"];
+
+#[track_caller]
+fn wait_until_blocked(running: &mut Running<'_>, farm: &Farm) {
+    running.wait_until("every slot is blocked", || blockers::blocked(farm, QUICK) == 6);
+}
+
+/// A worker rank dies by SIGKILL: the launcher ends the whole farm with the exit code of the dead rank, within seconds
+/// and without a trace; the same command completes the list.
+#[test]
+fn launcher_ends_the_farm_with_a_killed_rank() {
+    let farm = Farm::mpi(3, &blockers::list(QUICK, BLOCKERS));
+    let mut running = farm.start(&OPTIONS);
+    wait_until_blocked(&mut running, &farm);
+    let killed = Instant::now();
+    processes::signal(running.rank(1), Signal::SIGKILL);
+    // Looks for processes that live on.
+    let outcome = running.wait().exits(match Mpi::of_program() {
+        Mpi::OpenMpi => 137,
+        Mpi::Mpich => 9,
+    });
+    assert!(killed.elapsed() < Duration::from_secs(15), "the end took {:?}", killed.elapsed());
+    drop(outcome);
+    let recorded = farm.workdir().recorded();
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &OPTIONS, &recorded);
+}
+
+/// With `--enable-recovery`, Open MPI's mpirun lets the others live: the run completes, with exit code 0.
+#[test]
+fn mpirun_with_recovery_survives_a_killed_rank() {
+    if Mpi::of_program() != Mpi::OpenMpi {
+        return println!("skipped: mpiexec of MPICH has nothing like it on one node");
+    }
+    let mut farm = Farm::mpi(3, "sleep 0.2; echo $PROC_NUMBER >> ran\n".repeat(300).as_bytes());
+    farm.set("OMPI_MCA_orte_enable_recovery", "1");
+    let mut running = farm.start(&OPTIONS);
+    running.wait_until("all ranks work", || farm.lines("ran").len() > 20);
+    processes::signal(running.rank(1), Signal::SIGKILL);
+    let outcome = running.wait().exits(0);
+    assert_eq!(outcome.summary(), [300, 0, 0]);
+    assert_eq!(farm.workdir().recorded().len(), 300);
+    assert!(outcome.stderr_text().contains(" is lost"), "the user is told");
+}
+
+/// A rank that reports all the time, but gets nothing more to do, goes on: what it hears of rank 0 is enough.
+#[test]
+fn a_rank_without_new_tasks_is_not_forsaken() {
+    // One ends every three seconds, for longer than rank 0 may be silent.
+    let list: String = (1..=12).map(|number| format!("sleep {}\n", 3 * number)).collect();
+    let farm = Farm::mpi(2, list.as_bytes());
+    let outcome = farm.run(&["--proc", "12", "--farmer-only"]).exits(0);
+    assert_eq!(outcome.summary(), [12, 0, 0]);
+    assert!(!outcome.stderr_text().contains("lost"), "no rank was lost");
+}
+
+/// Rank 0 held up for longer than it may be silent, as by a disk that stalls: the others wait for it.
+#[test]
+fn a_farmer_that_is_held_up_is_waited_for() {
+    let farm = Farm::mpi(3, "sleep 0.1; echo $PROC_NUMBER >> ran\n".repeat(200).as_bytes());
+    let mut running = farm.start(&OPTIONS);
+    running.wait_until("all ranks work", || farm.lines("ran").len() > 20);
+    // A tracer stops one thread, here the first; SIGSTOP would stop all.
+    let farmer = Pid::from_raw(running.rank(0));
+    if let Err(error) = ptrace::seize(farmer, ptrace::Options::empty()) {
+        return println!("skipped: this system does not let a process trace another: {error}");
+    }
+    ptrace::interrupt(farmer).unwrap();
+    waitpid(farmer, Some(WaitPidFlag::__WALL)).unwrap();
+    let ends = Instant::now() + Duration::from_secs(35);
+    assert!(running.comes_true("the time is over", || Instant::now() >= ends), "it waits for its farmer");
+    ptrace::detach(farmer, None).unwrap();
+    let outcome = running.wait().exits(0);
+    assert_eq!(outcome.summary(), [200, 0, 0]);
+    assert!(!outcome.stderr_text().contains("lost"), "no rank was lost:\n{}", outcome.stderr_text());
+}

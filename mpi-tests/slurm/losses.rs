@@ -1,0 +1,172 @@
+//! Ranks, pools and nodes that are lost while a farm runs under Slurm.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{self, NODES, Victim};
+use crate::runs::is_complete;
+use crate::support::{Farm, Mpi, Outcome, Running, processes};
+
+/// So many tasks of half a second last for about 35 s on four slots per node: a rank that is lost on the way is missed
+/// before the end.
+const COUNT: u64 = 1000;
+
+/// A rank may be silent for so long; docs/protocol.md.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+const SLOTS: [&str; 2] = ["--proc", "4"];
+
+fn list() -> Vec<u8> {
+    "sleep 0.5; echo $PROC_NUMBER >> ran\n".repeat(COUNT as usize).into_bytes()
+}
+
+fn farm() -> Farm {
+    lab::farm(&["--no-kill"], &list())
+}
+
+/// Waits until every node has had work.
+#[track_caller]
+fn wait_for_work(running: &mut Running<'_>, farm: &Farm) {
+    running.wait_until("all ranks work", || farm.lines("ran").len() > 8 * NODES as usize);
+}
+
+/// Whether the user was told this of a rank.
+fn tells(stderr: &str, rank: u32, what: &str) -> bool {
+    let start = format!("rank {rank} (node");
+    stderr.lines().any(|line| line.contains(&start) && line.contains(what))
+}
+
+/// The run has completed the list without the lost rank, and said so.
+#[track_caller]
+fn is_complete_without(farm: &Farm, outcome: &Outcome, rank: u32) {
+    is_complete(farm, COUNT);
+    assert_eq!(outcome.summary(), [COUNT, 0, 0]);
+    assert!(tells(&outcome.stderr_text(), rank, "is lost"), "the user is told");
+    assert!(outcome.elapsed < Duration::from_secs(100), "the end took {:?}", outcome.elapsed);
+}
+
+/// A node is switched off: its tasks run elsewhere, the exit code is 0.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn node_killed() {
+    let farm = farm();
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    let mut victim = Victim::of(lab::node_of(&running, 2));
+    victim.kill();
+    is_complete_without(&farm, &running.wait().exits(0), 2);
+}
+
+/// A node loses its network and runs on: the same, and what it still does is not recorded a second time.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn node_cut_from_the_network() {
+    let farm = farm();
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    let victim = Victim::of(lab::node_of(&running, 3));
+    victim.cut();
+    is_complete_without(&farm, &running.wait().exits(0), 3);
+}
+
+/// A rank that stands still for longer than ranks may be silent is lost, and welcome when it wakes.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn rank_stopped_and_woken_again() {
+    let farm = lab::farm(&["--no-kill"], &[list(), list()].concat());
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    let rank = running.rank(1);
+    processes::signal(rank, Signal::SIGSTOP);
+    let stopped = Instant::now();
+    running
+        .wait_until("the rank is called lost", || tells(&String::from_utf8_lossy(&farm.last_stderr()), 1, "is lost"));
+    assert!(stopped.elapsed() >= SILENCE_MAX - Duration::from_secs(6), "lost after {:?}", stopped.elapsed());
+    processes::signal(rank, Signal::SIGCONT);
+    let outcome = running.wait().exits(0);
+    is_complete(&farm, 2 * COUNT);
+    assert!(tells(&outcome.stderr_text(), 1, "is heard again"), "it takes part again");
+}
+
+/// A pool process is killed: its tasks run elsewhere, and that is known at once.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn pool_killed() {
+    let farm = lab::farm(&[], &list()).time_limit(120);
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    let pools = processes::pools(running.mark());
+    let pool = pools.iter().find(|(rank, _)| *rank == 2).expect("each rank has a pool").1;
+    processes::signal(pool, Signal::SIGKILL);
+    is_complete_without(&farm, &running.wait().exits(0), 2);
+}
+
+/// A rank is killed, not its node: the run completes, but srun's exit code is that of the dead rank.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn rank_killed() {
+    let farm = farm();
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    processes::signal(running.rank(1), Signal::SIGKILL);
+    is_complete_without(&farm, &running.wait().exits(137), 1);
+}
+
+/// With several ranks per node Open MPI under srun is killed with the rank; all else goes on. Either way nothing is
+/// lost, nothing hangs, and the same command completes the list.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn rank_killed_beside_another() {
+    let words = ["--no-kill", "--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=2"];
+    let farm = lab::farm(&words, "sleep 0.5; echo $PROC_NUMBER >> ran\n".repeat(300).as_bytes());
+    let mut running = farm.start(&["--proc", "2"]);
+    wait_for_work(&mut running, &farm);
+    processes::signal(running.rank(3), Signal::SIGKILL);
+    let outcome = running.wait().exits(137);
+    assert!(outcome.elapsed < Duration::from_secs(100), "the end took {:?}", outcome.elapsed);
+    if Mpi::of_program() == Mpi::Mpich {
+        is_complete(&farm, 300);
+    }
+    farm.run(&["--proc", "2"]).exits(0);
+    is_complete(&farm, 300);
+}
+
+/// The farmer's node is switched off: within half a minute no rank and no task is left on any node, and the same
+/// command completes the list.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn node_of_the_farmer_killed() {
+    let farm = farm();
+    let mut running = farm.start(&SLOTS);
+    wait_for_work(&mut running, &farm);
+    let mut victim = Victim::of(lab::node_of(&running, 0));
+    victim.kill();
+    let killed = Instant::now();
+    let mark = running.mark().to_owned();
+    let is_task_or_rank = |process: &processes::Process| process.is_ours() || process.task().is_some();
+    running.comes_true("all ranks have ended", || !processes::marked(&mark).iter().any(is_task_or_rank));
+    assert!(killed.elapsed() < Duration::from_secs(30), "the end took {:?}", killed.elapsed());
+    // srun itself waits until Slurm takes the node for dead.
+    let outcome = running.wait();
+    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    assert!(killed.elapsed() < Duration::from_secs(60), "the end of srun took {:?}", killed.elapsed());
+    drop(victim);
+    farm.run(&SLOTS).exits(0);
+    is_complete(&farm, COUNT);
+}
+
+/// With `--farmer-only` and all other ranks lost, the farm says so and ends with 4; the same command goes on.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn all_workers_lost() {
+    let farm = lab::farm(&["--no-kill", "--nodes=2"], &list()).time_limit(120);
+    let options = ["--proc", "4", "--farmer-only"];
+    let mut running = farm.start(&options);
+    running.wait_until("the worker works", || farm.lines("ran").len() > 8);
+    let mut victim = Victim::of(lab::node_of(&running, 1));
+    victim.kill();
+    let outcome = running.wait().exits(4);
+    assert!(tells(&outcome.stderr_text(), 1, "is lost"), "the user is told");
+    assert_eq!(outcome.summary()[1], 0, "failed");
+}

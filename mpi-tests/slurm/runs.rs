@@ -1,0 +1,109 @@
+//! Farms under srun in which nothing goes wrong.
+
+use std::collections::BTreeSet;
+
+use crate::lab::{self, NODES};
+use crate::support::farm::LIST;
+use crate::support::{Farm, Mpi, hello};
+
+/// Makes sure that the farm's list of that many tasks is done: each is recorded once, as finished.
+#[track_caller]
+pub(crate) fn is_complete(farm: &Farm, count: u64) {
+    let all: BTreeSet<u64> = (0..count).collect();
+    assert_eq!(farm.workdir().recorded(), all);
+    assert!(farm.workdir().failed().is_empty(), "no task has failed");
+}
+
+/// 1,000 tasks on four nodes: each runs once, every node works, nothing but the summary is printed, and the end, where
+/// MPICH would hang in MPI_Finalize, takes no time.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_thousand_tasks_on_four_nodes() {
+    let farm = lab::farm(&[], "echo $PROC_NUMBER >> ran; sleep 0.02; hostname\n".repeat(1000).as_bytes());
+    let outcome = farm.run(&["--proc", "auto"]).exits(0);
+    is_complete(&farm, 1000);
+    assert_eq!(farm.lines("ran").len(), 1000, "each task ran once");
+    let text = outcome.stderr_text();
+    assert_eq!(text.lines().count(), 1, "nothing but the summary is printed");
+    let slots = NODES as usize * lab::slots();
+    assert!(text.contains(&format!("on {NODES} ranks, {slots} slots")), "a slot per CPU: {text}");
+    let hosts: BTreeSet<Vec<u8>> = (0..1000).map(|id| farm.workdir().log(id)).collect();
+    assert_eq!(hosts.len(), NODES as usize, "every node worked");
+    assert!(outcome.elapsed.as_secs() < 15, "it took {:?}", outcome.elapsed);
+}
+
+/// Several ranks on a node: they share its CPUs, and all work.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn two_ranks_on_each_node() {
+    let words = ["--ntasks-per-node=2", "--cpus-per-task=2"];
+    let farm = lab::farm(&words, "sleep 0.05; echo $TASKFARMER_RANK\n".repeat(200).as_bytes());
+    farm.run(&["--proc", "auto"]).exits(0);
+    is_complete(&farm, 200);
+    let ranks: BTreeSet<Vec<u8>> = (0..200).map(|id| farm.workdir().log(id)).collect();
+    assert_eq!(ranks.len(), 2 * NODES as usize);
+}
+
+/// Bad input and an empty list end at once on all nodes, with one message.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn nothing_to_do_ends_at_once() {
+    let farm = lab::farm(&[], b"").time_limit(30);
+    farm.run(&[]).exits(0);
+    let outcome = farm.run_exactly(&["no-such-list"]).refused(&["no-such-list"]);
+    assert!(outcome.elapsed.as_secs() < 10, "it took {:?}", outcome.elapsed);
+}
+
+/// srun without the `--mpi` of the program's MPI starts farms of one rank each: refused, with the cure.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn wrong_or_no_mpi_type_is_refused() {
+    for wrong in ["none", lab::mpi_type(Mpi::of_program().other())] {
+        let farm = lab::farm(&[&format!("--mpi={wrong}")], b"echo one\n").time_limit(60);
+        let before = farm.contents();
+        let outcome = farm.run(&[]);
+        // Open MPI ends a process by itself that it finds under another PMI.
+        assert_ne!(outcome.status.unwrap().code(), Some(0), "--mpi={wrong}");
+        let text = outcome.stderr_text();
+        if outcome.status.unwrap().code() == Some(2) {
+            // Words of srun may stand between.
+            assert_eq!(outcome.errors().len(), 1, "one error message, once");
+            assert!(text.contains("--mpi=pmix") && text.contains("--mpi=pmi2"), "the cure is named");
+        } else {
+            assert!(text.contains("PMI"), "the user can see what is wrong");
+        }
+        assert_eq!(farm.contents(), before, "nothing was started");
+    }
+}
+
+/// Tasks may be job steps, singleton MPI programs and MPI programs with a launcher of either MPI.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn tasks_may_be_job_steps_and_mpi_programs() {
+    let program = crate::support::PROGRAM;
+    let mut list = String::new();
+    for inner in 0..4 {
+        list.push_str("srun --nodes=1 --ntasks=1 --overlap hostname\n");
+        list.push_str(&format!("'{program}' --proc 1 alone-{inner}\n"));
+    }
+    let farm = lab::farm(&[], b"").time_limit(120);
+    let mpi_tasks = hello::mpi_tasks(&farm);
+    list.extend(mpi_tasks.iter().map(|task| format!("{}\n", task.line)));
+    let count = list.lines().count() as u64;
+    farm.write(LIST, list.as_bytes());
+    for inner in 0..4 {
+        farm.write(&format!("alone-{inner}"), b"echo inner\n");
+    }
+    let outcome = farm.run(&["--proc", "2"]);
+    let logs: Vec<String> = (0..count).map(|id| String::from_utf8_lossy(&farm.workdir().log(id)).into()).collect();
+    assert!(farm.workdir().failed().is_empty(), "{logs:#?}");
+    outcome.exits(0);
+    is_complete(&farm, count);
+    for inner in 0..4 {
+        assert!(logs[2 * inner].starts_with("node"), "{logs:#?}");
+        assert_eq!(farm.read(&format!("alone-{inner}_workdir/logs/log_0")), b"inner\n");
+    }
+    for (id, task) in (8..).zip(&mpi_tasks) {
+        task.said_hello(&farm.workdir().log(id));
+    }
+}

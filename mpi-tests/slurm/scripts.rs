@@ -1,0 +1,135 @@
+//! The batch scripts of `slurm/`, as they are but for node counts and times.
+
+use std::time::{Duration, Instant};
+
+use crate::job::Job;
+use crate::lab::{self, Victim};
+use crate::runs::is_complete;
+use crate::support::{Farm, Mpi};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slurm");
+
+/// For all scripts: the nodes are small.
+const SMALL: [&str; 2] = ["--nodes=4", "--cpus-per-task=4"];
+
+fn farm(list: &str) -> Farm {
+    let mut farm = lab::at_home(Farm::local(list.as_bytes()));
+    farm.set("FARM_MPI", lab::mpi_type(Mpi::of_program()));
+    farm
+}
+
+/// `sbatch OPTIONS SCRIPT tasks.txt MORE`
+#[track_caller]
+fn submit<'farm>(farm: &'farm Farm, script: &str, options: &[&str], more: &[&str]) -> Job<'farm> {
+    let script = format!("{FOLDER}/{script}");
+    Job::submit(farm, &[options, &[&script, "tasks.txt"], more].concat())
+}
+
+/// Long enough that a node which dies on the way is missed before the end.
+const LONG: &str = "sleep 0.5; echo $PROC_NUMBER >> ran\n";
+
+/// Each script completes a list, on nodes that have what the script asks for.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn every_script_completes_a_list() {
+    let entries = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let scripts: Vec<String> = entries.filter(|name| name.ends_with(".sbatch")).collect();
+    assert!(scripts.len() >= 7, "{scripts:?}");
+    let farms: Vec<Farm> = scripts.iter().map(|_| farm(&"echo $PROC_NUMBER\n".repeat(50))).collect();
+    let options = |script: &str| {
+        let cpus = if script.starts_with("ranks-per-node") { "--cpus-per-task=2" } else { "--cpus-per-task=4" };
+        ["--nodes=2", cpus]
+    };
+    let submitted = scripts.iter().zip(&farms);
+    let jobs: Vec<Job> = submitted.map(|(script, farm)| submit(farm, script, &options(script), &[])).collect();
+    for (job, farm) in jobs.iter().zip(&farms) {
+        job.ends(120, "COMPLETED", 0);
+        is_complete(farm, 50);
+        assert!(job.output().contains("all tasks are finished"), "{}", job.report());
+    }
+}
+
+/// A script's exit code is the farm's, and it says what the code means.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_script_ends_with_the_code_of_its_farm() {
+    let farm = farm("exit 1\ntrue\n");
+    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    job.ends(60, "FAILED", 1);
+    assert!(job.output().contains("some failed: see tasks.txt_workdir/failed"), "{}", job.report());
+}
+
+/// `requeue.sbatch` stops before its time is over, queues itself, and goes on until all is done.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_long_list_goes_through_several_jobs() {
+    // Half a minute of work, and a signal after about twenty seconds, or earlier: Slurm is not exact.
+    let slots = lab::slots() * 4;
+    let count = 35 * slots;
+    let farm = farm(&"sleep 1; echo $PROC_NUMBER >> ran\n".repeat(count));
+    let options = ["--time=1", "--signal=USR1@40"];
+    let job = submit(&farm, "requeue.sbatch", &[&SMALL[..], &options].concat(), &["--grace", "3"]);
+    // Slurm lets a requeued job wait for two minutes.
+    job.wait_until("the job has queued itself again", 90, || job.state() == "PENDING" && job.field("Restarts") == "1");
+    assert!(job.output().contains("queued again"), "{}", job.report());
+    let before = farm.workdir().recorded();
+    assert!(!before.is_empty() && before.len() < count, "{} recorded", before.len());
+    assert!(farm.workdir().failed().is_empty(), "tasks that were stopped have not failed");
+    lab::ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5", "TimeLimit=5"]);
+    job.ends(90, "COMPLETED", 0);
+    is_complete(&farm, count as u64);
+}
+
+/// A job in which no task ends would queue itself for ever: it does not.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_job_without_progress_is_not_queued_again() {
+    let farm = farm("sleep 600\n");
+    let job = submit(&farm, "requeue.sbatch", &SMALL, &["--timeout", "2", "--grace", "1"]);
+    job.ends(60, "FAILED", 3);
+    assert!(job.output().contains("does it need more time?"), "{}", job.report());
+}
+
+/// Before the walltime ends the farm stops by itself, in order.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_script_stops_before_the_walltime() {
+    let farm = farm("sleep 600\n");
+    let job = submit(&farm, "run.sbatch", &[&SMALL[..], &["--time=1"]].concat(), &[]);
+    job.ends(58, "FAILED", 3);
+    assert!(job.output().contains("time limit"), "{}", job.report());
+    assert_eq!(farm.workdir().toprocess().len(), 1);
+}
+
+/// A node dies: the job goes on without it, to exit code 0.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_job_survives_the_death_of_a_node() {
+    let farm = farm(&LONG.repeat(600));
+    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    job.wait_until("all ranks work", 60, || farm.lines("ran").len() > 32);
+    let mut victim = Victim::of(lab::node_of_pid(job.rank(2), &job.processes()));
+    victim.kill();
+    job.ends(120, "COMPLETED", 0);
+    is_complete(&farm, 600);
+    assert_eq!(job.field("Restarts"), "0");
+}
+
+/// The node of script and farmer dies: within half a minute the job has ended and is queued again; then it completes.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_job_survives_the_death_of_its_first_node() {
+    let farm = farm(&LONG.repeat(600));
+    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    job.wait_until("all ranks work", 60, || farm.lines("ran").len() > 32);
+    let mut victim = Victim::of(job.field("BatchHost"));
+    victim.kill();
+    let killed = Instant::now();
+    job.wait_until("no process is left", 30, || job.processes().is_empty());
+    // Until Slurm has taken note of the dead node, the old job is "completing".
+    job.wait_until("the job is queued again", 60, || job.field("Restarts") == "1" && job.state() == "PENDING");
+    assert!(killed.elapsed() < Duration::from_secs(60), "{:?}", killed.elapsed());
+    lab::ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5"]);
+    job.ends(120, "COMPLETED", 0);
+    is_complete(&farm, 600);
+}
