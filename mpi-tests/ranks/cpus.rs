@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::Farm;
+use crate::support::{Farm, skipped};
 
 /// CPUs that tasks saw, by rank.
 fn cpus_seen(ranks: u32) -> Vec<BTreeSet<String>> {
@@ -38,7 +38,7 @@ fn one_rank_has_all_cpus() {
 fn two_ranks_share_the_cpus() {
     let all = std::thread::available_parallelism().unwrap().get();
     if all < 2 {
-        return println!("skipped: this machine has one CPU");
+        return skipped("this machine has one CPU");
     }
     let seen = cpus_seen(2);
     let shares: Vec<_> = seen.iter().map(|cpus| cpus.iter().next().expect("both ranks ran tasks")).collect();
@@ -52,7 +52,7 @@ fn two_ranks_share_the_cpus() {
 fn slots_have_cpus_of_their_own() {
     let all = std::thread::available_parallelism().unwrap().get();
     if all < 2 {
-        return println!("skipped: this machine has one CPU");
+        return skipped("this machine has one CPU");
     }
     let line = "echo $TASKFARMER_SLOT $OMP_NUM_THREADS; taskset -cp $$; sleep 0.2\n";
     let farm = Farm::mpi(1, line.repeat(12).as_bytes());

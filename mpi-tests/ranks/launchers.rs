@@ -1,13 +1,13 @@
 //! The launcher of another MPI starts farms of one rank each, in silence: that is refused.
 
-use crate::support::{Farm, Mpi};
+use crate::support::{Farm, Mpi, skipped};
 
 /// Three ranks by the launcher of the wrong MPI: exit code 2, one message that names the cure, nothing started.
 #[test]
 fn launcher_of_the_other_mpi_is_refused() {
     let (ours, theirs) = (Mpi::of_program(), Mpi::of_program().other());
     let Some(launcher) = theirs.command(3) else {
-        println!("skipped: {}", theirs.cure());
+        skipped(&theirs.cure());
         return;
     };
     let farm = Farm::launched_by(launcher, b"echo one\n").time_limit(60);

@@ -1,6 +1,6 @@
 //! A node where something is wrong.
 
-use crate::support::{Farm, Mpi};
+use crate::support::{Farm, Mpi, skipped};
 
 /// Rank 1 gets an empty folder where the others have the workdir, as on a node that lacks a mount.
 const BLIND_RANK_1: &str = r#"
@@ -17,7 +17,7 @@ fn can_mount() -> bool {
 
 fn with_a_blind_rank(ranks: u32, list: &[u8]) -> Option<Farm> {
     if !can_mount() {
-        println!("skipped: mounting needs root and mount namespaces");
+        skipped("mounting needs root and mount namespaces");
         return None;
     }
     let mut launcher = Mpi::of_program().command(ranks).expect("the MPI that it was built with");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Farm;
+use super::{Farm, skipped};
 
 /// A file system of its own in a farm's folder. Unmounted when dropped.
 pub(crate) struct Tmpfs {
@@ -53,16 +53,6 @@ fn said(program: &str, arguments: &[&Path]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()) }
-}
-
-/// Says, past the captured output, that this machine can't run a test. `TASKFARMER_TEST_NO_SKIP=1` makes it fail.
-#[track_caller]
-pub(crate) fn skipped(reason: &str) {
-    use std::io::Write;
-    let thread = std::thread::current();
-    let text = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
-    assert!(std::env::var_os("TASKFARMER_TEST_NO_SKIP").is_none(), "{text}");
-    std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
 /// An ext4 file system in a file, which can be made to find an error and turn read-only under its users.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::{Farm, Mpi};
+use super::{Farm, Mpi, skipped};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/support/hello.c");
 
@@ -22,7 +22,7 @@ pub(crate) fn mpi_tasks(farm: &Farm) -> Vec<MpiTask> {
         let name = format!("hello-{}", mpi.library().replace(' ', ""));
         let (Some(launcher), true) = (mpi.command(2), build(mpi, farm, &name)) else {
             assert_ne!(mpi, Mpi::of_program(), "{}", mpi.cure());
-            println!("skipped: tasks of {}: {}", mpi.library(), mpi.cure());
+            skipped(&format!("tasks of {}: {}", mpi.library(), mpi.cure()));
             continue;
         };
         let words: Vec<String> = launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect();

@@ -44,7 +44,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
 /// `skip` says that tests with it are not wanted.
 pub(crate) fn python_env(name: &str, skip: &str, why: &str) -> Option<PathBuf> {
     if std::env::var(skip).is_ok_and(|value| value == "1") {
-        println!("skipped: {skip}=1");
+        skipped(&format!("{skip}=1"));
         return None;
     }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -53,6 +53,16 @@ pub(crate) fn python_env(name: &str, skip: &str, why: &str) -> Option<PathBuf> {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{why} ({skip}=1 leaves these tests out):\n{text}");
     Some(folder)
+}
+
+/// Says, past the captured output, that this machine can't run a test. `TASKFARMER_TEST_NO_SKIP=1` makes it fail.
+#[track_caller]
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write;
+    let thread = std::thread::current();
+    let text = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
+    assert!(std::env::var_os("TASKFARMER_TEST_NO_SKIP").is_none(), "{text}");
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
 /// Bytes for a message: as text, the middle of long ones left out.

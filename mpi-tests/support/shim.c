@@ -6,6 +6,7 @@
 // SHIM_CALL   "sync" (fsync and fdatasync), "flock", or "write" (the first failing write takes all but five bytes if
 //             SHIM_TORN is set, and nothing can be cut off any more)
 // SHIM_SLEEP  milliseconds that each such call takes
+// SHIM_HOLD   a file: while it exists, such calls wait
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,6 +44,8 @@ static int fails(void) {
         struct timespec time = {atol(ms) / 1000, atol(ms) % 1000 * 1000000L};
         nanosleep(&time, NULL);
     }
+    const char *hold = getenv("SHIM_HOLD");
+    while (hold && access(hold, F_OK) == 0) nanosleep(&(struct timespec){0, 5000000L}, NULL);
     if (!error || atomic_fetch_add(&calls, 1) < (after ? atol(after) : 0)) return 0;
     errno = atoi(error);
     return 1;

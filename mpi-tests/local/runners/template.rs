@@ -1,7 +1,7 @@
 //! Kind `template`: any command line, and nothing in a task that could change it.
 
 use super::{put_programs, take_starts, tricky_list, tricky_tasks_ran};
-use crate::support::{Farm, Random};
+use crate::support::{Farm, Random, skipped};
 
 fn farm(list: &[u8], keys: &str) -> Farm {
     let mut farm = Farm::local(list);
@@ -112,7 +112,7 @@ fn can_sandbox() -> bool {
     let probe = std::process::Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
     let allowed = probe.is_ok_and(|output| output.status.success());
     if !allowed {
-        println!("skipped: bubblewrap is not there, or may not make namespaces here");
+        skipped("bubblewrap is not there, or may not make namespaces here");
     }
     allowed
 }
