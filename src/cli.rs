@@ -69,6 +69,11 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t)]
     pub bind: Bind,
 
+    /// Where output goes: task (a file for each), task/1000 (in folders of so many), failed (only of tasks that failed
+    /// or said anything), rank (two files for each rank), none
+    #[arg(long, value_name = "KIND", default_value = "task")]
+    pub logs: String,
+
     /// Run no tasks on rank 0
     #[arg(long)]
     pub farmer_only: bool,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cli::Cli;
-use crate::protocol::{Bind, SlotCount};
+use crate::protocol::{Bind, Logs, SlotCount};
 use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
@@ -41,6 +41,8 @@ pub struct Config {
     pub verbose: u8,
     /// Which CPUs a task may use.
     pub bind: Bind,
+    /// Where the output of tasks goes.
+    pub logs: Logs,
     /// Rank 0 runs no tasks.
     pub farmer_only: bool,
     /// What to do with tasks that have failed in earlier runs.
@@ -63,6 +65,9 @@ pub enum ConfigError {
         /// What was typed.
         value: String,
     },
+    /// `--logs` is none of its words.
+    #[error("--logs {0:?} is none of task, task/1000 (any number of tasks per folder), failed, rank, none")]
+    Logs(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
     NoList,
@@ -103,6 +108,7 @@ impl Config {
             grace: time("--grace", &cli.grace)?,
             verbose: cli.verbose,
             bind: cli.bind,
+            logs: parse_logs(&cli.logs).ok_or(ConfigError::Logs(cli.logs))?,
             farmer_only: cli.farmer_only,
             failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
             dry_run: cli.dry_run,
@@ -127,6 +133,16 @@ fn parse_slots(word: &str) -> Option<SlotCount> {
         Ok(slots @ 1..=SLOTS_MAX) => Some(SlotCount::Fixed(slots)),
         _ => None,
     }
+}
+
+fn parse_logs(word: &str) -> Option<Logs> {
+    Some(match word {
+        "task" => Logs::Task,
+        "failed" => Logs::Failed,
+        "rank" => Logs::Rank,
+        "none" => Logs::None,
+        _ => Logs::Folders(word.strip_prefix("task/")?.parse().ok().filter(|count| *count > 0)?),
+    })
 }
 
 fn default_workdir(list: &Path) -> PathBuf {
@@ -192,6 +208,18 @@ mod tests {
         assert_eq!(check("x --proc 4"), Err(ConfigError::NoList));
         for bad in ["0", "x", "100001", "1.5", ""] {
             assert_eq!(check(&format!("x l --proc={bad}")), Err(ConfigError::Slots(bad.to_owned())));
+        }
+    }
+
+    /// Each word has its meaning, and nothing else has one.
+    #[test]
+    fn logs_are_checked() {
+        let logs = |word: &str| check(&format!("x l --logs={word}")).map(|config| config.logs);
+        assert_eq!(check("x l").unwrap().logs, Logs::Task);
+        assert_eq!((logs("failed"), logs("rank"), logs("none")), (Ok(Logs::Failed), Ok(Logs::Rank), Ok(Logs::None)));
+        assert_eq!(logs("task/1000"), Ok(Logs::Folders(1000)));
+        for bad in ["", "task/0", "task/", "task/x", "Rank", "all"] {
+            assert_eq!(logs(bad), Err(ConfigError::Logs(bad.to_owned())));
         }
     }
 

@@ -172,6 +172,7 @@ fn prepare(
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
         bind: config.bind,
+        logs: config.logs,
         farmer_only_host: config.farmer_only.then(host::name),
         runner,
         log_level: config.log_level() as u8,

@@ -7,6 +7,7 @@
 //! Invariant: the pool waits in one place, for socket, ended children and deadlines; it never polls.
 
 pub mod handle;
+mod logs;
 mod spawn;
 mod start_error;
 mod temp;
@@ -199,8 +200,8 @@ impl Pool {
         while signalled && let Reap::Ended(reaped) = reap() {
             let Some(work) = &mut self.work else { continue };
             // Else a process that a task had left behind.
-            if let Some((slot, outcome, usage)) = work.processes.on_reaped(reaped, self.clock.now()) {
-                work.turn(self.clock.now(), Event::Ended { slot, outcome, usage }, said);
+            if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
+                work.turn(self.clock.now(), event, said);
             }
         }
     }

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Pid, fchdir};
 
+use super::logs::{Ended, Logs};
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
@@ -25,11 +26,12 @@ use crate::runner::{Launch, Runner};
 use crate::sys::clock::{Clock, micros};
 use crate::sys::cpus;
 use crate::sys::process::{Command, Reaped, Spawner, c_string, kill_group, memory_file, terminate_group};
-use crate::worker::Usage;
+use crate::worker::{Event, Usage};
 
 #[derive(Debug)]
 struct Process {
     slot: u32,
+    task: Assignment,
     started: Duration,
     temp: Option<PathBuf>,
 }
@@ -47,7 +49,6 @@ struct Means {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
-    logs: PathBuf,
     clock: Clock,
     /// CPUs of each slot, and how many they are for OMP_NUM_THREADS; empty if all slots share all.
     slots: Vec<(Vec<usize>, Option<CString>)>,
@@ -57,7 +58,7 @@ struct Means {
 #[derive(Debug)]
 pub(super) struct Tasks {
     /// `None` in a pool that was stopped before it was started.
-    means: Option<Means>,
+    means: Option<(Means, Logs)>,
     running: HashMap<Pid, Process>,
     leaders: HashMap<u32, Pid>,
     temp: TempFolders,
@@ -115,7 +116,7 @@ impl Tasks {
                 return Err(format!("its node has no folder {}, which is the cwd of the runner", folder.display()));
             }
         }
-        let slots = match config.bind {
+        let slot_cpus = match config.bind {
             Bind::None => Vec::new(),
             Bind::Slot => {
                 let name = b"OMP_NUM_THREADS";
@@ -137,44 +138,64 @@ impl Tasks {
             rank: config.rank.0,
             host: host.to_owned(),
             workdir: config.workdir.clone(),
-            logs,
             clock,
-            slots,
+            slots: slot_cpus,
         };
-        Ok(Self { means: Some(means), ..Self::none() })
+        let logs = Logs::new(config.logs, logs, config.rank.0, slots)?;
+        Ok(Self { means: Some((means, logs)), ..Self::none() })
     }
 
     /// What the end of a process means; `None` if it is not a task's own.
-    pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<(u32, Outcome, Usage)> {
+    pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
         let process = self.running.remove(&reaped.pid)?;
         self.leaders.remove(&process.slot);
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
+        let (means, logs) = self.means.as_mut()?;
+        let ended_ms = means.clock.epoch_us(now) / 1_000;
+        let end = Ended { task: &process.task, outcome: &reaped.outcome, ended_ms };
+        if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
+            log::warn!("cannot keep the output of task {}, which runs again: {error}", process.task.id);
+            return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
+        }
         let usage = Usage {
-            start_us: self.means.as_ref()?.clock.epoch_us(process.started),
+            start_us: means.clock.epoch_us(process.started),
             duration_us: micros(now.saturating_sub(process.started)),
             user_us: micros(reaped.user),
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        Some((process.slot, reaped.outcome, usage))
+        Some(Event::Ended { slot: process.slot, outcome: reaped.outcome, usage })
     }
 }
 
 impl Processes for Tasks {
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
-        let Some(means) = &self.means else {
+        let Some((means, logs)) = &mut self.means else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
         let mut temp = None;
-        let started = means.start(slot, task, &mut temp);
+        let log = logs.open(slot, task);
+        let started = log.and_then(|log| means.start(slot, task, &log, &mut temp));
         let pid = match started {
             Ok(pid) => pid,
             Err(error) => {
                 temp.into_iter().for_each(|folder| self.temp.remove(folder));
-                return Err(means.judge(&error, now));
+                let verdict = means.judge(&error, now);
+                let SpawnError::Impossible(outcome, usage) = &verdict else {
+                    logs.discard(slot);
+                    return Err(verdict);
+                };
+                // The log says why.
+                let end = Ended { task, outcome, ended_ms: usage.start_us / 1_000 };
+                return Err(match logs.keep(slot, None, &end) {
+                    Ok(()) => verdict,
+                    Err(error) => {
+                        SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", task.id))
+                    }
+                });
             }
         };
-        self.running.insert(pid, Process { slot, started: now, temp });
+        self.running.insert(pid, Process { slot, task: task.clone(), started: now, temp });
         self.leaders.insert(slot, pid);
         Ok(())
     }
@@ -218,10 +239,7 @@ struct Starting<'a> {
 }
 
 impl Means {
-    fn start(&self, slot: u32, task: &Assignment, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
-        let path = self.logs.join(format!("log_{}", task.id));
-        let log = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        let log = log.map_err(|error| StartError::Log(path, error))?;
+    fn start(&self, slot: u32, task: &Assignment, log: &File, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
         let defined = self.runner.defined();
         if defined.is_some_and(Defined::uses_tempdir) {
             let tmpdir = self.environment.get(b"TMPDIR").filter(|tmpdir| !tmpdir.is_empty());
@@ -243,10 +261,10 @@ impl Means {
         };
         let folder = defined.and_then(|defined| defined.cwd.as_ref());
         let folder = folder.map(|folder| self.cwd.join(OsString::from_vec(folder.fill(&values))));
-        let starting = Starting { log: &log, slot, task, values, folder };
+        let starting = Starting { log, slot, task, values, folder };
         let started = self.launch(&starting);
         if let Err(error) = &started {
-            error.say_in(&log);
+            error.say_in(log);
         }
         started
     }

@@ -16,7 +16,7 @@ use crate::runner::RunnerConfig;
 
 /// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
 /// one program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -75,6 +75,22 @@ pub enum Bind {
     Slot,
 }
 
+/// Where the output of tasks goes: within `logs/` of the workdir, but for [`Logs::None`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Encode, Decode)]
+pub enum Logs {
+    /// A file per task, `log_<ID>`.
+    #[default]
+    Task,
+    /// The same in folders of so many IDs each, at least 1.
+    Folders(u32),
+    /// A file for tasks that failed or said anything, and none for the others.
+    Failed,
+    /// Two files per rank: all output, and where each task's is in it.
+    Rank,
+    /// Nowhere.
+    None,
+}
+
 /// What a worker must know before its first task. Rank 0 reads all files; the others learn of them here.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct WorkerConfig {
@@ -92,6 +108,8 @@ pub struct WorkerConfig {
     pub workdir: Vec<u8>,
     /// Which CPUs a slot's tasks may use.
     pub bind: Bind,
+    /// Where the output of tasks goes.
+    pub logs: Logs,
     /// Host of a rank 0 that takes no tasks: the other ranks of that node share its CPUs.
     pub farmer_only_host: Option<String>,
     /// How a command becomes a process.

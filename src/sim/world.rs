@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
-use crate::protocol::{Bind, FARMER, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{Bind, FARMER, Logs, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::runner::RunnerConfig;
 
 /// As in the real driver.
@@ -185,6 +185,7 @@ impl World {
                 cwd: Vec::new(),
                 workdir: Vec::new(),
                 bind: Bind::None,
+                logs: Logs::Task,
                 farmer_only_host: None,
                 runner: RunnerConfig::Basic,
                 log_level: 2,

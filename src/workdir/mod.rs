@@ -7,6 +7,7 @@
 mod append;
 pub mod journal;
 mod lock;
+pub mod logs;
 mod scan;
 mod toprocess;
 

@@ -1,0 +1,371 @@
+//! Where the output of this pool's tasks goes.
+//!
+//! Owns the files under `logs/` that this rank writes, and what a task writes to until it is known whether and where
+//! that is kept: a file without a name in `$TMPDIR`, one per slot. Never reads what other ranks wrote.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+
+use super::start_error::StartError;
+use crate::protocol::{Assignment, Logs as Kind, Outcome};
+use crate::workdir::logs::{INDEX_HEAD, IndexEntry, folder_of, path_of, rank_files};
+
+/// Output up to this size, in bytes, goes to a rank's file in one write.
+const ONE_WRITE: u64 = 64 << 10;
+
+/// The logs of a pool.
+#[derive(Debug)]
+pub(super) struct Logs {
+    folder: PathBuf,
+    sink: Sink,
+    /// Earlier runs have left logs: those of tasks that run again are out of date.
+    used: bool,
+}
+
+#[derive(Debug)]
+enum Sink {
+    /// Straight into a file per task; in folders of so many, the last of which was made already.
+    Files { per_folder: Option<u32>, made: Option<PathBuf> },
+    /// Into a file per task, if there is a reason.
+    Kept(Scratch),
+    /// All into one file.
+    Packed(Scratch, Packed),
+    /// Into `/dev/null`.
+    Nowhere(Rc<File>),
+}
+
+impl Logs {
+    /// Prepares the logs of a rank. The error says why its node can't run tasks.
+    pub(super) fn new(kind: Kind, folder: PathBuf, rank: u32, slots: u32) -> Result<Self, String> {
+        let scratch = || {
+            let scratch = Scratch { files: vec![None; slots as usize], folder: std::env::temp_dir() };
+            let place = scratch.folder.display();
+            let advice = "--logs failed and --logs rank keep the output of running tasks in $TMPDIR";
+            match scratch.make() {
+                Ok(_) => Ok(scratch),
+                Err(error) => Err(format!("its node cannot make files in {place}: {error}; {advice}")),
+            }
+        };
+        let sink = match kind {
+            Kind::Task => Sink::Files { per_folder: None, made: None },
+            Kind::Folders(count) => Sink::Files { per_folder: Some(count), made: None },
+            Kind::Failed => Sink::Kept(scratch()?),
+            Kind::Rank => {
+                let packed = Packed::open(&folder, rank)
+                    .map_err(|(path, error)| format!("its node cannot write {}: {error}", path.display()))?;
+                Sink::Packed(scratch()?, packed)
+            }
+            Kind::None => {
+                let null = OpenOptions::new().write(true).open("/dev/null");
+                Sink::Nowhere(Rc::new(null.map_err(|error| format!("cannot open /dev/null: {error}"))?))
+            }
+        };
+        let used = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+        Ok(Self { folder, sink, used })
+    }
+
+    /// What a task that is about to start writes to.
+    pub(super) fn open(&mut self, slot: u32, task: &Assignment) -> Result<Rc<File>, StartError> {
+        let id = task.id.0;
+        match &mut self.sink {
+            Sink::Files { per_folder: None, .. } => create(path_of(&self.folder, id)),
+            Sink::Files { per_folder: Some(count), made } => {
+                let folder = folder_of(&self.folder, id, *count);
+                if made.as_ref() != Some(&folder) {
+                    match fs::create_dir(&folder) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                            return Err(StartError::Log(folder, error));
+                        }
+                        _ => *made = Some(folder.clone()),
+                    }
+                }
+                create(path_of(&folder, id)).inspect_err(|_| *made = None)
+            }
+            Sink::Kept(scratch) | Sink::Packed(scratch, _) => scratch.open(slot),
+            Sink::Nowhere(null) => Ok(Rc::clone(null)),
+        }
+    }
+
+    /// Forgets what was written of a task that is not to be this one's output.
+    pub(super) fn discard(&mut self, slot: u32) {
+        if let Sink::Kept(scratch) | Sink::Packed(scratch, _) = &mut self.sink {
+            scratch.take(slot);
+        }
+    }
+
+    /// Keeps the output of a task that has ended, where it has to be moved to its place. `leader`: the process that it
+    /// was, if it became one.
+    ///
+    /// # Errors
+    /// If the disk does not take it: the task has to run again.
+    pub(super) fn keep(&mut self, slot: u32, leader: Option<Pid>, end: &Ended<'_>) -> io::Result<()> {
+        let id = end.task.id.0;
+        let (scratch, len) = match &mut self.sink {
+            Sink::Files { .. } => return Ok(()),
+            Sink::Nowhere(_) => return self.forget(id),
+            Sink::Kept(scratch) | Sink::Packed(scratch, _) => {
+                let Some(file) = scratch.take(slot) else { return Ok(()) };
+                let len = file.metadata()?.len();
+                (file, len)
+            }
+        };
+        let mut output = &*scratch;
+        output.rewind()?;
+        match &mut self.sink {
+            Sink::Packed(_, packed) => {
+                packed.append(end, &mut output, len)?;
+                self.forget(id)?;
+            }
+            _ if len > 0 || !end.outcome.is_success() => {
+                let mut file = File::create(path_of(&self.folder, id))?;
+                if len > 0 {
+                    io::copy(&mut output, &mut file)?;
+                }
+            }
+            _ => self.forget(id)?,
+        }
+        // What outlived its task may still write to the file; then the next task gets another one.
+        let is_alone = leader.is_none_or(|leader| killpg(leader, None) == Err(Errno::ESRCH));
+        if let (true, Sink::Kept(old) | Sink::Packed(old, _)) = (is_alone, &mut self.sink) {
+            if len > 0 {
+                output.set_len(0)?;
+                output.rewind()?;
+            }
+            old.put(slot, scratch);
+        }
+        Ok(())
+    }
+
+    /// Removes what an earlier run kept of a task that has run anew.
+    fn forget(&self, id: u32) -> io::Result<()> {
+        if !self.used {
+            return Ok(());
+        }
+        match fs::remove_file(path_of(&self.folder, id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A task that has ended, for its log.
+pub(super) struct Ended<'a> {
+    pub(super) task: &'a Assignment,
+    pub(super) outcome: &'a Outcome,
+    /// Milliseconds since 1970.
+    pub(super) ended_ms: u64,
+}
+
+fn how(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Exited(code) => format!("exit code {code}"),
+        Outcome::Signaled(signal) => format!("signal {signal}"),
+        Outcome::NotStarted(error) => error.clone(),
+    }
+}
+
+fn create(path: PathBuf) -> Result<Rc<File>, StartError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+    file.map(Rc::new).map_err(|error| StartError::Log(path, error))
+}
+
+/// Files without a name, by slot. Each is at its start and empty.
+#[derive(Debug)]
+struct Scratch {
+    files: Vec<Option<Rc<File>>>,
+    folder: PathBuf,
+}
+
+impl Scratch {
+    fn make(&self) -> io::Result<Rc<File>> {
+        tempfile::tempfile_in(&self.folder).map(Rc::new)
+    }
+
+    fn open(&mut self, slot: u32) -> Result<Rc<File>, StartError> {
+        if let Some(Some(file)) = self.files.get(slot as usize) {
+            return Ok(Rc::clone(file));
+        }
+        let file = self.make().map_err(|error| StartError::Log(self.folder.clone(), error))?;
+        self.put(slot, Rc::clone(&file));
+        Ok(file)
+    }
+
+    fn take(&mut self, slot: u32) -> Option<Rc<File>> {
+        self.files.get_mut(slot as usize)?.take()
+    }
+
+    fn put(&mut self, slot: u32, file: Rc<File>) {
+        if let Some(place) = self.files.get_mut(slot as usize) {
+            *place = Some(file);
+        }
+    }
+}
+
+/// A rank's file with all output, and its index. Only appended to, by every run of this rank.
+#[derive(Debug)]
+struct Packed {
+    log: File,
+    index: File,
+}
+
+impl Packed {
+    fn open(logs: &Path, rank: u32) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |path: &PathBuf| {
+            let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+            file.map_err(|error| (path.clone(), error))
+        };
+        let (log_path, index_path) = rank_files(logs, rank);
+        let (log, mut index) = (open(&log_path)?, open(&index_path)?);
+        begin_index(&mut index).map_err(|error| (index_path, error))?;
+        Ok(Self { log, index })
+    }
+
+    /// Appends the output under a heading, so that the file can be read as it is; then its line in the index.
+    fn append(&mut self, end: &Ended<'_>, output: &mut impl Read, len: u64) -> io::Result<()> {
+        let (id, attempt) = (end.task.id.0, end.task.attempt.0);
+        let mut entry = IndexEntry { id, attempt, ended_ms: end.ended_ms, offset: 0, len };
+        if len > 0 {
+            let mut text = format!("==> task {id}, attempt {attempt}: {} <==\n", how(end.outcome)).into_bytes();
+            if len <= ONE_WRITE {
+                output.take(len).read_to_end(&mut text)?;
+                self.log.write_all(&text)?;
+            } else {
+                self.log.write_all(&text)?;
+                io::copy(&mut output.take(len), &mut self.log)?;
+            }
+            // Behind what was just written, whoever else has appended before.
+            entry.offset = self.log.stream_position()?.saturating_sub(len);
+            self.log.write_all(b"\n")?;
+        }
+        self.index.write_all(entry.to_string().as_bytes())
+    }
+}
+
+/// Makes an index ready for the next line. A crash may have left half of one: no reader takes that for an entry, once
+/// it has an end.
+fn begin_index(index: &mut File) -> io::Result<()> {
+    let len = index.seek(io::SeekFrom::End(0))?;
+    if len == 0 {
+        return index.write_all(INDEX_HEAD);
+    }
+    let mut last = [0];
+    index.seek(io::SeekFrom::Start(len - 1))?;
+    index.read_exact(&mut last)?;
+    if last == [b'\n'] { Ok(()) } else { index.write_all(b"\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Attempt, TaskId};
+    use crate::workdir::logs::Finder;
+
+    fn task(id: u32) -> Assignment {
+        Assignment { id: TaskId(id), attempt: Attempt(1), command: b"x".to_vec() }
+    }
+
+    /// Runs a task that says something and leaves nothing behind.
+    fn say(logs: &mut Logs, id: u32, text: &str, outcome: Outcome) {
+        let task = task(id);
+        (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
+        logs.keep(0, None, &Ended { task: &task, outcome: &outcome, ended_ms: 1 }).unwrap();
+    }
+
+    fn logs(kind: Kind, workdir: &Path) -> Logs {
+        fs::create_dir_all(workdir.join("logs")).unwrap();
+        Logs::new(kind, workdir.join("logs"), 3, 1).unwrap()
+    }
+
+    fn found(workdir: &Path, id: u32) -> Option<String> {
+        let mut text = String::new();
+        Finder::new(workdir).unwrap().find(id).unwrap()?.read_to_string(&mut text).unwrap();
+        Some(text)
+    }
+
+    fn names(workdir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(workdir.join("logs")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    const OK: Outcome = Outcome::Exited(0);
+
+    /// `--logs rank`: two files, in which every task's output is found, also after a crash within a line.
+    #[test]
+    fn a_rank_has_two_files() {
+        let workdir = tempfile::tempdir().unwrap();
+        let mut packed = logs(Kind::Rank, workdir.path());
+        let long = "long ".repeat(20_000);
+        say(&mut packed, 1, "one\n", OK);
+        say(&mut packed, 2, "", OK);
+        say(&mut packed, 3, &long, Outcome::Exited(4));
+        drop(packed);
+        let index = workdir.path().join("logs/rank_3.idx");
+        OpenOptions::new().append(true).open(index).unwrap().write_all(b"1 1 99").unwrap();
+        let mut packed = logs(Kind::Rank, workdir.path());
+        say(&mut packed, 5, "five", OK);
+        assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
+        let texts = [1, 2, 3, 4, 5].map(|id| found(workdir.path(), id));
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(texts, [text("one\n"), text(""), Some(long), None, text("five")]);
+        let all = fs::read_to_string(workdir.path().join("logs/rank_3.log")).unwrap();
+        assert!(
+            all.starts_with("==> task 1, attempt 1: exit code 0 <==\none\n\n==> task 3, attempt 1: exit code 4 <=="),
+            "{all:.200}"
+        );
+    }
+
+    /// `--logs failed`: only what failed or said something has a file, and what is out of date goes.
+    #[test]
+    fn silent_successes_have_no_file() {
+        let workdir = tempfile::tempdir().unwrap();
+        let mut kept = logs(Kind::Failed, workdir.path());
+        say(&mut kept, 1, "", OK);
+        say(&mut kept, 2, "two", OK);
+        say(&mut kept, 3, "", Outcome::Exited(1));
+        say(&mut kept, 4, "", OK);
+        assert_eq!(names(workdir.path()), ["log_2", "log_3"]);
+        let mut kept = logs(Kind::Failed, workdir.path());
+        say(&mut kept, 3, "", OK);
+        assert_eq!(names(workdir.path()), ["log_2"]);
+        assert_eq!(found(workdir.path(), 2).as_deref(), Some("two"));
+    }
+
+    /// `--logs task/N` and `--logs none`.
+    #[test]
+    fn folders_and_nothing() {
+        let workdir = tempfile::tempdir().unwrap();
+        let mut folders = logs(Kind::Folders(10), workdir.path());
+        for id in [3, 25, 7, 29] {
+            say(&mut folders, id, &id.to_string(), OK);
+        }
+        assert_eq!(names(workdir.path()), ["0", "20"]);
+        assert_eq!(found(workdir.path(), 29).as_deref(), Some("29"));
+        say(&mut logs(Kind::None, workdir.path()), 3, "nobody hears", OK);
+        assert_eq!(found(workdir.path(), 3).as_deref(), Some("3"), "another form of log is not touched");
+    }
+
+    /// A process that outlives its task does not write into the output of the next one.
+    #[test]
+    fn what_outlives_its_task_keeps_its_file() {
+        let workdir = tempfile::tempdir().unwrap();
+        let mut packed = logs(Kind::Rank, workdir.path());
+        let first = task(1);
+        let daemons = packed.open(0, &first).unwrap();
+        let end = Ended { task: &first, outcome: &OK, ended_ms: 1 };
+        // This very process is alive, in its group.
+        packed.keep(0, Some(nix::unistd::getpgrp()), &end).unwrap();
+        let second = task(2);
+        (&*packed.open(0, &second).unwrap()).write_all(b"second").unwrap();
+        (&*daemons).write_all(b"daemon").unwrap();
+        packed.keep(0, None, &Ended { task: &second, ..end }).unwrap();
+        assert_eq!(found(workdir.path(), 2).as_deref(), Some("second"));
+    }
+}
