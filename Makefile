@@ -18,7 +18,7 @@ heading = @printf '\n== %s\n' "$(1)"
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
-	@echo 'make install   copy it to PREFIX/bin (PREFIX=$(PREFIX))'
+	@echo 'make install   copy it to PREFIX/bin, with man pages and shell completions in PREFIX/share (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with Open MPI and MPICH'
 	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
@@ -44,6 +44,14 @@ build-release:
 install:
 	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there: type 'make build' first" >&2; exit 1; }
 	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/taskfarmer-mpi'
+	@share='$(DESTDIR)$(PREFIX)/share'; \
+	complete() { mkdir -p "$${2%/*}"; $(BINARY) completions "$$1" > "$$2"; }; \
+	complete bash "$$share/bash-completion/completions/taskfarmer-mpi"; \
+	complete zsh "$$share/zsh/site-functions/_taskfarmer-mpi"; \
+	complete fish "$$share/fish/vendor_completions.d/taskfarmer-mpi.fish"; \
+	mkdir -p "$$share/man/man1"; \
+	$(BINARY) man-pages "$$share/man/man1"; \
+	echo "man pages and completions for bash, zsh and fish are in $$share"
 
 deps-demo:
 	@.ci/install-deps demo

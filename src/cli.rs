@@ -1,12 +1,15 @@
 //! What was typed.
 //!
-//! Owns the command line: PyTaskFarmer's, and ours beside it. What it means is checked in [`crate::config`].
+//! Owns the command line: PyTaskFarmer's, and ours beside it. What it means is checked in [`crate::config`]. The
+//! subcommands and their own options are in [`crate::commands`]; one is only meant by the first word, so that a list
+//! may have any name behind an option, and as `./NAME`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
+use crate::commands::Subcommand;
 use crate::protocol::Bind;
 
 const EXAMPLES: &str = "\
@@ -28,11 +31,17 @@ Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped
 #[command(
     name = "taskfarmer-mpi",
     disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
     args_override_self = true,
     after_help = EXAMPLES,
     max_term_width = 100
 )]
 pub struct Cli {
+    /// What to do instead of a run.
+    #[command(subcommand)]
+    pub command: Option<Subcommand>,
+
     /// Tasklist: one command per line
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
@@ -191,6 +200,20 @@ mod tests {
     fn the_last_of_two_options_counts() {
         let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();
         assert_eq!((cli.proc.as_deref(), &cli.grace[..]), (Some("8"), "2"));
+    }
+
+    /// PyTaskFarmer's users may have a list of any name: only the first word is a subcommand, and `./` in front, or any
+    /// option, makes it a list.
+    #[test]
+    fn only_the_first_word_is_a_subcommand() {
+        assert!(read("x completions bash").unwrap().command.is_some());
+        for line in ["x ./completions", "x --proc 4 completions", "x -v completions", "x --verbose True completions"] {
+            let cli = read(line).unwrap();
+            assert!(cli.command.is_none(), "{line}");
+            assert!(cli.list.is_some_and(|list| list.ends_with("completions")), "{line}");
+        }
+        assert_eq!(read("x -n completions").unwrap().proc.as_deref(), Some("completions"), "a list, as config finds");
+        assert_eq!(read("x help").unwrap().list, Some("help".into()), "no subcommand of clap's own");
     }
 
     /// clap's own check of the definitions.

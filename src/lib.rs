@@ -10,6 +10,7 @@
 //! [`sim`] runs them, with the drivers' own steps, in a world of its own. docs/architecture.md has the picture.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod driver;
 pub mod exit_code;

@@ -57,6 +57,9 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
         }
         if is_error { ExitCode::BadInput } else { ExitCode::Success }
     })?;
+    if let Some(command) = cli.command {
+        return Err(if speaks { command.run() } else { ExitCode::Success });
+    }
     if cli.version {
         if speaks {
             print_version();

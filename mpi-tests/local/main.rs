@@ -9,6 +9,7 @@ mod disk;
 mod ends;
 mod handlers;
 mod ini_rules;
+mod installed;
 mod job_end;
 mod journal;
 mod lock;

@@ -1,0 +1,73 @@
+//! What `make install` puts beside the program: man pages and completions.
+
+use std::process::Command;
+
+use crate::support::{Farm, PROGRAM};
+
+/// Completions are made for the shells that users have, and bash takes them and offers options and subcommands.
+#[test]
+fn completions_are_made() {
+    let farm = Farm::local(b"true\n");
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = farm.run_exactly(&["completions", shell]).exits(0);
+        let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+        assert!(text.contains("retry-failed"), "{shell} knows the options:\n{text}");
+    }
+    let script = r#"source /dev/stdin; COMP_WORDS=(taskfarmer-mpi --ret); COMP_CWORD=1
+        $(complete -p taskfarmer-mpi | grep -o '_[^ ]*') taskfarmer-mpi --ret taskfarmer-mpi; echo "${COMPREPLY[@]}""#;
+    let completions = farm.run_exactly(&["completions", "bash"]).exits(0).stdout.clone();
+    farm.write("completions", &completions);
+    let input = std::fs::File::open(farm.path("completions")).unwrap();
+    let output = Command::new("bash").args(["-c", script]).stdin(input).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "--retry-failed", "{output:?}");
+    farm.run_exactly(&["completions", "no-such-shell"]).exits(2);
+}
+
+/// The man pages name every option that `--help` names.
+#[test]
+fn man_pages_are_made() {
+    let farm = Farm::local(b"true\n");
+    farm.run_exactly(&["man-pages", "."]).exits(0);
+    let page = String::from_utf8(farm.read("taskfarmer-mpi.1")).unwrap().replace("\\-", "-");
+    let help = farm.run_exactly(&["--help"]).exits(0);
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let options: Vec<&str> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() > 10, "{help}");
+    for option in options {
+        assert!(page.contains(option.trim_end_matches([',', ';', ')', '.'])), "{option} in the man page");
+    }
+    farm.run_exactly(&["man-pages", "no/such/folder"]).refused(&["no/such/folder"]);
+}
+
+/// `make install` puts program, man page and completions where they are looked for.
+#[test]
+fn make_install_installs_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, prefix) = (env!("CARGO_MANIFEST_DIR"), folder.path().join("some prefix"));
+    let output = Command::new("make")
+        .args(["-C", project, "install", &format!("BINARY={PROGRAM}"), &format!("PREFIX={}", prefix.display())])
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for file in [
+        "bin/taskfarmer-mpi",
+        "share/man/man1/taskfarmer-mpi.1",
+        "share/bash-completion/completions/taskfarmer-mpi",
+        "share/zsh/site-functions/_taskfarmer-mpi",
+        "share/fish/vendor_completions.d/taskfarmer-mpi.fish",
+    ] {
+        let metadata = std::fs::metadata(prefix.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(metadata.len() > 100, "{file}");
+    }
+}
+
+/// A list with a subcommand's name is a list as `./NAME`.
+#[test]
+fn a_list_may_have_a_subcommands_name() {
+    let farm = Farm::local(b"");
+    farm.write("completions", b"echo one\n");
+    farm.run_exactly(&["./completions"]).exits(0);
+    assert_eq!(farm.read("completions_workdir/logs/log_0"), b"one\n");
+}

@@ -1,0 +1,43 @@
+//! Subcommands: what the program does beside running a list.
+//!
+//! Owns their definitions and their work. Never starts MPI nor a pool, and never changes a workdir: all of this may be
+//! done on a login node while a farm runs elsewhere.
+
+mod generated;
+
+use std::path::PathBuf;
+
+use clap::Subcommand as Subcommands;
+use clap_complete::Shell;
+
+use crate::exit_code::ExitCode;
+
+/// A subcommand and its options.
+#[derive(Subcommands, Debug)]
+pub enum Subcommand {
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    ManPages {
+        /// The folder; it must exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+impl Subcommand {
+    /// Does it. To be called by one rank only, should there be more.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Completions { shell } => generated::completions(shell),
+            Self::ManPages { folder } => generated::man_pages(&folder),
+        }
+    }
+}
