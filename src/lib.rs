@@ -15,6 +15,8 @@ pub mod config;
 pub mod driver;
 pub mod exit_code;
 pub mod farmer;
+#[cfg(test)]
+mod fuzz;
 pub mod ini;
 pub mod outlet;
 pub mod pool;

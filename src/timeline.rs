@@ -4,7 +4,8 @@
 //! closes it is written at the end of a run and cut off by the next; Perfetto opens the file without it, too.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,6 +16,9 @@ use crate::protocol::Outcome;
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
+
+/// A longer last line, in bytes, is no event of ours: the array is walked through instead.
+const LINE_LEN_MAX: u64 = 64 << 20;
 
 /// An event that every run begins with, so that each further one can begin with a comma.
 const RUN: &str = r#"{"name":"taskfarmer_run","ph":"M","pid":0,"tid":0,"args":{}}"#;
@@ -144,48 +148,45 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
         return Ok(None);
     }
     // No newline stands within a JSON string, so the last line is all that a crash can have torn.
-    let Some((line_start, line)) = last_line(file)? else { return scan_events(file) };
+    let content_len = content_before(file, file.metadata()?.len())?.map_or(0, |(len, _)| len);
+    let line_start = match before_last(file, content_len, |byte| byte == b'\n')? {
+        Some((newline, _)) if content_len - newline <= LINE_LEN_MAX => newline,
+        // On one line, as PyTaskFarmer writes it, or of other stuff.
+        _ => return scan_events(file),
+    };
+    let mut line = vec![0; usize::try_from(content_len - line_start).expect("at most LINE_LEN_MAX")];
+    file.read_exact_at(&mut line, line_start)?;
     let text = line.trim_ascii().strip_suffix(b",").unwrap_or(line.trim_ascii());
     if text != b"]" && serde_json::from_slice::<&RawValue>(text).is_ok() {
-        return end_before(file, line_start + line.len() as u64);
+        return end_before(file, content_len);
     }
     end_before(file, line_start)
 }
 
-/// The last line with anything in it, and where it starts; `None` if it is the only one.
-fn last_line(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
-    const STEP: u64 = 64 << 10;
-    let mut start = file.seek(SeekFrom::End(0))?;
-    let mut line = Vec::new();
-    while start > 0 {
-        let step = start.min(STEP);
-        start -= step;
-        let mut chunk = vec![0; usize::try_from(step).expect("STEP fits")];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut chunk)?;
-        chunk.extend_from_slice(&line);
-        line = chunk;
-        let content = line.trim_ascii_end().len();
-        if let Some(newline) = line[..content].iter().rposition(|&byte| byte == b'\n') {
-            line.drain(..=newline);
-            return Ok(Some((start + newline as u64 + 1, line)));
+/// Where the last byte before `end` stands of which `is` holds, that byte counted in, and the byte.
+fn before_last(file: &File, mut end: u64, is: impl Fn(u8) -> bool) -> io::Result<Option<(u64, u8)>> {
+    let mut chunk = vec![0; 64 << 10];
+    while end > 0 {
+        let start = end.saturating_sub(chunk.len() as u64);
+        let chunk = &mut chunk[..usize::try_from(end - start).expect("at most a chunk")];
+        file.read_exact_at(chunk, start)?;
+        if let Some(at) = chunk.iter().rposition(|&byte| is(byte)) {
+            return Ok(Some((start + at as u64 + 1, chunk[at])));
         }
+        end = start;
     }
     Ok(None)
 }
 
-/// The last byte of content before `len`, commas and white space left out.
-fn end_before(file: &mut File, mut len: u64) -> io::Result<Option<End>> {
-    while len > 0 {
-        let mut byte = [0];
-        file.seek(SeekFrom::Start(len - 1))?;
-        file.read_exact(&mut byte)?;
-        match byte[0] {
-            b',' | b' ' | b'\n' | b'\r' | b'\t' => len -= 1,
-            last => return Ok(Some(End { len, empty: last == b'[' && len == 1 })),
-        }
-    }
-    Ok(None)
+/// Where the last byte before `end` stands that is no white space.
+fn content_before(file: &File, end: u64) -> io::Result<Option<(u64, u8)>> {
+    before_last(file, end, |byte| !byte.is_ascii_whitespace())
+}
+
+/// The end of what stands before `end`, commas and white space left out.
+fn end_before(file: &File, end: u64) -> io::Result<Option<End>> {
+    let last = before_last(file, end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
+    Ok(last.map(|(len, byte)| End { len, empty: byte == b'[' && len == 1 }))
 }
 
 /// Walks through an array that stands on one line, as PyTaskFarmer writes it, to its last whole event.
@@ -198,7 +199,7 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
             (_, true) if escaped => escaped = false,
             (b'\\', true) => escaped = true,
             (b'"', _) => in_string = !in_string,
-            (b'{' | b'[', false) => depth += 1,
+            (b'{' | b'[', false) => depth = depth.saturating_add(1),
             (b'}' | b']', false) => {
                 depth = depth.saturating_sub(1);
                 match depth {
@@ -217,10 +218,12 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
 mod tests {
     use std::io::Write;
 
-    use super::*;
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
     use proptest::prelude::*;
     use serde_json::Value;
+
+    use super::*;
+    use crate::fuzz::{nearly, within};
+    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn record(outcome: Outcome) -> Record {
         let result = TaskResult {
@@ -307,18 +310,63 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("timeline.json.damaged")).unwrap(), b"{}");
     }
 
+    /// A long array on one line, a long last line and a long blank end take no more memory than a short one.
+    #[test]
+    fn long_timelines_are_not_read_into_memory() {
+        let event = br#"{"ph":"X","name":"x"}, "#.repeat(1 << 17);
+        let one_line = [b"[", &event[..], b"{}]"].concat();
+        let blank_end = [&b"[\n{\"ph\":\"X\"}\n"[..], &vec![b' '; 3 << 20]].concat();
+        for (text, len) in [(&one_line, one_line.len() - 1), (&blank_end, 12)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("timeline.json");
+            std::fs::write(&path, text).unwrap();
+            let first = within(3 << 19, || prepare(&path).unwrap());
+            assert!(first.starts_with(b",\n"));
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), len as u64);
+        }
+    }
+
+    fn pytaskfarmers() -> Vec<u8> {
+        let event = r#"{"cat": "a]}", "name": "\\\"]", "ph": "X", "args": {"x": [1, {"y": "}"}]}}"#;
+        format!("[{event}, {event}, {event}]").into_bytes()
+    }
+
+    fn ours() -> Vec<u8> {
+        let mut text = b"[\n".to_vec();
+        text.extend_from_slice(RUN.as_bytes());
+        for _ in 0..3 {
+            push_task(&mut text, &record(Outcome::Exited(1)), b"x ]}\\\" y");
+        }
+        text.extend_from_slice(END);
+        text
+    }
+
+    fn any_timeline() -> impl Strategy<Value = Vec<u8>> {
+        let theirs = pytaskfarmers();
+        let both = [theirs.strip_suffix(b"]").unwrap(), b",\n", &ours()[2..]].concat();
+        prop::sample::select(vec![theirs, ours(), both])
+    }
+
     proptest! {
         /// Promise 5: wherever a crash cuts a timeline, the next run makes it whole again.
         #[test]
-        fn any_cut_is_mended(cut in 0_usize..400) {
-            let mut text = b"[\n".to_vec();
-            text.extend_from_slice(RUN.as_bytes());
-            for _ in 0..3 {
-                push_task(&mut text, &record(Outcome::Exited(1)), b"x ]}\\\" y");
+        fn any_cut_is_mended(text in any_timeline(), cut: prop::sample::Index) {
+            run_on(Some(&text[..cut.index(text.len() + 1)]));
+        }
+
+        /// … and whatever is in the file, it is gone on with or moved aside; it never grows by that.
+        #[test]
+        fn any_file_is_continued_or_moved_aside(text in nearly(any_timeline()), bytes: Vec<u8>, array: bool) {
+            let bytes = if array { [b"[", &bytes[..]].concat() } else { bytes };
+            for text in [text, bytes] {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("timeline.json");
+                std::fs::write(&path, &text).unwrap();
+                prop_assert!(!within(3 << 19, || prepare(&path).unwrap()).is_empty());
+                let kept = std::fs::read(&path).unwrap_or_default();
+                prop_assert!(text.starts_with(&kept));
+                prop_assert_eq!(path.with_extension("json.damaged").exists(), text.first().is_some_and(|&byte| byte != b'['));
             }
-            text.extend_from_slice(END);
-            text.truncate(cut);
-            run_on(Some(&text));
         }
     }
 }

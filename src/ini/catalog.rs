@@ -1,28 +1,28 @@
 //! All definitions of a kind, and the files that could not be read.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::parse::{self, ParseError, RawFile, RawKey};
+use super::interpolate::Budget;
+use super::parse::{self, ParseError, RawFile, RawKey, RawSection};
 use super::{IniError, Key, Kind, Section, find_files, interpolate, nearest};
 
 /// Larger files are none of ours, in bytes.
 const FILE_LEN_MAX: u64 = 4 << 20;
 
-/// A definition that was found; its values are not looked at before it is wanted.
-#[derive(Clone, Debug)]
-struct Definition {
-    name: String,
-    line: u64,
-    /// Those of the section, then those of `[DEFAULT]`.
-    keys: Vec<(RawKey, bool)>,
-}
-
 #[derive(Debug)]
 enum Content {
-    Definitions(Vec<Definition>),
+    Definitions(Definitions),
     Broken(Broken),
+}
+
+/// The definitions of a file. Their values are not looked at before one is wanted.
+#[derive(Debug)]
+struct Definitions {
+    defaults: Vec<RawKey>,
+    sections: Vec<RawSection>,
 }
 
 /// A file that can't be read; the bytes are what there was.
@@ -67,7 +67,7 @@ pub fn load_files(kind: Kind, files: Vec<PathBuf>) -> Catalog {
             Ok(file) => Ok(file),
             Err(error) => Err(Broken { error: at(&path, error), bytes }),
         }) {
-            Ok(file) => Content::Definitions(definitions(kind, file)),
+            Ok(file) => Content::Definitions(Definitions::of(kind, file)),
             Err(broken) => Content::Broken(broken),
         };
         Some((path, content))
@@ -96,39 +96,50 @@ fn read_file(path: &Path) -> Option<Result<Vec<u8>, Broken>> {
     })
 }
 
-fn definitions(kind: Kind, file: RawFile) -> Vec<Definition> {
-    let RawFile { defaults, sections } = file;
-    let define = |section: parse::RawSection| {
-        let inherited = defaults.iter().filter(|key| section.keys.iter().all(|own| own.name != key.name));
-        let inherited: Vec<_> = inherited.map(|key| (key.clone(), true)).collect();
-        let keys: Vec<_> = section.keys.into_iter().map(|key| (key, false)).chain(inherited).collect();
-        let is_definition = keys.iter().any(|(key, _)| key.name == kind.key());
-        is_definition.then_some(Definition { name: section.name, line: section.line, keys })
-    };
-    sections.into_iter().filter_map(define).collect()
-}
+impl Definitions {
+    fn of(kind: Kind, file: RawFile) -> Self {
+        let RawFile { defaults, mut sections } = file;
+        let defines = |keys: &[RawKey]| keys.iter().any(|key| key.name == kind.key());
+        if !defines(&defaults) {
+            sections.retain(|section| defines(&section.keys));
+        }
+        Self { defaults, sections }
+    }
 
-impl Definition {
-    fn resolve<'a>(&'a self, kind: Kind, file: &Path) -> Result<Section, IniError> {
-        let raw = |name: &str| self.keys.iter().find(|(key, _)| key.name == name).map(|(key, _)| &key.value[..]);
-        let resolve = |(key, inherited): &'a (RawKey, bool)| {
-            let value = interpolate::expand(&key.value, raw).and_then(|value| {
+    /// Fills in the values of one section, those of `[DEFAULT]` included.
+    fn resolve(
+        &self,
+        section: &RawSection,
+        kind: Kind,
+        file: &Path,
+        budget: &mut Budget,
+    ) -> Result<Section, IniError> {
+        let error = |key: &RawKey, what: String| IniError {
+            file: file.to_owned(),
+            line: Some(key.line),
+            section: Some(section.name.clone()),
+            what: format!("{}: {what}", key.name),
+        };
+        let mut values: HashMap<&str, &str> = HashMap::new();
+        for key in self.defaults.iter().chain(&section.keys) {
+            budget.spend(0).map_err(|what| error(key, what))?;
+            values.insert(&key.name, &key.value);
+        }
+        let own: HashSet<&str> = section.keys.iter().map(|key| &key.name[..]).collect();
+        let inherited = self.defaults.iter().filter(|key| !own.contains(&key.name[..]));
+        let all = section.keys.iter().map(|key| (key, false)).chain(inherited.map(|key| (key, true)));
+        let resolve = |(key, inherited): (&RawKey, bool)| {
+            let value = interpolate::expand(&key.value, |name| values.get(name).copied(), budget).and_then(|value| {
+                budget.spend(key.name.len())?;
                 if value.contains('\0') { Err("the value contains a NUL byte".to_owned()) } else { Ok(value) }
             });
-            match value {
-                Ok(value) => Ok(Key { name: key.name.clone(), value, line: key.line, inherited: *inherited }),
-                Err(what) => Err(IniError {
-                    file: file.to_owned(),
-                    line: Some(key.line),
-                    section: Some(self.name.clone()),
-                    what: format!("{}: {what}", key.name),
-                }),
-            }
+            let value = value.map_err(|what| error(key, what))?;
+            Ok(Key { name: key.name.clone(), value, line: key.line, inherited })
         };
-        let mut keys = self.keys.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = all.map(resolve).collect::<Result<Vec<_>, _>>()?;
         let class = keys.iter().position(|key| key.name == kind.key()).expect("it is a definition");
         let class = keys.remove(class);
-        Ok(Section { name: self.name.clone(), file: file.to_owned(), line: self.line, class, keys })
+        Ok(Section { name: section.name.clone(), file: file.to_owned(), line: section.line, class, keys })
     }
 }
 
@@ -141,8 +152,8 @@ impl Catalog {
         for (path, content) in self.files.iter().rev() {
             match content {
                 Content::Definitions(definitions) => {
-                    if let Some(definition) = definitions.iter().find(|definition| definition.name == name) {
-                        return definition.resolve(self.kind, path).map(Some);
+                    if let Some(section) = definitions.sections.iter().find(|section| section.name == name) {
+                        return definitions.resolve(section, self.kind, path, &mut Budget::default()).map(Some);
                     }
                 }
                 Content::Broken(Broken { error, bytes }) if mentions(bytes, name, self.kind.key()) => {
@@ -159,18 +170,20 @@ impl Catalog {
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         let mut listed: Vec<Listed> = Vec::new();
-        for (path, content) in &self.files {
+        let mut names: HashSet<&str> = HashSet::new();
+        let mut budget = Budget::default();
+        // From the end: the last definition of a name counts.
+        for (path, content) in self.files.iter().rev() {
             let Content::Definitions(definitions) = content else { continue };
-            for definition in definitions {
-                let class = match definition.resolve(self.kind, path) {
+            for section in definitions.sections.iter().rev().filter(|section| names.insert(&section.name)) {
+                let class = match definitions.resolve(section, self.kind, path, &mut budget) {
                     Ok(section) => section.class.value,
                     Err(_) => "(has an error)".to_owned(),
                 };
-                let (name, line) = (definition.name.clone(), definition.line);
-                listed.retain(|earlier| earlier.name != name);
-                listed.push(Listed { name, class, file: path.clone(), line });
+                listed.push(Listed { name: section.name.clone(), class, file: path.clone(), line: section.line });
             }
         }
+        listed.reverse();
         listed
     }
 

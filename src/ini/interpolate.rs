@@ -1,6 +1,7 @@
 //! `%%` and `%(name)s` in values, as Python's BasicInterpolation has them.
 //!
-//! Bounded: a few lines whose values name each other several times would otherwise grow without end.
+//! Bounded: a few lines whose values name each other several times would otherwise grow without end, and so would many
+//! that each name one long value.
 
 /// References into references, at most: Python's limit.
 const DEPTH_MAX: u32 = 10;
@@ -11,20 +12,57 @@ const VALUE_LEN_MAX: usize = 1 << 20;
 /// References that one value may cost, nested ones included.
 const REFERENCES_MAX: u32 = 10_000;
 
-struct Expansion<L> {
+/// What the values of a section, or of all that are listed, may cost together: their bytes, and [`PIECE_COST`] for each
+/// key and reference.
+const COST_MAX: usize = 64 << 20;
+
+/// About what a key takes in memory, and a reference in time.
+const PIECE_COST: usize = 100;
+
+/// What is left of [`COST_MAX`].
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: COST_MAX }
+    }
+}
+
+impl Budget {
+    /// Pays for a key or a reference, and for so many bytes.
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.left = self.left.checked_sub(PIECE_COST + bytes).ok_or_else(|| {
+            self.left = 0;
+            format!("the values come to more than {} MiB once every reference is filled in", COST_MAX >> 20)
+        })?;
+        Ok(())
+    }
+}
+
+struct Expansion<'b, L> {
     lookup: L,
     out: String,
     references: u32,
+    budget: &'b mut Budget,
 }
 
 /// The value that `raw` stands for; `lookup` gives the raw values of the section, defaults included.
-pub(super) fn expand<'a>(raw: &'a str, lookup: impl Fn(&str) -> Option<&'a str>) -> Result<String, String> {
-    let mut expansion = Expansion { lookup, out: String::new(), references: 0 };
+pub(super) fn expand<'a>(
+    raw: &'a str,
+    lookup: impl Fn(&str) -> Option<&'a str>,
+    budget: &mut Budget,
+) -> Result<String, String> {
+    let mut expansion = Expansion { lookup, out: String::new(), references: 0, budget };
     expansion.add(raw, 1)?;
-    Ok(expansion.out)
+    let Expansion { out, budget, .. } = expansion;
+    budget.spend(out.len())?;
+    Ok(out)
 }
 
-impl<'a, L: Fn(&str) -> Option<&'a str>> Expansion<L> {
+impl<'a, L: Fn(&str) -> Option<&'a str>> Expansion<'_, L> {
     fn add(&mut self, mut rest: &'a str, depth: u32) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err(format!("more than {DEPTH_MAX} values refer to each other: is there a circle?"));
@@ -41,6 +79,7 @@ impl<'a, L: Fn(&str) -> Option<&'a str>> Expansion<L> {
                 return Err("a lone '%': write '%%' for a percent sign, '%(key)s' for another key's value".to_owned());
             };
             let value = (self.lookup)(name).ok_or_else(|| format!("'%({name})s' refers to a key that is not there"))?;
+            self.budget.spend(0)?;
             self.references += 1;
             if self.references > REFERENCES_MAX {
                 return Err(format!("more than {REFERENCES_MAX} references have to be filled in"));
@@ -77,7 +116,7 @@ mod tests {
     use super::*;
 
     fn with<'a>(keys: &'a [(&'a str, &'a str)], raw: &'a str) -> Result<String, String> {
-        expand(raw, |name| keys.iter().find(|(key, _)| *key == name).map(|(_, value)| *value))
+        expand(raw, |name| keys.iter().find(|(key, _)| *key == name).map(|(_, value)| *value), &mut Budget::default())
     }
 
     /// Percent signs are written double, and keys can be named.

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::{Catalog, Kind, load};
 
+/// Widest column, in characters: what is longer sticks out.
+const WIDTH_MAX: usize = 60;
+
 /// Names and kinds that need no INI file, with those from INI files below: name, kind, file and line of each.
 ///
 /// `kind_of` gives the short name of what a section says in `Runner` or `TaskList`.
@@ -20,7 +23,7 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         let place = format!("{}:{}", listed.file.display(), listed.line);
         [listed.name, kind_of(&listed.class), place]
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
     let (names, kinds) = (width(0), width(1));
     let mut text = String::new();
     for [name, kind, place] in rows {

@@ -8,8 +8,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if word.len() > LEN_MAX {
         return None;
     }
+    let known = known.into_iter().filter(|name| name.len() <= 4 * LEN_MAX);
     let lower = word.to_lowercase();
-    let near = known.into_iter().map(|name| (distance(&lower, &name.to_lowercase()), name));
+    let near = known.map(|name| (distance(&lower, &name.to_lowercase()), name));
     let (distance, name) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + word.chars().count() / 3).then_some(name)
 }

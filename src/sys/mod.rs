@@ -7,6 +7,8 @@ pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod fork;
+#[cfg(test)]
+pub(crate) mod heap_meter;
 pub mod host;
 pub mod launcher;
 #[cfg(feature = "mpi")]

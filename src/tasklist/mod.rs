@@ -151,6 +151,14 @@ impl TaskList {
         self.ends.is_empty()
     }
 
+    /// Length of the longest command, in bytes.
+    #[must_use]
+    pub fn len_max(&self) -> usize {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let lens = self.ends.iter().zip(starts).map(|(end, start)| end - start);
+        usize::try_from(lens.max().unwrap_or(0)).expect("all of it is in memory")
+    }
+
     /// The command of a task; `None` if the list has no such ID.
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<&[u8]> {

@@ -17,6 +17,9 @@ use crate::sys::host;
 /// Tries until the file that is locked is the one that the name stands for.
 const TRIES_MAX: u32 = 20;
 
+/// So much of a lock is read, in bytes.
+const HOLDER_LEN_MAX: u64 = 1 << 10;
+
 /// Why there is no lock.
 #[derive(Debug)]
 pub(super) enum LockError {
@@ -50,7 +53,7 @@ impl Lock {
                 }
                 Err((mut file, Errno::EWOULDBLOCK)) => {
                     let mut text = String::new();
-                    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+                    let read = file.rewind().and_then(|()| file.take(HOLDER_LEN_MAX).read_to_string(&mut text));
                     let known = read.is_ok() && !text.trim().is_empty();
                     return Err(LockError::Held(if known {
                         text.trim().to_owned()

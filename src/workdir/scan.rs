@@ -4,7 +4,7 @@
 //! `ID command` with the command of this list is damage, or an edited list, and nothing is started.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -54,6 +54,9 @@ pub enum ScanError {
         found: &'static str,
     },
 }
+
+/// Longest number that is taken for an ID, in digits: leading zeros are no damage.
+const ID_LEN_MAX: usize = 40;
 
 /// What to do with a torn last line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,29 +128,48 @@ pub(crate) fn read_records(
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
     let io_error = |source| ScanError::Io { path: path.to_owned(), source };
+    // Of a line that is longer than any record of this list, a part says enough.
+    let len_max = (ID_LEN_MAX + 1 + list.len_max() + 1) as u64;
     let (mut line, mut number, mut valid_len) = (Vec::new(), 0, 0_u64);
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(io_error)? == 0 {
+        if (&mut reader).take(len_max).read_until(b'\n', &mut line).map_err(io_error)? == 0 {
             return Ok(None);
         }
         number += 1;
-        let Some(record) = line.strip_suffix(b"\n") else {
+        let whole = line.strip_suffix(b"\n");
+        if whole.is_none() && !ends(&mut reader).map_err(io_error)? {
             return Ok(Some(Torn { valid_len, line: number }));
-        };
+        }
+        let record = whole.unwrap_or(&line);
         valid_len += line.len() as u64;
         let (id, command) =
             split_record(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
         let other_list = |found| ScanError::OtherList { path: path.to_owned(), line: number, id, found };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
         let (id, expected) = known.ok_or_else(|| other_list("which the list does not have"))?;
-        if expected != command {
+        if expected != command || whole.is_none() {
             return Err(other_list("which is another command in the list"));
         }
         if !table.record(id, success) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };
             log::info!("{}: line {number}: task {id} is in {before} already; that counts", path.display());
         }
+    }
+}
+
+/// Whether the line that has begun ends in a newline.
+fn ends(reader: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if bytes.is_empty() || memchr::memchr(b'\n', bytes).is_some() {
+            return Ok(!bytes.is_empty());
+        }
+        let len = bytes.len();
+        reader.consume(len);
     }
 }
 
@@ -172,8 +194,10 @@ fn cut_off(path: &Path, valid_len: u64, line: u64, torn: TornTail) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::{nearly, within};
 
     fn list() -> TaskList {
         TaskList::from_commands([&b"a"[..], b"b  c", b"\xff"])
@@ -248,13 +272,52 @@ mod tests {
         assert_eq!((table.finished(), table.failed()), (1, 0));
     }
 
+    /// A line that is longer than any record is what it begins like, or torn; and nobody's memory is filled with it.
+    #[test]
+    fn long_lines_are_not_kept() {
+        let long = |begin: &str, end: &str| [begin.as_bytes(), &vec![b'x'; 4 << 20], end.as_bytes()].concat();
+        let scan = |bytes: &[u8]| {
+            within(64 << 10, || read_records(bytes, Path::new("x"), &list(), true, &mut TaskTable::new(3)))
+        };
+        // What is kept of it looks like a record.
+        let zeros = "0".repeat(ID_LEN_MAX + 4);
+        for begin in ["0 a\n1 b  c", "0 a\n9 ", &format!("0 a\n{zeros} a")] {
+            assert!(matches!(scan(&long(begin, "\n")), Err(ScanError::OtherList { line: 2, .. })), "{begin}");
+        }
+        assert!(matches!(scan(&long("0 a\n", "\n0 a\n")), Err(ScanError::Damaged { line: 2, .. })));
+        for begin in ["0 a\n", "0 a\n1 b  c"] {
+            assert_eq!(scan(&long(begin, "")).unwrap(), Some(Torn { valid_len: 4, line: 2 }));
+        }
+    }
+
+    fn records() -> impl Strategy<Value = Vec<u8>> {
+        let record = prop::sample::select(vec![&b"0 a\n"[..], b"1 b  c\n", b"2 \xff\n", b"00 a\n"]);
+        prop::collection::vec(record, 0..6).prop_map(|records| records.concat())
+    }
+
     proptest! {
         /// Promise 5: whatever is in the files, the answer is a table or an error.
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            if let Ok(table) = scan(&bytes, b"").0 {
+        fn any_bytes_are_read_or_refused(finished in nearly(records()), failed in nearly(records()), bytes: Vec<u8>) {
+            for (finished, failed) in [(&finished, &failed), (&bytes, &failed), (&finished, &bytes)] {
+                let mut table = TaskTable::new(3);
+                let mut read = |bytes: &[u8], success| {
+                    within(64 << 10, || read_records(bytes, Path::new("x"), &list(), success, &mut table))
+                };
+                let _ = (read(finished, true).is_ok(), read(failed, false).is_ok());
                 table.check_invariants();
             }
+        }
+
+        /// Promise 1: wherever a crash cuts a journal, the whole lines count and the next run finds it mended.
+        #[test]
+        fn any_cut_is_mended(bytes in records(), cut: prop::sample::Index) {
+            let cut = &bytes[..cut.index(bytes.len() + 1)];
+            let whole = cut.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let (table, folder) = scan(cut, b"");
+            prop_assert_eq!(std::fs::read(folder.path().join("finished")).unwrap(), &cut[..whole]);
+            let again = read_back(folder.path(), &list(), Failed::Keep, TornTail::CutOff).unwrap();
+            prop_assert_eq!(table.unwrap().snapshot(), again.snapshot());
         }
     }
 }
