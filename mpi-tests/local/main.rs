@@ -13,6 +13,7 @@ mod installed;
 mod job_end;
 mod journal;
 mod lock;
+mod logs;
 mod mixed;
 mod moments;
 mod pytaskfarmer;

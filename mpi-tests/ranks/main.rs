@@ -10,6 +10,7 @@ mod cpus;
 mod environment;
 mod handlers;
 mod launchers;
+mod logs;
 mod losses;
 mod mixed;
 mod moments;

@@ -179,6 +179,13 @@ impl Farm {
         self.start_exactly(words).wait()
     }
 
+    /// Runs `taskfarmer-mpi WORDS` without the launcher, as on a login node.
+    #[track_caller]
+    pub(crate) fn run_alone(&self, words: &[&str]) -> Outcome {
+        let line: Vec<&OsStr> = [self.program.as_os_str()].into_iter().chain(words.iter().map(OsStr::new)).collect();
+        self.start_other(&line).wait()
+    }
+
     #[track_caller]
     pub(crate) fn start(&self, options: &[&str]) -> Running<'_> {
         self.start_exactly(&[options, &[LIST]].concat())

@@ -4,6 +4,7 @@
 //! done on a login node while a farm runs elsewhere.
 
 mod generated;
+mod logs;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,15 @@ use crate::exit_code::ExitCode;
 /// A subcommand and its options.
 #[derive(Subcommands, Debug)]
 pub enum Subcommand {
+    /// Print what tasks wrote, however their logs are kept
+    Logs {
+        /// The workdir
+        #[arg(value_name = "WORKDIR")]
+        workdir: PathBuf,
+        /// IDs of tasks
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u32>,
+    },
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {
@@ -36,6 +46,7 @@ impl Subcommand {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {
+            Self::Logs { workdir, ids } => logs::run(&workdir, &ids),
             Self::Completions { shell } => generated::completions(shell),
             Self::ManPages { folder } => generated::man_pages(&folder),
         }

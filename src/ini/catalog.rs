@@ -107,13 +107,7 @@ impl Definitions {
     }
 
     /// Fills in the values of one section, those of `[DEFAULT]` included.
-    fn resolve(
-        &self,
-        section: &RawSection,
-        kind: Kind,
-        file: &Path,
-        budget: &mut Budget,
-    ) -> Result<Section, IniError> {
+    fn resolve(&self, section: &RawSection, kind: Kind, file: &Path, budget: &mut Budget) -> Result<Section, IniError> {
         let error = |key: &RawKey, what: String| IniError {
             file: file.to_owned(),
             line: Some(key.line),

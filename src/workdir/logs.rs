@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::names::LOGS;
+pub use super::names::LOGS as FOLDER;
 
 /// First line of an index, for people.
 pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length\n";
@@ -131,7 +131,7 @@ impl Finder {
     /// # Errors
     /// If it has no logs, or they can't be read.
     pub fn new(workdir: &Path) -> io::Result<Self> {
-        let logs = workdir.join(LOGS);
+        let logs = workdir.join(FOLDER);
         let mut folders = Vec::new();
         for entry in fs::read_dir(&logs)? {
             // A folder is named by digits; a million logs are not asked what they are.
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn every_form_is_found() {
         let workdir = tempfile::tempdir().unwrap();
-        let logs = workdir.path().join(LOGS);
+        let logs = workdir.path().join(FOLDER);
         fs::create_dir_all(logs.join("1000")).unwrap();
         fs::write(path_of(&logs, 7), "seven\n").unwrap();
         fs::write(path_of(&folder_of(&logs, 1234, 1000), 1234), "in a folder").unwrap();

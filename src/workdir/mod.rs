@@ -31,7 +31,8 @@ mod names {
     pub(super) const FAILED: &str = "failed";
     pub(super) const TOPROCESS: &str = "toprocess";
     pub(super) const TIMELINE: &str = "timeline.json";
-    pub(super) const LOGS: &str = "logs";
+    /// What tasks wrote.
+    pub const LOGS: &str = "logs";
     pub(super) const LOCK: &str = "lock";
     /// Made and removed again, to see whether the workdir can be written.
     pub(super) const PROBE: &str = ".probe";
