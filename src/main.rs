@@ -134,7 +134,7 @@ fn run(
         Some(launch) if !launch.has_pmi && launch.size > 1 => return Err((ExitCode::BadInput, alone(&launch))),
         Some(launch) if !launch.has_pmi => None,
         Some(launch) if mpi::BUILT_IN || launch.size > 1 => {
-            Some(Mpi::start(launch.launcher).map_err(|error| (ExitCode::BadInput, error))?)
+            Some(Mpi::start(launch).map_err(|error| (ExitCode::BadInput, error))?)
         }
         _ => None,
     };

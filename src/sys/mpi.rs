@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mpi::Threading;
 use mpi::ffi;
 
-use super::launcher::{Launcher, NodePlace};
+use super::launcher::{Launch, Launcher, NodePlace};
 use super::transport::{Incoming, Leave};
 use crate::protocol::codec::FRAME_LEN_MAX;
 
@@ -111,12 +111,26 @@ fn check(code: c_int) -> Result<(), String> {
         .map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
 }
 
+/// A rank that is alone has nobody to send to. Open MPI would look for networks all the same, for a quarter of a second.
+/// What the user has chosen stays. Tasks don't see it: their pool is a process of its own by now.
+fn look_for_no_network() {
+    for (name, value) in [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self")] {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: this process has one thread as long as MPI is not started, so nobody reads the environment now.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+}
+
 impl Mpi {
     /// Starts MPI, as the launcher says.
     ///
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
-    pub fn start(launcher: Launcher) -> Result<Self, String> {
+    pub fn start(launch: Launch) -> Result<Self, String> {
+        if launch.size == 1 {
+            look_for_no_network();
+        }
         let started = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
@@ -132,7 +146,7 @@ impl Mpi {
         };
         let peers = (0..size).map(|_| Peer::default()).collect();
         let rank = u32::try_from(rank).unwrap_or(0);
-        let settles = launcher == Launcher::Srun && !is_mpich();
+        let settles = launch.launcher == Launcher::Srun && !is_mpich();
         let quiet_until = settles.then(|| Instant::now() + SETTLE);
         Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until })
     }

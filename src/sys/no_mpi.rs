@@ -1,6 +1,6 @@
 //! In the place of MPI in a build without it: a transport that can't be started, so that nothing else need know.
 
-use super::launcher::Launcher;
+use super::launcher::{Launch, Launcher};
 use super::transport::{Incoming, Leave};
 
 /// Whether MPI is built in.
@@ -21,7 +21,7 @@ impl Mpi {
     ///
     /// # Errors
     /// Always.
-    pub fn start(_: Launcher) -> Result<Self, String> {
+    pub fn start(_: Launch) -> Result<Self, String> {
         Err("this program was built without MPI and runs on one node only\n  build it with its default features"
             .to_owned())
     }

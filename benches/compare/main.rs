@@ -1,0 +1,75 @@
+//! What a farm adds to its tasks: whole runs of this and other programs, side by side.
+//!
+//! ```sh
+//! cargo bench --bench compare                         # all
+//! cargo bench --bench compare -- true 'mpirun -n 1'   # rows whose names contain one of these words
+//! TASKS=2000 ROUNDS=3 cargo bench --bench compare     # smaller
+//! ```
+//!
+//! Each round runs every program once, on the same list, in a fresh folder; each figure is the median of all rounds.
+//! Ratios are taken within a round, against a bare loop around `posix_spawn` that opens a log file for each child and
+//! does nothing else. GNU parallel (`apt-get install parallel`) and PyTaskFarmer (from PyPI) are left out, with a
+//! word, where they are not installed; they and `mpirun` run a part of the list if it is long.
+
+mod programs;
+mod reference;
+mod run;
+
+use programs::{Workload, programs};
+use run::{Figures, median};
+
+/// What a user of this bench chooses by the environment.
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let [first, rest @ ..] = &words[..]
+        && first == reference::WORD
+    {
+        return reference::run(rest);
+    }
+    if words == [reference::NOTHING] {
+        return reference::do_nothing();
+    }
+    let (tasks, rounds, slots) = (number("TASKS", 5_000), number("ROUNDS", 5), number("SLOTS", 2));
+    println!(
+        "{tasks} tasks, {slots} slots, median of {rounds} rounds; \"cost\" is the CPU time per task beyond the reference's\n"
+    );
+    for workload in Workload::ALL {
+        let mut rows = programs(workload, tasks, slots);
+        rows.retain(|row| {
+            words.is_empty() || row.is_reference || words.iter().any(|word| row.name(workload).contains(word.as_str()))
+        });
+        if rows.len() < 2 {
+            continue;
+        }
+        println!("| {} | wall s | of the reference | µs per task and slot | cost µs |", workload.name());
+        println!("|---|---|---|---|---|");
+        let mut results: Vec<Vec<(Figures, f64)>> = vec![Vec::new(); rows.len()];
+        for _ in 0..rounds {
+            let mut reference = None;
+            for (row, results) in rows.iter().zip(&mut results) {
+                let figures = row.run(workload);
+                // The reference is the first row.
+                let reference = *reference.get_or_insert(figures);
+                results.push((figures, figures.wall_per_task / reference.wall_per_task));
+            }
+        }
+        let reference_cpu = median(results[0].iter().map(|(figures, _)| figures.cpu_per_task));
+        for (row, results) in rows.iter().zip(&results) {
+            let wall = median(results.iter().map(|(figures, _)| figures.wall_per_task));
+            let cpu = median(results.iter().map(|(figures, _)| figures.cpu_per_task));
+            let ratio = median(results.iter().map(|(_, ratio)| *ratio));
+            println!(
+                "| {} | {:.3} | {ratio:.2} | {:.0} | {:+.0} |",
+                row.label,
+                wall * tasks as f64,
+                wall * 1e6 * slots as f64,
+                (cpu - reference_cpu) * 1e6
+            );
+        }
+        println!();
+    }
+}

@@ -1,0 +1,161 @@
+//! The programs that are compared, and what they run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::reference;
+use super::run::{Figures, measure, median};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
+
+/// Programs that need much longer per task get at most so many.
+const SLOW_TASKS_MAX: usize = 300;
+
+/// What each task is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workload {
+    True,
+    Shell,
+    TenMs,
+}
+
+impl Workload {
+    pub(super) const ALL: [Self; 3] = [Self::True, Self::Shell, Self::TenMs];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::True => "`/bin/true`",
+            Self::Shell => "a shell line: `: $HOME; exit 0`",
+            Self::TenMs => "10 ms: `/bin/sleep 0.01`",
+        }
+    }
+
+    fn line(self) -> &'static str {
+        match self {
+            Self::True => "/bin/true",
+            Self::Shell => ": $HOME; exit 0",
+            Self::TenMs => "/bin/sleep 0.01",
+        }
+    }
+}
+
+/// How a list is run.
+pub(super) struct Program {
+    pub(super) label: String,
+    pub(super) is_reference: bool,
+    words: Vec<String>,
+    tasks: usize,
+    /// A launcher's own time, measured with a list of no tasks.
+    launcher: Vec<String>,
+    folder: PathBuf,
+}
+
+fn installed(program: &str) -> bool {
+    let found = Command::new("which").arg(program).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_ok_and(|status| status.success())
+}
+
+fn mpirun(ranks: usize) -> Option<Vec<String>> {
+    let launcher = ["mpirun.openmpi", "mpirun"].into_iter().find(|name| installed(name))?;
+    let root = nix::unistd::geteuid().is_root().then_some("--allow-run-as-root");
+    let words = [launcher].into_iter().chain(root).chain(["--oversubscribe", "-n"]).map(str::to_owned);
+    Some(words.chain([ranks.to_string()]).collect())
+}
+
+/// All programs for a workload, the reference first.
+pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Program> {
+    let mut all = Vec::new();
+    let mut add = |label: &str, tasks: usize, launcher: Vec<String>, words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let folder = std::env::temp_dir().join(format!("taskfarmer-bench-{}", std::process::id()));
+        let is_reference = all.is_empty();
+        all.push(Program { label: label.to_owned(), is_reference, words, tasks, launcher, folder });
+    };
+    let slow = tasks.min(SLOW_TASKS_MAX);
+    let (slots, this) = (slots.to_string(), std::env::current_exe().expect("Linux knows it"));
+    let this = this.to_str().expect("a path of cargo's");
+    add("bare loop, log files", tasks, Vec::new(), &[this, reference::WORD, &slots, "REFERENCE", "."]);
+    for logs in ["task", "failed", "rank", "none"] {
+        add(
+            &format!("taskfarmer-mpi --logs {logs}"),
+            tasks,
+            Vec::new(),
+            &[PROGRAM, "-n", &slots, "--logs", logs, "LIST"],
+        );
+    }
+    for ranks in [1, 3] {
+        match mpirun(ranks) {
+            // The same number of slots in all would be none for some.
+            Some(launcher) => {
+                let slots = if ranks == 1 { &slots[..] } else { "1" };
+                let label = format!("mpirun -n {ranks} taskfarmer-mpi, {slots} slots each, without mpirun's own time");
+                add(&label, tasks, launcher, &[PROGRAM, "-n", slots, "LIST"]);
+            }
+            None => println!("left out: there is no mpirun\n"),
+        }
+    }
+    let shell: &[&str] = match workload {
+        Workload::Shell => &["bash", "-c"],
+        _ => &["env", "--"],
+    };
+    if workload == Workload::TenMs {
+        add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "LIST", "-L", "1"]);
+    } else if workload == Workload::True {
+        add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "ARGUMENTS", "-n", "1", "/bin/true"]);
+    } else {
+        let words = ["xargs", "-P", &slots, "-a", "LIST", "-n", "1", "-d", "\\n"];
+        add("xargs -P -n 1 -d '\\n' bash -c", tasks, Vec::new(), &[&words[..], shell].concat());
+    }
+    if installed("parallel") {
+        add("GNU parallel", slow, Vec::new(), &["parallel", "-j", &slots, "-a", "LIST"]);
+    } else {
+        println!("left out: GNU parallel is not installed\n");
+    }
+    let pytaskfarmer = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pytaskfarmer/bin/pytaskfarmer.py");
+    if !pytaskfarmer.exists() {
+        println!("left out: PyTaskFarmer is not there; mpi-tests/pytaskfarmer-env makes it\n");
+    } else if workload != Workload::Shell {
+        add("PyTaskFarmer", slow, Vec::new(), &[pytaskfarmer.to_str().expect("UTF-8"), "--proc", &slots, "LIST"]);
+    }
+    all
+}
+
+impl Program {
+    /// The name of its row.
+    pub(super) fn name(&self, workload: Workload) -> String {
+        format!("{} {}", workload.name(), self.label)
+    }
+
+    /// Runs it once, in a fresh folder.
+    pub(super) fn run(&self, workload: Workload) -> Figures {
+        fs::create_dir_all(&self.folder).expect("a temporary folder");
+        let line = workload.line();
+        let write = |name: &str, line: &str| fs::write(self.folder.join(name), format!("{line}\n").repeat(self.tasks));
+        let reference = if workload == Workload::Shell { format!("sh:{line}") } else { line.to_owned() };
+        write("LIST", line)
+            .and_then(|()| write("REFERENCE", &reference))
+            .and_then(|()| write("ARGUMENTS", "x"))
+            .expect("a disk");
+        // What one program has written is no burden for the next.
+        nix::unistd::sync();
+        let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own() };
+        let figures = measure(self.command(&self.words), self.tasks, idle);
+        fs::remove_dir_all(&self.folder).expect("our own folder");
+        figures
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut words = self.launcher.iter().chain(words);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).current_dir(&self.folder);
+        command
+    }
+
+    /// What the launcher needs for an MPI program that does nothing.
+    fn launchers_own(&self) -> f64 {
+        let this = std::env::current_exe().expect("Linux knows it");
+        let words = [this.to_str().expect("a path of cargo's"), reference::NOTHING].map(str::to_owned);
+        median((0..3).map(|_| measure(self.command(&words), 1, 0.0).wall_per_task))
+    }
+}

@@ -1,0 +1,41 @@
+//! One run of one program, measured as a whole process with all its children.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+/// What a run took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    /// Seconds per task.
+    pub(super) wall_per_task: f64,
+    /// CPU seconds per task, of the program, its children and theirs.
+    pub(super) cpu_per_task: f64,
+}
+
+fn cpu_of_children() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("Linux has it");
+    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(us.unsigned_abs())
+}
+
+/// Runs a command on so many tasks. `idle`: seconds that are not its own, as of a launcher's start.
+pub(super) fn measure(mut command: Command, tasks: usize, idle: f64) -> Figures {
+    let cpu = cpu_of_children();
+    let start = Instant::now();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let wall = start.elapsed().as_secs_f64() - idle;
+    assert!(status.success(), "{command:?}: {status}");
+    let cpu = (cpu_of_children() - cpu).as_secs_f64();
+    Figures { wall_per_task: wall / tasks as f64, cpu_per_task: cpu / tasks as f64 }
+}
+
+/// The middle one.
+pub(super) fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
