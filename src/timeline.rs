@@ -218,6 +218,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::farmer::Why;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
     use proptest::prelude::*;
     use serde_json::Value;
@@ -234,7 +235,7 @@ mod tests {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Record { rank: Rank(5), result }
+        Record { rank: Rank(5), result, why: Why::Failed, is_last: true }
     }
 
     /// A run on a file with these bytes: prepare, two events, the end.

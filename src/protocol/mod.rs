@@ -16,7 +16,7 @@ use crate::runner::RunnerConfig;
 
 /// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
 /// one program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -205,8 +205,11 @@ pub enum ToFarmer {
     Report {
         /// Attempts that ended.
         results: Vec<TaskResult>,
-        /// Tasks that did not run to an end here and cost no attempt: recalled, interrupted by a stop, or
-        /// refused by this node (no processes, no memory).
+        /// Attempts that a stop ended, or that may have died of what stops the farm. The tasks are to run again, and
+        /// it costs no attempt.
+        interrupted: Vec<TaskResult>,
+        /// Tasks that have not run here and cost no attempt: recalled, or refused by this node (no processes, no
+        /// memory).
         returned: Vec<TaskId>,
         /// The last [`ToWorker::Assign`] that came in.
         ack: u32,
