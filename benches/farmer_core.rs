@@ -108,6 +108,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
                 let results = tasks.drain(..count).map(result).collect();
                 let report = ToFarmer::Report {
                     results,
+                    interrupted: Vec::new(),
                     returned: Vec::new(),
                     ack: 0,
                     ack_age_us: 0,

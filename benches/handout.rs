@@ -75,7 +75,8 @@ struct Nowhere {
 
 impl Storage for Nowhere {
     fn record(&mut self, records: &[Record], _: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
-        self.written += u32::try_from(records.len()).expect("few");
+        let ended = records.iter().filter(|record| record.is_last).count();
+        self.written += u32::try_from(ended).expect("few");
         Ok(())
     }
 }

@@ -222,6 +222,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::farmer::Why;
     use crate::fuzz::{nearly, within};
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
@@ -237,7 +238,7 @@ mod tests {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Record { rank: Rank(5), result }
+        Record { rank: Rank(5), result, why: Why::Failed, is_last: true }
     }
 
     /// A run on a file with these bytes: prepare, two events, the end.

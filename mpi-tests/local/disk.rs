@@ -26,7 +26,7 @@ fn full_disk(size_kib: u32, more: &str, code: i32) {
     let Some(tmpfs) = Tmpfs::mount(&farm, "small", &format!("size={size_kib}k")) else { return };
     let options = ["--proc", "2", "--workdir", "small/work"];
     let workdir = Workdir::at(tmpfs.file("work"));
-    let outcome = gave_up(farm.run(&options), &["timeline.json", "finished", "failed"]);
+    let outcome = gave_up(farm.run(&options), &["timeline.json", "tasks.tsv", "finished", "failed"]);
     let recorded = workdir.recorded().len();
     assert!(recorded < COUNT, "the disk was not full");
     assert_eq!(outcome.summary()[0] + outcome.summary()[1], recorded as u64, "what the summary counts is recorded");
@@ -74,7 +74,7 @@ fn file_size_limit_is_a_full_disk() {
     // In KiB. `toprocess` alone is longer, too, and that is nobody's loss.
     let limited = format!("ulimit -f 64; exec {} --proc 2 tasks.txt", crate::support::PROGRAM);
     let outcome = farm.start_other(&["bash".as_ref(), "-c".as_ref(), limited.as_ref()]).wait();
-    gave_up(outcome, &["timeline.json", "finished"]);
+    gave_up(outcome, &["timeline.json", "tasks.tsv", "finished"]);
     assert!(farm.workdir().recorded().len() < COUNT, "the limit was not reached");
     interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], COUNT, 0);
 }
@@ -108,7 +108,7 @@ fn failing_writes(file: &str, errno: Errno, torn: bool) {
 /// A disk that breaks, becomes read-only or hits a quota: whichever file meets it first.
 #[test]
 fn failing_writes_lose_nothing() {
-    for file in ["finished", "failed", "timeline.json"] {
+    for file in ["finished", "failed", "timeline.json", "tasks.tsv"] {
         for errno in [Errno::EIO, Errno::EDQUOT, Errno::EROFS] {
             failing_writes(file, errno, false);
         }
@@ -118,7 +118,7 @@ fn failing_writes_lose_nothing() {
 /// The same where half a line was written and can't be cut off any more.
 #[test]
 fn torn_writes_lose_nothing() {
-    for file in ["finished", "failed", "timeline.json"] {
+    for file in ["finished", "failed", "timeline.json", "tasks.tsv"] {
         failing_writes(file, Errno::ENOSPC, true);
     }
 }
@@ -137,7 +137,7 @@ fn file_system_that_turns_read_only() {
     // Nobody can see a sync from outside; the first comes within a second.
     std::thread::sleep(Duration::from_secs(3));
     ext4.fail();
-    let outcome = gave_up(running.wait(), &["disk/work/timeline.json", "disk/work/finished"]);
+    let outcome = gave_up(running.wait(), &["disk/work/timeline.json", "disk/work/tasks.tsv", "disk/work/finished"]);
     let recorded = workdir.recorded().len() as u64;
     assert_eq!(outcome.summary()[..2], [recorded, 0], "no task fails for it");
     ext4.mend();
@@ -233,7 +233,7 @@ fn slow_sync_does_not_stall_the_farm() {
     assert!(without > Duration::from_secs(2), "too short to show anything: {without:?}");
     // One sync in the way would be two seconds; other load on the machine may be some.
     assert!(with < without.mul_f64(1.5) + Duration::from_millis(500), "tasks took {with:?}, without syncs {without:?}");
-    // A round of syncs is of the folder and three files; one may be under way at the end.
+    // A round of syncs is of the folder and four files; one may be under way at the end.
     assert!(outcome.elapsed < with + Duration::from_secs(25), "the end took {:?}", outcome.elapsed - with);
 }
 

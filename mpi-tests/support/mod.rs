@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) mod attempts;
 pub(crate) mod bad_input;
 pub(crate) mod blockers;
 pub(crate) mod disk;

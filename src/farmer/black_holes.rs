@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::doubts::{Stage, end_us};
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Send, handout};
+use super::{Actions, Farmer, Note, Record, Send, Why, handout};
 use crate::protocol::{Rank, TaskResult};
 
 /// A task that fails within this time has failed at once.
@@ -108,7 +108,7 @@ impl Farmer {
     fn settle(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let stage = self.workers.get(rank).map(|worker| worker.trust.stage).unwrap_or_default();
         match self.verdict(now, rank) {
-            Verdict::Node if stage == Stage::Aside => _ = self.give_back(rank),
+            Verdict::Node if stage == Stage::Aside => _ = self.give_back(rank, actions),
             Verdict::Node => self.set_aside(now, rank, actions),
             Verdict::Open if stage == Stage::Trusted => {
                 self.workers.update(rank, |worker| {
@@ -146,7 +146,7 @@ impl Farmer {
     }
 
     fn set_aside(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
-        let tasks = self.give_back(rank);
+        let tasks = self.give_back(rank, actions);
         let (time, recall) = self.workers.update(rank, |worker| {
             let time = ASIDE_FIRST.saturating_mul(1 << worker.trust.times_aside.min(10)).min(ASIDE_MAX);
             (worker.trust.stage, worker.trust.refuted) = (Stage::Aside, 0);
@@ -162,13 +162,14 @@ impl Farmer {
     }
 
     /// The failures of a rank count as attempts only; tells how many there are.
-    pub(super) fn give_back(&mut self, rank: Rank) -> u32 {
+    pub(super) fn give_back(&mut self, rank: Rank, actions: &mut Actions) -> u32 {
         let results = self.doubts.take(rank);
         let mut count = 0;
         for result in results {
             if self.tasks.owner(result.id) == Some(rank) {
                 self.tasks.put_back(result.id, true);
                 self.doubts.suspects.insert(result.id, rank);
+                actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });
                 count += 1;
             }
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::StopCause;
-use crate::protocol::{Attempt, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{Attempt, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// What the farmer core is told at the start.
 #[derive(Clone, Debug)]
@@ -74,13 +74,77 @@ pub enum Send {
     },
 }
 
-/// A task's end, to be written down.
+/// Why an attempt of a task is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// It exited with code 0.
+    Finished,
+    /// It ended in any other way.
+    Failed,
+    /// The farm was stopped.
+    Interrupted,
+    /// Its rank was lost. Of the result only ID and attempt mean something.
+    Lost,
+}
+
+impl Why {
+    /// The word that users read.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// It came to an end of its own; nobody ended it from outside.
+    #[must_use]
+    pub fn is_own_end(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed)
+    }
+
+    pub(super) fn of(result: &TaskResult) -> Self {
+        if result.outcome.is_success() { Self::Finished } else { Self::Failed }
+    }
+}
+
+/// An attempt that is over, to be written down.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     /// Where it ran.
     pub rank: Rank,
     /// How it went.
     pub result: TaskResult,
+    /// Why it is over.
+    pub why: Why,
+    /// The task has ended with it, and belongs into `finished` or `failed`; else it runs again.
+    pub is_last: bool,
+}
+
+impl Record {
+    /// An attempt that was lost with its rank.
+    pub(super) fn lost(rank: Rank, id: TaskId, attempt: Attempt) -> Self {
+        let result = TaskResult {
+            id,
+            attempt,
+            slot: 0,
+            start_us: 0,
+            duration_us: 0,
+            outcome: Outcome::NotStarted(String::new()),
+            user_us: 0,
+            system_us: 0,
+            max_rss_kib: 0,
+        };
+        Self { rank, result, why: Why::Lost, is_last: false }
+    }
+
+    /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.
+    #[must_use]
+    pub fn verdict(&self) -> Option<bool> {
+        self.is_last.then_some(self.why == Why::Finished)
+    }
 }
 
 /// What users and logs should hear of.
@@ -132,7 +196,7 @@ pub enum Note {
 /// What is to be done, in field order: `records` are written before anything is sent.
 #[derive(Default, Debug)]
 pub struct Actions {
-    /// For timeline, `finished` and `failed`, in this order.
+    /// For timeline, `tasks.tsv`, `finished` and `failed`, in this order.
     pub records: Vec<Record>,
     /// The tasks that [`Send::Assign`] speaks of.
     pub assigned: Vec<(TaskId, Attempt)>,

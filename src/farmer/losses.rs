@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Send};
+use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
 
 impl Farmer {
@@ -24,18 +24,28 @@ impl Farmer {
             }
         });
         // Its failures may have been the first sign of its end.
-        let tasks = self.release(rank, &book, true) + self.give_back(rank);
+        let tasks = self.release_lost(rank, &book, actions) + self.give_back(rank, actions);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
         actions.notes.push(Note::Lost { rank, reason, tasks });
     }
 
-    /// Puts back what a worker was responsible for; tells how much that was.
-    pub(super) fn release(&mut self, rank: Rank, book: &[TaskId], lost: bool) -> u32 {
+    /// Puts back what a worker was responsible for and did not report.
+    pub(super) fn release(&mut self, rank: Rank, book: &[TaskId]) {
+        for &id in book {
+            if self.tasks.owner(id) == Some(rank) {
+                self.tasks.put_back(id, false);
+            }
+        }
+    }
+
+    /// The same for a rank that is lost: it costs each task an attempt. Tells how many there are.
+    fn release_lost(&mut self, rank: Rank, book: &[TaskId], actions: &mut Actions) -> u32 {
         let mut count = 0;
         for &id in book {
             if self.tasks.owner(id) == Some(rank) {
-                self.tasks.put_back(id, lost);
+                actions.records.push(Record::lost(rank, id, self.tasks.attempt(id)));
+                self.tasks.put_back(id, true);
                 count += 1;
             }
         }

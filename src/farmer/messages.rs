@@ -6,12 +6,19 @@
 use std::time::Duration;
 
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Record, Send, StopCause};
+use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
 use crate::protocol::{PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
 
 /// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
 /// not let it have tasks without end.
 const UNDECIDED_MAX: u32 = 4096;
+
+/// What has become of tasks, in a Report.
+struct News {
+    results: Vec<TaskResult>,
+    interrupted: Vec<TaskResult>,
+    returned: Vec<TaskId>,
+}
 
 /// What a worker says of its node.
 struct Node {
@@ -28,13 +35,22 @@ impl Farmer {
             ToFarmer::Hello { protocol, host, slots, cpus } => {
                 self.on_hello(now, rank, protocol, Node { host, slots, cpus }, actions);
             }
-            ToFarmer::Report { results, returned, ack, ack_age_us, undecided, recall_answered, pause_ms } => {
+            ToFarmer::Report {
+                results,
+                interrupted,
+                returned,
+                ack,
+                ack_age_us,
+                undecided,
+                recall_answered,
+                pause_ms,
+            } => {
                 let age = Duration::from_micros(ack_age_us);
                 let pause = (pause_ms > 0).then(|| now + Duration::from_millis(u64::from(pause_ms)));
                 if pause.is_some() {
                     actions.notes.push(Note::Paused(rank));
                 }
-                let gives_back = !returned.is_empty();
+                let gives_back = !returned.is_empty() || !interrupted.is_empty();
                 let status = |worker: &mut WorkerState| {
                     worker.acknowledge(now, ack, age);
                     worker.undecided = undecided.min(worker.held()).min(UNDECIDED_MAX);
@@ -43,7 +59,8 @@ impl Farmer {
                         worker.answered_recall(gives_back);
                     }
                 };
-                self.on_report(now, rank, results, returned, status, actions);
+                let news = News { results, interrupted, returned };
+                self.on_report(now, rank, news, status, actions);
             }
             ToFarmer::Heartbeat => actions.sends.push((rank, Send::Heartbeat)),
             ToFarmer::Signaled { signal } => self.on_signal(now, rank, signal, actions),
@@ -82,8 +99,7 @@ impl Farmer {
         &mut self,
         now: Duration,
         rank: Rank,
-        mut results: Vec<TaskResult>,
-        mut returned: Vec<TaskId>,
+        News { mut results, mut interrupted, mut returned }: News,
         status: impl FnOnce(&mut WorkerState),
         actions: &mut Actions,
     ) {
@@ -91,6 +107,7 @@ impl Farmer {
         // One update for all: the indexes are brought up to date after each.
         self.workers.update(rank, |worker| {
             results.retain(|result| remove(&mut worker.book, result.id));
+            interrupted.retain(|result| remove(&mut worker.book, result.id));
             returned.retain(|&id| remove(&mut worker.book, id));
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
@@ -103,12 +120,19 @@ impl Farmer {
                 self.record(rank, result, actions);
             }
         }
-        for &id in &returned {
+        let is_short = interrupted.is_empty() && returned.is_empty();
+        for result in interrupted {
+            if self.tasks.owner(result.id) == Some(rank) {
+                self.tasks.put_back(result.id, false);
+                actions.records.push(Record { rank, result, why: Why::Interrupted, is_last: false });
+            }
+        }
+        for id in returned {
             if self.tasks.owner(id) == Some(rank) {
                 self.tasks.put_back(id, false);
             }
         }
-        if returned.is_empty() {
+        if is_short {
             self.fill(now, rank, actions);
             self.recall(now, actions);
         } else {
@@ -120,7 +144,8 @@ impl Farmer {
     pub(super) fn record(&mut self, rank: Rank, result: TaskResult, actions: &mut Actions) {
         self.doubts.suspects.remove(&result.id);
         if self.tasks.record(result.id, result.outcome.is_success()) {
-            actions.records.push(Record { rank, result });
+            let why = Why::of(&result);
+            actions.records.push(Record { rank, result, why, is_last: true });
         } else {
             self.stale_results += 1;
         }
@@ -142,7 +167,7 @@ impl Farmer {
             worker.status = Status::Stopped;
             std::mem::take(&mut worker.book)
         });
-        self.release(rank, &book, false);
+        self.release(rank, &book);
     }
 }
 

@@ -4,8 +4,8 @@
 //! no clock, file, process, thread, MPI or random source is named below this folder.
 //!
 //! Invariant: nothing that a peer sends can make it panic; what does not fit is counted and dropped.
-//! Invariant: a task is in [`Actions::records`] at most once per run, unless its record was taken back by
-//! [`Event::StorageFailed`].
+//! Invariant: a task is in [`Actions::records`] with its last attempt at most once per run, unless that was taken back
+//! by [`Event::StorageFailed`].
 
 mod black_holes;
 mod doubts;
@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use doubts::Stage;
-pub use event::{Actions, Event, Note, Record, Send, Settings};
+pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};

@@ -223,8 +223,11 @@ pub enum ToFarmer {
     Report {
         /// Attempts that ended.
         results: Vec<TaskResult>,
-        /// Tasks that did not run to an end here and cost no attempt: recalled, interrupted by a stop, or
-        /// refused by this node (no processes, no memory).
+        /// Attempts that a stop ended, or that may have died of what stops the farm. The tasks are to run again, and
+        /// it costs no attempt.
+        interrupted: Vec<TaskResult>,
+        /// Tasks that have not run here and cost no attempt: recalled, or refused by this node (no processes, no
+        /// memory).
         returned: Vec<TaskId>,
         /// The last [`ToWorker::Assign`] that came in.
         ack: u32,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::processes::Deed;
+use crate::farmer::{Record, Why};
 use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
 use crate::tasklist::TaskList;
 
@@ -75,6 +76,10 @@ pub struct Checker {
     tasks: Vec<Task>,
     nodes: Vec<Node>,
     ends: BTreeMap<Place, Vec<Outcome>>,
+    /// Every process that ended, whoever ended it.
+    over: BTreeSet<Place>,
+    /// What was written of attempts that ended.
+    told: BTreeSet<Place>,
     broken: Vec<String>,
     grace: Duration,
     /// How long a free slot and a waiting task may stand side by side.
@@ -106,6 +111,8 @@ impl Checker {
             tasks: vec![Task { quiet_since: now, ..Task::default() }; list.len() as usize],
             nodes: vec![Node::default(); ranks as usize],
             ends: BTreeMap::new(),
+            over: BTreeSet::new(),
+            told: BTreeSet::new(),
             broken: Vec::new(),
             grace,
             patience: Duration::from_secs(4) + delay_max * 12,
@@ -193,6 +200,25 @@ impl Checker {
         self.must(true_end, || format!("task {id} never ended like this by itself: rank {rank}, {result:?}"));
     }
 
+    /// A line of `tasks.tsv`: an attempt is over, and it is true why.
+    pub fn attempt_over(&mut self, rank: u32, record: &Record) {
+        let (result, why) = (&record.result, record.why);
+        let place = (result.id.0, rank, result.slot, result.attempt.0);
+        let outcomes = self.ends.get(&place);
+        let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
+        let node = &self.nodes[rank as usize];
+        let (is_true, ended) = match why {
+            Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
+            Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
+            Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
+            Why::Lost => (node.lost, false),
+        };
+        self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
+        self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
+        let once = !ended || self.told.insert(place);
+        self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+    }
+
     /// Something happened to a process.
     pub fn deed(&mut self, now: Duration, rank: u32, slot: u32, deed: &Deed) {
         let node = &mut self.nodes[rank as usize];
@@ -213,7 +239,9 @@ impl Checker {
                 let outcome = Outcome::NotStarted("no such program".to_owned());
                 node.failed();
                 self.tasks[task.id.0 as usize].failures += 1;
-                self.ends.entry((task.id.0, rank, slot, task.attempt.0)).or_default().push(outcome);
+                let place = (task.id.0, rank, slot, task.attempt.0);
+                self.over.insert(place);
+                self.ends.entry(place).or_default().push(outcome);
                 self.tasks[task.id.0 as usize].quiet_since = now.max(self.excused_until) + DOUBT_MAX;
             }
             Deed::Refused(id) => {
@@ -241,6 +269,7 @@ impl Checker {
             }
             Deed::Ended(outcome) => {
                 let Some(run) = node.runs.remove(&slot) else { return };
+                self.over.insert((run.id, rank, slot, run.attempt));
                 let task = &mut self.tasks[run.id as usize];
                 task.running = task.running.saturating_sub(1);
                 task.quiet_since = now;

@@ -35,6 +35,7 @@ impl World {
         for record in std::mem::take(&mut farm.storage.written) {
             self.checker.recorded(record.rank.0, &record.result);
         }
+        let attempts = std::mem::take(&mut farm.storage.attempts);
         // A turn gives up first, and hands out then what has come back.
         for note in &self.notes {
             match note {
@@ -43,6 +44,9 @@ impl World {
                 Note::SetAside { rank, .. } => self.checker.set_aside(rank.0),
                 _ => {}
             }
+        }
+        for record in attempts {
+            self.checker.attempt_over(record.rank.0, &record);
         }
         for (rank, message) in std::mem::take(&mut self.links.said) {
             self.tell(|| format!("farmer → {rank}: {message:?}"));

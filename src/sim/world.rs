@@ -120,7 +120,12 @@ impl World {
             grace: options.grace,
             timeout_at: options.timeout.map(|timeout| now + timeout),
         };
-        let recorder = Recorder { disk: Rc::clone(disk), written: Vec::new(), countdown: Rc::clone(&countdown) };
+        let recorder = Recorder {
+            disk: Rc::clone(disk),
+            written: Vec::new(),
+            attempts: Vec::new(),
+            countdown: Rc::clone(&countdown),
+        };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
         let links = Links::new(options.ranks, options.delay_us, prng.fork(), Rc::clone(&countdown));
         let mut checker = {

@@ -1,6 +1,6 @@
-//! Writing down what has ended: timeline, then `finished` or `failed`.
+//! Writing down what has ended: timeline, `tasks.tsv`, then `finished` or `failed`.
 //!
-//! Owns the three files that grow during a run, and the thread that syncs them to disk about once a second; a
+//! Owns the four files that grow during a run, and the thread that syncs them to disk about once a second; a
 //! sync that takes long stalls that thread and nothing else.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::append::Appender;
-use super::names;
+use super::{attempts, names};
 use crate::farmer::Record;
 use crate::protocol::TaskId;
 use crate::tasklist::TaskList;
@@ -39,36 +39,54 @@ pub struct JournalError {
 pub struct Journal {
     workdir: PathBuf,
     timeline: Appender,
+    attempts: Appender,
     finished: Option<Appender>,
     failed: Option<Appender>,
     text: Vec<u8>,
+    /// Host names, by rank.
+    hosts: Vec<Vec<u8>>,
     syncer: Syncer,
 }
 
 impl Journal {
-    /// Opens the timeline, mended if a crash left it torn. `finished` and `failed` are made on first use.
-    pub(super) fn open(workdir: &Path) -> io::Result<Self> {
+    /// Opens timeline and `tasks.tsv`, mended if a crash left them torn. `finished` and `failed` are made on first use.
+    /// The error says which file can't be written.
+    pub(super) fn open(workdir: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let syncer = Syncer::start(workdir).map_err(|error| (workdir.to_owned(), error))?;
         let path = workdir.join(names::TIMELINE);
-        let start = timeline::prepare(&path)?;
-        let mut timeline = Appender::open(&path)?;
-        timeline.append(&start)?;
-        let syncer = Syncer::start(workdir)?;
-        syncer.add(&timeline)?;
-        Ok(Self { workdir: workdir.to_owned(), timeline, finished: None, failed: None, text: Vec::new(), syncer })
+        let start = timeline::prepare(&path);
+        let timeline = start.and_then(|start| open_at(&path, &start, &syncer)).map_err(|error| (path, error))?;
+        let path = workdir.join(names::ATTEMPTS);
+        let start = attempts::prepare(&path);
+        let attempts = start.and_then(|start| open_at(&path, start, &syncer)).map_err(|error| (path, error))?;
+        Ok(Self {
+            workdir: workdir.to_owned(),
+            timeline,
+            attempts,
+            finished: None,
+            failed: None,
+            text: Vec::new(),
+            hosts: Vec::new(),
+            syncer,
+        })
     }
 
-    /// Names a rank and its slots in the timeline.
+    /// Names a rank and its slots in the timeline, and its host in `tasks.tsv` from here on.
     ///
     /// # Errors
     /// If the disk does not take it.
     pub fn name_rank(&mut self, rank: u32, host: &str, slots: u32) -> Result<(), JournalError> {
+        let index = rank as usize;
+        self.hosts.resize_with(self.hosts.len().max(index + 1), Vec::new);
+        // It is a peer's word, and goes into a table.
+        self.hosts[index] = host.bytes().map(|byte| if byte.is_ascii_control() { b'?' } else { byte }).collect();
         self.text.clear();
         timeline::push_names(&mut self.text, rank, host, slots);
         let written = self.timeline.append(&self.text);
         written.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))
     }
 
-    /// Writes down ends of tasks.
+    /// Writes down attempts that are over, and so ends of tasks.
     ///
     /// # Errors
     /// If the disk does not take them; the error knows which of them are not recorded.
@@ -77,24 +95,31 @@ impl Journal {
             return Ok(());
         }
         self.text.clear();
-        for record in records {
+        for record in records.iter().filter(|record| record.why.is_own_end()) {
             timeline::push_task(&mut self.text, record, list.command(record.result.id));
         }
         if let Err(source) = self.timeline.append(&self.text) {
             return Err(self.error(self.timeline.path(), source, ids(records, |_| true)));
         }
-        let is_success = |record: &Record| record.result.outcome.is_success();
+        self.text.clear();
+        for record in records {
+            let host = self.hosts.get(record.rank.0 as usize).map_or(&b""[..], Vec::as_slice);
+            attempts::push_line(&mut self.text, record, host, list.command(record.result.id));
+        }
+        if let Err(source) = self.attempts.append(&self.text) {
+            return Err(self.error(self.attempts.path(), source, ids(records, |_| true)));
+        }
         self.append_lines(records, list, true)
             .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
         self.append_lines(records, list, false)
-            .map_err(|(path, source)| self.error(&path, source, ids(records, |record| !is_success(record))))?;
+            .map_err(|(path, source)| self.error(&path, source, ids(records, |success| !success)))?;
         self.syncer.wake();
         Ok(())
     }
 
     fn append_lines(&mut self, records: &[Record], list: &TaskList, success: bool) -> Result<(), (PathBuf, io::Error)> {
         self.text.clear();
-        for record in records.iter().filter(|record| record.result.outcome.is_success() == success) {
+        for record in records.iter().filter(|record| record.verdict() == Some(success)) {
             let id = record.result.id;
             write!(self.text, "{id} ").expect("a Vec takes all");
             self.text.extend_from_slice(list.command(id));
@@ -154,8 +179,17 @@ impl Journal {
     }
 }
 
-fn ids(records: &[Record], choose: impl Fn(&Record) -> bool) -> Vec<TaskId> {
-    records.iter().filter(|record| choose(record)).map(|record| record.result.id).collect()
+/// Tasks that end with these records, as the verdict on them is.
+fn ids(records: &[Record], choose: impl Fn(bool) -> bool) -> Vec<TaskId> {
+    records.iter().filter(|record| record.verdict().is_some_and(&choose)).map(|record| record.result.id).collect()
+}
+
+/// Opens a file and begins with these bytes.
+fn open_at(path: &Path, start: &[u8], syncer: &Syncer) -> io::Result<Appender> {
+    let mut file = Appender::open(path)?;
+    file.append(start)?;
+    syncer.add(&file)?;
+    Ok(file)
 }
 
 #[derive(Debug, Default)]

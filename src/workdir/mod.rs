@@ -1,10 +1,11 @@
 //! The workdir: what a user keeps of a run, and what a resume starts from.
 //!
-//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `logs/` and `lock`. Only rank 0 touches them, but for
+//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `tasks.tsv`, `logs/` and `lock`. Only rank 0 touches them, but for
 //! the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
 //! docs/workdir.md describes each file.
 
 mod append;
+mod attempts;
 pub mod journal;
 mod lock;
 pub mod logs;
@@ -31,6 +32,7 @@ mod names {
     pub(super) const FAILED: &str = "failed";
     pub(super) const TOPROCESS: &str = "toprocess";
     pub(super) const TIMELINE: &str = "timeline.json";
+    pub(super) const ATTEMPTS: &str = "tasks.tsv";
     /// What tasks wrote.
     pub const LOGS: &str = "logs";
     pub(super) const LOCK: &str = "lock";
@@ -143,9 +145,9 @@ impl Workdir {
     /// Starts to record.
     ///
     /// # Errors
-    /// If the timeline can't be written.
+    /// If timeline or `tasks.tsv` can't be written.
     pub fn journal(&self) -> Result<Journal, WorkdirError> {
-        Journal::open(&self.path).map_err(unusable("write", &self.path.join(names::TIMELINE)))
+        Journal::open(&self.path).map_err(|(path, source)| WorkdirError::Unusable { what: "write", path, source })
     }
 
     /// Writes `toprocess`: see [`toprocess::Writer`].

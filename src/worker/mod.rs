@@ -56,6 +56,7 @@ pub struct Worker {
     /// The farmer has not heard yet that the number of held verdicts grew: a slot is free.
     held_grew: bool,
     results: Vec<TaskResult>,
+    interrupted: Vec<TaskResult>,
     returned: Vec<TaskId>,
     report_due: Option<Duration>,
     recall_answered: bool,
@@ -81,6 +82,7 @@ impl Worker {
             held: VecDeque::new(),
             held_grew: false,
             results: Vec::new(),
+            interrupted: Vec::new(),
             returned: Vec::new(),
             report_due: None,
             recall_answered: false,
@@ -181,7 +183,7 @@ impl Worker {
         }
         // These died of a signal, and here is the stop: it was the same blow.
         if !self.held.is_empty() {
-            self.returned.extend(self.held.drain(..).map(|(_, result)| result.id));
+            self.interrupted.extend(self.held.drain(..).map(|(_, result)| result));
             self.report_due = Some(now);
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
@@ -242,11 +244,6 @@ impl Worker {
     fn on_ended(&mut self, now: Duration, slot: u32, outcome: Outcome, usage: Usage) {
         let Some(running) = self.vacate(slot) else { return };
         self.refused = 0;
-        if running.interrupted {
-            self.returned.push(running.id);
-            self.report_due = Some(now);
-            return;
-        }
         let result = TaskResult {
             id: running.id,
             attempt: running.attempt,
@@ -258,7 +255,10 @@ impl Worker {
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        if looks_interrupted(&result.outcome) {
+        if running.interrupted {
+            self.interrupted.push(result);
+            self.report_due = Some(now);
+        } else if looks_interrupted(&result.outcome) {
             self.held.push_back((now + HOLD, result));
             self.held_grew = true;
         } else {
@@ -313,7 +313,8 @@ impl Worker {
     }
 
     fn report_is_due(&self, now: Duration) -> bool {
-        let some = !self.results.is_empty() || !self.returned.is_empty() || self.recall_answered || self.held_grew;
+        let ended = !self.results.is_empty() || !self.interrupted.is_empty();
+        let some = ended || !self.returned.is_empty() || self.recall_answered || self.held_grew;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
         some && (hungry
             || self.stop.is_some()
@@ -328,6 +329,7 @@ impl Worker {
         let pause = self.pause.take().map_or(0, |pause| pause.as_millis());
         actions.push(Action::Send(ToFarmer::Report {
             results: std::mem::take(&mut self.results),
+            interrupted: std::mem::take(&mut self.interrupted),
             returned: std::mem::take(&mut self.returned),
             ack: self.ack,
             ack_age_us: u64::try_from(age).unwrap_or(u64::MAX),

@@ -97,11 +97,15 @@ impl TestPool {
         std::mem::take(&mut self.turns.processes.deeds)
     }
 
-    /// The only message since the last look, which is a Report: IDs of results, returned IDs, open verdicts.
+    /// The only message since the last look, which is a Report: IDs of results, of interrupted and of returned tasks, and
+    /// open verdicts.
     fn report(&mut self) -> (Vec<u32>, Vec<u32>, u32) {
         let said = std::mem::take(&mut self.said);
-        let [ToFarmer::Report { results, returned, undecided, .. }] = &said[..] else { panic!("{said:?}") };
-        (results.iter().map(|r| r.id.0).collect(), returned.iter().map(|id| id.0).collect(), *undecided)
+        let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &said[..] else {
+            panic!("{said:?}")
+        };
+        let again = interrupted.iter().map(|result| result.id.0).chain(returned.iter().map(|id| id.0));
+        (results.iter().map(|r| r.id.0).collect(), again.collect(), *undecided)
     }
 
     fn quiet(&mut self) {
@@ -218,6 +222,26 @@ fn a_stop_terminates_and_then_kills() {
     pool.end(1, Outcome::Signaled(9));
     assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![1], 0));
+}
+
+/// What a stop ends is told with all that was measured, whatever its exit code says.
+#[test]
+fn an_interrupted_attempt_is_told_in_full() {
+    let mut pool = TestPool::new(2);
+    pool.assign([0, 1]);
+    pool.end(1, Outcome::Signaled(15));
+    pool.said.clear();
+    pool.stop(StopLevel::Terminate);
+    pool.end(0, OK);
+    let told = pool.said.iter().filter_map(|message| match message {
+        ToFarmer::Report { results, interrupted, returned, .. } => {
+            assert!(results.is_empty() && returned.is_empty(), "{message:?}");
+            Some(interrupted.clone())
+        }
+        _ => None,
+    });
+    let told = told.flatten().map(|result| (result.id.0, result.duration_us, result.outcome));
+    assert_eq!(told.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
 }
 
 /// Levels only go up, and a second kill says nothing new.

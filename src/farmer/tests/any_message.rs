@@ -26,6 +26,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
                 .map(|id| TaskResult { duration_us: prng.pick(&[0, 1, u64::MAX]), ..result(id.0, any_outcome(prng)) });
             ToFarmer::Report {
                 results: results.collect(),
+                interrupted: ids(prng).into_iter().map(|id| result(id.0, any_outcome(prng))).collect(),
                 returned: ids(prng),
                 ack: number(prng),
                 ack_age_us: prng.pick(&[0, 1, u64::MAX]),

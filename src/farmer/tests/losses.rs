@@ -17,6 +17,20 @@ fn a_silent_rank_is_lost() {
     assert_eq!(farm.mailbox.given_up, [1]);
 }
 
+/// Each attempt is written down with why it is over: ended, interrupted, lost with its rank, or the node's fault.
+#[test]
+fn every_attempt_is_written_down() {
+    let mut farm = TestFarm::up(2, 1, 3);
+    farm.finish(0, [0]);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.event(Event::Signal(15));
+    farm.report(0, Report { interrupted: vec![result(2, Outcome::Signaled(15))], ..Report::default() });
+    let attempts = [(0, 1, 0, Why::Finished), (1, 1, 1, Why::Lost), (2, 1, 0, Why::Interrupted)];
+    assert_eq!(farm.turns.storage.attempts, attempts);
+    assert_eq!(farm.turns.storage.records, [(0, true)]);
+    assert_eq!(farm.turns.core.tasks().attempt(TaskId(2)), Attempt(1), "an interruption costs no attempt");
+}
+
 /// A rank is lost once, however often it is said.
 #[test]
 fn a_lost_rank_is_not_lost_again() {

@@ -21,15 +21,21 @@ use crate::tasklist::TaskList;
 #[derive(Default)]
 struct Paper {
     records: Vec<(u32, bool)>,
+    /// All attempts that are over: task, attempt, rank.
+    attempts: Vec<(u32, u16, u32, Why)>,
     full: bool,
 }
 
 impl Storage for Paper {
     fn record(&mut self, records: &[Record], _: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
         if self.full && !records.is_empty() {
-            return Err((records.iter().map(|record| record.result.id).collect(), "the disk is full".to_owned()));
+            let unwritten = records.iter().filter(|record| record.is_last).map(|record| record.result.id);
+            return Err((unwritten.collect(), "the disk is full".to_owned()));
         }
-        self.records.extend(records.iter().map(|record| (record.result.id.0, record.result.outcome.is_success())));
+        let verdict = |record: &Record| Some((record.result.id.0, record.verdict()?));
+        self.records.extend(records.iter().filter_map(verdict));
+        let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.why);
+        self.attempts.extend(records.iter().map(attempt));
         Ok(())
     }
 }
@@ -161,6 +167,7 @@ impl TestFarm {
 #[derive(Default)]
 struct Report {
     results: Vec<TaskResult>,
+    interrupted: Vec<TaskResult>,
     returned: Vec<u32>,
     ack: u32,
     undecided: u32,
@@ -170,9 +177,9 @@ struct Report {
 
 impl Report {
     fn into_message(self) -> ToFarmer {
-        let Self { results, returned, ack, undecided, recall_answered, pause_ms } = self;
+        let Self { results, interrupted, returned, ack, undecided, recall_answered, pause_ms } = self;
         let returned = returned.into_iter().map(TaskId).collect();
-        ToFarmer::Report { results, returned, ack, ack_age_us: 0, undecided, recall_answered, pause_ms }
+        ToFarmer::Report { results, interrupted, returned, ack, ack_age_us: 0, undecided, recall_answered, pause_ms }
     }
 }
 

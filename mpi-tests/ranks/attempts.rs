@@ -1,0 +1,36 @@
+//! `tasks.tsv` under a launcher: which rank ran what, and what was lost with a rank.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Farm, attempts, blockers, processes};
+
+/// What ran on a rank whose pool dies is written as lost, and again as the next attempt, elsewhere.
+#[test]
+fn lost_attempts_are_lines() {
+    let farm = Farm::mpi(3, &blockers::list(6, 12));
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("every slot is blocked", || blockers::blocked(&farm, 6) == 6);
+    let pools = processes::pools(running.mark());
+    let pool = pools.iter().find(|(rank, _)| *rank == 1).unwrap_or_else(|| panic!("no pool of rank 1: {pools:?}")).1;
+    processes::signal(pool, Signal::SIGKILL);
+    running.wait_until("the loss is written", || {
+        farm.workdir().bytes("tasks.tsv").windows(6).filter(|word| word == b"\tlost\t").count() == 2
+    });
+    blockers::let_go(&farm);
+    // Those of the other ranks that block already.
+    for process in running.processes().iter().filter(|process| process.task().is_some() && !process.is_ours()) {
+        processes::signal(process.pid, Signal::SIGSEGV);
+    }
+    let outcome = running.wait().exits(1);
+    let written = farm.workdir().attempts();
+    attempts::lie_within(&written, &outcome);
+    let lost: Vec<_> = written.iter().filter(|attempt| attempt.why == "lost").collect();
+    for attempt in &lost {
+        assert_eq!((attempt.rank, attempt.slot, attempt.start, attempt.user), (1, None, None, None), "{attempt:?}");
+        let again = &farm.workdir().attempts_by_task()[&attempt.id];
+        assert_eq!(again.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2]);
+        assert_ne!(again[1].rank, 1);
+    }
+    assert_eq!(lost.len(), 2);
+    assert_eq!(farm.workdir().attempts_by_task().len(), 18, "every task");
+}

@@ -1,0 +1,199 @@
+//! `tasks.tsv`: a line for each attempt that is over, for people and for tools that read tables.
+//!
+//! Owns the format of that file. It is a log and never the truth of a resume. No line is read back but the first,
+//! which tells whether the file is ours.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::farmer::{Record, Why};
+use crate::protocol::Outcome;
+
+/// The first line. The command is last, since it may hold anything but a newline, tabs too.
+pub(crate) const HEADER: &[u8] =
+    b"id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n";
+
+/// Appends the line of an attempt. Times are seconds with six decimals: since 1970, or of CPU time.
+pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
+    let result = &record.result;
+    push_number(out, result.id.0.into());
+    out.push(b'\t');
+    push_number(out, result.attempt.0.into());
+    out.push(b'\t');
+    push_number(out, record.rank.0.into());
+    out.push(b'\t');
+    out.extend_from_slice(host);
+    if record.why == Why::Lost {
+        out.extend_from_slice(b"\t\t\t\t\t\t\t\t");
+    } else {
+        out.push(b'\t');
+        push_number(out, result.slot.into());
+        out.push(b'\t');
+        push_seconds(out, result.start_us);
+        out.push(b'\t');
+        push_seconds(out, result.start_us.saturating_add(result.duration_us));
+        out.push(b'\t');
+        match result.outcome {
+            Outcome::Exited(code) => {
+                push_number(out, code.into());
+                out.push(b'\t');
+            }
+            Outcome::Signaled(signal) => {
+                out.push(b'\t');
+                push_number(out, signal.into());
+            }
+            Outcome::NotStarted(_) => out.push(b'\t'),
+        }
+        out.push(b'\t');
+        push_seconds(out, result.user_us);
+        out.push(b'\t');
+        push_seconds(out, result.system_us);
+        out.push(b'\t');
+        push_number(out, result.max_rss_kib);
+    }
+    out.push(b'\t');
+    out.extend_from_slice(record.why.word().as_bytes());
+    out.push(b'\t');
+    out.extend_from_slice(command);
+    out.push(b'\n');
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_seconds(out: &mut Vec<u8>, us: u64) {
+    push_number(out, us / 1_000_000);
+    // The first digit keeps the zeros behind it, and is where the point goes.
+    let at = out.len();
+    push_number(out, 1_000_000 + us % 1_000_000);
+    out[at] = b'.';
+}
+
+/// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off; a file that is
+/// something else is moved aside, since this one is never worth a run.
+pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
+        other => other?,
+    };
+    let mut first = Vec::new();
+    (&mut file).take(HEADER.len() as u64).read_to_end(&mut first)?;
+    if !HEADER.starts_with(&first) {
+        let aside = path.with_extension("tsv.damaged");
+        log::warn!("{} is not of this program; it is kept as {}", path.display(), aside.display());
+        fs::rename(path, &aside)?;
+        return Ok(HEADER);
+    }
+    let valid_len = whole_lines(&mut file)?;
+    file.set_len(valid_len)?;
+    Ok(if valid_len == 0 { HEADER } else { b"" })
+}
+
+/// How many bytes of the file are whole lines.
+pub(super) fn whole_lines(file: &mut File) -> io::Result<u64> {
+    const STEP: u64 = 64 << 10;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    while end > 0 {
+        let step = end.min(STEP);
+        file.seek(SeekFrom::Start(end - step))?;
+        let mut chunk = Vec::new();
+        (&mut *file).take(step).read_to_end(&mut chunk)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &chunk) {
+            return Ok(end - step + newline as u64 + 1);
+        }
+        end -= step;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+
+    fn line(outcome: Outcome, why: Why) -> String {
+        let result = TaskResult {
+            id: TaskId(7),
+            attempt: Attempt(2),
+            slot: 3,
+            start_us: 1_795_358_813_250_435,
+            duration_us: 2_763,
+            outcome,
+            user_us: 1_000_001,
+            system_us: 20,
+            max_rss_kib: 4_096,
+        };
+        let mut out = Vec::new();
+        push_line(&mut out, &Record { rank: Rank(5), result, why, is_last: true }, b"node5", b"a\tb  c");
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The columns that docs/workdir.md promises, in each of their forms.
+    #[test]
+    fn a_line_has_the_promised_columns() {
+        let times = "1795358813.250435\t1795358813.253198";
+        let usage = "1.000001\t0.000020\t4096";
+        for (outcome, why, end) in [
+            (Outcome::Exited(0), Why::Finished, "0\t"),
+            (Outcome::Exited(255), Why::Failed, "255\t"),
+            (Outcome::Signaled(15), Why::Interrupted, "\t15"),
+            (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t"),
+        ] {
+            let word = why.word();
+            let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
+            assert_eq!(line(outcome, why), expected);
+        }
+        assert_eq!(
+            line(Outcome::NotStarted(String::new()), Why::Lost),
+            "7\t2\t5\tnode5\t\t\t\t\t\t\t\t\tlost\ta\tb  c\n"
+        );
+        let tabs = |line: &str| line.bytes().filter(|&byte| byte == b'\t').count();
+        assert_eq!(tabs(&line(Outcome::Exited(0), Why::Lost)), tabs(&line(Outcome::Exited(0), Why::Failed)));
+        assert_eq!(HEADER.iter().filter(|&&byte| byte == b'\t').count() + 1, 14);
+    }
+
+    fn prepared(before: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tasks.tsv");
+        fs::write(&path, before).unwrap();
+        let start = prepare(&path).unwrap();
+        let after = [&fs::read(&path).unwrap_or_default(), start].concat();
+        (after, fs::read(folder.path().join("tasks.tsv.damaged")).ok())
+    }
+
+    /// A file that is something else is kept, and no run is lost for it.
+    #[test]
+    fn another_file_is_moved_aside() {
+        for other in [&b"id\tname\n1\tx\n"[..], b"x", b"\n", b"id\tattempt\trank\thost\tslots"] {
+            assert_eq!(prepared(other), (HEADER.to_vec(), Some(other.to_vec())));
+        }
+    }
+
+    proptest! {
+        /// Wherever a crash cuts the file, whole lines stay, and one header.
+        #[test]
+        fn any_cut_is_mended(cut in 0_usize..400, long in 0_usize..3) {
+            let row = [b"7\t1\t".to_vec(), b"x".repeat(long * 40_000), b"\n".to_vec()].concat();
+            let text = [HEADER, &row, &row, &row].concat();
+            let torn = &text[..cut.min(text.len())];
+            let whole = torn.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let expected = if whole == 0 { HEADER } else { &text[..whole] };
+            prop_assert_eq!(prepared(torn), (expected.to_vec(), None));
+        }
+
+        /// Every number of microseconds reads as the same number of seconds.
+        #[test]
+        fn seconds_are_exact(us: u64) {
+            let mut out = Vec::new();
+            push_seconds(&mut out, us);
+            let text = String::from_utf8(out).unwrap();
+            let (seconds, rest) = text.split_once('.').unwrap();
+            prop_assert_eq!(rest.len(), 6);
+            prop_assert_eq!(seconds.parse::<u64>().unwrap() * 1_000_000 + rest.parse::<u64>().unwrap(), us);
+        }
+    }
+}
