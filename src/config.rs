@@ -9,14 +9,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cli::Cli;
-use crate::protocol::{Bind, Logs, SlotCount};
+use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
 pub const SLOTS_DEFAULT: u32 = 8;
-
-/// More slots than this on one rank are a typing error.
-const SLOTS_MAX: u32 = 100_000;
 
 /// A checked command line.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -85,20 +85,20 @@ fn odd_files_do_not_hang_the_farm() {
 #[test]
 fn files_that_grow_are_refused() {
     let long = format!("[x]\nRunner = r\na = {}\n", "x".repeat(1 << 19));
-    let many: String = (0..100_000).map(|number| format!("k{number} = %(a)s\n")).collect();
+    let many: String = (0..10_000).map(|number| format!("k{number} = %(a)s\n")).collect();
     let (_folder, catalog) = catalog(&[("a.ini", (long + &many).as_bytes())]);
     let error = within(200 << 20, || catalog.find("x").unwrap_err());
     assert!(error.what.contains("come to more than 64 MiB"), "{error}");
     assert_eq!(catalog.list()[0].class, "(has an error)");
 
-    let defaults: String = (0..50_000).map(|number| format!("k{number} = %(none)s\n")).collect();
-    let sections: String = (0..200_000).map(|number| format!("[s{number}]\n")).collect();
+    let defaults: String = (0..5_000).map(|number| format!("k{number} = %(none)s\n")).collect();
+    let sections: String = (0..50_000).map(|number| format!("[s{number}]\n")).collect();
     let text = format!("[DEFAULT]\n{}Runner = r\n{sections}", defaults.replace("none", "Runner"));
     let (_folder, catalog) = self::catalog(&[("a.ini", text.as_bytes())]);
     let listed = within(200 << 20, || catalog.list());
-    assert_eq!((listed.len(), &listed[199_999].class[..], &listed[0].class[..]), (200_000, "r", "(has an error)"));
+    assert_eq!((listed.len(), &listed[49_999].class[..], &listed[0].class[..]), (50_000, "r", "(has an error)"));
     let section = catalog.find("s7").unwrap().unwrap();
-    assert_eq!((section.keys.len(), section.value("k9")), (50_000, Some("r")));
+    assert_eq!((section.keys.len(), section.value("k9")), (5_000, Some("r")));
     assert!(catalog.not_found("runner", "s", &[]).len() < 2 << 20);
 }
 
