@@ -9,14 +9,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cli::Cli;
-use crate::protocol::{Bind, Logs, SlotCount};
+use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
 pub const SLOTS_DEFAULT: u32 = 8;
-
-/// More slots than this on one rank are a typing error.
-const SLOTS_MAX: u32 = 100_000;
 
 /// A checked command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -223,13 +220,34 @@ mod tests {
         }
     }
 
+    fn any_word() -> impl Strategy<Value = std::ffi::OsString> {
+        let known = "(-[nwvrthV]{1,3}|--(proc|timeout|workdir|verbose|runner|tasklist|grace|bind|farmer-only|dry-run|logs|help|)\
+            (=(slot|auto|true|0|task/?[0-9]{0,3}|rank|[0-9.:smhd]{0,6}))?|tasks|[0-9]{1,3}|yes|false)";
+        prop_oneof![
+            3 => known.prop_map(Into::into),
+            1 => any::<String>().prop_map(Into::into),
+            1 => any::<Vec<u8>>().prop_map(std::os::unix::ffi::OsStringExt::from_vec),
+        ]
+    }
+
     proptest! {
-        /// Promise 5: no word on the command line is a panic.
+        /// Promise 5: no command line is a panic.
         #[test]
-        fn any_words_are_checked(slots: String, time: String) {
-            let words = ["x", "list", &format!("--proc={slots}"), &format!("--timeout={time}")].map(Into::into);
+        fn any_command_line_is_checked(words in prop::collection::vec(any_word(), 0..7)) {
             if let Ok(cli) = Cli::read(words) {
                 let _ = Config::check(cli);
+            }
+        }
+
+        /// … and no word in the place of a number or a time.
+        #[test]
+        fn any_words_are_checked(slots: String, times in ["[0-9.:smhd]{0,12}", "\\PC*"]) {
+            for time in times {
+                let words = ["x", "list", &format!("--proc={slots}"), &format!("--timeout={time}")].map(Into::into);
+                if let Ok(cli) = Cli::read(words) {
+                    let _ = Config::check(cli);
+                }
+                prop_assert!(parse_time(&time).is_none_or(|time| time <= Duration::from_secs(366 * 86_400)));
             }
         }
     }

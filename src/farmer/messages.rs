@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
-use crate::protocol::{PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, TaskId, TaskResult, ToFarmer};
 
 /// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
 /// not let it have tasks without end.
@@ -87,7 +87,7 @@ impl Farmer {
         self.workers.update(rank, |worker| {
             worker.status = Status::Active;
             worker.host = node.host;
-            worker.slots = node.slots;
+            worker.slots = node.slots.min(SLOTS_MAX);
             worker.cpus = node.cpus;
         });
         actions.notes.push(Note::Joined(rank));

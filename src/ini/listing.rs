@@ -23,13 +23,17 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         let place = format!("{}:{}", listed.file.display(), listed.line);
         [listed.name, kind_of(&listed.class), place]
     }));
+    (table(&rows), catalog)
+}
+
+fn table(rows: &[[String; 3]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
     let (names, kinds) = (width(0), width(1));
     let mut text = String::new();
     for [name, kind, place] in rows {
         let _ = writeln!(text, "{name:names$}  {kind:kinds$}  {place}");
     }
-    (text, catalog)
+    text
 }
 
 /// The short name of a built-in kind, whichever way it is written; `python CLASS` for a class that is not built in.
@@ -40,5 +44,20 @@ pub fn kind_name(kinds: &[(&str, Option<&str>)], class: &str) -> String {
         Some((short, _)) => (*short).to_owned(),
         None if class.contains('.') => format!("python {class}"),
         None => format!("unknown {class}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns are as wide as what stands in them, but one very long name does not make all lines long: beyond some
+    /// length, a width is a panic.
+    #[test]
+    fn columns_are_bounded() {
+        let row = |name: &str| [name.to_owned(), "basic".to_owned(), "a.ini:1".to_owned()];
+        assert_eq!(table(&[row("a"), row("bcd")]), "a    basic  a.ini:1\nbcd  basic  a.ini:1\n");
+        let text = table(&[row("a"), row(&"x".repeat(70_000))]);
+        assert_eq!(text.lines().next().unwrap().len(), WIDTH_MAX + "  basic  a.ini:1".len());
     }
 }

@@ -1,6 +1,9 @@
 use std::fs::File;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::fuzz::{nearly, nearly_text, within};
 
 fn catalog(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
@@ -76,4 +79,51 @@ fn odd_files_do_not_hang_the_farm() {
     let catalog = load_files(Kind::Runners, ini_files(folder.path()));
     assert_eq!(catalog.find("x").unwrap(), None);
     assert_eq!(catalog.broken().count(), 1);
+}
+
+/// Values that each name a long one, and defaults that reach many sections, are refused before memory or time is.
+#[test]
+fn files_that_grow_are_refused() {
+    let long = format!("[x]\nRunner = r\na = {}\n", "x".repeat(1 << 19));
+    let many: String = (0..10_000).map(|number| format!("k{number} = %(a)s\n")).collect();
+    let (_folder, catalog) = catalog(&[("a.ini", (long + &many).as_bytes())]);
+    let error = within(200 << 20, || catalog.find("x").unwrap_err());
+    assert!(error.what.contains("come to more than 64 MiB"), "{error}");
+    assert_eq!(catalog.list()[0].class, "(has an error)");
+
+    let defaults: String = (0..5_000).map(|number| format!("k{number} = %(none)s\n")).collect();
+    let sections: String = (0..50_000).map(|number| format!("[s{number}]\n")).collect();
+    let text = format!("[DEFAULT]\n{}Runner = r\n{sections}", defaults.replace("none", "Runner"));
+    let (_folder, catalog) = self::catalog(&[("a.ini", text.as_bytes())]);
+    let listed = within(200 << 20, || catalog.list());
+    assert_eq!((listed.len(), &listed[49_999].class[..], &listed[0].class[..]), (50_000, "r", "(has an error)"));
+    let section = catalog.find("s7").unwrap().unwrap();
+    assert_eq!((section.keys.len(), section.value("k9")), (5_000, Some("r")));
+    assert!(catalog.not_found("runner", "s", &[]).len() < 2 << 20);
+}
+
+fn ini_text() -> impl Strategy<Value = String> {
+    let value = "[a-z :=;#é]{0,8}(%%|%\\([abk]\\)s|%\\(Runner\\)s|\n  [a-z#]{0,4}|\n\n|\r\n)?[a-z]{0,3}";
+    let key = ("(a|b|k|Runner|TaskList)", "( ?[=:] ?)", value).prop_map(|(name, is, value)| [name, is, value].concat());
+    let section = ("(DEFAULT|x|y|é\\])", prop::collection::vec(key, 0..5))
+        .prop_map(|(name, keys)| format!("[{name}]\n{}\n", keys.join("\n")));
+    prop::collection::vec(section, 0..5).prop_map(|sections| sections.concat())
+}
+
+proptest! {
+    /// Promise 5: any files are read or refused, whichever definition is wanted, and the listing agrees.
+    #[test]
+    fn any_files_are_read_or_refused(first in nearly(ini_text().prop_map(String::into_bytes)), second in nearly_text(ini_text())) {
+        let (_folder, catalog) = catalog(&[("a.ini", &first), ("b.ini", second.as_bytes())]);
+        let listed = within(1 << 20, || catalog.list());
+        for Listed { name, class, .. } in &listed {
+            match catalog.find(name) {
+                Ok(Some(section)) => prop_assert_eq!(&section.class.value, class),
+                Ok(None) => prop_assert!(false, "{} is listed and not found", name),
+                Err(_) => prop_assert!(class == "(has an error)" || catalog.broken().count() > 0),
+            }
+        }
+        let (text, names) = (catalog.not_found("runner", "x", &["default"]), listed.iter().map(|listed| &listed.name));
+        prop_assert!(names.collect::<std::collections::BTreeSet<_>>().len() == listed.len() && text.contains("default"));
+    }
 }

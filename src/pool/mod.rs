@@ -23,7 +23,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
-use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{PROTOCOL_VERSION, SLOTS_MAX, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
 use crate::sys::host;
@@ -179,7 +179,7 @@ impl Pool {
         let cpus = cpus::usable();
         let slots = match config.slots {
             SlotCount::Cpus => cpus,
-            SlotCount::Fixed(slots) => slots,
+            SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
         match Tasks::new(config, slots, &host, &cwd, self.clock) {
             Ok(tasks) => {

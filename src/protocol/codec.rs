@@ -59,16 +59,6 @@ mod tests {
     use crate::protocol::*;
     use crate::runner::config::{Defined, Start};
     use crate::runner::template::{Field, Template};
-    use proptest::prelude::*;
-
-    /// Promise 5: bytes from a peer are never a panic, whatever they are.
-    #[test]
-    fn any_bytes_are_a_message_or_an_error() {
-        proptest!(|(bytes: Vec<u8>)| {
-            let _ = decode::<ToFarmer>(&bytes).is_ok();
-            let _ = decode::<ToWorker>(&bytes).is_ok();
-        });
-    }
 
     /// A length that promises more bytes than there are must not be believed: no allocation of its size.
     #[test]

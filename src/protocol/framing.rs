@@ -100,8 +100,10 @@ impl FrameReader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::{nearly, within};
 
     proptest! {
         /// However the stream is cut, the frames come out as they went in.
@@ -120,6 +122,35 @@ mod tests {
                 }
             }
             prop_assert_eq!(got, frames);
+        }
+    }
+
+    fn any_stream() -> impl Strategy<Value = Vec<u8>> {
+        let frame = prop::collection::vec(any::<u8>(), 0..40);
+        prop::collection::vec(frame, 0..6).prop_map(|frames| {
+            let mut stream = Vec::new();
+            frames.iter().for_each(|frame| push_frame(&mut stream, frame));
+            stream
+        })
+    }
+
+    proptest! {
+        /// Promise 5: any bytes are frames or refused, and no more is kept than has come.
+        #[test]
+        fn any_stream_is_read_or_refused(
+            stream in nearly(any_stream()), stray: Vec<u8>, cut in 1_usize..50
+        ) {
+            for stream in [stream, stray] {
+                within(4 * stream.len() + 1_000, || {
+                    let mut reader = FrameReader::default();
+                    for piece in stream.chunks(cut) {
+                        reader.extend(piece);
+                        while let Ok(Some(frame)) = reader.next_frame() {
+                            assert!(frame.len() <= stream.len());
+                        }
+                    }
+                });
+            }
         }
     }
 

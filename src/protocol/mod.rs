@@ -8,6 +8,8 @@
 
 pub mod codec;
 pub mod framing;
+#[cfg(test)]
+pub(crate) mod any;
 
 use bincode::{Decode, Encode};
 use std::fmt;
@@ -56,12 +58,15 @@ pub enum StopLevel {
     Kill,
 }
 
+/// More slots than this on one rank are a mistake, whoever says so.
+pub const SLOTS_MAX: u32 = 100_000;
+
 /// How many tasks a rank runs at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum SlotCount {
     /// As many as the rank has CPUs.
     Cpus,
-    /// This many, at least 1.
+    /// This many, at most [`SLOTS_MAX`]; with 0 it takes no tasks.
     Fixed(u32),
 }
 

@@ -207,15 +207,25 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Promise 5: whatever stands in a launcher's variables, the answer is a launch or none.
+        /// Promise 5: whatever stands in a launcher's variables, the answer is a launch or none, and a place that there is.
         #[test]
-        fn any_values_are_read(values: [String; 4], present: [bool; 8]) {
-            let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_PROCID", "PMI_RANK", "PMIX_RANK",
-                "SLURM_NTASKS", "HYDI_CONTROL_FD"];
-            let _ = Launch::detect(|name| {
+        fn any_values_are_read(
+            values in prop::collection::vec("[0-9]{1,2}|[0-9 -]{0,11}|[0-9]{0,3}(\\(x[0-9]{0,10}\\))?(,[0-9]?(\\(x?[0-9]?\\))?){0,3}|\\PC*", 12),
+            present: [bool; 12],
+        ) {
+            let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_PROCID", "PMI_RANK", "SLURM_NODEID",
+                "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
+                "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"];
+            let get = |name: &str| {
                 let index = names.iter().position(|known| *known == name).filter(|&index| present[index])?;
-                Some(values[index % values.len()].clone())
-            });
+                Some(values[index].clone())
+            };
+            let launch = Launch::detect(get);
+            prop_assert!(launch.is_none() || present[..4].iter().any(|&present| present));
+            let place = NodePlace::detect(get);
+            prop_assert!(place.rank < place.ranks);
+            let others = place.without_first();
+            prop_assert!(others.rank < others.ranks && others.ranks <= place.ranks);
         }
     }
 

@@ -18,7 +18,20 @@ pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Promise 5: whatever stands there, it is a time within the next century or none.
+        #[test]
+        fn any_value_is_read(texts in ["[0-9 +-]{0,22}", "\\PC*"]) {
+            for text in texts {
+                let end = job_end(|_| Some(text.clone()));
+                prop_assert!(end.is_none_or(|end| (1..u64::from(u32::MAX)).contains(&end.as_secs())));
+            }
+        }
+    }
 
     /// Nonsense in the environment is no time limit.
     #[test]

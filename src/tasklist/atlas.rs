@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::commands::Commands;
+use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
 use super::events::{self, Input};
 use super::quote::quote_if_needed;
 use super::{ListError, Source, TaskList, lines, one_line, read_file};
@@ -92,11 +92,20 @@ fn part_count(events: u64, max: f64) -> u64 {
 fn for_each(
     section: &Section,
     list: &Path,
-    mut make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
+    make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
 ) -> Result<TaskList, ListError> {
     let bytes = read_file(list)?;
     let inputs: Vec<Input<'_>> = lines::kept(&bytes).map(|(line, text)| Input { name: text.stripped, line }).collect();
     let parts = parts(section, &inputs, list)?;
+    for_each_part(list, &inputs, parts, make)
+}
+
+fn for_each_part(
+    list: &Path,
+    inputs: &[Input<'_>],
+    parts: Vec<Option<(f64, u64)>>,
+    mut make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
+) -> Result<TaskList, ListError> {
     let mut commands = Commands::default();
     for (number, (input, parts)) in inputs.iter().zip(parts).enumerate() {
         let mut name = Vec::new();
@@ -110,12 +119,15 @@ fn for_each(
         if count == 0 {
             log::info!("{} has no events and gets no task", String::from_utf8_lossy(input.name));
         }
+        let bad = |bad: BadCommand| ListError::content(list, input.line, &format!("its command has {bad}"));
+        let mut command = |number_of_part, id| make(number, id, &name, parts.map(|(max, _)| part(number_of_part, max)));
+        // A damaged file may say that it has any number of events.
+        if count > u32::MAX.into() || count.saturating_mul(command(0, 0).len() as u64) > TEXT_LEN_MAX {
+            return Err(bad(BadCommand::TooMany));
+        }
         for number_of_part in 0..count {
             let id = commands.next_id() as u64;
-            let part = parts.map(|(max, _)| part(number_of_part, max));
-            commands
-                .push(&make(number, id, &name, part))
-                .map_err(|bad| ListError::content(list, input.line, &format!("its command has {bad}")))?;
+            commands.push(&command(number_of_part, id)).map_err(bad)?;
         }
     }
     Ok(commands.finish())
@@ -165,7 +177,11 @@ pub(super) fn athena(section: &Section, source: &Source<'_>) -> Result<TaskList,
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzz::within;
+    use crate::ini::Key;
 
     /// Splitting is that of PyTaskFarmer: as many parts as begin.
     #[test]
@@ -178,6 +194,50 @@ mod tests {
         assert_eq!(part(3, 1000.0), Part { number: 3, skip: 3000, max: 1000 });
         assert_eq!(part(3, 2.5), Part { number: 3, skip: 7, max: 2 });
         assert_eq!(part_count(u64::MAX, 1.0), u64::MAX);
+    }
+
+    fn section(keys: &[(&str, &str)]) -> Section {
+        let key = |(name, value): &(&str, &str)| Key {
+            name: (*name).to_owned(),
+            value: (*value).to_owned(),
+            line: 1,
+            inherited: false,
+        };
+        let class = key(&("TaskList", "athena"));
+        Section { name: "x".to_owned(), file: "a.ini".into(), line: 1, class, keys: keys.iter().map(key).collect() }
+    }
+
+    proptest! {
+        /// Promise 5: any list of files makes one task for each, or is refused.
+        #[test]
+        fn any_list_is_a_list_or_refused(bytes: Vec<u8>, text in "[a-z #'\r\n\t\0é/.]{0,40}", option in "[a-z'\n]{0,6}") {
+            let section = section(&[
+                ("transform", "T"), ("input", "I"), ("output", "O"), ("jobOptions", "J"), ("k", &option),
+            ]);
+            for bytes in [bytes, text.into_bytes()] {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), &bytes).unwrap();
+                let source = Source { list: file.path(), workdir: Path::new("w") };
+                let inputs = lines::kept(&bytes).count();
+                for made in [transform(&section, &source), athena(&section, &source)] {
+                    prop_assert!(made.is_err() || made.is_ok_and(|list| list.len() as usize == inputs));
+                }
+            }
+        }
+    }
+
+    /// A damaged file that claims to have events without end costs an error, and neither memory nor time.
+    #[test]
+    fn numbers_of_events_are_bounded() {
+        let tasks = |events: u64| {
+            let (input, parts) = (Input { name: b"file", line: 1 }, vec![Some((1.0, events))]);
+            within(1 << 20, || for_each_part(Path::new("list"), &[input], parts, |_, _, _, _| vec![b'x'; 100]))
+                .map(|list| list.len())
+        };
+        assert_eq!(tasks(3).unwrap(), 3);
+        for events in [1 << 26, 1 << 33, u64::MAX >> 1] {
+            assert!(tasks(events).unwrap_err().to_string().contains("too many"), "{events}");
+        }
     }
 
     /// A path that is not there yet keeps its names below what is there.

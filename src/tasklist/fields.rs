@@ -2,6 +2,7 @@
 //!
 //! Fields are split by white space, by a given separator, or as CSV with a header.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::commands::Commands;
@@ -167,8 +168,9 @@ fn read_csv(
         ListError::content(path, line, &what)
     };
     let columns: Vec<String> = reader.headers().map_err(|error| bad(&error))?.iter().map(str::to_owned).collect();
-    if let Some(twice) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name)) {
-        return Err(ListError::content(path, 1, &format!("the header has two columns '{}'", twice.1)));
+    let mut known = HashSet::new();
+    if let Some(twice) = columns.iter().find(|name| !known.insert(*name)) {
+        return Err(ListError::content(path, 1, &format!("the header has two columns '{twice}'")));
     }
     let template = parse(&Names { columns: Some(columns) })?;
     let mut commands = Commands::default();
@@ -196,4 +198,53 @@ fn line_of(bytes: &[u8], position: &csv::Position) -> u64 {
         line += 1;
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::{nearly, within};
+    use crate::ini::Key;
+    use crate::protocol::TaskId;
+
+    fn lines_of_fields() -> impl Strategy<Value = Vec<u8>> {
+        let field = "[a-z0-9 .é]{0,6}|\"[a-z,\n ']{0,4}\"|it's|;|\t";
+        let line = (prop::collection::vec(field, 0..5), prop::sample::select(vec!["\n", "\r\n", "\n\n", "\n# x\n"]))
+            .prop_map(|(fields, end)| fields.join(",") + end);
+        (prop_oneof![Just("a,b,c\n"), Just("")], prop::collection::vec(line, 0..5))
+            .prop_map(|(header, lines)| (header.to_owned() + &lines.concat()).into_bytes())
+    }
+
+    fn settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+        let command = "(run|\\{1\\}|\\{2:raw\\}|\\{a\\}|\\{id\\}|\\{line\\}|'|[ \"$]){1,6}";
+        let separator = prop::option::of("tab|comma|space|,|;|::|[a-z]{0,2}|\n");
+        (command, separator, prop::option::of("yes|no|on|x")).prop_map(|(command, separator, csv)| {
+            let mut keys = vec![("command", command)];
+            keys.extend(separator.map(|separator| ("separator", separator)));
+            keys.extend(csv.map(|csv| ("csv", csv)));
+            keys
+        })
+    }
+
+    proptest! {
+        /// Promise 5: any file is a list or is refused, whatever the section says, and every task of it is one line.
+        #[test]
+        fn any_file_is_a_list_or_refused(text in nearly(lines_of_fields()), bytes: Vec<u8>, settings in settings()) {
+            let key = |(name, value): (&str, String)| Key { name: name.to_owned(), value, line: 1, inherited: false };
+            let class = key(("TaskList", "template".to_owned()));
+            let keys = settings.into_iter().map(key).collect();
+            let section = Section { name: "x".to_owned(), file: "a.ini".into(), line: 1, class, keys };
+            for bytes in [text, bytes] {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), &bytes).unwrap();
+                let Ok(list) = within(1 << 20, || read(&section, file.path())) else { continue };
+                for id in 0..list.len() {
+                    let command = list.command(TaskId(id));
+                    prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));
+                }
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Variables stand in the INI section, in the tasklist file, or in both: there the file's count. The first variable
 //! changes slowest, as in nested loops.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
@@ -20,25 +21,25 @@ enum Part {
     Range(Range),
 }
 
+/// More variables than this are another kind of file.
+const VARIABLES_MAX: usize = 10_000;
+
 /// A variable and its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Axis {
     name: String,
-    parts: Vec<Part>,
+    /// Each with the number of values in front of it.
+    parts: Vec<(u64, Part)>,
     count: u64,
 }
 
 impl Axis {
-    fn value(&self, mut index: u64) -> String {
-        for part in &self.parts {
-            match part {
-                Part::Word(word) if index == 0 => return word.clone(),
-                Part::Word(_) => index -= 1,
-                Part::Range(range) if index < range.count() => return range.value(index),
-                Part::Range(range) => index -= range.count(),
-            }
+    fn value(&self, index: u64) -> String {
+        let after = self.parts.partition_point(|(before, _)| *before <= index);
+        match &self.parts[after - 1] {
+            (_, Part::Word(word)) => word.clone(),
+            (before, Part::Range(range)) => range.value(index - before),
         }
-        unreachable!("an index within the count")
     }
 }
 
@@ -70,18 +71,18 @@ fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
 }
 
 fn axis(name: &str, text: &str) -> Result<Axis, String> {
-    let mut parts = Vec::new();
+    let (mut parts, mut count) = (Vec::new(), 0_u64);
     for (word, quoted) in words(text)? {
-        parts.push(match range::parse(&word).filter(|_| !quoted) {
-            Some(range) => Part::Range(range?),
-            None => Part::Word(word),
-        });
+        let (more, part) = match range::parse(&word).filter(|_| !quoted).transpose()? {
+            Some(range) => (range.count(), Part::Range(range)),
+            None => (1, Part::Word(word)),
+        };
+        parts.push((count, part));
+        count = count.saturating_add(more);
     }
     if parts.is_empty() {
         return Err("it has no value".to_owned());
     }
-    let counts = parts.iter().map(|part| if let Part::Range(range) = part { range.count() } else { 1 });
-    let count = counts.fold(0, u64::saturating_add);
     Ok(Axis { name: name.to_owned(), parts, count })
 }
 
@@ -112,11 +113,13 @@ impl Place<'_> {
 }
 
 /// Takes one more variable, or another value for one.
-fn set(axes: &mut Vec<Axis>, axis: Axis) {
-    match axes.iter_mut().find(|known| known.name == axis.name) {
-        Some(known) => *known = axis,
+fn set(axes: &mut Vec<Axis>, axis: Axis) -> Result<(), String> {
+    match axes.iter().position(|known| known.name == axis.name) {
+        Some(at) => axes[at] = axis,
+        None if axes.len() == VARIABLES_MAX => return Err(format!("{VARIABLES_MAX} variables are there already")),
         None => axes.push(axis),
     }
+    Ok(())
 }
 
 /// Makes the list.
@@ -128,11 +131,11 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
         if key.name == "command" {
             command = Some((one_line(section, key)?.value.clone(), place));
         } else {
-            set(&mut axes, axis(&key.name, &key.value).map_err(|what| place.error(&what))?);
+            axis(&key.name, &key.value).and_then(|axis| set(&mut axes, axis)).map_err(|what| place.error(&what))?;
         }
     }
     let bytes = read_file(path)?;
-    let mut in_file: Vec<String> = Vec::new();
+    let mut in_file: HashSet<&str> = HashSet::new();
     for (number, line) in lines::kept(&bytes) {
         let place = Place::Line(path, number);
         let text = str::from_utf8(line.stripped).map_err(|_| place.error("it is not UTF-8"))?;
@@ -140,14 +143,15 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
         else {
             return Err(place.error("it is not \"name = values\""));
         };
-        if name.is_empty() || in_file.iter().any(|known| known == name) {
+        if name.is_empty() || !in_file.insert(name) {
             return Err(place.error(if name.is_empty() { "it has no name" } else { "its name is there twice" }));
         }
-        in_file.push(name.to_owned());
         if name == "command" {
             command = Some((value.to_owned(), place));
         } else {
-            set(&mut axes, axis(name, value).map_err(|what| place.error(&format!("{name}: {what}")))?);
+            axis(name, value)
+                .and_then(|axis| set(&mut axes, axis))
+                .map_err(|what| place.error(&format!("{name}: {what}")))?;
         }
     }
     let Some((text, place)) = command.filter(|(text, _)| !text.is_empty()) else {
@@ -205,7 +209,12 @@ fn add(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzz::{nearly_text, within};
+    use crate::ini::Key;
+    use crate::protocol::TaskId;
 
     fn texts(text: &str) -> Vec<String> {
         let axis = axis("x", text).unwrap();
@@ -222,6 +231,59 @@ mod tests {
         for bad in ["", "  ", "'a", "\"a", "1..2..0"] {
             assert!(axis("x", bad).is_err(), "{bad}");
         }
+    }
+
+    fn section(keys: &[(&str, &str)]) -> Section {
+        let key = |(name, value): &(&str, &str)| Key {
+            name: (*name).to_owned(),
+            value: (*value).to_owned(),
+            line: 2,
+            inherited: false,
+        };
+        let class = key(&("TaskList", "product"));
+        Section { name: "x".to_owned(), file: "a.ini".into(), line: 1, class, keys: keys.iter().map(key).collect() }
+    }
+
+    fn read_bytes(section: &Section, bytes: &[u8]) -> Result<TaskList, ListError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        within(8 << 20, || read(section, file.path()))
+    }
+
+    fn product_file() -> impl Strategy<Value = String> {
+        let value = "[0-9]{1,2}\\.\\.[0-9]{1,2}(\\.\\.[0-9.]{1,3})?|[a-z'\"é\\\\]{1,5}|'a b'|\"x\"";
+        let line = ("[abc]|command|#", prop::collection::vec(value, 0..4))
+            .prop_map(|(name, values)| format!("{name} = {}\n", values.join(" ")));
+        let command = "command = (run|\\{a\\}|\\{b:raw\\}|\\{c:q\\}|\\{id\\}|[ '\"$]){1,6}\n";
+        (prop::collection::vec(line, 0..4), command).prop_map(|(lines, command)| lines.concat() + &command)
+    }
+
+    proptest! {
+        /// Promise 5: any file is a list or is refused, and every task of it is one line.
+        #[test]
+        fn any_file_is_a_list_or_refused(text in nearly_text(product_file()), bytes: Vec<u8>, in_section: bool) {
+            let keys = [("command", "run {a} {id}"), ("a", "1 2")];
+            let section = section(if in_section { &keys } else { &[] });
+            for bytes in [text.as_bytes(), &bytes] {
+                if let Ok(list) = read_bytes(&section, bytes) {
+                    for id in 0..list.len() {
+                        let command = list.command(TaskId(id));
+                        prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Many variables are another kind of file; many values are as quick as few.
+    #[test]
+    fn long_files_do_not_hang_the_farm() {
+        let variables: String = (0..VARIABLES_MAX + 2).map(|number| format!("x{number} = 1\n")).collect();
+        let error = read_bytes(&section(&[]), variables.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("line 10001: x10000: 10000 variables are there already"), "{error}");
+        let axis = axis("x", &"a 7..8 ".repeat(200_000)).unwrap();
+        assert_eq!((axis.count, axis.value(0), axis.value(599_999)), (600_000, "a".to_owned(), "8".to_owned()));
+        (0..axis.count).for_each(|index| assert!(["a", "7", "8"].contains(&&axis.value(index)[..])));
     }
 
     /// A wrong number costs an error, and neither memory nor time.

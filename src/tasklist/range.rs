@@ -153,7 +153,18 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: any text is a range, a word, or refused; and a range's values lie between its ends.
+        /// Promise 5: any text is a range, a word, or refused.
+        #[test]
+        fn any_text_is_a_range_a_word_or_refused(texts in ["[0-9.-]{0,60}", "-?[0-9]{1,18}\\.\\.-?[0-9]{1,18}(\\.[0-9]{0,18})?", "\\PC*"]) {
+            for text in texts {
+                if let Some(Ok(range)) = parse(&text) {
+                    prop_assert!(range.count() > 0);
+                    let _ = (range.value(0), range.value(range.count() - 1));
+                }
+            }
+        }
+
+        /// … and a range's values lie between its ends.
         #[test]
         fn any_range_stays_within_its_ends(text in "-?[0-9]{1,4}(\\.[0-9]{1,3})?(\\.\\.-?[0-9]{1,4}(\\.[0-9]{1,3})?){1,2}") {
             if let Some(Ok(range)) = parse(&text) {

@@ -149,11 +149,10 @@ impl Worker {
             ToWorker::Assign { seq, tasks } => {
                 self.ack = seq;
                 self.ack_at = now;
+                self.queue.extend(tasks);
                 if self.stop.is_some() {
-                    self.returned.extend(tasks.into_iter().map(|task| task.id));
-                    self.report_due = Some(now);
+                    self.return_queue(now);
                 } else {
-                    self.queue.extend(tasks);
                     self.start_queued(now, actions);
                     self.low_water = self.queue.len() / 2;
                 }

@@ -17,7 +17,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
     match prng.range(0..=11) {
         0 | 1 => {
             let protocol = if prng.chance(900) { PROTOCOL_VERSION } else { number(prng) };
-            let slots = prng.pick(&[0, 1, 2, 100_000]);
+            let slots = prng.pick(&[0, 1, 2, 100_000, u32::MAX]);
             ToFarmer::Hello { protocol, host: "h".repeat(prng.pick(&[0, 1])), slots, cpus: number(prng) }
         }
         2..=6 => {
