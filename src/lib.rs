@@ -23,6 +23,7 @@ pub mod pool;
 pub mod progress;
 pub mod protocol;
 pub mod runner;
+mod shell;
 pub mod sim;
 pub mod sys;
 pub mod tasklist;

@@ -32,22 +32,26 @@ impl TempFolders {
         Err(refused.expect("there is a place"))
     }
 
-    /// Removes a folder, some time.
+    /// Removes a folder: some time, or at once where the node has no thread left for it.
     pub(super) fn remove(&mut self, folder: PathBuf) {
-        let (folders, _) = self.remover.get_or_insert_with(|| {
-            let (folders, to_remove) = channel::<PathBuf>();
-            let left = Arc::clone(&self.left);
-            let remover = std::thread::spawn(move || {
-                for folder in to_remove {
-                    if remove(&folder).is_err() {
-                        left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(folder);
-                    }
-                }
-            });
-            (folders, remover)
-        });
-        // The thread ends after its sender only.
-        let _ = folders.send(folder);
+        if self.remover.is_none() {
+            self.remover = self.start().ok();
+        }
+        let unsent = match &self.remover {
+            // The thread ends after its sender only.
+            Some((folders, _)) => folders.send(folder).err().map(|error| error.0),
+            None => Some(folder),
+        };
+        if let Some(folder) = unsent {
+            remove_or_keep(folder, &self.left);
+        }
+    }
+
+    fn start(&self) -> std::io::Result<(Sender<PathBuf>, JoinHandle<()>)> {
+        let (folders, to_remove) = channel::<PathBuf>();
+        let left = Arc::clone(&self.left);
+        let work = move || to_remove.into_iter().for_each(|folder| remove_or_keep(folder, &left));
+        Ok((folders, std::thread::Builder::new().spawn(work)?))
     }
 
     /// Waits for the removal of all. To be called when nothing runs any more.
@@ -59,6 +63,13 @@ impl TempFolders {
         for folder in self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
             let _ = remove(&folder);
         }
+    }
+}
+
+/// What can't be removed now is tried once more at the end.
+fn remove_or_keep(folder: PathBuf, left: &Mutex<Vec<PathBuf>>) {
+    if remove(&folder).is_err() {
+        left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(folder);
     }
 }
 

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::shell::quoted;
 use crate::sys::process::c_string;
 pub use config::RunnerConfig;
 use config::{Defined, Shell, Start};
 use environment::Environment;
 pub use kinds::{KINDS, RunnerError, by_name, listing};
 use shell_rules::ShellRules;
-use template::{Values, as_operand, quote};
+use template::{Values, as_operand};
 
 /// The runner that a farm gets when `--runner` is not given.
 pub const DEFAULT_RUNNER: &str = "default";
@@ -171,13 +172,13 @@ fn with_setup(setup: &[u8], command: &[u8]) -> Vec<u8> {
     if setup.is_empty() {
         return command.to_vec();
     }
-    guarded(setup, &[b"eval ", &quote(&as_operand(command))[..]].concat())
+    guarded(setup, &[b"eval ", &quoted(&as_operand(command))[..]].concat())
 }
 
 /// `eval` keeps a comment, a backslash or an open quote at the end of the setup to itself; `case` lets `set -e` work
 /// in it, unlike `&&`.
 fn guarded(setup: &[u8], then: &[u8]) -> Vec<u8> {
-    [b"eval ", &quote(&as_operand(setup))[..], b"\ncase $? in 0) ", then, b" ;; *) exit ;; esac"].concat()
+    [b"eval ", &quoted(&as_operand(setup))[..], b"\ncase $? in 0) ", then, b" ;; *) exit ;; esac"].concat()
 }
 
 /// At white space, as Python's `str.split` does; bytes that are not UTF-8 are none.

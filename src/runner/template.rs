@@ -10,6 +10,8 @@ mod words;
 
 use bincode::{Decode, Encode};
 
+use crate::shell::quoted;
+
 use scan::{Item, Scanner};
 
 /// What a field stands for.
@@ -101,21 +103,6 @@ pub struct Values<'a> {
     pub tempdir: &'a [u8],
     /// Path of the shell that [`Field::Run`] starts.
     pub shell: &'a [u8],
-}
-
-/// One word of a shell that means exactly these bytes.
-#[must_use]
-pub fn quote(bytes: &[u8]) -> Vec<u8> {
-    let mut quoted = Vec::with_capacity(bytes.len() + 2);
-    quoted.push(b'\'');
-    for &byte in bytes {
-        match byte {
-            b'\'' => quoted.extend_from_slice(b"'\\''"),
-            _ => quoted.push(byte),
-        }
-    }
-    quoted.push(b'\'');
-    quoted
 }
 
 impl Values<'_> {
@@ -233,9 +220,9 @@ impl Template {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Field { field: Field::Run, .. } => {
-                    out.extend_from_slice(&values.run_words().map(|word| quote(&word)).join(&b' '));
+                    out.extend_from_slice(&values.run_words().map(|word| quoted(&word)).join(&b' '));
                 }
-                Piece::Field { field, quoted: true } => out.extend_from_slice(&quote(&values.value(*field))),
+                Piece::Field { field, quoted: true } => out.extend_from_slice(&quoted(&values.value(*field))),
                 Piece::Field { field, quoted: false } => out.extend_from_slice(&values.value(*field)),
             }
         }

@@ -97,9 +97,14 @@ fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
 /// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn.
 #[must_use]
 pub fn per_slot(slots: u32) -> Vec<Vec<usize>> {
-    let shares = slot_shares(&describe(&affinity(), Path::new(TOPOLOGY)), slots as usize);
+    let cpus = describe(&affinity(), Path::new(TOPOLOGY));
+    let shares = slot_shares(&cpus, slots as usize);
     if let (Some(first), Some(last)) = (shares.first(), shares.last()) {
-        log::info!("each of {slots} slots has CPUs of its own, from {} to {}", list(first), list(last));
+        if cpus.len() < shares.len() {
+            log::info!("{slots} slots share {} CPUs in turn, one CPU each", cpus.len());
+        } else {
+            log::info!("each of {slots} slots has CPUs of its own, from {} to {}", list(first), list(last));
+        }
     }
     shares
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
 use super::events::{self, Input};
-use super::quote::quote_if_needed;
 use super::{ListError, Source, TaskList, lines, one_line, read_file};
 use crate::ini::Section;
+use crate::shell::quote_if_needed;
 
 /// The folder within the workdir that results are copied to.
 pub(crate) const OUTPUT: &str = "output";

@@ -15,7 +15,6 @@ mod made;
 mod product;
 mod program;
 mod python;
-mod quote;
 mod range;
 mod root_file;
 mod template;

@@ -4,8 +4,8 @@
 //! them, so that whatever stands in a value is never run; or raw, by `{mass:raw}`. A hole in a place where quotes would
 //! not protect is refused when the template is read, not when the first odd value comes along.
 
-use super::quote::{is_plain, quote, quote_if_needed};
 use crate::ini::nearest;
+use crate::shell::{Follower, is_plain, quote, quote_if_needed};
 
 /// How a value is put in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,96 +37,6 @@ pub(super) trait Fields {
     fn names(&self) -> Vec<&str>;
 }
 
-/// Where in a shell command a byte stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Word,
-    Single,
-    Double,
-    /// `$'…'`
-    Ansi,
-}
-
-/// Follows the shell's quotes, just as far as to know where a quoted value is one word.
-struct Shell {
-    place: Place,
-    escaped: bool,
-    before: u8,
-    in_backticks: bool,
-    /// Depth of `${`.
-    parameter: u32,
-    /// What ends an arithmetic expression that has begun.
-    arithmetic: Option<&'static [u8]>,
-    in_comment: bool,
-    /// A here-document has been announced: from now on nobody knows what is quoted.
-    here_document: bool,
-}
-
-impl Shell {
-    fn new() -> Self {
-        Self {
-            place: Place::Word,
-            escaped: false,
-            before: b' ',
-            in_backticks: false,
-            parameter: 0,
-            arithmetic: None,
-            in_comment: false,
-            here_document: false,
-        }
-    }
-
-    fn step(&mut self, rest: &[u8]) {
-        let byte = rest[0];
-        let before = std::mem::replace(&mut self.before, byte);
-        if self.in_comment {
-            self.in_comment = byte != b'\n';
-            return;
-        }
-        if std::mem::take(&mut self.escaped) {
-            self.before = b'x';
-            return;
-        }
-        match (self.place, byte) {
-            (Place::Single, b'\'') | (Place::Ansi, b'\'') | (Place::Double, b'"') => self.place = Place::Word,
-            (Place::Single, _) => {}
-            (_, b'\\') => self.escaped = true,
-            (Place::Ansi, _) => {}
-            (_, b'`') => self.in_backticks = !self.in_backticks,
-            (_, b'{') if before == b'$' => self.parameter += 1,
-            (_, b'}') => self.parameter = self.parameter.saturating_sub(1),
-            (_, b'(') if rest.starts_with(b"((") => self.arithmetic = Some(b"))"),
-            (_, b'[') if before == b'$' => self.arithmetic = Some(b"]"),
-            (_, b')' | b']') if self.arithmetic.is_some_and(|end| rest.starts_with(end)) => self.arithmetic = None,
-            (Place::Double, _) => {}
-            (Place::Word, b'\'') => self.place = if before == b'$' { Place::Ansi } else { Place::Single },
-            (Place::Word, b'"') => self.place = Place::Double,
-            (Place::Word, b'<') if before == b'<' && self.arithmetic.is_none() => {
-                self.here_document |= rest.get(1) != Some(&b'<');
-                self.before = b'x';
-            }
-            (Place::Word, b'#') if before.is_ascii_whitespace() || matches!(before, b';' | b'&' | b'|' | b'(') => {
-                self.in_comment = true;
-            }
-            (Place::Word, _) => {}
-        }
-    }
-
-    /// Why a quoted value would not be one word here.
-    fn objection(&self) -> Option<&'static str> {
-        match self.place {
-            _ if self.in_comment => None,
-            _ if self.escaped => Some("right after a backslash"),
-            Place::Single | Place::Ansi | Place::Double => Some("between quotes"),
-            Place::Word if self.in_backticks => Some("between backticks"),
-            Place::Word if self.parameter > 0 => Some("within ${…}"),
-            Place::Word if self.here_document => Some("after <<"),
-            Place::Word if self.arithmetic.is_some() => Some("within arithmetic"),
-            Place::Word => None,
-        }
-    }
-}
-
 /// `{name}`, `{name:q}` or `{name:raw}` at the start of `text`: the name, whether raw, and the length of it all.
 fn hole(text: &str) -> Option<(&str, bool, usize)> {
     let inner = text.strip_prefix('{')?;
@@ -156,7 +66,7 @@ impl Template {
     pub(super) fn parse(text: &str, fields: &(impl Fields + ?Sized)) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut literal = Vec::new();
-        let mut shell = Shell::new();
+        let mut shell = Follower::default();
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
@@ -172,7 +82,7 @@ impl Template {
                 at += len + 2;
                 continue;
             }
-            let is_parameter = shell.before == b'$' && !shell.escaped;
+            let is_parameter = shell.is_at_parameter();
             let Some((name, raw, len)) = hole(rest).filter(|_| !is_parameter) else {
                 shell.step(rest.as_bytes());
                 literal.push(rest.as_bytes()[0]);
@@ -203,14 +113,13 @@ impl Template {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
             pieces.push(Piece::Hole { field, form: if raw { Form::Raw } else { Form::Quoted } });
-            shell.before = b'x';
-            shell.escaped = false;
+            shell.value();
             at += len;
         }
         if !literal.is_empty() {
             pieces.push(Piece::Text(literal));
         }
-        if shell.place != Place::Word || shell.in_backticks {
+        if shell.is_quoted() {
             return Err("a quote is open at its end".to_owned());
         }
         let mut template = Self { pieces };

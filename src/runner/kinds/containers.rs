@@ -1,10 +1,11 @@
 //! Kinds that run tasks in containers: command lines as each program wants them.
 
 use super::super::config::{Defined, Start};
-use super::super::template::{Field, Template, quote};
+use super::super::template::{Field, Template};
 use super::super::{as_operand, environment};
 use super::{choice, new, setup, with_cwd};
 use crate::ini::{IniError, Section};
+use crate::shell::quoted;
 
 pub(super) fn shifter(section: &Section) -> Result<Defined, IniError> {
     section.check_keys(&["image", "setup", "volumes", "modules", "tempdir", "cwd", "env.*"])?;
@@ -39,7 +40,7 @@ fn shell_words(section: &Section) -> Result<[Template; 3], IniError> {
     let script = match setup(section) {
         "" => Template::around("", Field::Command),
         setup => {
-            let setup = String::from_utf8_lossy(&quote(&as_operand(setup.as_bytes()))).into_owned();
+            let setup = String::from_utf8_lossy(&quoted(&as_operand(setup.as_bytes()))).into_owned();
             // As on the node itself, see `super::guarded`.
             Template::quoted(&format!("eval {setup}\ncase $? in 0) eval "), Field::Command, " ;; *) exit ;; esac")
         }

@@ -2,67 +2,43 @@
 
 use super::scan::{Item, Scanner};
 use super::{Field, Piece, Template};
-
-/// Where in a line for a shell we are, as far as it matters for a field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Open,
-    Quoted(char),
-    /// `$'…'`, where a backslash escapes.
-    AnsiQuoted,
-    Comment,
-}
+use crate::shell::Follower;
 
 /// Reads a line; the text around the fields is the shell's.
 pub(super) fn read(text: &str) -> Result<Template, String> {
     let mut template = Template::default();
     let mut scanner = Scanner::new(text);
-    let (mut place, mut before, mut escaped) = (Place::Open, ' ', false);
-    while let Some(item) = scanner.next()? {
-        let c = match item {
-            Item::Field { field, quoted } => {
-                check_field(field, quoted, place, escaped)?;
+    let mut shell = Follower::default();
+    loop {
+        let rest = scanner.rest().as_bytes();
+        match scanner.next()? {
+            None => break,
+            Some(Item::Field { field, quoted }) => {
+                check_field(field, quoted, &shell)?;
                 template.0.push(Piece::Field { field, quoted });
-                (before, escaped) = ('}', false);
-                continue;
+                shell.value();
             }
-            Item::Char(c) | Item::Brace(c) => c,
-        };
-        template.push(c);
-        if !std::mem::take(&mut escaped) {
-            place = match (place, c) {
-                (Place::Open | Place::Quoted('"') | Place::AnsiQuoted, '\\') => {
-                    escaped = true;
-                    place
-                }
-                (Place::Open, '\'') if before == '$' => Place::AnsiQuoted,
-                (Place::Open, '\'' | '"' | '`') => Place::Quoted(c),
-                (Place::Open, '#') if before.is_ascii_whitespace() || before == ';' => Place::Comment,
-                (Place::Comment, '\n') | (Place::AnsiQuoted, '\'') => Place::Open,
-                (Place::Quoted(quote), c) if quote == c => Place::Open,
-                (place, _) => place,
-            };
+            // A brace is written double: the first one does for both.
+            Some(Item::Char(c) | Item::Brace(c)) => {
+                template.push(c);
+                shell.step(rest);
+            }
         }
-        before = c;
     }
-    match place {
-        Place::Quoted(_) | Place::AnsiQuoted => Err("a quote is not closed".to_owned()),
-        Place::Open | Place::Comment => Ok(template),
-    }
+    if shell.is_quoted() { Err("a quote is not closed".to_owned()) } else { Ok(template) }
 }
 
-fn check_field(field: Field, quoted: bool, place: Place, escaped: bool) -> Result<(), String> {
+fn check_field(field: Field, quoted: bool, shell: &Follower) -> Result<(), String> {
     let name = field.name();
-    if escaped {
+    if shell.is_escaped() {
         return Err(format!("a '\\' in front of {{{name}}} would change its value"));
     }
     if field.is_number() && !quoted {
         return Ok(());
     }
-    if !matches!(place, Place::Open) {
-        return Err(format!(
-            "{{{name}}} inside quotes or a comment: the shell would read more into it; close the quotes before it"
-        ));
+    let place = if shell.is_in_comment() { Some("in a comment") } else { shell.objection() };
+    if let Some(place) = place {
+        return Err(format!("{{{name}}} stands {place}: the shell would read more into it; put it in a plain place"));
     }
     match field {
         Field::Run => Ok(()),

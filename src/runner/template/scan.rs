@@ -24,6 +24,11 @@ impl<'a> Scanner<'a> {
         Self { rest: text, before: None }
     }
 
+    /// The text that is still to come.
+    pub(super) fn rest(&self) -> &'a str {
+        self.rest
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Item>, String> {
         let Some(c) = self.rest.chars().next() else { return Ok(None) };
         let before = self.before.replace(c);

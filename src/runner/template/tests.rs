@@ -57,12 +57,20 @@ fn traps_are_refused() {
         "${id}",
         "# {run}",
         "'open",
+        "cat <<E\n{task:q}\nE",
+        "echo $(( (1) + {task:q} ))",
+        "echo ${{x:-{task:q}}}",
+        "(# it's\necho '{task:q}'",
     ];
     for bad in bad {
         assert!(Template::line(bad).is_err(), "{bad}");
     }
-    for good in ["{run} > {workdir:q}/x_{id}", "x='a'{task:q} \"{id}\" ${{HOME}} # it's", "$'a\\'' {task:q} \\' {run}"]
-    {
+    for good in [
+        "{run} > {workdir:q}/x_{id}",
+        "cat <<< {task:q}; echo $((1 + {id})) $(( (2) )) {task:q}",
+        "x='a'{task:q} \"{id}\" ${{HOME}} # it's",
+        "$'a\\'' {task:q} \\' {run}",
+    ] {
         assert!(Template::line(good).is_ok(), "{good}: {:?}", Template::line(good));
     }
     assert!(Template::text("{run}").is_err());

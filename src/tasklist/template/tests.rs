@@ -44,6 +44,7 @@ fn values_are_words() {
         ("echo \"{2:raw}\" '{1:raw}'", "echo \"b c\" 'a'"),
         ("(run {1}; x {2} ) | y", "(run 'a'; x 'b c' ) | y"),
         ("echo $(run {1}) # it's {2}", "echo $(run 'a') # it's 'b c'"),
+        ("echo \"((\" $(( (1) )) $[2] {1}", "echo \"((\" $(( (1) )) $[2] a"),
     ] {
         assert_eq!(filled(text, [b"a", b"b c"]), command, "{text}");
     }
@@ -75,6 +76,8 @@ fn holes_in_bad_places_are_refused() {
         ("echo ${x:-{1}}", "${"),
         ("echo $((1 + {1}))", "arithmetic"),
         ("((x = {1}))", "arithmetic"),
+        ("echo $(( ((1)) + {1} ))", "arithmetic"),
+        ("(# it's\necho '{1}'", "between quotes"),
         ("echo $[{1}]", "arithmetic"),
         ("echo it's {1}", "between quotes"),
         ("cat <<E\n{1}\nE", "after <<"),
@@ -134,11 +137,16 @@ proptest! {
     fn no_value_runs(text in "[{1}:raw'\"\\\\$`(){}\\[\\]#;|& a]{0,24}") {
         if let Ok(template) = parse(&format!("echo {text}")) && !text.contains(":raw") {
             let folder = tempfile::tempdir().unwrap();
-            let evil = b"a$(touch ran)`touch ran`;touch ran;'\"touch ran\"'&touch ran|touch ran)touch ran}";
             let mut command = Vec::new();
-            template.fill(|_| Some(&evil[..]), &mut command).unwrap();
-            Command::new("bash").arg("-c").arg(OsStr::from_bytes(&command)).current_dir(folder.path())
-                .env("PATH", "/usr/bin:/bin").stdin(std::process::Stdio::null()).output().unwrap();
+            for evil in [
+                &b"a$(touch ran)`touch ran`;touch ran;'\"touch ran\"'&touch ran|touch ran)touch ran}"[..],
+                b"a[$(touch ran)]",
+            ] {
+                command.clear();
+                template.fill(|_| Some(evil), &mut command).unwrap();
+                Command::new("bash").arg("-c").arg(OsStr::from_bytes(&command)).current_dir(folder.path())
+                    .env("PATH", "/usr/bin:/bin").stdin(std::process::Stdio::null()).output().unwrap();
+            }
             prop_assert!(!folder.path().join("ran").exists(), "{}", String::from_utf8_lossy(&command));
         }
     }

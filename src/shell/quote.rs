@@ -23,17 +23,17 @@ const KEYWORDS: [&[u8]; 18] = [
 ];
 
 /// Bytes that no shell ever treats in a special way within a word.
-pub(super) fn is_plain(byte: u8) -> bool {
+pub(crate) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',' | b'-')
 }
 
 /// Whether a value, standing by itself, means itself to any shell.
-pub(super) fn is_plain_word(value: &[u8]) -> bool {
+fn is_plain_word(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_plain(byte)) && !KEYWORDS.contains(&value)
 }
 
 /// Appends the value between single quotes: one word, and nothing but itself, to any POSIX shell.
-pub(super) fn quote(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn quote(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     for &byte in value {
         if byte == b'\'' { out.extend_from_slice(b"'\\''") } else { out.push(byte) }
@@ -41,7 +41,14 @@ pub(super) fn quote(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
 }
 
+/// The value between single quotes.
+pub(crate) fn quoted(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 2);
+    quote(value, &mut out);
+    out
+}
+
 /// Appends the value as one word, with quotes if it needs them.
-pub(super) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
     if is_plain_word(value) { out.extend_from_slice(value) } else { quote(value, out) }
 }
