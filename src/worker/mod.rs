@@ -314,8 +314,8 @@ impl Worker {
     fn report_is_due(&self, now: Duration) -> bool {
         let some = !self.results.is_empty() || !self.returned.is_empty() || self.recall_answered || self.held_grew;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
+        // During a stop nothing is queued, so that nothing waits for company.
         some && (hungry
-            || self.stop.is_some()
             || self.results.len() >= REPORT_RESULTS_MAX
             || self.report_due.is_some_and(|at| now >= at))
     }
