@@ -117,3 +117,24 @@ impl Doubts {
 pub(super) fn end_us(result: &TaskResult) -> u64 {
     result.start_us.saturating_add(result.duration_us)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The simulator relies on it: books that contradict each other do not pass the cross-check.
+    #[test]
+    fn false_books_are_noticed() {
+        let falsify: [fn(&mut Doubts); 3] = [
+            |doubts| doubts.count += 1,
+            |doubts| _ = doubts.due.insert((Duration::ZERO, Rank(1))),
+            |doubts| _ = doubts.by_rank.insert(Rank(1), Vec::new()),
+        ];
+        for falsify in falsify {
+            let mut doubts = Doubts::default();
+            doubts.check_invariants();
+            falsify(&mut doubts);
+            assert!(std::panic::catch_unwind(|| doubts.check_invariants()).is_err());
+        }
+    }
+}

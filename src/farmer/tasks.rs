@@ -264,6 +264,39 @@ mod tests {
         assert_eq!(tasks.unrecorded().collect::<Vec<_>>(), [TaskId(0), TaskId(1)]);
     }
 
+    /// A task that was recorded before its turn, and is taken back, waits for its turn and not twice.
+    #[test]
+    fn a_record_ahead_of_the_list_can_be_taken_back() {
+        let mut tasks = TaskTable::new(3);
+        tasks.take_next(WORKER);
+        for id in [1, 2].map(TaskId) {
+            assert!(tasks.record(id, true));
+            tasks.unrecord(id);
+            tasks.check_invariants();
+        }
+        let order: Vec<_> = std::iter::from_fn(|| tasks.take_next(WORKER)).collect();
+        assert_eq!(order, [TaskId(1), TaskId(2)]);
+    }
+
+    /// The simulator relies on it: a counter that does not follow, or a task that waits twice, does not pass the
+    /// cross-check.
+    #[test]
+    fn a_false_table_is_noticed() {
+        let falsify: [fn(&mut TaskTable); 4] = [
+            |tasks| tasks.pending += 1,
+            |tasks| tasks.finished += 1,
+            |tasks| tasks.failed += 1,
+            |tasks| _ = tasks.returned.insert(TaskId(1)),
+        ];
+        for falsify in falsify {
+            let mut tasks = TaskTable::new(2);
+            tasks.take_next(WORKER);
+            tasks.check_invariants();
+            falsify(&mut tasks);
+            assert!(std::panic::catch_unwind(|| tasks.check_invariants()).is_err());
+        }
+    }
+
     /// Promise 5: an ID that the list does not have is nothing.
     #[test]
     fn unknown_ids_change_nothing() {

@@ -439,6 +439,36 @@ mod tests {
         assert_eq!(worker.round_trip_us, 21_000, "28 ms, an eighth of the way");
     }
 
+    /// However many messages are under way, only so many are kept in mind.
+    #[test]
+    fn no_more_than_some_messages_are_measured() {
+        let ms = Duration::from_millis;
+        let mut worker = WorkerState::new(ms(0));
+        let seqs: Vec<u32> = (0..100).map(|_| worker.next_seq(ms(0))).collect();
+        worker.acknowledge(ms(5), seqs[IN_FLIGHT_MAX - 1], ms(0));
+        assert_eq!(worker.round_trip_us, 5_000);
+        worker.acknowledge(ms(500), seqs[IN_FLIGHT_MAX], ms(0));
+        assert_eq!(worker.round_trip_us, 5_000, "this one was not");
+    }
+
+    /// The simulator relies on it: an index that does not follow does not pass the cross-check.
+    #[test]
+    fn a_false_index_is_noticed() {
+        let falsify: [fn(&mut WorkerTable); 5] = [
+            |table| table.open += 1,
+            |table| table.able += 1,
+            |table| table.aside += 1,
+            |table| _ = table.idle.insert(Rank(0)),
+            |table| _ = table.paused.insert((Duration::ZERO, Rank(0))),
+        ];
+        for falsify in falsify {
+            let mut table = WorkerTable::new(Duration::ZERO, 2);
+            table.check_invariants();
+            falsify(&mut table);
+            assert!(std::panic::catch_unwind(|| table.check_invariants()).is_err());
+        }
+    }
+
     /// The indexes follow every change of a worker.
     #[test]
     fn idle_and_queued_are_kept() {

@@ -315,10 +315,8 @@ impl Worker {
         let ended = !self.results.is_empty() || !self.interrupted.is_empty();
         let some = ended || !self.returned.is_empty() || self.recall_answered || self.held_grew;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
-        some && (hungry
-            || self.stop.is_some()
-            || self.results.len() >= REPORT_RESULTS_MAX
-            || self.report_due.is_some_and(|at| now >= at))
+        // During a stop nothing is queued, so that nothing waits for company.
+        some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
     }
 
     fn send_report(&mut self, now: Duration, actions: &mut Vec<Action>) {

@@ -248,6 +248,7 @@ fn failures_of_a_lost_rank_do_not_count() {
     farm.say(1, ToFarmer::PoolLost { reason: "test".to_owned() });
     assert_eq!(farm.turns.core.tasks().state(TaskId(failed[0])), Some(TaskState::Pending));
     assert_eq!(farm.turns.storage.records, []);
+    assert!(matches!(farm.notes.last(), Some(Note::Lost { tasks: 2, .. })), "what it held, and what had failed there");
 }
 
 /// What waits at a node that is set aside is asked back.
@@ -441,5 +442,37 @@ fn a_report_is_taken_in_as_a_whole() {
     assert_eq!(stage(&farm, 2), Stage::Trusted);
     for (_, ids) in farm.handed() {
         assert!(suspects.iter().all(|id| !ids.contains(id)), "{ids:?} are handed out, {suspects:?} are recorded");
+    }
+}
+
+/// A rank that has not yet shown that tasks do well there is no second opinion: what fails there may be its own fault.
+#[test]
+fn only_a_rank_that_does_well_is_a_second_opinion() {
+    let mut farm = at_work(3);
+    let failed = fail_all(&mut farm, 2);
+    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    while held(&farm, 1) != failed[..1] {
+        let slow = TaskResult { duration_us: 9_000_000, ..result(held(&farm, 1)[0], Outcome::Exited(1)) };
+        farm.report(1, Report { results: vec![slow], ..Report::default() });
+    }
+    let records = farm.turns.storage.records.len();
+    fail(&mut farm, 1);
+    assert_eq!(farm.turns.storage.records.len(), records, "rank 1 has not finished anything");
+}
+
+/// Where tasks fail on more ranks than they do well on, it is the tasks.
+#[test]
+fn the_many_are_believed() {
+    for (bad, verdict) in [(1, Stage::Aside), (2, Stage::Trusted)] {
+        let mut farm = at_work(4);
+        // Three in a row are enough to say nothing good of the others' tasks.
+        for rank in 1..=bad {
+            (0..3).for_each(|_| _ = fail(&mut farm, rank));
+        }
+        if bad == 1 {
+            farm.say(2, ToFarmer::PoolLost { reason: "test".to_owned() });
+        }
+        let failed = fail_all(&mut farm, 3).len() as u32;
+        assert_eq!((stage(&farm, 3), failed == STREAK_MIN), (verdict, bad == 1), "{bad}");
     }
 }

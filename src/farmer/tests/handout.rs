@@ -163,6 +163,30 @@ fn an_empty_queue_is_not_asked_for_twice() {
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
 
+/// An idle farmer sleeps: with nothing to ask back, it looks for silent ranks and at nothing else.
+#[test]
+fn nothing_to_do_is_no_reason_to_wake_up() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 1);
+    assert!(farm.turns.core.workers().get(Rank(0)).unwrap().queued() > 1 && farm.turns.core.tasks().pending() == 0);
+    let look_for_silence = farm.turns.core.next_silence_check;
+    assert_eq!(farm.turns.core.next_deadline(), Some(look_for_silence));
+}
+
+/// Who gave back a part of its queue is asked for more when more slots are idle.
+#[test]
+fn a_queue_is_asked_for_more_than_once() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 2);
+    assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
+    let last = farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap().0;
+    farm.report(0, Report { returned: vec![last], recall_answered: true, ..Report::default() });
+    assert_eq!(farm.handed(), [(1, vec![last])]);
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    farm.finish(1, [given]);
+    assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
+}
+
 /// A stop asks for no queue: each rank gives its own back by itself.
 #[test]
 fn a_stop_recalls_nothing() {

@@ -31,6 +31,29 @@ fn every_attempt_is_written_down() {
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(2)), Attempt(1), "an interruption costs no attempt");
 }
 
+/// "Longer than" is to be taken by its word: a rank that was silent for just so long is waited for.
+#[test]
+fn silence_counts_beyond_its_limit() {
+    let mut farm = TestFarm::up(2, 1, 2);
+    farm.wait(secs(30));
+    assert_eq!(farm.status(1), Status::Active);
+    farm.wait(Duration::from_millis(7_500));
+    assert_eq!(farm.status(1), Status::Lost);
+}
+
+/// A farmer that is late by no more than it looks for silence has not been away, and the silence goes on.
+#[test]
+fn a_short_delay_of_the_farmer_excuses_nobody() {
+    for (late, lost) in [(7_500, true), (7_501, false)] {
+        let mut farm = TestFarm::up(2, 1, 2);
+        farm.wait(Duration::from_millis(7_500));
+        farm.now += Duration::from_millis(7_500 + late);
+        farm.event(Event::Tick);
+        farm.wait(secs(16));
+        assert_eq!(farm.status(1) == Status::Lost, lost, "{late} ms");
+    }
+}
+
 /// A rank is lost once, however often it is said.
 #[test]
 fn a_lost_rank_is_not_lost_again() {

@@ -29,7 +29,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 /// What was said of tasks since the last look: how many have ended, and how many went back.
 fn told(pool: &mut TestPool) -> usize {
     let count = |message| match message {
-        ToFarmer::Report { results, returned, .. } => results.len() + returned.len(),
+        ToFarmer::Report { results, interrupted, returned, .. } => results.len() + interrupted.len() + returned.len(),
         _ => 0,
     };
     std::mem::take(&mut pool.said).into_iter().map(count).sum()
