@@ -1,0 +1,98 @@
+//! The small things that every task passes through: reading lists, telling plain lines from shell lines, messages.
+//!
+//! ```sh
+//! cargo bench --no-default-features --bench small
+//! ```
+//!
+//! The cores have a bench of their own: `farmer_core`.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use taskfarmer::protocol::{Assignment, Attempt, Outcome, TaskId, TaskResult, ToFarmer, ToWorker, codec};
+use taskfarmer::runner::environment::Environment;
+use taskfarmer::runner::{Runner, RunnerConfig};
+use taskfarmer::tasklist::{Handler, Source};
+
+const LINES: u32 = 100_000;
+
+/// Tasks in a message, as for a node of 64 slots.
+const BATCH: u32 = 64;
+
+fn command(id: u32) -> Vec<u8> {
+    format!("./simulate --seed {id} --output out/{id}.dat").into_bytes()
+}
+
+/// A list of a hundred thousand lines, from the file.
+fn lists(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("list");
+    let lines: Vec<u8> = (0..LINES).flat_map(|id| [command(id), b"\n".to_vec()].concat()).collect();
+    std::fs::write(&path, &lines).expect("a disk");
+    let handler = Handler::find("default").expect("it is built in");
+    let mut group = criterion.benchmark_group("list");
+    group.throughput(Throughput::Elements(LINES.into()));
+    group.bench_function("100,000 lines", |bencher| {
+        bencher.iter(|| {
+            let tasks = handler.read(Source { list: &path, workdir: Path::new("unused") }).expect("a sound list");
+            assert_eq!(tasks.list.len(), LINES);
+        });
+    });
+    group.finish();
+}
+
+/// Whether a line needs a shell, and the words of one that does not.
+fn lines(criterion: &mut Criterion) {
+    let runner = Runner::new(&RunnerConfig::Basic, &Environment::inherited(Path::new("/"), &[]));
+    let mut group = criterion.benchmark_group("line");
+    for (name, line) in [("plain", "/bin/echo --seed 17 out/17.dat"), ("shell", "./simulate --seed 17 > out/17.dat")] {
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(runner.direct(black_box(line.as_bytes())))));
+    }
+    group.finish();
+}
+
+/// Tasks to a worker, results from one.
+fn messages(criterion: &mut Criterion) {
+    let assign = ToWorker::Assign {
+        seq: 1,
+        tasks: (0..BATCH).map(|id| Assignment { id: TaskId(id), attempt: Attempt(1), command: command(id) }).collect(),
+    };
+    let result = |id| TaskResult {
+        id: TaskId(id),
+        attempt: Attempt(1),
+        slot: id,
+        start_us: 1_795_358_813_250_435,
+        duration_us: 1_000_000,
+        outcome: Outcome::Exited(0),
+        user_us: 500_000,
+        system_us: 1_000,
+        max_rss_kib: 50_000,
+    };
+    let report = ToFarmer::Report {
+        results: (0..BATCH).map(result).collect(),
+        interrupted: Vec::new(),
+        returned: Vec::new(),
+        ack: 1,
+        ack_age_us: 1,
+        undecided: 0,
+        recall_answered: false,
+        pause_ms: 0,
+    };
+    let assign_bytes = codec::encode(&assign).expect("a sound message");
+    let report_bytes = codec::encode(&report).expect("a sound message");
+    let mut group = criterion.benchmark_group("message of 64 tasks");
+    group.throughput(Throughput::Elements(BATCH.into()));
+    group.bench_function("encode Assign", |bencher| bencher.iter(|| codec::encode(black_box(&assign))));
+    group.bench_function("decode Assign", |bencher| {
+        bencher.iter(|| codec::decode::<ToWorker>(black_box(&assign_bytes)))
+    });
+    group.bench_function("encode Report", |bencher| bencher.iter(|| codec::encode(black_box(&report))));
+    group.bench_function("decode Report", |bencher| {
+        bencher.iter(|| codec::decode::<ToFarmer>(black_box(&report_bytes)))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, lists, lines, messages);
+criterion_main!(benches);
