@@ -3,12 +3,15 @@
 //! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by
 //! rank 0 alone.
 
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::cli::Cli;
+use crate::farmer::Rules;
 use crate::protocol::{Bind, SlotCount};
 use crate::workdir::Failed;
 
@@ -17,6 +20,9 @@ pub const SLOTS_DEFAULT: u32 = 8;
 
 /// More slots than this on one rank are a typing error.
 const SLOTS_MAX: u32 = 100_000;
+
+/// More retries than this are a typing error.
+const RETRIES_MAX: u16 = 1_000;
 
 /// A checked command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +43,8 @@ pub struct Config {
     pub grace: Duration,
     /// The folder for all results.
     pub workdir: PathBuf,
+    /// A job log as of GNU parallel.
+    pub joblog: Option<PathBuf>,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
     /// Which CPUs a task may use.
@@ -45,6 +53,8 @@ pub struct Config {
     pub farmer_only: bool,
     /// What to do with tasks that have failed in earlier runs.
     pub failed: Failed,
+    /// What to do with tasks that fail.
+    pub rules: Rules,
     /// Only say what would run.
     pub dry_run: bool,
 }
@@ -63,6 +73,14 @@ pub enum ConfigError {
         /// What was typed.
         value: String,
     },
+    /// `--retries`.
+    #[error("--retries {0}: not a number of retries\n  give a number from 0 to {RETRIES_MAX}")]
+    Retries(String),
+    /// `--retry-exit`.
+    #[error(
+        "--retry-exit {0}: not a list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
+    )]
+    RetryExit(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
     NoList,
@@ -74,6 +92,7 @@ impl Config {
     /// # Errors
     /// With the option, its value, and what to type instead.
     pub fn check(cli: Cli) -> Result<Self, ConfigError> {
+        let rules = check_rules(&cli)?;
         // `--proc tasks.txt`: no value was meant.
         let (proc, list) = match (cli.proc, cli.list) {
             (Some(word), None) if parse_slots(&word).is_none() => (Some("auto".to_owned()), Some(word.into())),
@@ -93,6 +112,7 @@ impl Config {
             return Err(ConfigError::Time { option: "--timeout", value });
         }
         Ok(Self {
+            rules,
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
             handler: cli.tasklist,
@@ -101,6 +121,7 @@ impl Config {
             slots_chosen,
             timeout,
             grace: time("--grace", &cli.grace)?,
+            joblog: cli.joblog,
             verbose: cli.verbose,
             bind: cli.bind,
             farmer_only: cli.farmer_only,
@@ -119,6 +140,17 @@ impl Config {
             _ => log::LevelFilter::Trace,
         }
     }
+}
+
+fn check_rules(cli: &Cli) -> Result<Rules, ConfigError> {
+    let retries = match &cli.retries {
+        None => 0,
+        Some(word) => {
+            word.parse().ok().filter(|&retries| retries <= RETRIES_MAX).ok_or(ConfigError::Retries(word.clone()))?
+        }
+    };
+    let codes = |word: &String| values::exit_codes(word).ok_or(ConfigError::RetryExit(word.clone()));
+    Ok(Rules { retries, retry_exit: cli.retry_exit.as_ref().map(codes).transpose()? })
 }
 
 fn parse_slots(word: &str) -> Option<SlotCount> {
