@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::farmer::{Actions, Event, Farmer, Send, Settings, TaskTable};
+use taskfarmer::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
 use taskfarmer::protocol::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
 use taskfarmer::tasklist::TaskList;
 
@@ -69,6 +69,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
         farmer_only: false,
         silence_max: Duration::from_secs(30),
         grace: Duration::from_secs(10),
+        rules: Rules::default(),
         timeout_at: None,
     };
     let mut now = Duration::ZERO;

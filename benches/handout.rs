@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taskfarmer::driver::turn::{Network, Storage, Turns};
-use taskfarmer::farmer::{Event, Farmer, Record, Settings, TaskTable};
+use taskfarmer::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
 use taskfarmer::protocol::{Assignment, Outcome, PROTOCOL_VERSION, Rank, TaskId, ToFarmer, ToWorker};
 use taskfarmer::sim::options::Lengths;
@@ -118,6 +118,7 @@ impl Bench {
             farmer_only: false,
             silence_max: Duration::from_secs(30),
             grace: Duration::from_secs(10),
+            rules: Rules::default(),
             timeout_at: None,
         };
         let core = Farmer::new(Duration::ZERO, settings, TaskTable::new(list.len()));

@@ -58,6 +58,10 @@ pub struct Cli {
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
+    /// Append a line per task to this file, in the format of GNU parallel's job log
+    #[arg(long, value_name = "FILE")]
+    pub joblog: Option<PathBuf>,
+
     /// Say more; repeat for still more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -90,6 +94,14 @@ pub struct Cli {
     /// Also run the tasks that have failed in earlier runs
     #[arg(long)]
     pub retry_failed: bool,
+
+    /// Try a task that fails again, up to so many times [default: 0]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub retries: Option<String>,
+
+    /// Retry only after these exit codes, such as 75,100-110; a death by a signal counts as 128 + signal
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub retry_exit: Option<String>,
 
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]

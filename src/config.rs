@@ -3,17 +3,23 @@
 //! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by
 //! rank 0 alone.
 
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::cli::Cli;
+use crate::farmer::Rules;
 use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
 /// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
 pub const SLOTS_DEFAULT: u32 = 8;
+
+/// More retries than this are a typing error.
+const RETRIES_MAX: u16 = 1_000;
 
 /// A checked command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +40,8 @@ pub struct Config {
     pub grace: Duration,
     /// The folder for all results.
     pub workdir: PathBuf,
+    /// A job log as of GNU parallel.
+    pub joblog: Option<PathBuf>,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
     /// Which CPUs a task may use.
@@ -44,6 +52,8 @@ pub struct Config {
     pub farmer_only: bool,
     /// What to do with tasks that have failed in earlier runs.
     pub failed: Failed,
+    /// What to do with tasks that fail.
+    pub rules: Rules,
     /// Only say what would run.
     pub dry_run: bool,
 }
@@ -65,6 +75,14 @@ pub enum ConfigError {
     /// `--logs` is none of its words.
     #[error("--logs {0:?} is none of task, task/1000 (any number of tasks per folder), failed, rank, none")]
     Logs(String),
+    /// `--retries`.
+    #[error("--retries {0}: not a number of retries\n  give a number from 0 to {RETRIES_MAX}")]
+    Retries(String),
+    /// `--retry-exit`.
+    #[error(
+        "--retry-exit {0}: not a list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
+    )]
+    RetryExit(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
     NoList,
@@ -76,6 +94,7 @@ impl Config {
     /// # Errors
     /// With the option, its value, and what to type instead.
     pub fn check(cli: Cli) -> Result<Self, ConfigError> {
+        let rules = check_rules(&cli)?;
         // `--proc tasks.txt`: no value was meant.
         let (proc, list) = match (cli.proc, cli.list) {
             (Some(word), None) if parse_slots(&word).is_none() => (Some("auto".to_owned()), Some(word.into())),
@@ -95,6 +114,7 @@ impl Config {
             return Err(ConfigError::Time { option: "--timeout", value });
         }
         Ok(Self {
+            rules,
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
             handler: cli.tasklist,
@@ -103,6 +123,7 @@ impl Config {
             slots_chosen,
             timeout,
             grace: time("--grace", &cli.grace)?,
+            joblog: cli.joblog,
             verbose: cli.verbose,
             bind: cli.bind,
             logs: parse_logs(&cli.logs).ok_or(ConfigError::Logs(cli.logs))?,
@@ -122,6 +143,17 @@ impl Config {
             _ => log::LevelFilter::Trace,
         }
     }
+}
+
+fn check_rules(cli: &Cli) -> Result<Rules, ConfigError> {
+    let retries = match &cli.retries {
+        None => 0,
+        Some(word) => {
+            word.parse().ok().filter(|&retries| retries <= RETRIES_MAX).ok_or(ConfigError::Retries(word.clone()))?
+        }
+    };
+    let codes = |word: &String| values::exit_codes(word).ok_or(ConfigError::RetryExit(word.clone()));
+    Ok(Rules { retries, retry_exit: cli.retry_exit.as_ref().map(codes).transpose()? })
 }
 
 fn parse_slots(word: &str) -> Option<SlotCount> {

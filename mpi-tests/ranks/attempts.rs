@@ -34,3 +34,16 @@ fn lost_attempts_are_lines() {
     assert_eq!(lost.len(), 2);
     assert_eq!(farm.workdir().attempts_by_task().len(), 18, "every task");
 }
+
+/// The job log of GNU parallel has a line per task, from all ranks.
+#[test]
+fn a_job_log_has_the_tasks_of_all_ranks() {
+    let farm = Farm::mpi(3, "sleep 0.05\n".repeat(40).as_bytes());
+    farm.run(&["--proc", "2", "--joblog", "log"]).exits(0);
+    let lines = farm.lines("log");
+    assert!(lines[0].starts_with("Seq\tHost\tStarttime\t"), "{lines:?}");
+    let mut numbers: Vec<u64> =
+        lines[1..].iter().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<u64>>());
+}

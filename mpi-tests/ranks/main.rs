@@ -9,6 +9,7 @@ mod bad_input;
 mod chaos;
 mod cpus;
 mod environment;
+mod failures;
 mod handlers;
 mod launchers;
 mod logs;

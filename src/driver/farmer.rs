@@ -33,7 +33,7 @@ use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
 use crate::tasklist::{ListError, TaskList, Tasks};
 use crate::workdir::journal::{Journal, JournalError};
-use crate::workdir::{Workdir, WorkdirError};
+use crate::workdir::{Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
@@ -158,11 +158,13 @@ fn prepare(
     if list.is_empty() {
         return Ok(None);
     }
+    let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
+    joblog.as_deref().map(check_joblog).transpose()?;
     let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
     if wants_output {
         workdir.make_output()?;
     }
-    let journal = workdir.journal()?;
+    let journal = workdir.journal(joblog.as_deref())?;
     made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
@@ -222,6 +224,7 @@ impl Farm {
             farmer_only: config.farmer_only,
             silence_max: SILENCE_MAX,
             grace: config.grace,
+            rules: config.rules.clone(),
             timeout_at: time_limit(config, clock),
         };
         let core = Farmer::new(clock.now(), settings, table);

@@ -57,9 +57,9 @@ impl Farmer {
         result: TaskResult,
         actions: &mut Actions,
     ) -> Option<TaskResult> {
-        let known = self.second_opinion(rank, &result, actions);
+        let known = self.second_opinion(now, rank, &result, actions);
         if result.outcome.is_success() {
-            self.trust_again(rank, true, actions);
+            self.trust_again(now, rank, true, actions);
             return Some(result);
         }
         // Verdicts that were held come late: tasks have succeeded since.
@@ -87,7 +87,7 @@ impl Farmer {
 
     /// A task that failed on a rank that was set aside has run on another. Tells whether it is known to be its own
     /// fault: it fails on a rank that does well. If that happens again and again, the first rank was not at fault.
-    fn second_opinion(&mut self, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
+    fn second_opinion(&mut self, now: Duration, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
         let Some(&first) = self.doubts.suspects.get(&result.id).filter(|&&first| first != rank) else { return false };
         let does_well = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
         let success = result.outcome.is_success();
@@ -99,7 +99,7 @@ impl Farmer {
             worker.trust.is_aside() && worker.trust.refuted >= REFUTED_MAX
         });
         if refuted {
-            self.acquit(first, actions);
+            self.acquit(now, first, actions);
         }
         true
     }
@@ -119,16 +119,16 @@ impl Farmer {
                 actions.notes.push(Note::Watched(rank));
             }
             Verdict::Open => {}
-            Verdict::Tasks => self.acquit(rank, actions),
+            Verdict::Tasks => self.acquit(now, rank, actions),
         }
     }
 
     /// The failures are the tasks' own, and the next ones too. Where all fails, a look at the other ranks at each
     /// failure would cost too much: the next is due when there are twice as many in a row.
-    fn acquit(&mut self, rank: Rank, actions: &mut Actions) {
+    fn acquit(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         self.workers.update(rank, |worker| worker.trust.judge_at = worker.trust.streak.saturating_mul(2));
-        self.record_doubts(rank, actions);
-        self.trust_again(rank, false, actions);
+        self.record_doubts(now, rank, actions);
+        self.trust_again(now, rank, false, actions);
     }
 
     /// How the others are doing.
@@ -177,21 +177,21 @@ impl Farmer {
     }
 
     /// The failures of a rank are the tasks' own.
-    fn record_doubts(&mut self, rank: Rank, actions: &mut Actions) {
+    fn record_doubts(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         for result in self.doubts.take(rank) {
-            self.record(rank, result, actions);
+            self.record(now, rank, result, actions);
         }
     }
 
     /// All failures that wait for a judgement are recorded: it would come too late.
-    pub(super) fn record_all_doubts(&mut self, actions: &mut Actions) {
+    pub(super) fn record_all_doubts(&mut self, now: Duration, actions: &mut Actions) {
         while let Some((&rank, _)) = self.doubts.by_rank.first_key_value() {
-            self.record_doubts(rank, actions);
+            self.record_doubts(now, rank, actions);
         }
     }
 
     /// The rank gets tasks as before. With `success` a task did well there.
-    fn trust_again(&mut self, rank: Rank, success: bool, actions: &mut Actions) {
+    fn trust_again(&mut self, now: Duration, rank: Rank, success: bool, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let (stage, streak) = (worker.trust.stage, worker.trust.streak);
         if stage == Stage::Trusted && streak == 0 && worker.trust.succeeded {
@@ -208,7 +208,7 @@ impl Farmer {
             }
         });
         if success {
-            self.record_doubts(rank, actions);
+            self.record_doubts(now, rank, actions);
         }
         if stage != Stage::Trusted {
             actions.notes.push(Note::Trusted(rank));
@@ -229,7 +229,7 @@ impl Farmer {
                     Some(until) if now < until => {
                         self.workers.update(rank, |worker| worker.paused_until = Some(now + WATCH_STEP));
                     }
-                    Some(_) => self.acquit(rank, actions), // What is not known by now will not be known.
+                    Some(_) => self.acquit(now, rank, actions), // What is not known by now will not be known.
                     None => {}
                 }
             }
@@ -238,7 +238,7 @@ impl Farmer {
                 self.assign(now, rank, 1, actions);
                 self.workers.update(rank, |worker| worker.paused_until = Some(now + ALIVE_AFTER));
             }
-            Some(Stage::Tried) => self.trust_again(rank, false, actions),
+            Some(Stage::Tried) => self.trust_again(now, rank, false, actions),
             Some(Stage::Trusted) | None => {}
         }
     }
@@ -249,11 +249,11 @@ impl Farmer {
             let is_aside = |(_, worker): &(Rank, &WorkerState)| worker.trust.is_aside();
             let aside: Vec<Rank> = self.workers.iter().filter(is_aside).map(|(rank, _)| rank).collect();
             for rank in aside {
-                self.trust_again(rank, false, actions);
+                self.trust_again(now, rank, false, actions);
             }
         }
         while let Some(&(_, rank)) = self.doubts.due.first().filter(|&&(at, _)| at <= now) {
-            self.record_doubts(rank, actions);
+            self.record_doubts(now, rank, actions);
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::StopCause;
+use super::{Rules, StopCause};
 use crate::protocol::{Attempt, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// What the farmer core is told at the start.
@@ -19,6 +19,8 @@ pub struct Settings {
     pub silence_max: Duration,
     /// From SIGTERM to SIGKILL.
     pub grace: Duration,
+    /// What to do with tasks that fail.
+    pub rules: Rules,
     /// When `--timeout` is over, on the clock of [`super::Farmer::handle`].
     pub timeout_at: Option<Duration>,
 }

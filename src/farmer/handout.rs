@@ -118,7 +118,8 @@ impl Farmer {
     /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
         self.recall_again_at = None;
-        if self.tasks.pending() > 0 || self.stop.is_some() {
+        // A task that only others may have is nothing to the idle.
+        if self.tasks.pending() > self.tasks.picky() || self.stop.is_some() {
             return;
         }
         let mut idle_slots: u32 = 0;

@@ -117,7 +117,7 @@ impl Farmer {
         self.stale_results += (all - results.len()) as u64;
         for result in results {
             if let Some(result) = self.judge(now, rank, result, actions) {
-                self.record(rank, result, actions);
+                self.record(now, rank, result, actions);
             }
         }
         let is_short = interrupted.is_empty() && returned.is_empty();
@@ -137,17 +137,6 @@ impl Farmer {
             self.recall(now, actions);
         } else {
             self.fill_idle(now, actions);
-        }
-    }
-
-    /// Writes a result down, unless the task has one already.
-    pub(super) fn record(&mut self, rank: Rank, result: TaskResult, actions: &mut Actions) {
-        self.doubts.suspects.remove(&result.id);
-        if self.tasks.record(result.id, result.outcome.is_success()) {
-            let why = Why::of(&result);
-            actions.records.push(Record { rank, result, why, is_last: true });
-        } else {
-            self.stale_results += 1;
         }
     }
 

@@ -13,10 +13,13 @@ mod event;
 mod handout;
 mod losses;
 mod messages;
+mod retries;
+mod rules;
 mod stop;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod workers;
 
 use std::collections::BTreeSet;
@@ -24,6 +27,7 @@ use std::time::Duration;
 
 pub use doubts::Stage;
 pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
+pub use rules::{ExitCodes, Rules};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
@@ -132,7 +136,7 @@ impl Farmer {
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
         let stopping = self.stop.as_ref().map(|stop| stop.look_at);
-        let due = [self.next_pause_end(), self.doubts.next_due(), self.recall_again_at];
+        let due = [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again_at];
         [Some(self.next_silence_check), spread, timeout, stopping].into_iter().chain(due).flatten().min()
     }
 
@@ -188,7 +192,7 @@ impl Farmer {
     }
 
     fn request_stop(&mut self, now: Duration, level: StopLevel, cause: StopCause, actions: &mut Actions) {
-        self.record_all_doubts(actions);
+        self.record_all_doubts(now, actions);
         let failed = matches!(cause, StopCause::FarmFailed(_));
         match &mut self.stop {
             Some(stop) => {
@@ -238,6 +242,9 @@ impl Farmer {
             self.fill(now, rank, actions);
             self.recall(now, actions);
         }
+        if self.tasks.next_due().is_some_and(|at| now >= at) && self.tasks.wake(now) {
+            self.fill_idle(now, actions);
+        }
         if self.recall_again_at.is_some_and(|at| now >= at) {
             self.recall(now, actions);
         }
@@ -264,7 +271,7 @@ impl Farmer {
         }
         if self.stop.is_none() {
             if self.tasks.remaining() <= self.doubts.count() {
-                self.record_all_doubts(actions);
+                self.record_all_doubts(now, actions);
             }
             if self.tasks.remaining() == 0 {
                 // A worker that holds a task now runs it a second time, for nothing.

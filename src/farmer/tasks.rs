@@ -3,7 +3,9 @@
 //! Owns the state of tasks by ID. Never holds their text: 5 bytes per task.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::waiting::{Waiting, Woken};
 use crate::protocol::{Attempt, Rank, TaskId};
 
 /// Where a task is.
@@ -13,10 +15,21 @@ pub enum TaskState {
     Pending,
     /// Handed out to a worker and not heard of since.
     Assigned,
+    /// Has failed, and is tried again after a pause.
+    Delayed,
     /// Recorded in `finished`.
     Finished,
     /// Recorded in `failed`.
     Failed,
+}
+
+/// How often an open task was tried.
+#[derive(Clone, Copy, Debug)]
+struct Tries {
+    /// The coming attempt.
+    attempt: Attempt,
+    /// Attempts that have failed by the task's own fault.
+    failures: u16,
 }
 
 /// All tasks of a list.
@@ -29,8 +42,10 @@ pub struct TaskTable {
     returned: BTreeSet<TaskId>,
     /// All tasks from here on were never handed out.
     next: u32,
-    /// The coming attempt of tasks whose first was lost; nearly always empty.
-    attempts: BTreeMap<TaskId, Attempt>,
+    /// Tasks that have failed and are tried again.
+    waiting: Waiting,
+    /// Open tasks whose first attempt was lost or has failed; nearly always empty.
+    tries: BTreeMap<TaskId, Tries>,
     pending: u32,
     finished: u32,
     failed: u32,
@@ -45,7 +60,8 @@ impl TaskTable {
             owners: vec![Rank(0); total as usize],
             returned: BTreeSet::new(),
             next: 0,
-            attempts: BTreeMap::new(),
+            waiting: Waiting::default(),
+            tries: BTreeMap::new(),
             pending: total,
             finished: 0,
             failed: 0,
@@ -97,12 +113,51 @@ impl TaskTable {
     /// Which attempt the task is at, or would be at when handed out.
     #[must_use]
     pub fn attempt(&self, id: TaskId) -> Attempt {
-        self.attempts.get(&id).copied().unwrap_or(Attempt(1))
+        self.tries.get(&id).map_or(Attempt(1), |tries| tries.attempt)
+    }
+
+    /// How many attempts of an open task have failed by its own fault in this run.
+    #[must_use]
+    pub fn failures(&self, id: TaskId) -> u16 {
+        self.tries.get(&id).map_or(0, |tries| tries.failures)
+    }
+
+    /// Of the pending tasks, how many not everybody may have.
+    #[must_use]
+    pub fn picky(&self) -> u32 {
+        self.waiting.ready()
+    }
+
+    /// When [`Self::wake`] is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        self.waiting.next_due()
+    }
+
+    /// Lets tasks go whose pause is over; tells whether there was one.
+    pub fn wake(&mut self, now: Duration) -> bool {
+        let mut some = false;
+        while let Some((id, woken)) = self.waiting.wake(now) {
+            some = true;
+            if woken != Woken::Last {
+                self.states[id.0 as usize] = TaskState::Pending;
+                self.pending += 1;
+            }
+            if woken != Woken::Others {
+                self.returned.insert(id);
+            }
+        }
+        some
+    }
+
+    fn tries(&mut self, id: TaskId) -> &mut Tries {
+        self.tries.entry(id).or_insert(Tries { attempt: Attempt(1), failures: 0 })
     }
 
     /// Hands the first waiting task of the list to `worker`.
     pub fn take_next(&mut self, worker: Rank) -> Option<TaskId> {
-        let id = match self.returned.pop_first() {
+        let first = self.returned.first().copied();
+        let id = match self.waiting.take(worker, first).or_else(|| self.returned.pop_first()) {
             Some(id) => id,
             None => {
                 while self.state(TaskId(self.next))? != TaskState::Pending {
@@ -124,17 +179,30 @@ impl TaskTable {
             return;
         }
         if lost {
-            let attempt = self.attempt(id);
-            self.attempts.insert(id, Attempt(attempt.0.saturating_add(1)));
+            let tries = self.tries(id);
+            tries.attempt = Attempt(tries.attempt.0.saturating_add(1));
         }
         self.wait_again(id);
+    }
+
+    /// Counts a failure of an open task that is tried again. `until`: an assigned task waits for so long, and for the rank
+    /// beside it until the other time; otherwise it stays where it is.
+    pub(super) fn fail(&mut self, id: TaskId, until: Option<(Duration, Option<(Rank, Duration)>)>) {
+        let tries = self.tries(id);
+        tries.failures = tries.failures.saturating_add(1);
+        if let Some((until, avoids)) = until.filter(|_| self.state(id) == Some(TaskState::Assigned)) {
+            let tries = self.tries(id);
+            tries.attempt = Attempt(tries.attempt.0.saturating_add(1));
+            self.states[id.0 as usize] = TaskState::Delayed;
+            self.waiting.add(id, until, avoids);
+        }
     }
 
     /// Gives a waiting task to a worker that runs it already; without effect on any other.
     pub fn adopt(&mut self, id: TaskId, worker: Rank) {
         // A task that was never handed out is run by nobody.
-        if self.state(id) == Some(TaskState::Pending) && self.returned.remove(&id) {
-            self.pending -= 1;
+        if self.state(id) == Some(TaskState::Pending) && id.0 < self.next {
+            self.take_out(id);
             self.states[id.0 as usize] = TaskState::Assigned;
             self.owners[id.0 as usize] = worker;
         }
@@ -144,17 +212,26 @@ impl TaskTable {
     pub fn record(&mut self, id: TaskId, success: bool) -> bool {
         match self.state(id) {
             Some(TaskState::Assigned) => {}
-            Some(TaskState::Pending) => {
-                self.returned.remove(&id);
-                self.pending -= 1;
-            }
+            Some(TaskState::Pending) => self.take_out(id),
+            Some(TaskState::Delayed) => _ = self.waiting.forget(id),
             Some(TaskState::Finished | TaskState::Failed) | None => return false,
         }
         let (state, count) =
             if success { (TaskState::Finished, &mut self.finished) } else { (TaskState::Failed, &mut self.failed) };
         self.states[id.0 as usize] = state;
         *count += 1;
+        if !self.tries.is_empty() {
+            self.tries.remove(&id);
+        }
         true
+    }
+
+    /// Takes a pending task out of what waits.
+    fn take_out(&mut self, id: TaskId) {
+        if !self.returned.remove(&id) {
+            self.waiting.forget(id);
+        }
+        self.pending -= 1;
     }
 
     /// Takes a record back that did not reach the disk.
@@ -162,7 +239,7 @@ impl TaskTable {
         match self.state(id) {
             Some(TaskState::Finished) => self.finished -= 1,
             Some(TaskState::Failed) => self.failed -= 1,
-            Some(TaskState::Pending | TaskState::Assigned) | None => return,
+            Some(TaskState::Pending | TaskState::Assigned | TaskState::Delayed) | None => return,
         }
         self.wait_again(id);
     }
@@ -179,7 +256,7 @@ impl TaskTable {
     pub fn unrecorded(&self) -> impl Iterator<Item = TaskId> + '_ {
         (0..self.total())
             .map(TaskId)
-            .filter(|id| matches!(self.states[id.0 as usize], TaskState::Pending | TaskState::Assigned))
+            .filter(|id| !matches!(self.states[id.0 as usize], TaskState::Finished | TaskState::Failed))
     }
 
     /// The state of every task, by ID.
@@ -202,7 +279,12 @@ impl TaskTable {
             assert_eq!(self.state(*id), Some(TaskState::Pending), "task {id}");
         }
         let ahead = self.states[self.next.min(self.total()) as usize..].iter().filter(|&&s| s == TaskState::Pending);
-        assert_eq!(self.pending as usize, self.returned.len() + ahead.count(), "a waiting task would be forgotten");
+        let ready = self.waiting.ready();
+        let waits = self.returned.len() + ready as usize + ahead.count();
+        assert_eq!(self.pending as usize, waits, "a waiting task would be forgotten");
+        let delayed = count(TaskState::Delayed) + ready;
+        assert_eq!(self.waiting.len(), delayed as usize, "delayed");
+        self.waiting.check_invariants();
     }
 }
 

@@ -158,11 +158,11 @@ impl WorkerState {
         self.queue_empty = !with_tasks && !self.handed_since;
     }
 
-    fn is_able(&self) -> bool {
+    pub(super) fn is_able(&self) -> bool {
         self.status == Status::Active && self.slots > 0
     }
 
-    fn is_aside(&self) -> bool {
+    pub(super) fn is_aside(&self) -> bool {
         self.is_able() && self.trust.is_aside()
     }
 

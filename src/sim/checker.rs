@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::processes::Deed;
-use crate::farmer::{Record, Why};
+use crate::farmer::{Record, Rules, Why};
 use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
 use crate::tasklist::TaskList;
 
@@ -16,12 +16,20 @@ use crate::tasklist::TaskList;
 struct Task {
     recorded: Option<bool>,
     handed_to: Option<u32>,
+    /// That rank was not given up since.
+    is_its_own: bool,
     /// Processes of it that run on nodes that live.
     running: u32,
     /// Neither handed out, started nor ended since.
     quiet_since: Duration,
     /// How often it failed by itself.
     failures: u16,
+    /// How often it was to be tried again, by its own fault.
+    retried: u16,
+    /// Nobody is to get it before.
+    not_before: Duration,
+    /// This rank is not to get it before.
+    avoids: Option<(u32, Duration)>,
 }
 
 /// What is seen of a process.
@@ -50,6 +58,8 @@ struct Node {
     /// The farmer sees that tasks fail there at once, and gives it none for a while.
     held_back: bool,
     is_aside: bool,
+    /// It was handed a task: the farmer knows it.
+    served: bool,
     idle_since: Option<Duration>,
 }
 
@@ -94,6 +104,8 @@ pub struct Checker {
     helpless: bool,
     /// Ranks that take no tasks by order.
     idle_by_order: BTreeSet<u32>,
+    /// What was asked for failures.
+    rules: Rules,
 }
 
 impl Checker {
@@ -123,11 +135,17 @@ impl Checker {
             stop_was_asked: false,
             helpless: false,
             idle_by_order: BTreeSet::new(),
+            rules: Rules::default(),
         };
         for (id, success) in checker.read(list, files) {
             checker.tasks[id as usize].recorded = Some(success);
         }
         checker
+    }
+
+    /// What was asked for failures.
+    pub fn asked(&mut self, rules: &Rules) {
+        self.rules = rules.clone();
     }
 
     /// Rank 0 takes no tasks.
@@ -185,8 +203,14 @@ impl Checker {
             format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
         self.must(self.stopping_since.is_none(), || format!("task {id} is handed out during a stop"));
+        let Task { not_before, avoids, .. } = self.tasks[id as usize];
+        let early = not_before.max(avoids.filter(|&(other, _)| other == rank).map_or(Duration::ZERO, |(_, at)| at));
+        self.must(now >= early, || format!("task {id} goes to rank {rank} again before {early:?}"));
+        self.nodes[rank as usize].served = true;
         let task = &mut self.tasks[id as usize];
-        task.handed_to = Some(rank);
+        (task.handed_to, task.is_its_own) = (Some(rank), true);
+        // It was another rank's turn; one that gives it back leaves it to everybody.
+        task.avoids = None;
         task.quiet_since = now;
     }
 
@@ -195,18 +219,54 @@ impl Checker {
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0));
         let twice = self.tasks[id as usize].recorded.replace(success).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
+        let left = !success
+            && self.is_worth_a_retry(&result.outcome)
+            && self.tasks[id as usize].failures <= self.rules.retries;
+        self.must(!left, || format!("task {id} is recorded as failed and has retries left"));
         let place = (id, rank, result.slot, result.attempt.0);
         let true_end = self.ends.get(&place).is_some_and(|ends| ends.contains(&result.outcome));
         self.must(true_end, || format!("task {id} never ended like this by itself: rank {rank}, {result:?}"));
     }
 
+    fn is_worth_a_retry(&self, outcome: &Outcome) -> bool {
+        let Some(codes) = &self.rules.retry_exit else { return true };
+        match outcome {
+            Outcome::Exited(code) => codes.contains(*code),
+            Outcome::Signaled(signal) => codes.contains(128 + signal),
+            Outcome::NotStarted(_) => false,
+        }
+    }
+
+    /// The task is tried again by its own fault: as often as was asked for, after a pause, and elsewhere first.
+    fn retried(&mut self, now: Duration, rank: u32, result: &TaskResult) {
+        let id = result.id.0;
+        let worth = self.is_worth_a_retry(&result.outcome);
+        self.must(worth, || format!("task {id} is tried again after {:?}, against the order", result.outcome));
+        let knows = |(node, other): (&Node, u32)| other != rank && node.served && !node.lost && !node.is_aside;
+        let elsewhere = self.nodes.iter().zip(0..).any(knows);
+        let task = &mut self.tasks[id as usize];
+        task.retried += 1;
+        let (retried, retries) = (task.retried, self.rules.retries);
+        if task.handed_to == Some(rank) && task.is_its_own {
+            let pause = Duration::from_secs(1 << (retried - 1).min(6)).min(Duration::from_secs(60));
+            task.not_before = now + pause;
+            task.avoids = elsewhere.then_some((rank, now + pause * 2));
+            task.quiet_since = task.quiet_since.max(now + pause * 2);
+        }
+        self.must(retried <= retries, || {
+            format!("task {id} is tried again for the {retried}th time, {retries} are allowed")
+        });
+    }
+
     /// A line of `tasks.tsv`: an attempt is over, and it is true why.
-    pub fn attempt_over(&mut self, rank: u32, record: &Record) {
+    pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
         let (result, why) = (&record.result, record.why);
         let place = (result.id.0, rank, result.slot, result.attempt.0);
         let outcomes = self.ends.get(&place);
         let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
         let node = &self.nodes[rank as usize];
+        // Else a failure is the node's fault, or may be.
+        let own_fault = !node.lost && !node.is_aside;
         let (is_true, ended) = match why {
             Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
             Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
@@ -214,6 +274,9 @@ impl Checker {
             Why::Lost => (node.lost, false),
         };
         self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
+        if why == Why::Failed && !record.is_last && own_fault {
+            self.retried(now, rank, result);
+        }
         self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
         let once = !ended || self.told.insert(place);
         self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
@@ -335,6 +398,7 @@ impl Checker {
         let troubled = node.troubled;
         self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
+            task.is_its_own = false;
             task.quiet_since = now;
         }
     }

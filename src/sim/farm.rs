@@ -46,7 +46,7 @@ impl World {
             }
         }
         for record in attempts {
-            self.checker.attempt_over(record.rank.0, &record);
+            self.checker.attempt_over(self.now, record.rank.0, &record);
         }
         for (rank, message) in std::mem::take(&mut self.links.said) {
             self.tell(|| format!("farmer → {rank}: {message:?}"));

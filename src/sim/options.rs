@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::prng::Prng;
+use crate::farmer::Rules;
 
 /// How long tasks take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +109,10 @@ pub struct Options {
     pub delay_us: (u64, u64),
     /// From SIGTERM to SIGKILL.
     pub grace: Duration,
+    /// What to do with tasks that fail.
+    pub rules: Rules,
+    /// Of 1,000 tasks that fail, how many do so in their first attempts only.
+    pub flaky: u32,
     /// The farm's own limit, if any.
     pub timeout: Option<Duration>,
     /// Of 1,000 ranks, how many say that they can't run tasks, or come up late.
@@ -136,6 +141,8 @@ impl Options {
             deaf: 0,
             delay_us: (50, 1_000),
             grace: Duration::from_secs(10),
+            rules: Rules::default(),
+            flaky: 0,
             timeout: None,
             unfit: 0,
             faults: Vec::new(),
@@ -192,6 +199,15 @@ impl Options {
             faults,
             faults_for: prng.duration(1_000_000..=300_000_000),
             disturbed_runs: prng.range_u32(0..=3),
+            // Drawn last, so that what was drawn before is as it was.
+            rules: draw_rules(&mut prng),
+            flaky: prng.pick(&[0, 500, 900]),
         }
     }
+}
+
+fn draw_rules(prng: &mut Prng) -> Rules {
+    let retries = u16::try_from(prng.pick(&[0_u32, 0, 1, 3])).expect("small");
+    let codes = || [1, 2, 137, 139].into_iter().collect();
+    Rules { retries, retry_exit: prng.chance(300).then(codes) }
 }

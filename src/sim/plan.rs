@@ -30,6 +30,8 @@ pub struct Behaviour {
     pub outcome: Outcome,
     /// What it does about SIGTERM.
     pub on_term: OnTerm,
+    /// From this attempt on it succeeds.
+    pub mends_at: Option<u16>,
 }
 
 /// A list and what its tasks do.
@@ -116,6 +118,14 @@ impl Behaviour {
             true if prng.chance(500) => OnTerm::Deaf,
             true => OnTerm::Saves(prng.duration(1_000..=20_000_000)),
         };
-        Self { length: draw_length(options.lengths, options.mean_us, prng), outcome, on_term }
+        let length = draw_length(options.lengths, options.mean_us, prng);
+        let mends_at = prng.chance(options.flaky).then(|| u16::try_from(prng.range(2..=4)).expect("small"));
+        Self { length, outcome, on_term, mends_at }
+    }
+
+    /// How this attempt ends if it is left alone.
+    #[must_use]
+    pub fn outcome_of(&self, attempt: u16) -> Outcome {
+        if self.mends_at.is_some_and(|at| attempt >= at) { Outcome::Exited(0) } else { self.outcome.clone() }
     }
 }

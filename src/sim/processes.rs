@@ -139,13 +139,14 @@ impl Processes for Simulated {
             return Err(SpawnError::Refused("simulated".to_owned()));
         }
         let behaviour = self.plan.of(task.id);
-        if let Outcome::NotStarted(_) = behaviour.outcome {
+        let outcome = behaviour.outcome_of(task.attempt.0);
+        if let Outcome::NotStarted(_) = outcome {
             self.deeds.push((slot, Deed::Impossible(task.clone())));
-            return Err(SpawnError::Impossible(behaviour.outcome.clone(), Usage::default()));
+            return Err(SpawnError::Impossible(outcome, Usage::default()));
         }
         let (length, outcome) = match self.broken {
             true => (FAILING, Outcome::Exited(1)),
-            false => (behaviour.length, behaviour.outcome.clone()),
+            false => (behaviour.length, outcome),
         };
         self.count += 1;
         let process = Process {

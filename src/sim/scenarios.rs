@@ -30,7 +30,7 @@ impl Scenario {
 
     fn set(&mut self, id: u32, length: Duration, outcome: Outcome, on_term: OnTerm) {
         let plan = Rc::get_mut(&mut self.plan).expect("before the first run");
-        plan.set(id, Behaviour { length, outcome, on_term });
+        plan.set(id, Behaviour { length, outcome, on_term, mends_at: None });
     }
 
     fn start(&self) -> World {
@@ -280,4 +280,30 @@ fn a_list_of_failing_tasks_fails_quickly() {
     go(&mut world, secs(10));
     assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
+}
+
+/// A task that fails in its first attempts is tried again after pauses, and has finished when it does well.
+#[test]
+fn a_task_that_mends_is_finished() {
+    let mut scenario = Scenario::new(|options| options.rules.retries = 3);
+    let flaky = Behaviour { length: secs(1), outcome: Outcome::Exited(1), on_term: OnTerm::Dies, mends_at: Some(3) };
+    Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
+    let mut world = scenario.start();
+    // Four rounds, a pause of a second, a run, a pause of two, a run.
+    go(&mut world, Duration::from_millis(9_500));
+    assert_eq!((scenario.lines(0), scenario.lines(1)), (20, 0));
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// A farm that dies while tasks wait for their retries runs them at the next start.
+#[test]
+fn a_crash_loses_no_retry() {
+    let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(4_500));
+    assert_eq!(scenario.lines(1), scenario.lines(0), "nothing has had its last attempt");
+    world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Crashed);
+    assert_eq!(scenario.resume(), RunEnd::Ended(1));
+    assert_eq!(scenario.lines(1), 20);
 }

@@ -118,6 +118,7 @@ impl World {
             farmer_only: options.farmer_only,
             silence_max: SILENCE_MAX,
             grace: options.grace,
+            rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
         };
         let recorder = Recorder {
@@ -134,6 +135,7 @@ impl World {
             let delay_max = Duration::from_micros(options.delay_us.1);
             Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max)
         };
+        checker.asked(&options.rules);
         if options.farmer_only {
             checker.farmer_only();
         }
@@ -157,7 +159,10 @@ impl World {
             wake_at: None,
             notes: Vec::new(),
             trace,
-            deadline: now + options.faults_for + plan.total() * 3 + Duration::from_secs(2_000),
+            deadline: now
+                + options.faults_for
+                + plan.total() * (3 + u32::from(options.rules.retries))
+                + Duration::from_secs(2_000),
             turns: 0,
             options,
         };

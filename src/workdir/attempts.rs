@@ -59,7 +59,7 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     out.push(b'\n');
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 

@@ -1,6 +1,6 @@
-//! Writing down what has ended: timeline, `tasks.tsv`, then `finished` or `failed`.
+//! Writing down what has ended: timeline, `tasks.tsv`, the job log, then `finished` or `failed`.
 //!
-//! Owns the four files that grow during a run, and the thread that syncs them to disk about once a second; a
+//! Owns the files that grow during a run, and the thread that syncs them to disk about once a second; a
 //! sync that takes long stalls that thread and nothing else.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::append::Appender;
-use super::{attempts, names};
+use super::{attempts, joblog, names};
 use crate::farmer::Record;
 use crate::protocol::TaskId;
 use crate::tasklist::TaskList;
@@ -40,6 +40,7 @@ pub struct Journal {
     workdir: PathBuf,
     timeline: Appender,
     attempts: Appender,
+    joblog: Option<Appender>,
     finished: Option<Appender>,
     failed: Option<Appender>,
     text: Vec<u8>,
@@ -51,7 +52,7 @@ pub struct Journal {
 impl Journal {
     /// Opens timeline and `tasks.tsv`, mended if a crash left them torn. `finished` and `failed` are made on first use.
     /// The error says which file can't be written.
-    pub(super) fn open(workdir: &Path) -> Result<Self, (PathBuf, io::Error)> {
+    pub(super) fn open(workdir: &Path, joblog: Option<&Path>) -> Result<Self, (PathBuf, io::Error)> {
         let syncer = Syncer::start(workdir).map_err(|error| (workdir.to_owned(), error))?;
         let path = workdir.join(names::TIMELINE);
         let start = timeline::prepare(&path);
@@ -59,10 +60,16 @@ impl Journal {
         let path = workdir.join(names::ATTEMPTS);
         let start = attempts::prepare(&path);
         let attempts = start.and_then(|start| open_at(&path, start, &syncer)).map_err(|error| (path, error))?;
+        let open_joblog = |path: &Path| {
+            let opened = joblog::prepare(path).and_then(|start| open_at(path, start, &syncer));
+            opened.map_err(|error| (path.to_owned(), error))
+        };
+        let joblog = joblog.map(open_joblog).transpose()?;
         Ok(Self {
             workdir: workdir.to_owned(),
             timeline,
             attempts,
+            joblog,
             finished: None,
             failed: None,
             text: Vec::new(),
@@ -109,12 +116,24 @@ impl Journal {
         if let Err(source) = self.attempts.append(&self.text) {
             return Err(self.error(self.attempts.path(), source, ids(records, |_| true)));
         }
+        self.append_joblog(records, list)
+            .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
         self.append_lines(records, list, true)
             .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
         self.append_lines(records, list, false)
             .map_err(|(path, source)| self.error(&path, source, ids(records, |success| !success)))?;
         self.syncer.wake();
         Ok(())
+    }
+
+    fn append_joblog(&mut self, records: &[Record], list: &TaskList) -> Result<(), (PathBuf, io::Error)> {
+        let Some(joblog) = &mut self.joblog else { return Ok(()) };
+        self.text.clear();
+        for record in records.iter().filter(|record| record.is_last) {
+            let host = self.hosts.get(record.rank.0 as usize).map_or(&b""[..], Vec::as_slice);
+            joblog::push_line(&mut self.text, record, host, list.command(record.result.id));
+        }
+        joblog.append(&self.text).map_err(|error| (joblog.path().to_owned(), error))
     }
 
     fn append_lines(&mut self, records: &[Record], list: &TaskList, success: bool) -> Result<(), (PathBuf, io::Error)> {

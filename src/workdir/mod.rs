@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod joblog;
 pub mod journal;
 mod lock;
 pub mod logs;
@@ -64,6 +65,17 @@ pub enum WorkdirError {
         /// Who holds the lock, as it wrote itself.
         holder: String,
     },
+    /// The file of `--joblog` can't be written.
+    #[error("cannot write the job log {}: {source}\n  nothing was started; name another file with --joblog", path.display())]
+    JobLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file of `--joblog` is something else.
+    #[error("{} is no job log: its first line is another one\n  nothing was started or changed; name another file with --joblog", .0.display())]
+    NoJobLog(PathBuf),
     /// What earlier runs recorded can't be read, or is not of this list.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -142,12 +154,15 @@ impl Workdir {
         fs::create_dir_all(&output).map_err(unusable("make", &output))
     }
 
-    /// Starts to record.
+    /// Starts to record, in the file of `--joblog` too.
     ///
     /// # Errors
-    /// If timeline or `tasks.tsv` can't be written.
-    pub fn journal(&self) -> Result<Journal, WorkdirError> {
-        Journal::open(&self.path).map_err(|(path, source)| WorkdirError::Unusable { what: "write", path, source })
+    /// If timeline, `tasks.tsv` or the job log can't be written.
+    pub fn journal(&self, joblog: Option<&Path>) -> Result<Journal, WorkdirError> {
+        Journal::open(&self.path, joblog).map_err(|(path, source)| match joblog {
+            Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
+            _ => WorkdirError::Unusable { what: "write", path, source },
+        })
     }
 
     /// Writes `toprocess`: see [`toprocess::Writer`].
@@ -158,6 +173,21 @@ impl Workdir {
 }
 
 pub use toprocess::Writer as ToprocessWriter;
+
+/// Looks whether a file may be taken as a job log, before anything is made.
+///
+/// # Errors
+/// If it is something else, or can't be read or made.
+pub fn check_joblog(path: &Path) -> Result<(), WorkdirError> {
+    let unusable = |source| WorkdirError::JobLog { path: path.to_owned(), source };
+    if !joblog::is_one(path).map_err(unusable)? {
+        return Err(WorkdirError::NoJobLog(path.to_owned()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (target, rights) =
+        if path.exists() { (path, AccessFlags::W_OK) } else { (folder, AccessFlags::W_OK | AccessFlags::X_OK) };
+    access(target, rights).map_err(|errno| unusable(errno.into()))
+}
 
 fn check_path(path: &Path) -> Result<(), WorkdirError> {
     match fs::metadata(path) {

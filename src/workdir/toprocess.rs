@@ -91,7 +91,7 @@ fn write(path: &Path, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
 fn write_new(path: &Path, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for (id, state) in (0..).map(TaskId).zip(states) {
-        if matches!(state, TaskState::Pending | TaskState::Assigned) {
+        if !matches!(state, TaskState::Finished | TaskState::Failed) {
             write!(out, "{id} ")?;
             out.write_all(list.command(id))?;
             out.write_all(b"\n")?;

@@ -6,6 +6,7 @@ mod black_holes;
 mod handout;
 mod losses;
 mod results;
+mod retries;
 mod stops;
 
 use std::collections::VecDeque;
@@ -74,6 +75,7 @@ impl TestFarm {
             farmer_only: false,
             silence_max: Duration::from_secs(30),
             grace: GRACE,
+            rules: Rules::default(),
             timeout_at: None,
         };
         change(&mut settings);

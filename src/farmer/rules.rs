@@ -1,0 +1,60 @@
+//! What the user wants to happen with tasks that fail.
+//!
+//! Owns the words; what they lead to is decided elsewhere in [`super`].
+
+use crate::protocol::{Outcome, TaskResult};
+
+/// What the user wants to happen with tasks that fail.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Rules {
+    /// Further attempts of a task that has failed.
+    pub retries: u16,
+    /// Only after these exit codes, if given.
+    pub retry_exit: Option<ExitCodes>,
+}
+
+/// A set of exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ExitCodes([u64; 4]);
+
+impl ExitCodes {
+    /// Whether the code is one of them.
+    #[must_use]
+    pub fn contains(&self, code: u8) -> bool {
+        self.0[usize::from(code >> 6)] & (1 << (code & 63)) != 0
+    }
+}
+
+impl FromIterator<u8> for ExitCodes {
+    fn from_iter<I: IntoIterator<Item = u8>>(codes: I) -> Self {
+        let mut set = Self::default();
+        codes.into_iter().for_each(|code| set.0[usize::from(code >> 6)] |= 1 << (code & 63));
+        set
+    }
+}
+
+impl Rules {
+    /// Whether a failure like this is worth another attempt at all.
+    pub(super) fn may_retry(&self, result: &TaskResult) -> bool {
+        let code = match result.outcome {
+            Outcome::Exited(code) => Some(code),
+            // As a shell says it.
+            Outcome::Signaled(signal) => Some(signal.saturating_add(128)),
+            Outcome::NotStarted(_) => None,
+        };
+        self.retry_exit.is_none_or(|codes| code.is_some_and(|code| codes.contains(code)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set holds what was put into it.
+    #[test]
+    fn a_set_of_exit_codes() {
+        let set: ExitCodes = [0, 63, 64, 255].into_iter().collect();
+        let held: Vec<u8> = (0..=255).filter(|&code| set.contains(code)).collect();
+        assert_eq!(held, [0, 63, 64, 255]);
+    }
+}

@@ -1,0 +1,197 @@
+//! Tasks that fail and are tried again.
+
+use super::*;
+
+fn with(ranks: u32, tasks: u32, retries: u16, codes: Option<&[u8]>) -> TestFarm {
+    let mut farm = TestFarm::with(ranks, tasks, |settings| {
+        settings.rules.retries = retries;
+        settings.rules.retry_exit = codes.map(|codes| codes.iter().copied().collect());
+    });
+    (0..ranks).for_each(|rank| farm.hello(rank, 1));
+    farm.sent();
+    farm
+}
+
+/// A task takes some seconds and ends like this.
+fn end(farm: &mut TestFarm, rank: u32, id: u32, outcome: Outcome) {
+    let attempt = farm.turns.core.tasks().attempt(TaskId(id));
+    let result = TaskResult { attempt, duration_us: 5_000_000, ..result(id, outcome) };
+    farm.report(rank, Report { results: vec![result], ..Report::default() });
+}
+
+fn fail(farm: &mut TestFarm, rank: u32, id: u32) {
+    end(farm, rank, id, Outcome::Exited(1));
+}
+
+/// Further attempts after pauses of one, two and four seconds; recorded as failed with the last, and each is written down.
+#[test]
+fn a_task_fails_with_its_last_attempt() {
+    let mut farm = with(1, 1, 3, None);
+    for pause in [1, 2, 4] {
+        fail(&mut farm, 0, 0);
+        assert_eq!(farm.turns.core.tasks().state(TaskId(0)), Some(TaskState::Delayed));
+        farm.wait(secs(pause) - Duration::from_millis(1));
+        assert_eq!(farm.handed(), []);
+        farm.wait(Duration::from_millis(1));
+        assert_eq!(farm.handed(), [(0, vec![0])]);
+    }
+    assert_eq!(farm.turns.storage.records, []);
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.turns.storage.records, [(0, false)]);
+    let attempts = [1, 2, 3, 4].map(|attempt| (0, attempt, 0, Why::Failed));
+    assert_eq!(farm.turns.storage.attempts, attempts);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+}
+
+/// A later attempt that does well is all that counts.
+#[test]
+fn a_task_may_do_well_later() {
+    let mut farm = with(1, 1, 1, None);
+    fail(&mut farm, 0, 0);
+    farm.wait(secs(1));
+    assert_eq!(farm.handed(), [(0, vec![0])]);
+    end(&mut farm, 0, 0, Outcome::Exited(0));
+    assert_eq!(farm.turns.storage.records, [(0, true)]);
+}
+
+/// Slots do not stand still for a task that waits: others of the list run.
+#[test]
+fn others_run_meanwhile() {
+    let mut farm = with(1, 3, 1, None);
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+    farm.wait(secs(2));
+    farm.finish(0, [1]);
+    assert_eq!(farm.handed(), [(0, vec![0])], "its ID is the lower one");
+}
+
+/// Only these exit codes; signals as a shell says them; what can't be started has none.
+#[test]
+fn only_some_exit_codes_are_worth_it() {
+    for (outcome, again) in [
+        (Outcome::Exited(75), true),
+        (Outcome::Exited(76), false),
+        (Outcome::Exited(137), true),
+        (Outcome::Signaled(9), true),
+        (Outcome::Signaled(11), false),
+        (Outcome::Signaled(255), false),
+        (Outcome::NotStarted("no log".to_owned()), false),
+    ] {
+        let mut farm = with(1, 1, 1, Some(&[75, 137]));
+        end(&mut farm, 0, 0, outcome.clone());
+        assert_eq!(farm.turns.storage.records.is_empty(), again, "{outcome:?}");
+    }
+}
+
+/// Another rank goes first: the one on which the task failed gets it later, and only if nobody else was free.
+#[test]
+fn another_rank_goes_first() {
+    let mut farm = with(2, 2, 1, None);
+    fail(&mut farm, 0, 0);
+    farm.wait(secs(1));
+    assert_eq!(farm.handed(), [], "rank 0 is idle, rank 1 is not");
+    farm.finish(1, [1]);
+    assert_eq!(farm.handed(), [(1, vec![0])]);
+
+    let mut farm = with(2, 2, 1, None);
+    fail(&mut farm, 0, 0);
+    farm.wait(secs(2));
+    assert_eq!(farm.handed(), [(0, vec![0])], "nobody else was free");
+
+    let mut farm = with(3, 2, 1, None);
+    fail(&mut farm, 0, 0);
+    farm.wait(secs(1));
+    assert_eq!(farm.handed(), [(2, vec![0])], "an idle one gets it at once");
+}
+
+/// A rank that is lost or takes no tasks is no other rank.
+#[test]
+fn nobody_is_waited_for_in_vain() {
+    let mut farm = with(2, 2, 1, None);
+    farm.say(1, ToFarmer::PoolLost { reason: "test".to_owned() });
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+    farm.finish(0, [1]);
+    farm.wait(secs(1));
+    assert_eq!(farm.handed(), [(0, vec![0])]);
+}
+
+/// Losses and interruptions cost no retry.
+#[test]
+fn losses_cost_no_retry() {
+    let mut farm = with(2, 1, 1, None);
+    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
+    assert_eq!(tasks[0].attempt, Attempt(2));
+    fail(&mut farm, 1, 0);
+    farm.wait(secs(1));
+    let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
+    assert_eq!(tasks[0].attempt, Attempt(3), "the attempt goes on counting");
+    fail(&mut farm, 1, 0);
+    assert_eq!(farm.turns.storage.records, [(0, false)]);
+}
+
+/// A stop leaves a task open that has attempts left: the next start tries it again.
+#[test]
+fn a_stop_leaves_retries_open() {
+    let mut farm = with(1, 2, 1, None);
+    fail(&mut farm, 0, 0);
+    farm.event(Event::Signal(15));
+    fail(&mut farm, 0, 1);
+    farm.wait(secs(5));
+    farm.say(0, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.failed, end.remaining, farm.code()), (0, 2, Some(3)));
+    assert_eq!(farm.turns.core.tasks().unrecorded().count(), 2);
+}
+
+/// The judgement on nodes comes first: a failure on a node that is set aside is none of the task's.
+#[test]
+fn the_nodes_fault_costs_no_retry() {
+    let mut farm = TestFarm::with(3, 100, |settings| settings.rules.retries = 1);
+    (0..3).for_each(|rank| farm.hello(rank, 1));
+    farm.now += secs(5);
+    let mut failed = Vec::new();
+    while let Some(&id) = farm.turns.core.workers().get(Rank(2)).unwrap().book.first() {
+        failed.push(id.0);
+        let quick = TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id.0, Outcome::Exited(1)) };
+        farm.report(2, Report { results: vec![quick], ..Report::default() });
+    }
+    assert!(farm.notes.iter().any(|note| matches!(note, Note::SetAside { .. })));
+    let first = failed[0];
+    assert_eq!(farm.turns.core.tasks().failures(TaskId(first)), 0);
+    farm.sent();
+    farm.finish(0, [0]);
+    assert_eq!(farm.handed(), [(0, vec![first])], "at once, and elsewhere");
+    fail(&mut farm, 0, first);
+    assert_eq!(farm.turns.core.tasks().state(TaskId(first)), Some(TaskState::Delayed), "this one is its own fault");
+    assert_eq!(farm.turns.core.tasks().attempt(TaskId(first)), Attempt(3));
+}
+
+/// Promise 2: a result of a lost rank counts, also while the task waits for its next attempt.
+#[test]
+fn a_late_result_ends_a_task_that_waits() {
+    for waited in [0, 1, 2] {
+        let mut farm = with(3, 2, 2, None);
+        farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
+        assert_eq!(farm.handed(), [(2, vec![0])]);
+        fail(&mut farm, 2, 0);
+        // Rank 1 has a task, and rank 2 is not to have this one again so soon.
+        farm.wait(secs(waited));
+        farm.sent();
+        farm.finish(0, [0]);
+        assert_eq!(farm.turns.storage.records, [(0, true)], "after {waited} s");
+    }
+}
+
+/// The failure of an attempt that nobody waits for any more counts, and disturbs nobody.
+#[test]
+fn a_late_failure_is_counted() {
+    let mut farm = with(3, 2, 1, None);
+    farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
+    assert_eq!(farm.handed(), [(2, vec![0])]);
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.turns.core.tasks().owner(TaskId(0)), Some(Rank(2)), "it runs there");
+    fail(&mut farm, 2, 0);
+    assert_eq!(farm.turns.storage.records, [(0, false)], "two failures, one retry");
+}

@@ -1,0 +1,115 @@
+//! Failed tasks that wait for their next attempt.
+//!
+//! Owns the times: until when nobody gets such a task, and until when the rank on which it failed does not. Never decides
+//! whether there is a next attempt: [`super::retries`] does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::protocol::{Rank, TaskId};
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// When what comes next is due.
+    due: Duration,
+    /// The rank that gets it later than the others, and when.
+    avoids: Option<(Rank, Duration)>,
+    /// The others may have it now.
+    is_ready: bool,
+}
+
+/// The tasks that wait, nearly always none.
+#[derive(Default, Debug)]
+pub(super) struct Waiting {
+    by_task: BTreeMap<TaskId, Wait>,
+    due: BTreeSet<(Duration, TaskId)>,
+    /// Tasks that all ranks but this one may have.
+    elsewhere: BTreeMap<Rank, BTreeSet<TaskId>>,
+    ready: u32,
+}
+
+impl Waiting {
+    /// A task waits for everybody until `until`, and for the rank in `avoids` for longer.
+    pub(super) fn add(&mut self, id: TaskId, until: Duration, avoids: Option<(Rank, Duration)>) {
+        self.by_task.insert(id, Wait { due: until, avoids, is_ready: false });
+        self.due.insert((until, id));
+    }
+
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    /// How many may be handed out, though not to everybody.
+    pub(super) fn ready(&self) -> u32 {
+        self.ready
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_task.len()
+    }
+
+    /// The next change that is due: a task, and who may have it from now on.
+    pub(super) fn wake(&mut self, now: Duration) -> Option<(TaskId, Woken)> {
+        let &(_, id) = self.due.first().filter(|&&(at, _)| at <= now)?;
+        let wait = self.remove(id)?;
+        match wait.avoids {
+            Some((rank, at)) if !wait.is_ready && at > now => {
+                self.by_task.insert(id, Wait { due: at, is_ready: true, ..wait });
+                self.due.insert((at, id));
+                self.elsewhere.entry(rank).or_default().insert(id);
+                self.ready += 1;
+                Some((id, Woken::Others))
+            }
+            _ if wait.is_ready => Some((id, Woken::Last)),
+            _ => Some((id, Woken::All)),
+        }
+    }
+
+    /// Takes the first task out that this rank may have, if there is one before `before`.
+    pub(super) fn take(&mut self, rank: Rank, before: Option<TaskId>) -> Option<TaskId> {
+        // One of two ranks is another one.
+        let (_, tasks) = self.elsewhere.iter().take(2).find(|&(&avoided, _)| avoided != rank)?;
+        let &id = tasks.first().filter(|&&id| before.is_none_or(|before| id < before))?;
+        self.remove(id);
+        Some(id)
+    }
+
+    /// Takes a task out; tells whether it was ready.
+    pub(super) fn forget(&mut self, id: TaskId) -> Option<bool> {
+        self.remove(id).map(|wait| wait.is_ready)
+    }
+
+    fn remove(&mut self, id: TaskId) -> Option<Wait> {
+        let wait = self.by_task.remove(&id)?;
+        self.due.remove(&(wait.due, id));
+        if let Some((rank, _)) = wait.avoids.filter(|_| wait.is_ready)
+            && let Some(tasks) = self.elsewhere.get_mut(&rank)
+        {
+            tasks.remove(&id);
+            if tasks.is_empty() {
+                self.elsewhere.remove(&rank);
+            }
+            self.ready -= 1;
+        }
+        Some(wait)
+    }
+
+    /// Cross-checks the indexes. For tests and the simulator.
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.due.len(), self.by_task.len(), "each waiting task has one time");
+        assert!(self.by_task.iter().all(|(&id, wait)| self.due.contains(&(wait.due, id))), "waiting tasks");
+        let ready = self.by_task.values().filter(|wait| wait.is_ready).count();
+        assert_eq!((self.ready as usize, self.elsewhere.values().map(BTreeSet::len).sum()), (ready, ready), "ready");
+    }
+}
+
+/// Who may have a task from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Woken {
+    /// All ranks; nobody before.
+    All,
+    /// All but the one on which it failed.
+    Others,
+    /// That one too.
+    Last,
+}

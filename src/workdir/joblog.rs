@@ -1,0 +1,131 @@
+//! `--joblog FILE`: a line for each task that has ended, in the format of GNU parallel.
+//!
+//! Owns the format of that file, and what makes a file one. The user named it, so nothing that is something else is
+//! ever appended to.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::attempts::{push_number, whole_lines};
+use crate::farmer::Record;
+use crate::protocol::Outcome;
+
+/// The first line.
+const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+
+/// What a shell says of a program that can't be started, for tasks that never ran.
+const NOT_STARTED: u8 = 126;
+
+/// Appends the line of a task's last attempt.
+pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
+    let result = &record.result;
+    let (exit, signal) = match result.outcome {
+        Outcome::Exited(code) => (code, 0),
+        Outcome::Signaled(signal) => (0, signal),
+        Outcome::NotStarted(_) => (NOT_STARTED, 0),
+    };
+    push_number(out, u64::from(result.id.0) + 1);
+    out.push(b'\t');
+    out.extend_from_slice(host);
+    out.push(b'\t');
+    push_seconds(out, result.start_us);
+    out.push(b'\t');
+    let at = out.len();
+    push_seconds(out, result.duration_us);
+    // Right-aligned in ten columns.
+    let blanks = (at + 10).saturating_sub(out.len());
+    out.splice(at..at, std::iter::repeat_n(b' ', blanks));
+    out.extend_from_slice(b"\t0\t0\t");
+    push_number(out, exit.into());
+    out.push(b'\t');
+    push_number(out, signal.into());
+    out.push(b'\t');
+    out.extend_from_slice(command);
+    out.push(b'\n');
+}
+
+/// Seconds with three decimals.
+fn push_seconds(out: &mut Vec<u8>, us: u64) {
+    push_number(out, us / 1_000_000);
+    let at = out.len();
+    push_number(out, 1_000 + us / 1_000 % 1_000);
+    out[at] = b'.';
+}
+
+/// Whether the file may be appended to: it is a job log, empty, or not there.
+pub(super) fn is_one(path: &Path) -> io::Result<bool> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        other => begins_right(&mut other?),
+    }
+}
+
+fn begins_right(file: &mut File) -> io::Result<bool> {
+    let mut first = Vec::new();
+    file.take(HEADER.len() as u64).read_to_end(&mut first)?;
+    Ok(HEADER.starts_with(&first))
+}
+
+/// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off.
+pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
+        other => other?,
+    };
+    if !begins_right(&mut file)? {
+        return Err(io::Error::other("it is no job log"));
+    }
+    let valid_len = whole_lines(&mut file)?;
+    file.set_len(valid_len)?;
+    Ok(if valid_len == 0 { HEADER } else { b"" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::farmer::Why;
+    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+
+    fn line(outcome: Outcome, duration_us: u64) -> String {
+        let result = TaskResult {
+            id: TaskId(0),
+            attempt: Attempt(1),
+            slot: 3,
+            start_us: 1_376_577_364_974_999,
+            duration_us,
+            outcome,
+            user_us: 0,
+            system_us: 0,
+            max_rss_kib: 0,
+        };
+        let mut out = Vec::new();
+        push_line(&mut out, &Record { rank: Rank(5), result, why: Why::Failed, is_last: true }, b"node5", b"a\tb");
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Scripts that read GNU parallel's job log read this one.
+    #[test]
+    fn a_line_is_one_of_gnu_parallel() {
+        let start = "1\tnode5\t1376577364.974\t";
+        assert_eq!(line(Outcome::Exited(2), 3_000), format!("{start}     0.003\t0\t0\t2\t0\ta\tb\n"));
+        assert_eq!(line(Outcome::Signaled(9), 123_456_789_000), format!("{start}123456.789\t0\t0\t0\t9\ta\tb\n"));
+        assert_eq!(line(Outcome::NotStarted("x".into()), 0), format!("{start}     0.000\t0\t0\t126\t0\ta\tb\n"));
+    }
+
+    /// A file that is no job log is left alone; a torn end of one is cut off.
+    #[test]
+    fn only_a_job_log_is_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        assert!(is_one(&path).unwrap());
+        assert_eq!(prepare(&path).unwrap(), HEADER);
+        std::fs::write(&path, "Seq\tHost\n").unwrap();
+        assert!(!is_one(&path).unwrap());
+        prepare(&path).unwrap_err();
+        assert_eq!(std::fs::read(&path).unwrap(), b"Seq\tHost\n");
+        std::fs::write(&path, [HEADER, b"1\t:\tto"].concat()).unwrap();
+        assert!(is_one(&path).unwrap());
+        assert_eq!((prepare(&path).unwrap(), std::fs::read(&path).unwrap()), (&b""[..], HEADER.to_vec()));
+    }
+}
