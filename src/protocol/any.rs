@@ -66,9 +66,8 @@ fn runner() -> impl Strategy<Value = RunnerConfig> {
         template().prop_map(|line| Start::Line(Shell::Sh, line)),
     ];
     let variables = prop::collection::vec((bytes(), template()), 0..3);
-    let defined = (start, bytes(), prop::option::of(template()), variables, any::<bool>()).prop_map(
-        |(start, setup, cwd, variables, proc_number)| Defined { start, setup, cwd, variables, proc_number },
-    );
+    let defined = (start, bytes(), prop::option::of(template()), variables, any::<bool>())
+        .prop_map(|(start, setup, cwd, variables, proc_number)| Defined { start, setup, cwd, variables, proc_number });
     prop_oneof![Just(RunnerConfig::Basic), defined.prop_map(|defined| RunnerConfig::Defined(Box::new(defined)))]
 }
 
@@ -81,26 +80,31 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
     ];
     let numbers = (number(), number(), long(), any::<u8>());
     (numbers, slots, bytes(), bytes(), (bind, logs), prop::option::of(any::<String>()), runner()).prop_map(
-        |((protocol, rank, grace_ms, log_level), slots, cwd, workdir, (bind, logs), farmer_only_host, runner)| WorkerConfig {
-            protocol,
-            rank: Rank(rank),
-            slots,
-            grace_ms,
-            cwd,
-            workdir,
-            bind,
-            logs,
-            farmer_only_host,
-            runner,
-            log_level,
+        |((protocol, rank, grace_ms, log_level), slots, cwd, workdir, (bind, logs), farmer_only_host, runner)| {
+            WorkerConfig {
+                protocol,
+                rank: Rank(rank),
+                slots,
+                grace_ms,
+                cwd,
+                workdir,
+                bind,
+                logs,
+                farmer_only_host,
+                runner,
+                log_level,
+            }
         },
     )
 }
 
 /// Whatever a farmer may say.
 pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
-    let assignment = (number(), any::<u16>(), bytes())
-        .prop_map(|(id, attempt, command)| Assignment { id: TaskId(id), attempt: Attempt(attempt), command });
+    let assignment = (number(), any::<u16>(), bytes()).prop_map(|(id, attempt, command)| Assignment {
+        id: TaskId(id),
+        attempt: Attempt(attempt),
+        command,
+    });
     let level = prop::sample::select(vec![StopLevel::Drain, StopLevel::Terminate, StopLevel::Kill]);
     prop_oneof![
         1 => config().prop_map(|config| ToWorker::Start(Box::new(config))),

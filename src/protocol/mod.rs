@@ -6,10 +6,10 @@
 //!
 //! Invariant: a message from a peer is input. Every field may hold anything; who receives it checks.
 
-pub mod codec;
-pub mod framing;
 #[cfg(test)]
 pub(crate) mod any;
+pub mod codec;
+pub mod framing;
 
 use bincode::{Decode, Encode};
 use std::fmt;

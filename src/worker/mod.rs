@@ -315,9 +315,7 @@ impl Worker {
         let some = !self.results.is_empty() || !self.returned.is_empty() || self.recall_answered || self.held_grew;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
         // During a stop nothing is queued, so that nothing waits for company.
-        some && (hungry
-            || self.results.len() >= REPORT_RESULTS_MAX
-            || self.report_due.is_some_and(|at| now >= at))
+        some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
     }
 
     fn send_report(&mut self, now: Duration, actions: &mut Vec<Action>) {
