@@ -14,7 +14,7 @@ SHELL := /bin/bash
 heading = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help build install demo test soak chaos clean deps-build deps-demo deps-test build-release
+.PHONY: help build install demo test soak fuzz chaos clean deps-build deps-demo deps-test build-release
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with Open MPI and MPICH'
 	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
+	@echo 'make fuzz      feed every decoder with CASES=… inputs, right, nearly right and random (default 100000)'
 	@echo 'make chaos     kill and signal real farms with both MPIs (ROUNDS=… per MPI, default 100)'
 	@echo 'make clean     remove target/'
 
@@ -79,6 +80,12 @@ test: deps-test
 
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)
+
+# With overflow checks, as a panic there is what is looked for.
+fuzz: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := true
+fuzz: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := true
+fuzz:
+	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --no-default-features --target-dir target/fuzz --lib -- any_
 
 chaos: deps-test
 	mpi-tests/chaos --rounds $(or $(ROUNDS),100)

@@ -54,7 +54,7 @@ impl Logs {
         };
         let sink = match kind {
             Kind::Task => Sink::Files { per_folder: None, made: None },
-            Kind::Folders(count) => Sink::Files { per_folder: Some(count.max(1)), made: None },
+            Kind::Folders(count) => Sink::Files { per_folder: Some(count), made: None },
             Kind::Failed => Sink::Kept(scratch()?),
             Kind::Rank => {
                 let packed = Packed::open(&folder, rank)

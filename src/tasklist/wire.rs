@@ -75,11 +75,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fuzz::{nearly, within};
+
+    fn any_encoded() -> impl Strategy<Value = Vec<u8>> {
+        let commands = prop::collection::vec("[a-z ]{0,9}", 0..5);
+        (commands, any::<bool>(), 0..3_usize).prop_map(|(commands, wants_output, folders)| {
+            let list = TaskList::from_commands(commands.iter().map(String::as_bytes));
+            let made = Made { folders: vec!["/no/such/folder".into(); folders] };
+            Tasks::encode(Ok(Tasks { list, wants_output, made }))
+        })
+    }
 
     proptest! {
         /// What is sent arrives.
         #[test]
-        fn results_arrive(commands: Vec<Vec<u8>>, wants_output: bool, error in "\\PC*") {
+        fn any_result_arrives(commands: Vec<Vec<u8>>, wants_output: bool, error in "\\PC*") {
             let tasks = || Tasks {
                 list: TaskList::from_commands(commands.iter().map(Vec::as_slice)),
                 wants_output,
@@ -93,13 +103,17 @@ mod tests {
 
         /// Promise 5: any bytes are a result or none.
         #[test]
-        fn any_bytes_are_a_result_or_none(mut bytes: Vec<u8>, tag in 0..3_u8) {
+        fn any_bytes_are_a_result_or_none(mut bytes: Vec<u8>, tag in 0..3_u8, encoded in nearly(any_encoded())) {
             bytes.insert(0, tag);
-            if let Some(Ok(tasks)) = Tasks::decode(bytes) {
-                for id in 0..tasks.list.len() {
-                    let _ = tasks.list.command(crate::protocol::TaskId(id));
+            for bytes in [bytes, encoded] {
+                let len = bytes.len();
+                let decoded = within(64 * len + 1_000, || Tasks::decode(bytes));
+                if let Some(Ok(tasks)) = decoded {
+                    for id in 0..tasks.list.len() {
+                        let _ = tasks.list.command(crate::protocol::TaskId(id));
+                    }
+                    std::mem::take(&mut { tasks }.made.folders);
                 }
-                std::mem::take(&mut { tasks }.made.folders);
             }
         }
     }

@@ -459,20 +459,3 @@ fn only_a_rank_that_does_well_is_a_second_opinion() {
     fail(&mut farm, 1);
     assert_eq!(farm.turns.storage.records.len(), records, "rank 1 has not finished anything");
 }
-
-/// Where tasks fail on more ranks than they do well on, it is the tasks.
-#[test]
-fn the_many_are_believed() {
-    for (bad, verdict) in [(1, Stage::Aside), (2, Stage::Trusted)] {
-        let mut farm = at_work(4);
-        // Three in a row are enough to say nothing good of the others' tasks.
-        for rank in 1..=bad {
-            (0..3).for_each(|_| _ = fail(&mut farm, rank));
-        }
-        if bad == 1 {
-            farm.say(2, ToFarmer::PoolLost { reason: "test".to_owned() });
-        }
-        let failed = fail_all(&mut farm, 3).len() as u32;
-        assert_eq!((stage(&farm, 3), failed == STREAK_MIN), (verdict, bad == 1), "{bad}");
-    }
-}

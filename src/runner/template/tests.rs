@@ -108,7 +108,9 @@ proptest! {
         let run = format!("/bin/bash.-c.{}{task}.", if task.starts_with('-') { " " } else { "" });
         prop_assert_eq!(sh(&outer.fill(&values(task.as_bytes()))), run.into_bytes());
     }
+}
 
+proptest! {
     /// Promise 5: any text is a template or is refused.
     #[test]
     fn any_text_is_a_template_or_refused(text in "([{}:q'\"\\\\$# |~]|task|run|id|é){0,12}", any: String) {

@@ -115,6 +115,22 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    /// Promise 5: any text is a template or is refused, and takes any values.
+    #[test]
+    fn any_text_is_a_template_or_refused(
+        text in "([{}:q'\"\\\\$# |~<(\\[\n]|\\{1\\}|\\{2:raw\\}|name|my col|\\$\\(\\(|é){0,12}", any: String, value in value()
+    ) {
+        for text in [text, any] {
+            if let Ok(template) = parse(&text) {
+                let mut command = Vec::new();
+                template.fill(|_| Some(&value), &mut command).unwrap();
+                prop_assert!(command.len() as u64 >= template.len_min());
+            }
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Whatever stands in a value, it arrives as it is, as part of the one word that it belongs to, in bash and in sh.
