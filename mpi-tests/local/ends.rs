@@ -3,7 +3,6 @@
 //! Every run of these tests ends with a look for processes that it left behind; see `support::running`.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -20,10 +19,8 @@ fn stops_in_order(signal: Signal) {
     let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
     let mut running = farm.start(&options);
     running.wait_until("four blockers run", || blockers::blocked(&farm, QUICK) == 4);
-    let sent = Instant::now();
     processes::signal(running.pid(), signal);
     let outcome = running.wait().exits(3);
-    assert!(sent.elapsed() < Duration::from_secs(30), "the end took {:?}", sent.elapsed());
     let recorded = blockers::is_stopped_in_order(&farm, COUNT);
     assert_eq!(outcome.summary(), [recorded.len() as u64, 0, (COUNT - recorded.len()) as u64]);
     assert_eq!(farm.workdir().timeline().by_task().len(), recorded.len(), "valid, with the completed tasks");
@@ -53,11 +50,11 @@ fn sigusr1_stops_in_order() {
 #[test]
 fn task_may_clean_up_within_the_grace_period() {
     let farm = Farm::local(b"trap 'echo cleaned >> cleaned; exit 1' TERM; echo >> ran; while :; do sleep 0.05; done\n");
-    let mut running = farm.start(&["--grace", "30"]);
+    // Longer than the test may take: the farm does not wait for the grace period to pass.
+    let mut running = farm.start(&["--grace", "600"]);
     running.wait_until("the task runs", || farm.lines("ran").len() == 1);
     processes::signal(running.pid(), Signal::SIGTERM);
     let outcome = running.wait().exits(3);
-    assert!(outcome.elapsed < Duration::from_secs(25), "the farm did not wait for the grace period to pass");
     assert_eq!(farm.lines("cleaned"), ["cleaned"]);
     assert_eq!(outcome.summary(), [0, 0, 1], "an interruption, no failure");
 }
@@ -69,9 +66,7 @@ fn stubborn_task_is_killed_after_the_grace_period() {
     let mut running = farm.start(&["--grace", "1"]);
     running.wait_until("the task runs", || farm.lines("ran").len() == 1);
     processes::signal(running.pid(), Signal::SIGTERM);
-    let outcome = running.wait().exits(3);
-    assert!(outcome.elapsed < Duration::from_secs(30), "{:?}", outcome.elapsed);
-    assert_eq!(outcome.summary(), [0, 0, 1]);
+    assert_eq!(running.wait().exits(3).summary(), [0, 0, 1]);
 }
 
 /// A second signal kills at once, however long the grace period.
@@ -80,16 +75,14 @@ fn second_signal_kills() {
     // Once told to end, the task says every 50 ms that it is still there.
     let task = b"trap 'told=yes' TERM; echo >> ran; while :; do test -n \"$told\" && echo >> told; sleep 0.05; done\n";
     let farm = Farm::local(task);
-    let mut running = farm.start(&["--grace", "100"]);
+    // Longer than the test may take.
+    let mut running = farm.start(&["--grace", "600"]);
     running.wait_until("the task runs", || farm.lines("ran").len() == 1);
     processes::signal(running.pid(), Signal::SIGINT);
     // Signals at the same moment may be taken for one: launchers pass some on twice.
     running.wait_until("a second has passed since the task was told", || farm.lines("told").len() >= 20);
-    let sent = Instant::now();
     processes::signal(running.pid(), Signal::SIGINT);
-    let outcome = running.wait().exits(3);
-    assert!(sent.elapsed() < Duration::from_secs(10), "the end took {:?}", sent.elapsed());
-    assert_eq!(outcome.summary(), [0, 0, 1]);
+    assert_eq!(running.wait().exits(3).summary(), [0, 0, 1]);
 }
 
 /// What tasks leave in the background ends with the farm at the latest, and does not delay it.
@@ -98,8 +91,8 @@ fn background_children_are_gone_at_the_end() {
     let list = b"sleep 600 & echo left one\n(sleep 600 &) ; echo left another\nnohup sleep 600 > /dev/null & \n\
         sh -c 'sleep 600 & sleep 600 & echo left two'\ntrap '' TERM; sleep 600 & echo left a stubborn one\n";
     let farm = Farm::local(list);
-    let outcome = farm.run(&["--proc", "2", "--grace", "2"]).exits(0);
-    assert!(outcome.elapsed < Duration::from_secs(30), "waited for children: {:?}", outcome.elapsed);
+    // The children would stay for longer than the test may take.
+    farm.run(&["--proc", "2", "--grace", "2"]).exits(0);
     assert_eq!(farm.workdir().log(0), b"left one\n");
     assert_eq!(farm.workdir().log(4), b"left a stubborn one\n");
 }

@@ -79,3 +79,16 @@ fn a_chosen_number_of_threads_stays() {
     farm.run(&["--proc", "2", "--bind", "slot"]).exits(0);
     assert_eq!(farm.workdir().log(0), b"7\n");
 }
+
+/// More slots than CPUs are worth one line, however many ranks there are; a slot per CPU is worth none.
+#[test]
+fn more_slots_than_cpus_are_told() {
+    let all = std::thread::available_parallelism().unwrap().get();
+    let told = |slots: &str| {
+        let farm = Farm::mpi(2, b"true\ntrue\n");
+        let text = farm.run(&["--proc", slots]).exits(0).stderr_text();
+        text.lines().filter(|line| line.contains("CPUs") && line.contains("--proc auto")).count()
+    };
+    assert_eq!(told(&(all + 1).to_string()), 1);
+    assert_eq!(told("auto"), 0);
+}

@@ -1,7 +1,6 @@
 //! Stops in the middle, on any rank: exit code 3, nothing lost, and the next run completes the list.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -13,9 +12,6 @@ const QUICK: usize = 10;
 const BLOCKERS: usize = 20;
 const COUNT: usize = QUICK + BLOCKERS;
 
-/// How long a farm whose tasks obey may take to end.
-const END: Duration = Duration::from_secs(30);
-
 fn farm() -> Farm {
     Farm::mpi(RANKS, &blockers::list(QUICK, BLOCKERS))
 }
@@ -23,15 +19,14 @@ fn farm() -> Farm {
 /// Sends a signal to a rank's MPI process once all slots of all ranks are blocked.
 #[track_caller]
 fn signal_stops_the_farm(rank: u32, signal: Signal) {
-    let options = ["--proc", "2", "--grace", "5"];
+    // The tasks obey: nobody waits for the grace period, which is longer than the test may take.
+    let options = ["--proc", "2", "--grace", "600"];
     let farm = farm();
     let mut running = farm.start(&options);
     let slots = RANKS as usize * SLOTS;
     running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
-    let sent = Instant::now();
     processes::signal(running.rank(rank), signal);
     let outcome = running.wait().exits(3);
-    assert!(sent.elapsed() < END, "the end took {:?}", sent.elapsed());
     let recorded = blockers::is_stopped_in_order(&farm, COUNT);
     assert_eq!(outcome.summary(), [recorded.len() as u64, 0, (COUNT - recorded.len()) as u64]);
     assert_eq!(farm.workdir().timeline().by_task().len(), recorded.len(), "valid, with the completed tasks");
@@ -98,10 +93,9 @@ fn signal_to_everybody_fails_no_task() {
 /// `--timeout`: exit code 3, then the next run completes the list.
 #[test]
 fn timeout_stops_and_the_next_run_completes() {
-    let options = ["--proc", "2", "--timeout", "2", "--grace", "5"];
+    let options = ["--proc", "2", "--timeout", "2", "--grace", "600"];
     let farm = farm();
     let outcome = farm.run(&options).exits(3);
-    assert!(outcome.elapsed < END, "the end took {:?}", outcome.elapsed);
     let recorded = blockers::is_stopped_in_order(&farm, COUNT);
     assert_eq!(recorded, (0..QUICK as u64).collect::<BTreeSet<u64>>(), "the quick tasks are recorded");
     assert_eq!(outcome.summary(), [QUICK as u64, 0, BLOCKERS as u64]);

@@ -11,6 +11,9 @@ use crate::support::processes::{self, MARK, Process};
 /// How often a job is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// What has not come true by then never will, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 pub(crate) struct Job<'farm> {
     farm: &'farm Farm,
     id: String,
@@ -72,19 +75,19 @@ impl<'farm> Job<'farm> {
 
     /// Waits until something holds.
     #[track_caller]
-    pub(crate) fn wait_until(&self, what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    pub(crate) fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
         while !condition() {
-            assert!(Instant::now() < deadline, "waited {seconds} s in vain: {what}\n{}", self.report());
+            assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}\n{}", self.report());
             std::thread::sleep(POLL);
         }
     }
 
     /// Waits until the job has ended in this state, with that exit code of its script, and left no process.
     #[track_caller]
-    pub(crate) fn ends(&self, seconds: u64, state: &str, code: i32) {
-        self.wait_until("the end of the job", seconds, || !self.is_open());
-        self.wait_until("no process is left", 10, || self.processes().is_empty());
+    pub(crate) fn ends(&self, state: &str, code: i32) {
+        self.wait_until("the end of the job", || !self.is_open());
+        self.wait_until("no process is left", || self.processes().is_empty());
         assert_eq!((self.state().as_str(), self.field("ExitCode")), (state, format!("{code}:0")), "{}", self.report());
     }
 

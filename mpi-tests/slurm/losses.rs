@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::{self, NODES, Victim};
 use crate::runs::is_complete;
-use crate::support::{Farm, Mpi, Outcome, Running, processes};
+use crate::support::{Farm, Lag, Mpi, Outcome, Running, processes};
 
 /// So many tasks of half a second last for about 35 s on four slots per node: a rank that is lost on the way is missed
 /// before the end.
@@ -43,7 +43,7 @@ fn is_complete_without(farm: &Farm, outcome: &Outcome, rank: u32) {
     is_complete(farm, COUNT);
     assert_eq!(outcome.summary(), [COUNT, 0, 0]);
     assert!(tells(&outcome.stderr_text(), rank, "is lost"), "the user is told");
-    assert!(outcome.elapsed < Duration::from_secs(100), "the end took {:?}", outcome.elapsed);
+    farm.ends_after_its_tasks(outcome);
 }
 
 /// A node is switched off: its tasks run elsewhere, the exit code is 0.
@@ -82,7 +82,8 @@ fn rank_stopped_and_woken_again() {
     let stopped = Instant::now();
     running
         .wait_until("the rank is called lost", || tells(&String::from_utf8_lossy(&farm.last_stderr()), 1, "is lost"));
-    assert!(stopped.elapsed() >= SILENCE_MAX - Duration::from_secs(6), "lost after {:?}", stopped.elapsed());
+    // It may have been silent for a moment before.
+    assert!(stopped.elapsed() >= SILENCE_MAX / 2, "lost after {:?}", stopped.elapsed());
     processes::signal(rank, Signal::SIGCONT);
     let outcome = running.wait().exits(0);
     is_complete(&farm, 2 * COUNT);
@@ -93,7 +94,7 @@ fn rank_stopped_and_woken_again() {
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn pool_killed() {
-    let farm = lab::farm(&[], &list()).time_limit(120);
+    let farm = lab::farm(&[], &list());
     let mut running = farm.start(&SLOTS);
     wait_for_work(&mut running, &farm);
     let pools = processes::pools(running.mark());
@@ -124,9 +125,9 @@ fn rank_killed_beside_another() {
     wait_for_work(&mut running, &farm);
     processes::signal(running.rank(3), Signal::SIGKILL);
     let outcome = running.wait().exits(137);
-    assert!(outcome.elapsed < Duration::from_secs(100), "the end took {:?}", outcome.elapsed);
     if Mpi::of_program() == Mpi::Mpich {
         is_complete(&farm, 300);
+        farm.ends_after_its_tasks(&outcome);
     }
     farm.run(&["--proc", "2"]).exits(0);
     is_complete(&farm, 300);
@@ -142,15 +143,14 @@ fn node_of_the_farmer_killed() {
     wait_for_work(&mut running, &farm);
     let mut victim = Victim::of(lab::node_of(&running, 0));
     victim.kill();
-    let killed = Instant::now();
+    let lag = Lag::watch();
     let mark = running.mark().to_owned();
     let is_task_or_rank = |process: &processes::Process| process.is_ours() || process.task().is_some();
     running.comes_true("all ranks have ended", || !processes::marked(&mark).iter().any(is_task_or_rank));
-    assert!(killed.elapsed() < Duration::from_secs(30), "the end took {:?}", killed.elapsed());
+    lag.is_within(Duration::from_secs(30), "the end of all ranks");
     // srun itself waits until Slurm takes the node for dead.
     let outcome = running.wait();
     assert_ne!(outcome.status.unwrap().code(), Some(0));
-    assert!(killed.elapsed() < Duration::from_secs(60), "the end of srun took {:?}", killed.elapsed());
     drop(victim);
     farm.run(&SLOTS).exits(0);
     is_complete(&farm, COUNT);
@@ -160,7 +160,7 @@ fn node_of_the_farmer_killed() {
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn all_workers_lost() {
-    let farm = lab::farm(&["--no-kill", "--nodes=2"], &list()).time_limit(120);
+    let farm = lab::farm(&["--no-kill", "--nodes=2"], &list());
     let options = ["--proc", "4", "--farmer-only"];
     let mut running = farm.start(&options);
     running.wait_until("the worker works", || farm.lines("ran").len() > 8);

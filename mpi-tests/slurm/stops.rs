@@ -25,7 +25,7 @@ fn farm() -> Farm {
 fn blocked_job<'farm>(farm: &'farm Farm, options: &[&str]) -> Job<'farm> {
     let (nodes, cpus) = (format!("--nodes={NODES}"), format!("--cpus-per-task={CPUS}"));
     let job = Job::submit(farm, &[&[&*nodes, &cpus, "--ntasks-per-node=1"], options, &["job.sbatch"]].concat());
-    job.wait_until("all slots are taken", 60, || blockers::blocked(farm, QUICK) == 2 * NODES as usize);
+    job.wait_until("all slots are taken", || blockers::blocked(farm, QUICK) == 2 * NODES as usize);
     job
 }
 
@@ -43,7 +43,7 @@ fn completes(farm: &Farm) {
     let before = farm.workdir().recorded();
     let ran = blockers::runs(farm);
     let job = Job::submit(farm, &[&format!("--nodes={NODES}"), "job.sbatch"]);
-    job.ends(60, "COMPLETED", 0);
+    job.ends("COMPLETED", 0);
     is_complete(farm, COUNT as u64);
     let again: Vec<u64> =
         blockers::runs(farm).into_iter().filter(|(id, n)| ran.get(id) != Some(n)).map(|(id, _)| id).collect();
@@ -57,7 +57,7 @@ fn scancel_with_usr1() {
     let farm = farm();
     let job = blocked_job(&farm, &[]);
     ask(&["scancel", "--signal=USR1", job.id()]);
-    job.ends(30, "FAILED", 3);
+    job.ends("FAILED", 3);
     was_stopped_in_order(&farm);
 }
 
@@ -69,7 +69,7 @@ fn scancel() {
     let farm = farm();
     let job = blocked_job(&farm, &[]);
     ask(&["scancel", job.id()]);
-    job.wait_until("the job is gone", 30, || job.state() == "CANCELLED" && job.processes().is_empty());
+    job.wait_until("the job is gone", || job.state() == "CANCELLED" && job.processes().is_empty());
     was_stopped_in_order(&farm);
 }
 
@@ -81,7 +81,7 @@ fn end_of_the_walltime() {
     let farm = farm();
     let job = blocked_job(&farm, &["--time=1"]);
     // Slurm looks at time limits twice a minute.
-    job.wait_until("the job is gone", 120, || job.state() == "TIMEOUT" && job.processes().is_empty());
+    job.wait_until("the job is gone", || job.state() == "TIMEOUT" && job.processes().is_empty());
     was_stopped_in_order(&farm);
 }
 
@@ -94,9 +94,9 @@ fn requeued_job_goes_on() {
     ask(&["scontrol", "requeue", job.id()]);
     blockers::let_go(&farm);
     // Slurm lets a requeued job wait, as its nodes may need time to be cleaned.
-    job.wait_until("the job waits", 60, || job.state() == "PENDING" && job.field("Restarts") == "1");
+    job.wait_until("the job waits", || job.state() == "PENDING" && job.field("Restarts") == "1");
     ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5"]);
-    job.ends(60, "COMPLETED", 0);
+    job.ends("COMPLETED", 0);
     is_complete(&farm, COUNT as u64);
     let runs = blockers::runs(&farm);
     assert!((0..QUICK as u64).all(|id| runs[&id] == 1), "what was recorded did not run again: {runs:?}");

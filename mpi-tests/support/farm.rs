@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
@@ -239,6 +239,18 @@ impl Farm {
             .unwrap();
         let code = status.code().unwrap_or_else(|| panic!("bash died by signal {:?}", status.signal()));
         (code, fs::read(file.path()).unwrap())
+    }
+
+    /// Makes sure that this run, of which some task ended last, did not take long to end itself.
+    #[track_caller]
+    pub(crate) fn ends_after_its_tasks(&self, outcome: &Outcome) {
+        const LIMIT: Duration = Duration::from_secs(30);
+        let events = self.workdir().timeline().by_task();
+        let last_us = events.values().map(|event| event.start_us + event.duration_us).fold(0.0, f64::max);
+        let last = UNIX_EPOCH + Duration::from_secs_f64(last_us / 1e6);
+        let took = outcome.ended.duration_since(last).unwrap_or_default();
+        println!("the end took {took:?}");
+        assert!(took < LIMIT, "the end took {took:?}");
     }
 
     /// Every file and folder where the farm is started, with what would show a change. Compare two of these.

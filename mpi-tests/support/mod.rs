@@ -17,6 +17,7 @@ pub(crate) mod expected;
 pub(crate) mod farm;
 pub(crate) mod hello;
 pub(crate) mod interrupted;
+pub(crate) mod lag;
 pub(crate) mod launcher;
 pub(crate) mod long_lines;
 pub(crate) mod mixed;
@@ -31,6 +32,7 @@ pub(crate) mod timeline;
 pub(crate) mod workdir;
 
 pub(crate) use farm::Farm;
+pub(crate) use lag::Lag;
 pub(crate) use launcher::Mpi;
 pub(crate) use outcome::Outcome;
 pub(crate) use random::Random;

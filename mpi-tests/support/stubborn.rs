@@ -8,10 +8,10 @@ use nix::sys::signal::Signal;
 use super::{Farm, Running, interrupted, processes};
 
 /// How long after it is due an end may come on a busy machine.
-const LATE: Duration = Duration::from_secs(15);
+const LATE: Duration = Duration::from_secs(60);
 
 /// Much longer than that: what ends before this was not waited for.
-const LONG_GRACE: &str = "100";
+const LONG_GRACE: &str = "600";
 
 /// Tasks that do not hear SIGTERM. They say when that is so, and end at once where there is a file `go`.
 const DEAF: &str = "trap '' TERM; echo ID >> ran; test -e go && exit 0; while :; do sleep 1; done";

@@ -146,3 +146,26 @@ fn split_is_pytaskfarmers() {
         );
     }
 }
+
+/// What a runner needs to start a task, the task does not inherit: no descriptor but the standard three, and no signal
+/// that is blocked or ignored.
+#[test]
+fn tasks_inherit_nothing_of_a_runners_start() {
+    let list = "/bin/ls /proc/self/fd\ngrep ^Sig /proc/self/status\n";
+    for keys in [
+        "Runner = basic\ncwd = {cwd}\nenv.T = {tempdir}\nenv.I = {id}\n",
+        "Runner = basic\nsetup = true\n",
+        "Runner = basic\nshell = split\n",
+        "Runner = template\ncommand = env T={tempdir} {run}\ncwd = {workdir}\n",
+    ] {
+        let farm = Farm::local(list.as_bytes());
+        farm.write("r.ini", format!("[r]\n{keys}").as_bytes());
+        farm.run(&["--runner", "r"]).exits(0);
+        assert_eq!(log(&farm, 0), "0\n1\n2\n3\n", "{keys}; 3 is ls's own");
+        crate::support::processes::has_default_signals(&farm.workdir().log(1));
+    }
+    // A command that is too long for an argument comes by standard input.
+    let farm = farm(&format!("x={}; /bin/ls /proc/self/fd\n", "x".repeat(300_000)), "setup = true\n");
+    farm.run(&["--runner", "r"]).exits(0);
+    assert_eq!(log(&farm, 0), "0\n1\n2\n3\n");
+}

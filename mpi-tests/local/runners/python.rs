@@ -101,11 +101,11 @@ fn a_stop_calls_terminate() {
     let list = "echo >> ran; trap '' TERM; while :; do sleep 1; done\n".repeat(3);
     let mut farm = farm(&list, "Runner = mysite.Noting\nprefix = p\n");
     with_pytaskfarmer(&mut farm, &program);
-    let mut running = farm.start(&["--runner", "r", "--grace", "60"]);
+    let mut running = farm.start(&["--runner", "r", "--grace", "600"]);
     running.wait_until("all run", || farm.lines("ran").len() == 3);
     processes::signal(running.pid(), Signal::SIGTERM);
-    let outcome = running.wait().exits(3);
-    assert!(outcome.elapsed.as_secs() < 50, "terminate kills at once");
+    // `terminate` kills at once; the grace period is longer than the test may take.
+    running.wait().exits(3);
     for id in 0..3 {
         assert_eq!(farm.lines(&format!("terminated_{id}")), ["x"]);
     }
