@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Progress};
 use crate::protocol::{Bind, SlotCount};
 use crate::workdir::Failed;
 
@@ -39,6 +39,10 @@ pub struct Config {
     pub workdir: PathBuf,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
+    /// Say nothing as long as all goes well.
+    pub quiet: bool,
+    /// How to show how far it is.
+    pub progress: Progress,
     /// Which CPUs a task may use.
     pub bind: Bind,
     /// Rank 0 runs no tasks.
@@ -102,6 +106,8 @@ impl Config {
             timeout,
             grace: time("--grace", &cli.grace)?,
             verbose: cli.verbose,
+            quiet: cli.quiet,
+            progress: if cli.quiet { Progress::None } else { cli.progress },
             bind: cli.bind,
             farmer_only: cli.farmer_only,
             failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },

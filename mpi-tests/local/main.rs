@@ -15,6 +15,7 @@ mod journal;
 mod lock;
 mod mixed;
 mod moments;
+mod progress;
 mod pytaskfarmer;
 mod resume;
 mod retry_failed;

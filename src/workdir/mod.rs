@@ -1,6 +1,6 @@
 //! The workdir: what a user keeps of a run, and what a resume starts from.
 //!
-//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `logs/` and `lock`. Only rank 0 touches them, but for
+//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `status.json`, `logs/` and `lock`. Only rank 0 touches them, but for
 //! the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
 //! docs/workdir.md describes each file.
 
@@ -8,6 +8,7 @@ mod append;
 pub mod journal;
 mod lock;
 mod scan;
+mod status_file;
 mod toprocess;
 
 use std::fs;
@@ -30,6 +31,7 @@ mod names {
     pub(super) const FAILED: &str = "failed";
     pub(super) const TOPROCESS: &str = "toprocess";
     pub(super) const TIMELINE: &str = "timeline.json";
+    pub(super) const STATUS: &str = "status.json";
     pub(super) const LOGS: &str = "logs";
     pub(super) const LOCK: &str = "lock";
     /// Made and removed again, to see whether the workdir can be written.
@@ -146,6 +148,12 @@ impl Workdir {
         Journal::open(&self.path).map_err(unusable("write", &self.path.join(names::TIMELINE)))
     }
 
+    /// Writes `status.json`.
+    #[must_use]
+    pub fn status_file(&self) -> StatusFile {
+        StatusFile::new(self.path.join(names::STATUS))
+    }
+
     /// Writes `toprocess`: see [`toprocess::Writer`].
     #[must_use]
     pub fn toprocess(&self) -> toprocess::Writer {
@@ -153,6 +161,7 @@ impl Workdir {
     }
 }
 
+pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 
 fn check_path(path: &Path) -> Result<(), WorkdirError> {
