@@ -5,13 +5,13 @@
 //! did not read is told by its exit code alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
+use crate::workdir::logs::Finder;
 
 /// The last line is looked for in so many bytes.
 const TAIL_LEN: u64 = 4096;
@@ -26,7 +26,8 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 struct Kind {
     count: u64,
     line: String,
-    example: Option<u32>,
+    /// A log of such a task.
+    example: Option<String>,
     hosts: BTreeSet<String>,
     everywhere: bool,
 }
@@ -35,12 +36,18 @@ struct Kind {
 pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>, hosts: usize) -> Vec<FailureGroup> {
     let deadline = Instant::now() + TIME_MAX;
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
+    let mut finder = Finder::new(workdir).ok();
     for Failure { id, rank, end } in tally.failures() {
         let late = Instant::now() >= deadline;
-        let line = match end {
-            End::NotStarted(why) => Some(shown(why)),
-            _ if late => None,
-            _ => Some(last_line(&workdir.join(format!("logs/log_{id}"))).unwrap_or_default()),
+        let found = match &mut finder {
+            Some(finder) if !late => last_line(finder, workdir, *id).ok().flatten(),
+            _ => None,
+        };
+        let (line, place) = match (end, found) {
+            (End::NotStarted(why), found) => (Some(shown(why)), found.map(|(_, place)| place)),
+            (_, Some((line, place))) => (Some(line), Some(place)),
+            // Its output was not kept.
+            (_, None) => ((!late).then(String::new), None),
         };
         let key = (end.to_string(), line.as_deref().map_or_else(|| "\0".to_owned(), alike));
         let kind = kinds.entry(key).or_default();
@@ -48,9 +55,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         if kind.count == 1 {
             kind.line = line.clone().unwrap_or_default();
         }
-        if kind.example.is_none() && line.is_some() {
-            kind.example = Some(*id);
-        }
+        kind.example = kind.example.take().or(place);
         match rank.and_then(&host) {
             Some(host) => _ = kind.hosts.insert(host),
             None => kind.everywhere = true,
@@ -66,7 +71,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
             count: kind.count,
             how,
             last_line: kind.line,
-            log: kind.example.map(|id| format!("logs/log_{id}")).unwrap_or_default(),
+            log: kind.example.unwrap_or_default(),
             // On all of them it says nothing; on many, nobody reads it.
             only_on: if kind.everywhere || kind.hosts.len() >= hosts || kind.hosts.len() > 4 {
                 Vec::new()
@@ -79,15 +84,14 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     groups
 }
 
-/// The last line of a file that is not blank.
-fn last_line(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let len = file.metadata()?.len();
-    file.seek(SeekFrom::Start(len.saturating_sub(TAIL_LEN)))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_LEN).read_to_end(&mut bytes)?;
+/// The last line of a task's output that is not blank, and where the output is.
+fn last_line(finder: &mut Finder, workdir: &Path, id: u32) -> io::Result<Option<(String, String)>> {
+    let Some(output) = finder.find(id)? else { return Ok(None) };
+    let path = output.path.strip_prefix(workdir).unwrap_or(&output.path).display().to_string();
+    let place = if path.ends_with(&format!("/log_{id}")) { path } else { format!("task {id} in {path}") };
+    let bytes = output.tail(TAIL_LEN)?;
     let text = String::from_utf8_lossy(&bytes);
-    Ok(shown(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()))
+    Ok(Some((shown(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()), place)))
 }
 
 /// A line for a terminal: without what would move its cursor, and not too long.

@@ -23,7 +23,7 @@ use crate::farmer::{End, Farmer, Note, Status, StopCause};
 use crate::figures::report::{Figures, State};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
-use crate::protocol::{Rank, StopLevel};
+use crate::protocol::{Logs, Rank, StopLevel};
 use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::sys::launcher::Launch;
@@ -298,7 +298,14 @@ impl Reporter {
         }
         if end.failed > 0 {
             let workdir = config.workdir.display();
-            say(&format!("failed tasks are in {workdir}/failed, what they said in {workdir}/logs/log_<ID>"));
+            let said = match config.logs {
+                Logs::Task => format!(", what they said in {workdir}/logs/log_<ID>"),
+                Logs::Folders(_) | Logs::Failed | Logs::Rank => {
+                    format!("; {PROGRAM} logs {workdir} ID prints what one said")
+                }
+                Logs::None => String::new(),
+            };
+            say(&format!("failed tasks are in {workdir}/failed{said}"));
         }
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);
