@@ -38,6 +38,7 @@ fn result(id: TaskId) -> TaskResult {
         start_us: 0,
         duration_us: 1_000_000,
         outcome: Outcome::Exited(0),
+        timed_out: false,
         user_us: 0,
         system_us: 0,
         max_rss_kib: 0,

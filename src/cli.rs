@@ -125,6 +125,10 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
+    /// End a task that runs for longer: a time, or a percentage of the median so far, such as 300%
+    #[arg(long, value_name = "TIME|N%", allow_hyphen_values = true)]
+    pub task_timeout: Option<String>,
+
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -87,6 +87,11 @@ pub enum ConfigError {
         "--retry-exit {0}: not a list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
     )]
     RetryExit(String),
+    /// `--task-timeout`.
+    #[error(
+        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 30m, 2h, 1:30:00, or a percentage of the median above 100, such as 300%"
+    )]
+    TaskTimeout(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
     NoList,
@@ -159,7 +164,12 @@ fn check_rules(cli: &Cli) -> Result<Rules, ConfigError> {
         }
     };
     let codes = |word: &String| values::exit_codes(word).ok_or(ConfigError::RetryExit(word.clone()));
-    Ok(Rules { retries, retry_exit: cli.retry_exit.as_ref().map(codes).transpose()? })
+    let limit = |word: &String| values::task_limit(word).ok_or(ConfigError::TaskTimeout(word.clone()));
+    Ok(Rules {
+        retries,
+        retry_exit: cli.retry_exit.as_ref().map(codes).transpose()?,
+        task_limit: cli.task_timeout.as_ref().map(limit).transpose()?,
+    })
 }
 
 fn parse_slots(word: &str) -> Option<SlotCount> {

@@ -44,6 +44,8 @@ struct TaskArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
 
@@ -80,6 +82,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
         Outcome::Signaled(signal) => (None, Some(*signal), None),
         Outcome::NotStarted(error) => (None, None, Some(error.as_str())),
     };
+    let why = result.timed_out.then(|| record.why.word());
     let event = TaskEvent {
         cat: "task",
         name: &String::from_utf8_lossy(command),
@@ -88,7 +91,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
         ts: &float(result.start_us),
         dur: &float(result.duration_us),
         ph: "X",
-        args: TaskArgs { id: result.id.0, attempt: result.attempt.0, exit, signal, error },
+        args: TaskArgs { id: result.id.0, attempt: result.attempt.0, exit, signal, why, error },
     };
     push(out, &event);
 }
@@ -234,6 +237,7 @@ mod tests {
             start_us: 1_795_358_813_250_435,
             duration_us: 2_763,
             outcome,
+            timed_out: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

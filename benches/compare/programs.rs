@@ -1,11 +1,12 @@
 //! The programs that are compared, and what they run.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::reference;
-use super::run::{Figures, measure, median};
+use super::run::{Figures, TELL_OWN, measure, median};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
 
@@ -137,10 +138,14 @@ impl Program {
             .and_then(|()| write("REFERENCE", &reference))
             .and_then(|()| write("ARGUMENTS", "x"))
             .expect("a disk");
+        if self.words.iter().any(|word| word == PROGRAM) && self.launcher.is_empty() {
+            let mut list = OpenOptions::new().append(true).open(self.folder.join("LIST")).expect("just written");
+            writeln!(list, "{TELL_OWN}").expect("a disk");
+        }
         // What one program has written is no burden for the next.
         nix::unistd::sync();
         let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own() };
-        let figures = measure(self.command(&self.words), self.tasks, idle);
+        let figures = measure(self.command(&self.words), &self.folder, self.tasks, idle);
         fs::remove_dir_all(&self.folder).expect("our own folder");
         figures
     }
@@ -156,6 +161,6 @@ impl Program {
     fn launchers_own(&self) -> f64 {
         let this = std::env::current_exe().expect("Linux knows it");
         let words = [this.to_str().expect("a path of cargo's"), reference::NOTHING].map(str::to_owned);
-        median((0..3).map(|_| measure(self.command(&words), 1, 0.0).wall_per_task))
+        median((0..3).map(|_| measure(self.command(&words), &self.folder, 1, 0.0).wall_per_task))
     }
 }

@@ -45,3 +45,42 @@ fn nonsense_is_refused() {
     farm.run(&["--retries", "-1"]).refused(&["--retries -1"]);
     farm.run(&["--retries", "1", "--retry-exit", "0"]).refused(&["--retry-exit 0", "100-110"]);
 }
+
+/// A task that runs for too long is ended, with all that it has started, and is recorded as failed: its exit code does not
+/// matter. One that does not heed SIGTERM is killed.
+#[test]
+fn a_task_runs_out_of_time() {
+    let list = b"echo quick\ntrap 'exit 0' TERM; sleep 600 & wait\ntrap '' TERM; sleep 600; sleep 600\n";
+    let farm = Farm::local(list);
+    let outcome = farm.run(&["--proc", "3", "--task-timeout", "1", "--grace", "1"]).exits(1);
+    assert_eq!(outcome.summary(), [1, 2, 0]);
+    let attempts = farm.workdir().attempts_by_task();
+    let short: Vec<_> = attempts.values().map(|attempts| attempts[0].short()).collect();
+    assert_eq!(short, [(1, "finished", Some(0), None), (1, "timeout", Some(0), None), (1, "timeout", None, Some(9))]);
+    let took = |id: u64| attempts[&id][0].end.unwrap() - attempts[&id][0].start.unwrap();
+    assert!(took(1) >= 1.0 && took(2) >= 2.0, "the limit, and the grace period: {} s, {} s", took(1), took(2));
+    let marked = farm.workdir().timeline().all.iter().filter(|event| event["args"]["why"] == "timeout").count();
+    assert_eq!(marked, 2, "the timeline says why");
+}
+
+/// A timeout is retried like a failure; in a list of exit codes it is 124, as with timeout(1).
+#[test]
+fn a_timeout_is_retried() {
+    let farm = Farm::local(b"test $TASKFARMER_ATTEMPT = 2 || sleep 600\n");
+    let options = ["--task-timeout", "1", "--retries", "1", "--retry-exit", "124"];
+    let outcome = farm.run(&options).exits(0);
+    assert_eq!(outcome.summary(), [1, 0, 0]);
+    let attempts: Vec<_> = farm.workdir().attempts().into_iter().map(|attempt| attempt.why).collect();
+    assert_eq!(attempts, ["timeout", "finished"]);
+}
+
+/// A limit in percent is one of the median of what has finished.
+#[test]
+fn a_limit_follows_the_median() {
+    let farm = Farm::local(format!("{}sleep 600\n", "sleep 0.1\n".repeat(12)).as_bytes());
+    let outcome = farm.run(&["--proc", "2", "--task-timeout", "500%"]).exits(1);
+    assert_eq!(outcome.summary(), [12, 1, 0]);
+    let attempts = farm.workdir().attempts_by_task();
+    assert_eq!(attempts[&12][0].short(), (1, "timeout", None, Some(15)));
+    farm.run(&["--task-timeout", "100%"]).refused(&["--task-timeout 100%", "above 100"]);
+}

@@ -13,8 +13,9 @@ fn lost_attempts_are_lines() {
     let pools = processes::pools(running.mark());
     let pool = pools.iter().find(|(rank, _)| *rank == 1).unwrap_or_else(|| panic!("no pool of rank 1: {pools:?}")).1;
     processes::signal(pool, Signal::SIGKILL);
+    // Both that ran there, and what waited there, which is up to the measured lengths.
     running.wait_until("the loss is written", || {
-        farm.workdir().bytes("tasks.tsv").windows(6).filter(|word| word == b"\tlost\t").count() == 2
+        farm.workdir().bytes("tasks.tsv").windows(6).filter(|word| word == b"\tlost\t").count() >= 2
     });
     blockers::let_go(&farm);
     // Those of the other ranks that block already.
@@ -31,7 +32,6 @@ fn lost_attempts_are_lines() {
         assert_eq!(again.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2]);
         assert_ne!(again[1].rank, 1);
     }
-    assert_eq!(lost.len(), 2);
     assert_eq!(farm.workdir().attempts_by_task().len(), 18, "every task");
 }
 

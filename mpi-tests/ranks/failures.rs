@@ -23,3 +23,19 @@ fn every_task_gets_its_retries() {
     assert_eq!(farm.workdir().recorded().len(), 60);
     assert!(!farm.workdir().file("failed").exists());
 }
+
+/// A limit on the length of a task is kept on every rank, and is told to all when it follows the median.
+#[test]
+fn tasks_run_out_of_time_on_every_rank() {
+    for limit in ["1.5", "500%"] {
+        let list = format!("{}{}", "sleep 0.1\n".repeat(30), "sleep 600\n".repeat(6));
+        let farm = Farm::mpi(3, list.as_bytes());
+        let outcome = farm.run(&["--proc", "2", "--task-timeout", limit]).exits(1);
+        assert_eq!(outcome.summary(), [30, 6, 0], "{limit}");
+        let attempts = farm.workdir().attempts();
+        let timeouts: Vec<_> = attempts.iter().filter(|attempt| attempt.why == "timeout").collect();
+        assert_eq!(timeouts.len(), 6);
+        let ranks: std::collections::BTreeSet<u64> = timeouts.iter().map(|attempt| attempt.rank).collect();
+        assert_eq!(ranks.len(), 3, "{timeouts:?}");
+    }
+}

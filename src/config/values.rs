@@ -2,7 +2,13 @@
 //!
 //! Owns how they are written. What is wrong is `None`; the message is [`super::ConfigError`]'s.
 
-use crate::farmer::ExitCodes;
+use std::time::Duration;
+
+use super::parse_time;
+use crate::farmer::{ExitCodes, TaskLimit};
+
+/// A percentage above this is a typing error.
+const PERCENT_MAX: u32 = 100_000;
 
 /// Exit codes of failures and ranges of them, between commas: `75,100-110`.
 pub(super) fn exit_codes(text: &str) -> Option<ExitCodes> {
@@ -22,6 +28,18 @@ pub(super) fn exit_codes(text: &str) -> Option<ExitCodes> {
     Some(codes.into_iter().collect())
 }
 
+/// A time above zero, or a percentage above 100.
+pub(super) fn task_limit(text: &str) -> Option<TaskLimit> {
+    match text.strip_suffix('%') {
+        Some(number) => {
+            let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+            let percent = plain.then(|| number.parse().ok()).flatten();
+            percent.filter(|percent| (101..=PERCENT_MAX).contains(percent)).map(TaskLimit::Percent)
+        }
+        None => parse_time(text).filter(|&time| time > Duration::ZERO).map(TaskLimit::Fixed),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +53,18 @@ mod tests {
         assert_eq!(held("255-255"), Some(vec![255]));
         for bad in ["", ",", "0", "0-3", "256", "-1", "3-1", "1-", "1-2-3", "a", "1, 2", "+1"] {
             assert_eq!(held(bad), None, "{bad:?}");
+        }
+    }
+
+    /// Times and percentages; a limit that ends half of all tasks, or each at once, is none.
+    #[test]
+    fn task_limits_are_read() {
+        assert_eq!(task_limit("90"), Some(TaskLimit::Fixed(Duration::from_secs(90))));
+        assert_eq!(task_limit("0.5"), Some(TaskLimit::Fixed(Duration::from_millis(500))));
+        assert_eq!(task_limit("1:30:00"), Some(TaskLimit::Fixed(Duration::from_secs(5_400))));
+        assert_eq!(task_limit("300%"), Some(TaskLimit::Percent(300)));
+        for bad in ["", "0", "-1", "x", "%", "100%", "0%", "-200%", "2e3%", "100001%", "99999999999%", "150 %"] {
+            assert_eq!(task_limit(bad), None, "{bad:?}");
         }
     }
 }

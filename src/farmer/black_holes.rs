@@ -58,13 +58,13 @@ impl Farmer {
         actions: &mut Actions,
     ) -> Option<TaskResult> {
         let known = self.second_opinion(now, rank, &result, actions);
-        if result.outcome.is_success() {
+        if result.is_success() {
             self.trust_again(now, rank, true, actions);
             return Some(result);
         }
         // Verdicts that were held come late: tasks have succeeded since.
         let early = self.workers.get(rank).is_some_and(|worker| worker.trust.last_success_us > end_us(&result));
-        let quick = !early && Duration::from_micros(result.duration_us) <= QUICK;
+        let quick = !early && !result.timed_out && Duration::from_micros(result.duration_us) <= QUICK;
         let alone = self.workers.able() + self.workers.expected() <= 1;
         if known || !quick || alone || self.stop.is_some() || self.tasks.owner(result.id) != Some(rank) {
             return Some(result);
@@ -90,7 +90,7 @@ impl Farmer {
     fn second_opinion(&mut self, now: Duration, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
         let Some(&first) = self.doubts.suspects.get(&result.id).filter(|&&first| first != rank) else { return false };
         let does_well = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
-        let success = result.outcome.is_success();
+        let success = result.is_success();
         if !success && !self.workers.get(rank).is_some_and(does_well) {
             return false;
         }

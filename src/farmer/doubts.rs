@@ -49,7 +49,7 @@ impl Trust {
 
     /// Takes in results before they are judged: what failed before the last success is no row of failures.
     pub(super) fn learn(&mut self, results: &[TaskResult]) {
-        let ends = results.iter().filter(|result| result.outcome.is_success()).map(end_us);
+        let ends = results.iter().filter(|result| result.is_success()).map(end_us);
         self.last_success_us = ends.fold(self.last_success_us, u64::max);
     }
 

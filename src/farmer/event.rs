@@ -67,6 +67,11 @@ pub enum Send {
         /// As in the message.
         skip_finalize: bool,
     },
+    /// [`crate::protocol::ToWorker::Limit`].
+    Limit {
+        /// As in the message.
+        us: u64,
+    },
     /// [`crate::protocol::ToWorker::Heartbeat`].
     Heartbeat,
     /// [`crate::protocol::ToWorker::Rejoin`].
@@ -83,6 +88,8 @@ pub enum Why {
     Finished,
     /// It ended in any other way.
     Failed,
+    /// It ran out of time and was ended. The task has failed.
+    Timeout,
     /// The farm was stopped.
     Interrupted,
     /// Its rank was lost. Of the result only ID and attempt mean something.
@@ -96,19 +103,24 @@ impl Why {
         match self {
             Self::Finished => "finished",
             Self::Failed => "failed",
+            Self::Timeout => "timeout",
             Self::Interrupted => "interrupted",
             Self::Lost => "lost",
         }
     }
 
-    /// It came to an end of its own; nobody ended it from outside.
+    /// It came to its end; it was not cut short by a stop or a loss.
     #[must_use]
     pub fn is_own_end(self) -> bool {
-        matches!(self, Self::Finished | Self::Failed)
+        matches!(self, Self::Finished | Self::Failed | Self::Timeout)
     }
 
     pub(super) fn of(result: &TaskResult) -> Self {
-        if result.outcome.is_success() { Self::Finished } else { Self::Failed }
+        match result.timed_out {
+            true => Self::Timeout,
+            false if result.outcome.is_success() => Self::Finished,
+            false => Self::Failed,
+        }
     }
 }
 
@@ -135,6 +147,7 @@ impl Record {
             start_us: 0,
             duration_us: 0,
             outcome: Outcome::NotStarted(String::new()),
+            timed_out: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

@@ -105,6 +105,8 @@ impl Farmer {
         } else if was_up {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
             actions.sends.push((rank, Send::Rejoin { seq }));
+            // It may have missed the last word on it.
+            self.tell_limit(rank, actions);
         }
     }
 

@@ -91,6 +91,7 @@ impl Farmer {
             worker.cpus = node.cpus;
         });
         actions.notes.push(Note::Joined(rank));
+        self.tell_limit(rank, actions);
         self.fill(now, rank, actions);
         self.recall(now, actions);
     }
@@ -120,6 +121,7 @@ impl Farmer {
                 self.record(now, rank, result, actions);
             }
         }
+        self.follow_median(actions);
         let is_short = interrupted.is_empty() && returned.is_empty();
         for result in interrupted {
             if self.tasks.owner(result.id) == Some(rank) {

@@ -11,6 +11,8 @@ mod black_holes;
 mod doubts;
 mod event;
 mod handout;
+mod lengths;
+mod limits;
 mod losses;
 mod messages;
 mod retries;
@@ -27,13 +29,15 @@ use std::time::Duration;
 
 pub use doubts::Stage;
 pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
-pub use rules::{ExitCodes, Rules};
+pub use lengths::Lengths;
+pub use rules::{ExitCodes, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
 use doubts::Doubts;
+use limits::Limits;
 use stop::{SignalCount, Stop};
 
 /// How long a worker may take to answer Stop once its tasks should be gone.
@@ -65,6 +69,9 @@ pub struct Farmer {
     listening_since: Duration,
     lost: BTreeSet<Rank>,
     doubts: Doubts,
+    /// Of tasks that have finished in this run.
+    lengths: Lengths,
+    limits: Limits,
     unreachable: bool,
     stale_results: u64,
     ended: bool,
@@ -88,6 +95,8 @@ impl Farmer {
             listening_since: now,
             lost: BTreeSet::new(),
             doubts: Doubts::default(),
+            lengths: Lengths::default(),
+            limits: Limits::default(),
             unreachable: false,
             stale_results: 0,
             ended: false,
@@ -166,6 +175,12 @@ impl Farmer {
     #[must_use]
     pub fn workers(&self) -> &WorkerTable {
         &self.workers
+    }
+
+    /// How long tasks took that have finished in this run.
+    #[must_use]
+    pub fn lengths(&self) -> &Lengths {
+        &self.lengths
     }
 
     /// How hard the farm is being stopped, if it is.

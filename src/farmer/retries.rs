@@ -33,6 +33,9 @@ impl Farmer {
             }
         }
         if self.tasks.record(result.id, why == Why::Finished) {
+            if why == Why::Finished {
+                self.lengths.add(result.duration_us);
+            }
             actions.records.push(Record { rank, result, why, is_last: true });
         } else {
             self.stale_results += 1;
@@ -46,7 +49,8 @@ impl Farmer {
         // A rank that was given up may tell of a task that others have by now: that attempt goes on.
         let is_own = self.tasks.owner(result.id) == Some(rank);
         self.tasks.fail(result.id, is_own.then_some((now + pause, elsewhere)));
-        actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });
+        let why = Why::of(&result);
+        actions.records.push(Record { rank, result, why, is_last: false });
     }
 
     /// Whether a task that this rank should not have can run elsewhere.

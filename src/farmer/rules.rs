@@ -2,6 +2,8 @@
 //!
 //! Owns the words; what they lead to is decided elsewhere in [`super`].
 
+use std::time::Duration;
+
 use crate::protocol::{Outcome, TaskResult};
 
 /// What the user wants to happen with tasks that fail.
@@ -11,6 +13,17 @@ pub struct Rules {
     pub retries: u16,
     /// Only after these exit codes, if given.
     pub retry_exit: Option<ExitCodes>,
+    /// How long a task may run.
+    pub task_limit: Option<TaskLimit>,
+}
+
+/// How long a task may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskLimit {
+    /// So long.
+    Fixed(Duration),
+    /// So many percent of the median of what has finished.
+    Percent(u32),
 }
 
 /// A set of exit codes.
@@ -37,6 +50,8 @@ impl Rules {
     /// Whether a failure like this is worth another attempt at all.
     pub(super) fn may_retry(&self, result: &TaskResult) -> bool {
         let code = match result.outcome {
+            // As timeout(1) says it.
+            _ if result.timed_out => Some(124),
             Outcome::Exited(code) => Some(code),
             // As a shell says it.
             Outcome::Signaled(signal) => Some(signal.saturating_add(128)),

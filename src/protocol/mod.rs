@@ -18,7 +18,7 @@ use crate::runner::RunnerConfig;
 
 /// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
 /// one program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -166,6 +166,11 @@ pub enum ToWorker {
         /// From the same count as that of Assign.
         seq: u32,
     },
+    /// Every task, running or to come, may run for so long. Then it is asked to end, and killed after the grace period.
+    Limit {
+        /// In microseconds; 0: without end.
+        us: u64,
+    },
 }
 
 /// How one attempt of a task ended.
@@ -180,7 +185,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the task belongs into `finished`.
+    /// Whether a process that was left alone has done what it should.
     #[must_use]
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
@@ -202,12 +207,22 @@ pub struct TaskResult {
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// It had run out of time ([`ToWorker::Limit`]) and was told to end: it has failed, whatever its exit code.
+    pub timed_out: bool,
     /// User CPU time of the task and the children that it waited for, in microseconds.
     pub user_us: u64,
     /// System CPU time, likewise.
     pub system_us: u64,
     /// Largest resident set of any one of its processes, in KiB.
     pub max_rss_kib: u64,
+}
+
+impl TaskResult {
+    /// Whether the task has done what it should.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.outcome.is_success() && !self.timed_out
+    }
 }
 
 /// Worker to farmer.

@@ -51,7 +51,9 @@ impl World {
         }
         for (rank, message) in std::mem::take(&mut self.links.said) {
             self.tell(|| format!("farmer → {rank}: {message:?}"));
-            if let ToWorker::Assign { tasks, .. } = message {
+            if let ToWorker::Limit { us } = message {
+                self.checker.limited(self.now, rank, us);
+            } else if let ToWorker::Assign { tasks, .. } = message {
                 tasks.iter().for_each(|task| self.checker.handed_out(self.now, rank, task, &self.plan.list));
             }
         }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::prng::Prng;
-use crate::farmer::Rules;
+use crate::farmer::{Rules, TaskLimit};
 
 /// How long tasks take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,14 +200,20 @@ impl Options {
             faults_for: prng.duration(1_000_000..=300_000_000),
             disturbed_runs: prng.range_u32(0..=3),
             // Drawn last, so that what was drawn before is as it was.
-            rules: draw_rules(&mut prng),
+            rules: draw_rules(mean_us, &mut prng),
             flaky: prng.pick(&[0, 500, 900]),
         }
     }
 }
 
-fn draw_rules(prng: &mut Prng) -> Rules {
+fn draw_rules(mean_us: u64, prng: &mut Prng) -> Rules {
     let retries = u16::try_from(prng.pick(&[0_u32, 0, 1, 3])).expect("small");
     let codes = || [1, 2, 137, 139].into_iter().collect();
-    Rules { retries, retry_exit: prng.chance(300).then(codes) }
+    let retry_exit = prng.chance(300).then(codes);
+    let task_limit = match prng.range(0..=9) {
+        0 => Some(TaskLimit::Fixed(Duration::from_micros(prng.range(mean_us.max(1)..=mean_us * 4)))),
+        1 => Some(TaskLimit::Percent(prng.range_u32(110..=500))),
+        _ => None,
+    };
+    Rules { retries, retry_exit, task_limit }
 }

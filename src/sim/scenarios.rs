@@ -9,7 +9,7 @@ use super::options::{Fault, Options};
 use super::plan::{Behaviour, OnTerm, Plan};
 use super::prng::Prng;
 use super::world::{RunEnd, World};
-use crate::farmer::Status;
+use crate::farmer::{Status, TaskLimit};
 use crate::protocol::{Outcome, Rank, TaskId};
 
 /// A list on a disk, and runs of it.
@@ -306,4 +306,17 @@ fn a_crash_loses_no_retry() {
     assert_eq!(scenario.run(world), RunEnd::Crashed);
     assert_eq!(scenario.resume(), RunEnd::Ended(1));
     assert_eq!(scenario.lines(1), 20);
+}
+
+/// A task that hangs is ended when its time is over, though it is deaf to SIGTERM, and all others finish.
+#[test]
+fn a_task_that_hangs_runs_out_of_time() {
+    for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
+        let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
+        scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
+        let mut world = scenario.start();
+        go(&mut world, secs(31));
+        assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
+        scenario.run(world);
+    }
 }

@@ -123,6 +123,7 @@ mod tests {
             start_us: 1_795_358_813_250_435,
             duration_us: 2_763,
             outcome,
+            timed_out: false,
             user_us: 1_000_001,
             system_us: 20,
             max_rss_kib: 4_096,

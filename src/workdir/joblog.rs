@@ -95,6 +95,7 @@ mod tests {
             start_us: 1_376_577_364_974_999,
             duration_us,
             outcome,
+            timed_out: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

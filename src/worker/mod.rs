@@ -1,4 +1,4 @@
-//! The worker core: slots, the local queue, the kill ladder.
+//! The worker core: slots, the local queue, time limits, the kill ladder.
 //!
 //! Owns what one pool process knows of its tasks, on every rank. Pure, like the farmer core: an event goes in
 //! with the time, actions come out. It knows slots, not processes.
@@ -33,12 +33,18 @@ const REFUSED_TRIES_MAX: u32 = 6;
 /// How long a node that refuses to start processes gets no tasks.
 const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
 
+/// Who comes so late to the end of a limit was suspended, or stood behind a slow disk.
+const AWAY: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 struct Running {
     id: TaskId,
     attempt: Attempt,
     /// We ended it: whatever it says, it is to run again.
     interrupted: bool,
+    /// We ended it, since its time was over: it has failed.
+    timed_out: bool,
+    started: Duration,
     kill_at: Option<Duration>,
 }
 
@@ -46,6 +52,12 @@ struct Running {
 #[derive(Debug)]
 pub struct Worker {
     grace: Duration,
+    /// How long a task may run.
+    limit: Option<Duration>,
+    /// There was a limit: tasks may be on their way out, though there is no stop.
+    was_limited: bool,
+    /// When the last event came.
+    seen: Duration,
     slots: Vec<Option<Running>>,
     free: Vec<u32>,
     queue: VecDeque<Assignment>,
@@ -74,6 +86,9 @@ impl Worker {
     pub fn new(slots: u32, grace: Duration) -> Self {
         Self {
             grace,
+            limit: None,
+            was_limited: false,
+            seen: Duration::ZERO,
             slots: (0..slots).map(|_| None).collect(),
             free: (0..slots).rev().collect(),
             queue: VecDeque::new(),
@@ -101,10 +116,12 @@ impl Worker {
             Event::Message(message) => self.on_message(now, message, actions),
             Event::SpawnRefused { slot, task } => self.on_refused(now, slot, task),
             Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
-            Event::Tick => {}
+            // Only here: what has ended by now was said before, and does not run out of time.
+            Event::Tick => self.check_limit(now, actions),
         }
         self.check_time(now, actions);
         self.start_queued(now, actions);
+        self.seen = now;
     }
 
     /// Ends a turn: says what has gathered, if it is time to.
@@ -121,9 +138,11 @@ impl Worker {
     /// When [`Event::Tick`] is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let kill = self.stop.and_then(|_| self.slots.iter().flatten().filter_map(|running| running.kill_at).min());
+        let running = || self.slots.iter().flatten().filter(|_| self.stop.is_some() || self.was_limited);
+        let kill = running().filter_map(|running| running.kill_at).min();
+        let limit = self.next_limit();
         let held = self.held.front().map(|(until, _)| *until);
-        [kill, held, self.report_due, self.retry_at].into_iter().flatten().min()
+        [kill, limit, held, self.report_due, self.retry_at].into_iter().flatten().min()
     }
 
     /// The last task is gone and the farmer was told so. Nothing happens here any more.
@@ -167,6 +186,10 @@ impl Worker {
             }
             ToWorker::Stop { level, skip_finalize: _ } => self.on_stop(now, level, actions),
             ToWorker::Rejoin { seq } => self.on_rejoin(now, seq, actions),
+            ToWorker::Limit { us } => {
+                self.limit = (us > 0).then(|| Duration::from_micros(us));
+                self.was_limited |= us > 0;
+            }
             ToWorker::Start(_) | ToWorker::Heartbeat => {}
         }
     }
@@ -187,11 +210,11 @@ impl Worker {
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            running.interrupted = true;
+            running.interrupted = !running.timed_out;
             if level == StopLevel::Kill {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
-            } else {
+            } else if running.interrupted {
                 running.kill_at = Some(now + self.grace);
                 actions.push(Action::Terminate(slot));
             }
@@ -250,6 +273,7 @@ impl Worker {
             start_us: usage.start_us,
             duration_us: usage.duration_us,
             outcome,
+            timed_out: running.timed_out,
             user_us: usage.user_us,
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
@@ -257,7 +281,7 @@ impl Worker {
         if running.interrupted {
             self.interrupted.push(result);
             self.report_due = Some(now);
-        } else if looks_interrupted(&result.outcome) {
+        } else if looks_interrupted(&result.outcome) && !result.timed_out {
             self.held.push_back((now + HOLD, result));
             self.held_grew = true;
         } else {
@@ -285,7 +309,14 @@ impl Worker {
             && let Some(slot) = self.free.pop()
         {
             let task = self.queue.pop_front().expect("not empty");
-            let running = Running { id: task.id, attempt: task.attempt, interrupted: false, kill_at: None };
+            let running = Running {
+                id: task.id,
+                attempt: task.attempt,
+                interrupted: false,
+                timed_out: false,
+                started: now,
+                kill_at: None,
+            };
             self.slots[slot as usize] = Some(running);
             actions.push(Action::Spawn { slot, task });
         }
@@ -298,8 +329,8 @@ impl Worker {
             let (_, result) = self.held.pop_front().expect("seen");
             self.push_result(now, result);
         }
-        if self.stop.is_none() {
-            return; // Only a stop sets a time to kill; this spares a walk over all slots per event.
+        if self.stop.is_none() && !self.was_limited {
+            return; // Only a stop or a limit sets a time to kill; this spares a walk over all slots per event.
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             if let Some(running) = running
@@ -307,6 +338,30 @@ impl Worker {
             {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
+            }
+        }
+    }
+
+    /// When the time of a task is over.
+    fn next_limit(&self) -> Option<Duration> {
+        let limit = self.limit?;
+        let counts = |running: &&Running| !running.timed_out && !running.interrupted;
+        self.slots.iter().flatten().filter(counts).map(|running| running.started + limit).min()
+    }
+
+    /// Asks tasks to end whose time is over.
+    fn check_limit(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Some((limit, due)) = self.limit.zip(self.next_limit()).filter(|&(_, due)| now >= due) else { return };
+        // A pool that was suspended finds its tasks as it left them. That time was not theirs; since when it was away is
+        // not known.
+        let away_since = if now - due > AWAY { self.seen } else { now };
+        for (slot, running) in (0..).zip(&mut self.slots) {
+            let Some(running) = running else { continue };
+            running.started += now - away_since.max(running.started);
+            if !running.timed_out && !running.interrupted && now >= running.started + limit {
+                running.timed_out = true;
+                running.kill_at = Some(now + self.grace);
+                actions.push(Action::Terminate(slot));
             }
         }
     }

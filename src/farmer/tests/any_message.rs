@@ -21,9 +21,11 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
             ToFarmer::Hello { protocol, host: "h".repeat(prng.pick(&[0, 1])), slots, cpus: number(prng) }
         }
         2..=6 => {
-            let results = ids(prng)
-                .into_iter()
-                .map(|id| TaskResult { duration_us: prng.pick(&[0, 1, u64::MAX]), ..result(id.0, any_outcome(prng)) });
+            let results = ids(prng).into_iter().map(|id| TaskResult {
+                duration_us: prng.pick(&[0, 1, u64::MAX]),
+                timed_out: prng.chance(100),
+                ..result(id.0, any_outcome(prng))
+            });
             ToFarmer::Report {
                 results: results.collect(),
                 interrupted: ids(prng).into_iter().map(|id| result(id.0, any_outcome(prng))).collect(),

@@ -4,6 +4,7 @@
 mod any_message;
 mod black_holes;
 mod handout;
+mod limits;
 mod losses;
 mod results;
 mod retries;
@@ -194,6 +195,7 @@ fn result(id: u32, outcome: Outcome) -> TaskResult {
         start_us: 0,
         duration_us: 1_000_000,
         outcome,
+        timed_out: false,
         user_us: 0,
         system_us: 0,
         max_rss_kib: 0,

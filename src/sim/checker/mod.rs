@@ -3,11 +3,13 @@
 //! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
 //! guards. A broken rule is kept, not a panic, so that the world can say where it was.
 
+mod failures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::processes::Deed;
-use crate::farmer::{Record, Rules, Why};
+use crate::farmer::Rules;
 use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
 use crate::tasklist::TaskList;
 
@@ -41,6 +43,23 @@ struct Run {
     killed: bool,
     /// A batch system signalled it together with the farm.
     struck: bool,
+    started: Duration,
+    /// Its time was over.
+    timed_out: bool,
+}
+
+impl Run {
+    fn new(now: Duration, task: &Assignment) -> Self {
+        Self {
+            id: task.id.0,
+            attempt: task.attempt.0,
+            terminated_at: None,
+            killed: false,
+            struck: false,
+            started: now,
+            timed_out: false,
+        }
+    }
 }
 
 /// What is seen of a rank.
@@ -61,6 +80,9 @@ struct Node {
     /// It was handed a task: the farmer knows it.
     served: bool,
     idle_since: Option<Duration>,
+    /// The limit that it was told last, and when that was sent; and the least that it was ever told.
+    limit: Option<(Duration, Duration)>,
+    limit_min: Option<Duration>,
 }
 
 impl Node {
@@ -90,6 +112,10 @@ pub struct Checker {
     over: BTreeSet<Place>,
     /// What was written of attempts that ended.
     told: BTreeSet<Place>,
+    /// Processes that ended after their time was over.
+    timeouts: BTreeSet<Place>,
+    /// Lengths of what has finished in this run, in microseconds, sorted.
+    finished_us: Vec<u64>,
     broken: Vec<String>,
     grace: Duration,
     /// How long a free slot and a waiting task may stand side by side.
@@ -125,6 +151,8 @@ impl Checker {
             ends: BTreeMap::new(),
             over: BTreeSet::new(),
             told: BTreeSet::new(),
+            timeouts: BTreeSet::new(),
+            finished_us: Vec::new(),
             broken: Vec::new(),
             grace,
             patience: Duration::from_secs(4) + delay_max * 12,
@@ -216,70 +244,17 @@ impl Checker {
 
     /// A record is in its file.
     pub fn recorded(&mut self, rank: u32, result: &TaskResult) {
-        let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0));
+        let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
         let twice = self.tasks[id as usize].recorded.replace(success).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
-        let left = !success
-            && self.is_worth_a_retry(&result.outcome)
-            && self.tasks[id as usize].failures <= self.rules.retries;
+        let left = !success && self.is_worth_a_retry(result) && self.tasks[id as usize].failures <= self.rules.retries;
         self.must(!left, || format!("task {id} is recorded as failed and has retries left"));
         let place = (id, rank, result.slot, result.attempt.0);
-        let true_end = self.ends.get(&place).is_some_and(|ends| ends.contains(&result.outcome));
-        self.must(true_end, || format!("task {id} never ended like this by itself: rank {rank}, {result:?}"));
-    }
-
-    fn is_worth_a_retry(&self, outcome: &Outcome) -> bool {
-        let Some(codes) = &self.rules.retry_exit else { return true };
-        match outcome {
-            Outcome::Exited(code) => codes.contains(*code),
-            Outcome::Signaled(signal) => codes.contains(128 + signal),
-            Outcome::NotStarted(_) => false,
-        }
-    }
-
-    /// The task is tried again by its own fault: as often as was asked for, after a pause, and elsewhere first.
-    fn retried(&mut self, now: Duration, rank: u32, result: &TaskResult) {
-        let id = result.id.0;
-        let worth = self.is_worth_a_retry(&result.outcome);
-        self.must(worth, || format!("task {id} is tried again after {:?}, against the order", result.outcome));
-        let knows = |(node, other): (&Node, u32)| other != rank && node.served && !node.lost && !node.is_aside;
-        let elsewhere = self.nodes.iter().zip(0..).any(knows);
-        let task = &mut self.tasks[id as usize];
-        task.retried += 1;
-        let (retried, retries) = (task.retried, self.rules.retries);
-        if task.handed_to == Some(rank) && task.is_its_own {
-            let pause = Duration::from_secs(1 << (retried - 1).min(6)).min(Duration::from_secs(60));
-            task.not_before = now + pause;
-            task.avoids = elsewhere.then_some((rank, now + pause * 2));
-            task.quiet_since = task.quiet_since.max(now + pause * 2);
-        }
-        self.must(retried <= retries, || {
-            format!("task {id} is tried again for the {retried}th time, {retries} are allowed")
-        });
-    }
-
-    /// A line of `tasks.tsv`: an attempt is over, and it is true why.
-    pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
-        let (result, why) = (&record.result, record.why);
-        let place = (result.id.0, rank, result.slot, result.attempt.0);
-        let outcomes = self.ends.get(&place);
-        let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
-        let node = &self.nodes[rank as usize];
-        // Else a failure is the node's fault, or may be.
-        let own_fault = !node.lost && !node.is_aside;
-        let (is_true, ended) = match why {
-            Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
-            Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
-            Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
-            Why::Lost => (node.lost, false),
+        let true_end = match result.timed_out {
+            true => self.timeouts.contains(&place),
+            false => self.ends.get(&place).is_some_and(|ends| ends.contains(&result.outcome)),
         };
-        self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
-        if why == Why::Failed && !record.is_last && own_fault {
-            self.retried(now, rank, result);
-        }
-        self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
-        let once = !ended || self.told.insert(place);
-        self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+        self.must(true_end, || format!("task {id} never ended like this by itself: rank {rank}, {result:?}"));
     }
 
     /// Something happened to a process.
@@ -287,8 +262,7 @@ impl Checker {
         let node = &mut self.nodes[rank as usize];
         match deed {
             Deed::Spawned(task) => {
-                let run =
-                    Run { id: task.id.0, attempt: task.attempt.0, terminated_at: None, killed: false, struck: false };
+                let run = Run::new(now, task);
                 let free = node.runs.insert(slot, run).is_none();
                 node.idle_since = None; // It is served; how quickly is a matter of measurements.
                 // A pool that hung reads tasks and stop in one go.
@@ -312,11 +286,13 @@ impl Checker {
                 self.tasks[id.0 as usize].quiet_since = now;
             }
             Deed::Terminated => {
-                let asked = node.stop >= Some(StopLevel::Terminate);
+                let mut asked = node.stop >= Some(StopLevel::Terminate);
                 if let Some(run) = node.runs.get_mut(&slot) {
+                    run.timed_out = !asked;
+                    asked |= node.limit_min.is_some_and(|limit| now >= run.started + limit);
                     run.terminated_at = run.terminated_at.or(Some(now));
                 }
-                self.must(asked, || format!("rank {rank} terminates a task, and nobody had asked it to"));
+                self.must(asked, || format!("rank {rank} terminates a task in time, and nobody had asked it to"));
             }
             Deed::Struck => {
                 if let Some(run) = node.runs.get_mut(&slot) {
@@ -339,7 +315,11 @@ impl Checker {
                 // With the stop so near, a death by the same blow is no failure.
                 let excused = node.troubled || now < self.excused_until;
                 let no_end = run.struck && *outcome != Outcome::Exited(0) && !excused;
-                if run.terminated_at.is_none() && !run.killed && !no_end {
+                if run.timed_out {
+                    task.failures += 1;
+                    task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
+                    self.timeouts.insert((run.id, rank, slot, run.attempt));
+                } else if run.terminated_at.is_none() && !run.killed && !no_end {
                     if *outcome == Outcome::Exited(0) {
                         node.failed_in_row.0 = 0;
                     } else {
@@ -441,6 +421,8 @@ impl Checker {
             let limit = self.grace + Duration::from_millis(100);
             let alive = |run: &&Run| !run.killed && run.terminated_at.is_some_and(|at| now > at + limit);
             let spared = if node.troubled { None } else { node.runs.values().find(alive).cloned() };
+            let forgotten = if node.troubled { None } else { self.overdue(node, now) };
+            self.must(forgotten.is_none(), || format!("rank {rank} lets a task run for too long: {forgotten:?}"));
             self.must(spared.is_none(), || format!("rank {rank} does not kill after the grace period: {spared:?}"));
         }
         let limit = self.grace + Duration::from_secs(35);

@@ -1,0 +1,61 @@
+//! `--task-timeout`: how long a task may run.
+//!
+//! Owns what the limit is and who was told. The clock is the worker core's, which ends what runs for longer.
+
+use std::time::Duration;
+
+use super::{Actions, Farmer, Send, TaskLimit};
+use crate::protocol::Rank;
+
+/// A part of the median is known from so many tasks on, and from as many as there are slots: those that end first are
+/// the short ones.
+pub(super) const KNOWN_MIN: u64 = 10;
+
+/// A limit that follows the median is never less.
+pub(super) const LIMIT_MIN: Duration = Duration::from_secs(1);
+
+/// What the workers know.
+#[derive(Default, Debug)]
+pub(super) struct Limits {
+    /// In microseconds; 0: none.
+    told_us: u64,
+    /// The median is looked at again when so many tasks have finished.
+    look_at: u64,
+}
+
+impl Farmer {
+    /// Tells a worker that has come up, or was not heard for a while, what the limit is.
+    pub(super) fn tell_limit(&mut self, rank: Rank, actions: &mut Actions) {
+        if let Some(TaskLimit::Fixed(limit)) = self.settings.rules.task_limit {
+            self.limits.told_us = micros(limit);
+        }
+        if self.limits.told_us > 0 {
+            actions.sends.push((rank, Send::Limit { us: self.limits.told_us }));
+        }
+    }
+
+    /// Tasks have finished: a limit that follows their median may be another one now. Looked at seldom enough that no
+    /// task pays for it.
+    pub(super) fn follow_median(&mut self, actions: &mut Actions) {
+        let Some(TaskLimit::Percent(percent)) = self.settings.rules.task_limit else { return };
+        let known = self.lengths.count();
+        if known < KNOWN_MIN.max(self.limits.look_at) {
+            return;
+        }
+        self.limits.look_at = known + (known / 8).max(1);
+        let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum();
+        if known < slots && self.limits.told_us == 0 {
+            return;
+        }
+        let us = (self.lengths.quantile(1, 2).saturating_mul(u64::from(percent)) / 100).max(micros(LIMIT_MIN));
+        if us != self.limits.told_us {
+            self.limits.told_us = us;
+            let open = self.workers.iter().filter(|(_, worker)| worker.is_able());
+            actions.sends.extend(open.map(|(rank, _)| (rank, Send::Limit { us })));
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,102 @@
+//! What users ask for failures: retries, time limits, and the truth of `tasks.tsv`.
+
+use std::time::Duration;
+
+use super::{Checker, Node, Run};
+use crate::farmer::{Record, TaskLimit, Why};
+use crate::protocol::{Outcome, TaskResult};
+
+impl Checker {
+    pub(super) fn is_worth_a_retry(&self, result: &TaskResult) -> bool {
+        let Some(codes) = &self.rules.retry_exit else { return true };
+        match &result.outcome {
+            _ if result.timed_out => codes.contains(124),
+            Outcome::Exited(code) => codes.contains(*code),
+            Outcome::Signaled(signal) => codes.contains(128 + signal),
+            Outcome::NotStarted(_) => false,
+        }
+    }
+
+    /// The task is tried again by its own fault: as often as was asked for, after a pause, and elsewhere first.
+    fn retried(&mut self, now: Duration, rank: u32, result: &TaskResult) {
+        let id = result.id.0;
+        let worth = self.is_worth_a_retry(result);
+        self.must(worth, || format!("task {id} is tried again after {:?}, against the order", result.outcome));
+        let knows = |(node, other): (&Node, u32)| other != rank && node.served && !node.lost && !node.is_aside;
+        let elsewhere = self.nodes.iter().zip(0..).any(knows);
+        let task = &mut self.tasks[id as usize];
+        task.retried += 1;
+        let (retried, retries) = (task.retried, self.rules.retries);
+        if task.handed_to == Some(rank) && task.is_its_own {
+            let pause = Duration::from_secs(1 << (retried - 1).min(6)).min(Duration::from_secs(60));
+            task.not_before = now + pause;
+            task.avoids = elsewhere.then_some((rank, now + pause * 2));
+            task.quiet_since = task.quiet_since.max(now + pause * 2);
+        }
+        self.must(retried <= retries, || {
+            format!("task {id} is tried again for the {retried}th time, {retries} are allowed")
+        });
+    }
+
+    /// A line of `tasks.tsv`: an attempt is over, and it is true why.
+    pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
+        let (result, why) = (&record.result, record.why);
+        if why == Why::Finished {
+            let at = self.finished_us.partition_point(|&us| us < result.duration_us);
+            self.finished_us.insert(at, result.duration_us);
+        }
+        let place = (result.id.0, rank, result.slot, result.attempt.0);
+        let outcomes = self.ends.get(&place);
+        let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
+        let node = &self.nodes[rank as usize];
+        // Else a failure is the node's fault, or may be.
+        let own_fault = !node.lost && !node.is_aside;
+        let (is_true, ended) = match why {
+            Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
+            Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
+            Why::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
+            Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
+            Why::Lost => (node.lost, false),
+        };
+        self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
+        if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
+            self.retried(now, rank, result);
+        }
+        self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
+        let once = !ended || self.told.insert(place);
+        self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+    }
+
+    /// The farmer tells a rank how long tasks may run.
+    pub fn limited(&mut self, now: Duration, rank: u32, us: u64) {
+        let told = |node: &Node| node.limit.is_some_and(|(limit, _)| limit.as_micros() == u128::from(us));
+        let right = match self.rules.task_limit {
+            None => false,
+            Some(TaskLimit::Fixed(limit)) => limit.as_micros() == u128::from(us),
+            // What others were told before, this one may be told when it comes.
+            Some(TaskLimit::Percent(_)) if self.nodes.iter().any(told) => true,
+            Some(TaskLimit::Percent(percent)) => {
+                // The farmer is right to 2 %, and of two tasks in the middle either may be the median.
+                let count = self.finished_us.len();
+                let part = |index: usize| self.finished_us.get(index).map_or(0, |&us| us * u64::from(percent) / 100);
+                let (low, high) = (part(count.saturating_sub(1) / 2) * 98 / 100, part(count / 2) * 102 / 100 + 1);
+                count >= 10 && (low.max(1_000_000)..=high.max(1_000_000)).contains(&us)
+            }
+        };
+        let known = self.finished_us.len();
+        self.must(right, || format!("rank {rank} is told a limit of {us} µs after {known} tasks"));
+        let (node, limit) = (&mut self.nodes[rank as usize], Duration::from_micros(us));
+        node.limit = Some((limit, now));
+        node.limit_min = Some(node.limit_min.map_or(limit, |least| least.min(limit)));
+    }
+
+    /// A task on this node whose time was over long ago, and that nobody ended.
+    pub(super) fn overdue(&self, node: &Node, now: Duration) -> Option<Run> {
+        let (limit, told_at) = node.limit?;
+        let is_over = |run: &&Run| {
+            let ended = run.terminated_at.is_some() || run.killed;
+            !ended && now > (run.started + limit).max(told_at) + self.patience
+        };
+        node.runs.values().find(is_over).copied()
+    }
+}
