@@ -116,11 +116,10 @@ fn a_job_survives_the_death_of_a_node() {
 }
 
 /// The node of script and farmer dies: within half a minute the job has ended and is queued again; then it completes.
-#[test]
-#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn a_job_survives_the_death_of_its_first_node() {
+#[track_caller]
+fn first_node_dies(script: &str, options: &[&str]) {
     let farm = farm(&LONG.repeat(600));
-    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    let job = submit(&farm, script, options, &[]);
     job.wait_until("all ranks work", || farm.lines("ran").len() > 32);
     let mut victim = Victim::of(job.field("BatchHost"));
     victim.kill();
@@ -132,4 +131,18 @@ fn a_job_survives_the_death_of_its_first_node() {
     lab::ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5"]);
     job.ends("COMPLETED", 0);
     is_complete(&farm, 600);
+}
+
+/// See above, with one rank per node.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_job_survives_the_death_of_its_first_node() {
+    first_node_dies("run.sbatch", &SMALL);
+}
+
+/// The same where several ranks die with the node.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_job_of_several_ranks_per_node_survives_the_death_of_its_first_node() {
+    first_node_dies("ranks-per-node.sbatch", &["--nodes=4", "--ntasks-per-node=4", "--cpus-per-task=1"]);
 }

@@ -108,6 +108,11 @@ impl Farm {
         self.time_limit
     }
 
+    /// Whether there is a launcher.
+    pub(crate) fn is_launched(&self) -> bool {
+        !self.launcher.is_empty()
+    }
+
     /// What the launcher or the program finds in its environment, but for the mark of the run.
     pub(crate) fn environment(&self) -> &BTreeMap<OsString, OsString> {
         &self.environment

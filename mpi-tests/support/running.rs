@@ -39,9 +39,10 @@ impl<'farm> Running<'farm> {
         command
             .env(MARK, &mark)
             .process_group(0)
-            // Open until the end, as a terminal is: MPICH's mpiexec tells its helpers of the end of its input, and dies
-            // of SIGPIPE if all of them have ended by then (5 of 600 runs of /bin/true with /dev/null for input).
-            .stdin(Stdio::piped())
+            // For a launcher open until the end, as a terminal is: MPICH's mpiexec tells its helpers of the end of its
+            // input, and dies of SIGPIPE if all of them have ended by then (5 of 600 runs of /bin/true with /dev/null for
+            // input). Without one it is empty: PyTaskFarmer's tasks get what it has.
+            .stdin(if farm.is_launched() { Stdio::piped() } else { Stdio::null() })
             // Files, not pipes: whoever outlives the run cannot keep the test waiting.
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap());

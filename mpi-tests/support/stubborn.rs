@@ -105,10 +105,13 @@ pub(crate) fn fifty_tasks_are_interrupted(
     let farm = make(&list(OBEDIENT, slots + 10));
     let mut running = farm.start(options);
     running.wait_until("all slots are taken", || farm.lines("ran").len() == slots);
-    let (ours, others): (Vec<_>, Vec<_>) = running.processes().into_iter().partition(processes::Process::is_ours);
-    let tasks: Vec<_> = others.iter().filter(|process| process.task().is_some()).collect();
-    assert_eq!(tasks.len(), slots);
-    for process in tasks.into_iter().chain(&ours) {
+    // A process has no environment for a moment while it becomes another program.
+    let mark = running.mark().to_owned();
+    let tasks =
+        || -> Vec<_> { processes::marked(&mark).into_iter().filter(|process| process.task().is_some()).collect() };
+    running.wait_until("all tasks are to be seen", || tasks().len() == slots);
+    let ours = running.processes().into_iter().filter(processes::Process::is_ours);
+    for process in tasks().into_iter().chain(ours) {
         processes::signal(process.pid, signal);
     }
     let outcome = running.wait().exits(3);

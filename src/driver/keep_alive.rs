@@ -49,7 +49,7 @@ impl KeepAlive {
         unpoisoned(self.shared.mpi.lock())
     }
 
-    /// Ends the thread and gives MPI back; none if the thread is caught in MPI, which nobody can use then.
+    /// Ends the thread and gives MPI back; none if the thread has died, and who knows what it left MPI in.
     #[must_use]
     pub(super) fn into_mpi(self) -> Option<Mpi> {
         *unpoisoned(self.shared.over.lock()) = true;

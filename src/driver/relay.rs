@@ -12,7 +12,7 @@ use crate::pool::handle::{PoolEnd, PoolHandle};
 use crate::progress::say_error;
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 use crate::sys::clock::Clock;
-use crate::sys::launcher::Launcher;
+use crate::sys::launcher::{Launcher, NodePlace};
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::transport::{Incoming, Leave};
@@ -69,13 +69,19 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
         RelayEnd::Over(how) => (how, ExitCode::Success),
         RelayEnd::FarmerLost => (Leave::Abandon, ExitCode::FarmFailed),
     };
-    if end == RelayEnd::FarmerLost && relay.mpi.rank() == 1 {
+    if end == RelayEnd::FarmerLost && relay.mpi.rank() == speaker(relay.mpi.size()) {
         let seconds = FARMER_SILENCE_MAX.as_secs();
         say_error(&format!(
             "nothing was heard of rank 0 for {seconds} s: the farm ends\n  what was recorded is safe; the same command goes on"
         ));
     }
     relay.mpi.leave(how, code.code(), launcher)
+}
+
+/// The rank that speaks when rank 0 is lost: its node may be lost with all its ranks, so the first one of the next node.
+fn speaker(ranks: u32) -> u32 {
+    let on_node = NodePlace::detect(|name| std::env::var(name).ok()).ranks;
+    if on_node < ranks { on_node } else { 1 }
 }
 
 /// Why a relay ends.

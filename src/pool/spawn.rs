@@ -20,7 +20,7 @@ use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::protocol::{Assignment, Bind, Outcome, WorkerConfig};
 use crate::runner::config::Defined;
-use crate::runner::environment::{Environment, Identity, task_variables};
+use crate::runner::environment::{Environment, Identity, OMP_NUM_THREADS, task_variables};
 use crate::runner::template::Values;
 use crate::runner::{Launch, Runner};
 use crate::sys::clock::{Clock, micros};
@@ -119,10 +119,10 @@ impl Tasks {
         let slot_cpus = match config.bind {
             Bind::None => Vec::new(),
             Bind::Slot => {
-                let name = b"OMP_NUM_THREADS";
+                let name = OMP_NUM_THREADS.as_bytes();
                 let runners = defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name));
                 let users = runners || environment.get(name).is_some();
-                let threads = |cpus: &[usize]| c_string(format!("OMP_NUM_THREADS={}", cpus.len()).as_bytes());
+                let threads = |cpus: &[usize]| c_string(format!("{OMP_NUM_THREADS}={}", cpus.len()).as_bytes());
                 let with_threads = |cpus: Vec<usize>| (threads(&cpus).filter(|_| !users), cpus);
                 cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
             }

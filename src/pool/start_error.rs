@@ -54,7 +54,9 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Log(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             Self::Program(launch, errno) => {
-                write!(f, "cannot run {}: {}", launch.program.to_string_lossy(), errno.desc())
+                let found = Some(&launch.program).filter(|path| !path.is_empty());
+                let name = found.or(launch.argv.first()).map(|name| name.to_string_lossy()).unwrap_or_default();
+                write!(f, "cannot run {name}: {}", errno.desc())
             }
             Self::Input(error) => write!(f, "cannot prepare its start: {error}"),
             Self::Folder(path, error) => write!(f, "cannot enter {}: {error}", path.display()),

@@ -105,6 +105,9 @@ pub(super) const OURS: [&str; 7] = [
     "TASKFARMER_WORKDIR",
 ];
 
+/// What OpenMP's programs take for their number of threads; with `--bind slot` it is ours.
+pub const OMP_NUM_THREADS: &str = "OMP_NUM_THREADS";
+
 /// Who a pool is, for its tasks.
 #[derive(Debug)]
 pub struct Identity {

@@ -33,7 +33,7 @@ const ARGUMENT_LEN_MAX: usize = 32 * 4096;
 /// How to start one task.
 #[derive(Debug)]
 pub struct Launch {
-    /// Path of the program.
+    /// Path of the program; empty if it was looked for and not found, which exec takes for a file that is not there.
     pub program: CString,
     /// Arguments, the program's name first.
     pub argv: Vec<CString>,
@@ -138,8 +138,8 @@ impl Runner {
         let name = argv.first()?;
         let reads = matches!(self.defined()?.start, Start::Words { by_stdin: true, .. });
         Some(Launch {
-            // Not found: the name itself, so that exec says so.
-            program: self.path.find(name.as_bytes()).unwrap_or_else(|| name.clone()),
+            // Not the name itself: that would be a file of the folder in which the task starts.
+            program: self.path.find(name.as_bytes()).unwrap_or_default(),
             argv,
             underscore: None,
             stdin: reads.then(|| values.task.to_vec()),

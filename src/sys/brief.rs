@@ -62,9 +62,10 @@ pub fn run(program: &CStr, argv: &[&CStr], environment: &[&CStr], limit: Duratio
     let pid = Spawner::new().and_then(|spawner| spawner.spawn(&command)).map_err(BriefError::Start)?;
     drop(write);
     let deadline = Instant::now() + limit;
-    let stops = SignalSource::stops().map_err(system);
-    let read = stops.and_then(|stops| read_to_end(File::from(read), &stops, deadline));
-    let ended = read.and_then(|output| Ok(Answer { outcome: wait(pid, deadline)?, output }));
+    let ended = SignalSource::stops().map_err(system).and_then(|stops| {
+        let output = read_to_end(File::from(read), &stops, deadline)?;
+        Ok(Answer { outcome: wait(pid, &stops, deadline)?, output })
+    });
     if ended.is_err() {
         kill_group(pid);
         let _ = waitpid(pid, None);
@@ -98,7 +99,7 @@ fn read_to_end(mut pipe: File, stops: &SignalSource, deadline: Instant) -> Resul
 }
 
 /// Its output is closed: it ends any moment, if it has not detached itself from its output on purpose.
-fn wait(pid: Pid, deadline: Instant) -> Result<Outcome, BriefError> {
+fn wait(pid: Pid, stops: &SignalSource, deadline: Instant) -> Result<Outcome, BriefError> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => return Ok(Outcome::Exited(u8::try_from(code).unwrap_or(u8::MAX))),
@@ -106,6 +107,7 @@ fn wait(pid: Pid, deadline: Instant) -> Result<Outcome, BriefError> {
                 return Ok(Outcome::Signaled(u8::try_from(signal as i32).unwrap_or(u8::MAX)));
             }
             Ok(_) if Instant::now() >= deadline => return Err(BriefError::TimedOut),
+            Ok(_) if stops.is_waiting() => return Err(BriefError::Stopped),
             // Old kernels have no descriptor of a process to wait for.
             Ok(_) => std::thread::sleep(Duration::from_millis(1)),
             Err(Errno::EINTR) => {}

@@ -86,15 +86,18 @@ fn tasks_start_in_their_folder() {
 #[test]
 fn split_has_no_shell() {
     let list = "printf %s. 'a b' $x\t*  ; é\nno-such-program 1\n./plain\n";
-    let farm = farm(list, "shell = split\n");
+    // Only along PATH: a file in the task's folder is `./mine`.
+    let list = format!("{list}mine\n./mine\n");
+    let farm = farm(&list, "shell = split\n");
     farm.write("plain", b"not executable\n");
+    farm.write_with_mode("mine", 0o755, b"#!/bin/sh\necho mine\n");
     farm.run(&["--runner", "r"]).exits(1);
     assert_eq!(log(&farm, 0), "'a.b'.$x.*.;.é.");
     assert_eq!(log(&farm, 1), "taskfarmer-mpi: cannot run no-such-program: No such file or directory\n");
     assert_eq!(log(&farm, 2), "taskfarmer-mpi: cannot run ./plain: Permission denied\n");
     let events = farm.workdir().timeline();
-    let exits: Vec<_> = (0..3).map(|id| events.by_task()[&id].end).collect();
-    assert_eq!(exits, [0, 127, 126].map(crate::support::End::Exit));
+    let exits: Vec<_> = (0..5).map(|id| events.by_task()[&id].end).collect();
+    assert_eq!(exits, [0, 127, 126, 127, 0].map(crate::support::End::Exit));
 }
 
 /// `shell = sh` is sh, also when bash is there.

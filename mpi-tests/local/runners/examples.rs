@@ -87,6 +87,7 @@ const WITH_STAND_INS: [(&str, &[&str]); 8] = [
             "--env=TASKFARMER_SLOT",
             "--env=TASKFARMER_HOST",
             "--env=TASKFARMER_WORKDIR",
+            "--env=OMP_NUM_THREADS",
             "--env=WORLD",
             "--gpu",
             "nersc/pytorch:24.08",

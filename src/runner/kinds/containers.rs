@@ -1,8 +1,9 @@
 //! Kinds that run tasks in containers: command lines as each program wants them.
 
+use super::super::as_operand;
 use super::super::config::{Defined, Start};
+use super::super::environment::{self, OMP_NUM_THREADS};
 use super::super::template::{Field, Template};
-use super::super::{as_operand, environment};
 use super::{choice, new, setup, with_cwd};
 use crate::ini::{IniError, Section};
 use crate::shell::quoted;
@@ -97,7 +98,9 @@ pub(super) fn podman(section: &Section, program: &str) -> Result<Defined, IniErr
     words.extend(volumes(section, "--volume=")?);
     let defined = new(section, Start::Split)?;
     let own = defined.variables.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
-    let names = environment::OURS.iter().map(|name| (*name).to_owned()).chain(own);
+    let own = own.filter(|name| name != OMP_NUM_THREADS);
+    // The last one is ours with `--bind slot`; what is not set is not passed on.
+    let names = environment::OURS.iter().copied().chain([OMP_NUM_THREADS]).map(str::to_owned).chain(own);
     words.extend(names.map(|name| Template::literal(&format!("--env={name}"))));
     words.extend(options(section)?);
     words.push(Template::literal(&image.value));
