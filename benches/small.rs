@@ -68,6 +68,7 @@ fn messages(criterion: &mut Criterion) {
         user_us: 500_000,
         system_us: 1_000,
         max_rss_kib: 50_000,
+        timed_out: false,
     };
     let report = ToFarmer::Report {
         results: (0..BATCH).map(result).collect(),

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
-use crate::workdir::logs::Finder;
+use crate::workdir::logs::{self, Finder, Output};
 
-/// The last line is looked for in so many bytes.
-const TAIL_LEN: u64 = 4096;
+/// So many bytes of a line are looked at.
+const LINE_LEN_MAX: usize = 1_000;
 
 /// So much of it is shown.
 const SHOWN_MAX: usize = 160;
@@ -26,8 +26,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 struct Kind {
     count: u64,
     line: String,
-    /// A log of such a task.
-    example: Option<String>,
+    example: Option<u32>,
     hosts: BTreeSet<String>,
     everywhere: bool,
 }
@@ -35,19 +34,14 @@ struct Kind {
 /// Sorts failures into kinds, the most frequent first. `host` is that of a rank; `hosts` is how many the farm has.
 pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>, hosts: usize) -> Vec<FailureGroup> {
     let deadline = Instant::now() + TIME_MAX;
+    let mut logs = Logs { workdir, finder: None };
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
-    let mut finder = Finder::new(workdir).ok();
     for Failure { id, rank, end } in tally.failures() {
         let late = Instant::now() >= deadline;
-        let found = match &mut finder {
-            Some(finder) if !late => last_line(finder, workdir, *id).ok().flatten(),
-            _ => None,
-        };
-        let (line, place) = match (end, found) {
-            (End::NotStarted(why), found) => (Some(shown(why)), found.map(|(_, place)| place)),
-            (_, Some((line, place))) => (Some(line), Some(place)),
-            // Its output was not kept.
-            (_, None) => ((!late).then(String::new), None),
+        let line = match end {
+            End::NotStarted(why) => Some(shown(why)),
+            _ if late => None,
+            _ => Some(logs.last_line(*id)),
         };
         let key = (end.to_string(), line.as_deref().map_or_else(|| "\0".to_owned(), alike));
         let kind = kinds.entry(key).or_default();
@@ -55,7 +49,9 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         if kind.count == 1 {
             kind.line = line.clone().unwrap_or_default();
         }
-        kind.example = kind.example.take().or(place);
+        if kind.example.is_none() && line.is_some() {
+            kind.example = Some(*id);
+        }
         match rank.and_then(&host) {
             Some(host) => _ = kind.hosts.insert(host),
             None => kind.everywhere = true,
@@ -71,7 +67,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
             count: kind.count,
             how,
             last_line: kind.line,
-            log: kind.example.unwrap_or_default(),
+            log: kind.example.map(|id| logs.name(id)).unwrap_or_default(),
             // On all of them it says nothing; on many, nobody reads it.
             only_on: if kind.everywhere || kind.hosts.len() >= hosts || kind.hosts.len() > 4 {
                 Vec::new()
@@ -84,14 +80,35 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     groups
 }
 
-/// The last line of a task's output that is not blank, and where the output is.
-fn last_line(finder: &mut Finder, workdir: &Path, id: u32) -> io::Result<Option<(String, String)>> {
-    let Some(output) = finder.find(id)? else { return Ok(None) };
-    let path = output.path.strip_prefix(workdir).unwrap_or(&output.path).display().to_string();
-    let place = if path.ends_with(&format!("/log_{id}")) { path } else { format!("task {id} in {path}") };
-    let bytes = output.tail(TAIL_LEN)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(Some((shown(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()), place)))
+/// Logs of tasks. Most have a file of their own; who keeps them otherwise is asked when the first has none.
+struct Logs<'a> {
+    workdir: &'a Path,
+    finder: Option<io::Result<Finder>>,
+}
+
+impl Logs<'_> {
+    /// The last line of a task that is not blank; empty if there is none, or it can't be read.
+    fn last_line(&mut self, id: u32) -> String {
+        self.output(id)
+            .and_then(|output| output.last_line(LINE_LEN_MAX).ok())
+            .map_or_else(String::new, |line| shown(&String::from_utf8_lossy(&line)))
+    }
+
+    /// Where its log is, as a user may say it; empty if there is none.
+    fn name(&mut self, id: u32) -> String {
+        let Some(output) = self.output(id) else { return String::new() };
+        let path = output.path.strip_prefix(self.workdir).unwrap_or(&output.path).display().to_string();
+        if path.ends_with(&format!("log_{id}")) { path } else { format!("task {id} in {path}") }
+    }
+
+    fn output(&mut self, id: u32) -> Option<Output> {
+        if self.finder.is_none()
+            && let Ok(output) = Output::of_file(logs::path_of(&self.workdir.join(logs::FOLDER), id))
+        {
+            return Some(output);
+        }
+        self.finder.get_or_insert_with(|| Finder::new(self.workdir)).as_mut().ok()?.find(id).ok()?
+    }
 }
 
 /// A line for a terminal: without what would move its cursor, and not too long.

@@ -208,7 +208,7 @@ struct Records {
 impl Storage for Records {
     fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
         self.journal.append(records, list).map_err(tell)?;
-        records.iter().for_each(|record| _ = self.tally.add(record.into()));
+        records.iter().for_each(|record| self.tally.record(record));
         Ok(())
     }
 }

@@ -147,6 +147,16 @@ impl Tally {
         is_slow
     }
 
+    /// Counts an attempt as the journal has it. One that the task does not end with is busy time, and no more; one that was
+    /// ended from outside is nothing.
+    pub fn record(&mut self, record: &Record) {
+        if record.verdict().is_some() {
+            self.add(record.into());
+        } else if record.why.is_own_end() {
+            self.add_length(record.result.duration_us);
+        }
+    }
+
     /// Counts the length of a task of which nothing else is known.
     pub fn add_length(&mut self, us: u64) {
         self.lengths.add(us);

@@ -88,27 +88,38 @@ impl Read for Output {
 }
 
 impl Output {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn of_file(path: PathBuf) -> io::Result<Self> {
+        Self::open(path, 0, u64::MAX)
+    }
+
     fn open(path: PathBuf, offset: u64, len: u64) -> io::Result<Self> {
         let mut file = File::open(&path)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self { path, reader: file.take(len) })
     }
 
-    /// The end of the output, at most so many bytes.
+    /// The last line that is not blank, without white space around it; at most `max` bytes of it. Reads no more than
+    /// the end of the output.
     ///
     /// # Errors
     /// If it can't be read.
-    pub fn tail(mut self, max: u64) -> io::Result<Vec<u8>> {
+    pub fn last_line(mut self, max: usize) -> io::Result<Vec<u8>> {
+        const TAIL: u64 = 8 << 10;
         let len = match self.reader.limit() {
             u64::MAX => self.reader.get_ref().metadata()?.len(),
             len => len,
         };
-        let skipped = len.saturating_sub(max);
+        let skipped = len.saturating_sub(TAIL);
         self.reader.get_mut().seek_relative(i64::try_from(skipped).map_err(io::Error::other)?)?;
-        let mut bytes = Vec::new();
-        self.reader.set_limit(max.min(len));
-        self.reader.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let mut tail = Vec::new();
+        self.reader.take(TAIL.min(len)).read_to_end(&mut tail)?;
+        let line =
+            tail.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).rfind(|line| !line.is_empty());
+        Ok(line.map_or(Vec::new(), |line| line[..line.len().min(max)].to_vec()))
     }
 }
 
@@ -252,18 +263,18 @@ mod tests {
         assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8 <==\neight");
     }
 
-    /// The end of a file, and of a part of one.
+    /// The last line that says something, of a file and of a part of one.
     #[test]
-    fn the_tail_is_read() {
+    fn the_last_line_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        fs::write(&path, "one two three").unwrap();
-        let tail = |offset, len, max| Output::open(path.clone(), offset, len).unwrap().tail(max).unwrap();
-        assert_eq!(tail(0, u64::MAX, 5), b"three");
-        assert_eq!(tail(0, u64::MAX, 100), b"one two three");
-        assert_eq!(tail(0, 7, 3), b"two");
-        assert_eq!(tail(4, 3, 100), b"two");
-        assert_eq!(tail(4, 0, 3), b"");
+        let long = "x".repeat(20_000);
+        fs::write(&path, format!("{long}\nfirst\n  Error: one \n\n \nother")).unwrap();
+        let last = |offset, len, max| Output::open(path.clone(), offset, len).unwrap().last_line(max).unwrap();
+        assert_eq!(last(0, u64::MAX, 100), b"other");
+        assert_eq!(last(0, 20_023, 100), b"Error: one");
+        assert_eq!(last(20_001, 5, 3), b"fir");
+        assert_eq!(last(0, 0, 3), b"");
     }
 
     proptest! {
