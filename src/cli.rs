@@ -26,6 +26,20 @@ Results are in LIST_workdir: finished, failed, logs/log_<ID>, timeline.json (for
 Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped before the end,
 4 the farm itself failed.";
 
+/// How a run shows how far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
+pub enum Progress {
+    /// A bar if standard error is a terminal, else lines
+    #[default]
+    Auto,
+    /// One line that is rewritten several times a second
+    Bar,
+    /// A line after half a minute, then less and less often
+    Log,
+    /// Nothing
+    None,
+}
+
 /// Run the commands of a tasklist on every slot of an allocation, and lose none
 #[derive(Parser, Debug)]
 #[command(
@@ -65,6 +79,14 @@ pub struct Cli {
     /// Say more; repeat for still more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+
+    /// Say nothing as long as all goes well
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// How to show how far it is: `auto` is a bar on a terminal, else a line now and then
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub progress: Progress,
 
     /// How tasks are run
     #[arg(short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Progress};
 use crate::farmer::Rules;
 use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
@@ -44,6 +44,10 @@ pub struct Config {
     pub joblog: Option<PathBuf>,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
+    /// Say nothing as long as all goes well.
+    pub quiet: bool,
+    /// How to show how far it is.
+    pub progress: Progress,
     /// Which CPUs a task may use.
     pub bind: Bind,
     /// Where the output of tasks goes.
@@ -125,6 +129,8 @@ impl Config {
             grace: time("--grace", &cli.grace)?,
             joblog: cli.joblog,
             verbose: cli.verbose,
+            quiet: cli.quiet,
+            progress: if cli.quiet { Progress::None } else { cli.progress },
             bind: cli.bind,
             logs: parse_logs(&cli.logs).ok_or(ConfigError::Logs(cli.logs))?,
             farmer_only: cli.farmer_only,

@@ -14,7 +14,9 @@ pub mod commands;
 pub mod config;
 pub mod driver;
 pub mod exit_code;
+pub mod failures;
 pub mod farmer;
+pub mod figures;
 #[cfg(test)]
 mod fuzz;
 pub mod ini;

@@ -1,24 +1,56 @@
 //! What the user reads on the terminal.
 //!
-//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front.
+//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front. How far a run
+//! is shows in a live line ([`screen`], [`bar`]) or in lines with growing intervals; figures are gathered in [`gather`].
+
+mod bar;
+mod gather;
+mod screen;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use env_logger::Target;
+use jiff::Timestamp;
 use log::{Level, LevelFilter};
 
+use crate::cli::Progress;
 use crate::config::{Config, SLOTS_DEFAULT};
-use crate::farmer::{End, Farmer, Note, Status, StopCause, TaskTable};
+use crate::failures;
+use crate::farmer::{End, Farmer, Note, Status, StopCause};
+use crate::figures::report::{Figures, State};
+use crate::figures::tally::Tally;
+use crate::figures::watch::Watch;
 use crate::protocol::{Rank, StopLevel};
+use crate::sys::clock::Clock;
+use crate::sys::host;
 use crate::sys::launcher::Launch;
+use crate::tasklist::TaskList;
+use crate::workdir::StatusFile;
+use screen::LiveLine;
+
+/// How often the live line is redrawn, and how often figures are looked at without one.
+const LOOK_LIVE: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A look that takes long, on a farm of thousands of ranks, is followed by so many times as long without one.
+const LOOK_FACTOR: u32 = 100;
+
+/// The first line in batch output comes after so long, and further ones no farther apart than this.
+const LINE_FIRST: Duration = Duration::from_secs(30);
+const LINE_INTERVAL_MAX: Duration = Duration::from_secs(600);
+
+/// A run that took as long is told of in detail.
+const DETAILS_FROM: Duration = Duration::from_secs(60);
 
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
 
 /// Says something; a closed terminal is no reason to fail.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{PROGRAM}: {text}");
+    screen::above(|| _ = std::io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
 }
 
 /// Says why nothing, or nothing more, is done.
@@ -26,7 +58,12 @@ pub fn say_error(text: &str) {
     say(&format!("error: {text}"));
 }
 
-/// Makes log records of this process appear on the terminal.
+/// The present time, as it stands in log lines.
+fn stamp() -> impl std::fmt::Display {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// Makes log records of this process appear on the terminal, with time, rank and host.
 pub fn install_logger(level: LevelFilter) {
     let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let level = match record.level() {
@@ -36,31 +73,99 @@ pub fn install_logger(level: LevelFilter) {
             Level::Debug => "debug",
             Level::Trace => "trace",
         };
-        writeln!(out, "{PROGRAM}: {level}: {}", record.args())
+        // What happens to other ranks is told with their names.
+        let own =
+            if record.target() == module_path!() { String::new() } else { format!("rank 0 ({}): ", host::name()) };
+        writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), record.args())
     };
+    let out = Target::Pipe(Box::new(screen::Lines));
     // A second logger in one process is a bug of tests only; the first one stays.
-    let _ = env_logger::Builder::new().filter_level(level).format(format).try_init();
+    let _ = env_logger::Builder::new().filter_level(level).format(format).target(out).try_init();
 }
 
 /// Tells a run's story.
 #[derive(Debug)]
 pub struct Reporter {
+    quiet: bool,
     advise_slots: bool,
     warned_of_slots: bool,
-    /// What the user may type to go on.
-    command: String,
+    watch: Watch,
+    clock: Clock,
+    next_look: Duration,
+    look_interval: Duration,
+    live: Option<LiveLine>,
+    colour: bool,
+    /// When the next line of batch output is due.
+    next_line: Option<Duration>,
+    /// What is known of this run before it starts: what may be typed to go on, who runs it.
+    about: Figures,
+    status_file: StatusFile,
 }
 
 impl Reporter {
     /// A run begins.
     #[must_use]
-    pub fn start(config: &Config, tasks: &TaskTable, ranks: u32) -> Self {
+    pub fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
+        let (tasks, ranks) = (core.tasks(), core.workers().len());
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
         log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
         let launched = if Launch::of_this_process().is_some() { "… " } else { "" };
         let command = format!("{launched}{}", command_line(std::env::args_os()));
-        Self { advise_slots: !config.slots_chosen, warned_of_slots: false, command }
+        let how = match config.progress {
+            Progress::Auto if screen::is_terminal() => Progress::Bar,
+            Progress::Auto => Progress::Log,
+            how => how,
+        };
+        let live = (how == Progress::Bar).then(LiveLine::start);
+        let now = clock.now();
+        Self {
+            quiet: config.quiet,
+            advise_slots: !config.slots_chosen,
+            warned_of_slots: false,
+            watch: Watch::new(now),
+            clock,
+            next_look: now,
+            look_interval: if live.is_some() { LOOK_LIVE } else { LOOK },
+            live,
+            colour: screen::wants_colour(),
+            next_line: (how == Progress::Log).then_some(now + LINE_FIRST),
+            about: gather::about(command, workdir, tasks),
+            status_file,
+        }
+    }
+
+    /// When [`Self::look`] is due.
+    #[must_use]
+    pub fn next_look(&self) -> Duration {
+        self.next_look
+    }
+
+    /// Looks at the farm, if it is time to, and shows how far it is: on the terminal, and in `status.json`.
+    pub fn look(&mut self, core: &Farmer, tally: &Tally, list: &TaskList) {
+        let now = self.clock.now();
+        if now < self.next_look {
+            return;
+        }
+        let start = Instant::now();
+        self.watch.look(now, core, tally);
+        let figures = || gather::figures(&self.about, core, tally, &self.watch, self.clock);
+        if let Some(live) = &self.live {
+            live.show(|columns| bar::line(&figures(), columns, self.colour));
+        }
+        if self.next_line.is_some_and(|at| now >= at) {
+            let elapsed = now - self.watch.started();
+            self.next_line = Some(now + elapsed.clamp(LINE_FIRST, LINE_INTERVAL_MAX));
+            say(&format!("{} rank 0 ({}): {}", stamp(), self.about.host, figures().progress_line()));
+        }
+        if self.status_file.is_due() {
+            let mut figures = figures();
+            gather::add_workers(&mut figures, core, &self.watch, self.clock);
+            gather::add_slowest(&mut figures, core, tally, list);
+            figures.next_in_s = self.status_file.interval().as_secs_f64();
+            self.status_file.write(gather::json(&figures));
+        }
+        self.next_look = now + self.look_interval.max(start.elapsed() * LOOK_FACTOR);
     }
 
     /// Something happened that the user may want to know.
@@ -72,7 +177,11 @@ impl Reporter {
         match note {
             Note::Joined(rank) => {
                 let Some(worker) = core.workers().get(*rank) else { return };
+                self.watch.joined(self.clock.now(), worker.slots);
                 log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", worker.slots, worker.cpus, worker.host);
+                if self.quiet {
+                    return;
+                }
                 if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.slots == SLOTS_DEFAULT {
                     self.advise_slots = false;
                     say(&format!(
@@ -128,8 +237,36 @@ impl Reporter {
         }
     }
 
-    /// A run has ended.
-    pub fn finish(&self, config: &Config, core: &Farmer, end: &End, took: Duration) {
+    /// A run has ended: tells how, and leaves the same in `status.json`.
+    pub fn finish(mut self, config: &Config, core: &Farmer, end: &End, tally: &Tally, list: &TaskList) {
+        let now = self.clock.now();
+        // The line is gone before anything else is said.
+        self.live = None;
+        self.watch.close(now);
+        let mut figures = gather::figures(&self.about, core, tally, &self.watch, self.clock);
+        figures.state = State::Ended;
+        figures.exit_code = Some(end.exit_code().code());
+        figures.lost_ranks = end.lost.iter().map(|rank| rank.0).collect();
+        gather::add_slowest(&mut figures, core, tally, list);
+        // On a disk that fails, logs are not looked for.
+        if !matches!(end.cause, StopCause::FarmFailed(_)) {
+            figures.failures = failures::group(
+                Path::new(&figures.workdir),
+                tally,
+                |rank| core.workers().get(Rank(rank)).map(|worker| worker.host.clone()),
+                gather::hosts(core),
+            );
+        }
+        self.tell_end(config, core, end, now, &figures);
+        gather::add_workers(&mut figures, core, &self.watch, self.clock);
+        self.status_file.finish(&gather::json(&figures));
+    }
+
+    fn tell_end(&self, config: &Config, core: &Farmer, end: &End, took: Duration, figures: &Figures) {
+        let all_is_well = end.failed + end.remaining == 0 && end.lost.is_empty();
+        if self.quiet && all_is_well && !matches!(end.cause, StopCause::FarmFailed(_)) {
+            return;
+        }
         let seen = |status| core.workers().count(status);
         let ranks = core.workers().len();
         let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.slots)).sum();
@@ -142,6 +279,9 @@ impl Reporter {
             plural(u64::from(ranks), "rank"),
             plural(slots, "slot"),
         ));
+        let in_detail = took >= DETAILS_FROM || config.verbose > 0;
+        let lines = if in_detail { figures.detail_lines() } else { figures.failure_lines() };
+        lines.iter().for_each(|line| say(line));
         if end.stale_results > 0 {
             say(&format!(
                 "{} results came a second time, after a rank was lost; the first ones count",
@@ -163,7 +303,7 @@ impl Reporter {
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);
         } else if end.remaining > 0 {
-            say(&format!("to go on, run the same command again: {}", self.command));
+            say(&format!("to go on, run the same command again: {}", self.about.command));
         }
     }
 }

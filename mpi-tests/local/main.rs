@@ -18,6 +18,7 @@ mod lock;
 mod logs;
 mod mixed;
 mod moments;
+mod progress;
 mod pytaskfarmer;
 mod resume;
 mod retries;

@@ -27,6 +27,7 @@ pub(crate) mod quiet;
 pub(crate) mod random;
 pub(crate) mod running;
 pub(crate) mod stubborn;
+pub(crate) mod terminal;
 pub(crate) mod timeline;
 pub(crate) mod workdir;
 

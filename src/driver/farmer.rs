@@ -21,6 +21,7 @@ use super::turn::{Network, Storage, Turns};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::farmer::{End, Event, Farmer, Note, Record, Settings, TaskTable};
+use crate::figures::tally::Tally;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
 use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
@@ -201,11 +202,14 @@ fn absolute(cwd: &Path, path: &Path) -> std::path::PathBuf {
 
 struct Records {
     journal: Journal,
+    tally: Tally,
 }
 
 impl Storage for Records {
     fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
-        self.journal.append(records, list).map_err(tell)
+        self.journal.append(records, list).map_err(tell)?;
+        records.iter().for_each(|record| self.tally.record(record));
+        Ok(())
     }
 }
 
@@ -218,7 +222,6 @@ impl Farm {
     fn run(self, config: &Config, links: &mut Links, signals: &SignalSource, clock: Clock) -> Outcome {
         let Self { list, table, workdir, journal, start } = self;
         let ranks = links.ranks();
-        let mut reporter = Reporter::start(config, &table, ranks);
         let settings = Settings {
             ranks,
             farmer_only: config.farmer_only,
@@ -228,7 +231,8 @@ impl Farm {
             timeout_at: time_limit(config, clock),
         };
         let core = Farmer::new(clock.now(), settings, table);
-        let mut turns = Turns::new(core, Arc::clone(&list), Records { journal });
+        let mut reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);
+        let mut turns = Turns::new(core, Arc::clone(&list), Records { journal, tally: Tally::default() });
         send_start(links, start, ranks, config.farmer_only);
         let mut toprocess = workdir.toprocess();
         let mut notes = Vec::new();
@@ -241,13 +245,9 @@ impl Farm {
             if let Some(end) = turns.core.end() {
                 break end;
             }
-            wait(
-                links,
-                signals,
-                &mut pace,
-                clock,
-                turns.core.next_deadline().map_or(next_check, |at| at.min(next_check)),
-            );
+            reporter.look(&turns.core, &turns.storage.tally, &list);
+            let due = [Some(next_check), Some(reporter.next_look()), turns.core.next_deadline()];
+            wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
             links.pump(&mut received);
             let now = clock.now();
             for (rank, message) in received.drain(..) {
@@ -274,7 +274,8 @@ impl Farm {
                 }
             }
         };
-        let end = close(turns, toprocess, &list, end, |core, end| reporter.finish(config, core, end, clock.now()));
+        let end =
+            close(turns, toprocess, &list, end, |core, end, tally| reporter.finish(config, core, end, tally, &list));
         drop(workdir);
         flush(links, clock, BTreeSet::new());
         Outcome { code: end.exit_code(), unreachable: end.unreachable }
@@ -287,16 +288,17 @@ fn close(
     toprocess: crate::workdir::ToprocessWriter,
     list: &TaskList,
     mut end: End,
-    tell_user: impl FnOnce(&Farmer, &End),
+    tell_user: impl FnOnce(&Farmer, &End, &Tally),
 ) -> End {
     let Turns { core, storage, .. } = turns;
     if let Err(error) = toprocess.finish(list, &core.tasks().snapshot()) {
         log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
     }
-    if let Err(error) = storage.journal.close() {
+    let Records { journal, tally } = storage;
+    if let Err(error) = journal.close() {
         end.fail(tell(error).1);
     }
-    tell_user(&core, &end);
+    tell_user(&core, &end, &tally);
     end
 }
 

@@ -34,6 +34,7 @@ impl World {
         farm.turn(self.now, event, &mut self.links, &mut self.notes);
         for record in std::mem::take(&mut farm.storage.written) {
             self.checker.recorded(record.rank.0, &record.result);
+            self.tally.record(&record);
         }
         let attempts = std::mem::take(&mut farm.storage.attempts);
         // A turn gives up first, and hands out then what has come back.

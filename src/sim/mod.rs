@@ -7,6 +7,8 @@
 
 pub mod checker;
 pub mod disk;
+#[cfg(test)]
+mod estimates;
 mod farm;
 pub mod network;
 pub mod node;

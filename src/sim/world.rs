@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
+use crate::figures::tally::Tally;
 use crate::protocol::{Bind, FARMER, Logs, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::runner::RunnerConfig;
 
@@ -80,6 +81,8 @@ pub struct World {
     pub disk: Rc<RefCell<Disk>>,
     /// The links.
     pub links: Links,
+    /// What has ended, as the user is told.
+    pub tally: Tally,
     pub(super) plan: Rc<Plan>,
     pub(super) prng: Prng,
     pub(super) countdown: Countdown,
@@ -146,6 +149,7 @@ impl World {
             farm: Some(farm),
             disk: Rc::clone(disk),
             links,
+            tally: Tally::default(),
             plan: Rc::clone(plan),
             prng,
             countdown,

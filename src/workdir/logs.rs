@@ -88,6 +88,14 @@ impl Read for Output {
 }
 
 impl Output {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn of_file(path: PathBuf) -> io::Result<Self> {
+        Self::open(path, 0, u64::MAX)
+    }
+
     fn open(path: PathBuf, offset: u64, len: u64) -> io::Result<Self> {
         let mut file = File::open(&path)?;
         file.seek(SeekFrom::Start(offset))?;

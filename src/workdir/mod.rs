@@ -1,7 +1,7 @@
 //! The workdir: what a user keeps of a run, and what a resume starts from.
 //!
-//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `tasks.tsv`, `logs/` and `lock`. Only rank 0 touches them, but for
-//! the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
+//! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `tasks.tsv`, `status.json`, `logs/` and `lock`. Only rank 0 touches
+//! them, but for the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
 //! docs/workdir.md describes each file.
 
 mod append;
@@ -11,6 +11,7 @@ pub mod journal;
 mod lock;
 pub mod logs;
 mod scan;
+mod status_file;
 mod toprocess;
 
 use std::fs;
@@ -36,6 +37,7 @@ mod names {
     pub(super) const ATTEMPTS: &str = "tasks.tsv";
     /// What tasks wrote.
     pub const LOGS: &str = "logs";
+    pub(super) const STATUS: &str = "status.json";
     pub(super) const LOCK: &str = "lock";
     /// Made and removed again, to see whether the workdir can be written.
     pub(super) const PROBE: &str = ".probe";
@@ -165,6 +167,12 @@ impl Workdir {
         })
     }
 
+    /// Writes `status.json`.
+    #[must_use]
+    pub fn status_file(&self) -> StatusFile {
+        StatusFile::new(self.path.join(names::STATUS))
+    }
+
     /// Writes `toprocess`: see [`toprocess::Writer`].
     #[must_use]
     pub fn toprocess(&self) -> toprocess::Writer {
@@ -172,6 +180,7 @@ impl Workdir {
     }
 }
 
+pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 
 /// Looks whether a file may be taken as a job log, before anything is made.

@@ -1,0 +1,189 @@
+//! What failed, by what it looks like.
+//!
+//! Owns the look into the logs of failed tasks, for the summary and for `status`: tasks that ended in the same way with
+//! nearly the same last line are one kind. Reads the ends of logs only, and not for longer than a few seconds; what it
+//! did not read is told by its exit code alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::figures::report::FailureGroup;
+use crate::figures::tally::{End, Failure, Tally};
+use crate::workdir::logs::{self, Finder, Output};
+
+/// So many bytes of a line are looked at.
+const LINE_LEN_MAX: usize = 1_000;
+
+/// So much of it is shown.
+const SHOWN_MAX: usize = 160;
+
+/// No longer than this are logs read.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+struct Kind {
+    count: u64,
+    line: String,
+    example: Option<u32>,
+    hosts: BTreeSet<String>,
+    everywhere: bool,
+}
+
+/// Sorts failures into kinds, the most frequent first. `host` is that of a rank; `hosts` is how many the farm has.
+pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>, hosts: usize) -> Vec<FailureGroup> {
+    let deadline = Instant::now() + TIME_MAX;
+    let mut logs = Logs { workdir, finder: None };
+    let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
+    for Failure { id, rank, end } in tally.failures() {
+        let late = Instant::now() >= deadline;
+        let line = match end {
+            End::NotStarted(why) => Some(shown(why)),
+            _ if late => None,
+            _ => Some(logs.last_line(*id)),
+        };
+        let key = (end.to_string(), line.as_deref().map_or_else(|| "\0".to_owned(), alike));
+        let kind = kinds.entry(key).or_default();
+        kind.count += 1;
+        if kind.count == 1 {
+            kind.line = line.clone().unwrap_or_default();
+        }
+        if kind.example.is_none() && line.is_some() {
+            kind.example = Some(*id);
+        }
+        match rank.and_then(&host) {
+            Some(host) => _ = kind.hosts.insert(host),
+            None => kind.everywhere = true,
+        }
+    }
+    for (end, count) in tally.further_failures() {
+        let kind = kinds.entry((end.to_string(), "\0".to_owned())).or_default();
+        (kind.count, kind.everywhere) = (kind.count + count, true);
+    }
+    let mut groups: Vec<FailureGroup> = kinds
+        .into_iter()
+        .map(|((how, _), kind)| FailureGroup {
+            count: kind.count,
+            how,
+            last_line: kind.line,
+            log: kind.example.map(|id| logs.name(id)).unwrap_or_default(),
+            // On all of them it says nothing; on many, nobody reads it.
+            only_on: if kind.everywhere || kind.hosts.len() >= hosts || kind.hosts.len() > 4 {
+                Vec::new()
+            } else {
+                kind.hosts.into_iter().collect()
+            },
+        })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups
+}
+
+/// Logs of tasks. Most have a file of their own; who keeps them otherwise is asked when the first has none.
+struct Logs<'a> {
+    workdir: &'a Path,
+    finder: Option<io::Result<Finder>>,
+}
+
+impl Logs<'_> {
+    /// The last line of a task that is not blank; empty if there is none, or it can't be read.
+    fn last_line(&mut self, id: u32) -> String {
+        self.output(id)
+            .and_then(|output| output.last_line(LINE_LEN_MAX).ok())
+            .map_or_else(String::new, |line| shown(&String::from_utf8_lossy(&line)))
+    }
+
+    /// Where its log is, as a user may say it; empty if there is none.
+    fn name(&mut self, id: u32) -> String {
+        let Some(output) = self.output(id) else { return String::new() };
+        let path = output.path.strip_prefix(self.workdir).unwrap_or(&output.path).display().to_string();
+        if path.ends_with(&format!("log_{id}")) { path } else { format!("task {id} in {path}") }
+    }
+
+    fn output(&mut self, id: u32) -> Option<Output> {
+        if self.finder.is_none()
+            && let Ok(output) = Output::of_file(logs::path_of(&self.workdir.join(logs::FOLDER), id))
+        {
+            return Some(output);
+        }
+        self.finder.get_or_insert_with(|| Finder::new(self.workdir)).as_mut().ok()?.find(id).ok()?
+    }
+}
+
+/// A line for a terminal: without what would move its cursor, and not too long.
+fn shown(line: &str) -> String {
+    let mut text = String::new();
+    let mut chars = line.trim().chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            // A sequence of the terminal, such as a colour.
+            '\u{1b}' if chars.next_if_eq(&'[').is_some() => {
+                _ = chars.by_ref().find(|c| ('@'..='~').contains(c));
+            }
+            // What overwrites a line counts, not what was overwritten.
+            '\r' => text.clear(),
+            c if c.is_control() => text.push(' '),
+            c => text.push(c),
+        }
+    }
+    text.truncate(text.trim_end().len());
+    if text.chars().count() > SHOWN_MAX {
+        text = text.chars().take(SHOWN_MAX - 1).chain(['…']).collect();
+    }
+    text
+}
+
+/// What lines of the same kind have in common: all but their numbers.
+fn alike(line: &str) -> String {
+    let mut text = String::new();
+    for c in line.chars() {
+        if !c.is_ascii_digit() {
+            text.push(c);
+        } else if !text.ends_with('#') {
+            text.push('#');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(ends: &[(u32, u32, End)]) -> Tally {
+        let mut tally = Tally::default();
+        for (id, rank, end) in ends {
+            tally.add_failure(Failure { id: *id, rank: Some(*rank), end: end.clone() });
+        }
+        tally
+    }
+
+    /// Hundreds of failures are a few kinds, each with a log to look at and the hosts that it is confined to.
+    #[test]
+    fn failures_of_a_kind_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        for id in 0..20 {
+            let text = format!("line\n\x1b[31mKeyError: {id}\x1b[0m\n\n");
+            std::fs::write(folder.path().join(format!("logs/log_{id}")), text).unwrap();
+        }
+        let mut ends: Vec<_> = (0..20).map(|id| (id, id % 2, End::Exit(1))).collect();
+        ends.push((30, 1, End::Signal(9)));
+        let host = |rank: u32| Some(format!("node{rank}"));
+        let groups = group(folder.path(), &tally(&ends), host, 2);
+        assert_eq!(groups.len(), 2);
+        assert_eq!((groups[0].count, &groups[0].how[..], &groups[0].last_line[..]), (20, "exit 1", "KeyError: 0"));
+        assert_eq!((&groups[0].log[..], groups[0].only_on.len()), ("logs/log_0", 0), "on all hosts");
+        assert_eq!((&groups[1].how[..], &groups[1].only_on[..]), ("SIGKILL", &["node1".to_owned()][..]));
+    }
+
+    /// A log may hold anything; a terminal gets a line of text.
+    #[test]
+    fn lines_are_made_harmless() {
+        assert_eq!(shown("10 %\r20 %\rdone\tnow \u{7}"), "done now");
+        assert_eq!(shown("\u{1b}[2J\u{1b}[1;31mred\u{1b}[0m"), "red");
+        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN_MAX);
+        assert_eq!(alike("at 0x7f: line 12"), "at #x#f: line #");
+    }
+}

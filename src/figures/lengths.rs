@@ -1,0 +1,142 @@
+//! How long tasks take, in constant memory.
+//!
+//! Owns a histogram whose bins grow with the length: a value is known to 3 %, whether it is a millisecond or a month.
+
+/// Bins per factor of two, as a power of two.
+const FINENESS: u32 = 5;
+
+/// Bins per factor of two.
+const PER_OCTAVE: u64 = 1 << FINENESS;
+
+/// No length is counted for longer than this many microseconds: 36 years.
+const LENGTH_MAX: u64 = 1 << 50;
+
+/// Many lengths, in microseconds.
+#[derive(Clone, Default, Debug)]
+pub struct Lengths {
+    /// How many are in each bin; short as long as all are short.
+    bins: Vec<u64>,
+    count: u64,
+    sum_us: u64,
+    min_us: u64,
+    max_us: u64,
+}
+
+/// The bin of a length: exact below 2 × [`PER_OCTAVE`], then [`PER_OCTAVE`] bins per factor of two.
+fn bin_of(us: u64) -> usize {
+    let shift = us.max(1).ilog2().saturating_sub(FINENESS);
+    usize::try_from(u64::from(shift) * PER_OCTAVE + (us >> shift)).expect("below 2,000")
+}
+
+/// The shortest length of a bin.
+fn start_of(bin: usize) -> u64 {
+    let bin = bin as u64;
+    let shift = (bin / PER_OCTAVE).saturating_sub(1);
+    (bin - shift * PER_OCTAVE) << shift
+}
+
+impl Lengths {
+    /// Counts one.
+    pub fn add(&mut self, us: u64) {
+        self.add_many(us, 1);
+    }
+
+    /// Counts several of the same length.
+    pub fn add_many(&mut self, us: u64, count: u64) {
+        let us = us.min(LENGTH_MAX);
+        let bin = bin_of(us);
+        if self.bins.len() <= bin {
+            self.bins.resize(bin + 1, 0);
+        }
+        self.bins[bin] += count;
+        self.min_us = if self.count == 0 { us } else { self.min_us.min(us) };
+        self.max_us = self.max_us.max(us);
+        self.count += count;
+        self.sum_us = self.sum_us.saturating_add(us.saturating_mul(count));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// All of them, one after the other, in microseconds.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
+
+    /// The shortest, in microseconds; 0 if there is none.
+    #[must_use]
+    pub fn min_us(&self) -> u64 {
+        self.min_us
+    }
+
+    /// The longest, likewise.
+    #[must_use]
+    pub fn max_us(&self) -> u64 {
+        self.max_us
+    }
+
+    /// The length that a share `q` (0 to 1) of all does not exceed, to 3 %; 0 if there is none.
+    #[must_use]
+    pub fn quantile_us(&self, q: f64) -> u64 {
+        let rank = (q.clamp(0.0, 1.0) * self.count as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (us, count) in self.bins() {
+            seen += count;
+            if seen >= rank {
+                return us;
+            }
+        }
+        self.max_us
+    }
+
+    /// The bins that are not empty, by length: the middle of each, and how many are in it.
+    pub fn bins(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.bins.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, count)| {
+            let middle = start_of(bin).midpoint(start_of(bin + 1) - 1);
+            (middle.clamp(self.min_us, self.max_us), *count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the summary says of many tasks.
+    #[test]
+    fn quantiles_are_near() {
+        let mut lengths = Lengths::default();
+        (1..=10_000).for_each(|ms| lengths.add(ms * 1_000));
+        for (q, expected) in [(0.5, 5_000_000.0), (0.95, 9_500_000.0), (0.0, 1_000.0), (1.0, 10_000_000.0)] {
+            let found = lengths.quantile_us(q) as f64;
+            assert!((found / expected - 1.0).abs() < 0.03, "{q}: {found}");
+        }
+        assert_eq!((lengths.min_us(), lengths.max_us(), lengths.count()), (1_000, 10_000_000, 10_000));
+        assert_eq!(Lengths::default().quantile_us(0.5), 0);
+    }
+
+    proptest! {
+        /// Every length has a bin that it lies in, and a month-long task costs no more memory than a few thousand bins.
+        #[test]
+        fn a_bin_holds_its_lengths(us in 0..LENGTH_MAX) {
+            let bin = bin_of(us);
+            prop_assert!(start_of(bin) <= us && us < start_of(bin + 1), "{us} in {bin}");
+            prop_assert!(bin < 2_000);
+            let width = start_of(bin + 1) - start_of(bin);
+            prop_assert!(width == 1 || width as f64 <= us as f64 / 31.0);
+        }
+
+        /// Promise 5: any lengths, and any number of them.
+        #[test]
+        fn any_lengths_are_counted(all: Vec<(u64, u32)>, q: f64) {
+            let mut lengths = Lengths::default();
+            all.iter().for_each(|&(us, count)| lengths.add_many(us, u64::from(count)));
+            let _ = lengths.quantile_us(q);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a run comes to in numbers: lengths, rates, what failed, how long it will take.
+//!
+//! Owns the arithmetic and the words for it. Pure: no clock, file, process or thread is named here, so the same
+//! figures come from a running farm, from a simulated one, and from the files of one that has ended.
+
+pub mod estimate;
+pub mod lengths;
+pub mod report;
+pub mod tally;
+pub mod watch;
+pub mod words;

@@ -1,0 +1,318 @@
+//! All figures of a farm in one place, and how they read.
+//!
+//! Owns the form of `status.json` and of `taskfarmer-mpi status --json`, and the lines that the summary and `status`
+//! have in common. Unknown keys are ignored and missing ones have a default, so that other versions can read it.
+
+use serde::{Deserialize, Serialize};
+
+use super::lengths::Lengths;
+use super::words;
+
+/// The form of this file; raised when a key changes its meaning.
+pub const FORMAT: u32 = 1;
+
+/// Kinds of failures that are told; further ones are counted.
+const KINDS_TOLD: usize = 10;
+
+/// Whether a farm is at work.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It was never seen at work.
+    #[default]
+    Unknown,
+    /// It runs tasks.
+    Running,
+    /// It is being stopped.
+    Stopping,
+    /// It has ended in order.
+    Ended,
+    /// It was at work and did not end in order: killed, or its node died.
+    Died,
+}
+
+/// What is known of a farm.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Figures {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The program's version.
+    pub version: String,
+    /// Whether it is at work.
+    pub state: State,
+    /// When the exit code is known: that.
+    pub exit_code: Option<i32>,
+    /// The workdir, absolute.
+    pub workdir: String,
+    /// The folder in which it was started.
+    pub cwd: String,
+    /// The command that goes on.
+    pub command: String,
+    /// Host of rank 0.
+    pub host: String,
+    /// Process of rank 0.
+    pub pid: u32,
+    /// Slurm's job, if it runs in one.
+    pub job: Option<String>,
+    /// When the run started, in seconds since 1970.
+    pub started_s: f64,
+    /// When this was written, likewise.
+    pub written_s: f64,
+    /// So many seconds later it is written again, if the run goes on.
+    pub next_in_s: f64,
+    /// How long the run has taken so far.
+    pub elapsed_s: f64,
+    /// Tasks of the list.
+    pub total: u64,
+    /// In `finished`.
+    pub finished: u64,
+    /// In `failed`.
+    pub failed: u64,
+    /// Running now.
+    pub running: u64,
+    /// Neither recorded nor running.
+    pub waiting: u64,
+    /// Recorded by earlier runs.
+    pub earlier: u64,
+    /// Ranks of the farm.
+    pub ranks: u64,
+    /// Ranks that were lost in this run.
+    pub lost_ranks: Vec<u32>,
+    /// Slots of the ranks that take part.
+    pub slots: u64,
+    /// Ends of tasks per second, of late.
+    pub tasks_per_s: f64,
+    /// How long the rest takes, in seconds.
+    pub left_s: Option<f64>,
+    /// The share of slot time in which tasks ran, 0 to 1.
+    pub utilization: Option<f64>,
+    /// How long tasks took.
+    pub lengths: Option<LengthFigures>,
+    /// The slowest tasks, longest first.
+    pub slowest: Vec<SlowTask>,
+    /// What failed, by what it looks like; the most frequent first.
+    pub failures: Vec<FailureGroup>,
+    /// What runs where. Not in a summary.
+    pub workers: Vec<WorkerFigures>,
+    /// What cannot be read in the workdir, with file and line.
+    pub damage: Vec<String>,
+    /// What else the reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Lengths of the tasks that have ended, in seconds.
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LengthFigures {
+    /// How many.
+    pub count: u64,
+    /// The shortest.
+    pub min_s: f64,
+    /// Half of them are not longer.
+    pub median_s: f64,
+    /// On average.
+    pub mean_s: f64,
+    /// 95 of 100 are not longer.
+    pub p95_s: f64,
+    /// The longest.
+    pub max_s: f64,
+}
+
+/// A task that took long.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SlowTask {
+    /// The task.
+    pub id: u32,
+    /// How long it took.
+    pub seconds: f64,
+    /// Where.
+    pub rank: u32,
+    /// The rank's host.
+    pub host: String,
+    /// What it was.
+    pub command: String,
+}
+
+/// Tasks that failed in the same way.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailureGroup {
+    /// How many.
+    pub count: u64,
+    /// `exit 1`, `SIGKILL` …
+    pub how: String,
+    /// The last line that one of them wrote; empty if none wrote anything, or it was not read.
+    pub last_line: String,
+    /// That one's log, within the workdir.
+    pub log: String,
+    /// The hosts, if they are fewer than those of the farm.
+    pub only_on: Vec<String>,
+}
+
+/// A rank.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerFigures {
+    /// Which.
+    pub rank: u32,
+    /// Where.
+    pub host: String,
+    /// Its slots.
+    pub slots: u32,
+    /// `expected`, `active`, `stopped`, `lost` or `gone`.
+    pub state: String,
+    /// Tasks that run there, and since when in seconds since 1970, to some seconds.
+    pub running: Vec<(u32, f64)>,
+}
+
+impl From<&Lengths> for LengthFigures {
+    fn from(lengths: &Lengths) -> Self {
+        let seconds = |us: u64| us as f64 / 1e6;
+        Self {
+            count: lengths.count(),
+            min_s: seconds(lengths.min_us()),
+            median_s: seconds(lengths.quantile_us(0.5)),
+            mean_s: seconds(lengths.sum_us()) / lengths.count().max(1) as f64,
+            p95_s: seconds(lengths.quantile_us(0.95)),
+            max_s: seconds(lengths.max_us()),
+        }
+    }
+}
+
+impl Figures {
+    /// Tasks that have ended, in this run or an earlier one.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.finished + self.failed
+    }
+
+    /// How far it is and how long it will take, in one line.
+    #[must_use]
+    pub fn progress_line(&self) -> String {
+        let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
+        let mut line = format!("{done} of {total} done ({} %)", words::percent(self.done(), self.total));
+        if self.failed > 0 {
+            line += &format!(", {} failed", words::count(self.failed));
+        }
+        line += &format!("; {} running on {}", words::count(self.running), words::counted(self.slots, "slot"));
+        if self.tasks_per_s > 0.0 {
+            line += &format!("; {}", words::rate(self.tasks_per_s));
+        }
+        if self.state == State::Stopping {
+            line += "; stopping";
+        } else if let Some(left) = self.left_s {
+            line += &format!("; about {} left", words::length(left));
+        }
+        line
+    }
+
+    /// Lengths, the slowest tasks, and what failed: a line each, and as many as it takes.
+    #[must_use]
+    pub fn detail_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(share) = self.utilization {
+            lines.push(format!("utilization: tasks ran in {:.1} % of the slot time", share * 100.0));
+        }
+        if let Some(of) = self.lengths.filter(|of| of.count > 0) {
+            let [min, median, p95, max] = [of.min_s, of.median_s, of.p95_s, of.max_s].map(words::length);
+            lines.push(format!("task length: shortest {min}, median {median}, 95 % up to {p95}, longest {max}"));
+        }
+        if self.slowest.len() > 1 {
+            lines.push("slowest tasks:".to_owned());
+            lines.extend(self.slowest.iter().map(|task| {
+                format!("  {} {}: {}{}", task.id, task.command, words::length(task.seconds), self.place(task))
+            }));
+        }
+        lines.extend(self.failure_lines());
+        lines
+    }
+
+    fn place(&self, task: &SlowTask) -> String {
+        match (task.host.is_empty(), self.ranks > 1) {
+            (false, true) => format!(" on {} (rank {})", task.host, task.rank),
+            _ => String::new(),
+        }
+    }
+
+    /// What failed, by kinds.
+    #[must_use]
+    pub fn failure_lines(&self) -> Vec<String> {
+        if self.failures.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec!["failures:".to_owned()];
+        for group in self.failures.iter().take(KINDS_TOLD) {
+            let said = match (group.last_line.is_empty(), group.log.is_empty()) {
+                (false, _) => format!(": {}", group.last_line),
+                (true, false) => ": no output".to_owned(),
+                (true, true) => String::new(),
+            };
+            let example = if group.log.is_empty() { String::new() } else { format!(", e.g. {}", group.log) };
+            let only_on = match &group.only_on[..] {
+                [] => String::new(),
+                hosts => format!(", only on {}", hosts.join(", ")),
+            };
+            lines.push(format!("  {} × {}{said}{example}{only_on}", words::count(group.count), group.how));
+        }
+        let further: u64 = self.failures.iter().skip(KINDS_TOLD).map(|group| group.count).sum();
+        if further > 0 {
+            lines.push(format!("  {} more of other kinds", words::count(further)));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader of another version finds what it knows.
+    #[test]
+    fn other_versions_can_be_read() {
+        let figures: Figures = serde_json::from_str(r#"{"total": 3, "news": [1], "state": "running"}"#).unwrap();
+        assert_eq!((figures.total, figures.state, figures.format), (3, State::Running, 0));
+        let figures = Figures { left_s: Some(1.5), workers: vec![WorkerFigures::default()], ..figures };
+        assert_eq!(serde_json::from_str::<Figures>(&serde_json::to_string(&figures).unwrap()).unwrap(), figures);
+    }
+
+    /// The line that batch output and `status` show.
+    #[test]
+    fn progress_is_one_line() {
+        let mut figures =
+            Figures { total: 100_000, finished: 45_000, failed: 210, running: 512, slots: 512, ..Figures::default() };
+        (figures.tasks_per_s, figures.left_s) = (12.34, Some(4_440.0));
+        let line =
+            "45,210 of 100,000 tasks done (45 %), 210 failed; 512 running on 512 slots; 12.3/s; about 1:14:00 h left";
+        assert_eq!(figures.progress_line(), line);
+    }
+
+    /// What failed most comes first, and where it failed, if that is a part of the farm only.
+    #[test]
+    fn failures_are_told_by_kinds() {
+        let group = |count, how: &str, last_line: &str, log: &str, only_on: &[&str]| FailureGroup {
+            count,
+            how: how.to_owned(),
+            last_line: last_line.to_owned(),
+            log: log.to_owned(),
+            only_on: only_on.iter().map(|host| (*host).to_owned()).collect(),
+        };
+        let mut failures = vec![
+            group(412, "exit 1", "ModuleNotFoundError: No module named 'x'", "logs/log_17", &["nid0004"]),
+            group(2, "SIGKILL", "", "logs/log_3", &[]),
+            group(1, "exit 9", "", "", &[]),
+        ];
+        failures.extend((0..10).map(|_| group(1, "exit 2", "x", "logs/log_4", &[])));
+        let lines = Figures { failures, ..Figures::default() }.failure_lines();
+        assert_eq!(
+            lines[1..4],
+            [
+                "  412 × exit 1: ModuleNotFoundError: No module named 'x', e.g. logs/log_17, only on nid0004",
+                "  2 × SIGKILL: no output, e.g. logs/log_3",
+                "  1 × exit 9",
+            ]
+        );
+        assert_eq!(lines.last().unwrap(), "  3 more of other kinds");
+    }
+}

@@ -1,0 +1,246 @@
+//! What has ended, counted: lengths, the slowest, what failed.
+//!
+//! Owns the running account of a farm. A task costs it a few additions and no memory; a failure costs a few bytes, up
+//! to a limit.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
+
+use super::lengths::Lengths;
+use crate::farmer::Record;
+use crate::protocol::Outcome;
+
+/// How many of the slowest tasks a summary tells.
+pub const SLOWEST: usize = 5;
+
+/// Failures that are remembered one by one; further ones are only counted.
+const FAILURES_MAX: usize = 20_000;
+
+/// How a task ended.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum End {
+    /// It exited with this code.
+    Exit(u8),
+    /// It died by this signal.
+    Signal(u8),
+    /// It was ended for having run too long.
+    Timeout,
+    /// It could not be started: why.
+    NotStarted(Box<str>),
+    /// It failed, and nothing tells how.
+    Unknown,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit {code}"),
+            Self::Signal(signal) => f.write_str(&crate::farmer::signal_name(*signal)),
+            Self::Timeout => f.write_str("over its time limit"),
+            Self::NotStarted(_) => f.write_str("not started"),
+            Self::Unknown => f.write_str("failed"),
+        }
+    }
+}
+
+/// The end of one task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// The task.
+    pub id: u32,
+    /// Where it ran.
+    pub rank: u32,
+    /// For how long, in microseconds.
+    pub length_us: u64,
+    /// How it ended.
+    pub end: End,
+}
+
+impl From<&Record> for Ended {
+    fn from(record: &Record) -> Self {
+        let result = &record.result;
+        let end = match &result.outcome {
+            Outcome::Exited(code) => End::Exit(*code),
+            Outcome::Signaled(signal) => End::Signal(*signal),
+            Outcome::NotStarted(why) => End::NotStarted(why.as_str().into()),
+        };
+        Self { id: result.id.0, rank: record.rank.0, length_us: result.duration_us, end }
+    }
+}
+
+/// A task that took long.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Slow {
+    /// For how long, in microseconds.
+    pub length_us: u64,
+    /// The task.
+    pub id: u32,
+    /// Where it ran.
+    pub rank: u32,
+}
+
+/// A task that failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The task.
+    pub id: u32,
+    /// Where it ran, if that is known.
+    pub rank: Option<u32>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// The account.
+#[derive(Debug)]
+pub struct Tally {
+    lengths: Lengths,
+    slowest_max: usize,
+    /// The least of the slowest on top.
+    slowest: BinaryHeap<Reverse<Slow>>,
+    failures: Vec<Failure>,
+    /// Failures that were not remembered.
+    further: BTreeMap<End, u64>,
+    finished: u64,
+    failed: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new(SLOWEST)
+    }
+}
+
+impl Tally {
+    /// An empty account that keeps so many of the slowest tasks.
+    #[must_use]
+    pub fn new(slowest_max: usize) -> Self {
+        Self {
+            lengths: Lengths::default(),
+            slowest_max,
+            slowest: BinaryHeap::new(),
+            failures: Vec::new(),
+            further: BTreeMap::new(),
+            finished: 0,
+            failed: 0,
+        }
+    }
+
+    /// Counts a task. Whether it is one of the slowest so far.
+    pub fn add(&mut self, ended: Ended) -> bool {
+        let Ended { id, rank, length_us, end } = ended;
+        self.lengths.add(length_us);
+        let slow = Slow { length_us, id, rank };
+        let has_room = self.slowest.len() < self.slowest_max;
+        let is_slow = has_room || self.slowest.peek().is_some_and(|least| slow > least.0);
+        if is_slow {
+            self.slowest.push(Reverse(slow));
+            if !has_room {
+                self.slowest.pop();
+            }
+        }
+        if end == End::Exit(0) {
+            self.finished += 1;
+        } else {
+            self.add_failure(Failure { id, rank: Some(rank), end });
+        }
+        is_slow
+    }
+
+    /// Counts an attempt as the journal has it. One that the task does not end with is busy time, and no more; one that was
+    /// ended from outside is nothing.
+    pub fn record(&mut self, record: &Record) {
+        if record.verdict().is_some() {
+            self.add(record.into());
+        } else if record.why.is_own_end() {
+            self.add_length(record.result.duration_us);
+        }
+    }
+
+    /// Counts the length of a task of which nothing else is known.
+    pub fn add_length(&mut self, us: u64) {
+        self.lengths.add(us);
+    }
+
+    /// Counts a failure of which nothing else is known.
+    pub fn add_failure(&mut self, failure: Failure) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(failure);
+        } else {
+            // Texts would be a kind of their own each.
+            let end = if let End::NotStarted(_) = failure.end { End::NotStarted("".into()) } else { failure.end };
+            *self.further.entry(end).or_default() += 1;
+        }
+    }
+
+    /// Their lengths.
+    #[must_use]
+    pub fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+
+    /// How many have finished.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        self.finished
+    }
+
+    /// How many have failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// The slowest, longest first.
+    #[must_use]
+    pub fn slowest(&self) -> Vec<Slow> {
+        let mut all: Vec<Slow> = self.slowest.iter().map(|slow| slow.0).collect();
+        all.sort_by(|a, b| b.cmp(a));
+        all
+    }
+
+    /// The failures that were remembered, in order.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// How many more failed in which way.
+    #[must_use]
+    pub fn further_failures(&self) -> &BTreeMap<End, u64> {
+        &self.further
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(id: u32, length_us: u64, end: End) -> Ended {
+        Ended { id, rank: id % 3, length_us, end }
+    }
+
+    /// The five slowest, whatever the order in which tasks end.
+    #[test]
+    fn the_slowest_are_kept() {
+        let mut tally = Tally::default();
+        (0..1_000).for_each(|id| _ = tally.add(ended(id, u64::from(id * 7 % 1_000), End::Exit(0))));
+        let lengths: Vec<u64> = tally.slowest().iter().map(|slow| slow.length_us).collect();
+        assert_eq!(lengths, [999, 998, 997, 996, 995]);
+        let mut none = Tally::new(0);
+        assert!(!none.add(ended(1, 1, End::Exit(0))));
+        assert_eq!(none.slowest(), []);
+    }
+
+    /// Promise 6: a list whose tasks all fail does not fill the memory, and every failure is counted.
+    #[test]
+    fn failures_are_bounded() {
+        let mut tally = Tally::default();
+        let count = FAILURES_MAX as u32 + 10;
+        (0..count).for_each(|id| _ = tally.add(ended(id, 1, End::NotStarted(format!("task {id}").into()))));
+        assert_eq!((tally.failed(), tally.failures().len()), (u64::from(count), FAILURES_MAX));
+        assert_eq!(tally.further_failures().values().sum::<u64>(), 10);
+        assert_eq!(tally.further_failures().len(), 1);
+    }
+}

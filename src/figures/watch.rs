@@ -1,0 +1,175 @@
+//! A running farm, looked at now and then.
+//!
+//! Owns what only shows over time: since when tasks run, how much slot time there was, how fast tasks end. To be called
+//! by a timer, about once a second; nothing of it is done per task.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::estimate::{Situation, time_left};
+use super::lengths::Lengths;
+use super::tally::Tally;
+use crate::farmer::{Farmer, Status};
+use crate::protocol::{Rank, TaskId};
+
+/// The rate is that of so long a time, if enough tasks have ended in it.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Fewer ends than this are no rate.
+const RATE_ENDS_MIN: u64 = 10;
+
+/// A task that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Running {
+    /// The task.
+    pub id: TaskId,
+    /// Where.
+    pub rank: Rank,
+    /// Since when, to about the time between two looks.
+    pub since: Duration,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub struct Watch {
+    started: Duration,
+    looked: Duration,
+    slots: u64,
+    slot_us: u64,
+    /// By task.
+    running: Vec<Running>,
+    /// Tasks that run or are about to, but for those of `running`.
+    waiting: u64,
+    /// Ends of tasks in this run, at earlier looks.
+    ends: VecDeque<(Duration, u64)>,
+    time_left: Option<Duration>,
+}
+
+impl Watch {
+    /// A run starts.
+    #[must_use]
+    pub fn new(now: Duration) -> Self {
+        Self {
+            started: now,
+            looked: now,
+            slots: 0,
+            slot_us: 0,
+            running: Vec::new(),
+            waiting: 0,
+            ends: VecDeque::from([(now, 0)]),
+            time_left: None,
+        }
+    }
+
+    /// A rank has come up with so many slots.
+    pub fn joined(&mut self, now: Duration, slots: u32) {
+        self.count_slot_time(now);
+        self.slots += u64::from(slots);
+    }
+
+    /// Looks at everything.
+    pub fn look(&mut self, now: Duration, farm: &Farmer, tally: &Tally) {
+        let before = self.count_slot_time(now);
+        // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
+        let usual = Duration::from_micros(tally.lengths().quantile_us(0.5));
+        let new = now - before;
+        let seen = now - if tally.lengths().count() > 0 { new.min(usual) } else { new } / 2;
+        let old = std::mem::take(&mut self.running);
+        self.slots = 0;
+        for (rank, worker) in farm.workers().iter() {
+            if matches!(worker.status, Status::Active | Status::Stopped) {
+                self.slots += u64::from(worker.slots);
+            }
+            if worker.status == Status::Active {
+                let running = worker.held().saturating_sub(worker.undecided).min(worker.slots);
+                self.running.extend(worker.book.iter().take(running as usize).map(|&id| {
+                    let known = old.binary_search_by_key(&id, |task| task.id).ok().map(|place| old[place].since);
+                    Running { id, rank, since: known.unwrap_or(seen) }
+                }));
+            }
+        }
+        self.running.sort_unstable_by_key(|task| task.id);
+        let tasks = farm.tasks();
+        self.waiting = u64::from(tasks.remaining()).saturating_sub(self.running.len() as u64);
+        self.ends.push_back((now, tally.lengths().count()));
+        while self.ends.len() > 2 && self.ends.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
+            self.ends.pop_front();
+        }
+        let mut ages = Lengths::default();
+        self.running.iter().for_each(|task| ages.add(micros(now - task.since)));
+        self.time_left = time_left(Situation {
+            ended: tally.lengths(),
+            running: &ages,
+            waiting: self.waiting,
+            slots: self.slots,
+            busy_share: self.utilization(tally).unwrap_or(1.0),
+        });
+    }
+
+    /// The run has ended: slot time counts to here.
+    pub fn close(&mut self, now: Duration) {
+        self.count_slot_time(now);
+        self.running.clear();
+        self.time_left = None;
+    }
+
+    /// Tells when it was counted before.
+    fn count_slot_time(&mut self, now: Duration) -> Duration {
+        let before = self.looked;
+        self.looked = now.max(before);
+        self.slot_us += micros(self.looked - before).saturating_mul(self.slots);
+        before
+    }
+
+    /// When the run started.
+    #[must_use]
+    pub fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// Slots of all ranks that take part.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.slots
+    }
+
+    /// What runs, by task.
+    #[must_use]
+    pub fn running(&self) -> &[Running] {
+        &self.running
+    }
+
+    /// Tasks that are neither recorded nor running.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// How long the rest takes, as of the last look.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.time_left
+    }
+
+    /// Tasks per second: of late, or of the whole run if few have ended of late.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        let (now, ends) = self.ends.back().copied().unwrap_or((self.started, 0));
+        let (at, before) = self.ends.front().copied().unwrap_or((self.started, 0));
+        let (at, before) = if ends - before >= RATE_ENDS_MIN { (at, before) } else { (self.started, 0) };
+        let time = now.saturating_sub(at).as_secs_f64();
+        if time > 0.0 { (ends - before) as f64 / time } else { 0.0 }
+    }
+
+    /// The share of slot time in which tasks ran, 0 to 1; none as long as there was no slot time.
+    #[must_use]
+    pub fn utilization(&self, tally: &Tally) -> Option<f64> {
+        let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
+        let busy = tally.lengths().sum_us().saturating_add(running);
+        (self.slot_us > 0).then(|| (busy as f64 / self.slot_us as f64).min(1.0))
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

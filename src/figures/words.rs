@@ -1,0 +1,86 @@
+//! Numbers as users read them.
+
+/// `45,210`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A length: `0.012 s`, `1.5 s`, `48 s`, `3:05 min`, `1:02:03 h`, `2 d 03:04 h`.
+#[must_use]
+pub fn length(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match seconds {
+        ..0.1 => format!("{:.3} s", seconds.max(0.0)),
+        ..9.95 => format!("{seconds:.1} s"),
+        ..119.5 => format!("{whole} s"),
+        ..3_599.5 => format!("{}:{:02} min", whole / 60, whole % 60),
+        ..86_400.0 => format!("{}:{:02}:{:02} h", whole / 3_600, whole / 60 % 60, whole % 60),
+        _ => format!("{} d {:02}:{:02} h", whole / 86_400, whole / 3_600 % 24, whole / 60 % 60),
+    }
+}
+
+/// A time that is left, in few columns: `48s`, `3:05`, `1:02:03`, `2d03h`.
+#[must_use]
+pub fn short(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3_600 => format!("{}:{:02}", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}:{:02}:{:02}", whole / 3_600, whole / 60 % 60, whole % 60),
+        _ => format!("{}d{:02}h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// Tasks per second: `1,234/s`, `12.3/s`, `0.12/s`; slower ones per hour: `30/h`.
+#[must_use]
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        100.0.. => format!("{}/s", count(per_second.round() as u64)),
+        1.0.. => format!("{per_second:.1}/s"),
+        0.1.. => format!("{per_second:.2}/s"),
+        _ => format!("{:.0}/h", per_second.max(0.0) * 3_600.0),
+    }
+}
+
+/// `1 rank`, `4 ranks`.
+#[must_use]
+pub fn counted(number: u64, word: &str) -> String {
+    format!("{} {word}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// Whole percent of a part, never 100 before all is done.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> u64 {
+    if whole == 0 { 100 } else { u64::try_from(u128::from(part) * 100 / u128::from(whole)).unwrap_or(100) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As they stand in the summary and in the bar.
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(
+            (count(0), count(999), count(1_000), count(1_234_567)),
+            ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())
+        );
+        let lengths = [0.0, 0.0123, 1.46, 9.99, 48.2, 119.7, 3_599.7, 3_723.0, 183_840.0];
+        let texts =
+            ["0.000 s", "0.012 s", "1.5 s", "10 s", "48 s", "2:00 min", "1:00:00 h", "1:02:03 h", "2 d 03:04 h"];
+        assert_eq!(lengths.map(length), texts);
+        assert_eq!([-1.0, 59.4, 61.0, 7_322.0, 270_000.0].map(short), ["0s", "59s", "1:01", "2:02:02", "3d03h"]);
+        assert_eq!([1_234.4, 12.34, 0.123, 0.01, f64::NAN].map(rate), ["1,234/s", "12.3/s", "0.12/s", "36/h", "0/h"]);
+        assert_eq!((percent(1, 3), percent(999, 1_000), percent(3, 3), percent(0, 0)), (33, 99, 100, 100));
+        assert_eq!((counted(1, "rank"), counted(2_000, "slot")), ("1 rank".into(), "2,000 slots".into()));
+    }
+}

@@ -1,0 +1,160 @@
+//! The terminal: a live line at its end, and whole lines above it.
+//!
+//! Owns who writes to standard error, and when: everything that this process says goes through [`above`], so that the
+//! live line is never torn. indicatif draws it; what it says is not known here.
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use terminal_size::{Width, terminal_size_of};
+
+/// Columns where nobody tells how many there are.
+const COLUMNS: u16 = 80;
+
+/// Redraws per second at most.
+const REDRAWS: u8 = 20;
+
+static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn live() -> MutexGuard<'static, Option<ProgressBar>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets something write whole lines to standard error, above the live line if there is one.
+pub(super) fn above<R>(write: impl FnOnce() -> R) -> R {
+    match &*live() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// Standard error, for loggers.
+pub(super) struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        above(|| io::stderr().lock().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether standard error is a terminal that can rewrite a line.
+pub(super) fn is_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether colours are wanted there: <https://no-color.org>.
+pub(super) fn wants_colour() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Columns of the terminal. Behind a launcher there is none, but its user may say.
+fn columns() -> u16 {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal_size_of(io::stderr())
+        .map(|(Width(columns), _)| columns)
+        .filter(|&c| c > 0)
+        .or_else(said)
+        .unwrap_or(COLUMNS)
+}
+
+/// The live line. Gone when dropped, with nothing left on the terminal.
+#[derive(Debug)]
+pub(super) struct LiveLine {
+    /// Columns of the terminal when it was drawn last.
+    columns: Cell<usize>,
+}
+
+impl LiveLine {
+    pub(super) fn start() -> Self {
+        let target = ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), REDRAWS);
+        let style = ProgressStyle::with_template("{msg}").expect("a template of ours");
+        *live() = Some(ProgressBar::with_draw_target(None, target).with_style(style));
+        Self { columns: Cell::new(0) }
+    }
+
+    /// Shows what `text` says for the present number of columns.
+    pub(super) fn show(&self, text: impl FnOnce(usize) -> String) {
+        if let Some(bar) = &*live() {
+            let columns = usize::from(columns().max(2));
+            let before = self.columns.replace(columns);
+            if columns < before {
+                // A terminal that was made narrower has folded the line: up to its start, and all of it away.
+                let up = (before - 2) / columns;
+                let up = if up > 0 { format!("\u{1b}[{up}A") } else { String::new() };
+                let _ = io::stderr().lock().write_all(format!("\r{up}\u{1b}[J").as_bytes());
+            }
+            // The last column stays free: some terminals go on to the next line when it is written.
+            bar.set_message(text(columns - 1));
+        }
+    }
+}
+
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        if let Some(bar) = live().take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Standard error as indicatif sees it, terminal or not: a redraw is one write.
+#[derive(Debug, Default)]
+struct Terminal {
+    drawn: Mutex<String>,
+}
+
+impl Terminal {
+    fn put(&self, text: &str) -> io::Result<()> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+
+    fn move_cursor(&self, n: usize, way: char) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.put(&format!("\u{1b}[{n}{way}")) }
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        columns()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.put(text).and_then(|()| self.put("\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.put(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.put("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let text = std::mem::take(&mut *self.drawn.lock().unwrap_or_else(PoisonError::into_inner));
+        io::stderr().lock().write_all(text.as_bytes())
+    }
+}
