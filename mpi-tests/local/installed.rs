@@ -13,8 +13,8 @@ fn completions_are_made() {
         let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
         assert!(text.contains("retry-failed"), "{shell} knows the options:\n{text}");
     }
-    let script = r#"source /dev/stdin; COMP_WORDS=(taskfarmer-mpi --ret); COMP_CWORD=1
-        $(complete -p taskfarmer-mpi | grep -o '_[^ ]*') taskfarmer-mpi --ret taskfarmer-mpi; echo "${COMPREPLY[@]}""#;
+    let script = r#"source /dev/stdin; COMP_WORDS=(taskfarmer-mpi --retry-f); COMP_CWORD=1
+        $(complete -p taskfarmer-mpi | grep -o '_[^ ]*') taskfarmer-mpi --retry-f taskfarmer-mpi; echo "${COMPREPLY[@]}""#;
     let completions = farm.run_exactly(&["completions", "bash"]).exits(0).stdout.clone();
     farm.write("completions", &completions);
     let input = std::fs::File::open(farm.path("completions")).unwrap();

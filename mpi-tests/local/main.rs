@@ -26,6 +26,7 @@ mod retry_failed;
 mod runners;
 mod scripts;
 mod shell_rules;
+mod status;
 mod stubborn;
 mod tasklist;
 mod world;

@@ -75,6 +75,12 @@ fn same_list_same_results() {
     expected::are_the_same("finished", &our.finished(), &their.finished());
     expected::are_the_same("failed", &our.failed(), &their.failed());
     assert_eq!(our.bytes("toprocess"), their.bytes("toprocess"));
+    // Somebody who goes on with the old farms may look at them with the new program.
+    let shown = crate::support::status::text(theirs, 0, &["tasks.txt_workdir"]);
+    let [finished, failed] = [their.finished().len(), their.failed().len()];
+    assert!(shown.contains("no farm is at work here"), "{shown}");
+    assert!(shown.contains(&format!("{finished} finished, {failed} failed, 0 remaining")), "{shown}");
+    assert!(shown.contains("task length: ") && shown.contains("× failed: "), "{shown}");
     assert_eq!(our.logged(), their.logged());
     for id in their.logged() {
         let [their_log, our_log] = [(&their, theirs), (&our, ours)].map(|(workdir, farm)| {

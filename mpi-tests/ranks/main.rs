@@ -19,6 +19,7 @@ mod moments;
 mod nodes;
 mod placement;
 mod runners;
+mod status;
 mod stops;
 mod stubborn;
 mod workdir;

@@ -26,6 +26,7 @@ pub(crate) mod processes;
 pub(crate) mod quiet;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod status;
 pub(crate) mod stubborn;
 pub(crate) mod terminal;
 pub(crate) mod timeline;

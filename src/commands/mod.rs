@@ -5,6 +5,7 @@
 
 mod generated;
 mod logs;
+mod status;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ use crate::exit_code::ExitCode;
 /// A subcommand and its options.
 #[derive(Subcommands, Debug)]
 pub enum Subcommand {
+    /// Show how a farm is doing, from any node, while it runs or afterwards
+    Status(status::StatusArgs),
     /// Print what tasks wrote, however their logs are kept
     Logs {
         /// The workdir
@@ -46,6 +49,7 @@ impl Subcommand {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {
+            Self::Status(args) => status::run(&args),
             Self::Logs { workdir, ids } => logs::run(&workdir, &ids),
             Self::Completions { shell } => generated::completions(shell),
             Self::ManPages { folder } => generated::man_pages(&folder),

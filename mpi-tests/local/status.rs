@@ -1,0 +1,200 @@
+//! `taskfarmer-mpi status`: of a farm that runs, has ended, was killed, is damaged, or was PyTaskFarmer's.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::status::{json, status, text};
+use crate::support::{Farm, blockers, processes};
+
+const QUICK: usize = 10;
+const BLOCKERS: usize = 12;
+const WORKDIR: &str = "tasks.txt_workdir";
+
+/// While a farm runs: how far it is, what runs where, and the farm does not notice.
+#[test]
+fn running_farm_is_shown() {
+    let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
+    let mut running = farm.start(&["--proc", "4", "--grace", "5"]);
+    running.wait_until("four blockers run, and status.json says so", || {
+        blockers::blocked(&farm, QUICK) == 4 && json(&farm, 0)["running"] == 4
+    });
+    let shown = text(&farm, 0, &[WORKDIR]);
+    for part in [
+        ": running on ",
+        "10 of 22 tasks done (45 %); 4 running on 4 slots",
+        "10 finished, 0 failed, 12 remaining",
+        "1 rank, 4 slots",
+        "task length: ",
+    ] {
+        assert!(shown.contains(part), "{part:?} in:\n{shown}");
+    }
+    assert!(text(&farm, 0, &["tasks.txt"]).contains("10 finished, 0 failed, 12 remaining"), "the list will do, too");
+    let list = text(&farm, 0, &[WORKDIR, "--running"]);
+    assert_eq!(list.lines().count(), 4, "{list}");
+    for line in list.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert!(fields.len() == 5 && fields[1].parse::<f64>().is_ok() && fields[3] == "0", "{line}");
+        let id: usize = fields[0].parse().unwrap();
+        assert_eq!(fields[4], String::from_utf8_lossy(&farm.read("tasks.txt")).lines().nth(id).unwrap());
+    }
+    let figures = json(&farm, 0);
+    assert_eq!(
+        (&figures["state"], &figures["total"], &figures["pid"]),
+        (&json!("running"), &json!(22), &json!(running.rank(0)))
+    );
+    processes::signal(running.pid(), Signal::SIGINT);
+    let outcome = running.wait().exits(3);
+    assert_eq!(outcome.summary(), [QUICK as u64, 0, BLOCKERS as u64]);
+    let shown = text(&farm, 0, &[WORKDIR]);
+    assert!(shown.contains(": ended with exit code 3 at ") && shown.contains("12 remaining"), "{shown}");
+    let command = shown.lines().find_map(|line| line.strip_prefix("to go on: ")).unwrap_or_else(|| panic!("{shown}"));
+    assert!(command.starts_with("cd /") && command.ends_with("--proc 4 --grace 5 tasks.txt"), "{command}");
+}
+
+/// After the end: the figures of the summary, and lists of what failed and of what took longest.
+#[test]
+fn finished_farm_is_shown() {
+    let farm = Farm::local(b"sleep 0.8\necho bad; exit 3\ntrue\nkill -9 $$\nsleep 0.3\n");
+    farm.run(&["--proc", "2"]).exits(1);
+    let before = farm.everything();
+    let shown = text(&farm, 0, &[WORKDIR]);
+    for part in [
+        "ended with exit code 1 at ",
+        "3 finished, 2 failed, 0 remaining",
+        "utilization: ",
+        "longest 0.8 s",
+        "\n  0 sleep 0.8: 0.8 s\n",
+        "1 × exit 3: bad, e.g. logs/log_1",
+        "1 × SIGKILL: no output, e.g. logs/log_3",
+    ] {
+        assert!(shown.contains(part), "{part:?} in:\n{shown}");
+    }
+    assert!(!shown.contains("to go on"), "{shown}");
+    let slowest = text(&farm, 0, &[WORKDIR, "--slowest", "2"]);
+    let slowest: Vec<Vec<&str>> = slowest.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!((slowest.len(), slowest[0][0], slowest[1][0], slowest[1][4]), (2, "0", "4", "sleep 0.3"), "{slowest:?}");
+    let failed = text(&farm, 0, &[WORKDIR, "--failed"]);
+    let failed: Vec<Vec<&str>> = failed.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(
+        failed.iter().map(|fields| (fields[0], fields[1], fields[4])).collect::<Vec<_>>(),
+        [("1", "exit 3", "echo bad; exit 3"), ("3", "SIGKILL", "kill -9 $$")]
+    );
+    let figures = json(&farm, 0);
+    assert_eq!(
+        (&figures["state"], &figures["finished"], &figures["exit_code"]),
+        (&json!("ended"), &json!(3), &json!(1))
+    );
+    assert_eq!(text(&farm, 0, &[WORKDIR, "--watch"]).matches("ended with").count(), 1, "nothing to wait for");
+    assert_eq!(farm.everything(), before, "nothing is touched");
+}
+
+/// After SIGKILL: that it was killed, what is recorded, and the command that goes on.
+#[test]
+fn killed_farm_is_shown() {
+    let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
+    let mut running = farm.start(&["--proc", "4"]);
+    running.wait_until("four blockers run, and status.json says so", || {
+        blockers::blocked(&farm, QUICK) == 4 && json(&farm, 0)["running"] == 4
+    });
+    processes::signal(running.pid(), Signal::SIGKILL);
+    running.wait();
+    let shown = text(&farm, 0, &[WORKDIR]);
+    for part in ["did not end in order", "10 finished, 0 failed, 12 remaining", "it was killed", "to go on: cd "] {
+        assert!(shown.contains(part), "{part:?} in:\n{shown}");
+    }
+    let figures = json(&farm, 0);
+    assert_eq!((&figures["state"], &figures["running"]), (&json!("died"), &json!(0)));
+    assert_eq!(text(&farm, 0, &[WORKDIR, "--running"]), "");
+}
+
+/// Damage is told with file and line, the rest is counted, and the exit code is 2.
+#[test]
+fn damaged_farm_is_shown() {
+    let farm = Farm::local(b"true\ntrue\nfalse\n");
+    farm.run(&["--proc", "1"]).exits(1);
+    let whole: Vec<Vec<u8>> = ["finished", "failed", "timeline.json", "status.json", "tasks.tsv", "toprocess"]
+        .map(|name| farm.workdir().bytes(name))
+        .to_vec();
+    let cases: [(&str, &[u8], &str); 7] = [
+        ("finished", b"0 true\nnonsense\n1 true\n", "finished: line 2 is not \"ID command\""),
+        ("failed", b"\xff\xfe\n\n\n", "failed: line 1 is not \"ID command\", and 2 more lines"),
+        ("timeline.json", b"nothing of the kind", "timeline.json: byte 0 does not belong into an array of events"),
+        ("timeline.json", b"[{\"ph\":7}]", "timeline.json: at byte 1 is no event"),
+        ("status.json", b"{\"total\": \"many\"}", "status.json: "),
+        ("tasks.tsv", b"\x00\x01\n", "tasks.tsv: line 1 is not the line of column names"),
+        ("toprocess", b"x\n", "toprocess: line 1 is not \"ID command\""),
+    ];
+    for (name, bytes, told) in cases {
+        farm.workdir().write(name, bytes);
+        let shown = text(&farm, 2, &[WORKDIR]);
+        assert!(shown.contains(&format!("damaged: {told}")), "{told:?} in:\n{shown}");
+        assert!(shown.contains(" finished, ") && shown.contains(" remaining"), "the rest is counted:\n{shown}");
+        text(&farm, 2, &[WORKDIR, "--failed", "--running", "--slowest", "3"]);
+        assert!(json(&farm, 2)["damage"][0].as_str().unwrap().starts_with(told));
+        let names = ["finished", "failed", "timeline.json", "status.json", "tasks.tsv", "toprocess"];
+        let place = names.iter().position(|other| *other == name).unwrap();
+        farm.workdir().write(name, &whole[place]);
+    }
+    fs::create_dir(farm.path("folder")).unwrap();
+    assert!(text(&farm, 2, &["folder"]).contains("is not the workdir of a farm"));
+    assert!(text(&farm, 2, &["nowhere"]).contains("nowhere does not exist"));
+    fs::remove_file(farm.workdir().file("finished")).unwrap();
+    fs::create_dir(farm.workdir().file("finished")).unwrap();
+    assert!(text(&farm, 2, &[WORKDIR]).contains("damaged: finished: "));
+}
+
+/// A torn end is what a crash leaves, not damage.
+#[test]
+fn torn_ends_are_no_damage() {
+    let farm = Farm::local(b"true\ntrue\n");
+    farm.run(&["--proc", "1"]).exits(0);
+    let timeline = farm.workdir().bytes("timeline.json");
+    farm.workdir().write("finished", b"0 true\n1 tr");
+    farm.workdir().write("timeline.json", &timeline[..timeline.len() - 20]);
+    fs::remove_file(farm.workdir().file("status.json")).unwrap();
+    let shown = text(&farm, 0, &[WORKDIR]);
+    assert!(
+        shown.contains("1 finished, 0 failed") && shown.contains("finished: the last line was not written"),
+        "{shown}"
+    );
+}
+
+/// A workdir of PyTaskFarmer, as it leaves it when it is stopped.
+#[test]
+fn pytaskfarmers_workdir_is_shown() {
+    let farm = Farm::local(b"true\nfalse\nsleep 9\nsleep 9\n");
+    fs::create_dir_all(farm.workdir().file("logs")).unwrap();
+    farm.workdir().write("finished", b"0 true\n");
+    farm.workdir().write("failed", b"1 false\n");
+    farm.workdir().write("toprocess", b"2 sleep 9\n3 sleep 9\n");
+    farm.workdir().write("logs/log_1", b"what it said\n");
+    farm.workdir().write(
+        "timeline.json",
+        br#"[{"cat": "task", "name": "true", "pid": 4, "tid": 5, "ts": 1795358813250435.0, "dur": 2763000.0, "ph": "X", "args": {}}]"#,
+    );
+    let shown = text(&farm, 0, &[WORKDIR]);
+    for part in [
+        "no farm is at work here",
+        "1 finished, 1 failed, 2 remaining",
+        "longest 2.8 s",
+        "1 × failed: what it said, e.g. logs/log_1",
+    ] {
+        assert!(shown.contains(part), "{part:?} in:\n{shown}");
+    }
+    assert_eq!(text(&farm, 0, &[WORKDIR, "--failed"]), "1\tfailed\t\tlogs/log_1\tfalse\n");
+}
+
+/// `--watch` prints until the farm has ended; with `--json`, a line each time.
+#[test]
+fn watch_follows_a_farm_to_its_end() {
+    let farm = Farm::local(b"sleep 3\nsleep 3\n");
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("it runs", || farm.workdir().file("status.json").exists());
+    let lines = String::from_utf8(status(&farm, &[WORKDIR, "--watch", "0.3", "--json"]).stdout).unwrap();
+    running.wait().exits(0);
+    let states: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].clone()).collect();
+    assert!(states.len() >= 3 && states[0] == "running" && states.last().unwrap() == "ended", "{states:?}");
+}

@@ -1,0 +1,314 @@
+//! What the timeline and the table of attempts tell of tasks that have ended.
+//!
+//! Owns the reading of both, ours and PyTaskFarmer's, whole or torn by a crash. Memory grows with the failures only.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::records::{each_line, one_line};
+use crate::figures::tally::{End, Ended, Failure, Tally};
+
+/// An event longer than this is none.
+const EVENT_LEN_MAX: usize = 16 << 20;
+
+/// So much of a command is kept for the slowest tasks.
+const COMMAND_MAX: usize = 200;
+
+/// What is known of the past.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Lengths and the slowest of all that has ended; what is in `failed`, and how that ended.
+    pub(super) tally: Tally,
+    /// Hosts of ranks.
+    pub(super) hosts: BTreeMap<u32, String>,
+    /// Commands of the slowest tasks, and some more.
+    pub(super) commands: BTreeMap<u32, String>,
+    /// What cannot be read.
+    pub(super) damage: Vec<String>,
+    /// How the tasks in `failed` ended last.
+    failures: BTreeMap<u32, Failure>,
+}
+
+/// One end of a task, as a file tells it.
+struct Told<'a> {
+    id: Option<u32>,
+    rank: u32,
+    length_us: u64,
+    end: End,
+    command: &'a str,
+}
+
+impl History {
+    /// Reads what there is, for these tasks in `failed` (ascending) and so many of the slowest.
+    pub(super) fn read(workdir: &Path, failed: &[u32], slowest: usize) -> Self {
+        let mut history = Self { tally: Tally::new(slowest), ..Self::default() };
+        // The table tells more, but only the timeline was there in earlier versions; in it are also the names of ranks.
+        let has_table = history.file("tasks.tsv", |history| read_attempts(workdir, history, failed));
+        history.file("timeline.json", |history| read_timeline(workdir, history, failed, !has_table));
+        for &id in failed {
+            let failure = history.failures.remove(&id);
+            history.tally.add_failure(failure.unwrap_or(Failure { id, rank: None, end: End::Unknown }));
+        }
+        history
+    }
+
+    /// Reads a file; `false` if it is not there.
+    fn file(&mut self, name: &str, read: impl FnOnce(&mut Self) -> io::Result<Option<String>>) -> bool {
+        let damage = match read(self) {
+            Ok(damage) => damage,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) => Some(error.to_string()),
+        };
+        self.damage.extend(damage.map(|damage| format!("{name}: {damage}")));
+        true
+    }
+
+    fn take(&mut self, told: Told<'_>, failed: &[u32]) {
+        let Told { id, rank, length_us, end, command } = told;
+        let Some(id) = id else {
+            // PyTaskFarmer's events do not say which task they are of.
+            return self.tally.add_length(length_us);
+        };
+        if failed.binary_search(&id).is_ok() {
+            if end == End::Exit(0) {
+                self.failures.remove(&id);
+            } else {
+                self.failures.insert(id, Failure { id, rank: Some(rank), end });
+            }
+        }
+        // Failures are counted by what is in `failed`, not by what was tried.
+        if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0) }) {
+            self.commands.insert(id, one_line(command).chars().take(COMMAND_MAX).collect());
+            let slowest = self.tally.slowest();
+            if self.commands.len() > 2 * slowest.len() + 100 {
+                self.commands.retain(|id, _| slowest.iter().any(|slow| slow.id == *id));
+            }
+        }
+    }
+}
+
+/// Reads `tasks.tsv`. The damage, if there is some.
+fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
+    let mut columns: BTreeMap<String, usize> = BTreeMap::new();
+    let mut damage = None;
+    each_line(&workdir.join("tasks.tsv"), |number, line, whole| {
+        let text = String::from_utf8_lossy(line);
+        if number == 1 {
+            columns = text.split('\t').zip(0..).map(|(name, column)| (name.to_owned(), column)).collect();
+            if !["id", "rank", "start", "end", "why", "command"].iter().all(|name| columns.contains_key(*name)) {
+                damage = Some("line 1 is not the line of column names".to_owned());
+            }
+        }
+        if number == 1 || damage.is_some() || !whole {
+            return;
+        }
+        let fields: Vec<&str> = text.splitn(columns.len(), '\t').collect();
+        match attempt(&fields, &columns) {
+            Some((rank, host, told)) => {
+                if !host.is_empty() {
+                    history.hosts.insert(rank, one_line(host));
+                }
+                if let Some(told) = told {
+                    history.take(told, failed);
+                }
+            }
+            None => damage = Some(format!("line {number} is not an attempt of a task")),
+        }
+    })?;
+    Ok(damage)
+}
+
+/// Rank, host and the end of an attempt; no end if it was ended from outside.
+fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<(u32, &'a str, Option<Told<'a>>)> {
+    let field = |name: &str| fields.get(*columns.get(name)?).copied();
+    let (id, rank): (u32, u32) = (field("id")?.parse().ok()?, field("rank")?.parse().ok()?);
+    let (why, command) = (field("why")?, field("command")?);
+    let host = field("host").unwrap_or_default();
+    let end = match why {
+        "finished" => End::Exit(0),
+        "timeout" => End::Timeout,
+        "failed" => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
+            (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
+            (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
+            _ => End::NotStarted("".into()),
+        },
+        _ => return Some((rank, host, None)),
+    };
+    let length = field("end")?.parse::<f64>().ok()? - field("start")?.parse::<f64>().ok()?;
+    let length_us = (length.max(0.0) * 1e6).round() as u64;
+    Some((rank, host, Some(Told { id: Some(id), rank, length_us, end, command })))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Event {
+    ph: String,
+    name: String,
+    pid: serde_json::Value,
+    dur: f64,
+    args: Args,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Args {
+    id: Option<u32>,
+    exit: Option<u8>,
+    signal: Option<u8>,
+    error: Option<String>,
+    name: String,
+}
+
+/// Reads `timeline.json`; of the tasks in it only if `tasks`. The damage, if there is some.
+fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
+    let mut damage = None;
+    each_object(File::open(workdir.join("timeline.json"))?, |at, bytes| {
+        let event = match serde_json::from_slice::<Event>(bytes) {
+            Ok(event) => event,
+            Err(error) => {
+                damage.get_or_insert_with(|| format!("at byte {at} is no event: {error}"));
+                return;
+            }
+        };
+        let rank = event.pid.as_u64().and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0);
+        match &event.ph[..] {
+            "M" if event.name == "process_name" => {
+                if let Some((_, host)) = event.args.name.split_once(" on ") {
+                    history.hosts.insert(rank, one_line(host));
+                }
+            }
+            "X" if tasks => {
+                let end = match event.args {
+                    Args { error: Some(why), .. } => End::NotStarted(why.into()),
+                    Args { signal: Some(signal), .. } => End::Signal(signal),
+                    Args { exit: Some(code), .. } => End::Exit(code),
+                    _ => End::Unknown,
+                };
+                let length_us = event.dur.max(0.0) as u64;
+                history.take(Told { id: event.args.id, rank, length_us, end, command: &event.name }, failed);
+            }
+            _ => {}
+        }
+    })
+    .map(|broken| damage.or(broken))
+}
+
+/// Goes through the objects of a JSON array that may lack its end: where each begins, and its bytes. What else is
+/// wrong with the file, if anything.
+fn each_object(file: File, mut take: impl FnMut(u64, &[u8])) -> io::Result<Option<String>> {
+    let (mut object, mut begin) = (Vec::new(), 0);
+    let (mut depth, mut in_string, mut escaped, mut opened) = (0_u32, false, false, false);
+    for (at, byte) in (0_u64..).zip(BufReader::with_capacity(1 << 20, file).bytes()) {
+        let byte = byte?;
+        if depth > 0 {
+            object.push(byte);
+            if object.len() > EVENT_LEN_MAX {
+                return Ok(Some(format!("at byte {begin} begins an event without an end")));
+            }
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' if depth > 0 => in_string = !in_string,
+            _ if in_string => {}
+            b'[' if !opened => opened = true,
+            b'{' | b'[' if opened => {
+                if depth == 0 {
+                    (begin, object) = (at, vec![byte]);
+                }
+                depth += 1;
+            }
+            b'}' | b']' if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    take(begin, &object);
+                    object.clear();
+                }
+            }
+            b']' | b',' if opened => {}
+            byte if byte.is_ascii_whitespace() || depth > 0 => {}
+            _ => return Ok(Some(format!("byte {at} does not belong into an array of events"))),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(name: &str, bytes: &[u8], failed: &[u32]) -> History {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        History::read(folder.path(), failed, 2)
+    }
+
+    const TIMELINE: &str = r#"[
+{"name":"process_name","ph":"M","pid":3,"tid":0,"args":{"name":"rank 3 on nid0004"}},
+{"cat":"task","name":"a ]}","pid":3,"tid":0,"ts":1.0,"dur":2000000.0,"ph":"X","args":{"id":0,"attempt":1,"exit":0}},
+{"cat":"task","name":"b","pid":3,"tid":0,"ts":1.0,"dur":1000000.0,"ph":"X","args":{"id":1,"attempt":1,"exit":5}},
+{"cat":"task","name":"c","pid":3,"tid":0,"ts":1.0,"dur":500000.0,"ph":"X","args":{"id":2,"attempt":1,"signal":9}}"#;
+
+    /// A timeline tells lengths, hosts and how tasks failed, whether it was closed, torn, or written by PyTaskFarmer.
+    #[test]
+    fn a_timeline_is_read() {
+        for end in ["\n]\n", "", ",\n{\"ph\":\"X\",\"dur\":7"] {
+            let history = read("timeline.json", format!("{TIMELINE}{end}").as_bytes(), &[1, 2, 9]);
+            assert!(history.damage.is_empty(), "{:?}", history.damage);
+            assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_000_000));
+            assert_eq!(history.hosts[&3], "nid0004");
+            assert_eq!((&history.commands[&0][..], history.tally.slowest()[0].id), ("a ]}", 0));
+            let ends: Vec<_> = history.tally.failures().iter().map(|failure| failure.end.clone()).collect();
+            assert_eq!(ends, [End::Exit(5), End::Signal(9), End::Unknown]);
+        }
+        let pytaskfarmer =
+            br#"[{"cat": "task", "name": "x", "pid": 5, "tid": 6, "ts": 1.5, "dur": 2.5, "ph": "X", "args": {}}]"#;
+        let history = read("timeline.json", pytaskfarmer, &[]);
+        assert_eq!((history.tally.lengths().count(), history.damage.len()), (1, 0));
+    }
+
+    /// The table of attempts goes before the timeline; what was ended from outside is no end of a task.
+    #[test]
+    fn a_table_of_attempts_is_read() {
+        let table = "id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n\
+            0\t1\t2\tn2\t0\t10.000000\t12.500000\t0\t\t0.1\t0.1\t900\tfinished\techo a\tb\n\
+            1\t1\t2\tn2\t1\t10.000000\t11.000000\t3\t\t0.1\t0.1\t900\tfailed\tx\n\
+            2\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t900\ttimeout\ty\n\
+            3\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t900\tinterrupted\tz\n\
+            4\t1\t1\tn1\t\t\t\t\t\t\t\t\tlost\tz\n\
+            5\t1\t2\tn2\t1\t10.0";
+        let history = read("tasks.tsv", table.as_bytes(), &[1, 2]);
+        assert!(history.damage.is_empty(), "{:?}", history.damage);
+        assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_500_000));
+        assert_eq!((&history.hosts[&2][..], &history.commands[&0][..]), ("n2", "echo a b"));
+        assert_eq!(history.tally.failures()[1].end, End::Timeout);
+    }
+
+    /// Damage is told, not hidden.
+    #[test]
+    fn damage_is_told() {
+        assert_eq!(read("timeline.json", b"{}", &[]).damage.len(), 1);
+        assert_eq!(
+            read("timeline.json", b"[\n{\"ph\":3},\n{\"ph\":\"X\",\"args\":{\"id\":\"x\"}}\n]", &[]).damage.len(),
+            1
+        );
+        assert_eq!(read("tasks.tsv", b"nothing\n", &[]).damage, ["tasks.tsv: line 1 is not the line of column names"]);
+    }
+
+    proptest! {
+        /// Promise 5: whatever is in the files.
+        #[test]
+        fn any_bytes_are_read_or_told(bytes: Vec<u8>, text in "[\\[\\]{}\",:a-z0-9 \\\\\n\t]{0,200}") {
+            for name in ["timeline.json", "tasks.tsv"] {
+                read(name, &bytes, &[1]);
+                read(name, text.as_bytes(), &[1]);
+                read(name, format!("{TIMELINE}{text}").as_bytes(), &[1]);
+            }
+        }
+    }
+}

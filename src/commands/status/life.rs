@@ -1,0 +1,184 @@
+//! Whether a farm is at work, from what it left in its workdir.
+//!
+//! Owns the judgement on `status.json` and `lock`: neither is locked or changed, so it is made from who holds the lock,
+//! whether that process is there (on this node), and how old `status.json` is.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::figures::report::{Figures, State};
+use crate::figures::words;
+use crate::sys::host;
+
+/// Younger than this, a file is a sign of life, whatever it says.
+const FRESH_MIN: f64 = 30.0;
+
+/// What is known of the last run.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    pub(super) state: State,
+    /// As they were written, if they were.
+    pub(super) figures: Figures,
+    /// Seconds since then.
+    pub(super) age_s: Option<f64>,
+    pub(super) damage: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Who holds a lock, as it wrote itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Holder {
+    host: String,
+    pid: u32,
+}
+
+impl Holder {
+    /// `host NAME, pid N` and perhaps more.
+    fn parse(text: &str) -> Option<Self> {
+        let (host, rest) = text.strip_prefix("host ")?.split_once(", pid ")?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+        Some(Self { host: host.to_owned(), pid: digits.parse().ok()? })
+    }
+
+    /// Whether that process is there; none if it is on another node.
+    fn is_alive(&self) -> Option<bool> {
+        if self.host != host::name() {
+            return None;
+        }
+        let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        let found = name(&self.pid.to_string());
+        Some(found.is_some() && found == name("self"))
+    }
+}
+
+impl Life {
+    pub(super) fn read(workdir: &Path) -> Self {
+        let mut life = Self::default();
+        let path = workdir.join("status.json");
+        match fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice::<Figures>(&bytes) {
+                Ok(figures) => {
+                    life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
+                    life.figures = figures;
+                }
+                Err(error) => life.damage.push(format!("status.json: {error}; it is left out of account")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => life.damage.push(format!("status.json: {error}")),
+        }
+        let lock = workdir.join("lock");
+        let holder = fs::read_to_string(&lock).ok();
+        let lock_age = holder.is_some().then(|| age(&lock));
+        life.judge(holder.as_deref().map(str::trim), lock_age);
+        life
+    }
+
+    /// Decides what the last run is doing. `holder`: what the lock file says, if it is there.
+    fn judge(&mut self, holder: Option<&str>, lock_age: Option<f64>) {
+        let said = self.figures.state;
+        let fresh = self.age_s.is_some_and(|age| age <= FRESH_MIN.max(3.0 * self.figures.next_in_s));
+        let known = holder.and_then(Holder::parse);
+        let alive = known.as_ref().and_then(Holder::is_alive);
+        let same = known.as_ref().is_none_or(|holder| {
+            (&holder.host, holder.pid) == (&self.figures.host, self.figures.pid) || self.figures.host.is_empty()
+        });
+        self.state = match (holder, said) {
+            // It ends in order by removing the lock.
+            (None, State::Ended | State::Unknown) => said,
+            // PyTaskFarmer's lock does not say whose it is, and stays behind.
+            (Some(_), State::Unknown) if known.is_none() => said,
+            (None, _) if fresh => said,
+            (None, _) => State::Died,
+            (Some(_), State::Running | State::Stopping) if same => match alive {
+                Some(true) => said,
+                Some(false) => State::Died,
+                None if fresh => said,
+                None => State::Died,
+            },
+            // Another run than the one that wrote status.json: it has just started, or did not live long.
+            (Some(_), _) => match alive {
+                Some(true) => State::Running,
+                None if lock_age.is_some_and(|age| age <= FRESH_MIN) => State::Running,
+                _ => State::Died,
+            },
+        };
+        if holder.is_some() && (!same || said == State::Ended) {
+            // Its counts are of the list; all else is of an earlier run.
+            let Figures { total, command, cwd, version, .. } = std::mem::take(&mut self.figures);
+            self.figures = Figures { total, command, cwd, version, ..Figures::default() };
+            self.age_s = None;
+        }
+        if let Some(holder) = known
+            && self.figures.host.is_empty()
+        {
+            (self.figures.host, self.figures.pid) = (holder.host, holder.pid);
+        }
+        if self.state == State::Died {
+            let since = self.age_s.map_or_else(String::new, |age| format!(" for {}", words::length(age)));
+            self.notes.push(match alive {
+                Some(false) => "it was killed: its process is gone, and it did not end in order".to_owned(),
+                _ => format!(
+                    "nothing was heard of it{since}: it was killed, its node died, or its disk stands still\n  \
+                     `squeue`, or a look at its host, tells; the next start finds out by itself"
+                ),
+            });
+        }
+    }
+}
+
+/// Seconds since a file was changed.
+fn age(path: &Path) -> f64 {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified());
+    changed.map_or(f64::INFINITY, |at| at.elapsed().unwrap_or_default().as_secs_f64())
+}
+
+/// Seconds since a time, in seconds since 1970.
+fn seconds_since(epoch_s: f64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
+    (now - epoch_s).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(said: State, age_s: f64, holder: Option<&str>, lock_age: f64) -> State {
+        let figures = Figures { state: said, host: "there".to_owned(), pid: 7, next_in_s: 5.0, ..Figures::default() };
+        let mut life = Life { figures, age_s: (said != State::Unknown).then_some(age_s), ..Life::default() };
+        life.judge(holder, holder.map(|_| lock_age));
+        life.state
+    }
+
+    /// What a stale file is recognised by. The process of another node can't be seen; that of this one can.
+    #[test]
+    fn a_stale_status_is_recognised() {
+        let there = Some("host there, pid 7, job 5");
+        assert_eq!(judged(State::Running, 4.0, there, 900.0), State::Running);
+        assert_eq!(judged(State::Stopping, 4.0, there, 900.0), State::Stopping);
+        assert_eq!(judged(State::Running, 400.0, there, 900.0), State::Died);
+        assert_eq!(judged(State::Running, 400.0, None, 900.0), State::Died);
+        assert_eq!(judged(State::Ended, 4.0, None, 900.0), State::Ended);
+        assert_eq!(judged(State::Unknown, 4.0, None, 900.0), State::Unknown);
+        assert_eq!(judged(State::Unknown, 4.0, there, 900.0), State::Died);
+        assert_eq!(judged(State::Unknown, 4.0, Some(""), 1.0), State::Unknown, "PyTaskFarmer's");
+        let other = Some("host there, pid 8");
+        assert_eq!(judged(State::Ended, 400.0, other, 0.1), State::Running, "the next run has begun");
+        assert_eq!(judged(State::Ended, 400.0, other, 900.0), State::Died, "and was killed in its first second");
+        let gone = format!("host {}, pid 4194305", host::name());
+        assert_eq!(judged(State::Running, 1.0, Some(&gone), 900.0), State::Died, "no process has this number");
+        let me = format!("host {}, pid {}", host::name(), std::process::id());
+        assert_eq!(judged(State::Ended, 400.0, Some(&me), 900.0), State::Running);
+    }
+
+    /// Promise 5: whatever is in the lock.
+    #[test]
+    fn holders_are_read() {
+        let holder = |text| Holder::parse(text).map(|holder| (holder.host, holder.pid));
+        assert_eq!(holder("host nid1, pid 12, job 5"), Some(("nid1".to_owned(), 12)));
+        for other in ["", "host x", "host x, pid ", "host x, pid 99999999999", "nobody"] {
+            assert_eq!(holder(other), None, "{other}");
+        }
+    }
+}

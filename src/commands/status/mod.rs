@@ -1,0 +1,211 @@
+//! `status`: how a farm is doing, from any node that sees its workdir.
+//!
+//! Owns the choice of what to believe: `finished` and `failed` are the truth on what has ended; `status.json` tells what
+//! runs, if it is not stale; timeline and `tasks.tsv` tell of the past. Takes no lock and writes nothing.
+
+mod history;
+mod life;
+mod print;
+mod records;
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::exit_code::ExitCode;
+use crate::failures;
+use crate::figures::report::{FORMAT, Figures, SlowTask, State};
+use crate::figures::tally::SLOWEST;
+use crate::progress::say_error;
+use history::History;
+use life::Life;
+use records::Records;
+
+/// Files by which a workdir is known.
+const FILES: [&str; 6] = ["finished", "failed", "toprocess", "timeline.json", "tasks.tsv", "status.json"];
+
+/// Options of `status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Workdir of a farm, or its tasklist
+    #[arg(value_name = "WORKDIR")]
+    workdir: PathBuf,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// Print again every so many seconds, until the farm has ended
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    watch: Option<Duration>,
+
+    /// List the failed tasks: ID, end, host, log and command, separated by tabs
+    #[arg(long)]
+    failed: bool,
+
+    /// List the running tasks: ID, seconds, host, rank and command, separated by tabs
+    #[arg(long)]
+    running: bool,
+
+    /// List so many of the slowest tasks: ID, seconds, host, rank and command, separated by tabs
+    #[arg(long, value_name = "N")]
+    slowest: Option<u32>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds, 0.1 or more".to_owned())
+}
+
+/// Prints the status.
+pub(super) fn run(args: &StatusArgs) -> ExitCode {
+    let workdir = match find_workdir(&args.workdir) {
+        Ok(workdir) => workdir,
+        Err(text) => {
+            say_error(&text);
+            return ExitCode::BadInput;
+        }
+    };
+    // A screen that changes is cleared; what goes into a file is kept.
+    let clears = args.watch.is_some() && !args.json && io::stdout().is_terminal();
+    let mut quick = false;
+    loop {
+        let status = Status::read(&workdir, args, quick);
+        let mut text = if clears { "\u{1b}[H\u{1b}[J".to_owned() } else { String::new() };
+        print::status(&status, args, &workdir, &mut text);
+        if !clears && args.watch.is_some() && !args.json {
+            text.push('\n');
+        }
+        let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+        let at_work = matches!(status.figures.state, State::Running | State::Stopping);
+        match args.watch {
+            // The reader may have seen enough.
+            Some(pause) if at_work && written.is_ok() => std::thread::sleep(pause),
+            _ if status.figures.damage.is_empty() => return ExitCode::Success,
+            _ => return ExitCode::BadInput,
+        }
+        quick = true;
+    }
+}
+
+/// The workdir that is meant, absolute.
+fn find_workdir(path: &Path) -> Result<PathBuf, String> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("_workdir");
+    let folder = if path.is_dir() { path.to_owned() } else { PathBuf::from(beside) };
+    if !folder.is_dir() {
+        let what = if path.exists() { "is no folder, and has no workdir beside it" } else { "does not exist" };
+        return Err(format!(
+            "{} {what}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
+            path.display()
+        ));
+    }
+    if !FILES.iter().any(|name| folder.join(name).exists()) && !folder.join("lock").exists() {
+        return Err(format!(
+            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
+            folder.display(),
+            FILES.join(", ")
+        ));
+    }
+    std::path::absolute(&folder).map_err(|error| format!("cannot use {}: {error}", folder.display()))
+}
+
+/// What is known of a farm at one moment.
+#[derive(Debug)]
+pub(super) struct Status {
+    pub(super) figures: Figures,
+    /// Seconds since `status.json` was written; none if it was not, or does not count.
+    pub(super) age_s: Option<f64>,
+    /// Failed tasks with their ends and hosts, if they were asked for.
+    pub(super) failed: Vec<(u32, String, String)>,
+}
+
+impl Status {
+    /// Reads it. `quick`: while the farm is at work, what `status.json` says is enough.
+    fn read(workdir: &Path, args: &StatusArgs, quick: bool) -> Self {
+        let life = Life::read(workdir);
+        let mut figures = life.figures;
+        figures.workdir = workdir.display().to_string();
+        figures.damage = life.damage;
+        figures.notes = life.notes;
+        figures.state = life.state;
+        let at_work = matches!(life.state, State::Running | State::Stopping);
+        if !at_work {
+            (figures.running, figures.left_s, figures.tasks_per_s) = (0, None, 0.0);
+            figures.workers.iter_mut().for_each(|worker| worker.running.clear());
+        }
+        let wants_lists = args.failed || args.slowest.is_some();
+        let mut failed = Vec::new();
+        if !(quick && at_work && figures.total > 0 && !wants_lists) {
+            let records = Records::read(workdir);
+            count(&mut figures, &records, at_work);
+            let slowest = args.slowest.map_or(SLOWEST, |count| count as usize);
+            let history = History::read(workdir, &records.failed, slowest);
+            add_history(&mut figures, &history, workdir);
+            if args.failed {
+                failed = list_failed(&history);
+            }
+        }
+        Self { figures, age_s: life.age_s, failed }
+    }
+}
+
+/// Takes over what is recorded.
+fn count(figures: &mut Figures, records: &Records, at_work: bool) {
+    figures.format = FORMAT;
+    figures.finished = records.finished.len() as u64;
+    figures.failed = records.failed.len() as u64;
+    let known = figures.done() + records.open.len() as u64;
+    if known > figures.total {
+        figures.total = known;
+    }
+    // Since they were seen running, some have ended.
+    let ended = |id: &u32| records.finished.binary_search(id).is_ok() || records.failed.binary_search(id).is_ok();
+    figures.workers.iter_mut().for_each(|worker| worker.running.retain(|(id, _)| !ended(id)));
+    figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+    figures.damage.extend(records.damage.iter().cloned());
+    if !at_work {
+        figures.notes.extend(records.torn.iter().map(|name| {
+            format!(
+                "{name}: the last line was not written to its end; the next start cuts it off and runs its task again"
+            )
+        }));
+    }
+    if figures.command.is_empty() && !records.has_toprocess {
+        figures
+            .notes
+            .push("how many tasks the list has is not known: there is neither status.json nor toprocess".to_owned());
+    }
+}
+
+/// Takes over what the past tells.
+fn add_history(figures: &mut Figures, history: &History, workdir: &Path) {
+    let tally = &history.tally;
+    figures.damage.extend(history.damage.iter().cloned());
+    if tally.lengths().count() > 0 {
+        figures.lengths = Some(tally.lengths().into());
+        figures.slowest = tally
+            .slowest()
+            .into_iter()
+            .map(|slow| SlowTask {
+                id: slow.id,
+                seconds: slow.length_us as f64 / 1e6,
+                rank: slow.rank,
+                host: history.hosts.get(&slow.rank).cloned().unwrap_or_default(),
+                command: history.commands.get(&slow.id).cloned().unwrap_or_default(),
+            })
+            .collect();
+    }
+    let hosts = history.hosts.values().collect::<BTreeSet<_>>().len();
+    figures.ranks = figures.ranks.max(history.hosts.len() as u64);
+    figures.failures = failures::group(workdir, tally, |rank| history.hosts.get(&rank).cloned(), hosts);
+}
+
+fn list_failed(history: &History) -> Vec<(u32, String, String)> {
+    let failures = history.tally.failures().iter();
+    let host = |rank: Option<u32>| rank.and_then(|rank| history.hosts.get(&rank).cloned()).unwrap_or_default();
+    failures.map(|failure| (failure.id, failure.end.to_string(), host(failure.rank))).collect()
+}
