@@ -7,6 +7,7 @@ mod attempts;
 mod bad_input;
 mod command_line;
 mod disk;
+mod docs;
 mod ends;
 mod handlers;
 mod ini_rules;

@@ -8,6 +8,7 @@ mod attempts;
 mod bad_input;
 mod chaos;
 mod cpus;
+mod docs;
 mod environment;
 mod failures;
 mod handlers;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod docs;
 mod job;
 mod lab;
 mod losses;

@@ -13,6 +13,7 @@ pub(crate) mod attempts;
 pub(crate) mod bad_input;
 pub(crate) mod blockers;
 pub(crate) mod disk;
+pub(crate) mod documents;
 pub(crate) mod expected;
 pub(crate) mod farm;
 pub(crate) mod hello;

@@ -1,0 +1,97 @@
+//! Every command in README.md and in the guide, typed as it stands there; and that the documents name everything.
+
+use crate::support::Farm;
+use crate::support::documents::{Block, By, blocks, run};
+
+/// The blocks that this machine runs without a launcher.
+fn local(document: &str) -> Vec<Block> {
+    blocks(document).into_iter().filter(|block| block.by == By::Local).collect()
+}
+
+/// Programs and files of which the examples speak.
+fn farm_with_examples() -> Farm {
+    let farm = Farm::local(b"").time_limit(240);
+    farm.write_with_mode("simulate", 0o755, b"#!/bin/sh\necho simulated \"$@\"\n");
+    farm.write_with_mode("align", 0o755, b"#!/bin/sh\nsort\n");
+    std::fs::create_dir(farm.path("out")).unwrap();
+    let reads = farm.bash(b"echo reads | gzip > reads.gz");
+    assert_eq!(reads.0, 0);
+    farm
+}
+
+/// What README.md says can be typed: its list, a run, and a look at it.
+#[test]
+fn commands_of_the_readme() {
+    let mut farm = farm_with_examples();
+    let blocks = local("README.md");
+    assert!(blocks.len() >= 3, "{blocks:#?}");
+    let outcome = run(&mut farm, &blocks).exits(0);
+    assert_eq!(outcome.summary(), [3, 0, 0]);
+    assert!(String::from_utf8_lossy(&outcome.stdout).contains("3 finished, 0 failed, 0 remaining"));
+    assert_eq!(farm.read("out/1.dat"), b"simulated --seed 1\n");
+    assert_eq!(farm.read("aligned.txt"), b"reads\n");
+}
+
+/// What the guide says can be typed, from the first list to a run that was stopped and went on.
+#[test]
+fn commands_of_the_guide() {
+    let mut farm = farm_with_examples();
+    // The guide makes a folder of its own and stays there.
+    farm.run_exactly(&["--version"]).exits(0);
+    let blocks = local("docs/guide.md");
+    assert!(blocks.len() >= 8, "{blocks:#?}");
+    for name in ["simulate", "out"] {
+        std::fs::create_dir_all(farm.path("farm")).unwrap();
+        std::fs::rename(farm.path(name), farm.path(&format!("farm/{name}"))).unwrap();
+    }
+    let mut blocks = blocks;
+    let first = blocks[0].lines[0].replace("mkdir farm", "mkdir -p farm");
+    assert_ne!(first, blocks[0].lines[0], "the guide begins in a folder of its own");
+    blocks[0].lines[0] = first;
+    let outcome = run(&mut farm, &blocks).exits(0);
+    let text = outcome.stderr_text();
+    assert!(text.contains("stopping: SIGINT on rank 0"), "Ctrl-C stopped it");
+    let whole = text.matches("200 finished, 0 failed, 0 remaining").count();
+    assert_eq!(whole, 3, "the first list, the same after the stop, and the sweep, which also has 200");
+    let results = std::fs::read_dir(farm.path("farm"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("result_"));
+    assert_eq!(results.count(), 200);
+}
+
+/// What the page for users of other farmers says can be typed.
+#[test]
+fn commands_for_newcomers() {
+    let mut farm = farm_with_examples();
+    let outcome = run(&mut farm, &local("docs/moving.md")).exits(0);
+    assert_eq!(outcome.stdout, b"==> task 0 <==\na\n==> task 1 <==\nb\n==> task 2 <==\nc\n");
+}
+
+/// Every option of `--help` is in README.md or on the page of its subcommand, and every file of a workdir in
+/// docs/workdir.md.
+#[test]
+fn documents_name_every_option_and_every_file() {
+    let document = |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let farm = Farm::local(b"true\nfalse\n");
+    for (words, document) in [
+        (&["--help"][..], document("README.md")),
+        (&["status", "--help"], document("docs/status.md") + &document("README.md")),
+    ] {
+        let help = farm.run_exactly(words).exits(0);
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let options: Vec<&str> =
+            lines.filter_map(|line| line.split([' ', ',', '[']).find(|word| word.starts_with("--"))).collect();
+        assert!(options.len() >= 5, "{help}");
+        for option in options {
+            let option = option.trim_end_matches("...");
+            assert!(document.contains(&format!("`{option}")) || document.contains(&format!(", `{option}")), "{option}");
+        }
+    }
+    farm.run(&[]).exits(1);
+    let page = document("docs/workdir.md");
+    for entry in std::fs::read_dir(farm.workdir().path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(page.contains(&format!("| `{name}")), "{name} in docs/workdir.md");
+    }
+}
