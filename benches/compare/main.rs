@@ -39,6 +39,8 @@ fn main() {
     }
     let (tasks, rounds, slots) = (number("TASKS", 5_000), number("ROUNDS", 5), number("SLOTS", 2));
     println!("{tasks} tasks, {slots} slots, median of {rounds} rounds\n");
+    let folders = tempfile::tempdir().expect("a temporary folder");
+    let mut number = 0;
     for workload in Workload::ALL {
         let mut rows = programs(workload, tasks, slots);
         rows.retain(|row| {
@@ -53,7 +55,10 @@ fn main() {
         for _ in 0..rounds {
             let mut reference = None;
             for (row, results) in rows.iter().zip(&mut results) {
-                let figures = row.run(workload);
+                let folder = folders.path().join(format!("{number}"));
+                number += 1;
+                std::fs::create_dir(&folder).expect("a disk");
+                let figures = row.run(workload, &folder);
                 // The reference is the first row.
                 let reference = *reference.get_or_insert(figures);
                 results.push((figures, figures.wall_per_task / reference.wall_per_task));

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::reference;
@@ -49,7 +49,6 @@ pub(super) struct Program {
     tasks: usize,
     /// A launcher's own time, measured with a list of no tasks.
     launcher: Vec<String>,
-    folder: PathBuf,
 }
 
 fn installed(program: &str) -> bool {
@@ -69,9 +68,8 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
     let mut all = Vec::new();
     let mut add = |label: &str, tasks: usize, launcher: Vec<String>, words: &[&str]| {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        let folder = std::env::temp_dir().join(format!("taskfarmer-bench-{}", std::process::id()));
         let is_reference = all.is_empty();
-        all.push(Program { label: label.to_owned(), is_reference, words, tasks, launcher, folder });
+        all.push(Program { label: label.to_owned(), is_reference, words, tasks, launcher });
     };
     let slow = tasks.min(SLOW_TASKS_MAX);
     let (slots, this) = (slots.to_string(), std::env::current_exe().expect("Linux knows it"));
@@ -128,39 +126,38 @@ impl Program {
         format!("{} {}", workload.name(), self.label)
     }
 
-    /// Runs it once, in a fresh folder.
-    pub(super) fn run(&self, workload: Workload) -> Figures {
-        fs::create_dir_all(&self.folder).expect("a temporary folder");
+    /// Runs it once, in this fresh folder. The folder is to stay until the end: ext4 looks for long for an inode that
+    /// was not in use a moment ago, and whoever makes files next would pay for it.
+    pub(super) fn run(&self, workload: Workload, folder: &Path) -> Figures {
         let line = workload.line();
-        let write = |name: &str, line: &str| fs::write(self.folder.join(name), format!("{line}\n").repeat(self.tasks));
+        let write = |name: &str, line: &str| fs::write(folder.join(name), format!("{line}\n").repeat(self.tasks));
         let reference = if workload == Workload::Shell { format!("sh:{line}") } else { line.to_owned() };
         write("LIST", line)
             .and_then(|()| write("REFERENCE", &reference))
             .and_then(|()| write("ARGUMENTS", "x"))
             .expect("a disk");
         if self.words.iter().any(|word| word == PROGRAM) && self.launcher.is_empty() {
-            let mut list = OpenOptions::new().append(true).open(self.folder.join("LIST")).expect("just written");
+            let mut list = OpenOptions::new().append(true).open(folder.join("LIST")).expect("just written");
             writeln!(list, "{TELL_OWN}").expect("a disk");
         }
         // What one program has written is no burden for the next.
         nix::unistd::sync();
-        let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own() };
-        let figures = measure(self.command(&self.words), &self.folder, self.tasks, idle);
-        fs::remove_dir_all(&self.folder).expect("our own folder");
+        let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own(folder) };
+        let figures = measure(self.command(&self.words, folder), folder, self.tasks, idle);
         figures
     }
 
-    fn command(&self, words: &[String]) -> Command {
+    fn command(&self, words: &[String], folder: &Path) -> Command {
         let mut words = self.launcher.iter().chain(words);
         let mut command = Command::new(words.next().expect("a program"));
-        command.args(words).current_dir(&self.folder);
+        command.args(words).current_dir(folder);
         command
     }
 
     /// What the launcher needs for an MPI program that does nothing.
-    fn launchers_own(&self) -> f64 {
+    fn launchers_own(&self, folder: &Path) -> f64 {
         let this = std::env::current_exe().expect("Linux knows it");
         let words = [this.to_str().expect("a path of cargo's"), reference::NOTHING].map(str::to_owned);
-        median((0..3).map(|_| measure(self.command(&words), &self.folder, 1, 0.0).wall_per_task))
+        median((0..3).map(|_| measure(self.command(&words, folder), folder, 1, 0.0).wall_per_task))
     }
 }
