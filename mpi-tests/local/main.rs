@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod disk;
 mod ends;
+mod halt;
 mod handlers;
 mod ini_rules;
 mod job_end;

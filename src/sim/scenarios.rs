@@ -9,7 +9,7 @@ use super::options::{Fault, Options};
 use super::plan::{Behaviour, OnTerm, Plan};
 use super::prng::Prng;
 use super::world::{RunEnd, World};
-use crate::farmer::{Status, TaskLimit};
+use crate::farmer::{Halt, HaltAt, HaltWhen, Status, TaskLimit};
 use crate::protocol::{Outcome, Rank, TaskId};
 
 /// A list on a disk, and runs of it.
@@ -318,5 +318,52 @@ fn a_task_that_hangs_runs_out_of_time() {
         go(&mut world, secs(31));
         assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
         scenario.run(world);
+    }
+}
+
+/// Failures end the farm: at once, or when what runs has ended; the next start goes on with the others.
+#[test]
+fn failures_end_the_farm() {
+    for (when, lines) in [(HaltWhen::Now, [0, 1]), (HaltWhen::Soon, [5, 1])] {
+        let halt = Some(Halt { when, at: HaltAt::Count(1) });
+        let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 100_000_000));
+        scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
+        let mut world = scenario.start();
+        go(&mut world, secs(101));
+        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.ended()), (lines, Some(RunEnd::Ended(1))));
+        scenario.run(world);
+        assert_eq!(scenario.resume(), RunEnd::Ended(1));
+        assert_eq!(scenario.lines(0), 19);
+    }
+}
+
+/// A node that dies while running tasks are waited for is given up, and the farm ends all the same.
+#[test]
+fn a_drain_survives_a_dead_node() {
+    let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
+    let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 50_000_000));
+    scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
+    let mut world = scenario.start();
+    go(&mut world, secs(15));
+    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Ended(1));
+    assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
+}
+
+/// Nothing is started that would not end in time: no work is lost to the end of the job.
+#[test]
+fn no_task_is_started_in_vain() {
+    for task_time in [None, Some(secs(10))] {
+        let mut scenario = Scenario::new(|options| {
+            (options.tasks, options.mean_us, options.timeout) = (200, 10_000_000, Some(secs(75)));
+            options.rules.task_time = task_time;
+        });
+        let mut world = scenario.start();
+        go(&mut world, secs(72));
+        assert_eq!(world.ended(), Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
+        assert!(scenario.lines(0) >= 36, "six slots, and six rounds at least: {}", scenario.lines(0));
+        scenario.run(world);
+        scenario.options.timeout = None;
+        assert_eq!(scenario.resume(), RunEnd::Ended(0));
     }
 }
