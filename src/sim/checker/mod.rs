@@ -3,6 +3,7 @@
 //! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
 //! guards. A broken rule is kept, not a panic, so that the world can say where it was.
 
+mod books;
 mod failures;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,87 +13,7 @@ use super::processes::Deed;
 use crate::farmer::Rules;
 use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
 use crate::tasklist::TaskList;
-
-/// What is seen of a task.
-#[derive(Clone, Default, Debug)]
-struct Task {
-    recorded: Option<bool>,
-    handed_to: Option<u32>,
-    /// All that may have it: one that was given up and comes back goes on with what it runs, unseen.
-    holders: BTreeSet<u32>,
-    /// The last one was not given up since.
-    is_its_own: bool,
-    /// Processes of it that run on nodes that live.
-    running: u32,
-    /// Neither handed out, started nor ended since.
-    quiet_since: Duration,
-    /// How often it failed by itself.
-    failures: u16,
-    /// How often it was to be tried again, by its own fault.
-    retried: u16,
-    /// Nobody is to get it before.
-    not_before: Duration,
-    /// This rank is not to get it before.
-    avoids: Option<(u32, Duration)>,
-}
-
-/// What is seen of a process.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    id: u32,
-    attempt: u16,
-    terminated_at: Option<Duration>,
-    killed: bool,
-    /// A batch system signalled it together with the farm.
-    struck: bool,
-    started: Duration,
-    /// Its time was over.
-    timed_out: bool,
-}
-
-impl Run {
-    fn new(now: Duration, task: &Assignment) -> Self {
-        Self {
-            id: task.id.0,
-            attempt: task.attempt.0,
-            terminated_at: None,
-            killed: false,
-            struck: false,
-            started: now,
-            timed_out: false,
-        }
-    }
-}
-
-/// What is seen of a rank.
-#[derive(Clone, Default, Debug)]
-struct Node {
-    slots: u32,
-    up: bool,
-    stop: Option<StopLevel>,
-    /// Something was done to it in this run, so that less can be asked of it.
-    troubled: bool,
-    lost: bool,
-    runs: BTreeMap<u32, Run>,
-    /// Tasks that failed in a row, now and at most.
-    failed_in_row: (u32, u32),
-    /// The farmer sees that tasks fail there at once, and gives it none for a while.
-    held_back: bool,
-    is_aside: bool,
-    /// It was handed a task: the farmer knows it.
-    served: bool,
-    idle_since: Option<Duration>,
-    /// The limit that it was told last, and when that was sent; and the least that it was ever told.
-    limit: Option<(Duration, Duration)>,
-    limit_min: Option<Duration>,
-}
-
-impl Node {
-    fn failed(&mut self) {
-        self.failed_in_row.0 += 1;
-        self.failed_in_row.1 = self.failed_in_row.1.max(self.failed_in_row.0);
-    }
-}
+use books::{Node, Run, Task};
 
 /// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
 /// no word of, from a rank that was given up meanwhile, ends no row for it.
