@@ -129,6 +129,15 @@ pub struct Cli {
     #[arg(long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
 
+    /// End the farm after failures: `soon` lets running tasks end, `now` ends them; N tasks, or N% of those that have ended
+    #[arg(long, value_name = "soon|now,fail=N|N%", allow_hyphen_values = true)]
+    pub halt: Option<String>,
+
+    /// Start no task that would not end in time if it takes so long; 0 starts all
+    /// [default: what nine of ten have taken]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub task_time: Option<String>,
+
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]
     pub dry_run: bool,

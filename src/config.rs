@@ -92,6 +92,16 @@ pub enum ConfigError {
         "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 30m, 2h, 1:30:00, or a percentage of the median above 100, such as 300%"
     )]
     TaskTimeout(String),
+    /// `--halt`.
+    #[error(
+        "--halt {0}: not a rule\n  give soon or now, and a number of failed tasks or a percentage, such as soon,fail=10 or now,fail=5%"
+    )]
+    Halt(String),
+    /// `--task-time` and `--timeout`.
+    #[error(
+        "--task-time {0} is not less than --timeout: no task would be started\n  give a shorter time for a task, or a longer one for the farm"
+    )]
+    NoTime(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
     NoList,
@@ -103,7 +113,7 @@ impl Config {
     /// # Errors
     /// With the option, its value, and what to type instead.
     pub fn check(cli: Cli) -> Result<Self, ConfigError> {
-        let rules = check_rules(&cli)?;
+        let mut rules = check_rules(&cli)?;
         // `--proc tasks.txt`: no value was meant.
         let (proc, list) = match (cli.proc, cli.list) {
             (Some(word), None) if parse_slots(&word).is_none() => (Some("auto".to_owned()), Some(word.into())),
@@ -118,9 +128,14 @@ impl Config {
         let time = |option, value: &str| {
             parse_time(value).ok_or_else(|| ConfigError::Time { option, value: value.to_owned() })
         };
+        let task_time = cli.task_time.as_deref().map(|value| time("--task-time", value)).transpose()?;
+        rules.task_time = task_time;
         let timeout = cli.timeout.as_deref().map(|value| time("--timeout", value)).transpose()?;
         if let Some(value) = cli.timeout.filter(|_| timeout == Some(Duration::ZERO)) {
             return Err(ConfigError::Time { option: "--timeout", value });
+        }
+        if let Some(value) = cli.task_time.filter(|_| task_time.zip(timeout).is_some_and(|(task, all)| task >= all)) {
+            return Err(ConfigError::NoTime(value));
         }
         Ok(Self {
             rules,
@@ -164,11 +179,14 @@ fn check_rules(cli: &Cli) -> Result<Rules, ConfigError> {
         }
     };
     let codes = |word: &String| values::exit_codes(word).ok_or(ConfigError::RetryExit(word.clone()));
+    let halt = |word: &String| values::halt(word).ok_or(ConfigError::Halt(word.clone()));
     let limit = |word: &String| values::task_limit(word).ok_or(ConfigError::TaskTimeout(word.clone()));
     Ok(Rules {
         retries,
         retry_exit: cli.retry_exit.as_ref().map(codes).transpose()?,
         task_limit: cli.task_timeout.as_ref().map(limit).transpose()?,
+        halt: cli.halt.as_ref().map(halt).transpose()?.flatten(),
+        task_time: None,
     })
 }
 
@@ -320,5 +338,14 @@ mod tests {
         assert!(check("x l --timeout 0").is_err());
         assert!(check("x l --timeout -1").is_err());
         assert!(check("x l --grace 0").is_ok());
+    }
+
+    /// A time for a task that leaves none for it is a mistake; 0 is none.
+    #[test]
+    fn a_task_must_fit() {
+        assert_eq!(check("x l --timeout 60 --task-time 59").unwrap().rules.task_time, Some(Duration::from_secs(59)));
+        assert_eq!(check("x l --timeout 60 --task-time 1m"), Err(ConfigError::NoTime("1m".to_owned())));
+        assert_eq!(check("x l --task-time 0 --timeout 5").unwrap().rules.task_time, Some(Duration::ZERO));
+        assert!(matches!(check("x l --task-time soon"), Err(ConfigError::Time { option: "--task-time", .. })));
     }
 }

@@ -5,7 +5,7 @@
 pub enum ExitCode {
     /// Every task is in `finished`.
     Success = 0,
-    /// Every task has ended, some are in `failed`.
+    /// Every task has ended, some are in `failed`; or failures have ended the farm (`--halt`).
     TasksFailed = 1,
     /// Bad usage or input. Nothing was started, nothing was written.
     BadInput = 2,

@@ -219,7 +219,11 @@ impl Reporter {
             ),
             Note::Trusted(rank) => log::info!("{} gets tasks again", name(rank)),
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
+            Note::Draining(cause) => {
+                say(&format!("stopping: {cause}; no task is started any more, running ones may end"));
+            }
             Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
+            Note::Stopping(StopLevel::Drain, _) => log::debug!("no task runs any more"),
             Note::Stopping(level, cause) => {
                 let how = match level {
                     StopLevel::Drain => "no task is started any more",

@@ -5,9 +5,11 @@ use crate::support::Farm;
 /// A task that fails is tried again on another rank, where there is one with a free slot.
 #[test]
 fn retries_go_to_another_rank() {
-    let farm = Farm::mpi(3, b"test $TASKFARMER_ATTEMPT = 2\ntest $TASKFARMER_ATTEMPT = 2\n");
-    let outcome = farm.run(&["--proc", "2", "--retries", "1"]).exits(0);
-    assert_eq!(outcome.summary(), [2, 0, 0]);
+    // Each waits until all ranks are at work.
+    let task = "echo >> begun; while test $(wc -l < begun) -lt 3; do sleep 0.05; done; test $TASKFARMER_ATTEMPT = 2\n";
+    let farm = Farm::mpi(3, task.repeat(3).as_bytes());
+    let outcome = farm.run(&["--proc", "1", "--retries", "1"]).exits(0);
+    assert_eq!(outcome.summary(), [3, 0, 0]);
     for attempts in farm.workdir().attempts_by_task().values() {
         assert_eq!(attempts.len(), 2);
         assert_ne!(attempts[0].rank, attempts[1].rank, "{attempts:?}");
@@ -38,4 +40,43 @@ fn tasks_run_out_of_time_on_every_rank() {
         let ranks: std::collections::BTreeSet<u64> = timeouts.iter().map(|attempt| attempt.rank).collect();
         assert_eq!(ranks.len(), 3, "{timeouts:?}");
     }
+}
+
+/// `--halt now`: enough failures on any ranks end all of them, and what ran is open.
+#[test]
+fn failures_end_the_farm_now() {
+    let list = format!("{}{}", "echo >> ran; sleep 600\n".repeat(3), "exit 1\n".repeat(30));
+    let farm = Farm::mpi(3, list.as_bytes());
+    let outcome = farm.run(&["--proc", "2", "--halt", "now,fail=4", "--grace", "5"]).exits(1);
+    let [finished, failed, remaining] = outcome.summary();
+    assert!(finished == 0 && (4..20).contains(&failed) && remaining == 33 - failed, "{:?}", outcome.summary());
+    assert!(outcome.stderr_text().contains("tasks have failed (--halt)"), "the user is told");
+}
+
+/// `--halt soon`: what runs on other ranks may end, hours later too, and no rank leaves before.
+#[test]
+fn failures_let_the_farm_end_soon() {
+    let wait = "echo >> ran; while ! test -e go; do sleep 0.05; done\n";
+    let list = format!("{}exit 1\n{}", wait.repeat(5), "echo never >> never\n".repeat(20));
+    let farm = Farm::mpi(3, list.as_bytes());
+    let mut running = farm.start(&["--proc", "2", "--halt", "soon,fail=1"]);
+    running.wait_until("five run and one has failed", || {
+        farm.lines("ran").len() == 5 && !farm.workdir().bytes("failed").is_empty()
+    });
+    farm.write("go", b"");
+    let outcome = running.wait().exits(1);
+    assert_eq!(outcome.summary()[1], 1);
+    assert!(outcome.summary()[0] >= 5 && outcome.summary()[2] > 0, "{:?}", outcome.summary());
+    assert!(!outcome.stderr_text().contains("lost"), "every rank was there to the end");
+}
+
+/// Near the end of its time the farm starts nothing that would not end in time, on any rank.
+#[test]
+fn what_would_not_end_in_time_is_not_started() {
+    let farm = Farm::mpi(3, "echo >> ran; sleep 2\n".repeat(60).as_bytes());
+    let outcome = farm.run(&["--proc", "2", "--timeout", "12", "--task-time", "4"]).exits(3);
+    let [finished, failed, remaining] = outcome.summary();
+    assert!(finished >= 6 && failed == 0 && finished + remaining == 60, "{:?}", outcome.summary());
+    assert_eq!(farm.lines("ran").len() as u64, finished, "none was started in vain");
+    assert!(outcome.stderr_text().contains("no time is left"), "the user is told");
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::parse_time;
-use crate::farmer::{ExitCodes, TaskLimit};
+use crate::farmer::{ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
 
 /// A percentage above this is a typing error.
 const PERCENT_MAX: u32 = 100_000;
@@ -31,13 +31,34 @@ pub(super) fn exit_codes(text: &str) -> Option<ExitCodes> {
 /// A time above zero, or a percentage above 100.
 pub(super) fn task_limit(text: &str) -> Option<TaskLimit> {
     match text.strip_suffix('%') {
-        Some(number) => {
-            let plain = number.bytes().all(|byte| byte.is_ascii_digit());
-            let percent = plain.then(|| number.parse().ok()).flatten();
-            percent.filter(|percent| (101..=PERCENT_MAX).contains(percent)).map(TaskLimit::Percent)
+        Some(percent) => {
+            number(percent).filter(|percent| (101..=PERCENT_MAX).contains(percent)).map(TaskLimit::Percent)
         }
         None => parse_time(text).filter(|&time| time > Duration::ZERO).map(TaskLimit::Fixed),
     }
+}
+
+/// When failures end the farm, in GNU parallel's words: `soon,fail=10`, `now,fail=5%`, `never`.
+pub(super) fn halt(text: &str) -> Option<Option<Halt>> {
+    if text == "never" {
+        return Some(None);
+    }
+    let (when, why) = text.split_once(',')?;
+    let when = match when {
+        "soon" => HaltWhen::Soon,
+        "now" => HaltWhen::Now,
+        _ => return None,
+    };
+    let value = why.strip_prefix("fail=")?;
+    let at = match value.strip_suffix('%') {
+        Some(percent) => HaltAt::Percent(number(percent).filter(|percent| (1..=100).contains(percent))?),
+        None => HaltAt::Count(number(value).filter(|&count| count > 0)?),
+    };
+    Some(Some(Halt { when, at }))
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -65,6 +86,21 @@ mod tests {
         assert_eq!(task_limit("300%"), Some(TaskLimit::Percent(300)));
         for bad in ["", "0", "-1", "x", "%", "100%", "0%", "-200%", "2e3%", "100001%", "99999999999%", "150 %"] {
             assert_eq!(task_limit(bad), None, "{bad:?}");
+        }
+    }
+
+    /// GNU parallel's words, as far as they speak of failures.
+    #[test]
+    fn halts_are_read() {
+        let rule = |when, at| Some(Some(Halt { when, at }));
+        assert_eq!(halt("soon,fail=1"), rule(HaltWhen::Soon, HaltAt::Count(1)));
+        assert_eq!(halt("now,fail=10%"), rule(HaltWhen::Now, HaltAt::Percent(10)));
+        assert_eq!(halt("never"), Some(None));
+        for bad in ["", "soon", "now,", "soon,fail", "soon,fail=", "soon,fail=0", "now,fail=0%", "now,fail=101%", "2"] {
+            assert_eq!(halt(bad), None, "{bad:?}");
+        }
+        for bad in ["now,success=1", "later,fail=1", "soon,fail=+1", "soon,fail=1.5", "now,fail=99999999999"] {
+            assert_eq!(halt(bad), None, "{bad:?}");
         }
     }
 }

@@ -57,6 +57,11 @@ enum InputError {
         "--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only"
     )]
     NobodyWorks,
+    #[error(
+        "no task of {} s (--task-time) would end in time: the farm has to stop in {} s, before the batch job ends\n  start it in a longer job",
+        task.as_secs(), left.as_secs()
+    )]
+    NoTime { task: Duration, left: Duration },
     #[error("the folder that it was started in is gone: {0}\n  tasks would run there; start it from another one")]
     NoCwd(std::io::Error),
 }
@@ -138,6 +143,8 @@ struct Farm {
     workdir: Workdir,
     journal: Journal,
     start: WorkerConfig,
+    /// When it has to stop.
+    timeout_at: Option<Duration>,
 }
 
 fn prepare(
@@ -158,6 +165,10 @@ fn prepare(
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
     if list.is_empty() {
         return Ok(None);
+    }
+    let timeout_at = time_limit(config, clock);
+    if let Some((task, at)) = config.rules.task_time.zip(timeout_at).filter(|&(task, at)| clock.now() + task >= at) {
+        return Err(InputError::NoTime { task, left: at.saturating_sub(clock.now()) });
     }
     let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
@@ -180,7 +191,7 @@ fn prepare(
         runner,
         log_level: config.log_level() as u8,
     };
-    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start }))
+    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, timeout_at }))
 }
 
 /// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace
@@ -220,7 +231,7 @@ fn tell(error: JournalError) -> (Vec<TaskId>, String) {
 
 impl Farm {
     fn run(self, config: &Config, links: &mut Links, signals: &SignalSource, clock: Clock) -> Outcome {
-        let Self { list, table, workdir, journal, start } = self;
+        let Self { list, table, workdir, journal, start, timeout_at } = self;
         let ranks = links.ranks();
         let settings = Settings {
             ranks,
@@ -228,7 +239,7 @@ impl Farm {
             silence_max: SILENCE_MAX,
             grace: config.grace,
             rules: config.rules.clone(),
-            timeout_at: time_limit(config, clock),
+            timeout_at,
         };
         let core = Farmer::new(clock.now(), settings, table);
         let mut reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);

@@ -66,7 +66,7 @@ impl Farmer {
         let early = self.workers.get(rank).is_some_and(|worker| worker.trust.last_success_us > end_us(&result));
         let quick = !early && !result.timed_out && Duration::from_micros(result.duration_us) <= QUICK;
         let alone = self.workers.able() + self.workers.expected() <= 1;
-        if known || !quick || alone || self.stop.is_some() || self.tasks.owner(result.id) != Some(rank) {
+        if known || !quick || alone || self.is_ending() || self.tasks.owner(result.id) != Some(rank) {
             return Some(result);
         }
         let (due, acquitted) = self.workers.update(rank, |worker| {
@@ -218,7 +218,7 @@ impl Farmer {
 
     /// A pause of this rank is over.
     pub(super) fn on_pause_over(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
-        if self.stop.is_some() {
+        if !self.hands_out(now) {
             return;
         }
         match self.workers.get(rank).map(|worker| worker.trust.stage) {

@@ -195,6 +195,8 @@ pub enum Note {
     Trusted(Rank),
     /// A message that makes no sense here.
     Odd(Rank, &'static str),
+    /// No task is started any more; running ones may end.
+    Draining(StopCause),
     /// The farm begins to stop, or stops harder than before.
     Stopping(StopLevel, StopCause),
     /// A log record of a worker.

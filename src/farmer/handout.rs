@@ -38,7 +38,7 @@ impl Farmer {
     /// Hands tasks to one worker, as many as it should hold.
     pub(super) fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
-        if self.stop.is_some() || !worker.takes_tasks() {
+        if !self.hands_out(now) || !worker.takes_tasks() {
             return;
         }
         let pending = self.tasks.pending();
@@ -87,7 +87,7 @@ impl Farmer {
 
     /// Serves every worker with a free slot: after tasks came back, or a worker joined or left.
     pub(super) fn fill_idle(&mut self, now: Duration, actions: &mut Actions) {
-        if self.stop.is_some() {
+        if !self.hands_out(now) {
             return;
         }
         // A round leaves tasks over if some had room for less than their share.
@@ -119,7 +119,7 @@ impl Farmer {
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
         self.recall_again_at = None;
         // A task that only others may have is nothing to the idle.
-        if self.tasks.pending() > self.tasks.picky() || self.stop.is_some() {
+        if self.tasks.pending() > self.tasks.picky() || !self.hands_out(now) {
             return;
         }
         let mut idle_slots: u32 = 0;

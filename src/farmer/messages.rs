@@ -121,7 +121,10 @@ impl Farmer {
                 self.record(now, rank, result, actions);
             }
         }
+        // Before anything is handed out for them.
+        self.check_halt(now, actions);
         self.follow_median(actions);
+        self.learn_task_time();
         let is_short = interrupted.is_empty() && returned.is_empty();
         for result in interrupted {
             if self.tasks.owner(result.id) == Some(rank) {

@@ -9,6 +9,7 @@
 
 mod black_holes;
 mod doubts;
+mod drain;
 mod event;
 mod handout;
 mod lengths;
@@ -30,13 +31,14 @@ use std::time::Duration;
 pub use doubts::Stage;
 pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
 pub use lengths::Lengths;
-pub use rules::{ExitCodes, Rules, TaskLimit};
+pub use rules::{ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
 use doubts::Doubts;
+use drain::Fit;
 use limits::Limits;
 use stop::{SignalCount, Stop};
 
@@ -60,6 +62,11 @@ pub struct Farmer {
     spread_over: bool,
     signals: SignalCount,
     stop: Option<Stop>,
+    /// Nothing is handed out any more, for this reason.
+    drain: Option<StopCause>,
+    fit: Fit,
+    /// Tasks that earlier runs have recorded as failed.
+    failed_before: u32,
     /// The farm stops because nobody was left to run tasks. Somebody may come back with the last results.
     helpless: bool,
     next_silence_check: Duration,
@@ -81,9 +88,12 @@ impl Farmer {
     /// A farm with these tasks, some of them recorded by earlier runs. Every rank was sent Start.
     #[must_use]
     pub fn new(now: Duration, settings: Settings, tasks: TaskTable) -> Self {
-        Self {
+        let mut farmer = Self {
             workers: WorkerTable::new(now, settings.ranks),
             first_pending: tasks.pending(),
+            failed_before: tasks.failed(),
+            drain: None,
+            fit: Fit::default(),
             tasks,
             started: now,
             spread_over: false,
@@ -101,7 +111,9 @@ impl Farmer {
             stale_results: 0,
             ended: false,
             settings,
-        }
+        };
+        farmer.set_task_time();
+        farmer
     }
 
     /// Takes in one event. Call again whenever there is another, and at [`Self::next_deadline`].
@@ -133,6 +145,7 @@ impl Farmer {
         if std::mem::take(&mut self.doubts.settled) {
             self.fill_idle(now, actions);
         }
+        self.check_drain(now, actions);
         self.check_end(now, actions);
     }
 
@@ -146,7 +159,8 @@ impl Farmer {
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
         let stopping = self.stop.as_ref().map(|stop| stop.look_at);
         let due = [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again_at];
-        [Some(self.next_silence_check), spread, timeout, stopping].into_iter().chain(due).flatten().min()
+        let cutoff = self.next_cutoff();
+        [Some(self.next_silence_check), spread, timeout, cutoff, stopping].into_iter().chain(due).flatten().min()
     }
 
     /// The end, once it is reached. Workers have nothing left, or are lost.
@@ -154,8 +168,9 @@ impl Farmer {
     pub fn end(&self) -> Option<End> {
         let stop = self.stop.as_ref().filter(|_| self.ended)?;
         let all_done = self.helpless && self.tasks.remaining() == 0;
+        let was_in_time = matches!(stop.cause, StopCause::NoTimeLeft { .. }) && self.tasks.remaining() == 0;
         Some(End {
-            cause: if all_done { StopCause::AllDone } else { stop.cause.clone() },
+            cause: if all_done || was_in_time { StopCause::AllDone } else { stop.cause.clone() },
             finished: self.tasks.finished(),
             failed: self.tasks.failed(),
             remaining: self.tasks.remaining(),
@@ -221,7 +236,8 @@ impl Farmer {
                 stop.level = level;
             }
             None => {
-                self.stop = Some(Stop { level, cause: cause.clone(), escalate_at: None, look_at: now + STOP_TICK });
+                let cause = self.first_cause(cause.clone());
+                self.stop = Some(Stop { level, cause, escalate_at: None, look_at: now + STOP_TICK });
             }
         }
         let stop = self.stop.as_mut().expect("set above");
@@ -285,15 +301,12 @@ impl Farmer {
             return;
         }
         if self.stop.is_none() {
-            if self.tasks.remaining() <= self.doubts.count() {
-                self.record_all_doubts(now, actions);
-            }
             if self.tasks.remaining() == 0 {
                 // A worker that holds a task now runs it a second time, for nothing.
                 let spare = self.workers.iter().any(|(_, worker)| worker.status == Status::Active && worker.held() > 0);
                 let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
                 self.request_stop(now, level, StopCause::AllDone, actions);
-            } else if !self.somebody_can_work() {
+            } else if !self.somebody_can_work() && self.drain.is_none() {
                 let reason = "no worker is left that can run tasks".to_owned();
                 self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
                 self.helpless = true;

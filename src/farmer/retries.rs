@@ -56,7 +56,9 @@ impl Farmer {
     /// Whether a task that this rank should not have can run elsewhere.
     fn others_take_tasks(&self, rank: Rank) -> bool {
         let takes = |rank| self.workers.get(rank).is_some_and(|worker| worker.is_able() && !worker.is_aside());
-        self.workers.able() - self.workers.aside() > u32::from(takes(rank))
+        // Those that are not up yet will be soon, or are not waited for long.
+        let all = self.workers.able() - self.workers.aside() + self.workers.expected();
+        all > u32::from(takes(rank))
     }
 }
 

@@ -15,6 +15,38 @@ pub struct Rules {
     pub retry_exit: Option<ExitCodes>,
     /// How long a task may run.
     pub task_limit: Option<TaskLimit>,
+    /// After how many failures the farm ends.
+    pub halt: Option<Halt>,
+    /// How long a task is expected to take: none is started that would not end in time. 0: all are started. If not given,
+    /// the lengths of tasks tell.
+    pub task_time: Option<Duration>,
+}
+
+/// When failures end the farm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Halt {
+    /// How it ends.
+    pub when: HaltWhen,
+    /// After how many failures in this run.
+    pub at: HaltAt,
+}
+
+/// How failures end the farm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaltWhen {
+    /// Running tasks may end.
+    Soon,
+    /// Running tasks are ended.
+    Now,
+}
+
+/// How many failures end the farm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaltAt {
+    /// So many tasks.
+    Count(u32),
+    /// So many percent of the tasks that have ended, if there are a few failures at all.
+    Percent(u32),
 }
 
 /// How long a task may run.

@@ -23,6 +23,16 @@ pub enum StopCause {
     },
     /// `--timeout` is over.
     Timeout,
+    /// So many tasks have failed in this run, and `--halt` says that this is enough.
+    Halt {
+        /// How many.
+        failed: u32,
+    },
+    /// The time limit is so near that a further task would not end in time.
+    NoTimeLeft {
+        /// How long a task is expected to take.
+        task_time: Duration,
+    },
     /// The workdir can't be written, or no worker is left.
     FarmFailed(String),
 }
@@ -33,6 +43,11 @@ impl fmt::Display for StopCause {
             Self::AllDone => write!(f, "all tasks are done"),
             Self::Signal { rank, signal } => write!(f, "{} on rank {rank}", signal_name(*signal)),
             Self::Timeout => write!(f, "the time limit is reached"),
+            Self::Halt { failed: 1 } => write!(f, "a task has failed (--halt)"),
+            Self::Halt { failed } => write!(f, "{failed} tasks have failed (--halt)"),
+            Self::NoTimeLeft { task_time } => {
+                write!(f, "no time is left for a further task of {:.1} s", task_time.as_secs_f64())
+            }
             Self::FarmFailed(reason) => write!(f, "{reason}"),
         }
     }
@@ -117,6 +132,8 @@ impl End {
     pub fn exit_code(&self) -> ExitCode {
         match self.cause {
             StopCause::FarmFailed(_) => ExitCode::FarmFailed,
+            // Who asked for that wants to look at the failures, not to go on by himself.
+            StopCause::Halt { .. } => ExitCode::TasksFailed,
             _ if self.remaining > 0 => ExitCode::Stopped,
             _ if self.failed > 0 => ExitCode::TasksFailed,
             _ => ExitCode::Success,
@@ -156,6 +173,13 @@ mod tests {
         assert_eq!(end(StopCause::AllDone, 0, 0).exit_code(), ExitCode::Success);
         assert_eq!(end(StopCause::AllDone, 2, 0).exit_code(), ExitCode::TasksFailed);
         assert_eq!(end(StopCause::Timeout, 2, 5).exit_code(), ExitCode::Stopped);
+        assert_eq!(
+            end(StopCause::Halt { failed: 2 }, 2, 5).exit_code(),
+            ExitCode::TasksFailed,
+            "not to be gone on with"
+        );
+        let late = StopCause::NoTimeLeft { task_time: Duration::from_secs(60) };
+        assert_eq!(end(late, 0, 5).exit_code(), ExitCode::Stopped);
         assert_eq!(end(signal, 0, 0).exit_code(), ExitCode::Success, "the signal came too late to stop anything");
         assert_eq!(end(StopCause::FarmFailed(String::new()), 0, 0).exit_code(), ExitCode::FarmFailed);
     }

@@ -49,6 +49,14 @@ impl World {
         for record in attempts {
             self.checker.attempt_over(self.now, record.rank.0, &record);
         }
+        for note in &self.notes {
+            match note {
+                Note::Draining(cause) => self.checker.draining(self.now, cause),
+                Note::Stopping(_, cause) => self.checker.halted(cause),
+                _ => {}
+            }
+        }
+        self.checker.must_halt();
         for (rank, message) in std::mem::take(&mut self.links.said) {
             self.tell(|| format!("farmer → {rank}: {message:?}"));
             if let ToWorker::Limit { us } = message {

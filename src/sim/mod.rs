@@ -62,6 +62,7 @@ pub fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
         let mut options = options.clone();
         if run == options.disturbed_runs {
             (options.faults, options.timeout, options.unfit) = (Vec::new(), None, 0);
+            options.rules.halt = None;
         }
         let disturbed = run < options.disturbed_runs;
         let mut world = World::start(now, options, &plan, &disk, prng.fork(), trace)?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::prng::Prng;
-use crate::farmer::{Rules, TaskLimit};
+use crate::farmer::{Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 
 /// How long tasks take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,5 +215,11 @@ fn draw_rules(mean_us: u64, prng: &mut Prng) -> Rules {
         1 => Some(TaskLimit::Percent(prng.range_u32(110..=500))),
         _ => None,
     };
-    Rules { retries, retry_exit, task_limit }
+    let halt = prng.chance(150).then(|| {
+        let count = HaltAt::Count(prng.pick(&[1, 2, 5, 30]));
+        let at = if prng.chance(500) { count } else { HaltAt::Percent(prng.range_u32(1..=100)) };
+        Halt { when: prng.pick(&[HaltWhen::Soon, HaltWhen::Now]), at }
+    });
+    let task_time = prng.chance(200).then(|| Duration::from_micros(prng.range(0..=mean_us * 2)));
+    Rules { retries, retry_exit, task_limit, halt, task_time }
 }

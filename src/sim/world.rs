@@ -138,7 +138,7 @@ impl World {
             let delay_max = Duration::from_micros(options.delay_us.1);
             Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max)
         };
-        checker.asked(&options.rules);
+        checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
         if options.farmer_only {
             checker.farmer_only();
         }

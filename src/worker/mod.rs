@@ -6,6 +6,7 @@
 //! Invariant: every task that was assigned is reported once, as a result or as returned, unless the process dies.
 
 mod event;
+mod limit;
 #[cfg(test)]
 mod tests;
 
@@ -32,9 +33,6 @@ const REFUSED_TRIES_MAX: u32 = 6;
 
 /// How long a node that refuses to start processes gets no tasks.
 const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
-
-/// Who comes so late to the end of a limit was suspended, or stood behind a slow disk.
-const AWAY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Running {
@@ -338,30 +336,6 @@ impl Worker {
             {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
-            }
-        }
-    }
-
-    /// When the time of a task is over.
-    fn next_limit(&self) -> Option<Duration> {
-        let limit = self.limit?;
-        let counts = |running: &&Running| !running.timed_out && !running.interrupted;
-        self.slots.iter().flatten().filter(counts).map(|running| running.started + limit).min()
-    }
-
-    /// Asks tasks to end whose time is over.
-    fn check_limit(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let Some((limit, due)) = self.limit.zip(self.next_limit()).filter(|&(_, due)| now >= due) else { return };
-        // A pool that was suspended finds its tasks as it left them. That time was not theirs; since when it was away is
-        // not known.
-        let away_since = if now - due > AWAY { self.seen } else { now };
-        for (slot, running) in (0..).zip(&mut self.slots) {
-            let Some(running) = running else { continue };
-            running.started += now - away_since.max(running.started);
-            if !running.timed_out && !running.interrupted && now >= running.started + limit {
-                running.timed_out = true;
-                running.kill_at = Some(now + self.grace);
-                actions.push(Action::Terminate(slot));
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod any_message;
 mod black_holes;
+mod drain;
 mod handout;
 mod limits;
 mod losses;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Checker, Node, Run};
-use crate::farmer::{Record, TaskLimit, Why};
+use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
 use crate::protocol::{Outcome, TaskResult};
 
 impl Checker {
@@ -45,6 +45,7 @@ impl Checker {
             let at = self.finished_us.partition_point(|&us| us < result.duration_us);
             self.finished_us.insert(at, result.duration_us);
         }
+        self.failed += u32::from(record.verdict() == Some(false));
         let place = (result.id.0, rank, result.slot, result.attempt.0);
         let outcomes = self.ends.get(&place);
         let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
@@ -58,6 +59,9 @@ impl Checker {
             Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
             Why::Lost => (node.lost, false),
         };
+        if ended {
+            self.tasks[result.id.0 as usize].holders.remove(&rank);
+        }
         self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
         if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
             self.retried(now, rank, result);
@@ -98,5 +102,62 @@ impl Checker {
             !ended && now > (run.started + limit).max(told_at) + self.patience
         };
         node.runs.values().find(is_over).copied()
+    }
+
+    /// Whether a task that is started now would end in time, as far as its time was given.
+    pub(super) fn fits(&self, now: Duration) -> bool {
+        let task_time = self.rules.task_time.filter(|&time| time > Duration::ZERO);
+        task_time.zip(self.timeout_at).is_none_or(|(time, timeout_at)| now + time < timeout_at)
+    }
+
+    /// The farm starts nothing more: for its failures, or because no time is left.
+    pub fn draining(&mut self, now: Duration, cause: &StopCause) {
+        self.draining = true;
+        match (cause, self.rules.task_time, self.timeout_at) {
+            (StopCause::Halt { .. }, _, _) => self.halted(cause),
+            (StopCause::NoTimeLeft { task_time }, given, Some(timeout_at)) => {
+                let known = self.finished_us.len();
+                // Nine of ten are known by then, and a histogram is right to 2 %.
+                let longest = self.finished_us.last().map_or(0, |&us| us + us / 50);
+                let right = match given {
+                    Some(given) => given == *task_time && given > Duration::ZERO,
+                    None => known >= 20 && task_time.as_micros() <= u128::from(longest),
+                };
+                self.must(right, || format!("a task is expected to take {task_time:?} after {known} tasks"));
+                self.must(now + *task_time >= timeout_at, || format!("{now:?} is too early to start nothing more"));
+            }
+            _ => self.report(&format!("no reason to start nothing more: {cause:?}")),
+        }
+    }
+
+    /// The farm stops; if it is for its failures, there are so many.
+    pub fn halted(&mut self, cause: &StopCause) {
+        self.is_ending = true;
+        if let StopCause::Halt { failed } = cause
+            && !std::mem::replace(&mut self.is_halted, true)
+        {
+            let (known, reached) = (self.failed, self.must_end());
+            let right = *failed == known && reached;
+            self.must(right, || format!("it ends for {failed} failures, and there are {known}"));
+        }
+    }
+
+    /// There are as many failures as are to end the farm.
+    fn must_end(&self) -> bool {
+        let ended = u64::from(self.failed) + self.finished_us.len() as u64;
+        self.rules.halt.is_some_and(|halt| match halt.at {
+            HaltAt::Count(count) => self.failed >= count,
+            HaltAt::Percent(percent) => self.failed >= 3 && u64::from(self.failed) * 100 >= u64::from(percent) * ended,
+        })
+    }
+
+    /// After each turn of the farmer.
+    pub fn must_halt(&mut self) {
+        let goes_on = !self.draining && !self.is_ending;
+        let open = || self.tasks.iter().any(|task| task.recorded.is_none());
+        if goes_on && self.must_end() && open() {
+            let failed = self.failed;
+            self.report(&format!("{failed} tasks have failed, and the farm goes on"));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
 //! guards. A broken rule is kept, not a panic, so that the world can say where it was.
 
+mod books;
 mod failures;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,85 +13,7 @@ use super::processes::Deed;
 use crate::farmer::Rules;
 use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
 use crate::tasklist::TaskList;
-
-/// What is seen of a task.
-#[derive(Clone, Default, Debug)]
-struct Task {
-    recorded: Option<bool>,
-    handed_to: Option<u32>,
-    /// That rank was not given up since.
-    is_its_own: bool,
-    /// Processes of it that run on nodes that live.
-    running: u32,
-    /// Neither handed out, started nor ended since.
-    quiet_since: Duration,
-    /// How often it failed by itself.
-    failures: u16,
-    /// How often it was to be tried again, by its own fault.
-    retried: u16,
-    /// Nobody is to get it before.
-    not_before: Duration,
-    /// This rank is not to get it before.
-    avoids: Option<(u32, Duration)>,
-}
-
-/// What is seen of a process.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    id: u32,
-    attempt: u16,
-    terminated_at: Option<Duration>,
-    killed: bool,
-    /// A batch system signalled it together with the farm.
-    struck: bool,
-    started: Duration,
-    /// Its time was over.
-    timed_out: bool,
-}
-
-impl Run {
-    fn new(now: Duration, task: &Assignment) -> Self {
-        Self {
-            id: task.id.0,
-            attempt: task.attempt.0,
-            terminated_at: None,
-            killed: false,
-            struck: false,
-            started: now,
-            timed_out: false,
-        }
-    }
-}
-
-/// What is seen of a rank.
-#[derive(Clone, Default, Debug)]
-struct Node {
-    slots: u32,
-    up: bool,
-    stop: Option<StopLevel>,
-    /// Something was done to it in this run, so that less can be asked of it.
-    troubled: bool,
-    lost: bool,
-    runs: BTreeMap<u32, Run>,
-    /// Tasks that failed in a row, now and at most.
-    failed_in_row: (u32, u32),
-    /// The farmer sees that tasks fail there at once, and gives it none for a while.
-    held_back: bool,
-    is_aside: bool,
-    /// It was handed a task: the farmer knows it.
-    served: bool,
-    idle_since: Option<Duration>,
-    /// The limit that it was told last, and when that was sent; and the least that it was ever told.
-    limit: Option<(Duration, Duration)>,
-    limit_min: Option<Duration>,
-}
-
-impl Node {
-    fn failed(&mut self) {
-        self.failed_in_row.0 += 1;
-        self.failed_in_row.1 = self.failed_in_row.1.max(self.failed_in_row.0);
-    }
-}
+use books::{Node, Run, Task};
 
 /// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
 /// no word of, from a rank that was given up meanwhile, ends no row for it.
@@ -132,6 +55,16 @@ pub struct Checker {
     idle_by_order: BTreeSet<u32>,
     /// What was asked for failures.
     rules: Rules,
+    /// When the farm has to stop.
+    timeout_at: Option<Duration>,
+    /// Nothing is to be started any more.
+    draining: bool,
+    /// The farm ends for its failures.
+    is_halted: bool,
+    /// It ends, for whatever reason.
+    is_ending: bool,
+    /// Tasks that were to be recorded as failed in this run, disk or not.
+    failed: u32,
 }
 
 impl Checker {
@@ -164,6 +97,11 @@ impl Checker {
             helpless: false,
             idle_by_order: BTreeSet::new(),
             rules: Rules::default(),
+            timeout_at: None,
+            draining: false,
+            is_halted: false,
+            is_ending: false,
+            failed: 0,
         };
         for (id, success) in checker.read(list, files) {
             checker.tasks[id as usize].recorded = Some(success);
@@ -171,9 +109,10 @@ impl Checker {
         checker
     }
 
-    /// What was asked for failures.
-    pub fn asked(&mut self, rules: &Rules) {
+    /// What was asked for failures, and when the farm has to stop.
+    pub fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>) {
         self.rules = rules.clone();
+        self.timeout_at = timeout_at;
     }
 
     /// Rank 0 takes no tasks.
@@ -230,13 +169,17 @@ impl Checker {
         self.must((1..=1 + losses).contains(&attempt), || {
             format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
-        self.must(self.stopping_since.is_none(), || format!("task {id} is handed out during a stop"));
+        let ending = self.stopping_since.is_some() || self.draining;
+        self.must(!ending, || format!("task {id} is handed out during a stop"));
+        let fits = self.fits(now);
+        self.must(fits, || format!("task {id} is handed out at {now:?} and would not end in time"));
         let Task { not_before, avoids, .. } = self.tasks[id as usize];
         let early = not_before.max(avoids.filter(|&(other, _)| other == rank).map_or(Duration::ZERO, |(_, at)| at));
         self.must(now >= early, || format!("task {id} goes to rank {rank} again before {early:?}"));
         self.nodes[rank as usize].served = true;
         let task = &mut self.tasks[id as usize];
         (task.handed_to, task.is_its_own) = (Some(rank), true);
+        task.holders.insert(rank);
         // It was another rank's turn; one that gives it back leaves it to everybody.
         task.avoids = None;
         task.quiet_since = now;
@@ -432,7 +375,8 @@ impl Checker {
 
     /// No slot is idle while tasks wait, for longer than a few round trips.
     fn look_for_idle(&mut self, now: Duration) {
-        let excused = now < self.excused_until || self.stopping_since.is_some();
+        let ending = self.stopping_since.is_some() || self.draining || !self.fits(now);
+        let excused = now < self.excused_until || ending;
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
             let well = !node.troubled && !node.held_back;
@@ -450,7 +394,7 @@ impl Checker {
         let patience = self.patience;
         let waits = |task: &Task| {
             let sure = |node: &Node| node.lost || !node.troubled;
-            let within_reach = task.handed_to.is_none_or(|holder| sure(&self.nodes[holder as usize]));
+            let within_reach = task.holders.iter().all(|&holder| sure(&self.nodes[holder as usize]));
             task.recorded.is_none()
                 && task.running == 0
                 && within_reach
@@ -474,7 +418,7 @@ impl Checker {
         }
         let right = match code {
             0 => remaining == 0 && failed == 0,
-            1 => remaining == 0 && failed > 0,
+            1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
             3 => figures[2] > 0 && self.stop_was_asked,
             4 => disk_erred || (figures[2] > 0 && self.helpless),
             _ => false,

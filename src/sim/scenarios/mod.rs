@@ -1,16 +1,18 @@
 //! Named scenarios: one sentence each, on the same world as the random runs.
 
+mod failures;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::disk::Disk;
-use super::options::{Fault, Options};
-use super::plan::{Behaviour, OnTerm, Plan};
-use super::prng::Prng;
-use super::world::{RunEnd, World};
-use crate::farmer::{Status, TaskLimit};
+use crate::farmer::Status;
 use crate::protocol::{Outcome, Rank, TaskId};
+use crate::sim::disk::Disk;
+use crate::sim::options::{Fault, Options};
+use crate::sim::plan::{Behaviour, OnTerm, Plan};
+use crate::sim::prng::Prng;
+use crate::sim::world::{RunEnd, World};
 
 /// A list on a disk, and runs of it.
 struct Scenario {
@@ -244,8 +246,8 @@ fn a_third_of_three_hundred_nodes_may_die() {
 #[test]
 fn a_seed_is_a_run() {
     let seed = 13_226;
-    assert_eq!(super::try_seed(seed, false), super::try_seed(seed, false));
-    assert_ne!(super::try_seed(1, false), super::try_seed(2, false));
+    assert_eq!(crate::sim::try_seed(seed, false), crate::sim::try_seed(seed, false));
+    assert_ne!(crate::sim::try_seed(1, false), crate::sim::try_seed(2, false));
 }
 
 /// A node on which every task fails at once takes no more than a handful of a long list, and none of them is failed.
@@ -280,43 +282,4 @@ fn a_list_of_failing_tasks_fails_quickly() {
     go(&mut world, secs(10));
     assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
-}
-
-/// A task that fails in its first attempts is tried again after pauses, and has finished when it does well.
-#[test]
-fn a_task_that_mends_is_finished() {
-    let mut scenario = Scenario::new(|options| options.rules.retries = 3);
-    let flaky = Behaviour { length: secs(1), outcome: Outcome::Exited(1), on_term: OnTerm::Dies, mends_at: Some(3) };
-    Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
-    let mut world = scenario.start();
-    // Four rounds, a pause of a second, a run, a pause of two, a run.
-    go(&mut world, Duration::from_millis(9_500));
-    assert_eq!((scenario.lines(0), scenario.lines(1)), (20, 0));
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-}
-
-/// A farm that dies while tasks wait for their retries runs them at the next start.
-#[test]
-fn a_crash_loses_no_retry() {
-    let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(4_500));
-    assert_eq!(scenario.lines(1), scenario.lines(0), "nothing has had its last attempt");
-    world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
-    assert_eq!(scenario.run(world), RunEnd::Crashed);
-    assert_eq!(scenario.resume(), RunEnd::Ended(1));
-    assert_eq!(scenario.lines(1), 20);
-}
-
-/// A task that hangs is ended when its time is over, though it is deaf to SIGTERM, and all others finish.
-#[test]
-fn a_task_that_hangs_runs_out_of_time() {
-    for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
-        let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
-        scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
-        let mut world = scenario.start();
-        go(&mut world, secs(31));
-        assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
-        scenario.run(world);
-    }
 }

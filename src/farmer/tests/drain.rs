@@ -1,0 +1,229 @@
+//! A farm that starts nothing more and lets running tasks end.
+
+use super::*;
+use crate::farmer::drain::{HALT_FAILED_MIN, LENGTHS_MIN};
+
+fn halts(ranks: u32, tasks: u32, when: HaltWhen, at: HaltAt) -> TestFarm {
+    let mut farm = TestFarm::with(ranks, tasks, |settings| settings.rules.halt = Some(Halt { when, at }));
+    (0..ranks).for_each(|rank| farm.hello(rank, 2));
+    farm.sent();
+    farm
+}
+
+fn fail(farm: &mut TestFarm, rank: u32, id: u32) {
+    let slow = TaskResult { duration_us: 5_000_000, ..result(id, Outcome::Exited(1)) };
+    farm.report(rank, Report { results: vec![slow], ..Report::default() });
+}
+
+/// Soon: nothing is handed out, running tasks end, and only then are the workers told to stop; exit code 1.
+#[test]
+fn failures_let_the_farm_end_soon() {
+    let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(2));
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.handed(), [(0, vec![4])]);
+    fail(&mut farm, 1, 2);
+    assert_eq!(farm.sent(), []);
+    assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::Halt { failed: 2 })));
+    farm.finish(0, [1, 4]);
+    fail(&mut farm, 1, 3);
+    let stop = ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false };
+    assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.cause, end.finished, end.failed, end.remaining), (StopCause::Halt { failed: 2 }, 2, 3, 5));
+    assert_eq!(farm.code(), Some(1));
+}
+
+/// Now: running tasks are ended, and are open.
+#[test]
+fn failures_end_the_farm_now() {
+    let mut farm = halts(2, 10, HaltWhen::Now, HaltAt::Count(1));
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.level(1), Some(StopLevel::Terminate));
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!((farm.turns.core.end().unwrap().remaining, farm.code()), (9, Some(1)));
+}
+
+/// A percentage counts from some failures on, and of the tasks that have ended in this run.
+#[test]
+fn a_percentage_of_failures_ends_the_farm() {
+    let mut farm = halts(1, 100, HaltWhen::Soon, HaltAt::Percent(10));
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book[0].0;
+    for _ in 1..HALT_FAILED_MIN {
+        let id = next(&farm);
+        fail(&mut farm, 0, id);
+    }
+    assert!(farm.turns.core.drain.is_none(), "all that has ended has failed, but that is not much");
+    for _ in 0..28 {
+        let id = next(&farm);
+        farm.finish(0, [id]);
+    }
+    let id = next(&farm);
+    fail(&mut farm, 0, id);
+    assert!(farm.turns.core.drain.is_none(), "3 of 31 are less than 10 %");
+    let id = next(&farm);
+    fail(&mut farm, 0, id);
+    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 4 }));
+}
+
+/// Failures of earlier runs do not count, nor do those that are tried again; the last failure of a list ends it anyway.
+#[test]
+fn only_last_failures_of_this_run_count() {
+    let mut farm = TestFarm::with(1, 3, |settings| {
+        settings.rules.halt = Some(Halt { when: HaltWhen::Now, at: HaltAt::Count(1) });
+        settings.rules.retries = 1;
+    });
+    farm.hello(0, 1);
+    farm.sent();
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.handed(), [(0, vec![1])]);
+    farm.finish(0, [1]);
+    farm.finish(0, [2]);
+    farm.wait(secs(1));
+    farm.sent();
+    fail(&mut farm, 0, 0);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+    assert_eq!(farm.turns.core.stop.as_ref().unwrap().cause, StopCause::AllDone, "nothing is left to halt");
+}
+
+/// Who asks for a stop at the first failures does not wait until it is known whose fault they are.
+#[test]
+fn doubts_do_not_hold_up_a_halt() {
+    let mut farm = halts(3, 100, HaltWhen::Soon, HaltAt::Count(2));
+    farm.now += secs(5);
+    let quick = |id: u32| TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id, Outcome::Exited(1)) };
+    farm.report(2, Report { results: vec![quick(4)], ..Report::default() });
+    assert_eq!((farm.turns.storage.records.len(), farm.turns.core.doubts.count()), (0, 1));
+    farm.report(2, Report { results: vec![quick(5)], ..Report::default() });
+    assert_eq!(farm.turns.storage.records, [(4, false), (5, false)]);
+    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 2 }));
+}
+
+/// What waits in front of full slots is taken back, also what was handed out while an earlier question was open.
+#[test]
+fn queues_are_taken_back() {
+    let mut farm = TestFarm::with(1, 1_000, |settings| {
+        settings.rules.halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
+    });
+    farm.hello(0, 1);
+    farm.finish(0, [0]);
+    farm.turns.core.workers.update(Rank(0), |worker| (worker.task_us, worker.round_trip_us) = (1_000, 10_000));
+    farm.report(0, Report::default());
+    farm.sent();
+    let held = farm.turns.core.workers().get(Rank(0)).unwrap().book.clone();
+    assert!(held.len() > 2, "{held:?}");
+    fail(&mut farm, 0, held[0].0);
+    let count = u32::try_from(held.len() - 1).unwrap();
+    assert_eq!(farm.sent(), [(0, ToWorker::Recall { count })]);
+    let returned = held[2..].iter().map(|id| id.0).collect();
+    farm.report(0, Report { returned, recall_answered: true, ..Report::default() });
+    assert_eq!(farm.sent(), [], "one still runs");
+    farm.finish(0, [held[1].0]);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+}
+
+/// A signal, or the end of the time, does not wait for what runs.
+#[test]
+fn a_drain_can_be_cut_short() {
+    for timeout in [false, true] {
+        let mut farm = TestFarm::with(1, 10, |settings| {
+            settings.rules.halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
+            settings.timeout_at = Some(secs(60));
+        });
+        farm.hello(0, 2);
+        fail(&mut farm, 0, 0);
+        farm.sent();
+        if timeout {
+            farm.wait(secs(60));
+        } else {
+            farm.event(Event::Signal(2));
+        }
+        assert_eq!(farm.level(0), Some(StopLevel::Terminate));
+        farm.say(0, ToFarmer::Stopped);
+        assert_eq!(farm.code(), Some(1), "the failures came first");
+    }
+}
+
+/// A rank that is lost is not waited for; one that comes back with a running task is.
+#[test]
+fn a_drain_waits_for_who_is_there() {
+    let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
+    fail(&mut farm, 0, 0);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.say(1, ToFarmer::Heartbeat);
+    farm.finish(0, [1]);
+    assert!(farm.turns.core.stop_level().is_none());
+    let seq = farm.sent().iter().find_map(|(_, message)| match message {
+        ToWorker::Rejoin { seq } => Some(*seq),
+        _ => None,
+    });
+    farm.say(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
+    assert_eq!(farm.sent(), []);
+    farm.finish(1, [2]);
+    assert_eq!(farm.level(1), Some(StopLevel::Drain));
+    assert_eq!(farm.turns.core.tasks().finished(), 2);
+}
+
+/// With a time for tasks given, nothing is handed out that would not end in time; the code is that of a timeout.
+#[test]
+fn nothing_is_started_in_vain() {
+    let mut farm = TestFarm::with(1, 10, |settings| {
+        (settings.timeout_at, settings.rules.task_time) = (Some(secs(60)), Some(secs(20)));
+    });
+    farm.hello(0, 2);
+    farm.sent();
+    farm.wait(secs(39));
+    farm.finish(0, [0]);
+    assert_eq!(farm.handed(), [(0, vec![2])]);
+    farm.wait(secs(1));
+    let cause = StopCause::NoTimeLeft { task_time: secs(20) };
+    assert_eq!(farm.notes.last(), Some(&Note::Draining(cause.clone())));
+    farm.finish(0, [1]);
+    assert_eq!(farm.sent(), []);
+    farm.finish(0, [2]);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+    farm.say(0, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.cause, end.remaining, farm.code()), (cause, 7, Some(3)));
+}
+
+/// Without one, the lengths so far tell: nine of ten are no longer.
+#[test]
+fn the_lengths_so_far_tell_what_fits() {
+    let mut farm = TestFarm::with(1, 1_000, |settings| settings.timeout_at = Some(secs(600)));
+    farm.hello(0, 1);
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book[0].0;
+    for count in 0..LENGTHS_MIN {
+        assert_eq!(farm.turns.core.next_cutoff(), None, "after {count}");
+        let duration_us = if count % 10 == 9 { 400_000_000 } else { 100_000_000 };
+        let id = next(&farm);
+        farm.report(
+            0,
+            Report { results: vec![TaskResult { duration_us, ..result(id, Outcome::Exited(0)) }], ..Report::default() },
+        );
+    }
+    let until = farm.turns.core.next_cutoff().unwrap();
+    assert!(until.abs_diff(secs(500)) < secs(3), "{until:?}");
+    farm.sent();
+    farm.wait(secs(503));
+    assert!(farm.turns.core.drain.is_some());
+    let id = next(&farm);
+    farm.finish(0, [id]);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+}
+
+/// All that is left runs already: then there is nothing to drain, and a list that ends in time has ended as it should.
+#[test]
+fn the_last_tasks_are_no_drain() {
+    let mut farm = TestFarm::with(1, 2, |settings| {
+        (settings.timeout_at, settings.rules.task_time) = (Some(secs(60)), Some(secs(20)));
+    });
+    farm.hello(0, 2);
+    farm.wait(secs(50));
+    assert!(farm.turns.core.drain.is_none());
+    farm.finish(0, [0, 1]);
+    farm.say(0, ToFarmer::Stopped);
+    assert_eq!((farm.turns.core.end().unwrap().cause, farm.code()), (StopCause::AllDone, Some(0)));
+}

@@ -1,0 +1,87 @@
+//! What the checker has seen of tasks, processes and ranks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::protocol::{Assignment, StopLevel};
+
+/// What is seen of a task.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Task {
+    pub(super) recorded: Option<bool>,
+    pub(super) handed_to: Option<u32>,
+    /// All that may have it: one that was given up and comes back goes on with what it runs, unseen.
+    pub(super) holders: BTreeSet<u32>,
+    /// The last one was not given up since.
+    pub(super) is_its_own: bool,
+    /// Processes of it that run on nodes that live.
+    pub(super) running: u32,
+    /// Neither handed out, started nor ended since.
+    pub(super) quiet_since: Duration,
+    /// How often it failed by itself.
+    pub(super) failures: u16,
+    /// How often it was to be tried again, by its own fault.
+    pub(super) retried: u16,
+    /// Nobody is to get it before.
+    pub(super) not_before: Duration,
+    /// This rank is not to get it before.
+    pub(super) avoids: Option<(u32, Duration)>,
+}
+
+/// What is seen of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) id: u32,
+    pub(super) attempt: u16,
+    pub(super) terminated_at: Option<Duration>,
+    pub(super) killed: bool,
+    /// A batch system signalled it together with the farm.
+    pub(super) struck: bool,
+    pub(super) started: Duration,
+    /// Its time was over.
+    pub(super) timed_out: bool,
+}
+
+impl Run {
+    pub(super) fn new(now: Duration, task: &Assignment) -> Self {
+        Self {
+            id: task.id.0,
+            attempt: task.attempt.0,
+            terminated_at: None,
+            killed: false,
+            struck: false,
+            started: now,
+            timed_out: false,
+        }
+    }
+}
+
+/// What is seen of a rank.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Node {
+    pub(super) slots: u32,
+    pub(super) up: bool,
+    pub(super) stop: Option<StopLevel>,
+    /// Something was done to it in this run, so that less can be asked of it.
+    pub(super) troubled: bool,
+    pub(super) lost: bool,
+    pub(super) runs: BTreeMap<u32, Run>,
+    /// Tasks that failed in a row, now and at most.
+    pub(super) failed_in_row: (u32, u32),
+    /// The farmer sees that tasks fail there at once, and gives it none for a while.
+    pub(super) held_back: bool,
+    pub(super) is_aside: bool,
+    /// It was handed a task: the farmer knows it.
+    pub(super) served: bool,
+    pub(super) idle_since: Option<Duration>,
+    /// The limit that it was told last, and when that was sent; and the least that it was ever told.
+    pub(super) limit: Option<(Duration, Duration)>,
+    pub(super) limit_min: Option<Duration>,
+}
+
+impl Node {
+    pub(super) fn failed(&mut self) {
+        self.failed_in_row.0 += 1;
+        self.failed_in_row.1 = self.failed_in_row.1.max(self.failed_in_row.0);
+    }
+}

@@ -1,0 +1,90 @@
+//! What users ask for failures and long tasks, and for the end of the time.
+
+use super::*;
+use crate::farmer::{Halt, HaltAt, HaltWhen, TaskLimit};
+
+/// A task that fails in its first attempts is tried again after pauses, and has finished when it does well.
+#[test]
+fn a_task_that_mends_is_finished() {
+    let mut scenario = Scenario::new(|options| options.rules.retries = 3);
+    let flaky = Behaviour { length: secs(1), outcome: Outcome::Exited(1), on_term: OnTerm::Dies, mends_at: Some(3) };
+    Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
+    let mut world = scenario.start();
+    // Four rounds, a pause of a second, a run, a pause of two, a run.
+    go(&mut world, Duration::from_millis(9_500));
+    assert_eq!((scenario.lines(0), scenario.lines(1)), (20, 0));
+    assert_eq!(scenario.run(world), RunEnd::Ended(0));
+}
+
+/// A farm that dies while tasks wait for their retries runs them at the next start.
+#[test]
+fn a_crash_loses_no_retry() {
+    let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(4_500));
+    assert_eq!(scenario.lines(1), scenario.lines(0), "nothing has had its last attempt");
+    world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Crashed);
+    assert_eq!(scenario.resume(), RunEnd::Ended(1));
+    assert_eq!(scenario.lines(1), 20);
+}
+
+/// A task that hangs is ended when its time is over, though it is deaf to SIGTERM, and all others finish.
+#[test]
+fn a_task_that_hangs_runs_out_of_time() {
+    for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
+        let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
+        scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
+        let mut world = scenario.start();
+        go(&mut world, secs(31));
+        assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
+        scenario.run(world);
+    }
+}
+
+/// Failures end the farm: at once, or when what runs has ended; the next start goes on with the others.
+#[test]
+fn failures_end_the_farm() {
+    for (when, lines) in [(HaltWhen::Now, [0, 1]), (HaltWhen::Soon, [5, 1])] {
+        let halt = Some(Halt { when, at: HaltAt::Count(1) });
+        let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 100_000_000));
+        scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
+        let mut world = scenario.start();
+        go(&mut world, secs(101));
+        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.ended()), (lines, Some(RunEnd::Ended(1))));
+        scenario.run(world);
+        assert_eq!(scenario.resume(), RunEnd::Ended(1));
+        assert_eq!(scenario.lines(0), 19);
+    }
+}
+
+/// A node that dies while running tasks are waited for is given up, and the farm ends all the same.
+#[test]
+fn a_drain_survives_a_dead_node() {
+    let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
+    let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 50_000_000));
+    scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
+    let mut world = scenario.start();
+    go(&mut world, secs(15));
+    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
+    assert_eq!(scenario.run(world), RunEnd::Ended(1));
+    assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
+}
+
+/// Nothing is started that would not end in time: no work is lost to the end of the job.
+#[test]
+fn no_task_is_started_in_vain() {
+    for task_time in [None, Some(secs(10))] {
+        let mut scenario = Scenario::new(|options| {
+            (options.tasks, options.mean_us, options.timeout) = (200, 10_000_000, Some(secs(75)));
+            options.rules.task_time = task_time;
+        });
+        let mut world = scenario.start();
+        go(&mut world, secs(72));
+        assert_eq!(world.ended(), Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
+        assert!(scenario.lines(0) >= 36, "six slots, and six rounds at least: {}", scenario.lines(0));
+        scenario.run(world);
+        scenario.options.timeout = None;
+        assert_eq!(scenario.resume(), RunEnd::Ended(0));
+    }
+}

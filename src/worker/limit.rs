@@ -1,0 +1,36 @@
+//! Tasks that run for too long.
+//!
+//! Owns the clock of the limit that the farmer has told. The kill ladder is [`super`]'s.
+
+use std::time::Duration;
+
+use super::{Action, Running, Worker};
+
+/// Who comes so late to the end of a limit was suspended, or stood behind a slow disk.
+const AWAY: Duration = Duration::from_secs(5);
+
+impl Worker {
+    /// When the time of a task is over.
+    pub(super) fn next_limit(&self) -> Option<Duration> {
+        let limit = self.limit?;
+        let counts = |running: &&Running| !running.timed_out && !running.interrupted;
+        self.slots.iter().flatten().filter(counts).map(|running| running.started + limit).min()
+    }
+
+    /// Asks tasks to end whose time is over.
+    pub(super) fn check_limit(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Some((limit, due)) = self.limit.zip(self.next_limit()).filter(|&(_, due)| now >= due) else { return };
+        // A pool that was suspended finds its tasks as it left them. That time was not theirs; since when it was away is
+        // not known.
+        let away_since = if now - due > AWAY { self.seen } else { now };
+        for (slot, running) in (0..).zip(&mut self.slots) {
+            let Some(running) = running else { continue };
+            running.started += now - away_since.max(running.started);
+            if !running.timed_out && !running.interrupted && now >= running.started + limit {
+                running.timed_out = true;
+                running.kill_at = Some(now + self.grace);
+                actions.push(Action::Terminate(slot));
+            }
+        }
+    }
+}
