@@ -215,3 +215,18 @@ fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
     farm.finish(0, [next]);
     assert_eq!(farm.handed(), [(0, vec![first])]);
 }
+
+/// A task that only others may have is none for an idle rank: it gets what waits elsewhere.
+#[test]
+fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
+    let mut farm = with(2, 20, 1, None);
+    fail(&mut farm, 1, 1);
+    assert_eq!(farm.handed(), [(1, vec![2])]);
+    while let Some(id) = farm.turns.core.tasks.take_next(Rank(0)) {
+        farm.turns.core.workers.update(Rank(0), |worker| worker.book.push(id));
+    }
+    farm.wait(secs(1));
+    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().picky()), (1, 1));
+    farm.finish(1, [2]);
+    assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
+}
