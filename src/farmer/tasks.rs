@@ -316,6 +316,7 @@ mod tests {
         assert_eq!(tasks.attempt(first), Attempt(2));
         tasks.check_invariants();
         assert!(tasks.record(first, true));
+        assert!(tasks.tries.is_empty(), "what was special about it is forgotten");
         assert!(!tasks.record(first, false));
         tasks.put_back(first, false);
         assert_eq!(tasks.take_next(WORKER), Some(TaskId(1)));
@@ -358,6 +359,19 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| tasks.take_next(WORKER)).collect();
         assert_eq!(order, [TaskId(1), TaskId(2)]);
+    }
+
+    /// Who says that it runs a task that nobody was given does not get it.
+    #[test]
+    fn only_what_was_handed_out_can_be_adopted() {
+        let mut tasks = TaskTable::new(3);
+        let first = tasks.take_next(WORKER).unwrap();
+        tasks.put_back(first, true);
+        for (id, owner) in [(first, Some(Rank(1))), (TaskId(1), None), (TaskId(2), None), (TaskId(9), None)] {
+            tasks.adopt(id, Rank(1));
+            assert_eq!(tasks.owner(id), owner);
+            tasks.check_invariants();
+        }
     }
 
     /// The simulator relies on it: a counter that does not follow, or a task that waits twice, does not pass the

@@ -113,3 +113,59 @@ pub(super) enum Woken {
     /// That one too.
     Last,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// First the others may have a task, then all; a farmer that comes late finds that all may.
+    #[test]
+    fn a_task_waits_longer_for_the_rank_that_it_avoids() {
+        let mut waiting = Waiting::default();
+        waiting.add(TaskId(7), secs(1), Some((Rank(2), secs(3))));
+        assert_eq!((waiting.wake(secs(0)), waiting.next_due()), (None, Some(secs(1))));
+        assert_eq!((waiting.wake(secs(1)), waiting.ready(), waiting.len()), (Some((TaskId(7), Woken::Others)), 1, 1));
+        waiting.check_invariants();
+        assert_eq!((waiting.take(Rank(2), None), waiting.next_due()), (None, Some(secs(3))));
+        assert_eq!((waiting.wake(secs(3)), waiting.ready(), waiting.len()), (Some((TaskId(7), Woken::Last)), 0, 0));
+        waiting.add(TaskId(8), secs(4), Some((Rank(2), secs(5))));
+        assert_eq!((waiting.wake(secs(5)), waiting.wake(secs(5))), (Some((TaskId(8), Woken::All)), None));
+        waiting.check_invariants();
+    }
+
+    /// A rank gets the first task of the list that it may have: one of these only if its ID is the lower one.
+    #[test]
+    fn the_lower_id_goes_first() {
+        let mut waiting = Waiting::default();
+        for (id, rank) in [(5, 0), (6, 1)] {
+            waiting.add(TaskId(id), secs(1), Some((Rank(rank), secs(9))));
+            waiting.wake(secs(1));
+        }
+        for before in [0, 5] {
+            assert_eq!(waiting.take(Rank(2), Some(TaskId(before))), None);
+        }
+        assert_eq!(waiting.take(Rank(0), Some(TaskId(9))), Some(TaskId(6)), "it is kept from 5");
+        assert_eq!(waiting.take(Rank(2), Some(TaskId(6))), Some(TaskId(5)));
+        assert_eq!((waiting.len(), waiting.forget(TaskId(5))), (0, None));
+    }
+
+    /// The simulator relies on it: an index that does not follow does not pass the cross-check.
+    #[test]
+    fn a_false_index_is_noticed() {
+        let falsify: [fn(&mut Waiting); 3] = [
+            |waiting| waiting.ready += 1,
+            |waiting| _ = waiting.due.insert((secs(1), TaskId(1))),
+            |waiting| _ = waiting.elsewhere.insert(Rank(1), BTreeSet::from([TaskId(1)])),
+        ];
+        for falsify in falsify {
+            let mut waiting = Waiting::default();
+            waiting.check_invariants();
+            falsify(&mut waiting);
+            assert!(std::panic::catch_unwind(|| waiting.check_invariants()).is_err());
+        }
+    }
+}

@@ -489,6 +489,7 @@ mod tests {
     /// The indexes follow every change of a worker.
     #[test]
     fn idle_and_queued_are_kept() {
+        assert!(WorkerTable::new(Duration::ZERO, 0).is_empty());
         let mut table = WorkerTable::new(Duration::ZERO, 3);
         let rank = Rank(1);
         table.update(rank, |worker| {

@@ -208,8 +208,10 @@ fn single_failures_are_recorded_soon() {
     assert_eq!(farm.turns.storage.records[2..], [(failed[0], false), (next, true)]);
     pass(&mut farm, 10);
     let failed = fail(&mut farm, 1);
+    let due = farm.now + DOUBT_MAX;
     pass(&mut farm, DOUBT_MAX.as_secs() - 1);
     assert_eq!(farm.turns.storage.records.len(), 4);
+    assert_eq!(farm.turns.core.next_deadline(), Some(due), "the farmer is to be woken for it");
     farm.wait(secs(1)); // Without a word of anybody: it is the clock that ends it.
     assert_eq!(farm.turns.storage.records.last(), Some(&(failed[0], false)));
 }
@@ -231,6 +233,13 @@ fn doubts_do_not_hold_up_the_end() {
     farm.finish(0, [0]);
     fail(&mut farm, 1);
     assert_eq!(farm.turns.storage.records, [(0, true), (1, false)]);
+
+    // … however many are open.
+    let mut farm = TestFarm::up(2, 2, 5);
+    farm.finish(0, [0, 1]);
+    farm.finish(0, [4]);
+    fail(&mut farm, 1);
+    assert_eq!(farm.turns.storage.records[3..], [(2, false), (3, false)]);
 
     let mut farm = at_work(2);
     let failed = fail(&mut farm, 1);

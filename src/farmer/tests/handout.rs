@@ -187,9 +187,33 @@ fn a_queue_is_asked_for_more_than_once() {
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
 
+/// While there is something to hand out, nobody's queue is touched: at a rationed start, slots are idle on purpose.
+#[test]
+fn nothing_is_recalled_while_tasks_are_pending() {
+    let mut farm = TestFarm::new(4, 6);
+    farm.hello(0, 1);
+    farm.now += Duration::from_millis(100);
+    let results = vec![TaskResult { duration_us: 1_000, ..result(0, Outcome::Exited(0)) }];
+    farm.report(0, Report { results, ack: 1, ..Report::default() });
+    assert_eq!(farm.turns.core.workers().get(Rank(0)).unwrap().queued(), 1);
+    farm.sent();
+    farm.hello(1, 8);
+    assert_eq!(farm.handed(), [(1, vec![3, 4])], "its share of the list");
+    farm.finish(1, []);
+    assert_eq!(farm.handed(), []);
+}
+
 /// A stop asks for no queue: each rank gives its own back by itself.
 #[test]
 fn a_stop_recalls_nothing() {
+    let mut farm = one_full_one_idle();
+    farm.hello(1, 1);
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    farm.event(Event::Signal(15));
+    farm.sent();
+    farm.finish(1, [given]);
+    assert_eq!(farm.sent(), [], "nothing is pending");
+
     let mut farm = one_full_one_idle();
     farm.event(Event::Signal(15));
     farm.sent();

@@ -31,6 +31,18 @@ fn a_task_that_ran_twice_is_recorded_once() {
     assert_eq!(farm.code(), Some(0));
 }
 
+/// Promise 2: results that are dropped are counted, whether their task is recorded or with somebody else.
+#[test]
+fn dropped_results_are_counted() {
+    let mut farm = TestFarm::up(2, 1, 3);
+    farm.finish(1, [0]);
+    farm.finish(1, [2, 99]);
+    farm.event(Event::Signal(15));
+    farm.say(0, ToFarmer::Stopped);
+    farm.say(1, ToFarmer::Stopped);
+    assert_eq!(farm.turns.core.end().unwrap().stale_results, 3);
+}
+
 /// Promise 5: a result of a task that a rank does not have changes nothing.
 #[test]
 fn only_who_holds_a_task_can_end_it() {

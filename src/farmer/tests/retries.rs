@@ -195,3 +195,38 @@ fn a_late_failure_is_counted() {
     fail(&mut farm, 2, 0);
     assert_eq!(farm.turns.storage.records, [(0, false)], "two failures, one retry");
 }
+
+/// A task is not kept from the rank on which it failed when the only other one is set aside.
+#[test]
+fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
+    let mut farm = with(2, 100, 1, None);
+    farm.wait(secs(5));
+    let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().book[0].0;
+    while farm.turns.core.workers().aside() == 0 {
+        let quick = TaskResult { start_us: 5_000_000, duration_us: 9, ..result(held(&farm, 1), Outcome::Exited(1)) };
+        farm.report(1, Report { results: vec![quick], ..Report::default() });
+    }
+    // What comes back from there runs before the rest of the list.
+    let first = held(&farm, 0);
+    fail(&mut farm, 0, first);
+    farm.wait(secs(1));
+    farm.sent();
+    let next = held(&farm, 0);
+    farm.finish(0, [next]);
+    assert_eq!(farm.handed(), [(0, vec![first])]);
+}
+
+/// A task that only others may have is none for an idle rank: it gets what waits elsewhere.
+#[test]
+fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
+    let mut farm = with(2, 20, 1, None);
+    fail(&mut farm, 1, 1);
+    assert_eq!(farm.handed(), [(1, vec![2])]);
+    while let Some(id) = farm.turns.core.tasks.take_next(Rank(0)) {
+        farm.turns.core.workers.update(Rank(0), |worker| worker.book.push(id));
+    }
+    farm.wait(secs(1));
+    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().picky()), (1, 1));
+    farm.finish(1, [2]);
+    assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
+}
