@@ -53,6 +53,17 @@ fn any_bytes_are_kept() {
     assert_eq!(names[&0], "echo \u{fffd}\u{fffd}A");
 }
 
+/// A line beyond a mebibyte, which no message could carry in the end, is refused with its number before anything starts.
+#[test]
+fn a_line_beyond_a_mebibyte_is_refused() {
+    let farm = Farm::local(&[b"# one\necho 0\n: ", &vec![b'x'; 1 << 20][..], b"\n"].concat());
+    let before = farm.everything();
+    farm.run(&[]).refused(&["tasks.txt", "line 3", "1048576 bytes"]);
+    assert_eq!(farm.everything(), before);
+    farm.write("e.ini", b"[e]\nTaskList = exec\ncommand = cat\n");
+    farm.run(&["--tasklist", "e"]).refused(&["e.ini:3", "[e]", "line 3", "1048576 bytes"]);
+}
+
 /// An empty list, and one of comments only: nothing to do, exit code 0, and a word about it.
 #[test]
 fn nothing_to_do_is_said() {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::commands::Commands;
+use super::commands::{COMMAND_LEN_MAX, Commands};
 use super::program::run;
 use super::template::{Fields, Template};
 use super::{ListError, Source, TaskList, lines};
@@ -71,6 +71,9 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
     lines::parse(output.stdout).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             failed(&format!("prints a NUL byte, in line {line}\n  is 'separator = nul' meant?"))
+        }
+        lines::BadLine::TooLong { line } => {
+            failed(&format!("prints more than {COMMAND_LEN_MAX} bytes for a task, in line {line}"))
         }
         lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
     })

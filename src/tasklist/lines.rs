@@ -6,11 +6,13 @@
 use memchr::memchr;
 
 use super::TaskList;
+use super::commands::COMMAND_LEN_MAX;
 
 /// Why bytes are no tasklist.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadLine {
     Nul { line: u64 },
+    TooLong { line: u64 },
     TooMany,
 }
 
@@ -56,6 +58,9 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
             return Err(BadLine::Nul { line: number });
         }
         let command = if line.first() == Some(&b'#') { 0..0 } else { strip(line) };
+        if command.len() > COMMAND_LEN_MAX {
+            return Err(BadLine::TooLong { line: number });
+        }
         if !command.is_empty() {
             text.copy_within(read + command.start..read + command.end, kept);
             kept += command.len();
@@ -115,6 +120,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A line that is too long for a message is refused before anything starts; as a comment it may be.
+    #[test]
+    fn a_long_line_is_refused_with_its_line() {
+        let longest = vec![b'x'; COMMAND_LEN_MAX];
+        assert_eq!(commands(&[b"a\n  ", &longest[..], b" \r\n#y", &longest, b"\n"].concat()), [b"a", &longest[..]]);
+        assert_eq!(parse([b"a\nx", &longest[..]].concat()), Err(BadLine::TooLong { line: 2 }));
     }
 
     /// A NUL is refused with the number of its line, comments and blanks counted.

@@ -29,6 +29,7 @@ use crate::ini::{IniError, Key, Section};
 use crate::protocol::TaskId;
 
 pub(crate) use atlas::OUTPUT;
+use commands::COMMAND_LEN_MAX;
 use handler::built_in_kinds;
 pub use handler::{DEFAULT_HANDLER, Handler, KINDS, Source, Tasks, listing};
 pub use made::Made;
@@ -121,6 +122,11 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
     lines::parse(read_file(path)?).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             ListError::content(path, line, "contains a NUL byte\n  a tasklist is a text file with one command per line")
+        }
+        lines::BadLine::TooLong { line } => {
+            let what =
+                format!("has more than {COMMAND_LEN_MAX} bytes\n  put it into a script, and the script's name here");
+            ListError::content(path, line, &what)
         }
         lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
     })
