@@ -34,12 +34,12 @@ struct Kind {
 /// Sorts failures into kinds, the most frequent first. `host` is that of a rank; `hosts` is how many the farm has.
 pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>, hosts: usize) -> Vec<FailureGroup> {
     let deadline = Instant::now() + TIME_MAX;
-    let mut logs = Logs { workdir, finder: None };
+    let mut logs = Logs::of(workdir);
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
     for Failure { id, rank, end } in tally.failures() {
         let late = Instant::now() >= deadline;
         let line = match end {
-            End::NotStarted(why) => Some(shown(why)),
+            End::NotStarted(why) if !why.is_empty() => Some(shown(why)),
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };
@@ -81,12 +81,17 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
 }
 
 /// Logs of tasks. Most have a file of their own; who keeps them otherwise is asked when the first has none.
-struct Logs<'a> {
+pub(crate) struct Logs<'a> {
     workdir: &'a Path,
     finder: Option<io::Result<Finder>>,
 }
 
-impl Logs<'_> {
+impl<'a> Logs<'a> {
+    /// Those of a workdir.
+    pub(crate) fn of(workdir: &'a Path) -> Self {
+        Self { workdir, finder: None }
+    }
+
     /// The last line of a task that is not blank; empty if there is none, or it can't be read.
     fn last_line(&mut self, id: u32) -> String {
         self.output(id)
@@ -95,7 +100,7 @@ impl Logs<'_> {
     }
 
     /// Where its log is, as a user may say it; empty if there is none.
-    fn name(&mut self, id: u32) -> String {
+    pub(crate) fn name(&mut self, id: u32) -> String {
         let Some(output) = self.output(id) else { return String::new() };
         let path = output.path.strip_prefix(self.workdir).unwrap_or(&output.path).display().to_string();
         if path.ends_with(&format!("log_{id}")) { path } else { format!("task {id} in {path}") }

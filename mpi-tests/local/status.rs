@@ -186,6 +186,22 @@ fn pytaskfarmers_workdir_is_shown() {
     assert_eq!(text(&farm, 0, &[WORKDIR, "--failed"]), "1\tfailed\t\tlogs/log_1\tfalse\n");
 }
 
+/// Logs are found in whatever form they are kept, and a task that ran out of time is told as that.
+#[test]
+fn other_forms_of_logs_are_known() {
+    let farm = Farm::local(b"echo one; exit 3\ntrap 'exit 0' TERM; echo two; sleep 600 & wait\ntrue\n");
+    let outcome = farm.run(&["--logs", "rank", "--task-timeout", "1"]).exits(1);
+    assert!(outcome.stderr_text().contains("1 × over its time limit: two, e.g. task 1 in logs/rank_0.log"));
+    let shown = text(&farm, 0, &[WORKDIR]);
+    assert!(shown.contains("1 × over its time limit: two, e.g. task 1 in logs/rank_0.log"), "{shown}");
+    assert!(shown.contains("1 × exit 3: one, e.g. task 0 in logs/rank_0.log"), "{shown}");
+    let failed = text(&farm, 0, &[WORKDIR, "--failed"]);
+    assert!(
+        failed.contains("\ttask 0 in logs/rank_0.log\t") && failed.contains("1\tover its time limit\t"),
+        "{failed}"
+    );
+}
+
 /// `--watch` prints until the farm has ended; with `--json`, a line each time.
 #[test]
 fn watch_follows_a_farm_to_its_end() {

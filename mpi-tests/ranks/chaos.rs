@@ -168,7 +168,8 @@ impl Round {
         assert!(succeeded.is_empty(), "not in failed: {succeeded:?}");
         let listing = std::fs::read_dir(self.farm.workdir().path()).unwrap();
         let names: BTreeSet<String> = listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        let wanted = ["failed", "finished", "logs", "tasks.tsv", "timeline.json", "toprocess"].map(str::to_owned);
+        let wanted =
+            ["failed", "finished", "logs", "status.json", "tasks.tsv", "timeline.json", "toprocess"].map(str::to_owned);
         assert_eq!(names, BTreeSet::from(wanted), "what is in the workdir");
     }
 }

@@ -19,6 +19,7 @@ mod mixed;
 mod moments;
 mod nodes;
 mod placement;
+mod progress;
 mod runners;
 mod status;
 mod stops;

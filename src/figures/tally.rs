@@ -61,6 +61,8 @@ impl From<&Record> for Ended {
     fn from(record: &Record) -> Self {
         let result = &record.result;
         let end = match &result.outcome {
+            // Whatever it made of being asked to end.
+            _ if result.timed_out => End::Timeout,
             Outcome::Exited(code) => End::Exit(*code),
             Outcome::Signaled(signal) => End::Signal(*signal),
             Outcome::NotStarted(why) => End::NotStarted(why.as_str().into()),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::records::commands;
 use super::{Status, StatusArgs};
+use crate::failures::Logs;
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
 
@@ -30,6 +31,7 @@ struct FailedTask {
     id: u32,
     how: String,
     host: String,
+    log: String,
     command: String,
 }
 
@@ -58,7 +60,7 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
     }
     // Writing into a String never fails.
     for task in failed.unwrap_or_default() {
-        let _ = writeln!(out, "{}\t{}\t{}\tlogs/log_{}\t{}", task.id, task.how, task.host, task.id, task.command);
+        let _ = writeln!(out, "{}\t{}\t{}\t{}\t{}", task.id, task.how, task.host, task.log, task.command);
     }
     for task in running.unwrap_or_default() {
         let _ = writeln!(out, "{}\t{:.1}\t{}\t{}\t{}", task.id, task.seconds, task.host, task.rank, task.command);
@@ -75,10 +77,12 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
 fn failed_tasks(status: &Status, workdir: &Path) -> Vec<FailedTask> {
     let ids: Vec<u32> = status.failed.iter().map(|(id, ..)| *id).collect();
     let commands = commands(workdir, "failed", &ids);
+    let mut logs = Logs::of(workdir);
     let tasks = status.failed.iter().map(|(id, how, host)| FailedTask {
         id: *id,
         how: how.clone(),
         host: host.clone(),
+        log: logs.name(*id),
         command: command_of(&commands, *id),
     });
     tasks.collect()

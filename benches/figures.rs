@@ -1,0 +1,85 @@
+//! What progress costs rank 0: per task that ends, and per look, once a second.
+//!
+//! ```sh
+//! cargo bench --no-default-features --bench figures
+//! ```
+//!
+//! By the thread's CPU clock; nothing is written.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use taskfarmer::farmer::{Actions, Event, Farmer, Record, Rules, Settings, TaskTable, Why};
+use taskfarmer::figures::tally::Tally;
+use taskfarmer::figures::watch::Watch;
+use taskfarmer::protocol::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
+
+const TASKS: u32 = 10_000_000;
+const LOOKS: u32 = 20;
+
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock").into()
+}
+
+/// The end of a task; lengths are spread over three orders of magnitude.
+fn record(id: u32) -> Record {
+    let result = TaskResult {
+        id: TaskId(id),
+        attempt: Attempt(1),
+        slot: 0,
+        start_us: 0,
+        duration_us: u64::from(id.wrapping_mul(2_654_435_761) % 1_000_000) + 1_000,
+        outcome: Outcome::Exited(0),
+        timed_out: false,
+        user_us: 0,
+        system_us: 0,
+        max_rss_kib: 0,
+    };
+    Record { rank: Rank(id % 64), result, why: Why::Finished, is_last: true }
+}
+
+fn main() {
+    let mut tally = Tally::default();
+    let mut spent = Duration::ZERO;
+    for chunk in 0..TASKS / 1_000 {
+        let records: Vec<Record> = (chunk * 1_000..(chunk + 1) * 1_000).map(record).collect();
+        let start = cpu_time();
+        black_box(&records).iter().for_each(|record| tally.record(record));
+        spent += cpu_time() - start;
+    }
+    println!("per task:                        {:8.4} µs", spent.as_secs_f64() * 1e6 / f64::from(TASKS));
+    for (nodes, slots) in [(1, 8), (64, 128), (1_000, 128), (10_000, 64)] {
+        let spent = look(nodes, slots, &tally) / LOOKS;
+        println!("per look, {nodes:6} nodes × {slots:3} slots: {:8.3} ms", spent.as_secs_f64() * 1e3);
+    }
+}
+
+/// Looks at a farm whose slots are full.
+fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
+    let settings = Settings {
+        ranks: nodes,
+        farmer_only: false,
+        silence_max: Duration::from_secs(30),
+        grace: Duration::from_secs(10),
+        rules: Rules::default(),
+        timeout_at: None,
+    };
+    let mut farmer = Farmer::new(Duration::ZERO, settings, TaskTable::new(TASKS));
+    let mut actions = Actions::default();
+    for rank in (0..nodes).map(Rank) {
+        actions.clear();
+        let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots, cpus: slots };
+        farmer.handle(Duration::ZERO, Event::Message(rank, hello), &mut actions);
+    }
+    let mut watch = Watch::new(Duration::ZERO);
+    let mut spent = Duration::ZERO;
+    for second in 1..=LOOKS {
+        let start = cpu_time();
+        watch.look(Duration::from_secs(second.into()), &farmer, tally);
+        spent += cpu_time() - start;
+    }
+    assert!(watch.running().len() as u64 > u64::from(nodes), "slots are full");
+    assert!(watch.time_left().is_some());
+    spent
+}

@@ -1,0 +1,41 @@
+//! What a user sees of a farm of several ranks: rank 0 alone speaks.
+
+use crate::support::Farm;
+use crate::support::terminal::Terminal;
+
+/// A launcher's user can have the live line: one for all ranks, with the slots of all, and nothing is left of it.
+#[test]
+fn live_line_is_that_of_all_ranks() {
+    let mut farm = Farm::mpi(3, "sleep 0.2\n".repeat(60).as_bytes()).time_limit(60);
+    farm.set("COLUMNS", "100");
+    let outcome = farm.run(&["--proc", "2", "--progress", "bar"]).exits(0);
+    let terminal = Terminal::play(&outcome.stderr);
+    let live = terminal.live();
+    assert!(live.iter().any(|line| line.contains("/60  6 running on 6 slots")), "{live:#?}");
+    assert!(live.iter().all(|line| line.len() < 100), "{live:#?}");
+    let lines: Vec<&String> = terminal.lines.iter().filter(|line| !line.is_empty()).collect();
+    assert!(lines.iter().all(|line| line.starts_with("taskfarmer-mpi: ")), "{lines:#?}");
+    assert!(lines.last().unwrap().contains("60 finished, 0 failed, 0 remaining"), "{lines:#?}");
+}
+
+/// Behind a launcher, a short run without failures is one line; with `--quiet`, or `--progress none`, no more than that.
+#[test]
+fn batch_output_is_short() {
+    let farm = Farm::mpi(3, "true\n".repeat(60).as_bytes()).time_limit(60);
+    let outcome = farm.run(&["--proc", "1"]).exits(0);
+    assert_eq!(outcome.stderr_text().lines().count(), 1, "the summary");
+    let outcome = farm.run(&["--proc", "1", "--quiet", "--workdir", "other"]).exits(0);
+    assert_eq!(outcome.stderr_text(), "");
+    let outcome = farm.run(&["--proc", "1", "--progress", "none", "--workdir", "third"]).exits(0);
+    assert_eq!(outcome.stderr_text().lines().count(), 1, "the summary");
+}
+
+/// Failures on one host are told with one log to look at, whichever rank ran them.
+#[test]
+fn failures_of_all_ranks_are_grouped() {
+    let farm = Farm::mpi(3, "echo \"rank $TASKFARMER_RANK is bad\"; sleep 0.1; exit 3\n".repeat(30).as_bytes());
+    let farm = farm.time_limit(100);
+    let text = farm.run(&["--proc", "2"]).exits(1).stderr_text();
+    let kind = text.lines().find(|line| line.contains("30 × exit 3: rank ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(kind.contains(" is bad, e.g. logs/log_") && !kind.contains("only on"), "{kind}");
+}
