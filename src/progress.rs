@@ -1,7 +1,7 @@
 //! What the user reads on the terminal.
 //!
 //! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front. How far a run
-//! is shows in a live line ([`screen`], [`bar`]) or in lines with growing intervals; figures are gathered in [`gather`].
+//! is shows in a live line (`screen`, `bar`) or in lines with growing intervals; figures are gathered in `gather`.
 
 mod bar;
 mod gather;
