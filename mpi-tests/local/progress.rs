@@ -60,6 +60,14 @@ fn lines_stand_above_the_live_line() {
     let lines: Vec<&String> = terminal.lines.iter().filter(|line| !line.is_empty()).collect();
     assert!(lines.iter().any(|line| line.contains("debug: ")) && lines.iter().any(|line| line.contains("info: ")));
     for line in lines {
+        if let Some((_, record)) = line.split_once("info: ").or_else(|| line.split_once("debug: ")) {
+            let (time, record) = record.split_once(' ').unwrap();
+            assert!(
+                time.len() == 20 && time.ends_with('Z') && record.contains("rank 0"),
+                "time, rank and host: {line}"
+            );
+            assert!(record.starts_with("rank 0 (") || record.contains("host "), "{line}");
+        }
         assert_eq!(line.matches("taskfarmer-mpi: ").count(), 1, "{:#?}", terminal.lines);
         assert!(line.starts_with("taskfarmer-mpi: ") && !line.contains("running on"), "{:#?}", terminal.lines);
     }
