@@ -19,6 +19,7 @@ Examples:
   taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
   taskfarmer-mpi --timeout 1:55:00 tasks.txt   stop in time; the same command goes on
   taskfarmer-mpi --retry-failed tasks.txt      once more what has failed
+  taskfarmer-mpi status tasks.txt              how far it is, from any node
 
 A tasklist has one shell command per line; blank lines and lines that start with # are skipped.
 Results are in LIST_workdir: finished, failed, logs/log_<ID>, timeline.json (for Perfetto).

@@ -31,6 +31,9 @@ use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 use screen::LiveLine;
 
+/// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
+const OWN: &str = "taskfarmer";
+
 /// How often the live line is redrawn, and how often figures are looked at without one.
 const LOOK_LIVE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
@@ -73,7 +76,6 @@ pub fn install_logger(level: LevelFilter) {
             Level::Debug => "debug",
             Level::Trace => "trace",
         };
-        // What happens to other ranks is told with their names.
         let own =
             if record.target() == module_path!() { String::new() } else { format!("rank 0 ({}): ", host::name()) };
         writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), record.args())
@@ -109,7 +111,7 @@ impl Reporter {
         let (tasks, ranks) = (core.tasks(), core.workers().len());
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
-        log::info!("{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
+        log::info!(target: OWN, "{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
         let launched = if Launch::of_this_process().is_some() { "… " } else { "" };
         let command = format!("{launched}{}", command_line(std::env::args_os()));
         let how = match config.progress {
@@ -222,8 +224,8 @@ impl Reporter {
             Note::Draining(cause) => {
                 say(&format!("stopping: {cause}; no task is started any more, running ones may end"));
             }
-            Note::Stopping(_, StopCause::AllDone) => log::debug!("all tasks are recorded"),
-            Note::Stopping(StopLevel::Drain, _) => log::debug!("no task runs any more"),
+            Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
+            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task runs any more"),
             Note::Stopping(level, cause) => {
                 let how = match level {
                     StopLevel::Drain => "no task is started any more",

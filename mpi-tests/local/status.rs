@@ -56,7 +56,7 @@ fn running_farm_is_shown() {
 /// After the end: the figures of the summary, and lists of what failed and of what took longest.
 #[test]
 fn finished_farm_is_shown() {
-    let farm = Farm::local(b"sleep 0.8\necho bad; exit 3\ntrue\nkill -9 $$\nsleep 0.3\n");
+    let farm = Farm::local(b"sleep 4\necho bad; exit 3\ntrue\nkill -9 $$\nsleep 2\n");
     farm.run(&["--proc", "2"]).exits(1);
     let before = farm.everything();
     let shown = text(&farm, 0, &[WORKDIR]);
@@ -64,8 +64,8 @@ fn finished_farm_is_shown() {
         "ended with exit code 1 at ",
         "3 finished, 2 failed, 0 remaining",
         "utilization: ",
-        "longest 0.8 s",
-        "\n  0 sleep 0.8: 0.8 s\n",
+        "longest 4.",
+        "\n  0 sleep 4: 4.",
         "1 × exit 3: bad, e.g. logs/log_1",
         "1 × SIGKILL: no output, e.g. logs/log_3",
     ] {
@@ -74,7 +74,7 @@ fn finished_farm_is_shown() {
     assert!(!shown.contains("to go on"), "{shown}");
     let slowest = text(&farm, 0, &[WORKDIR, "--slowest", "2"]);
     let slowest: Vec<Vec<&str>> = slowest.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!((slowest.len(), slowest[0][0], slowest[1][0], slowest[1][4]), (2, "0", "4", "sleep 0.3"), "{slowest:?}");
+    assert_eq!((slowest.len(), slowest[0][0], slowest[1][0], slowest[1][4]), (2, "0", "4", "sleep 2"), "{slowest:?}");
     let failed = text(&farm, 0, &[WORKDIR, "--failed"]);
     let failed: Vec<Vec<&str>> = failed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(

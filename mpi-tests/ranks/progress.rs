@@ -6,16 +6,18 @@ use crate::support::terminal::Terminal;
 /// A launcher's user can have the live line: one for all ranks, with the slots of all, and nothing is left of it.
 #[test]
 fn live_line_is_that_of_all_ranks() {
-    let mut farm = Farm::mpi(3, "sleep 0.2\n".repeat(60).as_bytes()).time_limit(60);
+    // All wait until all run, and then for long enough to be seen.
+    let task = "touch here-$PROC_NUMBER; until [ $(ls here-* | wc -l) -ge 6 ]; do sleep 0.05; done; sleep 1\n";
+    let mut farm = Farm::mpi(3, task.repeat(6).as_bytes()).time_limit(60);
     farm.set("COLUMNS", "100");
     let outcome = farm.run(&["--proc", "2", "--progress", "bar"]).exits(0);
     let terminal = Terminal::play(&outcome.stderr);
     let live = terminal.live();
-    assert!(live.iter().any(|line| line.contains("/60  6 running on 6 slots")), "{live:#?}");
+    assert!(live.iter().any(|line| line.contains("0/6  6 running on 6 slots")), "{live:#?}");
     assert!(live.iter().all(|line| line.len() < 100), "{live:#?}");
     let lines: Vec<&String> = terminal.lines.iter().filter(|line| !line.is_empty()).collect();
     assert!(lines.iter().all(|line| line.starts_with("taskfarmer-mpi: ")), "{lines:#?}");
-    assert!(lines.last().unwrap().contains("60 finished, 0 failed, 0 remaining"), "{lines:#?}");
+    assert!(lines.last().unwrap().contains("6 finished, 0 failed, 0 remaining"), "{lines:#?}");
 }
 
 /// Behind a launcher, a short run without failures is one line; with `--quiet`, or `--progress none`, no more than that.
