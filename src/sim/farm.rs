@@ -52,7 +52,10 @@ impl World {
         for note in &self.notes {
             match note {
                 Note::Draining(cause) => self.checker.draining(self.now, cause),
-                Note::Stopping(_, cause) => self.checker.halted(cause),
+                Note::Stopping(level, cause) => {
+                    self.checker.halted(cause);
+                    self.checker.drained(*level, cause);
+                }
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Checker, Node, Run};
 use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
-use crate::protocol::{Outcome, TaskResult};
+use crate::protocol::{Outcome, StopLevel, TaskResult};
 
 impl Checker {
     pub(super) fn is_worth_a_retry(&self, result: &TaskResult) -> bool {
@@ -112,16 +112,22 @@ impl Checker {
 
     /// The farm starts nothing more: for its failures, or because no time is left.
     pub fn draining(&mut self, now: Duration, cause: &StopCause) {
-        self.draining = true;
+        self.draining_since = Some(now);
         match (cause, self.rules.task_time, self.timeout_at) {
             (StopCause::Halt { .. }, _, _) => self.halted(cause),
             (StopCause::NoTimeLeft { task_time }, given, Some(timeout_at)) => {
                 let known = self.finished_us.len();
                 // Nine of ten are known by then, and a histogram is right to 2 %.
-                let longest = self.finished_us.last().map_or(0, |&us| us + us / 50);
+                let at_least = |us: &u64| us - us / 50;
+                let (shortest, longest) = (
+                    self.finished_us.first().map_or(0, at_least),
+                    self.finished_us.last().map_or(0, |&us| us + us / 50),
+                );
                 let right = match given {
                     Some(given) => given == *task_time && given > Duration::ZERO,
-                    None => known >= 20 && task_time.as_micros() <= u128::from(longest),
+                    None => {
+                        known >= 20 && (u128::from(shortest)..=u128::from(longest)).contains(&task_time.as_micros())
+                    }
                 };
                 self.must(right, || format!("a task is expected to take {task_time:?} after {known} tasks"));
                 self.must(now + *task_time >= timeout_at, || format!("{now:?} is too early to start nothing more"));
@@ -142,6 +148,14 @@ impl Checker {
         }
     }
 
+    /// The workers are told to stop when nothing runs any more, or that it is to be ended.
+    pub fn drained(&mut self, level: StopLevel, cause: &StopCause) {
+        let waits = level == StopLevel::Drain && matches!(cause, StopCause::Halt { .. } | StopCause::NoTimeLeft { .. });
+        let runs = |(rank, node): (u32, &Node)| (!node.troubled && !node.runs.is_empty()).then_some(rank);
+        let running = (0..).zip(&self.nodes).find_map(runs).filter(|_| waits);
+        self.must(running.is_none(), || format!("the drain is over, and tasks run on rank {running:?}"));
+    }
+
     /// There are as many failures as are to end the farm.
     fn must_end(&self) -> bool {
         let ended = u64::from(self.failed) + self.finished_us.len() as u64;
@@ -153,7 +167,7 @@ impl Checker {
 
     /// After each turn of the farmer.
     pub fn must_halt(&mut self) {
-        let goes_on = !self.draining && !self.is_ending;
+        let goes_on = self.draining_since.is_none() && !self.is_ending;
         let open = || self.tasks.iter().any(|task| task.recorded.is_none());
         if goes_on && self.must_end() && open() {
             let failed = self.failed;

@@ -57,8 +57,8 @@ pub struct Checker {
     rules: Rules,
     /// When the farm has to stop.
     timeout_at: Option<Duration>,
-    /// Nothing is to be started any more.
-    draining: bool,
+    /// Nothing is to be started any more, since then.
+    draining_since: Option<Duration>,
     /// The farm ends for its failures.
     is_halted: bool,
     /// It ends, for whatever reason.
@@ -98,7 +98,7 @@ impl Checker {
             idle_by_order: BTreeSet::new(),
             rules: Rules::default(),
             timeout_at: None,
-            draining: false,
+            draining_since: None,
             is_halted: false,
             is_ending: false,
             failed: 0,
@@ -169,7 +169,7 @@ impl Checker {
         self.must((1..=1 + losses).contains(&attempt), || {
             format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
-        let ending = self.stopping_since.is_some() || self.draining;
+        let ending = self.stopping_since.is_some() || self.draining_since.is_some();
         self.must(!ending, || format!("task {id} is handed out during a stop"));
         let fits = self.fits(now);
         self.must(fits, || format!("task {id} is handed out at {now:?} and would not end in time"));
@@ -212,6 +212,10 @@ impl Checker {
                 let (slots, stop) = (node.slots, node.stop.filter(|_| !node.troubled));
                 self.must(free && slot < slots, || format!("rank {rank} starts two tasks in slot {slot} of {slots}"));
                 self.must(stop.is_none(), || format!("rank {rank} starts task {} after a stop", task.id));
+                // What waits there is to be taken back.
+                let late = self.draining_since.is_some_and(|since| now > since + self.patience);
+                let late = late && !self.nodes[rank as usize].troubled;
+                self.must(!late, || format!("rank {rank} starts task {} long after nothing more was to be", task.id));
                 self.tasks[task.id.0 as usize].running += 1;
                 self.tasks[task.id.0 as usize].quiet_since = now;
             }
@@ -375,7 +379,7 @@ impl Checker {
 
     /// No slot is idle while tasks wait, for longer than a few round trips.
     fn look_for_idle(&mut self, now: Duration) {
-        let ending = self.stopping_since.is_some() || self.draining || !self.fits(now);
+        let ending = self.stopping_since.is_some() || self.draining_since.is_some() || !self.fits(now);
         let excused = now < self.excused_until || ending;
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
