@@ -116,6 +116,7 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
         1 => (level, any::<bool>()).prop_map(|(level, skip_finalize)| ToWorker::Stop { level, skip_finalize }),
         1 => Just(ToWorker::Heartbeat),
         2 => number().prop_map(|seq| ToWorker::Rejoin { seq }),
+        1 => long().prop_map(|us| ToWorker::Limit { us }),
     ]
 }
 
