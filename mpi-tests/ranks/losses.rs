@@ -37,7 +37,8 @@ fn launcher_ends_the_farm_with_a_killed_rank() {
 }
 
 /// Launchers that are told to let the other ranks live when one dies. Open MPI's does, and the run completes with exit
-/// code 0. MPICH's tells the others by SIGUSR1, which stops a farm in order, and the same command goes on.
+/// code 0. MPICH's may tell the others by SIGUSR1, which stops a farm in order, and the same command goes on; or its helper
+/// ends before it has told anybody, and the run completes.
 #[test]
 fn launcher_lets_the_others_live() {
     const COUNT: usize = 300;
@@ -61,7 +62,7 @@ fn launcher_lets_the_others_live() {
     processes::signal(running.rank(1), Signal::SIGKILL);
     let outcome = running.wait();
     assert!(outcome.stderr_text().contains(" is lost"), "the user is told");
-    if mpi == Mpi::Mpich {
+    if mpi == Mpi::Mpich && outcome.stderr_text().contains("SIGUSR1") {
         let outcome = outcome.exits(3);
         assert_eq!(outcome.summary()[1], 0, "failed");
         assert!(farm.workdir().recorded().len() < COUNT, "it stopped before the end");

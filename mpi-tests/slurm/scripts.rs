@@ -56,7 +56,7 @@ fn a_script_ends_with_the_code_of_its_farm() {
     let farm = farm("exit 1\ntrue\n");
     let job = submit(&farm, "run.sbatch", &SMALL, &[]);
     job.ends("FAILED", 1);
-    assert!(job.output().contains("some failed: see tasks.txt_workdir/failed"), "{}", job.report());
+    assert!(job.output().contains("failed: see tasks.txt_workdir/failed"), "{}", job.report());
 }
 
 /// `requeue.sbatch` stops before its time is over, queues itself, and goes on until all is done.
