@@ -74,6 +74,16 @@ fn lines_stand_above_the_live_line() {
     assert!(terminal.live().iter().any(|line| line.contains("/40")));
 }
 
+/// A farm that starts nothing any more says so in place of a time that nobody can know.
+#[test]
+fn live_line_tells_of_a_stop() {
+    let farm = Farm::local(b"sleep 2\nfalse\nsleep 2\nsleep 2\nsleep 2\nsleep 2\n");
+    let (outcome, terminal) = run_on_terminal(&farm, 100, &["--proc", "2", "--halt", "soon,fail=1"]);
+    outcome.exits(1);
+    let live = terminal.live();
+    assert!(live.iter().any(|line| line.contains("1 failed") && line.ends_with("stopping")), "{live:#?}");
+}
+
 /// NO_COLOR: no colours. TERM=dumb: no line that is rewritten.
 #[test]
 fn colours_and_rewriting_can_be_refused() {

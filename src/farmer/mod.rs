@@ -204,6 +204,12 @@ impl Farmer {
         self.stop.as_ref().map(|stop| stop.level)
     }
 
+    /// Whether no task is started any more, while running ones may end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
     /// Cross-checks all tables. For tests and the simulator.
     ///
     /// # Panics
