@@ -143,8 +143,7 @@ impl Program {
         // What one program has written is no burden for the next.
         nix::unistd::sync();
         let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own(folder) };
-        let figures = measure(self.command(&self.words, folder), folder, self.tasks, idle);
-        figures
+        measure(self.command(&self.words, folder), folder, self.tasks, idle)
     }
 
     fn command(&self, words: &[String], folder: &Path) -> Command {
