@@ -232,3 +232,15 @@ impl Actions {
         self.notes.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what came to an end by itself goes into `finished` or `failed`, and into the timeline.
+    #[test]
+    fn an_end_from_outside_is_none() {
+        let all = [Why::Finished, Why::Failed, Why::Interrupted, Why::Lost];
+        assert_eq!(all.map(Why::is_own_end), [true, true, false, false]);
+    }
+}

@@ -20,7 +20,7 @@ pub(super) struct Limits {
     /// In microseconds; 0: none.
     told_us: u64,
     /// The median is looked at again when so many tasks have finished.
-    look_at: u64,
+    pub(super) look_at: u64,
 }
 
 impl Farmer {

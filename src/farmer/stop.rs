@@ -195,6 +195,15 @@ mod tests {
         assert_eq!((&end.cause, end.exit_code()), (&StopCause::FarmFailed("first".to_owned()), ExitCode::FarmFailed));
     }
 
+    /// What users read of the reason.
+    #[test]
+    fn causes_are_told() {
+        let signal = StopCause::Signal { rank: Rank(2), signal: 15 };
+        let causes = [StopCause::AllDone, signal, StopCause::Timeout, StopCause::FarmFailed("no space".to_owned())];
+        let texts = ["all tasks are done", "SIGTERM on rank 2", "the time limit is reached", "no space"];
+        assert_eq!(causes.map(|cause| cause.to_string()), texts);
+    }
+
     /// Users know signals by name.
     #[test]
     fn signals_have_names() {

@@ -304,6 +304,8 @@ mod tests {
         assert_eq!(order, [TaskId(1), TaskId(3)]);
         assert_eq!(tasks.take_next(WORKER), None);
         assert_eq!((tasks.finished(), tasks.failed(), tasks.remaining()), (1, 1, 2));
+        let states = [TaskState::Finished, TaskState::Assigned, TaskState::Failed, TaskState::Assigned];
+        assert_eq!(tasks.snapshot(), states);
         tasks.check_invariants();
     }
 

@@ -207,7 +207,7 @@ fn single_failures_are_recorded_soon() {
     farm.report(1, Report { results: vec![late], ..Report::default() });
     assert_eq!(farm.turns.storage.records[2..], [(failed[0], false), (next, true)]);
     pass(&mut farm, 10);
-    farm.now += Duration::from_millis(300); // Not when the farmer looks for silence anyway.
+    farm.now += Duration::from_millis(1_300); // Not when the farmer looks for silence anyway.
     let failed = fail(&mut farm, 1);
     let due = farm.now + DOUBT_MAX;
     pass(&mut farm, DOUBT_MAX.as_secs() - 1);

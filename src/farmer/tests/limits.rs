@@ -82,3 +82,15 @@ fn a_timeout_is_a_failure() {
     let attempts = [(0, 1, 0, Why::Timeout), (1, 1, 0, Why::Finished), (0, 2, 0, Why::Timeout)];
     assert_eq!(farm.turns.storage.attempts, attempts);
 }
+
+/// The median is known from ten tasks on, and is looked at again when there are some more, not at each.
+#[test]
+fn the_median_is_looked_at_seldom() {
+    let mut farm = TestFarm::with(1, 1_000, |settings| settings.rules.task_limit = Some(TaskLimit::Percent(200)));
+    farm.hello(0, 1);
+    for finished in 1..=10 {
+        assert_eq!(limits(&mut farm), [], "after {finished}");
+        finish(&mut farm, 0, 5_000_000);
+    }
+    assert_eq!((limits(&mut farm).len(), farm.turns.core.limits.look_at), (1, 11));
+}
