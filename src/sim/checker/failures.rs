@@ -67,6 +67,10 @@ impl Checker {
             self.retried(now, rank, result);
         }
         self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
+        if record.is_last {
+            // If it goes on all the same, the disk did not take the record, and its retries count anew.
+            self.tasks[result.id.0 as usize].retried = 0;
+        }
         let once = !ended || self.told.insert(place);
         self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
     }
