@@ -252,6 +252,10 @@ impl Farmer {
                 self.trust_again(now, rank, false, actions);
             }
         }
+    }
+
+    /// Records failures that nobody has judged in time.
+    pub(super) fn record_overdue_doubts(&mut self, now: Duration, actions: &mut Actions) {
         while let Some(&(_, rank)) = self.doubts.due.first().filter(|&&(at, _)| at <= now) {
             self.record_doubts(now, rank, actions);
         }

@@ -123,6 +123,8 @@ impl Farmer {
             stop.escalate_at = stop.escalate_at.map(|at| at + away);
             stop.look_at = now + STOP_TICK;
         }
+        // Before anything is handed out: they may be what ends the farm.
+        self.record_overdue_doubts(now, actions);
         match event {
             Event::Message(rank, message) if self.workers.get(rank).is_some() => {
                 self.on_message(now, rank, message, actions)

@@ -68,6 +68,30 @@ fn a_percentage_of_failures_ends_the_farm() {
     assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 4 }));
 }
 
+/// A farmer that was away counts the failures that nobody has judged in time before it hands anything out.
+#[test]
+fn overdue_failures_count_before_a_hand_out() {
+    let mut farm = halts(2, 100, HaltWhen::Soon, HaltAt::Percent(10));
+    let quick = |id, now: Duration| TaskResult {
+        start_us: u64::try_from(now.as_micros()).unwrap(),
+        duration_us: 1_000,
+        ..result(id, Outcome::Exited(1))
+    };
+    farm.now = secs(10);
+    for _ in 0..HALT_FAILED_MIN {
+        let id = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+        let results = vec![quick(id, farm.now)];
+        farm.report(1, Report { results, ..Report::default() });
+    }
+    assert_eq!((farm.turns.core.doubts.count(), farm.turns.core.drain.clone()), (HALT_FAILED_MIN, None));
+    farm.sent();
+    farm.now += secs(100); // No tick: it was suspended.
+    farm.finish(0, [0]);
+    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: HALT_FAILED_MIN }));
+    let handed = farm.sent().into_iter().filter(|(_, message)| matches!(message, ToWorker::Assign { .. })).count();
+    assert_eq!(handed, 0);
+}
+
 /// Failures of earlier runs do not count, nor do those that are tried again; the last failure of a list ends it anyway.
 #[test]
 fn only_last_failures_of_this_run_count() {
