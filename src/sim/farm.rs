@@ -158,6 +158,7 @@ impl World {
             self.wipe(FARMER.0);
         }
         self.farm = None;
+        self.checker.farmer_is_gone();
         self.end = Some(RunEnd::Crashed);
         self.at(self.now, What::Heals(Fault::CrashFarmer, FARMER.0));
     }

@@ -114,6 +114,11 @@ impl Checker {
         task_time.zip(self.timeout_at).is_none_or(|(time, timeout_at)| now + time < timeout_at)
     }
 
+    /// The farmer is dead: nobody takes back what waits in front of full slots.
+    pub fn farmer_is_gone(&mut self) {
+        self.draining_since = None;
+    }
+
     /// The farm starts nothing more: for its failures, or because no time is left.
     pub fn draining(&mut self, now: Duration, cause: &StopCause) {
         self.draining_since = Some(now);
