@@ -73,6 +73,8 @@ impl World {
             match note {
                 Note::Stopping(..) => self.checker.stopping(self.now),
                 Note::CameBack(rank) => self.checker.came_back(rank.0),
+                // Trusted and set aside again in one turn.
+                Note::SetAside { rank, .. } => self.checker.stays_aside(rank.0),
                 Note::Trusted(rank) => self.checker.held_back(rank.0, false),
                 _ => {}
             }

@@ -344,6 +344,11 @@ impl Checker {
         let others = self.nodes.iter().zip(0..).filter(|&(_, other)| other != rank);
         let left = others.filter(|(node, _)| node.slots > 0 && !node.lost && !node.is_aside).count();
         self.must(left > 0, || format!("rank {rank} is set aside, and no other is left"));
+        self.stays_aside(rank);
+    }
+
+    /// The farmer has trusted a rank and set it aside again in the same turn.
+    pub fn stays_aside(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         (node.held_back, node.is_aside) = (true, true);
     }
