@@ -110,7 +110,8 @@ impl Victim {
             Ok::<String, String>(String::from_utf8_lossy(&output.stdout).into_owned())
         };
         run(&[NODE, if self.killed { "start" } else { "mend" }, &self.node])?;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        // Slurm asks nodes seldom, and a busy machine may take long to answer: once more than a minute under a load of 15.
+        let deadline = Instant::now() + Duration::from_secs(240);
         while Instant::now() < deadline {
             let state = run(&["sinfo", "-h", "-n", &self.node, "-o", "%T"])?;
             // A star: it does not answer, or did not yet.
