@@ -261,7 +261,7 @@ impl Checker {
                 task.quiet_since = now;
                 // With the stop so near, a death by the same blow is no failure.
                 let excused = node.troubled || now < self.excused_until;
-                let no_end = run.struck && *outcome != Outcome::Exited(0) && !excused;
+                let no_end = run.struck && is_of_a_blow(outcome) && !excused;
                 if run.timed_out {
                     task.failures += 1;
                     task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
@@ -440,4 +440,10 @@ impl Checker {
         let runs: Vec<u32> = self.nodes[rank as usize].runs.values().map(|run| run.id).collect();
         self.must(runs.is_empty(), || format!("tasks {runs:?} still run on rank {rank} after the farm's end"));
     }
+}
+
+/// Whether a task may have died by what a batch system sends to all, or its shell says that it did. Of anything else it
+/// died by itself, even then.
+fn is_of_a_blow(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Signaled(2 | 9 | 10 | 15) | Outcome::Exited(130 | 137 | 138 | 143))
 }
