@@ -326,7 +326,8 @@ impl Checker {
         self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
             task.is_its_own = false;
-            task.quiet_since = now;
+            // It may have failed there just before, and that may be in doubt for long, should the rank come back.
+            task.quiet_since = task.quiet_since.max(now);
         }
     }
 
