@@ -324,6 +324,10 @@ impl Checker {
         (node.held_back, node.is_aside) = (false, false);
         let troubled = node.troubled;
         self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
+        // It may have taken them up again since: then it was its turn, and is everybody's now.
+        for task in self.tasks.iter_mut().filter(|task| task.holders.contains(&rank)) {
+            task.avoids = task.avoids.filter(|&(other, _)| other == rank);
+        }
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
             task.is_its_own = false;
             // It may have failed there just before, and that may be in doubt for long, should the rank come back.
