@@ -99,7 +99,7 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
         _ => &["env", "--"],
     };
     if workload == Workload::TenMs {
-        add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "LIST", "-L", "1"]);
+        add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "ARGUMENTS", "-n", "1", "/bin/sleep"]);
     } else if workload == Workload::True {
         add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "ARGUMENTS", "-n", "1", "/bin/true"]);
     } else {
@@ -134,7 +134,7 @@ impl Program {
         let reference = if workload == Workload::Shell { format!("sh:{line}") } else { line.to_owned() };
         write("LIST", line)
             .and_then(|()| write("REFERENCE", &reference))
-            .and_then(|()| write("ARGUMENTS", "x"))
+            .and_then(|()| write("ARGUMENTS", "0.01"))
             .expect("a disk");
         if self.words.iter().any(|word| word == PROGRAM) && self.launcher.is_empty() {
             let mut list = OpenOptions::new().append(true).open(folder.join("LIST")).expect("just written");
