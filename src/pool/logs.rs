@@ -66,7 +66,9 @@ impl Logs {
                 Sink::Nowhere(Rc::new(null.map_err(|error| format!("cannot open /dev/null: {error}"))?))
             }
         };
-        let used = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+        // The files of ranks are no such logs: with them alone no task pays for a look at what is not there.
+        let is_log = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"log_");
+        let used = fs::read_dir(&folder).is_ok_and(|entries| entries.flatten().any(is_log));
         Ok(Self { folder, sink, used })
     }
 
@@ -320,6 +322,20 @@ mod tests {
             all.starts_with("==> task 1, attempt 1: exit code 0 <==\none\n\n==> task 3, attempt 1: exit code 4 <=="),
             "{all:.200}"
         );
+    }
+
+    /// A fresh run with `--logs rank` touches no file per task; after a run with a file per task, those are removed.
+    #[test]
+    fn only_logs_of_tasks_are_out_of_date() {
+        let workdir = tempfile::tempdir().unwrap();
+        assert!(!logs(Kind::Rank, workdir.path()).used);
+        assert!(!logs(Kind::Rank, workdir.path()).used, "its own files are there by now");
+        say(&mut logs(Kind::Task, workdir.path()), 1, "old", OK);
+        let mut packed = logs(Kind::Rank, workdir.path());
+        assert!(packed.used);
+        say(&mut packed, 1, "new", OK);
+        assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
+        assert_eq!(found(workdir.path(), 1).as_deref(), Some("new"));
     }
 
     /// `--logs failed`: only what failed or said something has a file, and what is out of date goes.
