@@ -10,7 +10,7 @@ mod screen;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use env_logger::Target;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use crate::figures::report::{Figures, State};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::protocol::{Logs, Rank, StopLevel};
-use crate::sys::clock::Clock;
+use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
 use crate::sys::launcher::Launch;
 use crate::tasklist::TaskList;
@@ -38,7 +38,8 @@ const OWN: &str = "taskfarmer";
 const LOOK_LIVE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A look that takes long, on a farm of thousands of ranks, is followed by so many times as long without one.
+/// A look that costs much CPU time, on a farm of thousands of ranks, is followed by so many times as long without one.
+/// Time for which a look was held up doesn't count: one stall would leave the line as it is for a hundred times as long.
 const LOOK_FACTOR: u32 = 100;
 
 /// The first line in batch output comes after so long, and further ones no farther apart than this.
@@ -149,7 +150,7 @@ impl Reporter {
         if now < self.next_look {
             return;
         }
-        let start = Instant::now();
+        let before = thread_cpu_time();
         self.watch.look(now, core, tally);
         let figures = || gather::figures(&self.about, core, tally, &self.watch, self.clock);
         if let Some(live) = &self.live {
@@ -167,7 +168,7 @@ impl Reporter {
             figures.next_in_s = self.status_file.interval().as_secs_f64();
             self.status_file.write(gather::json(&figures));
         }
-        self.next_look = now + self.look_interval.max(start.elapsed() * LOOK_FACTOR);
+        self.next_look = now + self.look_interval.max((thread_cpu_time() - before) * LOOK_FACTOR);
     }
 
     /// Something happened that the user may want to know.

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// Time since this clock was made, and the time of day that belongs to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -33,8 +35,30 @@ impl Clock {
     }
 }
 
+/// CPU time that this thread has used. What something costs shows here; that it was held up, by other processes or by a
+/// slow disk, does not. Zero where the system doesn't tell.
+#[must_use]
+pub fn thread_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Whole microseconds.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work counts, waiting doesn't.
+    #[test]
+    fn cpu_time_is_that_of_work() {
+        let start = thread_cpu_time();
+        std::thread::sleep(Duration::from_millis(200));
+        let waited = thread_cpu_time() - start;
+        assert!(waited < Duration::from_millis(100), "{waited:?}");
+        while thread_cpu_time() - start < Duration::from_millis(150) {}
+    }
 }

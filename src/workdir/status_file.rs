@@ -19,6 +19,9 @@ pub(crate) const INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// A write that takes long is followed by so many times as long without one.
 const INTERVAL_FACTOR: u32 = 50;
 
+/// But not by more than this: a file system that was held up once may be quick again.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+
 /// Writes `status.json` in the background.
 #[derive(Debug)]
 pub struct StatusFile {
@@ -39,7 +42,7 @@ impl StatusFile {
     pub fn is_due(&mut self) -> bool {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
             let took = self.join();
-            self.interval = INTERVAL_MIN.max(took * INTERVAL_FACTOR);
+            self.interval = (took * INTERVAL_FACTOR).clamp(INTERVAL_MIN, INTERVAL_MAX);
         }
         self.thread.is_none() && Instant::now() >= self.next
     }
