@@ -28,6 +28,7 @@ mod retry_failed;
 mod runners;
 mod scripts;
 mod shell_rules;
+mod starters;
 mod status;
 mod stubborn;
 mod tasklist;

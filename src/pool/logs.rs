@@ -1,12 +1,13 @@
 //! Where the output of this pool's tasks goes.
 //!
 //! Owns the files under `logs/` that this rank writes, and what a task writes to until it is known whether and where
-//! that is kept: a file without a name in `$TMPDIR`, one per slot. Never reads what other ranks wrote.
+//! that is kept: a file without a name in `$TMPDIR`, one per slot. Never reads what other ranks wrote. Several threads may
+//! use it at a time, each for another slot.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::signal::killpg;
@@ -31,20 +32,21 @@ pub(super) struct Logs {
 #[derive(Debug)]
 enum Sink {
     /// Straight into a file per task; in folders of so many, the last of which was made already.
-    Files { per_folder: Option<u32>, made: Option<PathBuf> },
+    Files { per_folder: Option<u32>, made: Mutex<Option<PathBuf>> },
     /// Into a file per task, if there is a reason.
     Kept(Scratch),
     /// All into one file.
-    Packed(Scratch, Packed),
+    Packed(Scratch, Mutex<Packed>),
     /// Into `/dev/null`.
-    Nowhere(Rc<File>),
+    Nowhere(Arc<File>),
 }
 
 impl Logs {
     /// Prepares the logs of a rank. The error says why its node can't run tasks.
     pub(super) fn new(kind: Kind, folder: PathBuf, rank: u32, slots: u32) -> Result<Self, String> {
         let scratch = || {
-            let scratch = Scratch { files: vec![None; slots as usize], folder: std::env::temp_dir() };
+            let files = Mutex::new(vec![None; slots as usize]);
+            let scratch = Scratch { files, folder: std::env::temp_dir() };
             let place = scratch.folder.display();
             let advice = "--logs failed and --logs rank keep the output of running tasks in $TMPDIR";
             match scratch.make() {
@@ -53,17 +55,17 @@ impl Logs {
             }
         };
         let sink = match kind {
-            Kind::Task => Sink::Files { per_folder: None, made: None },
-            Kind::Folders(count) => Sink::Files { per_folder: Some(count), made: None },
+            Kind::Task => Sink::Files { per_folder: None, made: Mutex::default() },
+            Kind::Folders(count) => Sink::Files { per_folder: Some(count), made: Mutex::default() },
             Kind::Failed => Sink::Kept(scratch()?),
             Kind::Rank => {
                 let packed = Packed::open(&folder, rank)
                     .map_err(|(path, error)| format!("its node cannot write {}: {error}", path.display()))?;
-                Sink::Packed(scratch()?, packed)
+                Sink::Packed(scratch()?, Mutex::new(packed))
             }
             Kind::None => {
                 let null = OpenOptions::new().write(true).open("/dev/null");
-                Sink::Nowhere(Rc::new(null.map_err(|error| format!("cannot open /dev/null: {error}"))?))
+                Sink::Nowhere(Arc::new(null.map_err(|error| format!("cannot open /dev/null: {error}"))?))
             }
         };
         // The files of ranks are no such logs: with them alone no task pays for a look at what is not there.
@@ -73,30 +75,30 @@ impl Logs {
     }
 
     /// What a task that is about to start writes to.
-    pub(super) fn open(&mut self, slot: u32, task: &Assignment) -> Result<Rc<File>, StartError> {
+    pub(super) fn open(&self, slot: u32, task: &Assignment) -> Result<Arc<File>, StartError> {
         let id = task.id.0;
-        match &mut self.sink {
+        match &self.sink {
             Sink::Files { per_folder: None, .. } => create(path_of(&self.folder, id)),
             Sink::Files { per_folder: Some(count), made } => {
                 let folder = folder_of(&self.folder, id, *count);
-                if made.as_ref() != Some(&folder) {
+                if lock(made).as_ref() != Some(&folder) {
                     match fs::create_dir(&folder) {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(StartError::Log(folder, error));
                         }
-                        _ => *made = Some(folder.clone()),
+                        _ => *lock(made) = Some(folder.clone()),
                     }
                 }
-                create(path_of(&folder, id)).inspect_err(|_| *made = None)
+                create(path_of(&folder, id)).inspect_err(|_| *lock(made) = None)
             }
             Sink::Kept(scratch) | Sink::Packed(scratch, _) => scratch.open(slot),
-            Sink::Nowhere(null) => Ok(Rc::clone(null)),
+            Sink::Nowhere(null) => Ok(Arc::clone(null)),
         }
     }
 
     /// Forgets what was written of a task that is not to be this one's output.
-    pub(super) fn discard(&mut self, slot: u32) {
-        if let Sink::Kept(scratch) | Sink::Packed(scratch, _) = &mut self.sink {
+    pub(super) fn discard(&self, slot: u32) {
+        if let Sink::Kept(scratch) | Sink::Packed(scratch, _) = &self.sink {
             scratch.take(slot);
         }
     }
@@ -106,9 +108,9 @@ impl Logs {
     ///
     /// # Errors
     /// If the disk does not take it: the task has to run again.
-    pub(super) fn keep(&mut self, slot: u32, leader: Option<Pid>, end: &Ended<'_>) -> io::Result<()> {
+    pub(super) fn keep(&self, slot: u32, leader: Option<Pid>, end: &Ended<'_>) -> io::Result<()> {
         let id = end.task.id.0;
-        let (scratch, len) = match &mut self.sink {
+        let (scratch, len) = match &self.sink {
             Sink::Files { .. } => return Ok(()),
             Sink::Nowhere(_) => return self.forget(id),
             Sink::Kept(scratch) | Sink::Packed(scratch, _) => {
@@ -119,9 +121,9 @@ impl Logs {
         };
         let mut output = &*scratch;
         output.rewind()?;
-        match &mut self.sink {
+        match &self.sink {
             Sink::Packed(_, packed) => {
-                packed.append(end, &mut output, len)?;
+                lock(packed).append(end, &mut output, len)?;
                 self.forget(id)?;
             }
             _ if len > 0 || !end.outcome.is_success() => {
@@ -134,7 +136,7 @@ impl Logs {
         }
         // What outlived its task may still write to the file; then the next task gets another one.
         let is_alone = leader.is_none_or(|leader| killpg(leader, None) == Err(Errno::ESRCH));
-        if let (true, Sink::Kept(old) | Sink::Packed(old, _)) = (is_alone, &mut self.sink) {
+        if let (true, Sink::Kept(old) | Sink::Packed(old, _)) = (is_alone, &self.sink) {
             if len > 0 {
                 output.set_len(0)?;
                 output.rewind()?;
@@ -172,38 +174,42 @@ fn how(outcome: &Outcome) -> String {
     }
 }
 
-fn create(path: PathBuf) -> Result<Rc<File>, StartError> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn create(path: PathBuf) -> Result<Arc<File>, StartError> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-    file.map(Rc::new).map_err(|error| StartError::Log(path, error))
+    file.map(Arc::new).map_err(|error| StartError::Log(path, error))
 }
 
 /// Files without a name, by slot. Each is at its start and empty.
 #[derive(Debug)]
 struct Scratch {
-    files: Vec<Option<Rc<File>>>,
+    files: Mutex<Vec<Option<Arc<File>>>>,
     folder: PathBuf,
 }
 
 impl Scratch {
-    fn make(&self) -> io::Result<Rc<File>> {
-        tempfile::tempfile_in(&self.folder).map(Rc::new)
+    fn make(&self) -> io::Result<Arc<File>> {
+        tempfile::tempfile_in(&self.folder).map(Arc::new)
     }
 
-    fn open(&mut self, slot: u32) -> Result<Rc<File>, StartError> {
-        if let Some(Some(file)) = self.files.get(slot as usize) {
-            return Ok(Rc::clone(file));
+    fn open(&self, slot: u32) -> Result<Arc<File>, StartError> {
+        if let Some(Some(file)) = lock(&self.files).get(slot as usize) {
+            return Ok(Arc::clone(file));
         }
         let file = self.make().map_err(|error| StartError::Log(self.folder.clone(), error))?;
-        self.put(slot, Rc::clone(&file));
+        self.put(slot, Arc::clone(&file));
         Ok(file)
     }
 
-    fn take(&mut self, slot: u32) -> Option<Rc<File>> {
-        self.files.get_mut(slot as usize)?.take()
+    fn take(&self, slot: u32) -> Option<Arc<File>> {
+        lock(&self.files).get_mut(slot as usize)?.take()
     }
 
-    fn put(&mut self, slot: u32, file: Rc<File>) {
-        if let Some(place) = self.files.get_mut(slot as usize) {
+    fn put(&self, slot: u32, file: Arc<File>) {
+        if let Some(place) = lock(&self.files).get_mut(slot as usize) {
             *place = Some(file);
         }
     }
@@ -273,7 +279,7 @@ mod tests {
     }
 
     /// Runs a task that says something and leaves nothing behind.
-    fn say(logs: &mut Logs, id: u32, text: &str, outcome: Outcome) {
+    fn say(logs: &Logs, id: u32, text: &str, outcome: Outcome) {
         let task = task(id);
         (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
         logs.keep(0, None, &Ended { task: &task, outcome: &outcome, ended_ms: 1 }).unwrap();
@@ -303,16 +309,16 @@ mod tests {
     #[test]
     fn a_rank_has_two_files() {
         let workdir = tempfile::tempdir().unwrap();
-        let mut packed = logs(Kind::Rank, workdir.path());
+        let packed = logs(Kind::Rank, workdir.path());
         let long = "long ".repeat(20_000);
-        say(&mut packed, 1, "one\n", OK);
-        say(&mut packed, 2, "", OK);
-        say(&mut packed, 3, &long, Outcome::Exited(4));
+        say(&packed, 1, "one\n", OK);
+        say(&packed, 2, "", OK);
+        say(&packed, 3, &long, Outcome::Exited(4));
         drop(packed);
         let index = workdir.path().join("logs/rank_3.idx");
         OpenOptions::new().append(true).open(index).unwrap().write_all(b"1 1 99").unwrap();
-        let mut packed = logs(Kind::Rank, workdir.path());
-        say(&mut packed, 5, "five", OK);
+        let packed = logs(Kind::Rank, workdir.path());
+        say(&packed, 5, "five", OK);
         assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
         let texts = [1, 2, 3, 4, 5].map(|id| found(workdir.path(), id));
         let text = |text: &str| Some(text.to_owned());
@@ -330,10 +336,10 @@ mod tests {
         let workdir = tempfile::tempdir().unwrap();
         assert!(!logs(Kind::Rank, workdir.path()).used);
         assert!(!logs(Kind::Rank, workdir.path()).used, "its own files are there by now");
-        say(&mut logs(Kind::Task, workdir.path()), 1, "old", OK);
-        let mut packed = logs(Kind::Rank, workdir.path());
+        say(&logs(Kind::Task, workdir.path()), 1, "old", OK);
+        let packed = logs(Kind::Rank, workdir.path());
         assert!(packed.used);
-        say(&mut packed, 1, "new", OK);
+        say(&packed, 1, "new", OK);
         assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
         assert_eq!(found(workdir.path(), 1).as_deref(), Some("new"));
     }
@@ -342,14 +348,14 @@ mod tests {
     #[test]
     fn silent_successes_have_no_file() {
         let workdir = tempfile::tempdir().unwrap();
-        let mut kept = logs(Kind::Failed, workdir.path());
-        say(&mut kept, 1, "", OK);
-        say(&mut kept, 2, "two", OK);
-        say(&mut kept, 3, "", Outcome::Exited(1));
-        say(&mut kept, 4, "", OK);
+        let kept = logs(Kind::Failed, workdir.path());
+        say(&kept, 1, "", OK);
+        say(&kept, 2, "two", OK);
+        say(&kept, 3, "", Outcome::Exited(1));
+        say(&kept, 4, "", OK);
         assert_eq!(names(workdir.path()), ["log_2", "log_3"]);
-        let mut kept = logs(Kind::Failed, workdir.path());
-        say(&mut kept, 3, "", OK);
+        let kept = logs(Kind::Failed, workdir.path());
+        say(&kept, 3, "", OK);
         assert_eq!(names(workdir.path()), ["log_2"]);
         assert_eq!(found(workdir.path(), 2).as_deref(), Some("two"));
     }
@@ -358,13 +364,13 @@ mod tests {
     #[test]
     fn folders_and_nothing() {
         let workdir = tempfile::tempdir().unwrap();
-        let mut folders = logs(Kind::Folders(10), workdir.path());
+        let folders = logs(Kind::Folders(10), workdir.path());
         for id in [3, 25, 7, 29] {
-            say(&mut folders, id, &id.to_string(), OK);
+            say(&folders, id, &id.to_string(), OK);
         }
         assert_eq!(names(workdir.path()), ["0", "20"]);
         assert_eq!(found(workdir.path(), 29).as_deref(), Some("29"));
-        say(&mut logs(Kind::None, workdir.path()), 3, "nobody hears", OK);
+        say(&logs(Kind::None, workdir.path()), 3, "nobody hears", OK);
         assert_eq!(found(workdir.path(), 3).as_deref(), Some("3"), "another form of log is not touched");
     }
 
@@ -372,7 +378,7 @@ mod tests {
     #[test]
     fn what_outlives_its_task_keeps_its_file() {
         let workdir = tempfile::tempdir().unwrap();
-        let mut packed = logs(Kind::Rank, workdir.path());
+        let packed = logs(Kind::Rank, workdir.path());
         let first = task(1);
         let daemons = packed.open(0, &first).unwrap();
         let end = Ended { task: &first, outcome: &OK, ended_ms: 1 };

@@ -8,8 +8,10 @@
 
 pub mod handle;
 mod logs;
-mod spawn;
+mod means;
 mod start_error;
+mod starters;
+mod tasks;
 mod temp;
 pub mod turn;
 
@@ -32,7 +34,9 @@ use crate::sys::process::{Reap, end_descendants, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::worker::{Event, Worker};
-use spawn::Tasks;
+use means::Means;
+use starters::threads_for;
+use tasks::Tasks;
 use turn::Turns;
 
 /// How a pool process ends; its parent reads it by waitpid.
@@ -61,9 +65,11 @@ pub fn run(socket: UnixStream) -> i32 {
         Err(_) => (exit_status::PARENT_LOST, None),
     };
     let grace = if status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
+    // Before the end of all processes: what is being started would escape it.
+    let temp = work.map(|work| work.processes.close());
     end_descendants(grace, KILL_LIMIT);
-    if let Some(work) = work {
-        work.processes.into_temp().finish();
+    if let Some(temp) = temp {
+        temp.finish();
     }
     status
 }
@@ -100,6 +106,7 @@ impl Pool {
             if !self.read_messages(&mut said)? {
                 return Ok(exit_status::PARENT_LOST);
             }
+            self.hear_of_failed_starts(&mut said);
             self.reap_children(&mut said);
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
@@ -118,7 +125,10 @@ impl Pool {
         let deadline = self.work.as_ref().and_then(|work| work.core.next_deadline());
         let socket = Interest { fd: self.socket.as_fd(), write: !self.out.is_empty() };
         let children = Interest { fd: self.children.as_fd(), write: false };
-        wait_ready(&[socket, children], deadline.map(|at| at.saturating_sub(now)));
+        let failures =
+            self.work.as_ref().and_then(|work| work.processes.wakes()).map(|fd| Interest { fd, write: false });
+        let interests: Vec<_> = [socket, children].into_iter().chain(failures).collect();
+        wait_ready(&interests, deadline.map(|at| at.saturating_sub(now)));
     }
 
     /// Reads what has come. `false` when the other end is closed.
@@ -150,7 +160,7 @@ impl Pool {
                 self.skip_finalize |= skip_finalize;
                 // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
                 if self.work.is_none() {
-                    self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::none()));
+                    self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
                 }
                 self.turn(Event::Message(message), said);
             }
@@ -181,7 +191,8 @@ impl Pool {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
-        match Tasks::new(config, slots, &host, &cwd, self.clock) {
+        let means = Means::new(config, slots, &host, &cwd, self.clock);
+        match means.and_then(|means| Tasks::new(means, threads_for(slots))) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
                 self.work = Some(Turns::new(Worker::new(slots, grace), tasks));
@@ -197,12 +208,21 @@ impl Pool {
         while self.children.next_signal().is_some() {
             signalled = true;
         }
-        while signalled && let Reap::Ended(reaped) = reap() {
+        while signalled
+            && let Reap::Ended(reaped) = self.work.as_ref().map_or_else(|| reap(None), |work| work.processes.reap())
+        {
             let Some(work) = &mut self.work else { continue };
             // Else a process that a task had left behind.
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
                 work.turn(self.clock.now(), event, said);
             }
+        }
+    }
+
+    fn hear_of_failed_starts(&mut self, said: &mut Vec<ToFarmer>) {
+        let Some(work) = &mut self.work else { return };
+        for event in work.processes.failed() {
+            work.turn(self.clock.now(), event, said);
         }
     }
 

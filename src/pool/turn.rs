@@ -16,9 +16,24 @@ pub enum SpawnError {
     Impossible(Outcome, Usage),
 }
 
+impl SpawnError {
+    /// What the worker core has to hear of it.
+    #[must_use]
+    pub fn into_event(self, slot: u32, task: Assignment) -> Event {
+        match self {
+            Self::Refused(error) => {
+                log::warn!("the node refuses to start a process ({error}); trying again");
+                Event::SpawnRefused { slot, task }
+            }
+            Self::Impossible(outcome, usage) => Event::Ended { slot, outcome, usage },
+        }
+    }
+}
+
 /// Where tasks run.
 pub trait Processes {
-    /// Starts a task in a slot.
+    /// Starts a task in a slot, or sees to it that it is started soon: if that fails later, the event of
+    /// [`SpawnError::into_event`] comes then.
     ///
     /// # Errors
     /// If it does not run now.
@@ -74,14 +89,8 @@ impl<P: Processes> Turns<P> {
     }
 
     fn spawn(&mut self, now: Duration, slot: u32, task: Assignment) {
-        let event = match self.processes.spawn(now, slot, &task) {
-            Ok(()) => return,
-            Err(SpawnError::Refused(error)) => {
-                log::warn!("the node refuses to start a process ({error}); trying again");
-                Event::SpawnRefused { slot, task }
-            }
-            Err(SpawnError::Impossible(outcome, usage)) => Event::Ended { slot, outcome, usage },
-        };
-        self.core.handle(now, event, &mut self.actions);
+        if let Err(error) = self.processes.spawn(now, slot, &task) {
+            self.core.handle(now, error.into_event(slot, task), &mut self.actions);
+        }
     }
 }

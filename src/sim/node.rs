@@ -1,7 +1,7 @@
 //! A simulated rank: a relay that passes frames on, and a pool with the real worker core.
 //!
 //! Owns what the relay does by itself (heartbeats, noticing a farmer that is gone) and the pool's loop in the order of
-//! the real one: messages, ended processes, the clock, and then what is to be said.
+//! the real one: messages, failed starts, ended processes, the clock, and then what is to be said.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -97,6 +97,9 @@ impl Node {
             }
         }
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
+        while let Some((slot, task)) = turns.processes.take_refused(now) {
+            turns.turn(now, Event::SpawnRefused { slot, task }, said);
+        }
         let ended: Vec<u32> =
             turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
         for slot in ended {
@@ -143,11 +146,11 @@ impl Node {
         matches!(&self.pool, Pool::Up(turns) if turns.core.is_stopped())
     }
 
-    /// When the worker core wants to be called again.
+    /// When the pool has something to do again.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         match &self.pool {
-            Pool::Up(turns) => turns.core.next_deadline(),
+            Pool::Up(turns) => [turns.core.next_deadline(), turns.processes.next_refusal()].into_iter().flatten().min(),
             _ => None,
         }
     }

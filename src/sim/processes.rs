@@ -3,7 +3,7 @@
 //! Owns the processes of one node. What happens to them is noted, for the world to plan their ends and for the checker
 //! to judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use crate::worker::Usage;
 
 /// From a deadly signal to the end of the process.
 const DYING: Duration = Duration::from_micros(300);
+
+/// How long a start takes that fails in a thread of its own.
+const STARTING: Duration = Duration::from_micros(300);
 
 /// How long a task takes to fail on a broken node.
 const FAILING: Duration = Duration::from_millis(5);
@@ -68,6 +71,9 @@ pub struct Simulated {
     pub deeds: Vec<(u32, Deed)>,
     /// What runs, or has ended and was not reaped yet.
     pub slots: BTreeMap<u32, Process>,
+    /// Starts that will turn out to be refused: when, and which.
+    refused: VecDeque<(Duration, u32, Assignment)>,
+    refusals: u64,
     count: u64,
 }
 
@@ -82,8 +88,24 @@ impl Simulated {
             broken: false,
             deeds: Vec::new(),
             slots: BTreeMap::new(),
+            refused: VecDeque::new(),
+            refusals: 0,
             count: 0,
         }
+    }
+
+    /// When the next start is known to be refused.
+    #[must_use]
+    pub fn next_refusal(&self) -> Option<Duration> {
+        self.refused.front().map(|(at, ..)| *at)
+    }
+
+    /// The next start that has turned out to be refused by now.
+    pub fn take_refused(&mut self, now: Duration) -> Option<(u32, Assignment)> {
+        self.next_refusal().filter(|&at| at <= now)?;
+        let (_, slot, task) = self.refused.pop_front()?;
+        self.deeds.push((slot, Deed::Refused(task.id)));
+        Some((slot, task))
     }
 
     /// Takes the process of this slot away, if it has ended by now.
@@ -135,6 +157,12 @@ fn react_to_term(plan: &Plan, process: &mut Process, now: Duration) {
 impl Processes for Simulated {
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
         if self.refusing {
+            // A pool with few slots knows at once, one with many later: here every second start.
+            self.refusals += 1;
+            if self.refusals.is_multiple_of(2) {
+                self.refused.push_back((now + STARTING, slot, task.clone()));
+                return Ok(());
+            }
             self.deeds.push((slot, Deed::Refused(task.id)));
             return Err(SpawnError::Refused("simulated".to_owned()));
         }

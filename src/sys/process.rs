@@ -136,15 +136,35 @@ pub enum Reap {
     NoChild,
 }
 
-/// Takes the next ended child, adopted ones too. Does not wait.
-pub fn reap() -> Reap {
+/// The next ended child, adopted ones too, which stays one: its pid is not given to another process before it is reaped.
+pub fn ended_child() -> Option<Pid> {
+    let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
+    loop {
+        // SAFETY: the pointer is to memory of the right type; a zeroed siginfo_t is a valid one, and what waitid has
+        // filled in for a child holds its pid. Without a child that has ended the pid stays 0.
+        let (code, pid) = unsafe {
+            let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            let code = libc::waitid(libc::P_ALL, 0, found.as_mut_ptr(), look);
+            (code, found.assume_init_ref().si_pid())
+        };
+        match code {
+            0 => return (pid != 0).then(|| Pid::from_raw(pid)),
+            _ if Errno::last() == Errno::EINTR => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Takes the next ended child, adopted ones too, or the one with this pid. Does not wait.
+pub fn reap(pid: Option<Pid>) -> Reap {
+    let wanted = pid.map_or(-1, Pid::as_raw);
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     loop {
         // SAFETY: both pointers are to memory of the right type; wait4 fills them when it returns a pid, and a
         // zeroed rusage is a valid one.
         let (pid, usage) = unsafe {
-            let pid = libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
+            let pid = libc::wait4(wanted, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
             (pid, usage.assume_init_ref())
         };
         match pid {
@@ -228,7 +248,7 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
     let mut asked = false;
     loop {
         loop {
-            match reap() {
+            match reap(None) {
                 Reap::Ended(_) => {}
                 Reap::NoneEnded => break,
                 Reap::NoChild => return true,

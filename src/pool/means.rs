@@ -1,8 +1,8 @@
-//! Tasks as processes: log file, start, and what is measured of each.
+//! How a task becomes a process: log file, temporary folder, command, start.
 //!
-//! Owns the table of running processes of a pool. Decides nothing: the worker core does.
+//! Owns what all tasks of a pool share. What runs is not known here. Several threads may start tasks at a time, but for a
+//! runner that changes the working directory, of which a process has one: see [`Means::one_at_a_time`].
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
@@ -14,30 +14,23 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Pid, fchdir};
 
-use super::logs::{Ended, Logs};
-use super::start_error::{StartError, is_disk_trouble, is_shortage};
+use super::logs::Logs;
+use super::start_error::{StartError, is_shortage};
 use super::temp::TempFolders;
-use super::turn::{Processes, SpawnError};
-use crate::protocol::{Assignment, Bind, Outcome, WorkerConfig};
+use crate::protocol::{Assignment, Bind, WorkerConfig};
 use crate::runner::config::Defined;
 use crate::runner::environment::{Environment, Identity, OMP_NUM_THREADS, task_variables};
 use crate::runner::template::Values;
 use crate::runner::{Launch, Runner};
-use crate::sys::clock::{Clock, micros};
+use crate::sys::clock::Clock;
 use crate::sys::cpus;
-use crate::sys::process::{Command, Reaped, Spawner, c_string, kill_group, memory_file, terminate_group};
-use crate::worker::{Event, Usage};
+use crate::sys::process::{Command, Spawner, c_string, memory_file};
 
+/// What all tasks of a pool share.
 #[derive(Debug)]
-struct Process {
-    slot: u32,
-    task: Assignment,
-    started: Duration,
-    temp: Option<PathBuf>,
-}
-
-#[derive(Debug)]
-struct Means {
+pub(super) struct Means {
+    pub(super) logs: Logs,
+    pub(super) clock: Clock,
     runner: Runner,
     environment: Environment,
     identity: Identity,
@@ -49,36 +42,21 @@ struct Means {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
-    clock: Clock,
     /// CPUs of each slot, and how many they are for OMP_NUM_THREADS; empty if all slots share all.
     slots: Vec<(Vec<usize>, Option<CString>)>,
 }
 
-/// The running tasks of a pool.
-#[derive(Debug)]
-pub(super) struct Tasks {
-    /// `None` in a pool that was stopped before it was started.
-    means: Option<(Means, Logs)>,
-    running: HashMap<Pid, Process>,
-    leaders: HashMap<u32, Pid>,
-    temp: TempFolders,
+/// A task on its way to become a process.
+struct Starting<'a> {
+    log: &'a File,
+    slot: u32,
+    task: &'a Assignment,
+    values: Values<'a>,
+    folder: Option<PathBuf>,
 }
 
-impl Tasks {
-    /// A pool that never runs anything.
-    pub(super) fn none() -> Self {
-        Self { means: None, running: HashMap::new(), leaders: HashMap::new(), temp: TempFolders::default() }
-    }
-
-    /// Gives up the folders that tasks had, also those of tasks that were killed at the very end.
-    pub(super) fn into_temp(mut self) -> TempFolders {
-        for process in self.running.into_values() {
-            process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
-        }
-        self.temp
-    }
-
-    /// Prepares what all tasks share. The error says why this node can't run tasks.
+impl Means {
+    /// Prepares them. The error says why this node can't run tasks.
     pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
         let defined = config.runner.defined();
         let fixed = |values: &Values<'_>| -> Vec<_> {
@@ -127,7 +105,9 @@ impl Tasks {
                 cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
             }
         };
-        let means = Means {
+        Ok(Self {
+            logs: Logs::new(config.logs, logs, config.rank.0, slots)?,
+            clock,
             runner: Runner::new(&config.runner, &environment),
             environment,
             identity,
@@ -138,108 +118,18 @@ impl Tasks {
             rank: config.rank.0,
             host: host.to_owned(),
             workdir: config.workdir.clone(),
-            clock,
             slots: slot_cpus,
-        };
-        let logs = Logs::new(config.logs, logs, config.rank.0, slots)?;
-        Ok(Self { means: Some((means, logs)), ..Self::none() })
+        })
     }
 
-    /// What the end of a process means; `None` if it is not a task's own.
-    pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
-        let process = self.running.remove(&reaped.pid)?;
-        self.leaders.remove(&process.slot);
-        process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
-        let (means, logs) = self.means.as_mut()?;
-        let ended_ms = means.clock.epoch_us(now) / 1_000;
-        let end = Ended { task: &process.task, outcome: &reaped.outcome, ended_ms };
-        if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
-            log::warn!("cannot keep the output of task {}, which runs again: {error}", process.task.id);
-            return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
-        }
-        let usage = Usage {
-            start_us: means.clock.epoch_us(process.started),
-            duration_us: micros(now.saturating_sub(process.started)),
-            user_us: micros(reaped.user),
-            system_us: micros(reaped.system),
-            max_rss_kib: reaped.max_rss_kib,
-        };
-        Some(Event::Ended { slot: process.slot, outcome: reaped.outcome, usage })
-    }
-}
-
-impl Processes for Tasks {
-    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
-        let Some((means, logs)) = &mut self.means else {
-            return Err(SpawnError::Refused("this pool was never started".to_owned()));
-        };
-        let mut temp = None;
-        let log = logs.open(slot, task);
-        let started = log.and_then(|log| means.start(slot, task, &log, &mut temp));
-        let pid = match started {
-            Ok(pid) => pid,
-            Err(error) => {
-                temp.into_iter().for_each(|folder| self.temp.remove(folder));
-                let verdict = means.judge(&error, now);
-                let SpawnError::Impossible(outcome, usage) = &verdict else {
-                    logs.discard(slot);
-                    return Err(verdict);
-                };
-                // The log says why.
-                let end = Ended { task, outcome, ended_ms: usage.start_us / 1_000 };
-                return Err(match logs.keep(slot, None, &end) {
-                    Ok(()) => verdict,
-                    Err(error) => {
-                        SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", task.id))
-                    }
-                });
-            }
-        };
-        self.running.insert(pid, Process { slot, task: task.clone(), started: now, temp });
-        self.leaders.insert(slot, pid);
-        Ok(())
+    /// Whether only one thread may start tasks.
+    pub(super) fn one_at_a_time(&self) -> bool {
+        self.runner.defined().is_some_and(|defined| defined.cwd.is_some())
     }
 
-    fn terminate(&mut self, slot: u32) {
-        if let Some(&leader) = self.leaders.get(&slot) {
-            terminate_group(leader);
-        }
-    }
-
-    fn kill(&mut self, slot: u32) {
-        if let Some(&leader) = self.leaders.get(&slot) {
-            kill_group(leader);
-        }
-    }
-}
-
-/// Whether a folder that rank 0 has just made is there. A network file system may remember for a moment that it was
-/// not, and there is no event to wait for.
-fn appears(folder: &Path) -> bool {
-    (0..30).any(|_| {
-        folder.is_dir() || {
-            std::thread::sleep(Duration::from_millis(100));
-            false
-        }
-    })
-}
-
-fn open_folder(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits() | OFlag::O_PATH.bits()).open(path)
-}
-
-/// A task on its way to become a process.
-struct Starting<'a> {
-    log: &'a File,
-    slot: u32,
-    task: &'a Assignment,
-    values: Values<'a>,
-    folder: Option<PathBuf>,
-}
-
-impl Means {
-    fn start(&self, slot: u32, task: &Assignment, log: &File, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
+    /// Starts a task in a slot. A folder that was made for it is left in `temp`, also if the start then fails.
+    pub(super) fn start(&self, slot: u32, task: &Assignment, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
+        let log = &*self.logs.open(slot, task)?;
         let defined = self.runner.defined();
         if defined.is_some_and(Defined::uses_tempdir) {
             let tmpdir = self.environment.get(b"TMPDIR").filter(|tmpdir| !tmpdir.is_empty());
@@ -351,23 +241,20 @@ impl Means {
         }
         Ok(done)
     }
+}
 
-    fn judge(&self, error: &StartError, now: Duration) -> SpawnError {
-        let refused = |errno: &Errno| match error {
-            StartError::Log(..) => is_shortage(*errno) || is_disk_trouble(*errno),
-            StartError::Temp(..) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
-            StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => is_shortage(*errno),
-        };
-        if let Some(errno) = error.errno().filter(refused) {
-            return SpawnError::Refused(format!("{}{}", error.place(), errno.desc()));
+/// Whether a folder that rank 0 has just made is there. A network file system may remember for a moment that it was
+/// not, and there is no event to wait for.
+fn appears(folder: &Path) -> bool {
+    (0..30).any(|_| {
+        folder.is_dir() || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
         }
-        let usage = Usage { start_us: self.clock.epoch_us(now), ..Usage::default() };
-        let outcome = match error {
-            // What a shell would have said.
-            StartError::Program(_, Errno::ENOENT) => Outcome::Exited(127),
-            StartError::Program(..) => Outcome::Exited(126),
-            _ => Outcome::NotStarted(error.to_string()),
-        };
-        SpawnError::Impossible(outcome, usage)
-    }
+    })
+}
+
+fn open_folder(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits() | OFlag::O_PATH.bits()).open(path)
 }

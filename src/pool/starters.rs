@@ -1,0 +1,248 @@
+//! Who starts tasks, and which processes run.
+//!
+//! The start of a process blocks its caller until the child has become another program, and the log file before it for
+//! as long as the file system takes. On a node of many slots one thread cannot start all tasks in time, so there are
+//! several; with few slots the pool's own thread starts them.
+//!
+//! Owns the tasks that are to be started, those that are being started, and the table of processes. A process that has
+//! ended, or is to be signalled, while its starter has not told of it yet is waited for: that takes the start of one
+//! process, for which a pool with one thread would be blocked too.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::unistd::Pid;
+
+use super::means::Means;
+use super::start_error::StartError;
+use crate::protocol::Assignment;
+
+/// A thread for so many slots.
+const SLOTS_PER_THREAD: u32 = 4;
+
+/// And no more than this: see docs/performance.md.
+const THREADS_MAX: u32 = 16;
+
+/// How many threads are to start the tasks of so many slots; 1 is the pool's own.
+pub(super) fn threads_for(slots: u32) -> usize {
+    (slots / SLOTS_PER_THREAD).clamp(1, THREADS_MAX) as usize
+}
+
+/// A task that runs.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) slot: u32,
+    pub(super) task: Assignment,
+    pub(super) started: Duration,
+    /// Its folder.
+    pub(super) temp: Option<PathBuf>,
+}
+
+/// A task that does not.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) slot: u32,
+    pub(super) task: Assignment,
+    pub(super) at: Duration,
+    pub(super) temp: Option<PathBuf>,
+    /// `None`: it was called off before it was tried.
+    pub(super) error: Option<StartError>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    to_start: VecDeque<(u32, Assignment)>,
+    /// The slots of those that are being started, by the order in which that began.
+    starting: BTreeMap<u64, u32>,
+    begun: u64,
+    running: HashMap<Pid, Process>,
+    leaders: HashMap<u32, Pid>,
+    failed: Vec<Failed>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    means: Means,
+    table: Mutex<Table>,
+    /// There is something to start, or nothing any more.
+    work: Condvar,
+    /// A start has ended, well or not.
+    settled: Condvar,
+    /// Wakes the pool: a start has failed.
+    wake: EventFd,
+}
+
+/// Starts tasks.
+#[derive(Debug)]
+pub(super) struct Starters {
+    shared: Arc<Shared>,
+    /// Empty: the pool's own thread does it.
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Starters {
+    /// So many threads, or as many as the node has left.
+    pub(super) fn new(means: Means, threads: usize) -> nix::Result<Self> {
+        let threads = if threads < 2 || means.one_at_a_time() { 0 } else { threads };
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let (table, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { means, table, work, settled, wake });
+        let start = |_| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name("tfarmer-start".to_owned()).spawn(move || shared.start_all())
+        };
+        let threads = (0..threads).map_while(|number| start(number).ok()).collect();
+        Ok(Self { shared, threads })
+    }
+
+    pub(super) fn means(&self) -> &Means {
+        &self.shared.means
+    }
+
+    /// Whether tasks are started by threads of their own.
+    pub(super) fn are_threads(&self) -> bool {
+        !self.threads.is_empty()
+    }
+
+    /// Readable when [`Self::take_failed`] has something.
+    pub(super) fn wakes(&self) -> Option<BorrowedFd<'_>> {
+        self.are_threads().then(|| self.shared.wake.as_fd())
+    }
+
+    /// Starts a task, now or soon. The error is that of a start right now.
+    pub(super) fn start(&self, slot: u32, task: &Assignment) -> Result<(), Box<Failed>> {
+        if self.are_threads() {
+            self.shared.lock().to_start.push_back((slot, task.clone()));
+            self.shared.work.notify_one();
+            return Ok(());
+        }
+        let (pid, process) = self.shared.start(slot, task.clone())?;
+        self.shared.lock().add(pid, process);
+        Ok(())
+    }
+
+    /// Starts that have failed since the last look.
+    pub(super) fn take_failed(&self) -> Vec<Failed> {
+        let mut table = self.shared.lock();
+        let failed = std::mem::take(&mut table.failed);
+        if !failed.is_empty() {
+            let _ = self.shared.wake.read();
+        }
+        failed
+    }
+
+    /// Waits until a process with this pid, if it is one of a task, is in the table.
+    pub(super) fn wait_for_pid(&self, pid: Pid) {
+        let table = self.shared.lock();
+        // What begins later cannot be it: as long as it is not reaped, its pid is taken.
+        let last = table.begun;
+        let unknown = |table: &mut Table| {
+            !table.running.contains_key(&pid)
+                && table.starting.first_key_value().is_some_and(|(first, _)| *first <= last)
+        };
+        drop(self.shared.settled.wait_while(table, unknown));
+    }
+
+    /// Takes a process out of the table.
+    pub(super) fn take(&self, pid: Pid) -> Option<Process> {
+        let mut table = self.shared.lock();
+        let process = table.running.remove(&pid)?;
+        table.leaders.remove(&process.slot);
+        Some(process)
+    }
+
+    /// The process in a slot, which is to be signalled. A start that has not begun is called off, one that has is waited
+    /// for.
+    pub(super) fn leader(&self, slot: u32) -> Option<Pid> {
+        let mut table = self.shared.lock();
+        if let Some(at) = table.to_start.iter().position(|(other, _)| *other == slot) {
+            let (slot, task) = table.to_start.remove(at)?;
+            let at = self.shared.means.clock.now();
+            self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
+            return None;
+        }
+        let starts = |table: &mut Table| table.starting.values().any(|other| *other == slot);
+        let table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
+        table.leaders.get(&slot).copied()
+    }
+
+    /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen.
+    /// Gives the folders of all tasks.
+    pub(super) fn close(self) -> Vec<PathBuf> {
+        let mut table = self.shared.lock();
+        table.closed = true;
+        table.to_start.clear();
+        drop(table);
+        self.shared.work.notify_all();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        let mut table = self.shared.lock();
+        let running: Vec<Process> = table.running.drain().map(|(_, process)| process).collect();
+        let of_running = running.into_iter().filter_map(|process| process.temp);
+        of_running.chain(table.failed.drain(..).filter_map(|failed| failed.temp)).collect()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a thread does.
+    fn start_all(&self) {
+        let mut table = self.lock();
+        loop {
+            if let Some((slot, task)) = table.to_start.pop_front() {
+                let number = table.begin(slot);
+                drop(table);
+                let started = self.start(slot, task);
+                table = self.lock();
+                table.starting.remove(&number);
+                match started {
+                    Ok((pid, process)) => table.add(pid, process),
+                    Err(failed) => self.fail(&mut table, *failed),
+                }
+                self.settled.notify_all();
+            } else if table.closed {
+                return;
+            } else {
+                table = self.work.wait(table).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn start(&self, slot: u32, task: Assignment) -> Result<(Pid, Process), Box<Failed>> {
+        let started = self.means.clock.now();
+        let mut temp = None;
+        match self.means.start(slot, &task, &mut temp) {
+            Ok(pid) => Ok((pid, Process { slot, task, started, temp })),
+            Err(error) => Err(Box::new(Failed { slot, task, at: started, temp, error: Some(error) })),
+        }
+    }
+
+    fn fail(&self, table: &mut Table, failed: Failed) {
+        table.failed.push(failed);
+        // It can only be full, and then it is readable.
+        let _ = self.wake.write(1);
+    }
+}
+
+impl Table {
+    fn begin(&mut self, slot: u32) -> u64 {
+        self.begun += 1;
+        self.starting.insert(self.begun, slot);
+        self.begun
+    }
+
+    fn add(&mut self, pid: Pid, process: Process) {
+        self.leaders.insert(process.slot, pid);
+        self.running.insert(pid, process);
+    }
+}

@@ -1,0 +1,159 @@
+//! Tasks as processes: what runs, what is measured of each, what a failed start means.
+//!
+//! Owns the end of tasks: output kept, temporary folders removed. Decides nothing: the worker core does.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::logs::Ended;
+use super::means::Means;
+use super::start_error::{StartError, is_disk_trouble, is_shortage};
+use super::starters::{Failed, Starters};
+use super::temp::TempFolders;
+use super::turn::{Processes, SpawnError};
+use crate::protocol::{Assignment, Outcome};
+use crate::sys::clock::micros;
+use crate::sys::process::{Reap, Reaped, ended_child, kill_group, reap, terminate_group};
+use crate::worker::{Event, Usage};
+
+/// The running tasks of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    /// `None` in a pool that was stopped before it was started.
+    starters: Option<Starters>,
+    temp: TempFolders,
+}
+
+impl Tasks {
+    /// Tasks that are started by so many threads.
+    pub(super) fn new(means: Means, threads: usize) -> Result<Self, String> {
+        let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
+        Ok(Self { starters: Some(starters), ..Self::default() })
+    }
+
+    /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
+    /// when they are killed.
+    pub(super) fn close(self) -> TempFolders {
+        let mut temp = self.temp;
+        for folder in self.starters.into_iter().flat_map(Starters::close) {
+            temp.remove(folder);
+        }
+        temp
+    }
+
+    /// Readable when [`Self::failed`] has something to tell.
+    pub(super) fn wakes(&self) -> Option<BorrowedFd<'_>> {
+        self.starters.as_ref().and_then(Starters::wakes)
+    }
+
+    /// What has become of starts that failed later.
+    pub(super) fn failed(&mut self) -> Vec<Event> {
+        let failed = self.starters.as_ref().map_or(Vec::new(), Starters::take_failed);
+        failed.into_iter().map(|failed| self.on_failed(failed)).collect()
+    }
+
+    fn on_failed(&mut self, mut failed: Failed) -> Event {
+        match self.judge(&mut failed) {
+            Some(error) => error.into_event(failed.slot, failed.task),
+            // It was called off, for a stop or a limit.
+            None => Event::SpawnRefused { slot: failed.slot, task: failed.task },
+        }
+    }
+
+    /// Takes the next child that has ended.
+    pub(super) fn reap(&self) -> Reap {
+        let Some(starters) = self.starters.as_ref().filter(|starters| starters.are_threads()) else {
+            return reap(None);
+        };
+        // One that is just being started is known only when its starter has said so: look first, and take none but that.
+        match ended_child() {
+            Some(pid) => {
+                starters.wait_for_pid(pid);
+                reap(Some(pid))
+            }
+            None => Reap::NoneEnded,
+        }
+    }
+
+    /// What the end of a process means; `None` if it is not a task's own.
+    pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
+        let starters = self.starters.as_ref()?;
+        let process = starters.take(reaped.pid)?;
+        process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
+        let Means { logs, clock, .. } = starters.means();
+        let end = Ended { task: &process.task, outcome: &reaped.outcome, ended_ms: clock.epoch_us(now) / 1_000 };
+        if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
+            log::warn!("cannot keep the output of task {}, which runs again: {error}", process.task.id);
+            return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
+        }
+        let usage = Usage {
+            start_us: clock.epoch_us(process.started),
+            duration_us: micros(now.saturating_sub(process.started)),
+            user_us: micros(reaped.user),
+            system_us: micros(reaped.system),
+            max_rss_kib: reaped.max_rss_kib,
+        };
+        Some(Event::Ended { slot: process.slot, outcome: reaped.outcome, usage })
+    }
+
+    /// What a failed start means. `None`: the task was not tried.
+    fn judge(&mut self, failed: &mut Failed) -> Option<SpawnError> {
+        failed.temp.take().into_iter().for_each(|folder| self.temp.remove(folder));
+        let error = failed.error.as_ref()?;
+        let Means { logs, clock, .. } = self.starters.as_ref()?.means();
+        if let Some(refusal) = refusal(error) {
+            logs.discard(failed.slot);
+            return Some(SpawnError::Refused(refusal));
+        }
+        let usage = Usage { start_us: clock.epoch_us(failed.at), ..Usage::default() };
+        let outcome = match error {
+            // What a shell would have said.
+            StartError::Program(_, Errno::ENOENT) => Outcome::Exited(127),
+            StartError::Program(..) => Outcome::Exited(126),
+            _ => Outcome::NotStarted(error.to_string()),
+        };
+        // The log says why.
+        let end = Ended { task: &failed.task, outcome: &outcome, ended_ms: usage.start_us / 1_000 };
+        Some(match logs.keep(failed.slot, None, &end) {
+            Ok(()) => SpawnError::Impossible(outcome, usage),
+            Err(error) => SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", failed.task.id)),
+        })
+    }
+}
+
+/// What the node is short of, if a start failed for that.
+fn refusal(error: &StartError) -> Option<String> {
+    let is_refusal = |errno: &Errno| match error {
+        StartError::Log(..) => is_shortage(*errno) || is_disk_trouble(*errno),
+        StartError::Temp(..) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
+        StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => is_shortage(*errno),
+    };
+    let errno = error.errno().filter(is_refusal)?;
+    Some(format!("{}{}", error.place(), errno.desc()))
+}
+
+impl Processes for Tasks {
+    fn spawn(&mut self, _now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+        let Some(starters) = &self.starters else {
+            return Err(SpawnError::Refused("this pool was never started".to_owned()));
+        };
+        match starters.start(slot, task) {
+            Ok(()) => Ok(()),
+            Err(mut failed) => Err(self.judge(&mut failed).expect("it was tried")),
+        }
+    }
+
+    fn terminate(&mut self, slot: u32) {
+        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.leader(slot)) {
+            terminate_group(leader);
+        }
+    }
+
+    fn kill(&mut self, slot: u32) {
+        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.leader(slot)) {
+            kill_group(leader);
+        }
+    }
+}
