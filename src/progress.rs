@@ -26,7 +26,7 @@ use crate::figures::watch::Watch;
 use crate::protocol::{Logs, Rank, StopLevel};
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
-use crate::sys::launcher::Launch;
+use crate::sys::launcher::{Launch, Launcher};
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 use screen::LiveLine;
@@ -113,7 +113,12 @@ impl Reporter {
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
         log::info!(target: OWN, "{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
-        let launched = if Launch::of_this_process().is_some() { "… " } else { "" };
+        let launched = match Launch::of_this_process().map(|launch| launch.launcher) {
+            None => "",
+            Some(Launcher::OpenMpi) => "mpirun … ",
+            Some(Launcher::Hydra) => "mpiexec … ",
+            Some(Launcher::Srun) => "srun … ",
+        };
         let command = format!("{launched}{}", command_line(std::env::args_os()));
         let how = match config.progress {
             Progress::Auto if screen::is_terminal() => Progress::Bar,
@@ -286,6 +291,9 @@ impl Reporter {
             plural(u64::from(ranks), "rank"),
             plural(slots, "slot"),
         ));
+        if figures.total > 0 && figures.earlier == figures.total {
+            say("nothing was left to run: earlier runs have recorded all tasks");
+        }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = if in_detail { figures.detail_lines() } else { figures.failure_lines() };
         lines.iter().for_each(|line| say(line));
@@ -312,7 +320,7 @@ impl Reporter {
                 }
                 Logs::None => String::new(),
             };
-            say(&format!("failed tasks are in {workdir}/failed{said}"));
+            say(&format!("failed tasks are in {workdir}/failed{said}; --retry-failed runs them again"));
         }
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);

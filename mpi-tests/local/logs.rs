@@ -26,11 +26,13 @@ pub(crate) fn names(farm: &Farm) -> Vec<String> {
     names
 }
 
-/// `taskfarmer-mpi logs WORKDIR ID` prints what the task wrote.
+/// `taskfarmer-mpi logs WORKDIR ID`, or the tasklist's name for it, prints what the task wrote.
 #[track_caller]
 fn prints(farm: &Farm, id: usize) {
-    let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", &id.to_string()]).exits(0);
-    assert_eq!(String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&expected(id)), "task {id}");
+    for workdir in ["tasks.txt_workdir", "tasks.txt"] {
+        let outcome = farm.run_exactly(&["logs", workdir, &id.to_string()]).exits(0);
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&expected(id)), "task {id}");
+    }
 }
 
 /// A file per task, as PyTaskFarmer has it, also in folders of so many.

@@ -34,6 +34,33 @@ fn failed_tasks_run_again_and_only_they() {
     assert_eq!(interrupted::runs(&farm)[&5], 3, "once more by the flag only");
 }
 
+/// A line that has failed may be corrected: without the flag that is refused, with words that name the flag; with it the
+/// new line runs, longer or shorter, and what finished does not.
+#[test]
+fn failed_lines_may_be_corrected() {
+    let farm = Farm::local(b"echo 0 >> ran\nno_such_program_at_all\nfalse\n");
+    assert_eq!(farm.run(&[]).exits(1).summary(), [1, 2, 0]);
+    farm.write("tasks.txt", b"echo 0 >> ran\necho 1 >> ran\necho 2 >> ran; exit 3\n");
+    farm.run(&[]).refused(&["line ", "--retry-failed runs them as they are now"]);
+    assert_eq!(farm.run(&["--retry-failed"]).exits(1).summary(), [2, 1, 0]);
+    assert_eq!(farm.lines("ran").len(), 3);
+    assert!(String::from_utf8_lossy(&farm.read("tasks.txt_workdir/failed")).starts_with("2 echo 2"));
+    // What has finished is as it was recorded, flag or not.
+    farm.write("tasks.txt", b"echo 0 >>ran\necho 1 >> ran\necho 2 >> ran\n");
+    let text = farm.run(&["--retry-failed"]).refused(&["finished: line 1"]).stderr_text();
+    assert!(!text.contains("--retry-failed"), "{text}");
+}
+
+/// A run that has nothing to run says so, and how to run what has failed.
+#[test]
+fn nothing_to_run_is_said() {
+    let farm = farm();
+    let text = farm.run(&[]).exits(1).stderr_text();
+    assert!(text.contains("nothing was left to run"), "{text}");
+    assert!(text.contains("--retry-failed runs them again"), "{text}");
+    assert_eq!(interrupted::runs(&farm).into_values().sum::<usize>(), 6);
+}
+
 /// Where nothing has failed the flag changes nothing.
 #[test]
 fn nothing_failed_nothing_runs() {
@@ -65,7 +92,7 @@ fn stopped_retry_goes_on_without_the_flag() {
 fn damaged_failed_is_refused() {
     let farm = farm();
     farm.write("mended", b"");
-    for damage in [&b"1 something else\n"[..], b"no record\n", b"77 echo 77\n", b"\n"] {
+    for damage in [&b"no record\n"[..], b"77 echo 77\n", b"\n"] {
         farm.workdir().write("failed", damage);
         let before = farm.contents();
         farm.run(&["--retry-failed"]).refused(&["failed", "line 1"]);

@@ -202,15 +202,19 @@ fn other_forms_of_logs_are_known() {
     );
 }
 
-/// `--watch` prints until the farm has ended; with `--json`, a line each time.
+/// `--watch` prints until the farm has ended; with `--json`, a line each time. It never counts backwards.
 #[test]
 fn watch_follows_a_farm_to_its_end() {
-    let farm = Farm::local(b"sleep 3\nsleep 3\n");
+    let farm = Farm::local(&b"sleep 0.3\n".repeat(24));
     let mut running = farm.start(&["--proc", "2"]);
     running.wait_until("it runs", || farm.workdir().file("status.json").exists());
     let lines = String::from_utf8(status(&farm, &[WORKDIR, "--watch", "0.3", "--json"]).stdout).unwrap();
     running.wait().exits(0);
-    let states: Vec<serde_json::Value> =
-        lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].clone()).collect();
-    assert!(states.len() >= 3 && states[0] == "running" && states.last().unwrap() == "ended", "{states:?}");
+    let frames: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> = frames.iter().map(|frame| frame["state"].as_str().unwrap()).collect();
+    assert!(states.len() >= 3 && states[0] == "running" && *states.last().unwrap() == "ended", "{states:?}");
+    let finished: Vec<_> = frames.iter().map(|frame| frame["finished"].as_u64().unwrap()).collect();
+    assert!(finished.is_sorted() && finished.last() == Some(&24), "{finished:?}");
+    let steps = finished.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!(steps >= 3, "status.json is written every five seconds, the records at once: {finished:?}");
 }

@@ -3,12 +3,20 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use super::status::find_workdir;
 use crate::exit_code::ExitCode;
 use crate::progress::say_error;
 use crate::workdir::logs;
 
 /// Prints the output of these tasks.
 pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
+    let workdir = &match find_workdir(workdir) {
+        Ok(workdir) => workdir,
+        Err(text) => {
+            say_error(&text);
+            return ExitCode::BadInput;
+        }
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     match logs::print(workdir, ids, &mut out) {
         Ok(without) if without.is_empty() => ExitCode::Success,

@@ -14,7 +14,7 @@ use crate::driver::turn::Storage;
 use crate::farmer::{Record, TaskTable};
 use crate::protocol::TaskId;
 use crate::tasklist::TaskList;
-use crate::workdir::read_records;
+use crate::workdir::{Commands, read_records};
 
 /// One file.
 #[derive(Clone, Default, Debug)]
@@ -58,8 +58,15 @@ impl Disk {
         (self.full, self.sync_fails, self.erred, self.slow) = (false, false, false, Duration::ZERO);
         let mut table = TaskTable::new(list.len());
         for (file, success) in self.files.iter_mut().zip([true, false]) {
-            let torn = read_records(file.bytes.as_slice(), Path::new("simulated"), list, success, &mut table)
-                .map_err(|error| error.to_string())?;
+            let torn = read_records(
+                file.bytes.as_slice(),
+                Path::new("simulated"),
+                list,
+                success,
+                Commands::AsRecorded,
+                &mut table,
+            )
+            .map_err(|error| error.to_string())?;
             if let Some(torn) = torn {
                 file.bytes.truncate(usize::try_from(torn.valid_len).expect("a length"));
             }

@@ -25,7 +25,7 @@ use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
 use journal::Journal;
 use lock::{Lock, LockError};
-pub(crate) use scan::read_records;
+pub(crate) use scan::{Commands, read_records};
 pub use scan::{Failed, ScanError};
 
 /// Names within a workdir.

@@ -40,8 +40,8 @@ pub enum ScanError {
     /// A task that this list does not have in this place.
     #[error(
         "{}: line {line} records task {id}, {found}\n  the tasklist was changed since; nothing was started. Put the old list \
-         back (adding lines at its end is fine), or give another --workdir. See docs/workdir.md",
-        path.display()
+         back (adding lines at its end is fine), or give another --workdir{}. See docs/workdir.md",
+        path.display(), if *may_retry { "; or, if failed lines were corrected, --retry-failed runs them as they are now" } else { "" }
     )]
     OtherList {
         /// The file.
@@ -52,6 +52,8 @@ pub enum ScanError {
         id: u64,
         /// How the list differs.
         found: &'static str,
+        /// `--retry-failed` would take it.
+        may_retry: bool,
     },
 }
 
@@ -72,8 +74,17 @@ pub(super) enum TornTail {
 pub enum Failed {
     /// They have ended.
     Keep,
-    /// They run again: `--retry-failed`.
+    /// They run again, as they stand in the list now: `--retry-failed`.
     Retry,
+}
+
+/// Whether a recorded task must be the same in the list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Commands {
+    /// Byte by byte.
+    AsRecorded,
+    /// There must be one with its ID. Its record is thrown away.
+    MayBeCorrected,
 }
 
 /// Makes the task table of a resume.
@@ -86,12 +97,15 @@ pub(super) fn read_back(
     let mut table = TaskTable::new(list.len());
     // What finished has finished, even if an earlier attempt is in `failed`.
     let finished_path = workdir.join(names::FINISHED);
-    let finished_tail = read_file(&finished_path, list, true, &mut table)?;
+    let finished_tail = read_file(&finished_path, list, true, Commands::AsRecorded, &mut table)?;
     let failed_path = workdir.join(names::FAILED);
     let failed_tail = match failed {
-        Failed::Keep => read_file(&failed_path, list, false, &mut table)?,
-        // Only checked: before it is thrown away, it must at least be of this list.
-        Failed::Retry => read_file(&failed_path, list, false, &mut TaskTable::new(list.len()))?,
+        Failed::Keep => read_file(&failed_path, list, false, Commands::AsRecorded, &mut table)?,
+        // Only checked: before it is thrown away, it must at least be sound. Whatever has not finished runs, so that
+        // nothing is lost if it was of another list.
+        Failed::Retry => {
+            read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut TaskTable::new(list.len()))?
+        }
     };
     // Not before both are sound: a refused run changes nothing.
     for (path, tail) in [(finished_path, finished_tail), (failed_path, failed_tail)] {
@@ -102,12 +116,18 @@ pub(super) fn read_back(
     Ok(table)
 }
 
-fn read_file(path: &Path, list: &TaskList, success: bool, table: &mut TaskTable) -> Result<Option<Torn>, ScanError> {
+fn read_file(
+    path: &Path,
+    list: &TaskList,
+    success: bool,
+    commands: Commands,
+    table: &mut TaskTable,
+) -> Result<Option<Torn>, ScanError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
     };
-    read_records(BufReader::with_capacity(1 << 20, file), path, list, success, table)
+    read_records(BufReader::with_capacity(1 << 20, file), path, list, success, commands, table)
 }
 
 /// A last line that was not written to its end.
@@ -125,6 +145,7 @@ pub(crate) fn read_records(
     path: &Path,
     list: &TaskList,
     success: bool,
+    commands: Commands,
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
     let io_error = |source| ScanError::Io { path: path.to_owned(), source };
@@ -138,18 +159,23 @@ pub(crate) fn read_records(
         }
         number += 1;
         let whole = line.strip_suffix(b"\n");
-        if whole.is_none() && !ends(&mut reader).map_err(io_error)? {
-            return Ok(Some(Torn { valid_len, line: number }));
-        }
+        let more = match whole {
+            Some(_) => 0,
+            None => match rest_of_line(&mut reader).map_err(io_error)? {
+                Some(more) => more,
+                None => return Ok(Some(Torn { valid_len, line: number })),
+            },
+        };
         let record = whole.unwrap_or(&line);
-        valid_len += line.len() as u64;
+        valid_len += line.len() as u64 + more;
         let (id, command) =
             split_record(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
-        let other_list = |found| ScanError::OtherList { path: path.to_owned(), line: number, id, found };
+        let other_list =
+            |found, may_retry| ScanError::OtherList { path: path.to_owned(), line: number, id, found, may_retry };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
-        let (id, expected) = known.ok_or_else(|| other_list("which the list does not have"))?;
-        if expected != command || whole.is_none() {
-            return Err(other_list("which is another command in the list"));
+        let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
+        if commands == Commands::AsRecorded && (expected != command || whole.is_none()) {
+            return Err(other_list("which is another command in the list", !success));
         }
         if !table.record(id, success) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };
@@ -158,18 +184,23 @@ pub(crate) fn read_records(
     }
 }
 
-/// Whether the line that has begun ends in a newline.
-fn ends(reader: &mut impl BufRead) -> io::Result<bool> {
+/// Skips the rest of a line, with its newline, and tells how long that was; `None` if the line has no end.
+fn rest_of_line(reader: &mut impl BufRead) -> io::Result<Option<u64>> {
+    let mut skipped = 0;
     loop {
         let bytes = match reader.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
         };
-        if bytes.is_empty() || memchr::memchr(b'\n', bytes).is_some() {
-            return Ok(!bytes.is_empty());
-        }
-        let len = bytes.len();
+        let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
+        let len = end.unwrap_or(bytes.len());
         reader.consume(len);
+        skipped += len as u64;
+        match (end, len) {
+            (Some(_), _) => return Ok(Some(skipped)),
+            (None, 0) => return Ok(None),
+            _ => {}
+        }
     }
 }
 
@@ -262,7 +293,18 @@ mod tests {
         };
         let table = retry(b"0 a\n1 b  c\n").unwrap();
         assert_eq!((table.finished(), table.failed(), table.remaining()), (1, 0, 2));
-        assert!(retry(b"1 x\n").is_err());
+        // Corrected since: it runs as it is now. But an ID that the list does not have is of another list.
+        let long = [&b"1 "[..], &vec![b'x'; 4 << 20], b"\n2 \xff"].concat();
+        for corrected in [&b"1 x\n"[..], &long] {
+            assert_eq!(retry(corrected).unwrap().remaining(), 2);
+        }
+        for other in [&b"3 x\n"[..], b"x\n"] {
+            assert!(retry(other).is_err());
+        }
+        // The torn line behind a long one is cut off where it begins.
+        let (_, folder) = scan(b"0 a\n", &long);
+        read_back(folder.path(), &list(), Failed::Retry, TornTail::CutOff).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), long[..long.len() - 3]);
     }
 
     /// A task in both files has finished.
@@ -277,7 +319,9 @@ mod tests {
     fn long_lines_are_not_kept() {
         let long = |begin: &str, end: &str| [begin.as_bytes(), &vec![b'x'; 4 << 20], end.as_bytes()].concat();
         let scan = |bytes: &[u8]| {
-            within(64 << 10, || read_records(bytes, Path::new("x"), &list(), true, &mut TaskTable::new(3)))
+            within(64 << 10, || {
+                read_records(bytes, Path::new("x"), &list(), true, Commands::AsRecorded, &mut TaskTable::new(3))
+            })
         };
         // What is kept of it looks like a record.
         let zeros = "0".repeat(ID_LEN_MAX + 4);
@@ -302,7 +346,7 @@ mod tests {
             for (finished, failed) in [(&finished, &failed), (&bytes, &failed), (&finished, &bytes)] {
                 let mut table = TaskTable::new(3);
                 let mut read = |bytes: &[u8], success| {
-                    within(64 << 10, || read_records(bytes, Path::new("x"), &list(), success, &mut table))
+                    within(64 << 10, || read_records(bytes, Path::new("x"), &list(), success, Commands::AsRecorded, &mut table))
                 };
                 let _ = (read(finished, true).is_ok(), read(failed, false).is_ok());
                 table.check_invariants();

@@ -27,6 +27,9 @@ use records::Records;
 /// Files by which a workdir is known.
 const FILES: [&str; 6] = ["finished", "failed", "toprocess", "timeline.json", "tasks.tsv", "status.json"];
 
+/// With so many bytes of records, `--watch` reads them once only.
+const QUICK_FROM: u64 = 4 << 20;
+
 /// Options of `status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
@@ -71,9 +74,9 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
     };
     // A screen that changes is cleared; what goes into a file is kept.
     let clears = args.watch.is_some() && !args.json && io::stdout().is_terminal();
-    let mut quick = false;
+    let mut before = None;
     loop {
-        let status = Status::read(&workdir, args, quick);
+        let status = Status::read(&workdir, args, before);
         let mut text = if clears { "\u{1b}[H\u{1b}[J".to_owned() } else { String::new() };
         print::status(&status, args, &workdir, &mut text);
         if !clears && args.watch.is_some() && !args.json {
@@ -87,12 +90,12 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
             _ => return ExitCode::BadInput,
         }
-        quick = true;
+        before = Some(status.figures.finished);
     }
 }
 
 /// The workdir that is meant, absolute.
-fn find_workdir(path: &Path) -> Result<PathBuf, String> {
+pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("_workdir");
     let folder = if path.is_dir() { path.to_owned() } else { PathBuf::from(beside) };
@@ -124,8 +127,9 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Reads it. `quick`: while the farm is at work, what `status.json` says is enough.
-    fn read(workdir: &Path, args: &StatusArgs, quick: bool) -> Self {
+    /// Reads it. `before`: how many tasks had finished at the last look. Then what `status.json` says is enough of a long
+    /// list, while the farm is at work.
+    fn read(workdir: &Path, args: &StatusArgs, before: Option<u64>) -> Self {
         let life = Life::read(workdir);
         let mut figures = life.figures;
         figures.workdir = workdir.display().to_string();
@@ -139,7 +143,12 @@ impl Status {
         }
         let wants_lists = args.failed || args.slowest.is_some();
         let mut failed = Vec::new();
-        if !(quick && at_work && figures.total > 0 && !wants_lists) {
+        let is_quick = at_work && figures.total > 0 && !wants_lists && recorded_len(workdir) > QUICK_FROM;
+        if let Some(before) = before.filter(|_| is_quick) {
+            // It may be older than the last look.
+            figures.finished = figures.finished.max(before);
+            figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+        } else {
             let records = Records::read(workdir);
             count(&mut figures, &records, at_work);
             let slowest = args.slowest.map_or(SLOWEST, |count| count as usize);
@@ -151,6 +160,11 @@ impl Status {
         }
         Self { figures, age_s: life.age_s, failed }
     }
+}
+
+/// Bytes of `finished` and `failed`.
+fn recorded_len(workdir: &Path) -> u64 {
+    ["finished", "failed"].iter().filter_map(|name| Some(workdir.join(name).metadata().ok()?.len())).sum()
 }
 
 /// Takes over what is recorded.
