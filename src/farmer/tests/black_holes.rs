@@ -300,6 +300,26 @@ fn late_failures_do_not_count_twice() {
     assert!(late.iter().all(|&id| farm.turns.core.tasks().attempt(TaskId(id)) == Attempt(2)), "they run elsewhere");
 }
 
+/// What fails late on a node that is set aside goes to a free slot elsewhere at once: nothing else may happen for long.
+#[test]
+fn a_late_failure_is_handed_out_at_once() {
+    let mut farm = TestFarm::up(2, 2, 60);
+    pass(&mut farm, 5);
+    let failed = |id: u32| TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id, Outcome::Exited(1)) };
+    while stage(&farm, 1) == Stage::Trusted {
+        let id = held(&farm, 1)[0];
+        farm.report(1, Report { results: vec![failed(id)], ..Report::default() });
+    }
+    let late = held(&farm, 1)[0];
+    while farm.turns.core.tasks().remaining() > 2 {
+        let id = held(&farm, 0)[0];
+        farm.finish(0, [id]);
+    }
+    farm.handed();
+    farm.report(1, Report { results: vec![failed(late)], ..Report::default() });
+    assert_eq!(farm.handed(), [(0, vec![late])]);
+}
+
 /// The judgement is the majority's: where most ranks fail, the next one is no exception.
 #[test]
 fn the_majority_judges() {
