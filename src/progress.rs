@@ -112,7 +112,8 @@ impl Reporter {
         let (tasks, ranks) = (core.tasks(), core.workers().len());
         let done = tasks.finished() + tasks.failed();
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
-        log::info!(target: OWN, "{} tasks{before}; {ranks} ranks; workdir {}", tasks.total(), config.workdir.display());
+        log::info!(target: OWN, "{} {}{before}; {ranks} {}; workdir {}",
+            tasks.total(), plural(tasks.total().into(), "task"), plural(ranks.into(), "rank"), config.workdir.display());
         let launched = match Launch::of_this_process().map(|launch| launch.launcher) {
             None => "",
             Some(Launcher::OpenMpi) => "mpirun … ",
@@ -200,8 +201,10 @@ impl Reporter {
                 if !self.warned_of_slots && worker.slots > worker.cpus && worker.cpus > 0 {
                     self.warned_of_slots = true;
                     say(&format!(
-                        "rank {rank} runs {} tasks at a time on {} CPUs; --proc auto runs one per CPU",
-                        worker.slots, worker.cpus
+                        "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
+                        worker.slots,
+                        worker.cpus,
+                        plural(u64::from(worker.cpus), "CPU")
                     ));
                 }
             }
