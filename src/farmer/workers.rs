@@ -300,7 +300,8 @@ impl WorkerTable {
             worker.recalled = None;
             worker.paused_until = None;
             worker.rejoining = None;
-            worker.trust = Trust::default();
+            // When it comes back it may tell of what failed before that success.
+            worker.trust = Trust { last_success_us: worker.trust.last_success_us, ..Trust::default() };
         }
         if paused_before != worker.paused_until {
             paused_before.map(|until| self.paused.remove(&(until, rank)));

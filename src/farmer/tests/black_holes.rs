@@ -374,6 +374,25 @@ fn late_verdicts_are_no_row() {
     assert_eq!(farm.turns.storage.records.len(), 2, "as late as the success: who knows");
 }
 
+/// Nor does it when the rank was lost for a moment in between.
+#[test]
+fn late_verdicts_after_a_loss_are_no_row() {
+    let mut farm = at_work(2);
+    let first = held(&farm, 1)[0];
+    let success = TaskResult { start_us: 7_000_000, duration_us: 10, ..result(first, Outcome::Exited(0)) };
+    farm.report(1, Report { results: vec![success], ..Report::default() });
+    let id = held(&farm, 1)[0];
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.sent();
+    farm.say(1, ToFarmer::Heartbeat);
+    let sent = farm.sent();
+    let Some((_, ToWorker::Rejoin { seq })) = sent.iter().find(|(rank, _)| *rank == 1) else { panic!("{sent:?}") };
+    farm.say(1, ToFarmer::Holds { seq: *seq, tasks: vec![TaskId(id)] });
+    let failure = TaskResult { start_us: 7_000_000, duration_us: 9, ..result(id, Outcome::Signaled(9)) };
+    farm.report(1, Report { results: vec![failure], ..Report::default() });
+    assert_eq!(farm.turns.storage.records.last(), Some(&(id, false)), "it ended before");
+}
+
 /// A rank is watched for some seconds only, even if others have only just begun.
 #[test]
 fn watching_has_an_end() {
