@@ -28,6 +28,17 @@ fn short_tasks_on_many_slots() {
     }
 }
 
+/// A task has its own three descriptors and no more, whatever is opened for others while it is started; `ls` opens one.
+#[test]
+fn nothing_is_inherited_of_other_starts() {
+    const COUNT: usize = 400;
+    let farm = Farm::local(&b"/bin/ls /proc/self/fd\n: ; ls /proc/self/fd\n".repeat(COUNT / 2));
+    farm.run(&["--proc", SLOTS]).exits(0);
+    for id in 0..COUNT {
+        assert_eq!(String::from_utf8_lossy(&farm.workdir().log(id as u64)), "0\n1\n2\n3\n", "task {id}");
+    }
+}
+
 /// What tasks leave behind when they end is no task of ours, however often it dies while others are started.
 #[test]
 fn orphans_among_short_tasks() {
