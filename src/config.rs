@@ -65,6 +65,13 @@ pub struct Config {
 /// Words on the command line that make no sense.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
+    /// Standard input, or another list that the next run cannot read again.
+    #[error(
+        "{}: a tasklist is a file, since the next run reads it again, and the workdir is named after it\n  write it to one \
+         first: … > tasks.txt; taskfarmer-mpi tasks.txt",
+        .0.display()
+    )]
+    Stream(PathBuf),
     /// `--proc`.
     #[error("--proc {0}: not a number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU")]
     Slots(String),
@@ -120,6 +127,10 @@ impl Config {
             other => other,
         };
         let list = list.filter(|list| !list.as_os_str().is_empty()).ok_or(ConfigError::NoList)?;
+        let is_stream = cli.workdir.is_none() && ["/dev", "/proc"].iter().any(|folder| list.starts_with(folder));
+        if is_stream || list == Path::new("-") {
+            return Err(ConfigError::Stream(list));
+        }
         let slots_chosen = proc.is_some();
         let slots = match proc {
             None => SlotCount::Fixed(SLOTS_DEFAULT),

@@ -36,6 +36,29 @@ bad_input_tests! { Farm::local;
     workdir_cannot_be_made: WorkdirCannotBeMade,
 }
 
+/// A list that comes through a pipe could not be read by the next run: refused, with what to do instead.
+#[test]
+fn list_is_no_stream() {
+    let farm = Farm::local(b"echo one\n");
+    let before = farm.everything();
+    for list in ["-", "/dev/stdin", "/dev/fd/0"] {
+        farm.run_exactly(&[list]).refused(&[list, "> tasks.txt"]);
+    }
+    farm.run_exactly(&["-", "--workdir", "w"]).refused(&["> tasks.txt"]);
+    assert_eq!(farm.everything(), before);
+}
+
+/// Two lists, as a pattern of the shell gives them, and GNU parallel's name for the slots: told what to type.
+#[test]
+fn usual_slips_are_understood() {
+    let farm = Farm::local(b"echo one\n");
+    let before = farm.everything();
+    farm.run_exactly(&["tasks.txt", "more.txt"]).refused(&["more.txt", "one tasklist"]);
+    farm.run(&["--jobs", "4"]).refused(&["--jobs", "--proc"]);
+    farm.run(&["-j4"]).refused(&["-j", "--proc"]);
+    assert_eq!(farm.everything(), before);
+}
+
 /// `--farmer-only` on one node would leave nobody to run tasks.
 #[test]
 fn farmer_only_without_ranks() {

@@ -13,13 +13,16 @@ fn completions_are_made() {
         let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
         assert!(text.contains("retry-failed"), "{shell} knows the options:\n{text}");
     }
-    let script = r#"source /dev/stdin; COMP_WORDS=(taskfarmer-mpi --retry-f); COMP_CWORD=1
-        $(complete -p taskfarmer-mpi | grep -o '_[^ ]*') taskfarmer-mpi --retry-f taskfarmer-mpi; echo "${COMPREPLY[@]}""#;
+    let script = r#"source /dev/stdin; complete_with=$(complete -p taskfarmer-mpi | grep -o '_[^ ]*')
+        COMP_WORDS=(taskfarmer-mpi --retry-f); COMP_CWORD=1
+        $complete_with taskfarmer-mpi --retry-f taskfarmer-mpi; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(taskfarmer-mpi status --fai); COMP_CWORD=2
+        $complete_with taskfarmer-mpi --fai status; echo "${COMPREPLY[@]}""#;
     let completions = farm.run_exactly(&["completions", "bash"]).exits(0).stdout.clone();
     farm.write("completions", &completions);
     let input = std::fs::File::open(farm.path("completions")).unwrap();
     let output = Command::new("bash").args(["-c", script]).stdin(input).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "--retry-failed", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "--retry-failed\n--failed\n", "{output:?}");
     farm.run_exactly(&["completions", "no-such-shell"]).exits(2);
 }
 

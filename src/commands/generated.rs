@@ -16,7 +16,10 @@ use crate::progress::{PROGRAM, say_error};
 pub(super) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut text);
-    match std::io::stdout().write_all(&text) {
+    // A name with a dash: where the script chooses by subcommand it spells the program's part otherwise than where it sets
+    // it, and no subcommand would have completions. Nothing to replace where clap_complete has that mended.
+    let text = String::from_utf8_lossy(&text).replace("taskfarmer__subcmd__mpi", "taskfarmer__mpi");
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::Success,
         Err(error) => {
             say_error(&format!("cannot write the completions: {error}"));
