@@ -4,7 +4,8 @@
 //! MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
 //! [`handle`] is the other end: what the MPI process knows of its pool.
 //!
-//! Invariant: the pool waits in one place, for socket, ended children and deadlines; it never polls.
+//! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it never
+//! polls. With many slots, threads of `starters` do nothing but start tasks.
 
 pub mod handle;
 mod logs;
