@@ -4,6 +4,7 @@
 //! cargo bench --bench compare                         # all
 //! cargo bench --bench compare -- true 'mpirun -n 1'   # rows whose names contain one of these words
 //! TASKS=2000 ROUNDS=3 cargo bench --bench compare     # smaller
+//! MPICC=mpicc.mpich MPIRUN=mpirun.mpich cargo bench --target-dir target/mpich --bench compare     # with MPICH
 //! ```
 //!
 //! Each round runs every program once, on the same list, in a fresh folder; each figure is the median of all rounds.

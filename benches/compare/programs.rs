@@ -56,11 +56,17 @@ fn installed(program: &str) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
+/// The launcher of the MPI that this was built with: `MPIRUN`, or Open MPI's.
 fn mpirun(ranks: usize) -> Option<Vec<String>> {
-    let launcher = ["mpirun.openmpi", "mpirun"].into_iter().find(|name| installed(name))?;
-    let root = nix::unistd::geteuid().is_root().then_some("--allow-run-as-root");
-    let words = [launcher].into_iter().chain(root).chain(["--oversubscribe", "-n"]).map(str::to_owned);
-    Some(words.chain([ranks.to_string()]).collect())
+    let chosen = std::env::var("MPIRUN").ok().map(|line| line.split(' ').map(str::to_owned).collect());
+    let usual = || {
+        let launcher = ["mpirun.openmpi", "mpirun"].into_iter().find(|name| installed(name))?;
+        let root = nix::unistd::geteuid().is_root().then_some("--allow-run-as-root");
+        Some([launcher].into_iter().chain(root).chain(["--oversubscribe"]).map(str::to_owned).collect())
+    };
+    let mut words: Vec<String> = chosen.or_else(usual)?;
+    words.extend(["-n".to_owned(), ranks.to_string()]);
+    Some(words)
 }
 
 /// All programs for a workload, the reference first.

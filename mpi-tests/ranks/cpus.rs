@@ -87,7 +87,7 @@ fn more_slots_than_cpus_are_told() {
     let told = |slots: &str| {
         let farm = Farm::mpi(2, b"true\ntrue\n");
         let text = farm.run(&["--proc", slots]).exits(0).stderr_text();
-        text.lines().filter(|line| line.contains("CPUs") && line.contains("--proc auto")).count()
+        text.lines().filter(|line| line.contains(" CPU") && line.contains("--proc auto")).count()
     };
     assert_eq!(told(&(all + 1).to_string()), 1);
     assert_eq!(told("auto"), 0);
