@@ -12,17 +12,21 @@ fn completions_are_made() {
         let outcome = farm.run_exactly(&["completions", shell]).exits(0);
         let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
         assert!(text.contains("retry-failed"), "{shell} knows the options:\n{text}");
+        assert!(text.contains("slowest"), "{shell} knows those of subcommands:\n{text}");
+        assert!(!text.contains("man-pages"), "{shell} does not offer what only `make install` needs:\n{text}");
     }
     let script = r#"source /dev/stdin; complete_with=$(complete -p taskfarmer-mpi | grep -o '_[^ ]*')
         COMP_WORDS=(taskfarmer-mpi --retry-f); COMP_CWORD=1
         $complete_with taskfarmer-mpi --retry-f taskfarmer-mpi; echo "${COMPREPLY[@]}"
         COMP_WORDS=(taskfarmer-mpi status --fai); COMP_CWORD=2
-        $complete_with taskfarmer-mpi --fai status; echo "${COMPREPLY[@]}""#;
+        $complete_with taskfarmer-mpi --fai status; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(taskfarmer-mpi ""); COMP_CWORD=1
+        $complete_with taskfarmer-mpi "" taskfarmer-mpi; printf '%s ' "${COMPREPLY[@]:(-3)}""#;
     let completions = farm.run_exactly(&["completions", "bash"]).exits(0).stdout.clone();
     farm.write("completions", &completions);
     let input = std::fs::File::open(farm.path("completions")).unwrap();
     let output = Command::new("bash").args(["-c", script]).stdin(input).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "--retry-failed\n--failed\n", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "--retry-failed\n--failed\n--help status logs ", "{output:?}");
     farm.run_exactly(&["completions", "no-such-shell"]).exits(2);
 }
 
@@ -39,6 +43,9 @@ fn man_pages_are_made() {
     for option in options {
         assert!(page.contains(option.trim_end_matches([',', ';', ')', '.'])), "{option} in the man page");
     }
+    let examples = page.split(".SH EXAMPLES\n.nf\n").nth(1).and_then(|rest| rest.split("\n.fi\n.SH FILES\n").next());
+    assert!(examples.is_some_and(|lines| lines.lines().count() == 6), "{page}");
+    assert!(page.contains(".SH \"EXIT STATUS\"\n0 all tasks finished"), "{page}");
     farm.run_exactly(&["man-pages", "no/such/folder"]).refused(&["no/such/folder"]);
 }
 

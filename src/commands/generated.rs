@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
@@ -15,7 +15,7 @@ use crate::progress::{PROGRAM, say_error};
 /// Prints completions.
 pub(super) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut text);
+    clap_complete::generate(shell, &mut visible(&Cli::command()), PROGRAM, &mut text);
     // A name with a dash: where the script chooses by subcommand it spells the program's part otherwise than where it sets
     // it, and no subcommand would have completions. Nothing to replace where clap_complete has that mended.
     let text = String::from_utf8_lossy(&text).replace("taskfarmer__subcmd__mpi", "taskfarmer__mpi");
@@ -28,13 +28,36 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     }
 }
 
+/// The command line without hidden subcommands: clap_complete would offer them.
+fn visible(command: &Command) -> Command {
+    Command::new(PROGRAM)
+        .about(command.get_about().cloned().unwrap_or_default())
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
+        .args(command.get_arguments())
+        .subcommands(command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()))
+}
+
 /// Writes a man page for the program and one for each subcommand that users see.
 pub(super) fn man_pages(folder: &Path) -> ExitCode {
-    match clap_mangen::generate_to(Cli::command().version(env!("CARGO_PKG_VERSION")), folder) {
+    let made = clap_mangen::generate_to(Cli::command().version(env!("CARGO_PKG_VERSION")), folder).and_then(|()| {
+        let page = folder.join(format!("{PROGRAM}.1"));
+        std::fs::write(&page, with_sections(&std::fs::read_to_string(&page)?))
+    });
+    match made {
         Ok(()) => ExitCode::Success,
         Err(error) => {
             say_error(&format!("cannot write the man pages into {}: {error}", folder.display()));
             ExitCode::BadInput
         }
     }
+}
+
+/// Puts what `--help` has at its end under the headings that man pages have. The table of examples keeps its lines; `man`
+/// would fill them up like a paragraph.
+fn with_sections(page: &str) -> String {
+    page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
+        .replacen("\n\nA tasklist ", "\n.fi\n.SH FILES\nA tasklist ", 1)
+        .replacen("\n\nExit codes: ", "\n.SH \"EXIT STATUS\"\n", 1)
 }
