@@ -50,7 +50,10 @@ fn usage_error(text: &str) -> String {
     let text = text.trim_start_matches("error: ").trim_end();
     let word = |before: &str| text.strip_prefix(before)?.split('\'').next();
     if let Some(word) = word("the subcommand '").filter(|_| text.contains("'[LIST]'")) {
-        return format!("'{word}' is one word too many\n  a farm has one tasklist: put the lines of all into one file");
+        return format!(
+            "'{word}' is one word too many\n  a farm has one tasklist: put the lines of all into one file\n  \
+             a subcommand (status, logs) is the first word"
+        );
     }
     if word("unexpected argument '").is_some_and(|word| word.starts_with("-j") || word == "--jobs") {
         let first = text.lines().next().unwrap_or_default();

@@ -54,6 +54,7 @@ fn usual_slips_are_understood() {
     let farm = Farm::local(b"echo one\n");
     let before = farm.everything();
     farm.run_exactly(&["tasks.txt", "more.txt"]).refused(&["more.txt", "one tasklist"]);
+    farm.run_exactly(&["statsu", "tasks.txt_workdir"]).refused(&["status, logs"]);
     farm.run(&["--jobs", "4"]).refused(&["--jobs", "--proc"]);
     farm.run(&["-j4"]).refused(&["-j", "--proc"]);
     assert_eq!(farm.everything(), before);
