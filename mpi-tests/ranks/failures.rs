@@ -42,15 +42,15 @@ fn tasks_run_out_of_time_on_every_rank() {
     }
 }
 
-/// `--halt now`: enough failures on any ranks end all of them, and what ran is open.
+/// `--halt now`: failures of different ranks count together and end all ranks, and what ran is open.
 #[test]
 fn failures_end_the_farm_now() {
-    let list = format!("{}{}", "echo >> ran; sleep 600\n".repeat(3), "exit 1\n".repeat(30));
-    let farm = Farm::mpi(3, list.as_bytes());
-    let outcome = farm.run(&["--proc", "2", "--halt", "now,fail=4", "--grace", "5"]).exits(1);
-    let [finished, failed, remaining] = outcome.summary();
-    assert!(finished == 0 && (4..20).contains(&failed) && remaining == 33 - failed, "{:?}", outcome.summary());
-    assert!(outcome.stderr_text().contains("tasks have failed (--halt)"), "the user is told");
+    // One task of each rank fails, all others go on: how soon the ranks hear of the end changes nothing.
+    let task = "echo >> ran; mkdir rank_$TASKFARMER_RANK && exit 1; sleep 600\n";
+    let farm = Farm::mpi(3, task.repeat(33).as_bytes());
+    let outcome = farm.run(&["--proc", "2", "--halt", "now,fail=3", "--grace", "5"]).exits(1);
+    assert_eq!(outcome.summary(), [0, 3, 30]);
+    assert!(outcome.stderr_text().contains("3 tasks have failed (--halt)"), "the user is told");
 }
 
 /// `--halt soon`: what runs on other ranks may end, hours later too, and no rank leaves before.
