@@ -189,10 +189,11 @@ impl Catalog {
         })
     }
 
-    /// Text for an error when `name` was not found: what there is, in our words `what` ("runner"), with `built_in`.
+    /// Text for an error when `name` was not found: what there is, with `built_in`, and how to see more of it.
     #[must_use]
-    pub fn not_found(&self, what: &str, name: &str, built_in: &[&str]) -> String {
+    pub fn not_found(&self, name: &str, built_in: &[&str]) -> String {
         let listed = self.list();
+        let (what, lister) = self.kind.words();
         let mut text = format!("there is no {what} '{name}'; built in: {}", built_in.join(", "));
         if !listed.is_empty() {
             let names: Vec<_> = listed.iter().map(|listed| &listed.name[..]).collect();
@@ -205,6 +206,7 @@ impl Catalog {
         for error in self.broken() {
             text.push_str(&format!("\n  not readable: {}", error.to_string().replace('\n', " ")));
         }
+        text.push_str(&format!("\n  taskfarmer-mpi {lister} shows what each is, and where"));
         text
     }
 }

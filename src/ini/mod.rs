@@ -38,6 +38,14 @@ impl Kind {
         }
     }
 
+    /// What a user calls it, and the option that lists all.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Runners => ("runner", "--list-runners"),
+            Self::Handlers => ("tasklist handler", "--list-handlers"),
+        }
+    }
+
     fn folder(self) -> &'static str {
         match self {
             Self::Runners => ".pytaskfarmer/runners.d",

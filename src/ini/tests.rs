@@ -46,7 +46,7 @@ fn a_broken_file_matters_only_if_it_may_define_the_name() {
     assert_eq!((error.line, error.section.as_deref()), (Some(3), Some("x")));
     assert!(error.what.contains("'x'"), "{error}");
     assert_eq!(catalog.broken().count(), 2);
-    let text = catalog.not_found("runner", "Z", &["default"]);
+    let text = catalog.not_found("Z", &["default"]);
     assert!(text.contains("did you mean 'z'") && text.contains("php.ini") && text.contains("a.ini:3"), "{text}");
 
     let (_folder, catalog) = self::catalog(&[("a.ini", broken), ("b.ini", b"[x]\nRunner = b\n")]);
@@ -99,7 +99,7 @@ fn files_that_grow_are_refused() {
     assert_eq!((listed.len(), &listed[49_999].class[..], &listed[0].class[..]), (50_000, "r", "(has an error)"));
     let section = catalog.find("s7").unwrap().unwrap();
     assert_eq!((section.keys.len(), section.value("k9")), (5_000, Some("r")));
-    assert!(catalog.not_found("runner", "s", &[]).len() < 2 << 20);
+    assert!(catalog.not_found("s", &[]).len() < 2 << 20);
 }
 
 fn ini_text() -> impl Strategy<Value = String> {
@@ -123,7 +123,7 @@ proptest! {
                 Err(_) => prop_assert!(class == "(has an error)" || catalog.broken().count() > 0),
             }
         }
-        let (text, names) = (catalog.not_found("runner", "x", &["default"]), listed.iter().map(|listed| &listed.name));
+        let (text, names) = (catalog.not_found("x", &["default"]), listed.iter().map(|listed| &listed.name));
         prop_assert!(names.collect::<std::collections::BTreeSet<_>>().len() == listed.len() && text.contains("default"));
     }
 }

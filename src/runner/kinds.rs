@@ -82,7 +82,7 @@ fn from_catalog(catalog: &Catalog, name: &str) -> Result<RunnerConfig, RunnerErr
             Ok(RunnerConfig::Defined(Box::new(from_section(&section)?)))
         }
         None if name == DEFAULT_RUNNER => Ok(RunnerConfig::Basic),
-        None => Err(RunnerError::NotFound(catalog.not_found("runner", name, &[DEFAULT_RUNNER]))),
+        None => Err(RunnerError::NotFound(catalog.not_found(name, &[DEFAULT_RUNNER]))),
     }
 }
 

@@ -111,9 +111,10 @@ impl Handler {
     /// If there is none, or its section makes no sense.
     pub fn find(name: &str) -> Result<Self, ListError> {
         let catalog = ini::load(ini::Kind::Handlers);
-        let section = catalog.find(name)?.or_else(|| built_in(name)).ok_or_else(|| {
-            ListError::Told(catalog.not_found("tasklist handler", name, &BUILT_IN.map(|(name, _)| name)))
-        })?;
+        let section = catalog
+            .find(name)?
+            .or_else(|| built_in(name))
+            .ok_or_else(|| ListError::Told(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let kind = kind_of(&section)?;
         let keys: Option<&[&str]> = match kind {
             Kind::List => Some(&[]),

@@ -100,5 +100,5 @@ fn bad_sections_are_refused() {
     let farm = farm(b"a\n", "command = run\n[y]\nTaskList = templat\n[z]\nTaskList = list\nkey = 1");
     refused(&farm, &["--tasklist", "y"], &["template.ini:5", "[y]", "'templat'", "did you mean 'template'?", "exec"]);
     refused(&farm, &["--tasklist", "z"], &["template.ini:8", "[z]", "key"]);
-    refused(&farm, &["--tasklist", "X"], &["'X'", "default", "product", "did you mean 'x'?"]);
+    refused(&farm, &["--tasklist", "X"], &["'X'", "default", "product", "did you mean 'x'?", "--list-handlers"]);
 }
