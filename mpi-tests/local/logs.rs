@@ -59,6 +59,17 @@ fn a_file_where_something_is_to_be_said() {
     assert!(outcome.errors()[0].contains("no output of task 4"), "{}", outcome.errors()[0]);
 }
 
+/// A task that ran out of time has failed, though it ended with exit code 0 and said nothing.
+#[test]
+fn a_file_for_what_ran_out_of_time() {
+    for proc in ["2", "8"] {
+        let farm = Farm::local(b"true\ntrap 'exit 0' TERM; sleep 600 & wait\n");
+        let outcome = farm.run(&["--proc", proc, "--logs", "failed", "--task-timeout", "1"]).exits(1);
+        assert_eq!(outcome.summary(), [1, 1, 0]);
+        assert_eq!(names(&farm), ["log_1"]);
+    }
+}
+
 /// `--logs rank`: two files, however many tasks and runs.
 #[test]
 fn two_files_for_a_rank() {

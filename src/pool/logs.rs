@@ -126,7 +126,7 @@ impl Logs {
                 lock(packed).append(end, &mut output, len)?;
                 self.forget(id)?;
             }
-            _ if len > 0 || !end.outcome.is_success() => {
+            _ if len > 0 || end.told_to_end || !end.outcome.is_success() => {
                 let mut file = File::create(path_of(&self.folder, id))?;
                 if len > 0 {
                     io::copy(&mut output, &mut file)?;
@@ -162,6 +162,7 @@ impl Logs {
 pub(super) struct Ended<'a> {
     pub(super) task: &'a Assignment,
     pub(super) outcome: &'a Outcome,
+    pub(super) told_to_end: bool,
     /// Milliseconds since 1970.
     pub(super) ended_ms: u64,
 }
@@ -282,7 +283,7 @@ mod tests {
     fn say(logs: &Logs, id: u32, text: &str, outcome: Outcome) {
         let task = task(id);
         (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
-        logs.keep(0, None, &Ended { task: &task, outcome: &outcome, ended_ms: 1 }).unwrap();
+        logs.keep(0, None, &Ended { task: &task, outcome: &outcome, told_to_end: false, ended_ms: 1 }).unwrap();
     }
 
     fn logs(kind: Kind, workdir: &Path) -> Logs {
@@ -381,7 +382,7 @@ mod tests {
         let packed = logs(Kind::Rank, workdir.path());
         let first = task(1);
         let daemons = packed.open(0, &first).unwrap();
-        let end = Ended { task: &first, outcome: &OK, ended_ms: 1 };
+        let end = Ended { task: &first, outcome: &OK, told_to_end: false, ended_ms: 1 };
         // This very process is alive, in its group.
         packed.keep(0, Some(nix::unistd::getpgrp()), &end).unwrap();
         let second = task(2);

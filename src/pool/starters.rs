@@ -41,6 +41,8 @@ pub(super) struct Process {
     pub(super) started: Duration,
     /// Its folder.
     pub(super) temp: Option<PathBuf>,
+    /// It was told to end, by a stop or a limit: its exit code 0 is no success.
+    pub(super) told_to_end: bool,
 }
 
 /// A task that does not.
@@ -168,8 +170,10 @@ impl Starters {
             return None;
         }
         let starts = |table: &mut Table| table.starting.values().any(|other| *other == slot);
-        let table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
-        table.leaders.get(&slot).copied()
+        let mut table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
+        let leader = *table.leaders.get(&slot)?;
+        table.running.get_mut(&leader)?.told_to_end = true;
+        Some(leader)
     }
 
     /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen.
@@ -222,7 +226,7 @@ impl Shared {
         let started = self.means.clock.now();
         let mut temp = None;
         match self.means.start(slot, &task, &mut temp) {
-            Ok(pid) => Ok((pid, Process { slot, task, started, temp })),
+            Ok(pid) => Ok((pid, Process { slot, task, started, temp, told_to_end: false })),
             Err(error) => Err(Box::new(Failed { slot, task, at: started, temp, error: Some(error) })),
         }
     }

@@ -83,7 +83,12 @@ impl Tasks {
         let process = starters.take(reaped.pid)?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
         let Means { logs, clock, .. } = starters.means();
-        let end = Ended { task: &process.task, outcome: &reaped.outcome, ended_ms: clock.epoch_us(now) / 1_000 };
+        let end = Ended {
+            task: &process.task,
+            outcome: &reaped.outcome,
+            told_to_end: process.told_to_end,
+            ended_ms: clock.epoch_us(now) / 1_000,
+        };
         if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
             log::warn!("cannot keep the output of task {}, which runs again: {error}", process.task.id);
             return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
@@ -115,7 +120,7 @@ impl Tasks {
             _ => Outcome::NotStarted(error.to_string()),
         };
         // The log says why.
-        let end = Ended { task: &failed.task, outcome: &outcome, ended_ms: usage.start_us / 1_000 };
+        let end = Ended { task: &failed.task, outcome: &outcome, told_to_end: false, ended_ms: usage.start_us / 1_000 };
         Some(match logs.keep(failed.slot, None, &end) {
             Ok(()) => SpawnError::Impossible(outcome, usage),
             Err(error) => SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", failed.task.id)),
