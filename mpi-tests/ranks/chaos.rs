@@ -81,7 +81,9 @@ impl Round {
     /// A run, harmed or not, and everything that can be asked of it.
     fn run(&mut self, harms: &[(Harm, Moment)]) {
         let before = Self::begun(&self.farm).len();
-        let mut options = vec!["--proc".to_owned(), self.random.pick(&["2", "4"]).to_owned()];
+        // With sixteen slots several threads start the tasks.
+        let (slots, logs) = (self.random.pick(&["2", "4", "16"]), self.random.pick(&["task", "failed", "rank"]));
+        let mut options = ["--proc", slots, "--logs", logs].map(str::to_owned).to_vec();
         options.extend(harms.iter().flat_map(|(harm, _)| harm.options()));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let mut running = self.farm.start(&options);
