@@ -58,8 +58,7 @@ fn a_task_runs_out_of_time() {
     let short: Vec<_> = attempts.values().map(|attempts| attempts[0].short()).collect();
     assert_eq!(short, [(1, "finished", Some(0), None), (1, "timeout", Some(0), None), (1, "timeout", None, Some(9))]);
     let took = |id: u64| attempts[&id][0].end.unwrap() - attempts[&id][0].start.unwrap();
-    // The limit counts from when the slot was given; on a busy machine a start takes a while after that.
-    assert!(took(1) >= 0.8 && took(2) >= 1.8, "the limit, and the grace period: {} s, {} s", took(1), took(2));
+    assert!(took(1) >= 1.0 && took(2) >= 2.0, "the limit, and the grace period: {} s, {} s", took(1), took(2));
     let marked = farm.workdir().timeline().all.iter().filter(|event| event["args"]["why"] == "timeout").count();
     assert_eq!(marked, 2, "the timeline says why");
 }

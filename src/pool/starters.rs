@@ -33,12 +33,22 @@ pub(super) fn threads_for(slots: u32) -> usize {
     (slots / SLOTS_PER_THREAD).clamp(1, THREADS_MAX) as usize
 }
 
+/// A task that has got its slot.
+#[derive(Debug)]
+struct ToStart {
+    slot: u32,
+    task: Assignment,
+    /// When: the worker core counts its limit from here.
+    since: Duration,
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) slot: u32,
     pub(super) task: Assignment,
-    pub(super) started: Duration,
+    /// When it got its slot.
+    pub(super) since: Duration,
     /// Its folder.
     pub(super) temp: Option<PathBuf>,
     /// It was told to end, by a stop or a limit: its exit code 0 is no success.
@@ -58,7 +68,7 @@ pub(super) struct Failed {
 
 #[derive(Debug, Default)]
 struct Table {
-    to_start: VecDeque<(u32, Assignment)>,
+    to_start: VecDeque<ToStart>,
     /// The slots of those that are being started, by the order in which that began.
     starting: BTreeMap<u64, u32>,
     begun: u64,
@@ -117,14 +127,15 @@ impl Starters {
         self.are_threads().then(|| self.shared.wake.as_fd())
     }
 
-    /// Starts a task, now or soon. The error is that of a start right now.
-    pub(super) fn start(&self, slot: u32, task: &Assignment) -> Result<(), Box<Failed>> {
+    /// Starts a task that has got its slot at `since`, now or soon. The error is that of a start right now.
+    pub(super) fn start(&self, since: Duration, slot: u32, task: &Assignment) -> Result<(), Box<Failed>> {
+        let to_start = ToStart { slot, task: task.clone(), since };
         if self.are_threads() {
-            self.shared.lock().to_start.push_back((slot, task.clone()));
+            self.shared.lock().to_start.push_back(to_start);
             self.shared.work.notify_one();
             return Ok(());
         }
-        let (pid, process) = self.shared.start(slot, task.clone())?;
+        let (pid, process) = self.shared.start(to_start)?;
         self.shared.lock().add(pid, process);
         Ok(())
     }
@@ -159,12 +170,12 @@ impl Starters {
         Some(process)
     }
 
-    /// The process in a slot, which is to be signalled. A start that has not begun is called off, one that has is waited
-    /// for.
-    pub(super) fn leader(&self, slot: u32) -> Option<Pid> {
+    /// Marks the process in a slot as told to end, and gives it for the signal. A start that has not begun is called off,
+    /// one that has is waited for.
+    pub(super) fn tell_to_end(&self, slot: u32) -> Option<Pid> {
         let mut table = self.shared.lock();
-        if let Some(at) = table.to_start.iter().position(|(other, _)| *other == slot) {
-            let (slot, task) = table.to_start.remove(at)?;
+        if let Some(at) = table.to_start.iter().position(|other| other.slot == slot) {
+            let ToStart { slot, task, .. } = table.to_start.remove(at)?;
             let at = self.shared.means.clock.now();
             self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
             return None;
@@ -203,10 +214,10 @@ impl Shared {
     fn start_all(&self) {
         let mut table = self.lock();
         loop {
-            if let Some((slot, task)) = table.to_start.pop_front() {
-                let number = table.begin(slot);
+            if let Some(to_start) = table.to_start.pop_front() {
+                let number = table.begin(to_start.slot);
                 drop(table);
-                let started = self.start(slot, task);
+                let started = self.start(to_start);
                 table = self.lock();
                 table.starting.remove(&number);
                 match started {
@@ -222,12 +233,12 @@ impl Shared {
         }
     }
 
-    fn start(&self, slot: u32, task: Assignment) -> Result<(Pid, Process), Box<Failed>> {
-        let started = self.means.clock.now();
+    fn start(&self, ToStart { slot, task, since }: ToStart) -> Result<(Pid, Process), Box<Failed>> {
+        let at = self.means.clock.now();
         let mut temp = None;
         match self.means.start(slot, &task, &mut temp) {
-            Ok(pid) => Ok((pid, Process { slot, task, started, temp, told_to_end: false })),
-            Err(error) => Err(Box::new(Failed { slot, task, at: started, temp, error: Some(error) })),
+            Ok(pid) => Ok((pid, Process { slot, task, since, temp, told_to_end: false })),
+            Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }
     }
 

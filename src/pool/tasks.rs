@@ -94,8 +94,8 @@ impl Tasks {
             return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
         }
         let usage = Usage {
-            start_us: clock.epoch_us(process.started),
-            duration_us: micros(now.saturating_sub(process.started)),
+            start_us: clock.epoch_us(process.since),
+            duration_us: micros(now.saturating_sub(process.since)),
             user_us: micros(reaped.user),
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
@@ -140,24 +140,24 @@ fn refusal(error: &StartError) -> Option<String> {
 }
 
 impl Processes for Tasks {
-    fn spawn(&mut self, _now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
-        match starters.start(slot, task) {
+        match starters.start(now, slot, task) {
             Ok(()) => Ok(()),
             Err(mut failed) => Err(self.judge(&mut failed).expect("it was tried")),
         }
     }
 
     fn terminate(&mut self, slot: u32) {
-        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.leader(slot)) {
+        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
             terminate_group(leader);
         }
     }
 
     fn kill(&mut self, slot: u32) {
-        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.leader(slot)) {
+        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
             kill_group(leader);
         }
     }

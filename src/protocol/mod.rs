@@ -201,9 +201,9 @@ pub struct TaskResult {
     pub attempt: Attempt,
     /// The slot it ran in, from 0.
     pub slot: u32,
-    /// Start in microseconds since 1970, by the clock of its node.
+    /// When it got its slot, in microseconds since 1970, by the clock of its node.
     pub start_us: u64,
-    /// How long it ran, in microseconds, by a clock that never steps.
+    /// How long it had the slot, in microseconds, by a clock that never steps.
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,

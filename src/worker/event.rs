@@ -7,9 +7,9 @@ use crate::protocol::{Assignment, Outcome, ToFarmer, ToWorker};
 /// What is measured of an attempt.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Usage {
-    /// Start, in microseconds since 1970.
+    /// When it got its slot, in microseconds since 1970.
     pub start_us: u64,
-    /// Length, in microseconds.
+    /// Length from then on, in microseconds.
     pub duration_us: u64,
     /// User CPU time, in microseconds.
     pub user_us: u64,
