@@ -259,7 +259,7 @@ impl Farm {
             reporter.look(&turns.core, &turns.storage.tally, &list);
             let due = [Some(next_check), Some(reporter.next_look()), turns.core.next_deadline()];
             wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
-            links.pump(&mut received);
+            let is_all = links.pump(&mut received);
             let now = clock.now();
             for (rank, message) in received.drain(..) {
                 let event = match message {
@@ -271,7 +271,8 @@ impl Farm {
             while let Some(signal) = signals.next_signal() {
                 turns.turn(now, Event::Signal(signal), links, &mut notes);
             }
-            if turns.core.next_deadline().is_some_and(|at| now >= at) {
+            // What still waits to be read is no silence of its senders.
+            if is_all && turns.core.next_deadline().is_some_and(|at| now >= at) {
                 turns.turn(now, Event::Tick, links, &mut notes);
             }
             if now >= next_check {

@@ -44,8 +44,8 @@ impl Links {
         self.ranks() > 1
     }
 
-    /// Moves everything on and takes in what has come.
-    pub fn pump(&mut self, received: &mut Vec<Received>) {
+    /// Moves everything on and takes in what has come; `false` if more of it waits.
+    pub fn pump(&mut self, received: &mut Vec<Received>) -> bool {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));
         if let Some(PoolEnd::Lost(reason)) = self.pool.end()
             && !self.pool_end_told
@@ -53,14 +53,16 @@ impl Links {
             self.pool_end_told = true;
             received.push((FARMER, Ok(ToFarmer::PoolLost { reason: reason.clone() })));
         }
+        let mut is_all = true;
         if let Some(mpi) = self.mpi.as_ref().filter(|_| self.ranks > 1) {
-            mpi.mpi().poll(&mut self.incoming);
+            is_all = mpi.mpi().poll(&mut self.incoming);
             received.extend(self.incoming.drain(..).map(|incoming| match incoming {
                 Incoming::Frame(rank, frame) => (Rank(rank), decode(&frame)),
                 Incoming::LinkFailed(rank, error) => (Rank(rank), Err(error)),
             }));
         }
         self.traffic |= !received.is_empty();
+        is_all
     }
 
     /// Whether something came or went since the last call.

@@ -41,7 +41,8 @@ pub enum Event {
         /// What, where, what to do.
         reason: String,
     },
-    /// [`super::Farmer::next_deadline`] has come.
+    /// [`super::Farmer::next_deadline`] has come, and every message that had come by then was taken in: who is silent
+    /// can be told now.
     Tick,
 }
 

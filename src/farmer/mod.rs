@@ -141,7 +141,7 @@ impl Farmer {
                 }
                 self.request_stop(now, StopLevel::Terminate, StopCause::FarmFailed(reason), actions);
             }
-            Event::Tick => {}
+            Event::Tick => self.check_silence(now, actions),
         }
         self.check_time(now, actions);
         if std::mem::take(&mut self.doubts.settled) {
@@ -300,7 +300,6 @@ impl Farmer {
                 self.lose_where(actions, "it does not answer the stop", |_, _| true);
             }
         }
-        self.check_silence(now, actions);
         self.check_doubts(now, actions);
     }
 

@@ -204,8 +204,8 @@ impl Mpi {
         }
     }
 
-    /// Moves sends on and takes in what has come.
-    pub fn poll(&mut self, incoming: &mut Vec<Incoming>) {
+    /// Moves sends on and takes in what has come; `false` if more of it waits.
+    pub fn poll(&mut self, incoming: &mut Vec<Incoming>) -> bool {
         for peer in self.busy.clone() {
             self.push(peer);
         }
@@ -232,6 +232,7 @@ impl Mpi {
             }
         }
         incoming.extend(self.failures.drain(..).map(|(rank, error)| Incoming::LinkFailed(rank, error)));
+        misses == 2
     }
 
     fn push(&mut self, to: u32) {

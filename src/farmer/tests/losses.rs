@@ -89,6 +89,20 @@ fn an_absence_of_the_farmer_loses_nobody() {
     assert_eq!((farm.status(1), farm.status(2)), (Status::Lost, Status::Lost), "but from then on silence counts");
 }
 
+/// Nor do several absences, each too short to be seen, with one message read in between: what others said still waits.
+#[test]
+fn absences_of_the_farmer_do_not_add_up() {
+    let mut farm = TestFarm::up(3, 1, 3);
+    for _ in 0..4 {
+        farm.now += secs(12);
+        farm.say(1, ToFarmer::Heartbeat);
+    }
+    assert_eq!(farm.status(2), Status::Active);
+    farm.say(2, ToFarmer::Heartbeat);
+    farm.event(Event::Tick);
+    assert_eq!(farm.status(2), Status::Active);
+}
+
 /// Messages to a lost rank may have been dropped: it says what it holds before it gets more.
 #[test]
 fn a_rank_that_comes_back_says_what_it_holds() {
