@@ -18,8 +18,11 @@ const PREFETCH_MAX: u32 = 4096;
 /// its queue is half empty.
 const ROUND_TRIPS: u64 = 4;
 
-/// A rank that was asked for its queue may be dead. After this time the next one is asked.
+/// A rank that was asked for its queue may be dead. After this time others are asked.
 const RECALL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// And for so many times more: with hundreds of dead ranks, one after the other would take minutes.
+const RECALL_GROWTH: u32 = 4;
 
 /// How long the first tasks are rationed while workers are still missing.
 pub(super) const SPREAD_MAX: Duration = Duration::from_secs(5);
@@ -117,7 +120,7 @@ impl Farmer {
 
     /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
-        self.recall_again_at = None;
+        let again = self.recall_again.take();
         // A task that only others may have is nothing to the idle.
         if self.tasks.pending() > self.tasks.picky() || !self.hands_out(now) {
             return;
@@ -131,7 +134,12 @@ impl Farmer {
             from = Rank(rank.0 + 1);
         }
         // Whatever was asked for already is not counted: who was asked may be dead. Each is asked once at a time.
-        let mut wanted = idle_slots;
+        let (again_at, reach) = match again {
+            Some((at, reach)) if at > now => (at, reach),
+            Some((_, reach)) => (now + RECALL_PATIENCE, reach.saturating_mul(RECALL_GROWTH)),
+            None => (now + RECALL_PATIENCE, 1),
+        };
+        let mut wanted = idle_slots.saturating_mul(reach);
         while wanted > 0
             && let Some((rank, queued)) = self.workers.longest_queue()
         {
@@ -142,7 +150,7 @@ impl Farmer {
             wanted = wanted.saturating_sub(count);
         }
         if idle_slots > 0 && self.workers.longest_queue().is_some() {
-            self.recall_again_at = Some(now + RECALL_PATIENCE);
+            self.recall_again = Some((again_at, reach));
         }
     }
 }

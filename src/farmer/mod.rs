@@ -70,8 +70,8 @@ pub struct Farmer {
     /// The farm stops because nobody was left to run tasks. Somebody may come back with the last results.
     helpless: bool,
     next_silence_check: Duration,
-    /// Slots are idle, and not all queues were asked for.
-    recall_again_at: Option<Duration>,
+    /// Slots are idle, and not all queues were asked for: when others are, and how many tasks were asked for per idle slot.
+    recall_again: Option<(Duration, u32)>,
     /// Silence is counted from here: the farmer itself was away before.
     listening_since: Duration,
     lost: BTreeSet<Rank>,
@@ -101,7 +101,7 @@ impl Farmer {
             stop: None,
             helpless: false,
             next_silence_check: now + settings.silence_max / 4,
-            recall_again_at: None,
+            recall_again: None,
             listening_since: now,
             lost: BTreeSet::new(),
             doubts: Doubts::default(),
@@ -160,7 +160,8 @@ impl Farmer {
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
         let stopping = self.stop.as_ref().map(|stop| stop.look_at);
-        let due = [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again_at];
+        let due =
+            [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again.map(|(at, _)| at)];
         let cutoff = self.next_cutoff();
         [Some(self.next_silence_check), spread, timeout, cutoff, stopping].into_iter().chain(due).flatten().min()
     }
@@ -284,7 +285,7 @@ impl Farmer {
         if self.tasks.next_due().is_some_and(|at| now >= at) && self.tasks.wake(now) {
             self.fill_idle(now, actions);
         }
-        if self.recall_again_at.is_some_and(|at| now >= at) {
+        if self.recall_again.is_some_and(|(at, _)| now >= at) {
             self.recall(now, actions);
         }
         if self.stop.is_none() && self.settings.timeout_at.is_some_and(|at| now >= at) {

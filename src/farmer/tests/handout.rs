@@ -145,6 +145,33 @@ fn the_next_queue_is_asked_for_soon() {
     assert_eq!(farm.sent(), [], "all were asked");
 }
 
+/// Found by the simulator: if most ranks are dead, and nobody knows it yet, the one that is not is asked within seconds.
+#[test]
+fn more_queues_are_asked_for_as_long_as_nobody_answers() {
+    let mut farm = TestFarm::up(30, 1, 60);
+    for rank in (0..30).map(Rank) {
+        let id = farm.turns.core.tasks.take_next(rank).unwrap();
+        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+    }
+    farm.finish(29, [29]);
+    farm.finish(29, [59]);
+    let asked = |farm: &mut TestFarm| {
+        let is_recall = |(_, message): &(u32, ToWorker)| matches!(message, ToWorker::Recall { .. });
+        farm.sent().iter().filter(|sent| is_recall(sent)).count()
+    };
+    assert_eq!(asked(&mut farm), 1);
+    let later = [(); 3].map(|()| {
+        farm.wait(secs(1));
+        asked(&mut farm)
+    });
+    assert_eq!(later, [4, 16, 29 - 1 - 4 - 16]);
+    // An answer is followed by one question again.
+    let mut farm = one_full_one_idle();
+    farm.turns.core.recall_again = Some((farm.now + secs(1), 64));
+    farm.hello(1, 1);
+    assert_eq!(farm.turns.core.recall_again, None);
+}
+
 /// Found by the simulator: a rank that has nothing to give back is not asked again and again, whatever its book says.
 #[test]
 fn an_empty_queue_is_not_asked_for_twice() {
