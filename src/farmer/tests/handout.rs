@@ -160,11 +160,15 @@ fn more_queues_are_asked_for_as_long_as_nobody_answers() {
         farm.sent().iter().filter(|sent| is_recall(sent)).count()
     };
     assert_eq!(asked(&mut farm), 1);
-    let later = [(); 3].map(|()| {
-        farm.wait(secs(1));
-        asked(&mut farm)
-    });
-    assert_eq!(later, [4, 16, 29 - 1 - 4 - 16]);
+    farm.now += Duration::from_millis(500);
+    farm.report(29, Report::default());
+    assert_eq!(asked(&mut farm), 1, "not more before the second is over, nor later for that");
+    farm.wait(Duration::from_millis(500));
+    assert_eq!(asked(&mut farm), 4);
+    farm.wait(secs(1));
+    assert_eq!(asked(&mut farm), 16);
+    farm.wait(secs(1));
+    assert_eq!(asked(&mut farm), 29 - 1 - 1 - 4 - 16, "all were asked");
     // An answer is followed by one question again.
     let mut farm = one_full_one_idle();
     farm.turns.core.recall_again = Some((farm.now + secs(1), 64));
