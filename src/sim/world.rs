@@ -34,8 +34,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The longest fault: a rank that wakes up from it finds what was said before, and waits for the farmer anew.
 pub(super) const FAULT_MAX: Duration = Duration::from_secs(100);
 
-/// More events than this are a livelock.
+/// More events than this are a livelock, beside those of the heartbeats.
 const EVENTS_MAX: u64 = 5_000_000;
+
+/// What a second of a rank's heartbeats makes: one in [`HEARTBEAT`], its way, the answer's, and turns of both cores. A
+/// task of hours that fails again and again on a farm of hundreds of ranks has more of them than [`EVENTS_MAX`].
+const HEARTBEAT_EVENTS_MAX: u64 = 2;
 
 /// What can happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,7 +283,8 @@ impl World {
         };
         self.now = time;
         self.links.now = time;
-        if self.end.is_none() && (self.count > EVENTS_MAX || self.now > self.deadline) {
+        let heartbeats = HEARTBEAT_EVENTS_MAX * u64::from(self.options.ranks) * self.now.as_secs();
+        if self.end.is_none() && (self.count > EVENTS_MAX + heartbeats || self.now > self.deadline) {
             return Err(format!("it does not end; {}", self.why_not_done()));
         }
         match what {
