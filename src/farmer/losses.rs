@@ -68,8 +68,8 @@ impl Farmer {
     }
 
     /// Gives up ranks that were silent for too long. Only when all that waited was read: after an absence, one message
-    /// may be followed by another absence, and those that are silent so far are next in the queue. Not rank 0: its pool has no relay that would say it lives, and
-    /// a socket tells of a death by itself.
+    /// may be followed by another absence, and those that are silent so far are next in the queue. Not rank 0: its pool
+    /// has no relay that would say it lives, and a socket tells of a death by itself.
     pub(super) fn check_silence(&mut self, now: Duration, actions: &mut Actions) {
         if now < self.next_silence_check {
             return;
