@@ -21,8 +21,10 @@ fn failures_let_the_farm_end_soon() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(2));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.handed(), [(0, vec![4])]);
+    assert!(!farm.turns.core.is_draining());
     fail(&mut farm, 1, 2);
     assert_eq!(farm.sent(), []);
+    assert!(farm.turns.core.is_draining());
     assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::Halt { failed: 2 })));
     farm.finish(0, [1, 4]);
     fail(&mut farm, 1, 3);

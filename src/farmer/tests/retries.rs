@@ -216,6 +216,27 @@ fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
     assert_eq!(farm.handed(), [(0, vec![first])]);
 }
 
+/// What fails on a rank that is set aside is kept from it for a while like from any other.
+#[test]
+fn a_rank_that_is_set_aside_comes_last_too() {
+    let mut farm = TestFarm::with(2, 100, |settings| settings.rules.retries = 1);
+    (0..2).for_each(|rank| farm.hello(rank, 2));
+    farm.wait(secs(5));
+    let held = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().book.clone();
+    let long = held(&farm)[0].0;
+    while farm.turns.core.workers().aside() == 0 {
+        let id = held(&farm)[1].0;
+        let quick = TaskResult { start_us: 5_000_000, duration_us: 9, ..result(id, Outcome::Exited(1)) };
+        farm.report(1, Report { results: vec![quick], ..Report::default() });
+    }
+    fail(&mut farm, 1, long);
+    farm.wait(secs(1));
+    assert_eq!(
+        (farm.turns.core.tasks().state(TaskId(long)), farm.turns.core.tasks().picky()),
+        (Some(TaskState::Pending), 1)
+    );
+}
+
 /// A task that only others may have is none for an idle rank: it gets what waits elsewhere.
 #[test]
 fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
