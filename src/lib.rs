@@ -20,6 +20,7 @@ pub mod figures;
 #[cfg(test)]
 mod fuzz;
 pub mod ini;
+pub mod lengths;
 pub mod outlet;
 pub mod pool;
 pub mod progress;

@@ -63,7 +63,7 @@ impl Farmer {
         let known = self.lengths.count();
         if known >= LENGTHS_MIN.max(self.fit.look_at) {
             self.fit.look_at = known + (known / 8).max(1);
-            self.fit.task_time = Duration::from_micros(self.lengths.quantile(9, 10));
+            self.fit.task_time = Duration::from_micros(self.lengths.percentile_us(90));
             self.fit.until = Some(timeout_at.saturating_sub(self.fit.task_time));
             self.fit.is_over = false;
         }

@@ -47,7 +47,7 @@ impl Farmer {
         if known < slots && self.limits.told_us == 0 {
             return;
         }
-        let us = (self.lengths.quantile(1, 2).saturating_mul(u64::from(percent)) / 100).max(micros(LIMIT_MIN));
+        let us = (self.lengths.percentile_us(50).saturating_mul(u64::from(percent)) / 100).max(micros(LIMIT_MIN));
         if us != self.limits.told_us {
             self.limits.told_us = us;
             let open = self.workers.iter().filter(|(_, worker)| worker.is_able());

@@ -12,7 +12,6 @@ mod doubts;
 mod drain;
 mod event;
 mod handout;
-mod lengths;
 mod limits;
 mod losses;
 mod messages;
@@ -30,12 +29,12 @@ use std::time::Duration;
 
 pub use doubts::Stage;
 pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
-pub use lengths::Lengths;
 pub use rules::{ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
+use crate::lengths::Lengths;
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
 use doubts::Doubts;
 use drain::Fit;
@@ -193,12 +192,6 @@ impl Farmer {
     #[must_use]
     pub fn workers(&self) -> &WorkerTable {
         &self.workers
-    }
-
-    /// How long tasks took that have finished in this run.
-    #[must_use]
-    pub fn lengths(&self) -> &Lengths {
-        &self.lengths
     }
 
     /// How hard the farm is being stopped, if it is.

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::lengths::Lengths;
+use crate::lengths::Lengths;
 
 /// What an estimate is made from.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,6 @@
 //! figures come from a running farm, from a simulated one, and from the files of one that has ended.
 
 pub mod estimate;
-pub mod lengths;
 pub mod report;
 pub mod tally;
 pub mod watch;

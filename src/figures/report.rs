@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lengths::Lengths;
 use super::words;
+use crate::lengths::Lengths;
 
 /// The form of this file; raised when a key changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -173,9 +173,9 @@ impl From<&Lengths> for LengthFigures {
         Self {
             count: lengths.count(),
             min_s: seconds(lengths.min_us()),
-            median_s: seconds(lengths.quantile_us(0.5)),
+            median_s: seconds(lengths.percentile_us(50)),
             mean_s: seconds(lengths.sum_us()) / lengths.count().max(1) as f64,
-            p95_s: seconds(lengths.quantile_us(0.95)),
+            p95_s: seconds(lengths.percentile_us(95)),
             max_s: seconds(lengths.max_us()),
         }
     }

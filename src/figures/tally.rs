@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
-use super::lengths::Lengths;
 use crate::farmer::Record;
+use crate::lengths::Lengths;
 use crate::protocol::Outcome;
 
 /// How many of the slowest tasks a summary tells.

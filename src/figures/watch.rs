@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::estimate::{Situation, time_left};
-use super::lengths::Lengths;
 use super::tally::Tally;
 use crate::farmer::{Farmer, Status};
+use crate::lengths::Lengths;
 use crate::protocol::{Rank, TaskId};
 
 /// The rate is that of so long a time, if enough tasks have ended in it.
@@ -71,7 +71,7 @@ impl Watch {
     pub fn look(&mut self, now: Duration, farm: &Farmer, tally: &Tally) {
         let before = self.count_slot_time(now);
         // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
-        let usual = Duration::from_micros(tally.lengths().quantile_us(0.5));
+        let usual = Duration::from_micros(tally.lengths().percentile_us(50));
         let new = now - before;
         let seen = now - if tally.lengths().count() > 0 { new.min(usual) } else { new } / 2;
         let old = std::mem::take(&mut self.running);

@@ -1,6 +1,7 @@
 //! How long tasks take, in constant memory.
 //!
-//! Owns a histogram whose bins grow with the length: a value is known to 3 %, whether it is a millisecond or a month.
+//! Owns a histogram whose bins grow with the length: a value is known to 3 %, whether it is a millisecond or a month. Pure:
+//! the farmer core decides by it.
 
 /// Bins per factor of two, as a power of two.
 const FINENESS: u32 = 5;
@@ -79,10 +80,10 @@ impl Lengths {
         self.max_us
     }
 
-    /// The length that a share `q` (0 to 1) of all does not exceed, to 3 %; 0 if there is none.
+    /// The length that so many percent (0 to 100) of all do not exceed, in microseconds, to 3 %; 0 if there is none.
     #[must_use]
-    pub fn quantile_us(&self, q: f64) -> u64 {
-        let rank = (q.clamp(0.0, 1.0) * self.count as f64).ceil().max(1.0) as u64;
+    pub fn percentile_us(&self, percent: u8) -> u64 {
+        let rank = self.count.saturating_mul(percent.into()).div_ceil(100).max(1);
         let mut seen = 0;
         for (us, count) in self.bins() {
             seen += count;
@@ -109,15 +110,15 @@ mod tests {
 
     /// What the summary says of many tasks.
     #[test]
-    fn quantiles_are_near() {
+    fn percentiles_are_near() {
         let mut lengths = Lengths::default();
         (1..=10_000).for_each(|ms| lengths.add(ms * 1_000));
-        for (q, expected) in [(0.5, 5_000_000.0), (0.95, 9_500_000.0), (0.0, 1_000.0), (1.0, 10_000_000.0)] {
-            let found = lengths.quantile_us(q) as f64;
-            assert!((found / expected - 1.0).abs() < 0.03, "{q}: {found}");
+        for (percent, expected) in [(50, 5_000_000.0), (95, 9_500_000.0), (0, 1_000.0), (100, 10_000_000.0)] {
+            let found = lengths.percentile_us(percent) as f64;
+            assert!((found / expected - 1.0).abs() < 0.03, "{percent}: {found}");
         }
         assert_eq!((lengths.min_us(), lengths.max_us(), lengths.count()), (1_000, 10_000_000, 10_000));
-        assert_eq!(Lengths::default().quantile_us(0.5), 0);
+        assert_eq!(Lengths::default().percentile_us(50), 0);
     }
 
     proptest! {
@@ -133,10 +134,20 @@ mod tests {
 
         /// Promise 5: any lengths, and any number of them.
         #[test]
-        fn any_lengths_are_counted(all: Vec<(u64, u32)>, q: f64) {
+        fn any_lengths_are_counted(all: Vec<(u64, u32)>, percent: u8) {
             let mut lengths = Lengths::default();
             all.iter().for_each(|&(us, count)| lengths.add_many(us, u64::from(count)));
-            let _ = lengths.quantile_us(q);
+            prop_assert!((lengths.min_us()..=lengths.max_us()).contains(&lengths.percentile_us(percent)));
+        }
+
+        /// Percentiles are those of the sorted lengths, as exactly as the bins allow.
+        #[test]
+        fn percentiles_are_right(mut all in prop::collection::vec(0_u64..10_000_000, 1..60), percent in 1_u8..=100) {
+            let mut lengths = Lengths::default();
+            all.iter().for_each(|&us| lengths.add(us));
+            all.sort_unstable();
+            let expected = all[(all.len() * usize::from(percent)).div_ceil(100) - 1];
+            prop_assert!(lengths.percentile_us(percent).abs_diff(expected) * 60 <= expected);
         }
     }
 }
