@@ -94,6 +94,12 @@ impl Lengths {
         self.max_us
     }
 
+    /// With how many of them a figure is worth another look: an eighth more. So seldom that no task pays for it.
+    #[must_use]
+    pub fn next_look(&self) -> u64 {
+        self.count + (self.count / 8).max(1)
+    }
+
     /// The bins that are not empty, by length: the middle of each, and how many are in it.
     pub fn bins(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.bins.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, count)| {
@@ -119,6 +125,17 @@ mod tests {
         }
         assert_eq!((lengths.min_us(), lengths.max_us(), lengths.count()), (1_000, 10_000_000, 10_000));
         assert_eq!(Lengths::default().percentile_us(50), 0);
+    }
+
+    /// Often at the start, when a look changes much, and seldom later.
+    #[test]
+    fn looks_become_seldom() {
+        let looks = [0, 1, 15, 16, 80_000].map(|count| {
+            let mut lengths = Lengths::default();
+            lengths.add_many(1, count);
+            lengths.next_look()
+        });
+        assert_eq!(looks, [1, 2, 16, 18, 90_000]);
     }
 
     proptest! {

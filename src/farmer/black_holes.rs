@@ -108,7 +108,10 @@ impl Farmer {
     fn settle(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let stage = self.workers.get(rank).map(|worker| worker.trust.stage).unwrap_or_default();
         match self.verdict(now, rank) {
-            Verdict::Node if stage == Stage::Aside => self.doubts.settled |= self.give_back(rank, actions) > 0,
+            Verdict::Node if stage == Stage::Aside => {
+                self.give_back(rank, actions);
+                self.doubts.settled = true;
+            }
             Verdict::Node => self.set_aside(now, rank, actions),
             Verdict::Open if stage == Stage::Trusted => {
                 self.workers.update(rank, |worker| {

@@ -49,20 +49,19 @@ impl Farmer {
     pub(super) fn set_task_time(&mut self) {
         if let (Some(timeout_at), Some(task_time)) = (self.settings.timeout_at, self.settings.rules.task_time) {
             // 0: tasks are started to the very end.
-            self.fit.until = (task_time > Duration::ZERO).then(|| timeout_at.saturating_sub(task_time));
+            self.fit.until = Some(timeout_at.saturating_sub(task_time));
             self.fit.task_time = task_time;
         }
     }
 
-    /// Tasks have finished: nine of ten were no longer than the next one is expected to be. Looked at seldom enough that
-    /// no task pays for it.
+    /// Tasks have finished: nine of ten were no longer than the next one is expected to be.
     pub(super) fn learn_task_time(&mut self) {
         let Some(timeout_at) = self.settings.timeout_at.filter(|_| self.settings.rules.task_time.is_none()) else {
             return;
         };
         let known = self.lengths.count();
         if known >= LENGTHS_MIN.max(self.fit.look_at) {
-            self.fit.look_at = known + (known / 8).max(1);
+            self.fit.look_at = self.lengths.next_look();
             self.fit.task_time = Duration::from_micros(self.lengths.percentile_us(90));
             self.fit.until = Some(timeout_at.saturating_sub(self.fit.task_time));
             self.fit.is_over = false;
@@ -94,7 +93,6 @@ impl Farmer {
     pub(super) fn check_halt(&mut self, now: Duration, actions: &mut Actions) {
         let Some(halt) = self.settings.rules.halt.filter(|_| self.stop.is_none()) else { return };
         if let HaltAt::Count(count) = halt.at
-            && self.doubts.count() > 0
             && self.failed_in_this_run() + self.doubts.count() >= count
         {
             // Whoever wants to stop at the first failures does not want to wait for a judgement on them.

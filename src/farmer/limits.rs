@@ -34,15 +34,14 @@ impl Farmer {
         }
     }
 
-    /// Tasks have finished: a limit that follows their median may be another one now. Looked at seldom enough that no
-    /// task pays for it.
+    /// Tasks have finished: a limit that follows their median may be another one now.
     pub(super) fn follow_median(&mut self, actions: &mut Actions) {
         let Some(TaskLimit::Percent(percent)) = self.settings.rules.task_limit else { return };
         let known = self.lengths.count();
         if known < KNOWN_MIN.max(self.limits.look_at) {
             return;
         }
-        self.limits.look_at = known + (known / 8).max(1);
+        self.limits.look_at = self.lengths.next_look();
         let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum();
         if known < slots && self.limits.told_us == 0 {
             return;

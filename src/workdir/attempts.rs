@@ -138,13 +138,13 @@ mod tests {
     fn a_line_has_the_promised_columns() {
         let times = "1795358813.250435\t1795358813.253198";
         let usage = "1.000001\t0.000020\t4096";
-        for (outcome, why, end) in [
-            (Outcome::Exited(0), Why::Finished, "0\t"),
-            (Outcome::Exited(255), Why::Failed, "255\t"),
-            (Outcome::Signaled(15), Why::Interrupted, "\t15"),
-            (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t"),
+        for (outcome, why, end, word) in [
+            (Outcome::Exited(0), Why::Finished, "0\t", "finished"),
+            (Outcome::Exited(255), Why::Failed, "255\t", "failed"),
+            (Outcome::Exited(0), Why::Timeout, "0\t", "timeout"),
+            (Outcome::Signaled(15), Why::Interrupted, "\t15", "interrupted"),
+            (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t", "failed"),
         ] {
-            let word = why.word();
             let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
             assert_eq!(line(outcome, why), expected);
         }
