@@ -124,7 +124,17 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 0.03, "{percent}: {found}");
         }
         assert_eq!((lengths.min_us(), lengths.max_us(), lengths.count()), (1_000, 10_000_000, 10_000));
+        assert_eq!(lengths.sum_us(), 10_000 * 10_001 / 2 * 1_000);
         assert_eq!(Lengths::default().percentile_us(50), 0);
+    }
+
+    /// A bin stands for its middle, and never for more or less than there was.
+    #[test]
+    fn a_bin_stands_for_its_middle() {
+        let mut lengths = Lengths::default();
+        [1, 64, 65, 256, 263, 995].map(|us| lengths.add(us));
+        let bins: Vec<_> = lengths.bins().collect();
+        assert_eq!(bins, [(1, 1), (64, 2), (259, 2), (995, 1)]);
     }
 
     /// Often at the start, when a look changes much, and seldom later.
