@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_bin_stands_for_its_middle() {
         let mut lengths = Lengths::default();
-        [1, 64, 65, 256, 263, 995].map(|us| lengths.add(us));
+        [1, 64, 65, 256, 263, 995].into_iter().for_each(|us| lengths.add(us));
         let bins: Vec<_> = lengths.bins().collect();
         assert_eq!(bins, [(1, 1), (64, 2), (259, 2), (995, 1)]);
     }
