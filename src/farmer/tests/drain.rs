@@ -203,17 +203,30 @@ fn nothing_is_started_in_vain() {
     farm.wait(secs(39));
     farm.finish(0, [0]);
     assert_eq!(farm.handed(), [(0, vec![2])]);
-    // A report comes in just then, before the clock has woken the farmer.
-    farm.now += secs(1);
-    farm.finish(0, [1]);
-    assert_eq!(farm.sent(), []);
+    farm.wait(secs(1));
     let cause = StopCause::NoTimeLeft { task_time: secs(20) };
     assert_eq!(farm.notes.last(), Some(&Note::Draining(cause.clone())));
+    farm.finish(0, [1]);
+    assert_eq!(farm.sent(), []);
     farm.finish(0, [2]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
     farm.say(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.remaining, farm.code()), (cause, 7, Some(3)));
+}
+
+/// Nor in the very moment from which on none would, though the clock has not woken the farmer yet.
+#[test]
+fn nothing_is_started_in_the_last_moment() {
+    let mut farm = TestFarm::with(1, 10, |settings| {
+        (settings.timeout_at, settings.rules.task_time) = (Some(secs(60)), Some(secs(20)));
+    });
+    farm.hello(0, 2);
+    farm.sent();
+    farm.now = secs(40);
+    farm.finish(0, [0]);
+    assert_eq!(farm.sent(), []);
+    assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::NoTimeLeft { task_time: secs(20) })));
 }
 
 /// Without one, the lengths so far tell: nine of ten are no longer.
