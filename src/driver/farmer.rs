@@ -289,7 +289,7 @@ impl Farm {
         let end =
             close(turns, toprocess, &list, end, |core, end, tally| reporter.finish(config, core, end, tally, &list));
         drop(workdir);
-        flush(links, clock, BTreeSet::new());
+        part(links, clock, &end.lost, end.unreachable);
         Outcome { code: end.exit_code(), unreachable: end.unreachable }
     }
 }
@@ -363,9 +363,22 @@ fn wait(links: &mut Links, signals: &SignalSource, pace: &mut Pace, clock: Clock
 /// Sends everybody home when there is nothing to do, and waits until they have gone.
 fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
     for rank in (0..links.ranks()).map(Rank) {
-        links.send(rank, &ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false });
+        links.send(rank, &ToWorker::Stop { level: StopLevel::Drain });
     }
-    Outcome { code, unreachable: !flush(links, clock, (0..links.ranks()).map(Rank).collect()) }
+    let unreachable = !flush(links, clock, (0..links.ranks()).map(Rank).collect());
+    part(links, clock, &[], unreachable);
+    Outcome { code, unreachable }
+}
+
+/// Tells all ranks that it is over. Not before the books are closed and the user knows: a rank that leaves MPI long before
+/// the others is a failure to launchers, and they end the others.
+fn part(links: &mut Links, clock: Clock, lost: &[Rank], skip_finalize: bool) {
+    let leave = ToWorker::Leave { skip_finalize };
+    let (late, others): (Vec<Rank>, Vec<Rank>) = (1..links.ranks()).map(Rank).partition(|rank| lost.contains(rank));
+    others.into_iter().for_each(|rank| links.send(rank, &leave));
+    flush(links, clock, BTreeSet::new());
+    // They may come back yet, but nobody waits for that.
+    late.into_iter().for_each(|rank| links.send(rank, &leave));
 }
 
 /// Waits until every message is on its way, these ranks have said that they are done, and the own pool has ended;

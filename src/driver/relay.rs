@@ -1,7 +1,7 @@
 //! The MPI process of every rank but 0: frames from MPI to the pool's socket and back.
 //!
-//! Owns the rank's end of MPI, its signals and its heartbeat. It does not look into frames while its pool lives;
-//! it never starts a process.
+//! Owns the rank's end of MPI, its signals and its heartbeat. Of all frames only `Leave` is its own; it never starts a
+//! process.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -26,6 +26,9 @@ use super::pace::Pace;
 /// list or a slow disk, sends heartbeats all the same.
 const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 
+/// Bytes of `Leave`: longer frames are the pool's, and need not be looked into.
+const LEAVE_LEN_MAX: usize = 2;
+
 /// A loop that comes by more seldom was suspended: what the farmer said in the meantime waits to be read.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -41,7 +44,8 @@ struct Relay {
     asked: Duration,
     looked: Duration,
     pool_lost: bool,
-    stop_seen: Option<Leave>,
+    /// What the farmer said when its books were closed.
+    leave: Option<Leave>,
 }
 
 /// Runs the relay until the farm is over, and ends the process. Its exit code is 0: only rank 0 speaks for the farm.
@@ -61,7 +65,7 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
         asked: now,
         looked: now,
         pool_lost: false,
-        stop_seen: None,
+        leave: None,
     };
     let end = relay.serve(signals);
     relay.pool.shut();
@@ -87,7 +91,7 @@ fn speaker(ranks: u32) -> u32 {
 /// Why a relay ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum RelayEnd {
-    /// The farm has ended, and all was said.
+    /// Rank 0 has closed its books.
     Over(Leave),
     /// Rank 0 is not heard of any more.
     FarmerLost,
@@ -165,10 +169,9 @@ impl Relay {
                 Incoming::Frame(from, frame) if from == FARMER.0 => {
                     self.heard = now;
                     self.pace.on_traffic(now);
-                    if self.pool_lost {
-                        self.stop_seen = self.stop_seen.or(is_stop(&frame));
-                    } else {
-                        self.pool.send(&frame);
+                    match leave_of(&frame) {
+                        None => self.pool.send(&frame),
+                        leave => self.leave = leave,
                     }
                 }
                 Incoming::Frame(from, _) => log::debug!("a message of rank {from} was dropped: only rank 0 is heard"),
@@ -182,23 +185,18 @@ impl Relay {
 
     /// Whether it is over, and why.
     fn end(&self, now: Duration) -> Option<RelayEnd> {
-        if now.saturating_sub(self.heard) > FARMER_SILENCE_MAX {
-            return Some(RelayEnd::FarmerLost);
-        }
-        let how = match self.pool.end()? {
-            PoolEnd::Clean { skip_finalize: false } => Leave::Finalize,
-            PoolEnd::Clean { skip_finalize: true } => Leave::Abandon,
-            PoolEnd::Lost(_) => self.stop_seen?,
-        };
-        // The farmer waits for what is under way, above all for `Stopped`.
-        (!self.mpi.is_sending()).then_some(RelayEnd::Over(how))
+        let is_lost = now.saturating_sub(self.heard) > FARMER_SILENCE_MAX;
+        self.leave.map(RelayEnd::Over).or(is_lost.then_some(RelayEnd::FarmerLost))
     }
 }
 
-fn is_stop(frame: &[u8]) -> Option<Leave> {
+/// What a frame says of leaving.
+fn leave_of(frame: &[u8]) -> Option<Leave> {
+    if frame.len() > LEAVE_LEN_MAX {
+        return None;
+    }
     match codec::decode(frame) {
-        Ok(ToWorker::Stop { skip_finalize: true, .. }) => Some(Leave::Abandon),
-        Ok(ToWorker::Stop { .. }) => Some(Leave::Finalize),
+        Ok(ToWorker::Leave { skip_finalize }) => Some(if skip_finalize { Leave::Abandon } else { Leave::Finalize }),
         _ => None,
     }
 }

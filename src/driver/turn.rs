@@ -62,7 +62,7 @@ impl<S: Storage> Turns<S> {
                         send_tasks(network, rank, seq, &self.actions.assigned[tasks], &self.list);
                     }
                     Send::Recall { count } => network.send(rank, &ToWorker::Recall { count }),
-                    Send::Stop { level, skip_finalize } => network.send(rank, &ToWorker::Stop { level, skip_finalize }),
+                    Send::Stop { level } => network.send(rank, &ToWorker::Stop { level }),
                     Send::Limit { us } => network.send(rank, &ToWorker::Limit { us }),
                     Send::Heartbeat => network.send(rank, &ToWorker::Heartbeat),
                     Send::Rejoin { seq } => network.send(rank, &ToWorker::Rejoin { seq }),

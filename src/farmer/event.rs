@@ -65,8 +65,6 @@ pub enum Send {
     Stop {
         /// As in the message.
         level: StopLevel,
-        /// As in the message.
-        skip_finalize: bool,
     },
     /// [`crate::protocol::ToWorker::Limit`].
     Limit {

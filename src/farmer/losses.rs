@@ -102,7 +102,7 @@ impl Farmer {
         self.workers.update(rank, |worker| worker.status = Status::Active);
         actions.notes.push(Note::CameBack(rank));
         if let Some(stop) = &self.stop {
-            actions.sends.push((rank, Send::Stop { level: stop.level, skip_finalize: true }));
+            actions.sends.push((rank, Send::Stop { level: stop.level }));
         } else if was_up {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
             actions.sends.push((rank, Send::Rejoin { seq }));

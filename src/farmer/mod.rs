@@ -250,10 +250,9 @@ impl Farmer {
         }
         .into();
         actions.notes.push(Note::Stopping(level, cause));
-        let skip_finalize = self.unreachable;
         for (rank, worker) in self.workers.iter() {
             if worker.status.is_open() {
-                actions.sends.push((rank, Send::Stop { level, skip_finalize }));
+                actions.sends.push((rank, Send::Stop { level }));
             }
         }
     }
@@ -313,12 +312,7 @@ impl Farmer {
                 self.helpless = true;
             }
         }
-        let Some(stop) = self.stop.as_ref().filter(|_| self.workers.open() == 0) else { return };
-        self.ended = true;
-        // Ranks without a pool still have an MPI process, which waits to be told that it is over.
-        let message = Send::Stop { level: stop.level, skip_finalize: self.unreachable };
-        let gone = self.workers.iter().filter(|(_, worker)| worker.status == Status::Gone);
-        actions.sends.extend(gone.map(|(rank, _)| (rank, message.clone())));
+        self.ended = self.stop.is_some() && self.workers.open() == 0;
     }
 
     /// Workers with slots, and ranks that may yet become such.

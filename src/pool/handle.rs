@@ -28,11 +28,8 @@ const READ_LEN_MAX: usize = 1 << 20;
 /// How a pool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PoolEnd {
-    /// After it had said `Stopped`. `skip_finalize`: some rank was lost.
-    Clean {
-        /// The rank must not go through MPI_Finalize.
-        skip_finalize: bool,
-    },
+    /// After it had said `Stopped`.
+    Clean,
     /// Otherwise. Its tasks are dead.
     Lost(String),
 }
@@ -125,8 +122,7 @@ impl PoolHandle {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         let status = self.await_exit();
         let lost = match status {
-            Ok(WaitStatus::Exited(_, exit_status::CLEAN)) => return PoolEnd::Clean { skip_finalize: false },
-            Ok(WaitStatus::Exited(_, exit_status::SKIP_FINALIZE)) => return PoolEnd::Clean { skip_finalize: true },
+            Ok(WaitStatus::Exited(_, exit_status::CLEAN)) => return PoolEnd::Clean,
             Ok(WaitStatus::Exited(_, code)) => format!("the pool process ended with code {code}: {cause}"),
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("the pool process died of {signal}"),
             Ok(other) => format!("the pool process is in an odd state: {other:?}"),

@@ -42,10 +42,8 @@ use turn::Turns;
 
 /// How a pool process ends; its parent reads it by waitpid.
 pub mod exit_status {
-    /// All is well; the rank may go through MPI_Finalize.
+    /// All is well.
     pub const CLEAN: i32 = 0;
-    /// All is well here, but some rank was lost: MPI_Finalize would wait for it.
-    pub const SKIP_FINALIZE: i32 = 10;
     /// The MPI process went away, or spoke nonsense. Tasks were killed.
     pub const PARENT_LOST: i32 = 11;
 }
@@ -84,7 +82,6 @@ struct Pool {
     out: Vec<u8>,
     /// `None` before Start.
     work: Option<Turns<Tasks>>,
-    skip_finalize: bool,
 }
 
 impl Pool {
@@ -93,7 +90,7 @@ impl Pool {
         let children = SignalSource::children()?;
         let reader = FrameReader::default();
         let clock = Clock::start();
-        Ok(Self { socket, children, clock, outlet, reader, out: Vec::new(), work: None, skip_finalize: false })
+        Ok(Self { socket, children, clock, outlet, reader, out: Vec::new(), work: None })
     }
 
     fn serve(&mut self) -> io::Result<i32> {
@@ -101,7 +98,7 @@ impl Pool {
         loop {
             self.write_out()?;
             if self.work.as_ref().is_some_and(|work| work.core.is_stopped()) && self.out.is_empty() {
-                return Ok(if self.skip_finalize { exit_status::SKIP_FINALIZE } else { exit_status::CLEAN });
+                return Ok(exit_status::CLEAN);
             }
             self.wait();
             if !self.read_messages(&mut said)? {
@@ -157,8 +154,7 @@ impl Pool {
     fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
         match message {
             ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
-            ToWorker::Stop { skip_finalize, .. } => {
-                self.skip_finalize |= skip_finalize;
+            ToWorker::Stop { .. } => {
                 // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
                 if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));

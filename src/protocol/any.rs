@@ -113,10 +113,11 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
         1 => config().prop_map(|config| ToWorker::Start(Box::new(config))),
         4 => (number(), prop::collection::vec(assignment, 0..5)).prop_map(|(seq, tasks)| ToWorker::Assign { seq, tasks }),
         2 => number().prop_map(|count| ToWorker::Recall { count }),
-        1 => (level, any::<bool>()).prop_map(|(level, skip_finalize)| ToWorker::Stop { level, skip_finalize }),
+        1 => level.prop_map(|level| ToWorker::Stop { level }),
         1 => Just(ToWorker::Heartbeat),
         2 => number().prop_map(|seq| ToWorker::Rejoin { seq }),
         1 => long().prop_map(|us| ToWorker::Limit { us }),
+        1 => any::<bool>().prop_map(|skip_finalize| ToWorker::Leave { skip_finalize }),
     ]
 }
 

@@ -76,7 +76,7 @@ mod tests {
             tasks: vec![Assignment { id: TaskId(300), attempt: Attempt(2), command: b"true".to_vec() }],
         };
         let recall = ToWorker::Recall { count: 3 };
-        let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: true };
+        let stop = ToWorker::Stop { level: StopLevel::Terminate };
         let report = ToFarmer::Report {
             results: vec![TaskResult {
                 id: TaskId(1),
@@ -112,16 +112,17 @@ mod tests {
         let words = [2, 2, 1, 0, 1, b'a', 2, 0, 1, b'b', 1, 3, 0, 1];
         let rest = [1, b's', 1, 1, 0, 1, b'/', 1, 1, b'V', 1, 0, 0, 1];
         let defined = [&[1][..], &words, &rest].concat();
-        let golden: [(Vec<u8>, &[u8]); 13] = [
+        let golden: [(Vec<u8>, &[u8]); 14] = [
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),
             (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
             (encode(&recall).unwrap(), &[2, 3]),
-            (encode(&stop).unwrap(), &[3, 1, 1]),
+            (encode(&stop).unwrap(), &[3, 1]),
             (encode(&ToWorker::Heartbeat).unwrap(), &[4]),
             (encode(&report).unwrap(), &[1, 1, 1, 1, 2, 3, 4, 1, 9, 1, 5, 6, 7, 0, 1, 8, 9, 10, 11, 1, 12]),
             (encode(&ToWorker::Rejoin { seq: 13 }).unwrap(), &[5, 13]),
             (encode(&ToWorker::Limit { us: 14 }).unwrap(), &[6, 14]),
+            (encode(&ToWorker::Leave { skip_finalize: true }).unwrap(), &[7, 1]),
             (encode(&ToFarmer::Heartbeat).unwrap(), &[2]),
             (encode(&ToFarmer::Signaled { signal: 15 }).unwrap(), &[3, 15]),
             (encode(&ToFarmer::Stopped).unwrap(), &[4]),

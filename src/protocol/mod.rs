@@ -18,7 +18,7 @@ use crate::runner::RunnerConfig;
 
 /// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
 /// one program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -155,8 +155,6 @@ pub enum ToWorker {
     Stop {
         /// How hard.
         level: StopLevel,
-        /// Some rank was lost: end without MPI_Finalize, which would wait for it.
-        skip_finalize: bool,
     },
     /// Nothing to say, still here. Answers the worker's own heartbeat.
     Heartbeat,
@@ -170,6 +168,12 @@ pub enum ToWorker {
     Limit {
         /// In microseconds; 0: without end.
         us: u64,
+    },
+    /// The farm is over, its books are closed: leave MPI, and end. For the relay; until it comes, a rank that has stopped
+    /// stays, because launchers end a farm of which a rank leaves long before the others.
+    Leave {
+        /// Some rank was lost: end without MPI_Finalize, which would wait for it.
+        skip_finalize: bool,
     },
 }
 

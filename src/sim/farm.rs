@@ -149,6 +149,11 @@ impl World {
         drop(disk);
         self.farm = None;
         self.end = Some(RunEnd::Ended(code));
+        // The relays wait for just this.
+        let leave = codec::encode(&ToWorker::Leave { skip_finalize: end.unreachable }).expect("our own message");
+        for rank in 1..self.options.ranks {
+            self.links.push(Towards::Rank(rank), leave.clone());
+        }
         // Its own pool has Stop; one that does not heed it is shut after a while.
         self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
     }

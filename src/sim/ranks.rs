@@ -20,14 +20,15 @@ impl World {
         }
         node.heard = self.now;
         match codec::decode::<ToWorker>(&frame) {
-            Ok(ToWorker::Stop { level, .. }) => {
-                self.checker.stop_arrived(rank, level);
-                // A relay without a pool waits for just this.
-                node.relay_up &= !matches!(node.pool, Pool::Dead);
+            Ok(ToWorker::Stop { level }) => self.checker.stop_arrived(rank, level),
+            Ok(ToWorker::Leave { .. }) => {
+                node.relay_up = false;
+                self.wipe(rank);
             }
             Ok(_) => {}
             Err(error) => self.checker.report(&format!("the farmer sends what is no message: {error}")),
         }
+        let node = &mut self.nodes[rank as usize];
         if matches!(node.pool, Pool::Forked | Pool::Up(_)) {
             node.inbox.push_back(frame);
             if node.works() {
@@ -62,7 +63,6 @@ impl World {
         if node.is_stopped() {
             self.checker.nothing_is_left(rank);
             node.pool = Pool::Ended;
-            node.relay_up = false;
             self.tell(|| format!("rank {rank} has stopped"));
             return;
         }

@@ -21,3 +21,4 @@ pub mod signals;
 pub mod transport;
 pub mod wait;
 pub mod walltime;
+pub mod words;

@@ -15,6 +15,7 @@ use mpi::ffi;
 
 use super::launcher::{Launch, Launcher, NodePlace};
 use super::transport::{Incoming, Leave};
+use super::words;
 use crate::protocol::codec::FRAME_LEN_MAX;
 
 /// All messages have this tag.
@@ -32,8 +33,12 @@ const FINALIZE_LIMIT: Duration = Duration::from_secs(5);
 /// How long ranks wait for each other when they end without MPI_Finalize after a loss.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 
-/// The same when all are well: as long as a rank's last message may need.
+/// How long rank 0 stays after its last message where it ends without MPI_Finalize: what MPI has taken is not yet there.
+/// Less than [`LEAVE_PAUSE`]: rank 0 goes first, so that its exit code is the farm's.
 const PARTING_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often sends are moved on while nothing else is to be done.
+const POLL: Duration = Duration::from_millis(1);
 
 /// How long no rank sends anything after MPI_Init under srun. Open MPI 4.1 relies on a barrier of Slurm's PMIx plug-in
 /// at its end, but one that lets ranks through early: a message finds another rank in MPI_Init, which crashes of it.
@@ -294,46 +299,57 @@ impl Mpi {
     /// Leaves MPI and ends the process with this code. Never returns, never hangs.
     ///
     /// `launcher`: how a rank may end that skips MPI_Finalize depends on it.
-    pub fn leave(self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
-        // MPI may still read from buffers of sends that never ended.
-        let (rank, comm) = (self.rank, self.comm);
-        let finalize_hangs = finalize_hangs(self.size());
-        std::mem::forget(self);
-        match how {
-            Leave::Finalize if finalize_hangs => {
-                if rank != 0 {
-                    std::thread::sleep(PARTING_PAUSE);
-                }
+    pub fn leave(mut self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
+        let hangs = finalize_hangs(self.size());
+        match (how, self.rank) {
+            (Leave::Finalize, _) if !hangs => {
+                // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
+                watched(code, || unsafe { ffi::MPI_Finalize() });
             }
-            Leave::Finalize => {
-                let watchdog = std::thread::Builder::new().spawn(move || {
-                    std::thread::sleep(FINALIZE_LIMIT);
-                    exit_now(code);
-                });
-                if watchdog.is_ok() {
-                    // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
-                    unsafe { ffi::MPI_Finalize() };
-                }
-            }
-            Leave::Abandon if rank == 0 && launcher != Some(Launcher::Srun) => {
-                // mpirun takes a rank that ends without MPI_Finalize for a failure; MPI_Abort carries our code.
-                // Where it lets survivors of a loss run on, it waits for them before it heeds the abort.
-                if std::env::var_os("OMPI_MCA_orte_enable_recovery").is_some() {
-                    std::thread::sleep(LEAVE_PAUSE + LEAVE_PAUSE / 2);
-                }
-                // SAFETY: as above. MPI_Abort may hang as well, so it gets the same watchdog.
-                unsafe {
-                    let _watchdog = std::thread::Builder::new().spawn(move || {
-                        std::thread::sleep(FINALIZE_LIMIT);
-                        exit_now(code);
-                    });
-                    ffi::MPI_Abort(comm, code);
-                }
-            }
-            Leave::Abandon if rank != 0 => std::thread::sleep(LEAVE_PAUSE),
-            Leave::Abandon => {}
+            (_, 1..) => std::thread::sleep(LEAVE_PAUSE),
+            // mpirun and mpiexec take a rank that ends without MPI_Finalize for a failure; MPI_Abort carries our code.
+            (Leave::Abandon, 0) if launcher != Some(Launcher::Srun) => self.abort(code),
+            (Leave::Finalize, 0) if launcher == Some(Launcher::Hydra) => self.abort(code),
+            (_, 0) => self.linger(PARTING_PAUSE),
         }
+        // MPI may still read from buffers of sends that never ended.
+        std::mem::forget(self);
         exit_now(code)
+    }
+
+    /// Ends all ranks, with this code for the launcher to end with.
+    fn abort(&mut self, code: i32) {
+        // Where Open MPI lets survivors of a loss run on, it waits for them before it heeds the abort.
+        if std::env::var_os("OMPI_MCA_orte_enable_recovery").is_some() {
+            self.linger(LEAVE_PAUSE + LEAVE_PAUSE / 2);
+        }
+        // mpiexec ends at once, and what it has not read by then nobody will see.
+        words::wait_read(PARTING_PAUSE);
+        // MPICH would say that the application called MPI_Abort; to a user that is an error.
+        words::silence_stderr();
+        let comm = self.comm;
+        // SAFETY: as in `leave`; it may hang as well.
+        watched(code, || unsafe { ffi::MPI_Abort(comm, code) });
+    }
+
+    /// Moves sends on for so long.
+    fn linger(&mut self, time: Duration) {
+        let ends = Instant::now() + time;
+        while Instant::now() < ends {
+            self.poll(&mut Vec::new());
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// Calls MPI for the last time: if it does not return, the process ends with this code all the same.
+fn watched(code: i32, last_call: impl FnOnce() -> c_int) {
+    let watchdog = std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(FINALIZE_LIMIT);
+        exit_now(code);
+    });
+    if watchdog.is_ok() {
+        last_call();
     }
 }
 

@@ -182,13 +182,13 @@ impl Worker {
                 self.recall_answered = true;
                 self.report_due = Some(now);
             }
-            ToWorker::Stop { level, skip_finalize: _ } => self.on_stop(now, level, actions),
+            ToWorker::Stop { level } => self.on_stop(now, level, actions),
             ToWorker::Rejoin { seq } => self.on_rejoin(now, seq, actions),
             ToWorker::Limit { us } => {
                 self.limit = (us > 0).then(|| Duration::from_micros(us));
                 self.was_limited |= us > 0;
             }
-            ToWorker::Start(_) | ToWorker::Heartbeat => {}
+            ToWorker::Start(_) | ToWorker::Heartbeat | ToWorker::Leave { .. } => {}
         }
     }
 

@@ -28,7 +28,7 @@ fn failures_let_the_farm_end_soon() {
     assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::Halt { failed: 2 })));
     farm.finish(0, [1, 4]);
     fail(&mut farm, 1, 3);
-    let stop = ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false };
+    let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.say(0, ToFarmer::Stopped);
     farm.say(1, ToFarmer::Stopped);

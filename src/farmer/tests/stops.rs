@@ -8,7 +8,7 @@ fn a_farm_ends_when_all_is_recorded() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.finish(0, [0]);
     farm.finish(1, [1]);
-    let stop = ToWorker::Stop { level: StopLevel::Drain, skip_finalize: false };
+    let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.say(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), None);
@@ -46,7 +46,7 @@ fn a_signal_stops_the_farm() {
     assert_eq!(farm.turns.core.stop_level(), None);
     farm.say(1, ToFarmer::Signaled { signal: 10 });
     assert_eq!(farm.turns.core.stop_level(), Some(StopLevel::Terminate));
-    let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: false };
+    let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.report(0, Report { returned: vec![0], ..Report::default() });
     farm.finish(1, [1]);
@@ -135,7 +135,7 @@ fn a_rank_that_comes_back_during_a_stop_is_told() {
     let mut farm = TestFarm::up(2, 1, 4);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::Signal(15));
-    let stop = ToWorker::Stop { level: StopLevel::Terminate, skip_finalize: true };
+    let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone())]);
     farm.say(1, ToFarmer::Heartbeat);
     assert_eq!(farm.sent(), [(1, stop), (1, ToWorker::Heartbeat)]);

@@ -80,7 +80,7 @@ impl TestPool {
     }
 
     fn stop(&mut self, level: StopLevel) {
-        self.hear(ToWorker::Stop { level, skip_finalize: false });
+        self.hear(ToWorker::Stop { level });
     }
 
     fn end(&mut self, slot: u32, outcome: Outcome) {

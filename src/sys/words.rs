@@ -1,0 +1,57 @@
+//! What this process has said on stdout and stderr, when it is about to end without ceremony.
+//!
+//! Launchers read both from pipes. Owns the wait until they have done so; never writes itself.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+/// How often a pipe is looked at: nothing tells of its being empty.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Waits until everything that was said has been read, for so long at most. What is no pipe needs no reader.
+pub fn wait_read(limit: Duration) {
+    let ends = Instant::now() + limit;
+    while (is_unread(&std::io::stdout()) || is_unread(&std::io::stderr())) && Instant::now() < ends {
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// From here on, what any library of this process writes to stderr is not seen.
+pub fn silence_stderr() {
+    if let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null") {
+        // An error: it is seen, then.
+        let _ = nix::unistd::dup2_stderr(nowhere);
+    }
+}
+
+/// Whether there are bytes in a pipe. Linux tells it at both ends.
+fn is_unread(stream: &impl AsFd) -> bool {
+    let stream = stream.as_fd();
+    let is_pipe = nix::sys::stat::fstat(stream).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
+    let mut unread: libc::c_int = 0;
+    // SAFETY: FIONREAD writes an int to where the pointer points, which is one.
+    is_pipe && unsafe { libc::ioctl(stream.as_raw_fd(), libc::FIONREAD, &raw mut unread) } == 0 && unread > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write, pipe};
+
+    use super::*;
+
+    /// The writing end of a pipe tells whether its reader has caught up; a file never has one.
+    #[test]
+    fn a_pipe_is_unread_until_it_is_read() {
+        let (mut reader, mut writer) = pipe().unwrap();
+        assert!(!is_unread(&writer));
+        writer.write_all(b"ab").unwrap();
+        assert!(is_unread(&writer));
+        reader.read_exact(&mut [0; 1]).unwrap();
+        assert!(is_unread(&writer), "one byte is left");
+        reader.read_exact(&mut [0; 1]).unwrap();
+        assert!(!is_unread(&writer));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"ab").unwrap();
+        assert!(!is_unread(&file));
+    }
+}
