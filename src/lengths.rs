@@ -1,7 +1,9 @@
-//! How long tasks take, in constant memory.
+//! Lengths of time in microseconds, as they are told and stored, and how long tasks take, in constant memory.
 //!
 //! Owns a histogram whose bins grow with the length: a value is known to 3 %, whether it is a millisecond or a month. Pure:
 //! the farmer core decides by it.
+
+use std::time::Duration;
 
 /// Bins per factor of two, as a power of two.
 const FINENESS: u32 = 5;
@@ -11,6 +13,12 @@ const PER_OCTAVE: u64 = 1 << FINENESS;
 
 /// No length is counted for longer than this many microseconds: 36 years.
 const LENGTH_MAX: u64 = 1 << 50;
+
+/// Whole microseconds.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// Many lengths, in microseconds.
 #[derive(Clone, Default, Debug)]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::{Actions, Farmer, Send, TaskLimit};
+use crate::lengths::micros;
 use crate::protocol::Rank;
 
 /// A part of the median is known from so many tasks on, and from as many as there are slots: those that end first are
@@ -53,8 +54,4 @@ impl Farmer {
             actions.sends.extend(open.map(|(rank, _)| (rank, Send::Limit { us })));
         }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

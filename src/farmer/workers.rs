@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::doubts::Trust;
+use crate::lengths::micros;
 use crate::protocol::{Rank, TaskId};
 
 /// Assign messages whose round trip is being measured, per worker.
@@ -223,10 +224,6 @@ impl WorkerState {
             self.task_us = blend(self.task_us, mean_us);
         }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// All workers, by rank, and who among them has too much or too little.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::estimate::{Situation, time_left};
 use super::tally::Tally;
 use crate::farmer::{Farmer, Status};
-use crate::lengths::Lengths;
+use crate::lengths::{Lengths, micros};
 use crate::protocol::{Rank, TaskId};
 
 /// The rate is that of so long a time, if enough tasks have ended in it.
@@ -168,8 +168,4 @@ impl Watch {
         let busy = tally.lengths().sum_us().saturating_add(running);
         (self.slot_us > 0).then(|| (busy as f64 / self.slot_us as f64).min(1.0))
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

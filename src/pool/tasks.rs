@@ -13,8 +13,8 @@ use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use super::starters::{Failed, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
+use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome};
-use crate::sys::clock::micros;
 use crate::sys::process::{Reap, Reaped, ended_child, kill_group, reap, terminate_group};
 use crate::worker::{Event, Usage};
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{OnTerm, Plan};
+use crate::lengths::micros;
 use crate::pool::turn::{Processes, SpawnError};
 use crate::protocol::{Assignment, Attempt, Outcome, TaskId};
 use crate::worker::Usage;
@@ -111,7 +112,6 @@ impl Simulated {
     /// Takes the process of this slot away, if it has ended by now.
     pub fn reap(&mut self, now: Duration, slot: u32) -> Option<(Outcome, Usage)> {
         let process = self.slots.get(&slot).filter(|process| process.ends_at <= now)?;
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).expect("virtual time is short");
         let usage = Usage {
             start_us: micros(process.started),
             duration_us: micros(process.ends_at.saturating_sub(process.started)),

@@ -73,6 +73,8 @@ pub enum RunEnd {
 pub struct World {
     /// The time.
     pub now: Duration,
+    /// When this run began; time goes on from run to run.
+    started: Duration,
     /// What it is like.
     pub options: Options,
     /// All ranks.
@@ -148,6 +150,7 @@ impl World {
         }
         let mut world = Self {
             now,
+            started: now,
             nodes: Vec::new(),
             checker,
             farm: Some(farm),
@@ -283,7 +286,7 @@ impl World {
         };
         self.now = time;
         self.links.now = time;
-        let heartbeats = HEARTBEAT_EVENTS_MAX * u64::from(self.options.ranks) * self.now.as_secs();
+        let heartbeats = HEARTBEAT_EVENTS_MAX * u64::from(self.options.ranks) * (self.now - self.started).as_secs();
         if self.end.is_none() && (self.count > EVENTS_MAX + heartbeats || self.now > self.deadline) {
             return Err(format!("it does not end; {}", self.why_not_done()));
         }

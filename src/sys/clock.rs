@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::lengths::micros;
+
 /// Time since this clock was made, and the time of day that belongs to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -40,12 +42,6 @@ impl Clock {
 #[must_use]
 pub fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
-}
-
-/// Whole microseconds.
-#[must_use]
-pub fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
