@@ -52,9 +52,9 @@ fn launcher_lets_the_others_live() {
         }
         // With all ranks on one node it kills them all the same: three nodes, all of them this one.
         Mpi::Mpich => {
-            let words = ["-disable-auto-cleanup", "-launcher", "fork", "-hosts", "a,b,c", "-ppn", "1", "-n", "3"];
-            let program = mpi.command(3).expect("the MPI that it was built with").remove(0);
-            Farm::launched_by([program].into_iter().chain(words.map(Into::into)).collect(), list.as_bytes())
+            let mut launcher = mpi.command_on_nodes(3).expect("the MPI that it was built with");
+            launcher.insert(1, "-disable-auto-cleanup".into());
+            Farm::launched_by(launcher, list.as_bytes())
         }
     };
     let mut running = farm.start(&OPTIONS);

@@ -18,6 +18,7 @@ mod losses;
 mod mixed;
 mod moments;
 mod nodes;
+mod parting;
 mod placement;
 mod progress;
 mod runners;

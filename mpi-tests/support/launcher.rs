@@ -71,6 +71,14 @@ impl Mpi {
         Some(words.chain([ranks.to_string().into()]).collect())
     }
 
+    /// The same with each rank on a node of its own; all of them are this one, which only MPICH's mpiexec can be told.
+    pub(crate) fn command_on_nodes(self, ranks: u32) -> Option<Vec<OsString>> {
+        let mut command = self.command(ranks).filter(|_| self == Self::Mpich)?;
+        let hosts = (0..ranks).map(|rank| format!("n{rank}")).collect::<Vec<_>>().join(",");
+        command.splice(1..1, ["-launcher", "fork", "-hosts", &hosts, "-ppn", "1"].map(OsString::from));
+        Some(command)
+    }
+
     fn is_launched_by(self, launcher: &str) -> bool {
         let Ok(output) = Command::new(launcher).arg("--version").stdin(Stdio::null()).output() else {
             return false;
