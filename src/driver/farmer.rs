@@ -375,7 +375,8 @@ fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
 /// the others is a failure to launchers, and they end the others.
 fn part(links: &mut Links, clock: Clock, lost: &[Rank], skip_finalize: bool) {
     let leave = ToWorker::Leave { skip_finalize };
-    let (late, others): (Vec<Rank>, Vec<Rank>) = (1..links.ranks()).map(Rank).partition(|rank| lost.contains(rank));
+    let (late, others): (Vec<Rank>, Vec<Rank>) =
+        (1..links.ranks()).map(Rank).partition(|rank| skip_finalize && lost.contains(rank));
     others.into_iter().for_each(|rank| links.send(rank, &leave));
     flush(links, clock, BTreeSet::new());
     // They may come back yet, but nobody waits for that.

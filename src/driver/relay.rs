@@ -200,3 +200,30 @@ fn leave_of(frame: &[u8]) -> Option<Leave> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Assignment, Attempt, StopLevel, TaskId};
+
+    /// A relay leaves when it is told to, and takes nothing else for that.
+    #[test]
+    fn only_leave_is_the_relays_own() {
+        let leave = |message: &ToWorker| leave_of(&codec::encode(message).unwrap());
+        assert_eq!(leave(&ToWorker::Leave { skip_finalize: false }), Some(Leave::Finalize));
+        assert_eq!(leave(&ToWorker::Leave { skip_finalize: true }), Some(Leave::Abandon));
+        let task = Assignment { id: TaskId(7), attempt: Attempt(1), command: b"true".to_vec() };
+        let others = [
+            ToWorker::Assign { seq: 7, tasks: vec![task] },
+            ToWorker::Recall { count: 7 },
+            ToWorker::Stop { level: StopLevel::Kill },
+            ToWorker::Heartbeat,
+            ToWorker::Rejoin { seq: 7 },
+            ToWorker::Limit { us: 7 },
+        ];
+        for message in others {
+            assert_eq!(leave(&message), None, "{message:?}");
+        }
+        assert_eq!(leave_of(&[7, 2]), None, "no boolean");
+    }
+}

@@ -1,8 +1,8 @@
 //! A farm that starts nothing more and lets running tasks end: after too many failures, or when no time is left for
 //! another task.
 //!
-//! Owns both reasons, and the wait for what runs. The workers are only told to stop when nothing runs any more: one that
-//! has stopped leaves, and a launcher does not let ranks leave hours before others.
+//! Owns both reasons, and the wait for what runs. The workers are only told to stop when nothing runs any more: a
+//! stop that is not answered within seconds becomes a kill.
 
 use std::time::Duration;
 

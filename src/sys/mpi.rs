@@ -307,7 +307,8 @@ impl Mpi {
                 watched(code, || unsafe { ffi::MPI_Finalize() });
             }
             (_, 1..) => std::thread::sleep(LEAVE_PAUSE),
-            // mpirun and mpiexec take a rank that ends without MPI_Finalize for a failure; MPI_Abort carries our code.
+            // mpirun and mpiexec take a rank that ends without MPI_Finalize for a failure, srun does not. MPI_Abort carries
+            // our code.
             (Leave::Abandon, 0) if launcher != Some(Launcher::Srun) => self.abort(code),
             (Leave::Finalize, 0) if launcher == Some(Launcher::Hydra) => self.abort(code),
             (_, 0) => self.linger(PARTING_PAUSE),
@@ -354,8 +355,8 @@ fn watched(code: i32, last_call: impl FnOnce() -> c_int) {
 }
 
 /// MPICH over UCX hangs in MPI_Finalize as soon as there are a few nodes, without any fault, and its launchers then
-/// complain. Over nodes none of them minds ranks that end without it; on one node mpiexec does. Of the libraries that
-/// descend from MPICH (Cray's for one) this is not known, so they get the watchdog like all others.
+/// complain. Of the libraries that descend from MPICH (Cray's for one) this is not known, so they get the watchdog like
+/// all others.
 fn finalize_hangs(size: u32) -> bool {
     is_mpich() && NodePlace::detect(|name| std::env::var(name).ok()).ranks < size
 }
