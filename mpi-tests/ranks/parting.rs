@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Farm, Mpi, disk, processes};
 
 /// Longer than ranks wait for each other in MPI_Finalize.
-const LONG: &str = "7";
+const LONG: &str = "12";
 
 /// All ways to launch so many ranks here: on one node and, where the launcher can be told so, on several.
 fn launchers(ranks: u32) -> Vec<Vec<OsString>> {
@@ -29,7 +29,7 @@ fn a_rank_with_nothing_left_waits_for_those_in_their_grace_period() {
     for launcher in launchers(3) {
         let list = SAVES.replace("LONG", LONG) + &"echo 1 >> ran; exec sleep 600\n".repeat(2);
         let farm = Farm::launched_by(launcher, list.as_bytes());
-        let mut running = farm.start(&["--proc", "1"]);
+        let mut running = farm.start(&["--proc", "1", "--grace", "60"]);
         running.wait_until("all tasks run", || farm.lines("ran").len() == 3);
         processes::signal(running.rank(0), Signal::SIGTERM);
         let outcome = running.wait().exits(3);

@@ -27,8 +27,8 @@ const IN_FLIGHT_MAX: usize = 8;
 /// Messages taken in one go, so that a flood does not starve the rest of the loop.
 const RECEIVE_MAX: usize = 4096;
 
-/// How long MPI_Finalize may take.
-const FINALIZE_LIMIT: Duration = Duration::from_secs(5);
+/// How long MPI_Finalize may take. Longer than a pool that has stopped may need to clear up: its rank comes so much later.
+const FINALIZE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long ranks wait for each other when they end without MPI_Finalize after a loss.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 //!
 //! Launchers read both from pipes. Owns the wait until they have done so; never writes itself.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How often a pipe is looked at: nothing tells of its being empty.
@@ -10,8 +10,12 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// Waits until everything that was said has been read, for so long at most. What is no pipe needs no reader.
 pub fn wait_read(limit: Duration) {
+    wait_on(&[std::io::stdout().as_fd(), std::io::stderr().as_fd()], limit);
+}
+
+fn wait_on(streams: &[BorrowedFd<'_>], limit: Duration) {
     let ends = Instant::now() + limit;
-    while (is_unread(&std::io::stdout()) || is_unread(&std::io::stderr())) && Instant::now() < ends {
+    while streams.iter().any(|stream| is_unread(*stream)) && Instant::now() < ends {
         std::thread::sleep(LOOK);
     }
 }
@@ -25,8 +29,7 @@ pub fn silence_stderr() {
 }
 
 /// Whether there are bytes in a pipe. Linux tells it at both ends.
-fn is_unread(stream: &impl AsFd) -> bool {
-    let stream = stream.as_fd();
+fn is_unread(stream: BorrowedFd<'_>) -> bool {
     let is_pipe = nix::sys::stat::fstat(stream).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
     let mut unread: libc::c_int = 0;
     // SAFETY: FIONREAD writes an int to where the pointer points, which is one.
@@ -43,15 +46,31 @@ mod tests {
     #[test]
     fn a_pipe_is_unread_until_it_is_read() {
         let (mut reader, mut writer) = pipe().unwrap();
-        assert!(!is_unread(&writer));
+        assert!(!is_unread(writer.as_fd()));
         writer.write_all(b"ab").unwrap();
-        assert!(is_unread(&writer));
+        assert!(is_unread(writer.as_fd()));
         reader.read_exact(&mut [0; 1]).unwrap();
-        assert!(is_unread(&writer), "one byte is left");
+        assert!(is_unread(writer.as_fd()), "one byte is left");
         reader.read_exact(&mut [0; 1]).unwrap();
-        assert!(!is_unread(&writer));
+        assert!(!is_unread(writer.as_fd()));
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"ab").unwrap();
-        assert!(!is_unread(&file));
+        assert!(!is_unread(file.as_fd()));
+    }
+
+    /// The wait ends when all is read, and if nobody reads, when its time is over.
+    #[test]
+    fn the_wait_ends() {
+        const LIMIT: Duration = Duration::from_millis(50);
+        let ((mut reader, mut writer), (_idle, silent)) = (pipe().unwrap(), pipe().unwrap());
+        writer.write_all(b"ab").unwrap();
+        let streams = [silent.as_fd(), writer.as_fd()];
+        let start = Instant::now();
+        wait_on(&streams, LIMIT);
+        assert!(start.elapsed() >= LIMIT && is_unread(writer.as_fd()));
+        let reading = std::thread::spawn(move || reader.read_exact(&mut [0; 2]).map(|()| reader));
+        wait_on(&streams, Duration::from_secs(1 << 30));
+        assert!(!is_unread(writer.as_fd()));
+        drop(reading.join().unwrap().unwrap());
     }
 }
