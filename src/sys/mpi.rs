@@ -30,7 +30,7 @@ const RECEIVE_MAX: usize = 4096;
 /// How long MPI_Finalize may take. Longer than a pool that has stopped may need to clear up: its rank comes so much later.
 const FINALIZE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long ranks wait for each other when they end without MPI_Finalize after a loss.
+/// How long the others wait for rank 0 to go first where ranks end without MPI_Finalize.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long rank 0 stays after its last message where it ends without MPI_Finalize: what MPI has taken is not yet there.
