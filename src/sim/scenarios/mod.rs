@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::farmer::Status;
 use crate::protocol::{Outcome, Rank, TaskId};
 use crate::sim::disk::Disk;
+use crate::sim::node::Pool;
 use crate::sim::options::{Fault, Options};
 use crate::sim::plan::{Behaviour, OnTerm, Plan};
 use crate::sim::prng::Prng;
@@ -282,4 +283,22 @@ fn a_list_of_failing_tasks_fails_quickly() {
     go(&mut world, secs(10));
     assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
+}
+
+/// Ranks with nothing left stay until the one with a task in its grace period has stopped and the farm's books are closed.
+#[test]
+fn nobody_leaves_before_the_others() {
+    let mut scenario = Scenario::new(|_| {});
+    scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Saves(secs(9)));
+    let mut world = scenario.start();
+    go(&mut world, Duration::from_millis(500));
+    world.signal_rank(1);
+    go(&mut world, secs(8));
+    assert_eq!(world.nodes.iter().filter(|node| matches!(node.pool, Pool::Ended)).count(), 2);
+    assert!(world.nodes.iter().all(|node| node.relay_up));
+    go(&mut world, secs(2));
+    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert!(world.nodes[1..].iter().all(|node| !node.relay_up), "all were told to leave");
+    scenario.run(world);
+    assert_eq!(scenario.resume(), RunEnd::Ended(0));
 }
