@@ -16,6 +16,7 @@ use taskfarmer::runner;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
 use taskfarmer::sys::launcher::Launch;
+use taskfarmer::sys::library::Library;
 use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
 use taskfarmer::sys::transport::Leave;
@@ -105,8 +106,10 @@ fn print_version() {
     let revision = env!("TASKFARMER_GIT_REVISION");
     let revision = if revision.is_empty() { String::new() } else { format!(" (git {revision})") };
     let (version, library) = (env!("CARGO_PKG_VERSION"), mpi::library_version());
-    // A reader that has gone is no reason to fail; println would panic.
-    let _ = writeln!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}");
+    let built_with = Library::built_with().map_or_else(String::new, |built| format!("Built with: {built}\n"));
+    let path = mpi::library_path().map_or_else(String::new, |path| format!("Loaded from: {path}\n"));
+    // A reader that has gone is no reason to fail; print would panic.
+    let _ = write!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}");
 }
 
 fn print_list((text, catalog): &(String, Catalog)) {
@@ -146,18 +149,18 @@ fn run(
 ) -> Result<u8, (ExitCode, String)> {
     let launcher = launch.map(|launch| launch.launcher);
     let mpi = match launch {
-        // Open MPI would abort with a page of its own, MPICH would start a farm per rank.
-        Some(launch) if !launch.has_pmi && launch.size > 1 => return Err((ExitCode::BadInput, alone(&launch))),
-        Some(launch) if !launch.has_pmi => None,
-        Some(launch) if mpi::BUILT_IN || launch.size > 1 => {
-            Some(Mpi::start(launch).map_err(|error| (ExitCode::BadInput, error))?)
+        // Nobody to talk to: MPI would only cost time.
+        Some(launch) if launch.may_have_others() => {
+            check_mpi(&launch).map_err(|text| (ExitCode::BadInput, text))?;
+            let mpi = Mpi::start(launch, mpi_hangs, ExitCode::FarmFailed.code());
+            Some(mpi.map_err(|error| (ExitCode::BadInput, error))?)
         }
         _ => None,
     };
     match (launch, mpi) {
-        (Some(launch), Some(mpi)) if launch.size > 1 && mpi.size() == 1 => {
+        (Some(launch), Some(mpi)) if launch.size.is_some() && mpi.size() == 1 => {
             pool.shut();
-            Err((ExitCode::BadInput, alone(&launch)))
+            Err((ExitCode::BadInput, alone(&launch, mpi::library().as_ref())))
         }
         (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
         (_, mpi) => {
@@ -169,8 +172,39 @@ fn run(
     }
 }
 
+/// Makes sure, before MPI starts, that it can: MPI itself would end the process, with a code and words of its own.
+fn check_mpi(launch: &Launch) -> Result<(), String> {
+    let library = mpi::library();
+    match (Library::built_with(), &library) {
+        (Some(built), Some(loaded)) if !built.runs_on(loaded) => {
+            let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
+            return Err(format!(
+                "this program was built with {built}, and finds {loaded}{path} instead\n  \
+                 put the folder of the library of {built} into LD_LIBRARY_PATH, or build again: make build MPICC=…"
+            ));
+        }
+        _ => {}
+    }
+    match &library {
+        Some(found) if !launch.serves(found) => Err(alone(launch, library.as_ref())),
+        _ => Ok(()),
+    }
+}
+
 /// Going on would make one farm per rank, all on the same workdir.
-fn alone(launch: &Launch) -> String {
-    let (size, library, cure) = (launch.size, mpi::library_version(), launch.cure());
-    format!("the launcher started {size} processes, but MPI ({library}) sees each of them alone\n  {cure}")
+fn alone(launch: &Launch, library: Option<&Library>) -> String {
+    let processes = launch.size.map_or_else(String::new, |size| format!("{size} "));
+    format!(
+        "the launcher started {processes}processes, but MPI ({}) leaves each of them alone\n  {}",
+        mpi::library_version(),
+        launch.cure(library)
+    )
+}
+
+/// Last words of a process that can't end in any other way.
+fn mpi_hangs() {
+    say_error(
+        "MPI does not return from a call, as some libraries do after a rank was killed: this rank ends\n  \
+         what was recorded is safe; the same command goes on",
+    );
 }

@@ -182,7 +182,7 @@ impl Pool {
         if config.farmer_only_host.as_ref() == Some(&host) {
             place = place.without_first();
         }
-        cpus::take_share(Launch::of_this_process().map(|launch| launch.launcher), place);
+        cpus::take_share(Launch::of_this_process(), place);
         let cpus = cpus::usable();
         let slots = match config.slots {
             SlotCount::Cpus => cpus,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::shell_rules::TAKEN_OUT_BY_BASH;
 use crate::protocol::{Attempt, Rank, TaskId};
-use crate::sys::launcher::is_per_rank;
+use crate::sys::launcher::variables::Leftovers;
 use crate::sys::process::c_string;
 
 /// Variables for every task of a pool.
@@ -34,9 +34,14 @@ impl Environment {
     /// These variables, without those that a launcher meant for one rank.
     #[must_use]
     pub fn from_variables(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>, cwd: &Path) -> Self {
+        let variables: Vec<_> = variables.collect();
+        let leftovers = Leftovers::of(|name| {
+            let value = &variables.iter().find(|(other, _)| other == name.as_bytes())?.1;
+            Some(String::from_utf8_lossy(value).into_owned())
+        });
         let is_taken_out = |name: &[u8]| TAKEN_OUT_BY_BASH.iter().any(|known| name == known.as_bytes());
-        let variables: Vec<_> =
-            variables.filter(|(name, _)| !is_per_rank(name) && !is_ours(name) && !is_taken_out(name)).collect();
+        let stays = |name: &[u8]| !leftovers.contains(name) && !is_ours(name) && !is_taken_out(name);
+        let variables: Vec<_> = variables.into_iter().filter(|(name, _)| stays(name)).collect();
         let line = |(name, value): &(Vec<u8>, Vec<u8>)| c_string(&[&name[..], b"=", &value[..]].concat());
         let mut environment =
             Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
@@ -164,8 +169,13 @@ mod tests {
     /// A task may be an MPI program, and a farm may run inside a farm.
     #[test]
     fn launcher_variables_and_an_outer_farms_are_gone() {
-        let environment =
-            environment(&[("PMI_RANK", "3"), ("TASKFARMER_TASK_ID", "7"), ("PROC_NUMBER", "7"), ("A", "b=c")]);
+        let environment = environment(&[
+            ("PMI_RANK", "3"),
+            ("PMI_SIZE", "4"),
+            ("TASKFARMER_TASK_ID", "7"),
+            ("PROC_NUMBER", "7"),
+            ("A", "b=c"),
+        ]);
         assert_eq!(lines(&environment, false), ["A=b=c"]);
     }
 

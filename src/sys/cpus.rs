@@ -1,8 +1,8 @@
 //! The CPUs that tasks of this rank may use.
 //!
-//! Owns the sharing of a node's CPUs among the ranks on it. Open MPI's mpirun binds each rank to a core, and tasks
-//! would inherit that: eight tasks on one core. So its binding is taken back, and every rank of the node takes its
-//! own share of what the job has. A binding by Slurm, or one that a user asked MPICH's mpiexec for, is kept.
+//! Owns the sharing of a node's CPUs among the ranks on it. The launchers of Open MPI and Intel MPI bind each rank to a
+//! core, and tasks would inherit that: eight tasks on one core. So such a binding is taken back, and every rank of the
+//! node takes its own share of what the job has. A binding by Slurm, or one that a user asked mpiexec for, is kept.
 
 use std::fmt::Write;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::launcher::{Launcher, NodePlace};
+use super::launcher::{Launch, NodePlace};
 
 /// Where Linux describes CPUs.
 const TOPOLOGY: &str = "/sys/devices/system/cpu";
@@ -29,12 +29,13 @@ pub fn usable() -> u32 {
 
 /// Gives this process, and the tasks that it will start, the CPUs that are this rank's: see the module. What was
 /// done is logged; a refusal by the system leaves things as they are.
-pub fn take_share(launcher: Option<Launcher>, place: NodePlace) {
+pub fn take_share(launch: Option<Launch>, place: NodePlace) {
     let before = affinity();
     // The kernel limits the request to what the job has.
     let all = if bind(0..CpuSet::count()) { affinity() } else { before.clone() };
-    let launcher_binds = before != all && launcher != Some(Launcher::OpenMpi);
-    let share = if launcher_binds { before.clone() } else { share_of(in_order(&all, Path::new(TOPOLOGY)), place) };
+    let is_unasked = launch.is_some_and(|launch| launch.binds_unasked(|name| std::env::var_os(name).is_some()));
+    let is_wanted = before != all && !is_unasked;
+    let share = if is_wanted { before.clone() } else { share_of(in_order(&all, Path::new(TOPOLOGY)), place) };
     if !bind(share.iter().copied()) {
         log::debug!("cannot set the CPUs of tasks");
     }

@@ -1,8 +1,11 @@
 //! What a launcher (mpirun, mpiexec, srun) left in the environment.
 //!
-//! Owns the names of launcher variables: to learn whether there is a launcher at all, and to take away from
-//! tasks what was meant for their rank, so that a task may be an MPI program or call srun itself.
-//! Which ones, and what happens otherwise, was measured with Open MPI 4.1, MPICH 4.0 and Slurm 22.05.
+//! Owns what is learned from it: whether there is a launcher at all, whether it goes with the MPI library, and where a
+//! rank stands. [`variables`] takes away from tasks what was meant for their rank.
+
+pub mod variables;
+
+use super::library::{Family, Library};
 
 /// A launcher, as far as this program must tell them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +18,19 @@ pub enum Launcher {
     Srun,
 }
 
+/// The process manager interface by which MPI finds the other ranks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pmi {
+    /// None: srun started without one leaves every rank alone.
+    Missing,
+    /// PMI-1 or PMI-2, MPICH's.
+    Pmi,
+    /// PMIx, Open MPI's.
+    Pmix,
+    /// One that is none of these, such as Cray's.
+    Other,
+}
+
 /// How this process was launched, by the launcher's own word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Launch {
@@ -22,10 +38,10 @@ pub struct Launch {
     pub launcher: Launcher,
     /// Rank of this process; 0 if not told.
     pub rank: u32,
-    /// Ranks in all; 1 if not told.
-    pub size: u32,
-    /// Whether MPI can find the other ranks: srun started without PMI leaves every rank alone.
-    pub has_pmi: bool,
+    /// Ranks in all, if told.
+    pub size: Option<u32>,
+    /// How MPI finds the other ranks.
+    pub pmi: Pmi,
 }
 
 impl Launch {
@@ -45,33 +61,81 @@ impl Launch {
         if let Some(size) = ompi {
             let rank = number(&["OMPI_COMM_WORLD_RANK", "PMIX_RANK"]).unwrap_or(0);
             // Open MPI sets its own variables under srun as well, but only after MPI_Init.
-            Some(Self { launcher: Launcher::OpenMpi, rank, size, has_pmi: true })
+            Some(Self { launcher: Launcher::OpenMpi, rank, size: Some(size), pmi: Pmi::Pmix })
         } else if let (Some(size), Some(rank)) = (number(&["PMI_SIZE"]), number(&["PMI_RANK"])) {
             let launcher = if in_step && get("HYDI_CONTROL_FD").is_none() { Launcher::Srun } else { Launcher::Hydra };
-            Some(Self { launcher, rank, size, has_pmi: true })
+            Some(Self { launcher, rank, size: Some(size), pmi: Pmi::Pmi })
         } else if in_step {
-            let size = number(&["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]).unwrap_or(1);
-            let has_pmi = PMI_SIGNS.iter().any(|name| get(name).is_some_and(|value| value != "none"));
-            Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size, has_pmi })
+            let size = number(&["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]);
+            let is_set = |name: &&str| get(name).is_some_and(|value| value != "none");
+            let pmi = match PMI_SIGNS.iter().find(|name| is_set(name)) {
+                None => Pmi::Missing,
+                Some(sign) if sign.starts_with("PMIX_") => Pmi::Pmix,
+                Some(_) => Pmi::Other,
+            };
+            Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size, pmi })
         } else {
             None
         }
     }
 
-    /// What the user can do when every process of this launcher believes to be alone: it is the launcher of
-    /// another MPI than the program was built with, or srun was not told which.
+    /// Whether there may be other ranks than this one.
     #[must_use]
-    pub fn cure(&self) -> &'static str {
+    pub fn may_have_others(&self) -> bool {
+        self.size != Some(1)
+    }
+
+    /// Whether this launcher ties ranks to CPUs unless it is told not to: Open MPI's does, Intel MPI's too. A binding that
+    /// somebody asked Intel's for is known by I_MPI_PIN and its relatives, where `has` finds a variable.
+    #[must_use]
+    pub fn binds_unasked(&self, has: impl Fn(&str) -> bool) -> bool {
+        const ASKED: [&str; 6] = [
+            "I_MPI_PIN",
+            "I_MPI_PIN_CELL",
+            "I_MPI_PIN_DOMAIN",
+            "I_MPI_PIN_ORDER",
+            "I_MPI_PIN_PROCESSOR_LIST",
+            "I_MPI_PIN_PROCESSOR_EXCLUDE_LIST",
+        ];
         match self.launcher {
-            Launcher::OpenMpi => {
-                "start it with the mpirun of the MPI that it was built with (taskfarmer-mpi --version names it)"
-            }
-            Launcher::Hydra => {
-                "start it with the mpiexec of the MPI that it was built with (taskfarmer-mpi --version names it)"
-            }
-            Launcher::Srun => {
+            Launcher::OpenMpi => true,
+            Launcher::Hydra => has("I_MPI_PIN_INFO") && !ASKED.iter().any(|name| has(name)),
+            Launcher::Srun => false,
+        }
+    }
+
+    /// Whether ranks that this launcher has started can find each other with this library. Where they can't, MPI_Init
+    /// ends the process with a code and words of its own, or leaves every rank alone.
+    #[must_use]
+    pub fn serves(&self, library: &Library) -> bool {
+        match (self.pmi, library.family) {
+            (Pmi::Missing, _) => false,
+            (Pmi::Pmix, Family::Mpich) => library.may_speak_pmix,
+            // Open MPI 4 may have been built for Slurm's PMI; for mpiexec's it never is.
+            (Pmi::Pmi, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
+            _ => true,
+        }
+    }
+
+    /// What the user can do when every process of this launcher is alone: it is the launcher of another MPI than the
+    /// program was built with, or srun was not told which, or the MPI was packaged without support for its own launcher.
+    #[must_use]
+    pub fn cure(&self, library: Option<&Library>) -> String {
+        let name = library.map_or("the MPI that it was built with", |library| library.name);
+        let is_own = library.is_some_and(|library| self.launcher == Launcher::Hydra && library.family == Family::Mpich);
+        match (self.launcher, library.map(|library| library.family)) {
+            (Launcher::Srun, _) => {
                 "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what there is)"
+                    .to_owned()
             }
+            // Ubuntu 24.04's MPICH 4.2.0 speaks PMIx only, and its mpiexec does not.
+            _ if is_own => format!(
+                "either this mpiexec belongs to another MPI, or this {name} cannot be started by its own mpiexec, as on \
+                 Ubuntu 24.04\n  in the second case build with another MPI: make build MPICC=mpicc.openmpi"
+            ),
+            (_, Some(Family::OpenMpi)) => format!("start it with the mpirun of {name}"),
+            (_, Some(Family::Mpich)) => format!("start it with the mpiexec of {name}"),
+            (_, None) => format!("start it with the mpirun or mpiexec of {name}"),
         }
     }
 }
@@ -126,79 +190,21 @@ fn tasks_of_node(counts: &str, node: u32) -> Option<u32> {
     None
 }
 
-/// Variables of the process managers that srun's plug-ins provide (PMI-1 and PMI-2, PMIx, Cray's), and the name that
+/// Variables of the process managers that srun's plug-ins provide (PMIx, PMI-1 and PMI-2, Cray's), and the name that
 /// Slurm gives to the plug-in. Without one, none of them is set.
 const PMI_SIGNS: [&str; 8] = [
-    "SLURM_MPI_TYPE",
+    "PMIX_NAMESPACE",
+    "PMIX_RANK",
     "PMI_FD",
     "PMI_RANK",
     "PMI_CONTROL_PORT",
-    "PMIX_RANK",
-    "PMIX_NAMESPACE",
     "ALPS_APP_PE",
     "PALS_RANKID",
+    "SLURM_MPI_TYPE",
 ];
 
 /// Slurm numbers batch scripts and other special steps from here on.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
-
-/// Whether a variable was meant for this rank alone and would mislead a task.
-#[must_use]
-pub fn is_per_rank(name: &[u8]) -> bool {
-    const PREFIXES: [&str; 17] = [
-        "PMIX_",
-        "PMI_",
-        "PMI2_",
-        "ORTE_",
-        "HYD_",
-        "HYDI_",
-        "HYDRA_",
-        "SLURM_STEP",
-        "SLURM_SRUN_",
-        "SLURM_LAUNCH",
-        "SLURM_PMI",
-        "OMPI_COMM_WORLD_",
-        "OMPI_UNIVERSE_",
-        "OMPI_MCA_ess",
-        "OMPI_MCA_orte_",
-        "OMPI_MCA_pmix",
-        "OPAL_",
-    ];
-    const NAMES: [&str; 30] = [
-        "OMPI_APP_CTX_NUM_PROCS",
-        "OMPI_ARGV",
-        "OMPI_COMMAND",
-        "OMPI_FILE_LOCATION",
-        "OMPI_FIRST_RANKS",
-        "OMPI_NUM_APP_CTX",
-        "OMPI_VERSION",
-        "OMPI_MCA_initial_wdir",
-        "OMPI_MCA_mpi_oversubscribe",
-        "OMPI_MCA_rmaps_base_oversubscribe",
-        "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
-        "OMPI_MCA_hwloc_base_binding_policy",
-        "MPI_LOCALRANKID",
-        "MPI_LOCALNRANKS",
-        "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
-        "GFORTRAN_UNBUFFERED_PRECONNECTED",
-        "SRUN_DEBUG",
-        "SLURM_PROCID",
-        "SLURM_LOCALID",
-        "SLURM_NODEID",
-        "SLURM_GTIDS",
-        "SLURM_TASK_PID",
-        "SLURM_MPI_TYPE",
-        "SLURM_JOBID",
-        "SLURM_NODELIST",
-        "SLURM_NNODES",
-        "SLURM_NTASKS",
-        "SLURM_NPROCS",
-        "SLURM_TASKS_PER_NODE",
-        "OMPI_MCA_mca_base_component_path",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
-        || NAMES.iter().any(|known| name == known.as_bytes())
-}
 
 #[cfg(test)]
 mod tests {
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn launchers_are_told_apart() {
         let ompi = detect(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]).unwrap();
-        assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: 4, has_pmi: true });
+        assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: Some(4), pmi: Pmi::Pmix });
         let hydra = [
             ("PMI_SIZE", "2"),
             ("PMI_RANK", "1"),
@@ -258,12 +264,64 @@ mod tests {
         assert_eq!(detect(&hydra[..2]).unwrap().launcher, Launcher::Hydra);
         let srun =
             [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "64"), ("SLURM_NTASKS", "1")];
-        assert_eq!(detect(&srun), Some(Launch { launcher: Launcher::Srun, rank: 9, size: 64, has_pmi: false }));
+        assert_eq!(
+            detect(&srun),
+            Some(Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Missing })
+        );
         let pmi2 = [&srun[..], &[("PMI_RANK", "9"), ("PMI_SIZE", "64")]].concat();
-        assert_eq!(detect(&pmi2).unwrap(), Launch { launcher: Launcher::Srun, rank: 9, size: 64, has_pmi: true });
+        assert_eq!(detect(&pmi2).unwrap(), Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Pmi });
         let pmix = [&srun[..], &[("PMIX_RANK", "9")]].concat();
-        assert!(detect(&pmix).unwrap().has_pmi);
+        assert_eq!(detect(&pmix).unwrap().pmi, Pmi::Pmix);
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
+    }
+
+    /// A launcher that can't bring the ranks of this library together is known before MPI ends the process for it.
+    #[test]
+    fn launchers_go_with_libraries() {
+        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
+        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let step = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "4")];
+        let srun = |more: &[(&str, &str)]| detect(&[&step[..], more].concat()).unwrap();
+        let (pmi2, pmix) = (srun(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]), srun(&[("PMIX_RANK", "0")]));
+        let (none, other) = (srun(&[]), srun(&[("SLURM_MPI_TYPE", "cray_shasta")]));
+        for (text, served) in [
+            ("Open MPI v4.1.4", [true, false, true, true, false, true]),
+            ("Open MPI v5.0.11", [true, false, false, true, false, true]),
+            ("MPICH Version: 5.0.2", [false, true, true, false, false, true]),
+            ("MPICH Version: 4.2.0\nMPICH configure: --with-pmix=/usr", [true, true, true, true, false, true]),
+            ("Intel(R) MPI Library 2021.19.0", [true, true, true, true, false, true]),
+        ] {
+            let library = Library::parse(text).unwrap();
+            assert_eq!(
+                [mpirun, mpiexec, pmi2, pmix, none, other].map(|launch| launch.serves(&library)),
+                served,
+                "{text}"
+            );
+        }
+    }
+
+    /// A binding that the user has asked for is kept.
+    #[test]
+    fn a_binding_that_nobody_asked_for_is_known() {
+        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
+        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let has = |names: &'static [&str]| move |name: &str| names.contains(&name);
+        assert!(mpirun.binds_unasked(has(&[])));
+        assert!(!mpiexec.binds_unasked(has(&[])), "MPICH's does not");
+        assert!(mpiexec.binds_unasked(has(&["I_MPI_PIN_INFO", "I_MPI_PIN_MAPPING"])));
+        assert!(!mpiexec.binds_unasked(has(&["I_MPI_PIN_INFO", "I_MPI_PIN_DOMAIN"])));
+    }
+
+    /// Advice leads on: nobody is told to do what he has just done.
+    #[test]
+    fn cures_do_not_go_in_circles() {
+        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let (openmpi, mpich) = (Library::parse("Open MPI v5.0.11"), Library::parse("MPICH Version: 4.2.0"));
+        assert!(mpiexec.cure(openmpi.as_ref()).contains("mpirun of Open MPI"));
+        assert!(mpiexec.cure(mpich.as_ref()).contains("build with another MPI"));
+        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
+        assert!(mpirun.cure(mpich.as_ref()).contains("mpiexec of MPICH"));
+        assert!(mpirun.cure(None).contains("built with"));
     }
 
     /// Ranks of one node share its CPUs; each launcher tells them in its own way.
@@ -284,19 +342,5 @@ mod tests {
             assert_eq!(tasks_of_node(bad, 0), None, "{bad}");
         }
         assert_eq!(place(&[("MPI_LOCALRANKID", "7"), ("MPI_LOCALNRANKS", "2")]), NodePlace { rank: 0, ranks: 1 });
-    }
-
-    /// Tasks keep the user's own settings and the job's, and lose the rank's.
-    #[test]
-    fn only_what_belongs_to_the_rank_is_taken_away() {
-        for name in
-            ["PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK", "SLURM_STEP_ID", "SLURM_PROCID", "HYDI_CONTROL_FD"]
-        {
-            assert!(is_per_rank(name.as_bytes()), "{name}");
-        }
-        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_MCA_btl", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "PATH", "PMIXTURE"]
-        {
-            assert!(!is_per_rank(name.as_bytes()), "{name}");
-        }
     }
 }

@@ -11,6 +11,7 @@ pub mod fork;
 pub(crate) mod heap_meter;
 pub mod host;
 pub mod launcher;
+pub mod library;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 #[cfg(not(feature = "mpi"))]
@@ -21,4 +22,6 @@ pub mod signals;
 pub mod transport;
 pub mod wait;
 pub mod walltime;
+#[cfg(any(feature = "mpi", test))]
+mod watch;
 pub mod words;

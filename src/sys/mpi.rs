@@ -2,19 +2,24 @@
 //!
 //! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a
 //! failed call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is
-//! checked. After start-up there is no collective and no blocking call, so a rank that dies stalls nobody.
-//! What MPI does when ranks die was measured with Open MPI 4.1 and MPICH 4.0; docs/architecture.md has the essence.
+//! checked. After start-up there is no collective and no blocking call, so a rank that dies stalls nobody; a library that
+//! hangs in a call all the same is left by [`super::watch`].
+//! What MPI does when ranks die was measured; docs/architecture.md and docs/sites.md have the essence.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::ffi;
+use nix::unistd::getppid;
 
 use super::launcher::{Launch, Launcher, NodePlace};
+use super::library::Library;
 use super::transport::{Incoming, Leave};
+use super::watch::Watch;
 use super::words;
 use crate::protocol::codec::FRAME_LEN_MAX;
 
@@ -39,6 +44,13 @@ const PARTING_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often sends are moved on while nothing else is to be done.
 const POLL: Duration = Duration::from_millis(1);
+
+/// How often MPI is watched; a call that lasts for [`super::watch::LOOKS_MAX`] looks hangs. That is less than the other
+/// ranks wait for a rank 0 that is silent, 22 s.
+const HANG_LOOK: Duration = Duration::from_secs(1);
+
+/// How often a rank that only waits for the end looks for it.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How long no rank sends anything after MPI_Init under srun. Open MPI 4.1 relies on a barrier of Slurm's PMIx plug-in
 /// at its end, but one that lets ranks through early: a message finds another rank in MPI_Init, which crashes of it.
@@ -75,6 +87,8 @@ pub struct Mpi {
     failures: Vec<(u32, String)>,
     /// Nothing is sent before.
     quiet_until: Option<Instant>,
+    /// Sees to it that no call lasts for ever.
+    watch: Arc<Watch>,
 }
 
 // SAFETY: MPI was asked for MPI_THREAD_SERIALIZED. A handle may then be used by any thread, one at a time, which
@@ -85,19 +99,10 @@ unsafe impl Send for Mpi {}
 #[must_use]
 pub fn library_version() -> String {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    mpi::environment::library_version().map_or_else(
-        |_| "unknown MPI".to_owned(),
-        // MPICH goes on with how it was built, line by line.
-        |text| {
-            text.trim_end_matches('\0')
-                .lines()
-                .map(words)
-                .filter(|line| !line.is_empty())
-                .take(2)
-                .collect::<Vec<_>>()
-                .join(", ")
-        },
-    )
+    // MPICH adds how it was built, line by line.
+    let text = own_words();
+    let lines: Vec<String> = text.lines().map(words).filter(|line| !line.is_empty()).take(2).collect();
+    lines.join(", ")
 }
 
 fn check(code: c_int) -> Result<(), String> {
@@ -116,26 +121,39 @@ fn check(code: c_int) -> Result<(), String> {
         .map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
 }
 
-/// A rank that is alone has nobody to send to. Open MPI would look for networks all the same, for a quarter of a second.
-/// What the user has chosen stays. Tasks don't see it: their pool is a process of its own by now.
-fn look_for_no_network() {
-    for (name, value) in [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self")] {
-        if std::env::var_os(name).is_none() {
-            // SAFETY: this process has one thread as long as MPI is not started, so nobody reads the environment now.
-            unsafe { std::env::set_var(name, value) };
+/// What the library that is loaded says of itself; works before MPI_Init too.
+fn own_words() -> String {
+    mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_owned()
+}
+
+/// The library that is loaded, if it is a known one.
+#[must_use]
+pub fn library() -> Option<Library> {
+    Library::parse(&own_words())
+}
+
+/// The file that it was loaded from.
+#[must_use]
+pub fn library_path() -> Option<String> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr takes any address and fills in the structure if it returns non-zero; the name that it points to then
+    // is one of the dynamic linker's, which stays for as long as the library is loaded.
+    unsafe {
+        if libc::dladdr(ffi::MPI_Get_library_version as *const libc::c_void, info.as_mut_ptr()) == 0 {
+            return None;
         }
+        let name = info.assume_init().dli_fname;
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
 }
 
 impl Mpi {
-    /// Starts MPI, as the launcher says.
+    /// Starts MPI, as the launcher says. `on_hang` is called before the process ends with this code because MPI does not
+    /// return from a call.
     ///
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
-    pub fn start(launch: Launch) -> Result<Self, String> {
-        if launch.size == 1 {
-            look_for_no_network();
-        }
+    pub fn start(launch: Launch, on_hang: fn(), hang_code: i32) -> Result<Self, String> {
         let started = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
@@ -153,7 +171,11 @@ impl Mpi {
         let rank = u32::try_from(rank).unwrap_or(0);
         let settles = launch.launcher == Launcher::Srun && !is_mpich();
         let quiet_until = settles.then(|| Instant::now() + SETTLE);
-        Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until })
+        let watch = Watch::start(HANG_LOOK, move || {
+            on_hang();
+            exit_now(hang_code);
+        });
+        Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until, watch })
     }
 
     /// This rank.
@@ -211,6 +233,8 @@ impl Mpi {
 
     /// Moves sends on and takes in what has come; `false` if more of it waits.
     pub fn poll(&mut self, incoming: &mut Vec<Incoming>) -> bool {
+        let watch = Arc::clone(&self.watch);
+        let _call = watch.enter();
         for peer in self.busy.clone() {
             self.push(peer);
         }
@@ -245,6 +269,8 @@ impl Mpi {
             return;
         }
         self.quiet_until = None;
+        let watch = Arc::clone(&self.watch);
+        let _call = watch.enter();
         let peer = &mut self.peers[to as usize];
         let result = push_peer(self.comm, to, peer);
         if let Err(error) = result {
@@ -302,18 +328,20 @@ impl Mpi {
     pub fn leave(mut self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
         let hangs = finalize_hangs(self.size());
         match (how, self.rank) {
-            (Leave::Finalize, _) if !hangs => {
+            (Leave::Finalize, _) if !hangs => watched(code, || {
                 // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
-                watched(code, || unsafe { ffi::MPI_Finalize() });
-            }
-            (_, 1..) => std::thread::sleep(LEAVE_PAUSE),
+                unsafe { ffi::MPI_Finalize() };
+                // From 4.2 on, MPICH says goodbye to its launcher in an exit handler, and frees its shared memory there. MPI
+                // may still read from buffers of sends that never ended; nothing is dropped here.
+                std::process::exit(code);
+            }),
+            (_, 1..) => wait_for_rank_0(),
             // mpirun and mpiexec take a rank that ends without MPI_Finalize for a failure, srun does not. MPI_Abort carries
             // our code.
             (Leave::Abandon, 0) if launcher != Some(Launcher::Srun) => self.abort(code),
             (Leave::Finalize, 0) if launcher == Some(Launcher::Hydra) => self.abort(code),
             (_, 0) => self.linger(PARTING_PAUSE),
         }
-        // MPI may still read from buffers of sends that never ended.
         std::mem::forget(self);
         exit_now(code)
     }
@@ -329,8 +357,10 @@ impl Mpi {
         // MPICH would say that the application called MPI_Abort; to a user that is an error.
         words::silence_stderr();
         let comm = self.comm;
-        // SAFETY: as in `leave`; it may hang as well.
-        watched(code, || unsafe { ffi::MPI_Abort(comm, code) });
+        watched(code, || {
+            // SAFETY: as in `leave`; it may hang as well.
+            unsafe { ffi::MPI_Abort(comm, code) };
+        });
     }
 
     /// Moves sends on for so long.
@@ -344,13 +374,21 @@ impl Mpi {
 }
 
 /// Calls MPI for the last time: if it does not return, the process ends with this code all the same.
-fn watched(code: i32, last_call: impl FnOnce() -> c_int) {
+fn watched(code: i32, last_call: impl FnOnce()) {
     let watchdog = std::thread::Builder::new().spawn(move || {
         std::thread::sleep(FINALIZE_LIMIT);
         exit_now(code);
     });
     if watchdog.is_ok() {
         last_call();
+    }
+}
+
+/// Stays for a while after the last message, or until the launcher on this node has gone: then rank 0 has gone, too.
+fn wait_for_rank_0() {
+    let (launcher, ends) = (getppid(), Instant::now() + LEAVE_PAUSE);
+    while getppid() == launcher && Instant::now() < ends {
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -363,7 +401,7 @@ fn finalize_hangs(size: u32) -> bool {
 
 /// MPICH itself, by the library's own word.
 fn is_mpich() -> bool {
-    library_version().starts_with("MPICH")
+    library().is_some_and(|library| library.name == "MPICH")
 }
 
 fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! In the place of MPI in a build without it: a transport that can't be started, so that nothing else need know.
 
 use super::launcher::{Launch, Launcher};
+use super::library::Library;
 use super::transport::{Incoming, Leave};
 
 /// Whether MPI is built in.
@@ -16,12 +17,24 @@ pub fn library_version() -> String {
     "none, built without MPI: one node only".to_owned()
 }
 
+/// There is none.
+#[must_use]
+pub fn library() -> Option<Library> {
+    None
+}
+
+/// There is none.
+#[must_use]
+pub fn library_path() -> Option<String> {
+    None
+}
+
 impl Mpi {
     /// Never starts.
     ///
     /// # Errors
     /// Always.
-    pub fn start(_: Launch) -> Result<Self, String> {
+    pub fn start(_: Launch, _: fn(), _: i32) -> Result<Self, String> {
         Err("this program was built without MPI and runs on one node only\n  build it with its default features"
             .to_owned())
     }

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use nix::sys::signal::Signal;
 
 use super::commands::TEXT_LEN_MAX;
-use crate::sys::launcher::is_per_rank;
+use crate::sys::launcher::variables::Leftovers;
 use crate::sys::process::die_with_parent;
 
 /// How much of standard error is kept: its end, in bytes.
@@ -35,8 +35,9 @@ pub(super) struct Output {
 
 /// Takes the launcher's variables away, as from tasks: a program that uses MPI is no rank of this farm.
 pub(super) fn without_launcher(command: &mut Command) -> &mut Command {
+    let leftovers = Leftovers::of(|name| std::env::var(name).ok());
     for (name, _) in std::env::vars_os() {
-        if is_per_rank(name.as_encoded_bytes()) {
+        if leftovers.contains(name.as_encoded_bytes()) {
             command.env_remove(name);
         }
     }

@@ -1,0 +1,243 @@
+//! Variables that a launcher sets for its ranks, and that would mislead a task.
+//!
+//! Owns their names. A task that inherits them believes to be a rank of the farm: an MPI program hangs or dies, and an
+//! `mpirun` or `srun` goes by the farm's placement. Without a launcher nothing is taken away, and with one only what that
+//! launcher sets: a name that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
+//!
+//! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05.
+
+use super::Launch;
+
+/// Names and beginnings of names that one launcher sets.
+#[derive(Debug)]
+struct Setter {
+    /// Where one of these is set, the launcher has been at work. Empty: wherever there is any launcher.
+    signs: &'static [&'static str],
+    prefixes: &'static [&'static str],
+    names: &'static [&'static str],
+}
+
+/// Open MPI's mpirun, PMIx, PMI, Slurm.
+const SETTERS: [Setter; 4] = [
+    Setter {
+        signs: &["OMPI_COMM_WORLD_SIZE"],
+        prefixes: &["OMPI_COMM_WORLD_", "OMPI_UNIVERSE_", "OMPI_WORLD_", "OMPI_MCA_ess_base_", "OMPI_MCA_orte_ess_"],
+        names: &[
+            "OMPI_APP_CTX_NUM_PROCS",
+            "OMPI_ARGV",
+            "OMPI_COMMAND",
+            "OMPI_FILE_LOCATION",
+            "OMPI_FIRST_RANKS",
+            "OMPI_LIBDIR_LOC",
+            "OMPI_NUM_APP_CTX",
+            "OMPI_TOOL_NAME",
+            "OMPI_VERSION",
+            "OMPI_MCA_PREFIXES",
+            "OMPI_MCA_cpu_type",
+            "OMPI_MCA_ess",
+            "OMPI_MCA_hwloc_base_binding_policy",
+            "OMPI_MCA_initial_wdir",
+            "OMPI_MCA_mca_base_component_path",
+            "OMPI_MCA_mpi_oversubscribe",
+            "OMPI_MCA_num_procs",
+            "OMPI_MCA_orte_app_num",
+            "OMPI_MCA_orte_bound_at_launch",
+            "OMPI_MCA_orte_hnp_uri",
+            "OMPI_MCA_orte_jobfam_session_dir",
+            "OMPI_MCA_orte_launch",
+            "OMPI_MCA_orte_local_daemon_uri",
+            "OMPI_MCA_orte_node_regex",
+            "OMPI_MCA_orte_num_nodes",
+            "OMPI_MCA_orte_precondition_transports",
+            "OMPI_MCA_orte_tmpdir_base",
+            "OMPI_MCA_orte_top_session_dir",
+            "OMPI_MCA_pmix",
+            "OMPI_MCA_rmaps_base_mapping_policy",
+            "OMPI_MCA_rmaps_base_oversubscribe",
+            "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
+            "OPAL_USER_PARAMS_GIVEN",
+            "PRTE_LAUNCHED",
+            "PRTE_SHARED_FS",
+            "HFI_NO_BACKTRACE",
+            "IPATH_NO_BACKTRACE",
+        ],
+    },
+    Setter {
+        signs: &["PMIX_NAMESPACE"],
+        prefixes: &["PMIX_SERVER_", "PMIX_DSTORE_"],
+        names: &[
+            "ORTE_SCHIZO_DETECTION",
+            "PMIX_BFROP_BUFFER_TYPE",
+            "PMIX_GDS_MODULE",
+            "PMIX_HOSTNAME",
+            "PMIX_ID",
+            "PMIX_KEEPALIVE_PIPE",
+            "PMIX_MCA_mca_base_component_show_load_errors",
+            "PMIX_NAMESPACE",
+            "PMIX_PARAM_FILE_PASSED",
+            "PMIX_PTL_MODULE",
+            "PMIX_RANK",
+            "PMIX_SECURITY_MODE",
+            "PMIX_SYSTEM_TMPDIR",
+            "PMIX_VERSION",
+        ],
+    },
+    Setter {
+        signs: &["PMI_RANK", "PMI_FD", "PMI_CONTROL_PORT"],
+        prefixes: &["PALS_", "PMI2_", "HYDI_", "HYDRA_BSTRAP_", "I_MPI_INFO_", "I_MPI_INTERNAL_"],
+        names: &[
+            "PMI_APPNUM",
+            "PMI_CONTROL_PORT",
+            "PMI_FD",
+            "PMI_HOSTNAME",
+            "PMI_ID",
+            "PMI_JOBID",
+            "PMI_LOCAL_RANK",
+            "PMI_LOCAL_SIZE",
+            "PMI_PORT",
+            "PMI_RANK",
+            "PMI_SHARED_SECRET",
+            "PMI_SIZE",
+            "PMI_SPAWNED",
+            "PMI_UNIVERSE_SIZE",
+            "HYDRA_IP_VERSION",
+            "HYDRA_LAUNCH_TYPE",
+            "I_MPI_BIND_WIN_ALLOCATE",
+            "I_MPI_HYDRA_TOPOLIB",
+            "I_MPI_HYDRA_UUID",
+            "I_MPI_PIN_DOMAIN_SIZE",
+            "I_MPI_PIN_INFO",
+            "I_MPI_PIN_MAPPING",
+            "I_MPI_RETURN_WIN_MEM_NUMA",
+            "MPI_LOCALRANKID",
+            "MPI_LOCALNRANKS",
+            "MPIR_CVAR_CH3_INTERFACE_HOSTNAME",
+            "GFORTRAN_UNBUFFERED_PRECONNECTED",
+        ],
+    },
+    Setter {
+        signs: &[],
+        prefixes: &["SLURM_STEP", "SLURM_SRUN_", "SLURM_LAUNCH", "SLURM_PMI"],
+        names: &[
+            "SRUN_DEBUG",
+            "SLURM_GTIDS",
+            "SLURM_JOBID",
+            "SLURM_LOCALID",
+            "SLURM_MPI_TYPE",
+            "SLURM_NNODES",
+            "SLURM_NODEID",
+            "SLURM_NODELIST",
+            "SLURM_NPROCS",
+            "SLURM_NTASKS",
+            "SLURM_PROCID",
+            "SLURM_TASKS_PER_NODE",
+            "SLURM_TASK_PID",
+        ],
+    },
+];
+
+/// What the launchers of one environment have set in it.
+#[derive(Debug)]
+pub struct Leftovers(Vec<&'static Setter>);
+
+impl Leftovers {
+    /// Sees who has been at work. `get` looks a variable up.
+    pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {
+        if Launch::detect(&get).is_none() {
+            return Self(Vec::new());
+        }
+        let was_at_work =
+            |setter: &&Setter| setter.signs.is_empty() || setter.signs.iter().any(|sign| get(sign).is_some());
+        Self(SETTERS.iter().filter(was_at_work).collect())
+    }
+
+    /// Whether a variable was meant for this rank alone.
+    #[must_use]
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|setter| {
+            setter.names.iter().any(|known| name == known.as_bytes())
+                || setter.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leftovers(variables: &[(&str, &str)]) -> Leftovers {
+        Leftovers::of(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    /// Settings of a user, for the tools of a launcher.
+    const SETTINGS: [&str; 14] = [
+        "OMPI_ALLOW_RUN_AS_ROOT",
+        "OMPI_MCA_btl",
+        "OMPI_MCA_orte_enable_recovery",
+        "OMPI_MCA_pmix_base_verbose",
+        "OPAL_PREFIX",
+        "PMIX_MCA_gds",
+        "PMIX_INSTALL_PREFIX",
+        "PMI_MMAP_SYNC_WAIT_TIME",
+        "PRTE_MCA_prte_silence_shared_fs",
+        "HYDRA_HOST_FILE",
+        "I_MPI_PIN_DOMAIN",
+        "SLURM_JOB_ID",
+        "SLURM_JOB_NODELIST",
+        "PATH",
+    ];
+
+    /// Tasks keep the user's own settings and the job's, and lose the rank's.
+    #[test]
+    fn a_launcher_takes_back_what_it_has_set_and_nothing_else() {
+        let mpirun =
+            leftovers(&[("OMPI_COMM_WORLD_SIZE", "2"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_NAMESPACE", "x")]);
+        let hydra = leftovers(&[("PMI_SIZE", "2"), ("PMI_RANK", "0")]);
+        let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0")]);
+        for (launcher, theirs, others) in [
+            (&mpirun, ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PRTE_LAUNCHED", "SLURM_STEP_ID"], "PMI_RANK"),
+            (&hydra, ["PMI_FD", "HYDI_CONTROL_FD", "I_MPI_INFO_BRAND", "SLURM_PROCID"], "PMIX_RANK"),
+            (&srun, ["SLURM_STEP_ID", "SLURM_GTIDS", "SRUN_DEBUG", "SLURM_PROCID"], "PMI_RANK"),
+        ] {
+            for name in theirs {
+                assert!(launcher.contains(name.as_bytes()), "{name}");
+            }
+            assert!(!launcher.contains(others.as_bytes()), "{others}");
+            for name in SETTINGS {
+                assert!(!launcher.contains(name.as_bytes()), "{name}");
+            }
+        }
+    }
+
+    /// On a laptop, a login node or in a batch script, all that is set is the user's or the job's.
+    #[test]
+    fn without_a_launcher_everything_stays() {
+        let batch = leftovers(&[("SLURM_JOB_ID", "5"), ("SLURM_PROCID", "0"), ("PMIX_MCA_gds", "hash")]);
+        for setter in &SETTERS {
+            assert!(setter.names.iter().chain(setter.prefixes).all(|name| !batch.contains(name.as_bytes())));
+        }
+    }
+
+    /// docs/tasklist.md lists them all, row by row.
+    #[test]
+    fn the_documentation_has_every_name() {
+        const TITLES: [&str; 4] = [
+            "Open MPI's `mpirun`",
+            "PMIx, of `mpirun` or `srun --mpi=pmix`",
+            "`mpiexec` of MPICH and Intel MPI, `srun --mpi=pmi2` and `cray_shasta`",
+            "Slurm, where there is a launcher",
+        ];
+        let text = include_str!("../../../docs/tasklist.md");
+        for (title, setter) in TITLES.iter().zip(&SETTERS) {
+            let start = format!("| {title} |");
+            let row = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no row {start}"));
+            let named = row.split('`').skip(1).step_by(2).filter(|word| word.chars().any(|c| c.is_ascii_uppercase()));
+            let mut named: Vec<String> = named.map(str::to_owned).collect();
+            let prefixes = setter.prefixes.iter().map(|prefix| format!("{prefix}*"));
+            let mut known: Vec<String> = prefixes.chain(setter.names.iter().map(|&name| name.to_owned())).collect();
+            named.sort();
+            known.sort();
+            assert_eq!(named, known, "{title}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Calls of a library that must return.
+//!
+//! Owns a thread that looks again and again whether the same call is still under way: after a rank was killed, Intel
+//! MPI's sends were seen to hang for ever, and a process that hangs can't even be asked to end. The thread counts its own
+//! looks, so a process that was suspended is not taken for one that hangs. Never knows which library it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A call that is under way for so many looks hangs.
+pub(super) const LOOKS_MAX: u32 = 20;
+
+/// Which call is under way: odd while there is one, and another number for each.
+#[derive(Debug, Default)]
+pub(super) struct Watch(AtomicU64);
+
+/// A call is under way for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Call<'watch>(&'watch Watch, bool);
+
+impl Watch {
+    /// Starts the thread, which looks this often. `on_hang` is called once, by that thread.
+    pub(super) fn start(look: Duration, on_hang: impl FnOnce() + Send + 'static) -> Arc<Self> {
+        let watch = Arc::new(Self::default());
+        let watched = Arc::downgrade(&watch);
+        let look_on = move || {
+            let (mut seen, mut looks) = (0, 0);
+            loop {
+                std::thread::sleep(look);
+                let Some(now) = watched.upgrade().map(|watch| watch.0.load(Ordering::Relaxed)) else { return };
+                looks = if now % 2 == 1 && now == seen { looks + 1 } else { 0 };
+                seen = now;
+                if looks == LOOKS_MAX {
+                    return on_hang();
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("tfarmer-watch".to_owned()).spawn(look_on) {
+            log::debug!("nobody watches MPI: {error}");
+        }
+        watch
+    }
+
+    /// A call begins. Calls may be nested; only one thread calls at a time.
+    pub(super) fn enter(&self) -> Call<'_> {
+        let is_outermost = self.0.load(Ordering::Relaxed).is_multiple_of(2);
+        if is_outermost {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Call(self, is_outermost)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const QUICK: Duration = Duration::from_millis(1);
+
+    /// A call that does not return is noticed; many short ones, one after the other or one within the other, are not.
+    #[test]
+    fn only_a_call_that_does_not_return_is_noticed() {
+        let (sender, hung) = mpsc::channel();
+        let watch = Watch::start(QUICK, move || sender.send(()).unwrap());
+        for _ in 0..50 * LOOKS_MAX {
+            let _outer = watch.enter();
+            drop(watch.enter());
+            std::thread::sleep(QUICK / 10);
+        }
+        assert!(hung.try_recv().is_err(), "calls that return");
+        let call = watch.enter();
+        hung.recv().unwrap();
+        drop(call);
+    }
+
+    /// The thread ends with what it watches.
+    #[test]
+    fn nobody_watches_what_is_gone() {
+        let (sender, gone) = mpsc::channel::<()>();
+        drop(Watch::start(QUICK, move || drop(sender)));
+        assert!(gone.recv().is_err());
+    }
+}
