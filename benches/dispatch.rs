@@ -97,7 +97,7 @@ fn rank(launch: Launch, words: &[String]) -> ExitCode {
     };
     let pool = PoolHandle::new(pid, socket).expect("a socket");
     let signals = SignalSource::stops().expect("signals");
-    let mpi = Mpi::start(launch).expect("MPI");
+    let mpi = Mpi::start(launch, || 4).expect("MPI");
     if mpi.rank() != 0 {
         driver::relay::run(mpi, pool, &signals, clock, Some(launch.launcher));
     }

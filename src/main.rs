@@ -152,8 +152,7 @@ fn run(
         // Nobody to talk to: MPI would only cost time.
         Some(launch) if launch.may_have_others() => {
             check_mpi(&launch).map_err(|text| (ExitCode::BadInput, text))?;
-            let mpi = Mpi::start(launch, mpi_hangs, ExitCode::FarmFailed.code());
-            Some(mpi.map_err(|error| (ExitCode::BadInput, error))?)
+            Some(Mpi::start(launch, mpi_hangs).map_err(|error| (ExitCode::BadInput, error))?)
         }
         _ => None,
     };
@@ -202,9 +201,10 @@ fn alone(launch: &Launch, library: Option<&Library>) -> String {
 }
 
 /// Last words of a process that can't end in any other way.
-fn mpi_hangs() {
+fn mpi_hangs() -> i32 {
     say_error(
         "MPI does not return from a call, as some libraries do after a rank was killed: this rank ends\n  \
          what was recorded is safe; the same command goes on",
     );
+    ExitCode::FarmFailed.code()
 }

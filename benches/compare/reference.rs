@@ -24,7 +24,7 @@ pub(super) const NOTHING: &str = "--nothing";
 /// Goes into MPI and out again.
 pub(super) fn do_nothing() {
     let launch = Launch::of_this_process().expect("a launcher");
-    let mpi = Mpi::start(launch).expect("MPI");
+    let mpi = Mpi::start(launch, || 4).expect("MPI");
     mpi.leave(Leave::Finalize, 0, Some(launch.launcher));
 }
 

@@ -72,7 +72,7 @@ fn file_size_limit_is_a_full_disk() {
     const COUNT: usize = 80;
     let farm = Farm::local(&interrupted::list(COUNT, &format!(" # {}", "x".repeat(1500))));
     // In KiB. `toprocess` alone is longer, too, and that is nobody's loss.
-    let limited = format!("ulimit -f 64; exec {} --proc 2 tasks.txt", crate::support::PROGRAM);
+    let limited = format!("ulimit -f 64; exec {} --proc 2 tasks.txt", crate::support::program());
     let outcome = farm.start_other(&["bash".as_ref(), "-c".as_ref(), limited.as_ref()]).wait();
     gave_up(outcome, &["timeline.json", "tasks.tsv", "finished"]);
     assert!(farm.workdir().recorded().len() < COUNT, "the limit was not reached");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Farm, PROGRAM};
+use crate::support::{Farm, program};
 
 /// Completions are made for the shells that users have, and bash takes them and offers options and subcommands.
 #[test]
@@ -55,7 +55,7 @@ fn make_install_installs_all() {
     let folder = tempfile::tempdir().unwrap();
     let (project, prefix) = (env!("CARGO_MANIFEST_DIR"), folder.path().join("some prefix"));
     let output = Command::new("make")
-        .args(["-C", project, "install", &format!("BINARY={PROGRAM}"), &format!("PREFIX={}", prefix.display())])
+        .args(["-C", project, "install", &format!("BINARY={}", program()), &format!("PREFIX={}", prefix.display())])
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
         .output()

@@ -109,7 +109,7 @@ fn task_may_be_an_mpi_program() {
     let launcher = Mpi::of_program().command(2).unwrap();
     let words: Vec<String> = launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     for inner in 0..2 {
-        let program = crate::support::PROGRAM;
+        let program = crate::support::program();
         writeln!(list, "{} '{program}' --proc 1 launched-{inner}", words.join(" ")).unwrap();
         writeln!(list, "'{program}' --proc 1 alone-{inner}").unwrap();
     }

@@ -27,7 +27,7 @@ fn launcher_ends_the_farm_with_a_killed_rank() {
     processes::signal(victim, Signal::SIGKILL);
     // Looks for processes that live on.
     let outcome = running.wait().exits(match Mpi::of_program() {
-        Mpi::OpenMpi => 137,
+        Mpi::OpenMpi | Mpi::Intel => 137,
         Mpi::Mpich => 9,
     });
     lag.is_within(Duration::from_secs(15), "the end");
@@ -45,13 +45,18 @@ fn launcher_lets_the_others_live() {
     let list = "sleep 0.2; echo $PROC_NUMBER >> ran\n".repeat(COUNT);
     let mpi = Mpi::of_program();
     let farm = match mpi {
+        Mpi::OpenMpi if Mpi::is_prrte() => {
+            let mut launcher = mpi.command(3).expect("the MPI that it was built with");
+            launcher.insert(1, "--enable-recovery".into());
+            Farm::launched_by(launcher, list.as_bytes())
+        }
         Mpi::OpenMpi => {
             let mut farm = Farm::mpi(3, list.as_bytes());
             farm.set("OMPI_MCA_orte_enable_recovery", "1");
             farm
         }
         // With all ranks on one node it kills them all the same: three nodes, all of them this one.
-        Mpi::Mpich => {
+        Mpi::Mpich | Mpi::Intel => {
             let mut launcher = mpi.command_on_nodes(3).expect("the MPI that it was built with");
             launcher.insert(1, "-disable-auto-cleanup".into());
             Farm::launched_by(launcher, list.as_bytes())
@@ -62,7 +67,7 @@ fn launcher_lets_the_others_live() {
     processes::signal(running.rank(1), Signal::SIGKILL);
     let outcome = running.wait();
     assert!(outcome.stderr_text().contains(" is lost"), "the user is told");
-    if mpi == Mpi::Mpich && outcome.stderr_text().contains("SIGUSR1") {
+    if mpi != Mpi::OpenMpi && outcome.stderr_text().contains("SIGUSR1") {
         let outcome = outcome.exits(3);
         assert_eq!(outcome.summary()[1], 0, "failed");
         assert!(farm.workdir().recorded().len() < COUNT, "it stopped before the end");

@@ -25,7 +25,7 @@ const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/slurm-lab/nod
 pub(crate) fn mpi_type(mpi: Mpi) -> &'static str {
     match mpi {
         Mpi::OpenMpi => "pmix",
-        Mpi::Mpich => "pmi2",
+        Mpi::Mpich | Mpi::Intel => "pmi2",
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn at_home(mut farm: Farm) -> Farm {
 }
 
 fn folder_of_program() -> String {
-    let folder = std::path::Path::new(crate::support::PROGRAM).parent().unwrap();
+    let folder = std::path::Path::new(crate::support::program()).parent().unwrap();
     folder.to_str().unwrap().to_owned()
 }
 

@@ -97,7 +97,7 @@ fn wrong_or_no_mpi_type_is_refused() {
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn tasks_may_be_job_steps_and_mpi_programs() {
-    let program = crate::support::PROGRAM;
+    let program = crate::support::program();
     let mut list = String::new();
     for inner in 0..4 {
         list.push_str("srun --nodes=1 --ntasks=1 --overlap hostname\n");

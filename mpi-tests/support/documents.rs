@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Farm, Outcome, PROGRAM};
+use super::{Farm, Outcome, program};
 
 /// Who runs a block.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
 /// done after a second.
 #[track_caller]
 pub(crate) fn run(farm: &mut Farm, blocks: &[Block]) -> Outcome {
-    let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
+    let folder = Path::new(program()).parent().unwrap().to_str().unwrap();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
     farm.set("PATH", &path);
     let mut script =

@@ -17,7 +17,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::{Mpi, Outcome, PROGRAM, Running, Workdir};
+use super::{Mpi, Outcome, Running, Workdir, program};
 
 /// The list of every farm, as it is typed.
 pub(crate) const LIST: &str = "tasks.txt";
@@ -71,7 +71,7 @@ impl Farm {
         let farm = Self {
             root,
             launcher,
-            program: PROGRAM.into(),
+            program: program().into(),
             environment,
             user: None,
             time_limit: Duration::from_secs(120),
@@ -87,7 +87,7 @@ impl Farm {
             let root = self.root.path();
             // The build folder may be closed to others.
             self.program = root.join("taskfarmer-mpi");
-            fs::copy(PROGRAM, &self.program).unwrap();
+            fs::copy(program(), &self.program).unwrap();
             for path in [root, &self.program] {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
             }

@@ -46,13 +46,8 @@ impl MpiTask {
 }
 
 fn build(mpi: Mpi, farm: &Farm, name: &str) -> bool {
-    let compiler = match mpi {
-        Mpi::OpenMpi => "mpicc.openmpi",
-        Mpi::Mpich => "mpicc.mpich",
-    };
-    // Where an MPI is the only one, its compiler has the plain name.
-    [compiler, "mpicc"].iter().any(|compiler| {
+    mpi.compilers().iter().any(|compiler| {
         let built = Command::new(compiler).arg(SOURCE).arg("-o").arg(farm.path(name)).output();
-        built.is_ok_and(|output| output.status.success()) && (*compiler != "mpicc" || mpi == Mpi::of_program())
+        built.is_ok_and(|output| output.status.success())
     })
 }

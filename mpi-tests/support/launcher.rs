@@ -4,15 +4,20 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::PROGRAM;
+use super::program;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::enum_variant_names, reason = "it is called so")]
 pub(crate) enum Mpi {
     OpenMpi,
     Mpich,
+    Intel,
 }
 
 impl Mpi {
+    const ALL: [Self; 3] = [Self::OpenMpi, Self::Mpich, Self::Intel];
+
+    /// Those that systems have as packages.
     pub(crate) const BOTH: [Self; 2] = [Self::OpenMpi, Self::Mpich];
 
     /// The MPI of the program under test: what `--version` says. `TASKFARMER_TEST_MPI`, which `mpi-tests/run`
@@ -20,62 +25,104 @@ impl Mpi {
     pub(crate) fn of_program() -> Self {
         static MPI: OnceLock<Mpi> = OnceLock::new();
         *MPI.get_or_init(|| {
-            let output = Command::new(PROGRAM).arg("--version").stdin(Stdio::null()).output().unwrap();
-            let version = String::from_utf8_lossy(&output.stdout).into_owned();
-            let found = Self::BOTH.into_iter().find(|mpi| version.contains(mpi.library()));
+            let version = version();
+            let found = Self::ALL.into_iter().find(|mpi| version.contains(mpi.own_name()));
             let Some(found) = found else {
-                panic!("{PROGRAM} --version names neither Open MPI nor MPICH:\n{version}");
+                panic!("{} --version names no MPI:\n{version}", program());
             };
             if let Ok(wanted) = std::env::var("TASKFARMER_TEST_MPI") {
-                assert_eq!(wanted, found.name(), "TASKFARMER_TEST_MPI; {PROGRAM} --version:\n{version}");
+                assert!(wanted.starts_with(found.name()), "TASKFARMER_TEST_MPI={wanted}; --version:\n{version}");
             }
             println!("MPI of the program: {}", version.trim_end().replace('\n', ", "));
             found
         })
     }
 
+    /// Whether the program has Open MPI 5 or newer, whose launcher is PRRTE.
+    pub(crate) fn is_prrte() -> bool {
+        Self::of_program() == Self::OpenMpi && !version().contains("Open MPI v4")
+    }
+
+    /// An MPI of the other family.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::OpenMpi => Self::Mpich,
-            Self::Mpich => Self::OpenMpi,
+            Self::Mpich | Self::Intel => Self::OpenMpi,
         }
     }
 
-    /// As `TASKFARMER_TEST_MPI` names it.
+    /// As `TASKFARMER_TEST_MPI` begins to name it.
     fn name(self) -> &'static str {
         match self {
             Self::OpenMpi => "openmpi",
             Self::Mpich => "mpich",
+            Self::Intel => "impi",
         }
     }
 
     /// As the library names itself.
-    pub(crate) fn library(self) -> &'static str {
+    fn own_name(self) -> &'static str {
         match self {
             Self::OpenMpi => "Open MPI",
             Self::Mpich => "MPICH",
+            Self::Intel => "Intel(R) MPI",
+        }
+    }
+
+    /// As the program names it.
+    pub(crate) fn library(self) -> &'static str {
+        match self {
+            Self::Intel => "Intel MPI",
+            other => other.own_name(),
         }
     }
 
     /// The words that start this many ranks of a program; none if this MPI has no launcher here.
     pub(crate) fn command(self, ranks: u32) -> Option<Vec<OsString>> {
-        // Debian's names first: where both are installed, `mpirun` may be either.
-        let (launchers, options): (&[&str], &[&str]) = match self {
-            Self::OpenMpi => {
-                (&["mpirun.openmpi", "mpirun", "mpiexec"], &["--allow-run-as-root", "--oversubscribe", "-n"])
-            }
-            Self::Mpich => (&["mpiexec.hydra", "mpiexec.mpich", "mpirun.mpich", "mpiexec", "mpirun"], &["-n"]),
+        let options: &[&str] = match self {
+            Self::OpenMpi => &["--allow-run-as-root", "--oversubscribe", "-n"],
+            Self::Mpich | Self::Intel => &["-n"],
         };
-        let launcher = launchers.iter().find(|name| self.is_launched_by(name))?;
-        let words = std::iter::once(launcher).chain(options).map(OsString::from);
+        let launcher = self.launchers().into_iter().find(|name| self.is_launched_by(name))?;
+        let words = std::iter::once(launcher).chain(options.iter().map(|&word| word.to_owned())).map(OsString::from);
         Some(words.chain([ranks.to_string().into()]).collect())
     }
 
-    /// The same with each rank on a node of its own; all of them are this one, which only MPICH's mpiexec can be told.
+    /// Names that its launcher may have, the likeliest first.
+    fn launchers(self) -> Vec<String> {
+        let names: &[&str] = match self {
+            // Debian's names first: where both are installed, `mpirun` may be either.
+            Self::OpenMpi => &["mpirun.openmpi", "mpirun", "mpiexec"],
+            Self::Mpich => &["mpiexec.hydra", "mpiexec.mpich", "mpirun.mpich", "mpiexec", "mpirun"],
+            Self::Intel => &["mpiexec.hydra"],
+        };
+        match std::env::var("TASKFARMER_TEST_MPI_BIN") {
+            Ok(bin) if self == Self::of_program() => names.iter().map(|name| format!("{bin}/{name}")).collect(),
+            _ => names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    /// Its compiler wrapper; where an MPI is the only one, it has the plain name.
+    pub(crate) fn compilers(self) -> Vec<String> {
+        match std::env::var("TASKFARMER_TEST_MPI_BIN") {
+            Ok(bin) if self == Self::of_program() => vec![format!("{bin}/mpicc")],
+            _ if self == Self::of_program() => vec![format!("mpicc.{}", self.name()), "mpicc".to_owned()],
+            _ => vec![format!("mpicc.{}", self.name())],
+        }
+    }
+
+    /// The same with each rank on a node of its own; all of them are this one, which only mpiexec can be told.
     pub(crate) fn command_on_nodes(self, ranks: u32) -> Option<Vec<OsString>> {
-        let mut command = self.command(ranks).filter(|_| self == Self::Mpich)?;
+        let mut command = self.command(ranks)?;
+        let agent = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/support/no-ssh");
+        let launcher: &[&str] = match self {
+            Self::OpenMpi => return None,
+            Self::Mpich => &["-launcher", "fork"],
+            Self::Intel => &["-launcher", "ssh", "-launcher-exec", agent],
+        };
         let hosts = (0..ranks).map(|rank| format!("n{rank}")).collect::<Vec<_>>().join(",");
-        command.splice(1..1, ["-launcher", "fork", "-hosts", &hosts, "-ppn", "1"].map(OsString::from));
+        let words = [launcher, &["-hosts", &hosts, "-ppn", "1"]].concat();
+        command.splice(1..1, words.into_iter().map(OsString::from));
         Some(command)
     }
 
@@ -87,15 +134,26 @@ impl Mpi {
         match self {
             Self::OpenMpi => ["Open MPI", "OpenRTE", "open-mpi.org"].iter().any(|name| text.contains(name)),
             Self::Mpich => text.contains("HYDRA"),
+            Self::Intel => text.contains("Intel(R) MPI"),
         }
     }
 
     /// What to do where the launcher is missing.
     pub(crate) fn cure(self) -> String {
-        let package = match self {
-            Self::OpenMpi => "openmpi-bin",
-            Self::Mpich => "mpich",
+        let cure = match self {
+            Self::OpenMpi => "apt-get install openmpi-bin",
+            Self::Mpich => "apt-get install mpich",
+            Self::Intel => "see mpi-tests/mpis",
         };
-        format!("{} has no launcher in PATH: apt-get install {package}", self.library())
+        format!("{} has no launcher in PATH: {cure}", self.library())
     }
+}
+
+/// What the program says of itself and its MPI.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let output = Command::new(program()).arg("--version").stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    })
 }

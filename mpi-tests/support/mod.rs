@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 pub(crate) mod attempts;
 pub(crate) mod bad_input;
@@ -43,8 +44,14 @@ pub(crate) use running::Running;
 pub(crate) use timeline::{End, Timeline};
 pub(crate) use workdir::Workdir;
 
-/// The binary under test.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
+/// The binary under test: the one that cargo built with this, or where `mpi-tests/run` has built it with another MPI.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = env!("CARGO_BIN_EXE_taskfarmer-mpi");
+        std::env::var("TASKFARMER_TEST_PROGRAM").unwrap_or_else(|_| built.to_owned())
+    })
+}
 
 /// The Python environment in `target/NAME`, made by `mpi-tests/NAME-env` at the first use. None only where the variable
 /// `skip` says that tests with it are not wanted.

@@ -4,11 +4,11 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::{Farm, PROGRAM};
+use super::{Farm, program};
 
 /// Runs `taskfarmer-mpi status WORDS` in the farm's folder.
 pub(crate) fn status(farm: &Farm, words: &[&str]) -> Output {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.arg("status").args(words).current_dir(farm.cwd()).env_clear().envs(farm.environment());
     command.output().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use super::{Farm, Outcome, PROGRAM};
+use super::{Farm, Outcome, program};
 
 /// What a terminal has shown.
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Terminal {
 #[track_caller]
 pub(crate) fn run_on_terminal(farm: &Farm, columns: u32, options: &[&str]) -> (Outcome, Terminal) {
     let words: Vec<String> = options.iter().map(|word| format!("'{word}'")).collect();
-    let command = format!("stty cols {columns} rows 24; exec '{PROGRAM}' {} tasks.txt", words.join(" "));
+    let command = format!("stty cols {columns} rows 24; exec '{}' {} tasks.txt", program(), words.join(" "));
     let line = ["script", "-qec", &command, "/dev/null"].map(OsStr::new);
     let outcome = farm.start_other(&line).wait();
     let terminal = Terminal::play(&outcome.stdout);

@@ -56,9 +56,6 @@ const LOOK: Duration = Duration::from_millis(10);
 /// at its end, but one that lets ranks through early: a message finds another rank in MPI_Init, which crashes of it.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Whether MPI is built in.
-pub const BUILT_IN: bool = true;
-
 /// Sender and bytes.
 type Frame = (u32, Vec<u8>);
 
@@ -148,12 +145,12 @@ pub fn library_path() -> Option<String> {
 }
 
 impl Mpi {
-    /// Starts MPI, as the launcher says. `on_hang` is called before the process ends with this code because MPI does not
-    /// return from a call.
+    /// Starts MPI, as the launcher says. If MPI does not return from a call, `on_hang` has the last word, and gives the exit
+    /// code.
     ///
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
-    pub fn start(launch: Launch, on_hang: fn(), hang_code: i32) -> Result<Self, String> {
+    pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
         let started = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
@@ -171,10 +168,7 @@ impl Mpi {
         let rank = u32::try_from(rank).unwrap_or(0);
         let settles = launch.launcher == Launcher::Srun && !is_mpich();
         let quiet_until = settles.then(|| Instant::now() + SETTLE);
-        let watch = Watch::start(HANG_LOOK, move || {
-            on_hang();
-            exit_now(hang_code);
-        });
+        let watch = Watch::start(HANG_LOOK, move || exit_now(on_hang()));
         Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until, watch })
     }
 

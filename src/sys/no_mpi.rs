@@ -4,9 +4,6 @@ use super::launcher::{Launch, Launcher};
 use super::library::Library;
 use super::transport::{Incoming, Leave};
 
-/// Whether MPI is built in.
-pub const BUILT_IN: bool = false;
-
 /// There is none.
 #[derive(Debug)]
 pub enum Mpi {}
@@ -34,7 +31,7 @@ impl Mpi {
     ///
     /// # Errors
     /// Always.
-    pub fn start(_: Launch, _: fn(), _: i32) -> Result<Self, String> {
+    pub fn start(_: Launch, _: fn() -> i32) -> Result<Self, String> {
         Err("this program was built without MPI and runs on one node only\n  build it with its default features"
             .to_owned())
     }
