@@ -218,3 +218,28 @@ fn watch_follows_a_farm_to_its_end() {
     let steps = finished.windows(2).filter(|pair| pair[0] < pair[1]).count();
     assert!(steps >= 3, "status.json is written every five seconds, the records at once: {finished:?}");
 }
+
+/// `--exit-code` is for scripts behind a launcher whose exit code means nothing: the farm's own code, and 4 for a run that
+/// did not get to say one, however the run before it ended.
+#[test]
+fn exit_code_is_that_of_the_last_run() {
+    let mut farm = Farm::local(b"true\nexit 3\n");
+    assert!(text(&farm, 2, &["tasks.txt", "--exit-code"]).contains("has no workdir"), "nothing was run yet");
+    farm.set("TASKFARMER_RUN", "first");
+    farm.run(&[]).exits(1);
+    assert_eq!(text(&farm, 1, &["--exit-code", "tasks.txt_workdir"]), "", "nothing is printed");
+    farm.set("TASKFARMER_RUN", "second");
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("second"), "a run that never came so far");
+    farm.append("tasks.txt", b"touch here; sleep 600\n");
+    let mut running = farm.start(&[]);
+    running.wait_until("the task runs", || farm.path("here").exists());
+    running.wait_until("the run is known", || text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("still at work"));
+    processes::signal(running.pid(), Signal::SIGKILL);
+    running.wait();
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));
+    farm.unset("TASKFARMER_RUN");
+    text(&farm, 4, &["tasks.txt", "--exit-code"]);
+    farm.write("tasks.txt", b"true\nexit 3\ntrue\n");
+    farm.run(&["--retry-failed"]).exits(1);
+    text(&farm, 1, &["tasks.txt", "--exit-code"]);
+}

@@ -31,6 +31,7 @@ fn launcher_ends_the_farm_with_a_killed_rank() {
         Mpi::Mpich => 9,
     });
     lag.is_within(Duration::from_secs(15), "the end");
+    outcome.was_own_code(4);
     drop(outcome);
     let recorded = farm.workdir().recorded();
     blockers::is_completed_by_the_next_run(&farm, COUNT, &OPTIONS, &recorded);

@@ -114,6 +114,7 @@ fn sigkill_of_the_farmer_loses_nothing() {
     // Looks for processes that live on. The exit code is the launcher's.
     let outcome = running.wait();
     assert_ne!(outcome.status.unwrap().code(), Some(0));
+    outcome.was_own_code(4);
     let recorded = farm.workdir().recorded();
     farm.workdir().open_timeline().by_task();
     blockers::is_completed_by_the_next_run(&farm, COUNT, &options, &recorded);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::job::Job;
 use crate::lab::{self, Victim};
 use crate::runs::is_complete;
-use crate::support::{Farm, Lag, Mpi};
+use crate::support::{Farm, Lag, Mpi, processes};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slurm");
 
@@ -57,6 +59,41 @@ fn a_script_ends_with_the_code_of_its_farm() {
     let job = submit(&farm, "run.sbatch", &SMALL, &[]);
     job.ends("FAILED", 1);
     assert!(job.output().contains("failed: see tasks.txt_workdir/failed"), "{}", job.report());
+}
+
+/// The same where it puts its workdir somewhere else.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_script_knows_a_workdir_that_was_chosen() {
+    let farm = farm("exit 1\ntrue\n");
+    let job = submit(&farm, "run.sbatch", &SMALL, &["--workdir", "else where"]);
+    job.ends("FAILED", 1);
+    assert!(job.output().contains("failed: see else where/failed"), "{}", job.report());
+}
+
+/// A rank dies, and with it srun's exit code: the job's is the farm's own. A run that dies without one is never a
+/// success, though an earlier one was.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_script_does_not_believe_srun() {
+    let farm = farm(&LONG.repeat(600));
+    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    job.wait_until("all ranks work", || farm.lines("ran").len() > 32);
+    processes::signal(job.rank(2), Signal::SIGKILL);
+    job.ends("COMPLETED", 0);
+    is_complete(&farm, 600);
+    farm.append("tasks.txt", b"sleep 600\n");
+    let job = submit(&farm, "run.sbatch", &SMALL, &[]);
+    job.wait_until("rank 0 is there", || {
+        job.processes().iter().any(|process| process.is_ours() && process.rank() == 0)
+    });
+    processes::signal(job.rank(0), Signal::SIGKILL);
+    job.wait_until("the job has ended or is queued again", || job.state() == "FAILED" || job.field("Restarts") != "0");
+    if job.state() == "FAILED" {
+        job.ends("FAILED", 4);
+    } else {
+        lab::ask(&["scancel", job.id()]);
+    }
 }
 
 /// `requeue.sbatch` stops before its time is over, queues itself, and goes on until all is done.

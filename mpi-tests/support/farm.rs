@@ -113,6 +113,11 @@ impl Farm {
         !self.launcher.is_empty()
     }
 
+    /// Whether this is its launcher.
+    pub(crate) fn is_launcher(&self, program: &OsStr) -> bool {
+        self.launcher.first().is_some_and(|launcher| launcher == program)
+    }
+
     /// What the launcher or the program finds in its environment, but for the mark of the run.
     pub(crate) fn environment(&self) -> &BTreeMap<OsString, OsString> {
         &self.environment

@@ -1,10 +1,10 @@
 //! What a run left for its user: exit code, stdout, stderr. Shows all of it when a test fails.
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
-use super::shown;
+use super::{program, shown};
 
 /// How lines of an error start on stderr.
 pub(crate) const ERROR: &str = "taskfarmer-mpi: error:";
@@ -21,14 +21,36 @@ pub(crate) struct Outcome {
     pub(crate) started: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) elapsed: Duration,
+    /// Through a launcher.
+    pub(crate) is_launched: bool,
 }
 
+/// Exit codes that a farm gives when it has had a workdir.
+const OF_FARMS: [i32; 4] = [0, 1, 3, 4];
+
 impl Outcome {
-    /// Makes sure of the exit code.
+    /// Makes sure of the exit code: that of a launcher is the farm's own, too.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.status.and_then(|status| status.code()), Some(code), "exit code of {}", self.command);
+        let workdir = self.folder.join("tasks.txt_workdir");
+        if self.is_launched && OF_FARMS.contains(&code) && workdir.join("status.json").exists() {
+            self.was_own_code(code);
+        }
         self
+    }
+
+    /// Makes sure of the farm's own exit code, whatever became of the launcher's.
+    #[track_caller]
+    pub(crate) fn was_own_code(&self, code: i32) {
+        let output = Command::new(program())
+            .args(["status", "--exit-code", "tasks.txt_workdir"])
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "status --exit-code after {}: {text}", self.command);
     }
 
     pub(crate) fn stderr_text(&self) -> String {

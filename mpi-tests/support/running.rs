@@ -30,6 +30,7 @@ pub(crate) struct Running<'farm> {
     stderr: PathBuf,
     status: Option<ExitStatus>,
     taken_over: bool,
+    is_launched: bool,
 }
 
 impl<'farm> Running<'farm> {
@@ -50,6 +51,7 @@ impl<'farm> Running<'farm> {
         for word in std::iter::once(command.get_program()).chain(command.get_args()) {
             write!(shown, " {}", word.to_string_lossy()).unwrap();
         }
+        let is_launched = farm.is_launcher(command.get_program());
         let started = SystemTime::now();
         let child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
         Self {
@@ -63,6 +65,7 @@ impl<'farm> Running<'farm> {
             stderr,
             status: None,
             taken_over: false,
+            is_launched,
         }
     }
 
@@ -221,6 +224,7 @@ impl<'farm> Running<'farm> {
             started: self.started,
             elapsed: self.clock.elapsed(),
             ended: SystemTime::now(),
+            is_launched: self.is_launched,
         }
     }
 }

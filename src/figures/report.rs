@@ -11,6 +11,9 @@ use crate::lengths::Lengths;
 /// The form of this file; raised when a key changes its meaning.
 pub const FORMAT: u32 = 1;
 
+/// The variable by which a script names a run, so that it can tell the run's exit code from that of an earlier one.
+pub const RUN: &str = "TASKFARMER_RUN";
+
 /// Kinds of failures that are told; further ones are counted.
 const KINDS_TOLD: usize = 10;
 
@@ -43,6 +46,8 @@ pub struct Figures {
     pub state: State,
     /// When the exit code is known: that.
     pub exit_code: Option<i32>,
+    /// What whoever started the run calls it, by [`RUN`].
+    pub run: Option<String>,
     /// The workdir, absolute.
     pub workdir: String,
     /// The folder in which it was started.

@@ -3,6 +3,7 @@
 //! Owns the choice of what to believe: `finished` and `failed` are the truth on what has ended; `status.json` tells what
 //! runs, if it is not stale; timeline and `tasks.tsv` tell of the past. Takes no lock and writes nothing.
 
+mod exit_code;
 mod history;
 mod life;
 mod print;
@@ -17,7 +18,7 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::failures;
-use crate::figures::report::{FORMAT, Figures, SlowTask, State};
+use crate::figures::report::{FORMAT, Figures, RUN, SlowTask, State};
 use crate::figures::tally::SLOWEST;
 use crate::progress::say_error;
 use history::History;
@@ -44,6 +45,10 @@ pub struct StatusArgs {
     /// Print again every so many seconds, until the farm has ended
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
+
+    /// Print nothing, and exit with the exit code of the last run; 4 if it did not end in order
+    #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
+    exit_code: bool,
 
     /// List the failed tasks: ID, end, host, log and command, separated by tabs
     #[arg(long)]
@@ -72,6 +77,9 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             return ExitCode::BadInput;
         }
     };
+    if args.exit_code {
+        return exit_code::of_last_run(&workdir, std::env::var(RUN).ok().as_deref());
+    }
     // A screen that changes is cleared; what goes into a file is kept.
     let clears = args.watch.is_some() && !args.json && io::stdout().is_terminal();
     let mut before = None;

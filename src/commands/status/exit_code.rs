@@ -1,0 +1,75 @@
+//! `status --exit-code`: the farm's own exit code, where a launcher's cannot be trusted.
+//!
+//! Owns when the code in `status.json` counts: rank 0 writes it when all records are on disk, as the last thing that it
+//! does in the workdir. A run that was killed before leaves none, and never the code of an earlier run.
+
+use std::path::Path;
+
+use super::life::Life;
+use crate::exit_code::ExitCode;
+use crate::figures::report::{RUN, State};
+use crate::progress::say_error;
+
+/// The exit code of the last run. `run`: the name of the run that is meant, if only one will do.
+pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
+    match judge(&Life::read(workdir), run) {
+        Ok(code) => code,
+        Err(reason) => {
+            say_error(&format!("{}: {reason}", workdir.display()));
+            ExitCode::FarmFailed
+        }
+    }
+}
+
+fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
+    if let Some(run) = run.filter(|&run| life.figures.run.as_deref() != Some(run)) {
+        return Err(format!("no run was started here as {RUN}={run}, or it died before its first task"));
+    }
+    match life.state {
+        State::Running | State::Stopping => Err("the farm is still at work, so there is no exit code yet".to_owned()),
+        State::Died => {
+            Err("the last run did not end in order; what was recorded is safe, and the same command resumes".to_owned())
+        }
+        State::Unknown => Err("there is no status.json, so no exit code is known".to_owned()),
+        State::Ended => {
+            let code = life.figures.exit_code.and_then(ExitCode::from_code);
+            code.ok_or_else(|| "status.json has no exit code".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::report::Figures;
+
+    fn life(state: State, exit_code: Option<i32>, run: Option<&str>) -> Life {
+        let figures = Figures { exit_code, run: run.map(str::to_owned), ..Figures::default() };
+        Life { state, figures, ..Life::default() }
+    }
+
+    /// Only a run that has ended in order has an exit code.
+    #[test]
+    fn the_code_is_that_of_a_run_that_has_ended() {
+        for code in 0..=4 {
+            let found = judge(&life(State::Ended, Some(code), None), None);
+            assert_eq!(found.map(ExitCode::code), Ok(code));
+        }
+        for state in [State::Unknown, State::Running, State::Stopping, State::Died] {
+            judge(&life(state, Some(0), None), None).unwrap_err();
+        }
+        for code in [None, Some(5), Some(-1), Some(137)] {
+            judge(&life(State::Ended, code, None), None).unwrap_err();
+        }
+    }
+
+    /// A script that names its run is never given the code of another one.
+    #[test]
+    fn an_earlier_run_cannot_speak_for_a_later_one() {
+        let ended = |run| life(State::Ended, Some(0), run);
+        assert_eq!(judge(&ended(Some("7.1")), Some("7.1")), Ok(ExitCode::Success));
+        judge(&ended(Some("7.0")), Some("7.1")).unwrap_err();
+        judge(&ended(None), Some("7.1")).unwrap_err();
+        assert_eq!(judge(&ended(Some("7.0")), None), Ok(ExitCode::Success));
+    }
+}
