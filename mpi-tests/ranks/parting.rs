@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Farm, Mpi, disk, processes};
+use crate::support::{Farm, Mpi, disk, processes, skipped};
 
 /// Longer than ranks wait for each other in MPI_Finalize.
 const LONG: &str = "12";
@@ -63,5 +63,22 @@ fn the_launcher_ends_with_the_code_of_the_farm() {
             assert_eq!(outcome.summary()[2], 0);
             assert!(!outcome.stderr_text().contains("MPI_Abort"), "{}", outcome.stderr_text());
         }
+    }
+}
+
+/// Nothing of MPI stays in the shared memory of a node, however the ranks end.
+#[test]
+fn shared_memory_is_given_back() {
+    const OWN: &str = "mount -t tmpfs none /dev/shm && \"$@\"; code=$?; ls -A /dev/shm > left; exit $code";
+    let may_mount =
+        std::process::Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        return skipped("mounting needs root and mount namespaces");
+    }
+    for launcher in launchers(3) {
+        let words = ["unshare", "--mount", "bash", "-c", OWN, "own"].map(OsString::from);
+        let farm = Farm::launched_by(words.into_iter().chain(launcher).collect(), "true\n".repeat(30).as_bytes());
+        farm.run(&["--proc", "1"]).exits(0);
+        assert_eq!(farm.lines("left"), [""; 0]);
     }
 }

@@ -1,10 +1,10 @@
-// A disk that fails or is slow: preloaded into the farm, it changes what calls on some files do.
+// A disk that fails or is slow, an MPI that hangs: preloaded into the farm, it changes what some calls do.
 //
 // SHIM_FILE   the end of the path of the files that are meant
 // SHIM_AFTER  so many such calls go through first
 // SHIM_ERRNO  further ones fail with this
 // SHIM_CALL   "sync" (fsync and fdatasync), "flock", or "write" (the first failing write takes all but five bytes if
-//             SHIM_TORN is set, and nothing can be cut off any more)
+//             SHIM_TORN is set, and nothing can be cut off any more), or "isend" (MPI_Isend of rank 0; no SHIM_FILE)
 // SHIM_SLEEP  milliseconds that each such call takes
 // SHIM_HOLD   a file: while it exists, such calls wait
 #define _GNU_SOURCE
@@ -90,4 +90,18 @@ int ftruncate(int fd, off_t length) {
 int ftruncate64(int fd, off64_t length) {
     int (*real)(int, off64_t) = (int (*)(int, off64_t))dlsym(RTLD_NEXT, "ftruncate64");
     return no_truncation(fd) ? -1 : real(fd, length);
+}
+
+static int is_rank_0(void) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    if (!rank) rank = getenv("PMI_RANK");
+    return rank && strcmp(rank, "0") == 0;
+}
+
+// Handles of MPI are integers or pointers; as pointers both pass through unchanged.
+int MPI_Isend(const void *bytes, int count, void *type, int to, int tag, void *comm, void *request) {
+    int (*real)(const void *, int, void *, int, int, void *, void *) =
+        (int (*)(const void *, int, void *, int, int, void *, void *))dlsym(RTLD_NEXT, "MPI_Isend");
+    if (is_call("isend") && is_rank_0()) fails();
+    return real(bytes, count, type, to, tag, comm, request);
 }

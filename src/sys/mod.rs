@@ -18,6 +18,8 @@ pub mod mpi;
 #[path = "no_mpi.rs"]
 pub mod mpi;
 pub mod process;
+#[cfg(any(feature = "mpi", test))]
+mod shared_memory;
 pub mod signals;
 pub mod transport;
 pub mod wait;
