@@ -17,6 +17,8 @@ pub mod mpi;
 #[cfg(not(feature = "mpi"))]
 #[path = "no_mpi.rs"]
 pub mod mpi;
+#[cfg(any(feature = "mpi", test))]
+mod outlive;
 pub mod process;
 #[cfg(any(feature = "mpi", test))]
 mod shared_memory;

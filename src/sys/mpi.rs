@@ -18,6 +18,7 @@ use nix::unistd::getppid;
 
 use super::launcher::{Launch, Launcher, NodePlace};
 use super::library::Library;
+use super::outlive;
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
 use super::watch::Watch;
@@ -85,6 +86,8 @@ pub struct Mpi {
     failures: Vec<(u32, String)>,
     /// Nothing is sent before.
     quiet_until: Option<Instant>,
+    /// MPI_Finalize would need what this rank has given up.
+    cannot_finalize: bool,
     /// Sees to it that no call lasts for ever.
     watch: Arc<Watch>,
 }
@@ -152,6 +155,8 @@ impl Mpi {
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
     pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
+        let library = library();
+        outlive::prepare(&launch, library.as_ref());
         let started = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
@@ -167,10 +172,21 @@ impl Mpi {
         };
         let peers = (0..size).map(|_| Peer::default()).collect();
         let rank = u32::try_from(rank).unwrap_or(0);
+        let cannot_finalize = outlive::leave_pmix(&launch, library.as_ref());
         let settles = launch.launcher == Launcher::Srun && !is_mpich();
         let quiet_until = settles.then(|| Instant::now() + SETTLE);
         let watch = Watch::start(HANG_LOOK, move || exit_now(on_hang()));
-        Ok(Self { comm, rank, threading, peers, busy: BTreeSet::new(), failures: Vec::new(), quiet_until, watch })
+        Ok(Self {
+            comm,
+            rank,
+            threading,
+            peers,
+            busy: BTreeSet::new(),
+            failures: Vec::new(),
+            quiet_until,
+            cannot_finalize,
+            watch,
+        })
     }
 
     /// This rank.
@@ -321,7 +337,7 @@ impl Mpi {
     ///
     /// `launcher`: how a rank may end that skips MPI_Finalize depends on it.
     pub fn leave(mut self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
-        let hangs = finalize_hangs(self.size());
+        let hangs = self.cannot_finalize || finalize_hangs(self.size());
         match (how, self.rank) {
             (Leave::Finalize, _) if !hangs => watched(code, || {
                 // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
