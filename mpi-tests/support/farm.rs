@@ -346,6 +346,8 @@ fn environment_of_a_login() -> BTreeMap<OsString, OsString> {
         .collect();
     // Messages and sort orders are compared byte by byte.
     environment.insert("LC_ALL".into(), "C".into());
+    // A terminal that can rewrite a line, wherever the tests themselves were started.
+    environment.insert("TERM".into(), "xterm".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT".into(), "1".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM".into(), "1".into());
     environment
