@@ -350,6 +350,8 @@ fn environment_of_a_login() -> BTreeMap<OsString, OsString> {
     environment.insert("TERM".into(), "xterm".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT".into(), "1".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM".into(), "1".into());
+    // Open MPI 5 complains of machines whose IPv6 addresses don't reach each other, once per pair of ranks.
+    environment.insert("OMPI_MCA_btl_tcp_disable_family".into(), "6".into());
     environment
 }
 
