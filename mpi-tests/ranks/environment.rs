@@ -9,12 +9,14 @@ use crate::support::{Farm, Mpi, hello};
 
 /// Variables that a launcher sets for each rank start like this. A task that inherits one of them cannot be an
 /// MPI program itself.
-const PER_RANK: [&str; 10] = [
+const PER_RANK: [&str; 12] = [
     "OMPI_",
     "PMIX_",
     "PMI_",
     "PMI2_",
     "ORTE_",
+    "PRTE_",
+    "OPAL_",
     "HYD_",
     "HYDI_",
     "HYDRA_",
