@@ -46,7 +46,7 @@ fn is_complete_without(farm: &Farm, outcome: &Outcome, rank: u32) {
     farm.ends_after_its_tasks(outcome);
 }
 
-/// A node is switched off: its tasks run elsewhere, the exit code is 0.
+/// A node is switched off: its tasks run elsewhere, the exit code is 0, as far as srun lets it be.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn node_killed() {
@@ -55,7 +55,7 @@ fn node_killed() {
     wait_for_work(&mut running, &farm);
     let mut victim = Victim::of(lab::node_of(&running, 2));
     victim.kill();
-    is_complete_without(&farm, &running.wait().exits(0), 2);
+    is_complete_without(&farm, &running.wait().exits(lab::code_without_a_node(0)), 2);
 }
 
 /// A node loses its network and runs on: the same, and what it still does is not recorded a second time.
@@ -67,7 +67,7 @@ fn node_cut_from_the_network() {
     wait_for_work(&mut running, &farm);
     let victim = Victim::of(lab::node_of(&running, 3));
     victim.cut();
-    is_complete_without(&farm, &running.wait().exits(0), 3);
+    is_complete_without(&farm, &running.wait().exits(lab::code_without_a_node(0)), 3);
 }
 
 /// A rank that stands still for longer than ranks may be silent is lost, and welcome when it wakes.
@@ -166,7 +166,8 @@ fn all_workers_lost() {
     running.wait_until("the worker works", || farm.lines("ran").len() > 8);
     let mut victim = Victim::of(lab::node_of(&running, 1));
     victim.kill();
-    let outcome = running.wait().exits(4);
+    let outcome = running.wait().exits(lab::code_without_a_node(4));
     assert!(tells(&outcome.stderr_text(), 1, "is lost"), "the user is told");
     assert_eq!(outcome.summary()[1], 0, "failed");
+    assert!(outcome.stderr_text().contains("error: no worker is left"), "the user is told why");
 }
