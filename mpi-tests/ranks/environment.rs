@@ -16,7 +16,7 @@ const PER_RANK: [&str; 12] = [
     "PMI2_",
     "ORTE_",
     "PRTE_",
-    "OPAL_",
+    "OPAL_USER_",
     "HYD_",
     "HYDI_",
     "HYDRA_",

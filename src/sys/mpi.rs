@@ -44,6 +44,9 @@ const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 /// Less than [`LEAVE_PAUSE`]: rank 0 goes first, so that its exit code is the farm's.
 const PARTING_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long rank 0 stays before it ends all ranks by MPI_Abort.
+const ABORT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often sends are moved on while nothing else is to be done.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -338,8 +341,13 @@ impl Mpi {
     /// `launcher`: how a rank may end that skips MPI_Finalize depends on it.
     pub fn leave(mut self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
         let hangs = self.cannot_finalize || finalize_hangs(self.size());
+        let finalizes = how == Leave::Finalize && !hangs;
+        if !finalizes {
+            // Before the launcher ends this rank.
+            shared_memory::remove();
+        }
         match (how, self.rank) {
-            (Leave::Finalize, _) if !hangs => watched(code, || {
+            _ if finalizes => watched(code, || {
                 // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
                 unsafe { ffi::MPI_Finalize() };
                 // From 4.2 on, MPICH says goodbye to its launcher in an exit handler, and frees its shared memory there. MPI
@@ -354,7 +362,6 @@ impl Mpi {
             (_, 0) => self.linger(PARTING_PAUSE),
         }
         std::mem::forget(self);
-        shared_memory::remove();
         exit_now(code)
     }
 
@@ -364,11 +371,12 @@ impl Mpi {
         if std::env::var_os("OMPI_MCA_orte_enable_recovery").is_some() {
             self.linger(LEAVE_PAUSE + LEAVE_PAUSE / 2);
         }
+        // The others need a moment to hear that it is over and to clear up.
+        self.linger(ABORT_PAUSE);
         // mpiexec ends at once, and what it has not read by then nobody will see.
         words::wait_read(PARTING_PAUSE);
         // MPICH would say that the application called MPI_Abort; to a user that is an error.
         words::silence_stderr();
-        shared_memory::remove();
         let comm = self.comm;
         watched(code, || {
             // SAFETY: as in `leave`; it may hang as well.
