@@ -102,7 +102,7 @@ fn rank(launch: Launch, words: &[String]) -> ExitCode {
         driver::relay::run(mpi, pool, &signals, clock, Some(launch.launcher));
     }
     let start = Instant::now();
-    let (outcome, mpi) = driver::farmer::run(&config, None, pool, Some(mpi), &signals, clock);
+    let (outcome, mpi) = driver::farmer::run(&config, None, pool, Some(mpi), &signals, clock, None);
     println!("{}", micros(start.elapsed()));
     mpi.expect("it was given").leave(Leave::Finalize, outcome.code.code(), Some(launch.launcher))
 }

@@ -163,7 +163,8 @@ fn run(
         }
         (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
         (_, mpi) => {
-            let (outcome, mpi) = driver::farmer::run(config, input, pool, mpi, signals, clock);
+            let patience = launch.and_then(|launch| launch.patience(mpi::library().as_ref()));
+            let (outcome, mpi) = driver::farmer::run(config, input, pool, mpi, signals, clock, patience);
             let Some(mpi) = mpi else { return Ok(outcome.code as u8) };
             let how = if outcome.unreachable { Leave::Abandon } else { Leave::Finalize };
             mpi.leave(how, outcome.code.code(), launcher)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Farm, blockers, processes};
+use crate::support::{Farm, Mpi, blockers, processes};
 
 const RANKS: u32 = 3;
 const SLOTS: usize = 2;
@@ -67,6 +67,25 @@ fn sigterm_at_a_worker() {
 #[test]
 fn sigusr1_at_a_worker() {
     signal_stops_the_farm(1, Signal::SIGUSR1);
+}
+
+/// SIGTERM to the launcher, which Open MPI's follows up with SIGKILL within a second: the farm closes its books in that time,
+/// whatever its tasks would like to do. Other launchers let them save what they have.
+#[test]
+fn sigterm_at_the_launcher() {
+    const SAVES: &str = "trap 'sleep 2; echo >> saved; exit 1' TERM; echo >> ran; while :; do sleep 0.05; done\n";
+    let farm = Farm::mpi(RANKS, SAVES.repeat(COUNT).as_bytes());
+    let mut running = farm.start(&["--proc", "2", "--grace", "60"]);
+    let slots = RANKS as usize * SLOTS;
+    running.wait_until("every slot is taken", || farm.lines("ran").len() == slots);
+    processes::signal(running.pid(), Signal::SIGTERM);
+    let outcome = running.wait();
+    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    outcome.was_own_code(3);
+    assert_eq!(farm.workdir().toprocess().len(), COUNT);
+    assert!(farm.workdir().recorded().is_empty());
+    let saved = if Mpi::of_program() == Mpi::OpenMpi { 0 } else { slots };
+    assert_eq!(farm.lines("saved").len(), saved, "tasks that had their grace period");
 }
 
 /// A batch system signals everybody: ranks and tasks. Tasks that die of it are interrupted, not failed.

@@ -43,6 +43,9 @@ const DISMISS_LIMIT: Duration = Duration::from_secs(10);
 /// A failed sync is noticed at the latest after this.
 const SYNC_CHECK: Duration = Duration::from_secs(1);
 
+/// Stands for the SIGKILL that a launcher is about to send: a second signal ends tasks at once.
+const SECOND_SIGNAL: u8 = libc::SIGTERM as u8;
+
 /// Why nothing was started.
 #[derive(Debug, Error)]
 enum InputError {
@@ -76,7 +79,8 @@ pub struct Outcome {
     pub unreachable: bool,
 }
 
-/// Runs a farm to its end. Gives MPI back for leaving it. `input`: the tasklist, if somebody reads it already.
+/// Runs a farm to its end. Gives MPI back for leaving it. `input`: the tasklist, if somebody reads it already. `patience`:
+/// how long the launcher lets a rank live after it has sent it SIGTERM, if that is less than any grace period.
 pub fn run(
     config: &Config,
     input: Option<Input>,
@@ -84,11 +88,12 @@ pub fn run(
     mpi: Option<Mpi>,
     signals: &SignalSource,
     clock: Clock,
+    patience: Option<Duration>,
 ) -> (Outcome, Option<Mpi>) {
     progress::install_logger(config.log_level());
     let mut links = Links::new(pool, mpi);
     let outcome = match prepare(config, input, links.ranks(), signals, clock) {
-        Ok(Some(farm)) => farm.run(config, &mut links, signals, clock),
+        Ok(Some(farm)) => farm.run(config, &mut links, signals, clock, patience),
         Ok(None) => {
             progress::say(&format!("{} has no tasks: nothing to do", config.list.display()));
             dismiss(&mut links, ExitCode::Success, clock)
@@ -231,7 +236,14 @@ fn tell(error: JournalError) -> (Vec<TaskId>, String) {
 }
 
 impl Farm {
-    fn run(self, config: &Config, links: &mut Links, signals: &SignalSource, clock: Clock) -> Outcome {
+    fn run(
+        self,
+        config: &Config,
+        links: &mut Links,
+        signals: &SignalSource,
+        clock: Clock,
+        patience: Option<Duration>,
+    ) -> Outcome {
         let Self { list, table, workdir, journal, start, timeout_at } = self;
         let ranks = links.ranks();
         let settings = Settings {
@@ -251,6 +263,7 @@ impl Farm {
         let mut received: Vec<Received> = Vec::new();
         let mut pace = Pace::default();
         let mut next_check = clock.now();
+        let mut killed_soon = None;
         turns.turn(clock.now(), Event::Tick, links, &mut notes);
         let end = loop {
             report(&mut reporter, &mut turns, &mut notes, links, clock);
@@ -258,7 +271,7 @@ impl Farm {
                 break end;
             }
             reporter.look(&turns.core, &turns.storage.tally, &list);
-            let due = [Some(next_check), Some(reporter.next_look()), turns.core.next_deadline()];
+            let due = [Some(next_check), Some(reporter.next_look()), turns.core.next_deadline(), killed_soon];
             wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
             let is_all = links.pump(&mut received);
             let now = clock.now();
@@ -269,8 +282,16 @@ impl Farm {
                 };
                 turns.turn(now, event, links, &mut notes);
             }
-            while let Some(signal) = signals.next_signal() {
-                turns.turn(now, Event::Signal(signal), links, &mut notes);
+            while let Some(caught) = signals.next_signal() {
+                turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
+                // Only what comes before the launcher's SIGKILL is an end in order.
+                if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
+                    killed_soon = killed_soon.or(patience.map(|patience| now + patience / 2));
+                }
+            }
+            if killed_soon.is_some_and(|at| now >= at) {
+                killed_soon = None;
+                turns.turn(now, Event::Signal(SECOND_SIGNAL), links, &mut notes);
             }
             // What still waits to be read is no silence of its senders.
             if is_all && turns.core.next_deadline().is_some_and(|at| now >= at) {

@@ -130,8 +130,8 @@ impl Process {
     fn finish(mut self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Tasks, NoTasks> {
         let mut bytes = Vec::new();
         loop {
-            if let Some(signal) = signals.next_signal() {
-                let name = Signal::try_from(i32::from(signal)).map_or("a signal", Signal::as_str);
+            if let Some(caught) = signals.next_signal() {
+                let name = Signal::try_from(i32::from(caught.signal)).map_or("a signal", Signal::as_str);
                 return Err(NoTasks::Stopped(name));
             }
             if config.timeout.is_some_and(|timeout| clock.now() >= timeout) {

@@ -108,8 +108,8 @@ impl Relay {
             self.looked = now;
             self.take_from_pool(now);
             self.take_from_farmer(now);
-            while let Some(signal) = signals.next_signal() {
-                self.say(now, &ToFarmer::Signaled { signal });
+            while let Some(caught) = signals.next_signal() {
+                self.say(now, &ToFarmer::Signaled { signal: caught.signal });
             }
             for (level, text) in self.outlet.take() {
                 self.say(now, &ToFarmer::Log { level, text });

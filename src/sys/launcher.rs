@@ -5,6 +5,8 @@
 
 pub mod variables;
 
+use std::time::Duration;
+
 use super::library::{Family, Library};
 
 /// A launcher, as far as this program must tell them apart.
@@ -83,6 +85,15 @@ impl Launch {
     #[must_use]
     pub fn may_have_others(&self) -> bool {
         self.size != Some(1)
+    }
+
+    /// How long this launcher lets a rank live after SIGTERM, where it has been asked to end, if that is less than tasks
+    /// may be given: Open MPI's mpirun sends SIGKILL 0.85 to 1 s later, from 5.0 on (PRRTE) 0.25 s.
+    #[must_use]
+    pub fn patience(&self, library: Option<&Library>) -> Option<Duration> {
+        let is_prrte = library.is_some_and(|library| library.version >= (5, 0));
+        let ms = if is_prrte { 250 } else { 850 };
+        (self.launcher == Launcher::OpenMpi).then(|| Duration::from_millis(ms))
     }
 
     /// Whether this launcher ties ranks to CPUs unless it is told not to: Open MPI's does, Intel MPI's too. A binding that

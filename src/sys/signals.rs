@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::getppid;
 
 /// Signals that ask a farm to stop. A hangup that the user chose to ignore (`nohup`) does not.
 fn stop_signals() -> impl Iterator<Item = Signal> {
@@ -25,6 +26,15 @@ fn is_ignored(signal: Signal) -> bool {
         libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
         action.assume_init().sa_sigaction == libc::SIG_IGN
     }
+}
+
+/// A signal that has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caught {
+    /// Its number.
+    pub signal: u8,
+    /// Whether the process that started this one has sent it.
+    pub from_parent: bool,
 }
 
 /// Reads signals that were blocked before.
@@ -87,9 +97,11 @@ impl SignalSource {
     }
 
     /// The next signal that is waiting, if any.
-    pub fn next_signal(&self) -> Option<u8> {
+    pub fn next_signal(&self) -> Option<Caught> {
         let info = self.fd.read_signal().ok().flatten()?;
-        u8::try_from(info.ssi_signo).ok()
+        // The kernel itself is nobody's parent.
+        let from_parent = info.ssi_code == libc::SI_USER && info.ssi_pid == getppid().as_raw().cast_unsigned();
+        Some(Caught { signal: u8::try_from(info.ssi_signo).ok()?, from_parent })
     }
 }
 
