@@ -43,9 +43,6 @@ const DISMISS_LIMIT: Duration = Duration::from_secs(10);
 /// A failed sync is noticed at the latest after this.
 const SYNC_CHECK: Duration = Duration::from_secs(1);
 
-/// Stands for the SIGKILL that a launcher is about to send: a second signal ends tasks at once.
-const SECOND_SIGNAL: u8 = libc::SIGTERM as u8;
-
 /// Why nothing was started.
 #[derive(Debug, Error)]
 enum InputError {
@@ -271,7 +268,12 @@ impl Farm {
                 break end;
             }
             reporter.look(&turns.core, &turns.storage.tally, &list);
-            let due = [Some(next_check), Some(reporter.next_look()), turns.core.next_deadline(), killed_soon];
+            let due = [
+                Some(next_check),
+                Some(reporter.next_look()),
+                turns.core.next_deadline(),
+                killed_soon.map(|(at, _)| at),
+            ];
             wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
             let is_all = links.pump(&mut received);
             let now = clock.now();
@@ -284,14 +286,13 @@ impl Farm {
             }
             while let Some(caught) = signals.next_signal() {
                 turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
-                // Only what comes before the launcher's SIGKILL is an end in order.
+                // Only what comes before the launcher's SIGKILL is an end in order, and the records take time, too.
                 if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
-                    killed_soon = killed_soon.or(patience.map(|patience| now + patience / 2));
+                    killed_soon = killed_soon.or(patience.map(|patience| (now + patience / 4, caught.signal)));
                 }
             }
-            if killed_soon.is_some_and(|at| now >= at) {
-                killed_soon = None;
-                turns.turn(now, Event::Signal(SECOND_SIGNAL), links, &mut notes);
+            if let Some((_, signal)) = killed_soon.take_if(|(at, _)| now >= *at) {
+                turns.turn(now, Event::KilledSoon(signal), links, &mut notes);
             }
             // What still waits to be read is no silence of its senders.
             if is_all && turns.core.next_deadline().is_some_and(|at| now >= at) {

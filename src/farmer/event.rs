@@ -34,6 +34,8 @@ pub enum Event {
     LinkFailed(Rank, String),
     /// A signal reached rank 0 itself.
     Signal(u8),
+    /// Whoever sent this signal is about to kill rank 0: what still runs is to be killed before.
+    KilledSoon(u8),
     /// Records did not reach the disk.
     StorageFailed {
         /// The records that were not written, from [`Actions::records`].

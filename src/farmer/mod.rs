@@ -134,6 +134,9 @@ impl Farmer {
             }
             Event::Message(rank, _) | Event::LinkFailed(rank, _) => actions.notes.push(Note::Odd(rank, "no such rank")),
             Event::Signal(signal) => self.on_signal(now, FARMER, signal, actions),
+            Event::KilledSoon(signal) => {
+                self.request_stop(now, StopLevel::Kill, StopCause::Signal { rank: FARMER, signal }, actions);
+            }
             Event::StorageFailed { unwritten, reason } => {
                 for id in unwritten {
                     self.tasks.unrecord(id);

@@ -47,9 +47,29 @@ impl Holder {
         if self.host != host::name() {
             return None;
         }
-        let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-        let found = name(&self.pid.to_string());
-        Some(found.is_some() && found == name("self"))
+        let (found, own) = (Stat::read(&self.pid.to_string()), Stat::read("self"));
+        // One that was killed has a number until its parent takes note.
+        Some(
+            found.is_some_and(|found| {
+                own.is_some_and(|own| own.name == found.name) && !matches!(found.state, 'Z' | 'X')
+            }),
+        )
+    }
+}
+
+/// A process as Linux describes it.
+struct Stat {
+    name: String,
+    state: char,
+}
+
+impl Stat {
+    fn read(pid: &str) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // pid (name) state …; the name may hold anything.
+        let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
+        Some(Self { name: name.to_owned(), state: rest.chars().next()? })
     }
 }
 
@@ -170,6 +190,24 @@ mod tests {
         assert_eq!(judged(State::Running, 1.0, Some(&gone), 900.0), State::Died, "no process has this number");
         let me = format!("host {}, pid {}", host::name(), std::process::id());
         assert_eq!(judged(State::Ended, 400.0, Some(&me), 900.0), State::Running);
+    }
+
+    /// A farm that was killed is dead, though nobody has taken note of it.
+    #[test]
+    fn a_zombie_is_not_at_work() {
+        let mut child = std::process::Command::new("/proc/self/exe")
+            .arg("--list")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let holder = Holder { host: host::name(), pid: child.id() };
+        let zombie = || Stat::read(&child.id().to_string()).is_some_and(|stat| stat.state == 'Z');
+        while !zombie() {
+            std::thread::yield_now();
+        }
+        assert_eq!(holder.is_alive(), Some(false));
+        child.wait().unwrap();
+        assert_eq!(holder.is_alive(), Some(false));
     }
 
     /// Promise 5: whatever is in the lock.

@@ -58,6 +58,7 @@ fn any_words_in_any_order_are_survived() {
             match prng.range(0..=29) {
                 0 => farm.event(Event::LinkFailed(Rank(rank), String::new())),
                 1 if prng.chance(50) => farm.event(Event::Signal(2)),
+                1 if prng.chance(5) => farm.event(Event::KilledSoon(15)),
                 2 => farm.event(Event::Tick),
                 _ => farm.say(rank, any_message(&mut prng)),
             }
