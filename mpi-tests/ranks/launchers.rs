@@ -28,3 +28,86 @@ fn one_rank_needs_no_launcher() {
         assert_eq!(farm.workdir().log(0), b"0 0\n");
     }
 }
+
+/// One binary for all that share MPICH's binary interface: built with MPICH 4.0, it runs on the libraries and under the
+/// launchers of newer ones and of Intel MPI. `mpi-tests/run` names their folders in TASKFARMER_TEST_ABI.
+#[test]
+fn a_build_with_mpich_runs_on_its_descendants() {
+    let Ok(folders) = std::env::var("TASKFARMER_TEST_ABI") else {
+        return skipped("TASKFARMER_TEST_ABI names no other library of MPICH's interface");
+    };
+    if std::env::var("TASKFARMER_TEST_MPI").is_ok_and(|mpi| mpi != "mpich") {
+        return skipped("it is the system's MPICH that is built with");
+    }
+    for folder in std::env::split_paths(&folders) {
+        let mut launcher = Mpi::of_program().command(3).unwrap();
+        launcher[0] = folder.join("bin/mpiexec.hydra").into();
+        let mut farm = Farm::launched_by(launcher, "echo $TASKFARMER_RANK; sleep 0.05\n".repeat(60).as_bytes());
+        // Debian's own name for the library.
+        let lib = farm.path("../lib");
+        std::fs::create_dir(&lib).unwrap();
+        std::os::unix::fs::symlink(folder.join("lib/libmpi.so.12"), lib.join("libmpich.so.12")).unwrap();
+        // What the library needs itself it finds beside itself, but not beside the link.
+        let (lib, own) = (lib.to_str().unwrap(), folder.join("lib/mpich"));
+        farm.set("LD_LIBRARY_PATH", &format!("{lib}:{}", own.display()));
+        farm.set("I_MPI_ROOT", folder.to_str().unwrap());
+        let version = farm.run_alone(&["--version"]).exits(0);
+        let version = String::from_utf8_lossy(&version.stdout).into_owned();
+        assert!(version.contains(lib) && version.contains("Built with: MPICH 4."), "{version}");
+        let outcome = farm.run(&["--proc", "2"]).exits(0);
+        assert_eq!(outcome.summary(), [60, 0, 0], "{version}");
+        let ranks: std::collections::BTreeSet<_> = (0..60).map(|id| farm.workdir().log(id)).collect();
+        assert_eq!(ranks.len(), 3, "one farm of three ranks, {version}");
+        println!("{}", version.replace('\n', ", "));
+    }
+}
+
+/// The program finds the library that it was built with, whatever the environment says of libraries, and says which.
+#[test]
+fn the_library_is_the_one_of_the_build() {
+    let mut farm = Farm::local(b"true\n");
+    for path in [None, Some("")] {
+        match path {
+            None => farm.unset("LD_LIBRARY_PATH"),
+            Some(path) => farm.set("LD_LIBRARY_PATH", path),
+        }
+        let outcome = farm.run_alone(&["--version"]).exits(0);
+        let version = String::from_utf8_lossy(&outcome.stdout).into_owned();
+        let built = version.lines().find_map(|line| line.strip_prefix("Built with: ")).expect("what it was built with");
+        let number = built.rsplit(' ').next().unwrap();
+        let library = version.lines().find_map(|line| line.strip_prefix("MPI library: ")).unwrap();
+        assert!(built.starts_with(Mpi::of_program().library()) && library.contains(number), "{version}");
+        if let Ok(bin) = std::env::var("TASKFARMER_TEST_MPI_BIN") {
+            let folder = std::path::Path::new(&bin).parent().unwrap();
+            assert!(version.contains(&format!("Loaded from: {}/", folder.display())), "{version}");
+        }
+    }
+}
+
+/// A library that is older than the one of the build is refused before MPI starts: a build with Open MPI 5 may run on
+/// Open MPI 4's library, which has the same name, and go wrong anywhere.
+#[test]
+fn an_older_library_is_refused() {
+    if !Mpi::is_prrte() {
+        return skipped("only Open MPI 5 has an older library of the same name");
+    }
+    let system = ["/usr/lib/x86_64-linux-gnu/libmpi.so.40", "/usr/lib/aarch64-linux-gnu/libmpi.so.40"];
+    let Some(library) = system.iter().map(std::path::Path::new).find(|path| path.exists()) else {
+        return skipped("the system has no Open MPI");
+    };
+    let mut farm = Farm::mpi(2, b"true\n");
+    farm.set("LD_LIBRARY_PATH", library.parent().unwrap().to_str().unwrap());
+    let version = farm.run_alone(&["--version"]).exits(0);
+    if !String::from_utf8_lossy(&version.stdout).contains("MPI library: Open MPI v4") {
+        return skipped("the system's Open MPI is not older");
+    }
+    // The launcher itself needs its own libraries, and gives them to its ranks: as many processes as it would start.
+    farm = Farm::launched_by(
+        vec!["env".into(), "OMPI_COMM_WORLD_SIZE=2".into(), "OMPI_COMM_WORLD_RANK=0".into()],
+        b"true\n",
+    );
+    farm.set("LD_LIBRARY_PATH", library.parent().unwrap().to_str().unwrap());
+    let before = farm.everything();
+    farm.run(&[]).refused(&["was built with Open MPI 5", "LD_LIBRARY_PATH"]);
+    assert_eq!(farm.everything(), before);
+}

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::processes::Process;
-use crate::support::{Farm, Mpi, Running, processes};
+use crate::support::{Farm, Mpi, Outcome, Running, processes};
 
 /// Nodes of each farm.
 pub(crate) const NODES: u32 = 4;
@@ -80,16 +80,19 @@ pub(crate) fn ask(words: &[&str]) -> String {
     text.trim_end().to_owned()
 }
 
-/// How `srun --no-kill` ends that has lost a node, where rank 0 ends with this code: since 23.11 with 1, whatever the ranks
-/// say. Then the summary tells how the farm ended.
+/// Makes sure that a run which has lost a node ended with this code: the farm's own is that, and srun's too, but for one
+/// since 23.11, which ends with 1 whatever the ranks say.
 #[track_caller]
-pub(crate) fn code_without_a_node(code: i32) -> i32 {
+pub(crate) fn ends_without_a_node(outcome: Outcome, code: i32) -> Outcome {
     let text = ask(&["srun", "--version"]);
     // Debian's is called "slurm-wlm".
     let version = text.split_once(' ').and_then(|(_, version)| version.split_once('.'));
     let version = version.and_then(|(year, rest)| Some((year.parse().ok()?, rest.split('.').next()?.parse().ok()?)));
     let version: (u32, u32) = version.unwrap_or_else(|| panic!("no version: {text}"));
-    if version >= (23, 11) { 1 } else { code }
+    let wanted = if version >= (23, 11) { 1 } else { code };
+    assert_eq!(outcome.status.and_then(|status| status.code()), Some(wanted), "srun's exit code");
+    outcome.was_own_code(code);
+    outcome
 }
 
 /// A node that this test breaks. When the test is over, however it ends, the node is well again.

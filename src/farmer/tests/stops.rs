@@ -58,6 +58,20 @@ fn a_signal_stops_the_farm() {
     assert_eq!((end.finished, end.remaining, farm.code()), (1, 2, Some(3)));
 }
 
+/// A launcher that sends SIGKILL soon after SIGTERM leaves no time for a grace period, but for an end in order.
+#[test]
+fn what_runs_is_killed_before_rank_0_is() {
+    let mut farm = TestFarm::up(1, 1, 3);
+    farm.event(Event::Signal(15));
+    assert_eq!(farm.level(0), Some(StopLevel::Terminate));
+    farm.event(Event::KilledSoon(15));
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
+    farm.report(0, Report { returned: vec![0], ..Report::default() });
+    farm.say(0, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.cause, end.remaining, farm.code()), (StopCause::Signal { rank: FARMER, signal: 15 }, 3, Some(3)));
+}
+
 /// A second signal on the same rank kills, and later levels win.
 #[test]
 fn a_second_signal_kills() {
