@@ -54,6 +54,10 @@ const POLL: Duration = Duration::from_millis(1);
 /// ranks wait for a rank 0 that is silent, 22 s.
 const HANG_LOOK: Duration = Duration::from_secs(1);
 
+/// The same for MPI_Init: ten minutes in all. Of thousands of ranks it may take minutes; where one was killed meanwhile, it
+/// takes for ever.
+const START_LOOK: Duration = Duration::from_secs(30);
+
 /// How often a rank that only waits for the end looks for it.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -160,7 +164,10 @@ impl Mpi {
     pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
         let library = library();
         outlive::prepare(&launch, library.as_ref());
+        let start = Watch::start(START_LOOK, move || exit_now(on_hang()));
+        let call = start.enter();
         let started = mpi::initialize_with_threading(Threading::Serialized);
+        drop(call);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
         std::mem::forget(universe);
