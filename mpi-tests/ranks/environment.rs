@@ -125,10 +125,10 @@ fn task_may_be_an_mpi_program() {
     }
 }
 
-/// Tasks may be MPI programs of the same and of the other MPI, with their launcher and as their only rank.
+/// Tasks may be MPI programs of the same and of every other MPI, with their launcher and as their only rank.
 #[test]
-fn tasks_may_be_programs_of_either_mpi() {
-    let farm = Farm::mpi(2, b"").time_limit(120);
+fn tasks_may_be_programs_of_any_mpi() {
+    let farm = Farm::mpi(2, b"").time_limit(300);
     let tasks = hello::mpi_tasks(&farm);
     let list: String = tasks.iter().map(|task| format!("{}\n", task.line)).collect();
     farm.write(LIST, list.repeat(2).as_bytes());

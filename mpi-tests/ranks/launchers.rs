@@ -1,5 +1,8 @@
 //! The launcher of another MPI starts farms of one rank each, in silence: that is refused.
 
+use std::path::PathBuf;
+
+use crate::support::launcher::folders;
 use crate::support::{Farm, Mpi, skipped};
 
 /// Three ranks by the launcher of the wrong MPI: exit code 2, one message that names the cure, nothing started.
@@ -30,16 +33,21 @@ fn one_rank_needs_no_launcher() {
 }
 
 /// One binary for all that share MPICH's binary interface: built with MPICH 4.0, it runs on the libraries and under the
-/// launchers of newer ones and of Intel MPI. `mpi-tests/run` names their folders in TASKFARMER_TEST_ABI.
+/// launchers of newer ones and of Intel MPI.
 #[test]
 fn a_build_with_mpich_runs_on_its_descendants() {
-    let Ok(folders) = std::env::var("TASKFARMER_TEST_ABI") else {
-        return skipped("TASKFARMER_TEST_ABI names no other library of MPICH's interface");
-    };
-    if std::env::var("TASKFARMER_TEST_MPI").is_ok_and(|mpi| mpi != "mpich") {
+    if std::env::var("TASKFARMER_TEST_MPI").is_ok_and(|mpi| mpi != "mpich") || Mpi::of_program() != Mpi::Mpich {
         return skipped("it is the system's MPICH that is built with");
     }
-    for folder in std::env::split_paths(&folders) {
+    let is_descendant = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        name.starts_with("mpich-") || name.starts_with("impi-")
+    };
+    let folders: Vec<PathBuf> = folders().into_iter().filter(is_descendant).collect();
+    if folders.is_empty() {
+        return skipped("no other library of MPICH's interface was selected: mpi-tests/run mpich mpich-5.0.2");
+    }
+    for folder in folders {
         let mut launcher = Mpi::of_program().command(3).unwrap();
         launcher[0] = folder.join("bin/mpiexec.hydra").into();
         let mut farm = Farm::launched_by(launcher, "echo $TASKFARMER_RANK; sleep 0.05\n".repeat(60).as_bytes());

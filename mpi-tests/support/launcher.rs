@@ -1,6 +1,7 @@
 //! Which MPI the program was built with, and how that MPI starts ranks.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -156,4 +157,10 @@ fn version() -> &'static str {
         let output = Command::new(program()).arg("--version").stdin(Stdio::null()).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     })
+}
+
+/// Folders of other MPIs, from PyPI, that `mpi-tests/run` was asked to test.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    let folders = std::env::var("TASKFARMER_TEST_FOLDERS").unwrap_or_default();
+    std::env::split_paths(&folders).filter(|folder| !folder.as_os_str().is_empty()).collect()
 }
