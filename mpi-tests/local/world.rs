@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::Farm;
+use crate::support::farm::SETTINGS;
 use crate::support::processes::{self, MARK};
 
 /// What a shell sets for itself.
@@ -18,7 +19,11 @@ fn variables(log: &[u8]) -> BTreeMap<String, String> {
 /// shell.
 #[test]
 fn environment_is_inherited_and_extended() {
-    let farm = Farm::local(b"true\ncat /proc/self/environ\nenv -0; exit 0\n");
+    let mut farm = Farm::local(b"true\ncat /proc/self/environ\nenv -0; exit 0\n");
+    // Where there is no launcher, all of it is the user's, also what launchers set elsewhere.
+    let launchers =
+        [("OPAL_PREFIX", "/opt"), ("PMIX_GDS_MODULE", "hash"), ("OMPI_MCA_pmix", "ext3x"), ("SLURM_NTASKS", "4")];
+    SETTINGS.iter().chain(&launchers).for_each(|(name, value)| farm.set(name, value));
     farm.run(&["--proc", "1"]).exits(0);
     let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
     let workdir = farm.workdir().path().to_str().unwrap().to_owned();

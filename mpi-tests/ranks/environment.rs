@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::support::farm::LIST;
+use crate::support::farm::{LIST, SETTINGS};
 use crate::support::processes::{self, MARK};
 use crate::support::{Farm, Mpi, hello};
 
@@ -37,7 +37,8 @@ fn environment_of_tasks() {
     // With and without a shell, long enough that every rank gets some.
     let list: String = (0..TASKS / 2).map(|_| "cat /proc/self/environ\nenv -0; sleep 0.1\n").collect();
     let (ranks, slots) = (3, 2);
-    let farm = Farm::mpi(ranks, list.as_bytes());
+    let mut farm = Farm::mpi(ranks, list.as_bytes());
+    SETTINGS.iter().for_each(|(name, value)| farm.set(name, value));
     farm.run(&["--proc", &slots.to_string()]).exits(0);
     let workdir = farm.workdir();
     let events = workdir.timeline().by_task();

@@ -31,6 +31,18 @@ pub(crate) const COMMAND: (&str, &str) = ("TFTEST_COMMAND", "echo from a variabl
 /// Somebody who is not root, for what root may always do.
 const NOBODY: u32 = 65534;
 
+/// What a user may set for the tools of launchers: tasks keep it, whatever the launcher. (PRTE_MCA_… does not get through
+/// Open MPI 5's own launcher.)
+pub(crate) const SETTINGS: [(&str, &str); 7] = [
+    ("OMPI_MCA_orte_tag_output", "0"),
+    ("OMPI_MCA_pmix_base_verbose", "0"),
+    ("PMIX_MCA_gds_base_verbose", "0"),
+    ("PMI_USER_SETTING", "kept"),
+    ("HYDRA_USER_SETTING", "kept"),
+    ("I_MPI_USER_SETTING", "kept"),
+    ("SLURM_USER_SETTING", "kept"),
+];
+
 pub(crate) struct Farm {
     root: TempDir,
     launcher: Vec<OsString>,

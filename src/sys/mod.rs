@@ -18,9 +18,11 @@ pub mod mpi;
 #[path = "no_mpi.rs"]
 pub mod mpi;
 #[cfg(any(feature = "mpi", test))]
+#[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
 pub mod process;
 #[cfg(any(feature = "mpi", test))]
+#[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod shared_memory;
 pub mod signals;
 pub mod transport;
