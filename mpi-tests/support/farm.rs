@@ -33,9 +33,8 @@ const NOBODY: u32 = 65534;
 
 /// What a user may set for the tools of launchers: tasks keep it, whatever the launcher. (PRTE_MCA_… does not get through
 /// Open MPI 5's own launcher.)
-pub(crate) const SETTINGS: [(&str, &str); 7] = [
+pub(crate) const SETTINGS: [(&str, &str); 6] = [
     ("OMPI_MCA_orte_tag_output", "0"),
-    ("OMPI_MCA_pmix_base_verbose", "0"),
     ("PMIX_MCA_gds_base_verbose", "0"),
     ("PMI_USER_SETTING", "kept"),
     ("HYDRA_USER_SETTING", "kept"),

@@ -3,7 +3,7 @@
 //! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a
 //! failed call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is
 //! checked. After start-up there is no collective and no blocking call, so a rank that dies stalls nobody; a library that
-//! hangs in a call all the same is left by [`super::watch`].
+//! hangs in a call all the same is left: see `sys::watch`.
 //! What MPI does when ranks die was measured; docs/architecture.md and docs/sites.md have the essence.
 
 use std::collections::{BTreeSet, VecDeque};
