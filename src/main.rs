@@ -108,7 +108,7 @@ fn print_version() {
     let (version, library) = (env!("CARGO_PKG_VERSION"), mpi::library_version());
     let built_with = Library::built_with().map_or_else(String::new, |built| format!("Built with: {built}\n"));
     let path = mpi::library_path().map_or_else(String::new, |path| format!("Loaded from: {path}\n"));
-    // A reader that has gone is no reason to fail; print would panic.
+    // A closed pipe is not a reason to fail; print would panic.
     let _ = write!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}");
 }
 
@@ -149,7 +149,7 @@ fn run(
 ) -> Result<u8, (ExitCode, String)> {
     let launcher = launch.map(|launch| launch.launcher);
     let mpi = match launch {
-        // Nobody to talk to: MPI would only cost time.
+        // Without other ranks, MPI would only cost time.
         Some(launch) if launch.may_have_others() => {
             check_mpi(&launch).map_err(|text| (ExitCode::BadInput, text))?;
             Some(Mpi::start(launch, mpi_hangs).map_err(|error| (ExitCode::BadInput, error))?)
@@ -172,15 +172,15 @@ fn run(
     }
 }
 
-/// Makes sure, before MPI starts, that it can: MPI itself would end the process, with a code and words of its own.
+/// Checks that MPI can start, before it does: MPI itself would end the process with its own exit code and message.
 fn check_mpi(launch: &Launch) -> Result<(), String> {
     let library = mpi::library();
     match (Library::built_with(), &library) {
         (Some(built), Some(loaded)) if !built.runs_on(loaded) => {
             let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
             return Err(format!(
-                "this program was built with {built}, and finds {loaded}{path} instead\n  \
-                 put the folder of the library of {built} into LD_LIBRARY_PATH, or build again: make build MPICC=…"
+                "this program was built with {built}, but finds {loaded}{path} instead\n  \
+                 put the folder of {built}'s library first in LD_LIBRARY_PATH, or rebuild: make build MPICC=…"
             ));
         }
         _ => {}
@@ -191,21 +191,21 @@ fn check_mpi(launch: &Launch) -> Result<(), String> {
     }
 }
 
-/// Going on would make one farm per rank, all on the same workdir.
+/// Continuing would start one farm per rank, all on the same workdir.
 fn alone(launch: &Launch, library: Option<&Library>) -> String {
     let processes = launch.size.map_or_else(String::new, |size| format!("{size} "));
     format!(
-        "the launcher started {processes}processes, but MPI ({}) leaves each of them alone\n  {}",
+        "the launcher started {processes}processes, but MPI ({}) does not connect them\n  {}",
         mpi::library_version(),
         launch.cure(library)
     )
 }
 
-/// Last words of a process that can't end in any other way.
+/// Prints the last message of a process that can't end in any other way. Returns its exit code.
 fn mpi_hangs() -> i32 {
     say_error(
-        "MPI does not return from a call, as some libraries do after a rank was killed: this rank ends\n  \
-         what was recorded is safe; the same command goes on",
+        "MPI does not return from a call, as can happen after a rank was killed: this rank ends\n  \
+         what was recorded is safe; the same command resumes the farm",
     );
     ExitCode::FarmFailed.code()
 }

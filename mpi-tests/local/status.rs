@@ -233,7 +233,7 @@ fn exit_code_is_that_of_the_last_run() {
     farm.append("tasks.txt", b"touch here; sleep 600\n");
     let mut running = farm.start(&[]);
     running.wait_until("the task runs", || farm.path("here").exists());
-    running.wait_until("the run is known", || text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("still at work"));
+    running.wait_until("the run is known", || text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("still running"));
     processes::signal(running.pid(), Signal::SIGKILL);
     running.wait();
     assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));

@@ -1,7 +1,7 @@
 //! What a launcher (mpirun, mpiexec, srun) left in the environment.
 //!
-//! Owns what is learned from it: whether there is a launcher at all, whether it goes with the MPI library, and where a
-//! rank stands. [`variables`] takes away from tasks what was meant for their rank.
+//! Owns what that shows: whether there is a launcher at all, whether it works with the MPI library, and the rank and
+//! its place on the node. [`variables`] removes from the environment of tasks what was meant for their rank.
 
 pub mod variables;
 
@@ -23,24 +23,24 @@ pub enum Launcher {
 /// The process manager interface by which MPI finds the other ranks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pmi {
-    /// None: srun started without one leaves every rank alone.
+    /// None: under an srun that was started without one, ranks do not find each other.
     Missing,
     /// PMI-1 or PMI-2, MPICH's.
     Pmi,
     /// PMIx, Open MPI's.
     Pmix,
-    /// One that is none of these, such as Cray's.
+    /// Another one, such as Cray's.
     Other,
 }
 
-/// How this process was launched, by the launcher's own word.
+/// How this process was launched, according to the launcher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Launch {
-    /// By which.
+    /// The launcher.
     pub launcher: Launcher,
     /// Rank of this process; 0 if not told.
     pub rank: u32,
-    /// Ranks in all, if told.
+    /// Total number of ranks, if known.
     pub size: Option<u32>,
     /// How MPI finds the other ranks.
     pub pmi: Pmi,
@@ -87,8 +87,8 @@ impl Launch {
         self.size != Some(1)
     }
 
-    /// How long this launcher lets a rank live after SIGTERM, where it has been asked to end, if that is less than tasks
-    /// may be given: Open MPI's mpirun sends SIGKILL 0.85 to 1 s later, from 5.0 on (PRRTE) 0.25 s.
+    /// How long this launcher, when it is asked to end, waits between SIGTERM and SIGKILL, if that is less than a grace
+    /// period may be: Open MPI's mpirun waits 0.85 to 1 s; since 5.0 (PRRTE), it waits 0.25 s.
     #[must_use]
     pub fn patience(&self, library: Option<&Library>) -> Option<Duration> {
         let is_prrte = library.is_some_and(|library| library.version >= (5, 0));
@@ -96,8 +96,8 @@ impl Launch {
         (self.launcher == Launcher::OpenMpi).then(|| Duration::from_millis(ms))
     }
 
-    /// Whether this launcher ties ranks to CPUs unless it is told not to: Open MPI's does, Intel MPI's too. A binding that
-    /// somebody asked Intel's for is known by I_MPI_PIN and its relatives, where `has` finds a variable.
+    /// Whether this launcher has bound ranks to CPUs without being asked: Open MPI's does by default, as does Intel
+    /// MPI's. I_MPI_PIN and related variables show that the user asked Intel's to. `has`: whether a variable is set.
     #[must_use]
     pub fn binds_unasked(&self, has: impl Fn(&str) -> bool) -> bool {
         const ASKED: [&str; 6] = [
@@ -115,34 +115,35 @@ impl Launch {
         }
     }
 
-    /// Whether ranks that this launcher has started can find each other with this library. Where they can't, MPI_Init
-    /// ends the process with a code and words of its own, or leaves every rank alone.
+    /// Whether ranks that this launcher has started can find each other with this library. If they can't, MPI_Init ends
+    /// the process with its own exit code and message, or starts every rank as the only one.
     #[must_use]
     pub fn serves(&self, library: &Library) -> bool {
         match (self.pmi, library.family) {
             (Pmi::Missing, _) => false,
             (Pmi::Pmix, Family::Mpich) => library.may_speak_pmix,
-            // Open MPI 4 may have been built for Slurm's PMI; for mpiexec's it never is.
+            // Open MPI 4 may have been built for Slurm's PMI, but never for mpiexec's.
             (Pmi::Pmi, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
             _ => true,
         }
     }
 
-    /// What the user can do when every process of this launcher is alone: it is the launcher of another MPI than the
-    /// program was built with, or srun was not told which, or the MPI was packaged without support for its own launcher.
+    /// What the user can do when this launcher's processes do not find each other: the launcher belongs to another MPI
+    /// than the program was built with, srun was not told which MPI it is, or the MPI was packaged without support for
+    /// its own launcher.
     #[must_use]
     pub fn cure(&self, library: Option<&Library>) -> String {
         let name = library.map_or("the MPI that it was built with", |library| library.name);
         let is_own = library.is_some_and(|library| self.launcher == Launcher::Hydra && library.family == Family::Mpich);
         match (self.launcher, library.map(|library| library.family)) {
             (Launcher::Srun, _) => {
-                "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what there is)"
+                "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what is available)"
                     .to_owned()
             }
-            // Ubuntu 24.04's MPICH 4.2.0 speaks PMIx only, and its mpiexec does not.
+            // Ubuntu 24.04's MPICH 4.2.0 speaks only PMIx, which its mpiexec does not.
             _ if is_own => format!(
-                "either this mpiexec belongs to another MPI, or this {name} cannot be started by its own mpiexec, as on \
-                 Ubuntu 24.04\n  in the second case build with another MPI: make build MPICC=mpicc.openmpi"
+                "either this mpiexec belongs to another MPI, or this {name} does not work with its own mpiexec, as on \
+                 Ubuntu 24.04\n  in the latter case, build with another MPI: make build MPICC=mpicc.openmpi"
             ),
             (_, Some(Family::OpenMpi)) => format!("start it with the mpirun of {name}"),
             (_, Some(Family::Mpich)) => format!("start it with the mpiexec of {name}"),
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
     }
 
-    /// A launcher that can't bring the ranks of this library together is known before MPI ends the process for it.
+    /// A launcher that can't connect the ranks of this library is recognized before MPI ends the process because of it.
     #[test]
     fn launchers_go_with_libraries() {
         let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
@@ -323,7 +324,7 @@ mod tests {
         assert!(!mpiexec.binds_unasked(has(&["I_MPI_PIN_INFO", "I_MPI_PIN_DOMAIN"])));
     }
 
-    /// Advice leads on: nobody is told to do what he has just done.
+    /// Advice helps: users are not told to do what they have just done.
     #[test]
     fn cures_do_not_go_in_circles() {
         let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();

@@ -1,7 +1,7 @@
 //! `status --exit-code`: the farm's own exit code, where a launcher's cannot be trusted.
 //!
-//! Owns when the code in `status.json` counts: rank 0 writes it when all records are on disk, as the last thing that it
-//! does in the workdir. A run that was killed before leaves none, and never the code of an earlier run.
+//! Owns the rule for when the code in `status.json` is valid: rank 0 writes it when all records are on disk, as its
+//! last action in the workdir. A run that was killed before that leaves no code, not even that of an earlier run.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 use crate::figures::report::{RUN, State};
 use crate::progress::say_error;
 
-/// The exit code of the last run. `run`: the name of the run that is meant, if only one will do.
+/// Returns the exit code of the last run. `run`: the name that the run must have, if any.
 pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
     match judge(&Life::read(workdir), run) {
         Ok(code) => code,
@@ -23,14 +23,15 @@ pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
 
 fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
     if let Some(run) = run.filter(|&run| life.figures.run.as_deref() != Some(run)) {
-        return Err(format!("no run was started here as {RUN}={run}, or it died before its first task"));
+        return Err(format!("no run with {RUN}={run} was started here, or it died before its first task"));
     }
     match life.state {
-        State::Running | State::Stopping => Err("the farm is still at work, so there is no exit code yet".to_owned()),
+        State::Running | State::Stopping => Err("the farm is still running, so there is no exit code yet".to_owned()),
         State::Died => {
-            Err("the last run did not end in order; what was recorded is safe, and the same command resumes".to_owned())
+            Err("the last run did not end in order; what was recorded is safe; the same command resumes the farm"
+                .to_owned())
         }
-        State::Unknown => Err("there is no status.json, so no exit code is known".to_owned()),
+        State::Unknown => Err("there is no status.json, so the exit code is unknown".to_owned()),
         State::Ended => {
             let code = life.figures.exit_code.and_then(ExitCode::from_code);
             code.ok_or_else(|| "status.json has no exit code".to_owned())
