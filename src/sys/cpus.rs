@@ -1,8 +1,8 @@
 //! The CPUs that tasks of this rank may use.
 //!
 //! Owns the sharing of a node's CPUs among the ranks on it. The launchers of Open MPI and Intel MPI bind each rank to a
-//! core, and tasks would inherit that: eight tasks on one core. So such a binding is taken back, and every rank of the
-//! node takes its own share of what the job has. A binding by Slurm, or one that a user asked mpiexec for, is kept.
+//! core, and tasks would inherit that: eight tasks on one core. So such a binding is undone, and every rank of the
+//! node takes its own share of the job's CPUs. A binding by Slurm, or one that a user requested from mpiexec, is kept.
 
 use std::fmt::Write;
 use std::fs;

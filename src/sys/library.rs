@@ -1,33 +1,33 @@
-//! Which MPI library this is: the one that the program was built with, and the one that it runs on.
+//! The MPI library that the program was built with, and the one that it runs on.
 //!
-//! Owns the names and versions of MPI libraries and whether two of them go together. Never calls MPI: what the library
-//! says of itself comes from [`super::mpi`].
+//! Owns the names and versions of MPI libraries and whether two of them are compatible. Never calls MPI: [`super::mpi`]
+//! provides the library's description of itself.
 
-/// Libraries of one family can take each other's place.
+/// Libraries of one family can replace each other, as far as [`Library::runs_on`] allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
-    /// Open MPI and what is made of it.
+    /// Open MPI and libraries derived from it.
     OpenMpi,
     /// MPICH and its descendants, which share one binary interface (libmpi.so.12): Intel MPI, Cray MPICH, MVAPICH.
     Mpich,
 }
 
-/// An MPI library by its own word.
+/// An MPI library, as it describes itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Library {
-    /// Which family.
+    /// Its family.
     pub family: Family,
     /// Its name as users know it.
     pub name: &'static str,
-    /// Major and minor version; of Cray MPICH and Intel MPI their own, not MPICH's.
+    /// Major and minor version; for Cray MPICH and Intel MPI, their own, not MPICH's.
     pub version: (u32, u32),
-    /// Whether it may understand PMIx, which Open MPI's launcher speaks. MPICH says how it was configured; of other
-    /// descendants it is not known.
+    /// Whether it may understand PMIx, which Open MPI's launcher speaks. MPICH says how it was configured; for its
+    /// descendants, this is not known.
     pub may_speak_pmix: bool,
     full_version: String,
 }
 
-/// How each library begins to speak of itself, in MPI_Get_library_version.
+/// How each library's text from MPI_Get_library_version begins.
 const NAMES: [(&str, Family, &str); 7] = [
     ("Open MPI v", Family::OpenMpi, "Open MPI"),
     ("MPICH Version", Family::Mpich, "MPICH"),
@@ -39,7 +39,7 @@ const NAMES: [(&str, Family, &str); 7] = [
 ];
 
 impl Library {
-    /// Reads what MPI_Get_library_version says; `None` for a library that is not known.
+    /// Parses the text from MPI_Get_library_version; `None` for an unknown library.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, family, name) = NAMES
@@ -54,14 +54,14 @@ impl Library {
         Some(Self { family, name, version, may_speak_pmix, full_version })
     }
 
-    /// The library that the program was built with, as the build found it; `None` if it did not.
+    /// The library that the program was built with, as the build found it; `None` if it found none.
     #[must_use]
     pub fn built_with() -> Option<Self> {
         Self::parse(option_env!("TASKFARMER_MPI_BUILT_WITH")?)
     }
 
-    /// Whether a program that was built with this library runs on that one. Descendants of MPICH promise so to each other
-    /// whatever the version; Open MPI promises it for newer ones.
+    /// Whether a program that was built with this library runs on the other one. MPICH and its descendants promise this
+    /// to each other for all versions; Open MPI promises it for newer versions.
     #[must_use]
     pub fn runs_on(&self, other: &Self) -> bool {
         self.family == other.family && (self.family == Family::Mpich || other.version >= self.version)
@@ -84,7 +84,7 @@ mod tests {
         Library::parse(text).unwrap_or_else(|| panic!("{text}"))
     }
 
-    /// As the libraries say it, and as the build finds it in their headers.
+    /// As the libraries describe themselves, and as the build finds it in their headers.
     #[test]
     fn libraries_are_known_by_their_own_words() {
         for (text, shown, family, version) in [

@@ -1,10 +1,10 @@
 //! MPI, as far as this program uses it: bytes from rank to rank, and an end that never hangs.
 //!
-//! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a
-//! failed call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is
-//! checked. After start-up there is no collective and no blocking call, so a rank that dies stalls nobody; a library that
-//! hangs in a call all the same is left: see `sys::watch`.
-//! What MPI does when ranks die was measured; docs/architecture.md and docs/sites.md have the essence.
+//! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a failed
+//! call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is checked.
+//! After startup there is no collective and no blocking call, so a rank that dies stalls no other. If a library still
+//! hangs in a call, the process ends: see `sys::watch`. What MPI does when ranks die was measured; docs/architecture.md
+//! and docs/sites.md summarize it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CStr, c_int};
@@ -50,15 +50,15 @@ const ABORT_PAUSE: Duration = Duration::from_millis(100);
 /// How often sends are moved on while nothing else is to be done.
 const POLL: Duration = Duration::from_millis(1);
 
-/// How often MPI is watched; a call that lasts for [`super::watch::LOOKS_MAX`] looks hangs. That is less than the other
-/// ranks wait for a rank 0 that is silent, 22 s.
+/// How often MPI is checked; a call that lasts for [`super::watch::LOOKS_MAX`] checks hangs. That is less than the 22 s
+/// for which the other ranks wait for a silent rank 0.
 const HANG_LOOK: Duration = Duration::from_secs(1);
 
-/// The same for MPI_Init: ten minutes in all. Of thousands of ranks it may take minutes; where one was killed meanwhile, it
-/// takes for ever.
+/// The same for MPI_Init: ten minutes in all. With thousands of ranks it may take minutes; if one is killed meanwhile,
+/// it never returns.
 const START_LOOK: Duration = Duration::from_secs(30);
 
-/// How often a rank that only waits for the end looks for it.
+/// How often a rank that only waits for the end checks for it.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long no rank sends anything after MPI_Init under srun. Open MPI 4.1 relies on a barrier of Slurm's PMIx plug-in
@@ -93,9 +93,9 @@ pub struct Mpi {
     failures: Vec<(u32, String)>,
     /// Nothing is sent before.
     quiet_until: Option<Instant>,
-    /// MPI_Finalize would need what this rank has given up.
+    /// Whether this rank has disconnected from PMIx, which MPI_Finalize would need.
     cannot_finalize: bool,
-    /// Sees to it that no call lasts for ever.
+    /// Ensures that no call lasts forever.
     watch: Arc<Watch>,
 }
 
@@ -103,7 +103,7 @@ pub struct Mpi {
 // `&mut` sees to; who moves it to another thread has to ask `may_change_threads` first.
 unsafe impl Send for Mpi {}
 
-/// The MPI library, by its own word; works before MPI_Init too.
+/// The MPI library, as it describes itself; also works before MPI_Init.
 #[must_use]
 pub fn library_version() -> String {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -129,23 +129,23 @@ fn check(code: c_int) -> Result<(), String> {
         .map_or_else(|_| format!("MPI error {code}"), |s| s.to_string_lossy().into_owned()))
 }
 
-/// What the library that is loaded says of itself; works before MPI_Init too.
+/// How the loaded library describes itself; also works before MPI_Init.
 fn own_words() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_owned()
 }
 
-/// The library that is loaded, if it is a known one.
+/// The loaded library, if it is a known one.
 #[must_use]
 pub fn library() -> Option<Library> {
     Library::parse(&own_words())
 }
 
-/// The file that it was loaded from.
+/// The file that the library was loaded from.
 #[must_use]
 pub fn library_path() -> Option<String> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: dladdr takes any address and fills in the structure if it returns non-zero; the name that it points to then
-    // is one of the dynamic linker's, which stays for as long as the library is loaded.
+    // SAFETY: dladdr takes any address, and fills in the structure if it returns nonzero; the structure then points to
+    // a name that the dynamic linker owns and keeps as long as the library is loaded.
     unsafe {
         if libc::dladdr(ffi::MPI_Get_library_version as *const libc::c_void, info.as_mut_ptr()) == 0 {
             return None;
@@ -156,8 +156,8 @@ pub fn library_path() -> Option<String> {
 }
 
 impl Mpi {
-    /// Starts MPI, as the launcher says. If MPI does not return from a call, `on_hang` has the last word, and gives the exit
-    /// code.
+    /// Starts MPI, as the launcher requires. If MPI does not return from a call, `on_hang` is called last and returns
+    /// the exit code.
     ///
     /// # Errors
     /// If MPI was started before. MPI itself ends the process when it can't start at all.
@@ -172,7 +172,7 @@ impl Mpi {
         // Its drop is MPI_Finalize without a watchdog; see `leave`.
         std::mem::forget(universe);
         let (mut rank, mut size) = (0, 1);
-        // SAFETY: MPI is initialised; the predefined handles are valid from then on, the pointers are to integers.
+        // SAFETY: MPI is initialized; the predefined handles are valid from then on, the pointers are to integers.
         let comm = unsafe {
             let comm = ffi::RSMPI_COMM_WORLD;
             ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN);
@@ -350,15 +350,15 @@ impl Mpi {
         let hangs = self.cannot_finalize || finalize_hangs(self.size());
         let finalizes = how == Leave::Finalize && !hangs;
         if !finalizes {
-            // Before the launcher ends this rank.
+            // Must happen before the launcher ends this rank.
             shared_memory::remove();
         }
         match (how, self.rank) {
             _ if finalizes => watched(code, || {
-                // SAFETY: MPI is initialised and not finalised, and this is the thread that started it.
+                // SAFETY: MPI is initialized and not finalized, and this is the thread that started it.
                 unsafe { ffi::MPI_Finalize() };
-                // From 4.2 on, MPICH says goodbye to its launcher in an exit handler, and frees its shared memory there. MPI
-                // may still read from buffers of sends that never ended; nothing is dropped here.
+                // Since 4.2, MPICH disconnects from its launcher and frees its shared memory in an exit handler. MPI
+                // may still read from buffers of sends that never completed, so nothing is dropped here.
                 std::process::exit(code);
             }),
             (_, 1..) => wait_for_rank_0(),
@@ -380,7 +380,7 @@ impl Mpi {
         }
         // The others need a moment to hear that it is over and to clear up.
         self.linger(ABORT_PAUSE);
-        // mpiexec ends at once, and what it has not read by then nobody will see.
+        // mpiexec ends immediately, and output that it has not read by then is lost.
         words::wait_read(PARTING_PAUSE);
         // MPICH would say that the application called MPI_Abort; to a user that is an error.
         words::silence_stderr();
@@ -391,7 +391,7 @@ impl Mpi {
         });
     }
 
-    /// Moves sends on for so long.
+    /// Keeps sends moving for this long.
     fn linger(&mut self, time: Duration) {
         let ends = Instant::now() + time;
         while Instant::now() < ends {
@@ -412,7 +412,7 @@ fn watched(code: i32, last_call: impl FnOnce()) {
     }
 }
 
-/// Stays for a while after the last message, or until the launcher on this node has gone: then rank 0 has gone, too.
+/// Waits for a while after the last message, or until the launcher on this node is gone: then rank 0 is gone, too.
 fn wait_for_rank_0() {
     let (launcher, ends) = (getppid(), Instant::now() + LEAVE_PAUSE);
     while getppid() == launcher && Instant::now() < ends {
@@ -420,15 +420,15 @@ fn wait_for_rank_0() {
     }
 }
 
-/// MPICH 4.0 over UCX hangs in MPI_Finalize as soon as there are a few nodes, without any fault, and its launchers then
-/// complain. Newer ones come through, but their mpiexec with -disable-auto-cleanup dies of SIGPIPE (47 of 60 runs of a
-/// program that does nothing, MPICH 5.0.2 on eight nodes), which no way out but MPI_Abort prevents. Of the libraries that descend from MPICH (Cray's for one) this is not known, so they get the watchdog like
-/// all others.
+/// MPICH 4.0 over UCX hangs in MPI_Finalize as soon as there are a few nodes, even if nothing has failed, and its
+/// launchers then complain. Newer versions do not hang, but their mpiexec with -disable-auto-cleanup dies of SIGPIPE
+/// (47 of 60 runs of a program that does nothing, MPICH 5.0.2 on eight nodes), which only MPI_Abort prevents. It is not
+/// known whether libraries that descend from MPICH (such as Cray's) hang, so they get the watchdog like all others.
 fn finalize_hangs(size: u32) -> bool {
     is_mpich() && NodePlace::detect(|name| std::env::var(name).ok()).ranks < size
 }
 
-/// MPICH itself, by the library's own word.
+/// Whether the library is MPICH itself, as it describes itself.
 fn is_mpich() -> bool {
     library().is_some_and(|library| library.name == "MPICH")
 }

@@ -1,17 +1,17 @@
-//! Shared memory that an MPI leaves behind when it is not left by MPI_Finalize.
+//! Shared memory that an MPI leaves behind when MPI_Finalize is skipped.
 //!
-//! Owns the names by which MPIs are known in /dev/shm. Removes only what this very process has mapped, so nothing that
-//! belongs to another program; the other ranks of the node keep their mappings.
+//! Owns the names of the files that MPIs create in /dev/shm. Removes only files that this process has mapped, so none
+//! that belong to another program; the other ranks of the node keep their mappings.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Beginnings of names: MPICH's, Open MPI's before and from 5.0 on, Intel MPI's.
+/// Prefixes of names: MPICH's, Open MPI's before 5.0 and since, Intel MPI's.
 const NAMES: [&str; 4] = ["mpich_shm_", "vader_segment.", "sm_segment.", "Intel_MPI_"];
 
-/// Removes what the MPI of this process would have removed at its end. A refusal is nobody's concern: the memory then
-/// stays until the node is cleaned up.
+/// Removes what the MPI of this process would have removed at its end. Errors are ignored: the memory then stays until
+/// the node is cleaned up.
 pub(super) fn remove() {
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
     for path in mapped(&maps) {
@@ -19,7 +19,7 @@ pub(super) fn remove() {
     }
 }
 
-/// Files of MPIs in a list of mappings, as Linux gives it.
+/// Returns the files of MPIs in a list of mappings in the format of /proc/self/maps.
 fn mapped(maps: &str) -> BTreeSet<PathBuf> {
     let paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find("/dev/shm/")?..])));
     let is_of_mpi = |path: &&Path| {
@@ -33,7 +33,7 @@ fn mapped(maps: &str) -> BTreeSet<PathBuf> {
 mod tests {
     use super::*;
 
-    /// What another program or a task has there is not touched.
+    /// Files of other programs and of tasks are not touched.
     #[test]
     fn only_files_of_mpis_are_found() {
         let maps = "\

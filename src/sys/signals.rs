@@ -28,12 +28,12 @@ fn is_ignored(signal: Signal) -> bool {
     }
 }
 
-/// A signal that has come.
+/// A signal that was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caught {
     /// Its number.
     pub signal: u8,
-    /// Whether the process that started this one has sent it.
+    /// Whether this process's parent sent it.
     pub from_parent: bool,
 }
 
@@ -99,7 +99,7 @@ impl SignalSource {
     /// The next signal that is waiting, if any.
     pub fn next_signal(&self) -> Option<Caught> {
         let info = self.fd.read_signal().ok().flatten()?;
-        // The kernel itself is nobody's parent.
+        // A signal from the kernel is not from the parent.
         let from_parent = info.ssi_code == libc::SI_USER && info.ssi_pid == getppid().as_raw().cast_unsigned();
         Some(Caught { signal: u8::try_from(info.ssi_signo).ok()?, from_parent })
     }

@@ -1,26 +1,27 @@
-//! Calls of a library that must return.
+//! A watchdog for library calls that must return.
 //!
-//! Owns a thread that looks again and again whether the same call is still under way: after a rank was killed, Intel
-//! MPI's sends were seen to hang for ever, and a process that hangs can't even be asked to end. The thread counts its own
-//! looks, so a process that was suspended is not taken for one that hangs. Never knows which library it is.
+//! Owns a thread that periodically checks whether the same call is still in progress. Intel MPI's sends have been seen
+//! to hang forever after a rank was killed, and a process that hangs can't even be asked to end. The thread counts its
+//! own checks, so a process that was suspended is not mistaken for one that hangs. It does not know which library it
+//! watches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A call that is under way for so many looks hangs.
+/// A call that is in progress for this many checks hangs.
 pub(super) const LOOKS_MAX: u32 = 20;
 
-/// Which call is under way: odd while there is one, and another number for each.
+/// Which call is in progress: odd during a call, and a different number for each.
 #[derive(Debug, Default)]
 pub(super) struct Watch(AtomicU64);
 
-/// A call is under way for as long as this lives.
+/// A call is in progress as long as this lives.
 #[derive(Debug)]
 pub(super) struct Call<'watch>(&'watch Watch, bool);
 
 impl Watch {
-    /// Starts the thread, which looks this often. `on_hang` is called once, by that thread.
+    /// Starts the thread, which checks once per `look`. It calls `on_hang` at most once.
     pub(super) fn start(look: Duration, on_hang: impl FnOnce() + Send + 'static) -> Arc<Self> {
         let watch = Arc::new(Self::default());
         let watched = Arc::downgrade(&watch);
@@ -37,12 +38,12 @@ impl Watch {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("tfarmer-watch".to_owned()).spawn(look_on) {
-            log::debug!("nobody watches MPI: {error}");
+            log::debug!("cannot start the thread that watches MPI: {error}");
         }
         watch
     }
 
-    /// A call begins. Calls may be nested; only one thread calls at a time.
+    /// Begins a call. Calls may be nested; only one thread may call at a time.
     pub(super) fn enter(&self) -> Call<'_> {
         let is_outermost = self.0.load(Ordering::Relaxed).is_multiple_of(2);
         if is_outermost {
@@ -68,7 +69,7 @@ mod tests {
 
     const QUICK: Duration = Duration::from_millis(1);
 
-    /// A call that does not return is noticed; many short ones, one after the other or one within the other, are not.
+    /// A call that does not return is noticed; many short ones, in sequence or nested, are not.
     #[test]
     fn only_a_call_that_does_not_return_is_noticed() {
         let (sender, hung) = mpsc::channel();

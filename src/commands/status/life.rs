@@ -48,7 +48,7 @@ impl Holder {
             return None;
         }
         let (found, own) = (Stat::read(&self.pid.to_string()), Stat::read("self"));
-        // One that was killed has a number until its parent takes note.
+        // A process that was killed keeps its ID until its parent reaps it.
         Some(
             found.is_some_and(|found| {
                 own.is_some_and(|own| own.name == found.name) && !matches!(found.state, 'Z' | 'X')
@@ -67,7 +67,7 @@ impl Stat {
     fn read(pid: &str) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let text = String::from_utf8_lossy(&text);
-        // pid (name) state …; the name may hold anything.
+        // pid (name) state …; the name may contain anything.
         let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
         Some(Self { name: name.to_owned(), state: rest.chars().next()? })
     }
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(judged(State::Ended, 400.0, Some(&me), 900.0), State::Running);
     }
 
-    /// A farm that was killed is dead, though nobody has taken note of it.
+    /// A farm that was killed is dead, even if its parent has not reaped it.
     #[test]
     fn a_zombie_is_not_at_work() {
         let mut child = std::process::Command::new("/proc/self/exe")

@@ -1,17 +1,17 @@
 //! Variables that a launcher sets for its ranks, and that would mislead a task.
 //!
-//! Owns their names. A task that inherits them believes to be a rank of the farm: an MPI program hangs or dies, and an
-//! `mpirun` or `srun` goes by the farm's placement. Without a launcher nothing is taken away, and with one only what that
-//! launcher sets: a name that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
+//! Owns their names. A task that inherits them takes itself for a rank of the farm: an MPI program hangs or dies, and
+//! `mpirun` or `srun` follows the farm's placement. Without a launcher, nothing is removed; with one, only what that
+//! launcher sets is. A variable that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
 //!
 //! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05.
 
 use super::Launch;
 
-/// Names and beginnings of names that one launcher sets.
+/// Names and prefixes of the variables that one launcher sets.
 #[derive(Debug)]
 struct Setter {
-    /// Where one of these is set, the launcher has been at work. Empty: wherever there is any launcher.
+    /// If one of these is set, this launcher was used. Empty: applies under every launcher.
     signs: &'static [&'static str],
     prefixes: &'static [&'static str],
     names: &'static [&'static str],
@@ -138,12 +138,12 @@ const SETTERS: [Setter; 4] = [
     },
 ];
 
-/// What the launchers of one environment have set in it.
+/// The variables that launchers have set in one environment.
 #[derive(Debug)]
 pub struct Leftovers(Vec<&'static Setter>);
 
 impl Leftovers {
-    /// Sees who has been at work. `get` looks a variable up.
+    /// Detects which launchers were used. `get` looks a variable up.
     pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         if Launch::detect(&get).is_none() {
             return Self(Vec::new());
@@ -153,7 +153,7 @@ impl Leftovers {
         Self(SETTERS.iter().filter(was_at_work).collect())
     }
 
-    /// Whether a variable was meant for this rank alone.
+    /// Whether a variable was meant only for this rank.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
         self.0.iter().any(|setter| {
@@ -171,7 +171,7 @@ mod tests {
         Leftovers::of(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
     }
 
-    /// Settings of a user, for the tools of a launcher.
+    /// A user's settings for a launcher's tools.
     const SETTINGS: [&str; 14] = [
         "OMPI_ALLOW_RUN_AS_ROOT",
         "OMPI_MCA_btl",
@@ -189,7 +189,7 @@ mod tests {
         "PATH",
     ];
 
-    /// Tasks keep the user's own settings and the job's, and lose the rank's.
+    /// Tasks keep the user's variables and the job's, and lose the rank's.
     #[test]
     fn a_launcher_takes_back_what_it_has_set_and_nothing_else() {
         let mpirun =
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// On a laptop, a login node or in a batch script, all that is set is the user's or the job's.
+    /// On a laptop or a login node or in a batch script, all variables are the user's or the job's.
     #[test]
     fn without_a_launcher_everything_stays() {
         let batch = leftovers(&[("SLURM_JOB_ID", "5"), ("SLURM_PROCID", "0"), ("PMIX_MCA_gds", "hash")]);
