@@ -1,12 +1,13 @@
 //! `taskfarmer-mpi status`: of a farm that runs, has ended, was killed, is damaged, or was PyTaskFarmer's.
 
 use std::fs;
+use std::io::Write;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::status::{json, status, text};
-use crate::support::{Farm, blockers, processes};
+use crate::support::{Farm, blockers, disk, processes};
 
 const QUICK: usize = 10;
 const BLOCKERS: usize = 12;
@@ -236,10 +237,28 @@ fn exit_code_is_that_of_the_last_run() {
     running.wait_until("the run is known", || text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("still running"));
     processes::signal(running.pid(), Signal::SIGKILL);
     running.wait();
-    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));
-    farm.unset("TASKFARMER_RUN");
     text(&farm, 4, &["tasks.txt", "--exit-code"]);
+    farm.unset("TASKFARMER_RUN");
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));
     farm.write("tasks.txt", b"true\nexit 3\ntrue\n");
     farm.run(&["--retry-failed"]).exits(1);
     text(&farm, 1, &["tasks.txt", "--exit-code"]);
+    farm.write("tasks.txt_workdir/status.json", b"{");
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("status.json: "), "what is wrong is named");
+}
+
+/// A run that cannot write its end, on a full disk, leaves nothing that an earlier run wrote: its exit code would be taken
+/// for the later run's.
+#[test]
+fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
+    let farm = Farm::local(&b"true\n".repeat(5));
+    let Some(_disk) = disk::Tmpfs::mount(&farm, "full", "size=128k") else { return };
+    let options = ["--workdir", "full/w", "--logs", "none"];
+    farm.run(&options).exits(0);
+    text(&farm, 0, &["full/w", "--exit-code"]);
+    let mut filler = fs::File::create(farm.path("full/filler")).unwrap();
+    while filler.write_all(&[0; 512]).is_ok() {}
+    farm.write("tasks.txt", &b"true\n".repeat(3_000));
+    farm.run(&options).exits(4);
+    text(&farm, 4, &["full/w", "--exit-code"]);
 }

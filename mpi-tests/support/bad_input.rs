@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::Farm;
 use super::farm::LIST;
+use super::{Farm, skipped};
 
 /// A kind of bad input.
 #[derive(Clone, Copy)]
@@ -37,6 +37,12 @@ impl BadInput {
         } else {
             good
         });
+        if matches!(self, Self::UnreadableList | Self::WorkdirNotWritable | Self::WorkdirCannotBeMade) {
+            farm = farm.run_by_nobody();
+            if farm.run_alone(&["--version"]).status.is_none_or(|status| !status.success()) {
+                return skipped("nobody cannot enter the folder of the MPI: it is in one that is closed to others");
+            }
+        }
         let list = farm.path(LIST);
         let close = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let (words, mentioned): (&[&str], &[&str]) = match self {
@@ -46,7 +52,6 @@ impl BadInput {
                 (&["folder"], &["folder"])
             }
             Self::UnreadableList => {
-                farm = farm.run_by_nobody();
                 close(list, 0o000);
                 // With the workdir where everybody may write, only the list is in the way.
                 close(farm.cwd(), 0o777);
@@ -66,13 +71,11 @@ impl BadInput {
                 (&["--workdir", "not-a-folder", LIST], &["not-a-folder"])
             }
             Self::WorkdirNotWritable => {
-                farm = farm.run_by_nobody();
                 fs::create_dir(farm.path("closed")).unwrap();
                 close(farm.path("closed"), 0o555);
                 (&["--workdir", "closed", LIST], &["closed"])
             }
             Self::WorkdirCannotBeMade => {
-                farm = farm.run_by_nobody();
                 fs::create_dir(farm.path("closed")).unwrap();
                 close(farm.path("closed"), 0o555);
                 (&["--workdir", "closed/inner/workdir", LIST], &["closed/inner"])

@@ -14,6 +14,12 @@ pub const FORMAT: u32 = 1;
 /// The variable by which a script names a run, so that it can tell the run's exit code from that of an earlier one.
 pub const RUN: &str = "TASKFARMER_RUN";
 
+/// What [`RUN`] says; bytes that are not UTF-8 are replaced.
+#[must_use]
+pub fn run_name() -> Option<String> {
+    std::env::var_os(RUN).map(|name| name.to_string_lossy().into_owned())
+}
+
 /// Kinds of failures that are told; further ones are counted.
 const KINDS_TOLD: usize = 10;
 

@@ -63,7 +63,8 @@ pub fn run(socket: UnixStream) -> i32 {
         Ok(mut pool) => (pool.serve().unwrap_or(exit_status::PARENT_LOST), pool.work),
         Err(_) => (exit_status::PARENT_LOST, None),
     };
-    let grace = if status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
+    let is_killed = work.as_ref().is_some_and(|work| work.core.is_killed());
+    let grace = if is_killed || status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
     // Before the end of all processes: what is being started would escape it.
     let temp = work.map(|work| work.processes.close());
     end_descendants(grace, KILL_LIMIT);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::farmer::{Farmer, Status, TaskTable};
-use crate::figures::report::{FORMAT, Figures, RUN, SlowTask, State, WorkerFigures};
+use crate::figures::report::{FORMAT, Figures, SlowTask, State, WorkerFigures, run_name};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::protocol::{Rank, TaskId};
@@ -23,7 +23,7 @@ pub(super) fn about(command: String, workdir: &Path, tasks: &TaskTable) -> Figur
     Figures {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        run: std::env::var(RUN).ok(),
+        run: run_name(),
         workdir: workdir.display().to_string(),
         cwd: std::env::current_dir().map(|cwd| cwd.display().to_string()).unwrap_or_default(),
         command,

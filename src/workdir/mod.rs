@@ -167,10 +167,15 @@ impl Workdir {
         })
     }
 
-    /// Writes `status.json`.
+    /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, nobody
+    /// must take the earlier exit code for this run's.
     #[must_use]
     pub fn status_file(&self) -> StatusFile {
-        StatusFile::new(self.path.join(names::STATUS))
+        let path = self.path.join(names::STATUS);
+        if let Err(error) = journal::remove_if_there(&path) {
+            log::info!("cannot remove {}: {error}", path.display());
+        }
+        StatusFile::new(path)
     }
 
     /// Writes `toprocess`: see [`toprocess::Writer`].

@@ -149,6 +149,12 @@ impl Worker {
         self.stopped
     }
 
+    /// Whether the farm has told it to kill what runs.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.stop == Some(StopLevel::Kill)
+    }
+
     /// How many tasks run.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -22,20 +22,23 @@ pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
 }
 
 fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
+    if matches!(life.state, State::Running | State::Stopping) {
+        return Err("the farm is still running, so there is no exit code yet".to_owned());
+    }
+    if let Some(damage) = life.damage.first() {
+        return Err(damage.clone());
+    }
     if let Some(run) = run.filter(|&run| life.figures.run.as_deref() != Some(run)) {
-        return Err(format!("no run with {RUN}={run} was started here, or it died before its first task"));
+        return Err(format!("no run with {RUN}={run} was started here, or it died in its first second"));
     }
     match life.state {
-        State::Running | State::Stopping => Err("the farm is still running, so there is no exit code yet".to_owned()),
-        State::Died => {
-            Err("the last run did not end in order; what was recorded is safe; the same command resumes the farm"
-                .to_owned())
-        }
-        State::Unknown => Err("there is no status.json, so the exit code is unknown".to_owned()),
         State::Ended => {
             let code = life.figures.exit_code.and_then(ExitCode::from_code);
             code.ok_or_else(|| "status.json has no exit code".to_owned())
         }
+        State::Unknown => Err("there is no status.json, so the exit code is unknown".to_owned()),
+        _ => Err("the last run did not end in order; what was recorded is safe; the same command resumes the farm"
+            .to_owned()),
     }
 }
 

@@ -18,7 +18,7 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::failures;
-use crate::figures::report::{FORMAT, Figures, RUN, SlowTask, State};
+use crate::figures::report::{FORMAT, Figures, SlowTask, State, run_name};
 use crate::figures::tally::SLOWEST;
 use crate::progress::say_error;
 use history::History;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
         }
     };
     if args.exit_code {
-        return exit_code::of_last_run(&workdir, std::env::var(RUN).ok().as_deref());
+        return exit_code::of_last_run(&workdir, run_name().as_deref());
     }
     // A screen that changes is cleared; what goes into a file is kept.
     let clears = args.watch.is_some() && !args.json && io::stdout().is_terminal();
