@@ -1,4 +1,4 @@
-//! The launcher of another MPI starts farms of one rank each, in silence: that is refused.
+//! Which launcher and which library go with the program: one of another MPI is refused, and one rank needs neither.
 
 use std::path::PathBuf;
 

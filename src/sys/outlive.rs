@@ -30,11 +30,11 @@ fn settings(
     library: Option<&Library>,
     get: impl Fn(&str) -> Option<String>,
 ) -> Vec<(&'static str, &'static str)> {
-    if !is_open_mpi_5(library) || get(TRANSPORT).is_some_and(|chosen| chosen != "ob1") {
+    if !can_outlive(library, &get) {
         return Vec::new();
     }
     let mut settings = vec![(TRANSPORT, "ob1"), ("OMPI_MCA_mpi_ft_enable", "1")];
-    if takes_leave(launch, library) {
+    if disconnects(launch) {
         // So that MPI asks PMIx for all addresses at startup, not when it first sends to a rank.
         settings.push(("OMPI_MCA_mpi_add_procs_cutoff", "1000000"));
     }
@@ -42,20 +42,22 @@ fn settings(
     settings
 }
 
-/// Whether a rank disconnects from PMIx when MPI has started, and so can't call MPI_Finalize.
-fn takes_leave(launch: &Launch, library: Option<&Library>) -> bool {
-    is_open_mpi_5(library) && launch.launcher == Launcher::Srun && launch.pmi == Pmi::Pmix
+/// Whether this is Open MPI 5 with the only transport that supports fault tolerance.
+fn can_outlive(library: Option<&Library>, get: impl Fn(&str) -> Option<String>) -> bool {
+    let is_open_mpi_5 = library.is_some_and(|library| library.family == Family::OpenMpi && library.version >= (5, 0));
+    is_open_mpi_5 && get(TRANSPORT).is_none_or(|chosen| chosen == "ob1")
 }
 
-fn is_open_mpi_5(library: Option<&Library>) -> bool {
-    library.is_some_and(|library| library.family == Family::OpenMpi && library.version >= (5, 0))
+/// Whether such a rank disconnects from PMIx when MPI has started, and so can't call MPI_Finalize.
+fn disconnects(launch: &Launch) -> bool {
+    launch.launcher == Launcher::Srun && launch.pmi == Pmi::Pmix
 }
 
 /// Disconnects from PMIx where it would have the step killed. Returns whether it has: MPI_Finalize must not be called
 /// then, and Slurm does not require it.
 pub(super) fn leave_pmix(launch: &Launch, library: Option<&Library>) -> bool {
     type Finalize = unsafe extern "C" fn(*const libc::c_void, usize) -> libc::c_int;
-    if !takes_leave(launch, library) || std::env::var(TRANSPORT).is_ok_and(|chosen| chosen != "ob1") {
+    if !disconnects(launch) || !can_outlive(library, |name| std::env::var(name).ok()) {
         return false;
     }
     // SAFETY: dlsym returns null or the address of PMIx_Finalize(const pmix_info_t *, size_t), whose signature is the

@@ -212,21 +212,39 @@ fn send(result: nix::Result<()>, pid: Pid) {
     }
 }
 
+/// A process as Linux describes it.
+#[derive(Debug)]
+pub struct Stat {
+    /// Its name, 15 bytes at most.
+    pub name: String,
+    /// What it is doing: `Z` is a process that has ended and was not reaped.
+    pub state: char,
+    /// The process ID of its parent.
+    pub parent: i32,
+}
+
+impl Stat {
+    /// Reads it. `pid`: a process ID, or `self`. `None` if there is no such process.
+    #[must_use]
+    pub fn read(pid: &str) -> Option<Self> {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // pid (name) state ppid …; the name may contain anything.
+        let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
+        let mut fields = rest.split(' ');
+        let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
+        Some(Self { name: name.to_owned(), state, parent })
+    }
+}
+
 /// Pids of all descendants of this process.
 fn descendants() -> Vec<Pid> {
     // /proc/…/children would be quicker, but is not in every kernel's configuration.
     let mut parents: Vec<(i32, i32)> = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read(entry.path().join("stat")) else { continue };
-        // "pid (name) state ppid …", and the name may hold anything, brackets and spaces too.
-        let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |end| &stat[end + 1..]);
-        let parent = after_name
-            .split(|&byte| byte == b' ')
-            .nth(2)
-            .and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
-        if let Some(parent) = parent {
-            parents.push((pid, parent));
+        if let Some(stat) = Stat::read(&pid.to_string()) {
+            parents.push((pid, stat.parent));
         }
     }
     let mut found = vec![Pid::this().as_raw()];

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
 use crate::sys::host;
+use crate::sys::process::Stat;
 
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
@@ -54,22 +55,6 @@ impl Holder {
                 own.is_some_and(|own| own.name == found.name) && !matches!(found.state, 'Z' | 'X')
             }),
         )
-    }
-}
-
-/// A process as Linux describes it.
-struct Stat {
-    name: String,
-    state: char,
-}
-
-impl Stat {
-    fn read(pid: &str) -> Option<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        // pid (name) state …; the name may contain anything.
-        let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
-        Some(Self { name: name.to_owned(), state: rest.chars().next()? })
     }
 }
 
