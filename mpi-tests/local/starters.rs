@@ -58,6 +58,19 @@ fn starts_that_fail_for_good() {
     assert!(String::from_utf8_lossy(&farm.read("tasks.txt_workdir/logs/log_1")).contains("/no/such/program"));
 }
 
+/// The C library reaps the child of a start that fails, and the pool, which looks for ended children meanwhile, still
+/// finds all others: once it took that for the end of them, and a farm whose last tasks ended then waited for good.
+#[test]
+fn failed_starts_hide_no_end() {
+    let farm = Farm::local(b"/bin/true\n/no/such/program\n".repeat(20).as_slice());
+    farm.write("direct.ini", b"[direct]\nRunner = basic\nshell = split\n");
+    for round in 0..50 {
+        let workdir = format!("w{round}");
+        let outcome = farm.run(&["--proc", SLOTS, "--runner", "direct", "--workdir", &workdir]);
+        assert_eq!(outcome.exits(1).summary(), [20, 20, 0]);
+    }
+}
+
 /// While the log folder is gone nothing can be started, and nothing has failed.
 #[test]
 fn starts_that_are_refused_for_a_while() {

@@ -84,6 +84,24 @@ fn a_script_does_not_believe_srun() {
     is_complete(&farm, 600);
 }
 
+/// A job whose rank 0 dies never ends with what an earlier run of its workdir said.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn a_script_does_not_believe_an_earlier_run() {
+    // While MPI starts, the other ranks wait for a dead one for ten minutes: it dies when all of them run tasks.
+    let count = lab::slots() * 4;
+    let farm = farm(&"echo $PROC_NUMBER >> ran; sleep 600\n".repeat(count));
+    let before = submit(&farm, "run.sbatch", &SMALL, &["--timeout", "30", "--grace", "1"]);
+    before.wait_until("all ranks work", || farm.lines("ran").len() == count);
+    before.ends("FAILED", 3);
+    // Where they may, the other ranks put the job back into the queue; here the script has to give its exit code.
+    let job = submit(&farm, "run.sbatch", &[&SMALL[..], &["--no-requeue"]].concat(), &[]);
+    job.wait_until("all ranks work again", || farm.lines("ran").len() == 2 * count);
+    processes::signal(job.rank(0), Signal::SIGKILL);
+    job.ends("FAILED", 4);
+    assert_eq!(farm.workdir().toprocess().len(), count);
+}
+
 /// `requeue.sbatch` stops before its time is over, queues itself, and goes on until all is done.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]

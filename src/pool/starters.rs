@@ -8,7 +8,7 @@
 //! ended, or is to be signalled, while its starter has not told of it yet is waited for: that takes the start of one
 //! process, for which a pool with one thread would be blocked too.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use super::means::Means;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
+use crate::sys::process::{Reap, ended_child, reap};
 
 /// A thread for so many slots.
 const SLOTS_PER_THREAD: u32 = 4;
@@ -69,9 +70,8 @@ pub(super) struct Failed {
 #[derive(Debug, Default)]
 struct Table {
     to_start: VecDeque<ToStart>,
-    /// The slots of those that are being started, by the order in which that began.
-    starting: BTreeMap<u64, u32>,
-    begun: u64,
+    /// The slots of those that are being started.
+    starting: HashSet<u32>,
     running: HashMap<Pid, Process>,
     leaders: HashMap<u32, Pid>,
     failed: Vec<Failed>,
@@ -150,16 +150,23 @@ impl Starters {
         failed
     }
 
-    /// Waits until a process with this pid, if it is one of a task, is in the table.
-    pub(super) fn wait_for_pid(&self, pid: Pid) {
-        let table = self.shared.lock();
-        // What begins later cannot be it: as long as it is not reaped, its pid is taken.
-        let last = table.begun;
-        let unknown = |table: &mut Table| {
-            !table.running.contains_key(&pid)
-                && table.starting.first_key_value().is_some_and(|(first, _)| *first <= last)
-        };
-        drop(self.shared.settled.wait_while(table, unknown));
+    /// Takes the next child that has ended, adopted ones too. Does not wait for one to end.
+    pub(super) fn reap(&self) -> Reap {
+        if !self.are_threads() {
+            return reap(None);
+        }
+        // Whose child it is is known only when its starter has said so: look first, and take none but that.
+        while let Some(pid) = ended_child() {
+            // A start that fails leaves an ended child for a moment, which the C library reaps. Its pid may then be that
+            // of a later start: with no start under way, a child that is not in the table is none of a task.
+            let unknown = |table: &mut Table| !table.running.contains_key(&pid) && !table.starting.is_empty();
+            let _table = self.shared.settled.wait_while(self.shared.lock(), unknown);
+            match reap(Some(pid)) {
+                Reap::NoneEnded | Reap::NoChild => {} // It was that of a failed start; others may have ended.
+                ended @ Reap::Ended(_) => return ended,
+            }
+        }
+        Reap::NoneEnded
     }
 
     /// Takes a process out of the table.
@@ -180,7 +187,7 @@ impl Starters {
             self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
             return None;
         }
-        let starts = |table: &mut Table| table.starting.values().any(|other| *other == slot);
+        let starts = |table: &mut Table| table.starting.contains(&slot);
         let mut table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
         let leader = *table.leaders.get(&slot)?;
         table.running.get_mut(&leader)?.told_to_end = true;
@@ -215,11 +222,12 @@ impl Shared {
         let mut table = self.lock();
         loop {
             if let Some(to_start) = table.to_start.pop_front() {
-                let number = table.begin(to_start.slot);
+                let slot = to_start.slot;
+                table.starting.insert(slot);
                 drop(table);
                 let started = self.start(to_start);
                 table = self.lock();
-                table.starting.remove(&number);
+                table.starting.remove(&slot);
                 match started {
                     Ok((pid, process)) => table.add(pid, process),
                     Err(failed) => self.fail(&mut table, *failed),
@@ -250,12 +258,6 @@ impl Shared {
 }
 
 impl Table {
-    fn begin(&mut self, slot: u32) -> u64 {
-        self.begun += 1;
-        self.starting.insert(self.begun, slot);
-        self.begun
-    }
-
     fn add(&mut self, pid: Pid, process: Process) {
         self.leaders.insert(process.slot, pid);
         self.running.insert(pid, process);

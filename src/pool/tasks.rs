@@ -15,7 +15,7 @@ use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome};
-use crate::sys::process::{Reap, Reaped, ended_child, kill_group, reap, terminate_group};
+use crate::sys::process::{Reap, Reaped, kill_group, reap, terminate_group};
 use crate::worker::{Event, Usage};
 
 /// The running tasks of a pool.
@@ -64,17 +64,7 @@ impl Tasks {
 
     /// Takes the next child that has ended.
     pub(super) fn reap(&self) -> Reap {
-        let Some(starters) = self.starters.as_ref().filter(|starters| starters.are_threads()) else {
-            return reap(None);
-        };
-        // One that is just being started is known only when its starter has said so: look first, and take none but that.
-        match ended_child() {
-            Some(pid) => {
-                starters.wait_for_pid(pid);
-                reap(Some(pid))
-            }
-            None => Reap::NoneEnded,
-        }
+        self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
     }
 
     /// What the end of a process means; `None` if it is not a task's own.
