@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::farmer::Record;
 use crate::protocol::Outcome;
+use crate::sys::regular;
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
@@ -113,7 +114,7 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
 /// If the file can't be read or mended.
 pub(crate) fn prepare(path: &Path) -> io::Result<Vec<u8>> {
     let start = |separator: &str| [separator.as_bytes(), RUN.as_bytes()].concat();
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(start("[\n")),
         other => other?,
     };

@@ -236,16 +236,3 @@ fn slow_sync_does_not_stall_the_farm() {
     // A round of syncs is of the folder and four files; one may be under way at the end.
     assert!(outcome.elapsed < with + Duration::from_secs(90), "the end took {:?}", outcome.elapsed - with);
 }
-
-/// A log that can't be written fails its task and nobody else.
-#[test]
-fn unwritable_log_fails_its_task_only() {
-    let farm = Farm::local(&interrupted::list(10, ""));
-    std::fs::create_dir_all(farm.workdir().file("logs/log_5")).unwrap();
-    let outcome = farm.run(&["--proc", "2"]).exits(1);
-    assert_eq!(outcome.summary(), [9, 1, 0]);
-    assert_eq!(farm.workdir().failed().into_keys().collect::<Vec<u64>>(), [5]);
-    assert!(!interrupted::runs(&farm).contains_key(&5), "a task without a log is not started");
-    let text = String::from_utf8(farm.workdir().bytes("timeline.json")).unwrap();
-    assert!(text.contains("log_5"), "the timeline says why task 5 failed");
-}

@@ -39,6 +39,16 @@ fn a_job_log_has_a_line_per_task() {
     assert_eq!(rows, expected);
 }
 
+/// A task that ran out of time has exit value -1, as GNU parallel writes it: its `--retry-failed` runs such a job again.
+#[test]
+fn a_task_that_ran_out_of_time_is_no_success() {
+    let farm = Farm::local(b"trap 'exit 0' TERM; sleep 600 & wait\n");
+    farm.run(&["--task-timeout", "1", "--joblog", "log"]).exits(1);
+    let lines = farm.lines("log");
+    let columns: Vec<&str> = lines[1].splitn(9, '\t').collect();
+    assert_eq!((columns[6], columns[7]), ("-1", "0"), "{lines:?}");
+}
+
 /// A typo does no harm: a file that is no job log, and a place where none can be made, are refused by name.
 #[test]
 fn other_files_are_refused() {

@@ -110,6 +110,33 @@ fn file_system_without_locks() {
     }
 }
 
+/// Where there are no locks, a farm on the same host is known by its name in the file, and nobody removes it but itself.
+#[test]
+fn second_farm_without_locks_on_one_host() {
+    let mut farm = farm();
+    let shim = [("SHIM_CALL", "flock"), ("SHIM_FILE", "_workdir/lock"), ("SHIM_ERRNO", "38")];
+    disk::preload(&mut farm, &shim);
+    let first = started(&farm, &["--proc", "4"]);
+    let pid = format!("pid {}", first.pid());
+    farm.run(&["--proc", "1"]).refused(&["tasks.txt_workdir", &pid]);
+    assert!(String::from_utf8_lossy(&farm.workdir().bytes("lock")).contains(&pid), "the first one's name is gone");
+    processes::signal(first.pid(), Signal::SIGKILL);
+    first.wait();
+    let recorded = farm.workdir().recorded();
+    blockers::is_completed_by_the_next_run(&farm, COUNT, &["--proc", "4"], &recorded);
+    assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
+}
+
+/// A signal that comes while the lock is being taken is no answer.
+#[test]
+fn lock_is_tried_again_after_a_signal() {
+    let mut farm = Farm::local(&interrupted::list(3, ""));
+    let shim = [("SHIM_CALL", "flock"), ("SHIM_FILE", "_workdir/lock"), ("SHIM_ERRNO", "4"), ("SHIM_TIMES", "3")];
+    disk::preload(&mut farm, &shim);
+    let outcome = interrupted::completes(&farm, &farm.workdir(), &[], 3, 0);
+    assert!(!outcome.stderr_text().contains("no lock"), "{}", outcome.stderr_text());
+}
+
 /// A refused farm leaves the workdir as it was: no lock, no timeline, no logs.
 #[test]
 fn refused_farm_leaves_no_lock() {

@@ -17,6 +17,7 @@ mod job_end;
 mod joblog;
 mod journal;
 mod lock;
+mod log_trouble;
 mod logs;
 mod mixed;
 mod moments;

@@ -39,7 +39,8 @@ impl BadInput {
         });
         if matches!(self, Self::UnreadableList | Self::WorkdirNotWritable | Self::WorkdirCannotBeMade) {
             farm = farm.run_by_nobody();
-            if farm.run_alone(&["--version"]).status.is_none_or(|status| !status.success()) {
+            if farm.launcher_is_closed() || farm.run_alone(&["--version"]).status.is_none_or(|status| !status.success())
+            {
                 return skipped("nobody cannot enter the folder of the MPI: it is in one that is closed to others");
             }
         }

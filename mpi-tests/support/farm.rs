@@ -124,6 +124,13 @@ impl Farm {
         !self.launcher.is_empty()
     }
 
+    /// Whether its launcher is in a folder that is closed to whom the farm runs as.
+    pub(crate) fn launcher_is_closed(&self) -> bool {
+        let folders = self.launcher.first().map(|launcher| Path::new(launcher).ancestors().skip(1));
+        let is_closed = |folder: &Path| fs::metadata(folder).is_ok_and(|folder| folder.mode() & 0o001 == 0);
+        self.user.is_some() && folders.into_iter().flatten().any(is_closed)
+    }
+
     /// Whether this is its launcher.
     pub(crate) fn is_launcher(&self, program: &OsStr) -> bool {
         self.launcher.first().is_some_and(|launcher| launcher == program)

@@ -43,14 +43,23 @@ impl Outcome {
     /// Makes sure of the farm's own exit code, whatever became of the launcher's.
     #[track_caller]
     pub(crate) fn was_own_code(&self, code: i32) {
-        let output = Command::new(program())
+        let output = self.status_exit_code();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "status --exit-code after {}: {text}", self.command);
+    }
+
+    /// The farm's own exit code.
+    pub(crate) fn own_code(&self) -> Option<i32> {
+        self.status_exit_code().status.code()
+    }
+
+    fn status_exit_code(&self) -> std::process::Output {
+        Command::new(program())
             .args(["status", "--exit-code", "tasks.txt_workdir"])
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "status --exit-code after {}: {text}", self.command);
+            .unwrap()
     }
 
     pub(crate) fn stderr_text(&self) -> String {

@@ -3,6 +3,7 @@
 // SHIM_FILE   the end of the path of the files that are meant
 // SHIM_AFTER  so many such calls go through first
 // SHIM_ERRNO  further ones fail with this
+// SHIM_TIMES  but no more than so many
 // SHIM_CALL   "sync" (fsync and fdatasync), "flock", or "write" (the first failing write takes all but five bytes if
 //             SHIM_TORN is set, and nothing can be cut off any more), or "isend" (MPI_Isend of rank 0; no SHIM_FILE)
 // SHIM_SLEEP  milliseconds that each such call takes
@@ -40,13 +41,15 @@ static int is_call(const char *name) {
 // Whether this call fails. Takes the time that it has to take.
 static int fails(void) {
     const char *ms = getenv("SHIM_SLEEP"), *after = getenv("SHIM_AFTER"), *error = getenv("SHIM_ERRNO");
+    const char *times = getenv("SHIM_TIMES");
     if (ms) {
         struct timespec time = {atol(ms) / 1000, atol(ms) % 1000 * 1000000L};
         nanosleep(&time, NULL);
     }
     const char *hold = getenv("SHIM_HOLD");
     while (hold && access(hold, F_OK) == 0) nanosleep(&(struct timespec){0, 5000000L}, NULL);
-    if (!error || atomic_fetch_add(&calls, 1) < (after ? atol(after) : 0)) return 0;
+    long number = atomic_fetch_add(&calls, 1) - (after ? atol(after) : 0);
+    if (!error || number < 0 || (times && number >= atol(times))) return 0;
     errno = atoi(error);
     return 1;
 }

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::start_error::StartError;
 use crate::protocol::{Assignment, Logs as Kind, Outcome};
+use crate::sys::regular;
 use crate::workdir::logs::{INDEX_HEAD, IndexEntry, folder_of, path_of, rank_files};
 
 /// Output up to this size, in bytes, goes to a rank's file in one write.
@@ -24,6 +25,7 @@ const ONE_WRITE: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Logs {
     folder: PathBuf,
+    rank: u32,
     sink: Sink,
     /// Earlier runs have left logs: those of tasks that run again are out of date.
     used: bool,
@@ -71,7 +73,7 @@ impl Logs {
         // The files of ranks are no such logs: with them alone no task pays for a look at what is not there.
         let is_log = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"log_");
         let used = fs::read_dir(&folder).is_ok_and(|entries| entries.flatten().any(is_log));
-        Ok(Self { folder, sink, used })
+        Ok(Self { folder, rank, sink, used })
     }
 
     /// What a task that is about to start writes to.
@@ -127,9 +129,9 @@ impl Logs {
                 self.forget(id)?;
             }
             _ if len > 0 || end.told_to_end || !end.outcome.is_success() => {
-                let mut file = File::create(path_of(&self.folder, id))?;
+                let file = regular::create_for_task(&path_of(&self.folder, id))?;
                 if len > 0 {
-                    io::copy(&mut output, &mut file)?;
+                    io::copy(&mut output, &mut &file)?;
                 }
             }
             _ => self.forget(id)?,
@@ -144,6 +146,19 @@ impl Logs {
             old.put(slot, scratch);
         }
         Ok(())
+    }
+
+    /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
+    /// folder, a link or a FIFO stands there. If not, that is trouble of the node or the farm, whatever the error.
+    pub(super) fn takes_files(&self, slot: u32) -> bool {
+        let path = self.folder.join(format!(".probe_{}_{slot}", self.rank));
+        let made = OpenOptions::new().write(true).create_new(true).open(&path);
+        // One that a kill left behind shows no more than that it could be made then.
+        let removed = fs::remove_file(&path);
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.is_ok(),
+            made => made.is_ok() && removed.is_ok(),
+        }
     }
 
     /// Removes what an earlier run kept of a task that has run anew.
@@ -180,8 +195,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn create(path: PathBuf) -> Result<Arc<File>, StartError> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-    file.map(Arc::new).map_err(|error| StartError::Log(path, error))
+    regular::create_for_task(&path).map(Arc::new).map_err(|error| StartError::Log(path, error))
 }
 
 /// Files without a name, by slot. Each is at its start and empty.
@@ -226,7 +240,7 @@ struct Packed {
 impl Packed {
     fn open(logs: &Path, rank: u32) -> Result<Self, (PathBuf, io::Error)> {
         let open = |path: &PathBuf| {
-            let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+            let file = regular::open(OpenOptions::new().read(true).append(true).create(true), path);
             file.map_err(|error| (path.clone(), error))
         };
         let (log_path, index_path) = rank_files(logs, rank);

@@ -27,6 +27,17 @@ impl StartError {
         }
     }
 
+    /// What the system said.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Program(_, errno) | Self::Temp(_, errno) => errno.desc().to_owned(),
+            Self::Log(_, error) | Self::Input(error) | Self::Folder(_, error) => {
+                let errno = error.raw_os_error().map(Errno::from_raw);
+                errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
+            }
+        }
+    }
+
     pub(super) fn errno(&self) -> Option<Errno> {
         match self {
             Self::Program(_, errno) | Self::Temp(_, errno) => Some(*errno),
@@ -42,8 +53,9 @@ pub(super) fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
 }
 
-/// Errors of making a log that would hit every task alike: the file system is full, read-only, or gone, or the folder
-/// is not there any more. They are no task's failure.
+/// Errors of making a log that hit every task alike: the file system is full, read-only, or gone, or the folder is not
+/// there any more. They are no task's failure, also if all is well again a moment later. Of other errors, [`super::logs`]
+/// finds out whose they are.
 pub(super) fn is_disk_trouble(errno: Errno) -> bool {
     use Errno::{EDQUOT, EIO, ENOENT, ENOSPC, ENOTCONN, EROFS, ESTALE};
     matches!(errno, ENOSPC | EDQUOT | EROFS | EIO | ESTALE | ENOENT | ENOTCONN)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::logs::Ended;
+use super::logs::{Ended, Logs};
 use super::means::Means;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use super::starters::{Failed, Starters};
@@ -73,15 +73,20 @@ impl Tasks {
         let process = starters.take(reaped.pid)?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
         let Means { logs, clock, .. } = starters.means();
+        let mut outcome = reaped.outcome;
         let end = Ended {
             task: &process.task,
-            outcome: &reaped.outcome,
+            outcome: &outcome,
             told_to_end: process.told_to_end,
             ended_ms: clock.epoch_us(now) / 1_000,
         };
         if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
-            log::warn!("cannot keep the output of task {}, which runs again: {error}", process.task.id);
-            return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
+            let id = process.task.id;
+            if is_ours(&error, logs, process.slot) {
+                log::warn!("cannot keep the output of task {id}, which runs again: {error}");
+                return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
+            }
+            outcome = Outcome::NotStarted(format!("its output cannot be kept in its log: {error}"));
         }
         let usage = Usage {
             start_us: clock.epoch_us(process.since),
@@ -90,7 +95,7 @@ impl Tasks {
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        Some(Event::Ended { slot: process.slot, outcome: reaped.outcome, usage })
+        Some(Event::Ended { slot: process.slot, outcome, usage })
     }
 
     /// What a failed start means. `None`: the task was not tried.
@@ -98,7 +103,7 @@ impl Tasks {
         failed.temp.take().into_iter().for_each(|folder| self.temp.remove(folder));
         let error = failed.error.as_ref()?;
         let Means { logs, clock, .. } = self.starters.as_ref()?.means();
-        if let Some(refusal) = refusal(error) {
+        if let Some(refusal) = refusal(error, logs, failed.slot) {
             logs.discard(failed.slot);
             return Some(SpawnError::Refused(refusal));
         }
@@ -118,15 +123,23 @@ impl Tasks {
     }
 }
 
-/// What the node is short of, if a start failed for that.
-fn refusal(error: &StartError) -> Option<String> {
-    let is_refusal = |errno: &Errno| match error {
-        StartError::Log(..) => is_shortage(*errno) || is_disk_trouble(*errno),
-        StartError::Temp(..) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
-        StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => is_shortage(*errno),
+/// What the node is short of, or what is wrong with the folder of logs, if a start failed for that.
+fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
+    let text = || format!("{}{}", error.place(), error.reason());
+    let is_refusal = match error {
+        StartError::Log(_, error) => is_ours(error, logs, slot),
+        StartError::Temp(_, errno) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
+        StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => {
+            error.errno().is_some_and(is_shortage)
+        }
     };
-    let errno = error.errno().filter(is_refusal)?;
-    Some(format!("{}{}", error.place(), errno.desc()))
+    is_refusal.then(text)
+}
+
+/// Whether a log that cannot be written is trouble of the node or the farm, and not of its task.
+fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    errno.is_some_and(|errno| is_shortage(errno) || is_disk_trouble(errno)) || !logs.takes_files(slot)
 }
 
 impl Processes for Tasks {

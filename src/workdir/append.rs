@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sys::regular;
+
 /// A file that grows at its end. After an error it takes nothing more: what is in it then is known.
 #[derive(Debug)]
 pub(super) struct Appender {
@@ -16,7 +18,7 @@ pub(super) struct Appender {
 impl Appender {
     /// Opens the file, and makes it if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = regular::open(OpenOptions::new().append(true).create(true), path)?;
         let len = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, len, failed: false })
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
+use crate::sys::regular;
 
 /// The first line. The command is last, since it may hold anything but a newline, tabs too.
 pub(crate) const HEADER: &[u8] =
@@ -74,7 +75,7 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 /// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off; a file that is
 /// something else is moved aside, since this one is never worth a run.
 pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
         other => other?,
     };

@@ -14,6 +14,9 @@ use crate::protocol::Outcome;
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
+/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it.
+const TIMED_OUT: &[u8] = b"-1";
+
 /// What a shell says of a program that can't be started, for tasks that never ran.
 const NOT_STARTED: u8 = 126;
 
@@ -37,7 +40,11 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let blanks = (at + 10).saturating_sub(out.len());
     out.splice(at..at, std::iter::repeat_n(b' ', blanks));
     out.extend_from_slice(b"\t0\t0\t");
-    push_number(out, exit.into());
+    if result.timed_out {
+        out.extend_from_slice(TIMED_OUT);
+    } else {
+        push_number(out, exit.into());
+    }
     out.push(b'\t');
     push_number(out, signal.into());
     out.push(b'\t');
@@ -87,7 +94,7 @@ mod tests {
     use crate::farmer::Why;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
-    fn line(outcome: Outcome, duration_us: u64) -> String {
+    fn line(outcome: Outcome, duration_us: u64, timed_out: bool) -> String {
         let result = TaskResult {
             id: TaskId(0),
             attempt: Attempt(1),
@@ -95,7 +102,7 @@ mod tests {
             start_us: 1_376_577_364_974_999,
             duration_us,
             outcome,
-            timed_out: false,
+            timed_out,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,
@@ -109,9 +116,14 @@ mod tests {
     #[test]
     fn a_line_is_one_of_gnu_parallel() {
         let start = "1\tnode5\t1376577364.974\t";
-        assert_eq!(line(Outcome::Exited(2), 3_000), format!("{start}     0.003\t0\t0\t2\t0\ta\tb\n"));
-        assert_eq!(line(Outcome::Signaled(9), 123_456_789_000), format!("{start}123456.789\t0\t0\t0\t9\ta\tb\n"));
-        assert_eq!(line(Outcome::NotStarted("x".into()), 0), format!("{start}     0.000\t0\t0\t126\t0\ta\tb\n"));
+        assert_eq!(line(Outcome::Exited(2), 3_000, false), format!("{start}     0.003\t0\t0\t2\t0\ta\tb\n"));
+        assert_eq!(
+            line(Outcome::Signaled(9), 123_456_789_000, false),
+            format!("{start}123456.789\t0\t0\t0\t9\ta\tb\n")
+        );
+        assert_eq!(line(Outcome::NotStarted("x".into()), 0, false), format!("{start}     0.000\t0\t0\t126\t0\ta\tb\n"));
+        assert_eq!(line(Outcome::Exited(0), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t0\ta\tb\n"));
+        assert_eq!(line(Outcome::Signaled(9), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t9\ta\tb\n"));
     }
 
     /// A file that is no job log is left alone; a torn end of one is cut off.

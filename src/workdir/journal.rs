@@ -5,10 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -21,6 +22,9 @@ use crate::timeline;
 
 /// At most so much of what has ended is lost when a node loses power.
 const SYNC_INTERVAL: Duration = Duration::from_millis(900);
+
+/// A disk of its own for logs may be full for so long before the farm gives up.
+const LOGS_FULL_MAX: Duration = Duration::from_secs(60);
 
 /// A file of the workdir that does not take what has ended.
 #[derive(Debug, Error)]
@@ -46,6 +50,8 @@ pub struct Journal {
     text: Vec<u8>,
     /// Host names, by rank.
     hosts: Vec<Vec<u8>>,
+    /// Since when logs find no space, as far as was looked.
+    logs_full_since: Option<Instant>,
     syncer: Syncer,
 }
 
@@ -74,6 +80,7 @@ impl Journal {
             failed: None,
             text: Vec::new(),
             hosts: Vec::new(),
+            logs_full_since: None,
             syncer,
         })
     }
@@ -160,15 +167,29 @@ impl Journal {
         file.append(&self.text).map_err(|error| (path, error))
     }
 
-    /// Tries whether the workdir takes new files and bytes.
+    /// Tries whether the workdir and its folder of logs take new files and bytes, after a rank could not make a log.
     ///
     /// # Errors
-    /// If it does not: it is full, read-only, or gone.
-    pub fn probe(&self) -> Result<(), JournalError> {
-        let path = self.workdir.join(names::PROBE);
-        let tried = fs::write(&path, [b'\n'; 4096]).and_then(|()| File::open(&path)?.sync_all());
-        let removed = remove_if_there(&path);
-        tried.and(removed).map_err(|source| self.error(&path, source, Vec::new()))
+    /// If they do not: they are read-only, or gone, or the workdir is full. Logs may be elsewhere: for a minute, somebody may
+    /// make space there.
+    pub fn probe(&mut self) -> Result<(), JournalError> {
+        let try_in = |folder: &Path| {
+            let path = folder.join(names::PROBE);
+            let tried = fs::write(&path, [b'\n'; 4096]).and_then(|()| File::open(&path)?.sync_all());
+            let removed = remove_if_there(&path);
+            tried.and(removed).map_err(|source| (path, source))
+        };
+        try_in(&self.workdir).map_err(|(path, source)| self.error(&path, source, Vec::new()))?;
+        let Err((path, source)) = try_in(&self.workdir.join(names::LOGS)) else {
+            self.logs_full_since = None;
+            return Ok(());
+        };
+        let is_full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let since = *self.logs_full_since.get_or_insert_with(Instant::now);
+        if is_full && since.elapsed() < LOGS_FULL_MAX {
+            return Ok(());
+        }
+        Err(self.error(&path, source, Vec::new()))
     }
 
     /// Whether a sync has failed since the last call.
@@ -290,8 +311,11 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar)) {
             let files: Vec<_> = state.files.iter().map(|(path, file)| (path.clone(), file.try_clone())).collect();
             drop(state);
             let failure = files.into_iter().find_map(|(path, file)| {
-                let synced = file.and_then(|file| if path.is_dir() { file.sync_all() } else { file.sync_data() });
-                synced.err().filter(is_failure).map(|error| (path, error))
+                let synced = file.and_then(|file| {
+                    if path.is_dir() { file.sync_all() } else { file.sync_data() }.or_else(ignore_unsupported)?;
+                    is_in_place(&path, &file)
+                });
+                synced.err().map(|error| (path, error))
             });
             state = mutex.lock().unwrap_or_else(PoisonError::into_inner);
             state.error = state.error.take().or(failure);
@@ -303,8 +327,22 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar)) {
 }
 
 /// Some network file systems can't sync a folder and say EINVAL; they have nothing to sync there.
-fn is_failure(error: &io::Error) -> bool {
-    error.kind() != io::ErrorKind::InvalidInput
+fn ignore_unsupported(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
+}
+
+/// Whether a file is still the one that its path names: if the workdir was moved or removed, the next start would not
+/// find what is recorded.
+fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
+    let opened = file.metadata()?;
+    let named = fs::metadata(path);
+    if named.as_ref().is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+        return Ok(());
+    }
+    match named {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Err(io::Error::other("it was moved, removed or replaced while the farm ran")),
+    }
 }
 
 /// Removes a file if it is there.

@@ -13,6 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 
 use crate::sys::host;
+use crate::sys::process::Stat;
 
 /// Tries until the file that is locked is the one that the name stands for.
 const TRIES_MAX: u32 = 20;
@@ -33,7 +34,14 @@ pub(super) enum LockError {
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    _file: Option<Flock<File>>,
+    file: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Locked(Flock<File>),
+    /// The file system has no locks: the holder's name in the file is all there is.
+    Named(File),
 }
 
 impl Lock {
@@ -44,34 +52,53 @@ impl Lock {
                 Ok(mut file) => {
                     // The last holder may have removed the file between our open and our lock.
                     if is_still(path, &file) {
-                        let named = file.set_len(0).and_then(|()| file.write_all(holder().as_bytes()));
-                        if let Err(error) = named {
-                            log::warn!("cannot write into {}: {error}", path.display());
-                        }
-                        return Ok(Self { path: path.to_owned(), _file: Some(file) });
+                        write_holder(&mut file, path);
+                        return Ok(Self { path: path.to_owned(), file: Held::Locked(file) });
                     }
                 }
+                Err((_, Errno::EINTR)) => {}
                 Err((mut file, Errno::EWOULDBLOCK)) => {
-                    let mut text = String::new();
-                    let read = file.rewind().and_then(|()| file.take(HOLDER_LEN_MAX).read_to_string(&mut text));
-                    let known = read.is_ok() && !text.trim().is_empty();
-                    return Err(LockError::Held(if known {
-                        text.trim().to_owned()
-                    } else {
-                        "it did not say who".to_owned()
-                    }));
+                    let holder = read_holder(&mut file).unwrap_or_else(|| "it did not say who".to_owned());
+                    return Err(LockError::Held(holder));
                 }
-                Err((_, error)) => {
+                Err((mut file, error)) => {
+                    if let Some(holder) = read_holder(&mut file).filter(|holder| is_alive_here(holder)) {
+                        return Err(LockError::Held(holder));
+                    }
                     log::warn!(
                         "no lock on {}: {error}; see to it that no second farm uses this workdir",
                         path.display()
                     );
-                    return Ok(Self { path: path.to_owned(), _file: None });
+                    write_holder(&mut file, path);
+                    return Ok(Self { path: path.to_owned(), file: Held::Named(file) });
                 }
             }
         }
-        Err(LockError::Io(io::Error::other("it is replaced again and again")))
+        Err(LockError::Io(io::Error::other("it is replaced or interrupted again and again")))
     }
+}
+
+fn write_holder(file: &mut File, path: &Path) {
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder().as_bytes()));
+    if let Err(error) = written {
+        log::warn!("cannot write into {}: {error}", path.display());
+    }
+}
+
+/// Who has written his name into the file.
+fn read_holder(file: &mut File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.take(HOLDER_LEN_MAX).read_to_string(&mut text)).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Whether this names another farm on this host that is alive. Of other hosts nothing is known.
+fn is_alive_here(holder: &str) -> bool {
+    let pid = holder.strip_prefix(&format!("host {}, pid ", host::name())).and_then(|rest| rest.split(',').next());
+    let own = Pid::this().to_string();
+    pid.filter(|pid| *pid != own && pid.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(Stat::read)
+        .is_some_and(|stat| stat.state != 'Z' && stat.name.starts_with("taskfarmer"))
 }
 
 fn is_still(path: &Path, file: &File) -> bool {
@@ -88,8 +115,14 @@ fn holder() -> String {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Still locked: whoever waits for it finds out that the name stands for nothing, and makes a new file.
-        if let Err(error) = super::journal::remove_if_there(&self.path) {
+        let is_ours = match &mut self.file {
+            // Still locked: whoever waits for it finds out that the name stands for nothing, and makes a new file.
+            Held::Locked(file) => is_still(&self.path, file),
+            Held::Named(file) => {
+                is_still(&self.path, file) && read_holder(file).is_some_and(|text| text == holder().trim())
+            }
+        };
+        if is_ours && let Err(error) = super::journal::remove_if_there(&self.path) {
             log::debug!("cannot remove {}: {error}", self.path.display());
         }
     }

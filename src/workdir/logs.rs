@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sys::regular;
+
 pub use super::names::LOGS as FOLDER;
 
 /// First line of an index, for people.
@@ -97,7 +99,7 @@ impl Output {
     }
 
     fn open(path: PathBuf, offset: u64, len: u64) -> io::Result<Self> {
-        let mut file = File::open(&path)?;
+        let mut file = regular::reader(&path)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self { path, reader: file.take(len) })
     }
@@ -189,7 +191,7 @@ fn read_indexes(logs: &Path) -> io::Result<HashMap<u32, (PathBuf, IndexEntry)>> 
             continue;
         }
         let output = path.with_extension("log");
-        let mut reader = BufReader::new(File::open(&path)?);
+        let mut reader = BufReader::new(regular::reader(&path)?);
         let mut line = Vec::new();
         loop {
             line.clear();

@@ -3,7 +3,7 @@
 //! Owns the rules of a resume: a last line without its newline is torn and cut off; anything else that is not
 //! `ID command` with the command of this list is damage, or an edited list, and nothing is started.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::names;
 use crate::farmer::{TaskState, TaskTable};
 use crate::protocol::TaskId;
+use crate::sys::regular;
 use crate::tasklist::TaskList;
 
 /// Why `finished` or `failed` can't be trusted.
@@ -123,7 +124,7 @@ fn read_file(
     commands: Commands,
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
-    let file = match File::open(path) {
+    let file = match regular::reader(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
     };
@@ -218,7 +219,7 @@ fn cut_off(path: &Path, valid_len: u64, line: u64, torn: TornTail) -> io::Result
         return Ok(());
     }
     log::warn!("{}: line {line} was not written to its end; it is cut off, and its task runs again", path.display());
-    let file = OpenOptions::new().write(true).open(path)?;
+    let file = regular::open(OpenOptions::new().write(true), path)?;
     file.set_len(valid_len)?;
     file.sync_all()
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::records::{each_line, one_line};
 use crate::figures::tally::{End, Ended, Failure, Tally};
+use crate::sys::regular;
 
 /// An event longer than this is none.
 const EVENT_LEN_MAX: usize = 16 << 20;
@@ -166,7 +167,7 @@ struct Args {
 /// Reads `timeline.json`; of the tasks in it only if `tasks`. The damage, if there is some.
 fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
     let mut damage = None;
-    each_object(File::open(workdir.join("timeline.json"))?, |at, bytes| {
+    each_object(regular::reader(&workdir.join("timeline.json"))?, |at, bytes| {
         let event = match serde_json::from_slice::<Event>(bytes) {
             Ok(event) => event,
             Err(error) => {

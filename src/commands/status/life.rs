@@ -12,6 +12,7 @@ use crate::figures::report::{Figures, State};
 use crate::figures::words;
 use crate::sys::host;
 use crate::sys::process::Stat;
+use crate::sys::regular;
 
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
@@ -62,7 +63,7 @@ impl Life {
     pub(super) fn read(workdir: &Path) -> Self {
         let mut life = Self::default();
         let path = workdir.join("status.json");
-        match fs::read(&path) {
+        match regular::bytes(&path) {
             Ok(bytes) => match serde_json::from_slice::<Figures>(&bytes) {
                 Ok(figures) => {
                     life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
@@ -74,7 +75,7 @@ impl Life {
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
         let lock = workdir.join("lock");
-        let holder = fs::read_to_string(&lock).ok();
+        let holder = regular::bytes(&lock).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let lock_age = holder.is_some().then(|| age(&lock));
         life.judge(holder.as_deref().map(str::trim), lock_age);
         life

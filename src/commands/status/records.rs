@@ -2,9 +2,10 @@
 //!
 //! Owns the count of what is recorded. What cannot be read is told with file and line, and the rest is counted.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+
+use crate::sys::regular;
 
 /// The records of a workdir.
 #[derive(Debug, Default)]
@@ -93,7 +94,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Goes through a file: number of a line from 1, the line, and whether it has its end.
 pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8], bool)) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut reader = BufReader::with_capacity(1 << 20, regular::reader(path)?);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();

@@ -1,0 +1,139 @@
+//! What stands in the way of logs: trouble of one name is that of its task, trouble of the folder or the workdir is the
+//! farm's, and neither makes a farm wait for good.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::support::{Farm, interrupted};
+
+const COUNT: usize = 40;
+
+/// A folder, a FIFO, or a link, whether it leads anywhere or not, in place of a log fails its task and nobody else. What a
+/// link leads to is not touched.
+#[test]
+fn what_stands_in_place_of_a_log_fails_its_task_only() {
+    // All say something, so that with `--logs failed` each has a file.
+    let list: String = (0..10).map(|id| format!("echo {id} >> ran; echo said\n")).collect();
+    for (kind, slots) in [("task", "2"), ("task", "8"), ("failed", "2")] {
+        let farm = Farm::local(list.as_bytes());
+        let logs = farm.workdir().file("logs");
+        fs::create_dir_all(logs.join("log_3")).unwrap();
+        mkfifo(&logs.join("log_4"), Mode::S_IRWXU).unwrap();
+        symlink("nowhere", logs.join("log_5")).unwrap();
+        farm.write("precious", b"data\n");
+        symlink(farm.path("precious"), logs.join("log_6")).unwrap();
+        let outcome = farm.run(&["--proc", slots, "--logs", kind]).exits(1);
+        assert_eq!(outcome.summary(), [6, 4, 0], "--logs {kind}");
+        assert_eq!(farm.workdir().failed().into_keys().collect::<Vec<u64>>(), [3, 4, 5, 6]);
+        assert_eq!(farm.read("precious"), b"data\n");
+        assert!(fs::symlink_metadata(logs.join("nowhere")).is_err(), "a file was made through the link");
+        let runs = interrupted::runs(&farm);
+        let expected = if kind == "task" { 6 } else { 10 };
+        assert!(runs.len() == expected && runs.values().all(|&runs| runs == 1), "--logs {kind}: {runs:?}");
+        let timeline = String::from_utf8(farm.workdir().bytes("timeline.json")).unwrap();
+        assert!(timeline.contains("a symbolic link has its name"), "the timeline says why");
+    }
+}
+
+/// Starts a farm of which a task does `harm`; it must give up with the name of what is in its way, and with no task failed.
+/// Then the same command completes the list.
+#[track_caller]
+fn farm_gives_up(farm: Farm, options: &[&str], named: &str, mend: impl Fn(&Farm)) {
+    let farm = farm.time_limit(60);
+    let outcome = farm.run(options).exits(4);
+    assert!(outcome.errors().concat().contains(named), "{:?}", outcome.errors());
+    mend(&farm);
+    assert!(farm.workdir().failed().is_empty(), "the farm's trouble is no task's");
+    assert!(farm.workdir().recorded().len() < COUNT, "the harm came too late");
+    farm.run(options).exits(0);
+    assert_eq!(farm.workdir().finished().len(), COUNT);
+}
+
+/// The other tasks take longer than the second in which trouble is to be noticed.
+fn harmed(harm: &str) -> Vec<u8> {
+    let harm = format!("[ -e harmed ] || {{ touch harmed; {harm}; }}\n");
+    let rest: String = (1..COUNT).map(|id| format!("echo {id} >> ran; sleep 0.2\n")).collect();
+    [harm.into_bytes(), rest.into_bytes()].concat()
+}
+
+/// The folder of logs is removed, replaced, or closed in mid-run.
+#[test]
+fn a_folder_of_logs_that_is_gone_fails_no_task() {
+    let harms = [
+        "rm -r tasks.txt_workdir/logs",
+        "mv tasks.txt_workdir/logs gone; touch tasks.txt_workdir/logs",
+        "mv tasks.txt_workdir/logs gone; ln -s /no/such/folder tasks.txt_workdir/logs",
+    ];
+    for harm in harms {
+        for slots in ["2", "8"] {
+            farm_gives_up(Farm::local(&harmed(harm)), &["--proc", slots], "tasks.txt_workdir/logs", |farm| {
+                let logs = farm.workdir().file("logs");
+                let _ = fs::remove_file(&logs);
+            });
+        }
+    }
+    let farm = Farm::local(&harmed("chmod 000 tasks.txt_workdir/logs")).run_by_nobody();
+    fs::set_permissions(farm.cwd(), fs::Permissions::from_mode(0o777)).unwrap();
+    farm_gives_up(farm, &["--proc", "2"], "tasks.txt_workdir/logs", |farm| {
+        fs::set_permissions(farm.workdir().file("logs"), fs::Permissions::from_mode(0o755)).unwrap();
+    });
+}
+
+/// A workdir that is moved or removed in mid-run takes no records that the next start would find: no success.
+#[test]
+fn a_workdir_that_is_gone_is_noticed() {
+    for kind in ["none", "rank", "failed", "task"] {
+        let farm = Farm::local(&harmed("sleep 0.2; mv tasks.txt_workdir moved"));
+        farm_gives_up(farm, &["--proc", "2", "--logs", kind], "tasks.txt_workdir", |farm| {
+            let _ = fs::remove_dir_all(farm.workdir().path());
+            fs::rename(farm.path("moved"), farm.workdir().path()).unwrap();
+        });
+    }
+}
+
+/// The last tasks ended before anybody could notice: the end is no success either.
+#[test]
+fn a_workdir_that_is_gone_at_the_end_is_noticed() {
+    let farm = Farm::local(b"true\nrm -r tasks.txt_workdir\n");
+    let outcome = farm.run(&["--proc", "1", "--logs", "none"]).exits(4);
+    assert!(outcome.errors().concat().contains("moved, removed or replaced"), "{:?}", outcome.errors());
+}
+
+/// FIFOs in place of the farm's own files: nobody waits for the other end.
+#[test]
+fn no_file_of_the_workdir_is_waited_for() {
+    let refused = ["finished", "failed", "timeline.json", "tasks.tsv"];
+    for name in refused.into_iter().chain(["status.json", "lock"]) {
+        let farm = Farm::local(b"true\nfalse\n").time_limit(30);
+        farm.run(&[]).exits(1);
+        let path = farm.workdir().file(name);
+        let _ = fs::remove_file(&path);
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        farm.run_exactly(&["status", "tasks.txt"]);
+        farm.run_exactly(&["status", "--failed", "tasks.txt"]);
+        if refused.contains(&name) {
+            farm.run(&["--retry-failed"]).refused(&[name, "regular file"]);
+        } else {
+            farm.run(&["--retry-failed"]).exits(1);
+        }
+    }
+    let farm = Farm::local(b"true\n").time_limit(30);
+    farm.run(&[]).exits(0);
+    fs::remove_file(farm.workdir().file("logs/log_0")).unwrap();
+    mkfifo(&farm.workdir().file("logs/log_0"), Mode::S_IRWXU).unwrap();
+    let outcome = farm.run_exactly(&["logs", "tasks.txt", "0"]);
+    assert!(outcome.errors().concat().contains("regular file"), "{:?}", outcome.errors());
+}
+
+/// A task's output is a plain file, opened as a shell would have done it.
+#[test]
+fn a_log_has_no_flags_that_a_shell_would_not_set() {
+    let farm = Farm::local(b"grep flags /proc/self/fdinfo/1\n");
+    farm.run(&[]).exits(0);
+    let text = String::from_utf8(farm.read("tasks.txt_workdir/logs/log_0")).unwrap();
+    let flags = u32::from_str_radix(text.trim().trim_start_matches("flags:").trim(), 8).unwrap();
+    assert_eq!(flags & 0o6001, 0o1, "write only, not O_APPEND, not O_NONBLOCK: {text}");
+}

@@ -1,0 +1,94 @@
+//! Opens regular files, and nothing else.
+//!
+//! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a device,
+//! and what is no regular file is an error that says so. The user's own files (tasklists, job logs) may be what they like.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+/// Opens a regular file.
+///
+/// # Errors
+/// What open(2) said, or that it is no regular file.
+pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    open_with(options, path, OFlag::O_NONBLOCK)
+}
+
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// As [`open`].
+pub fn reader(path: &Path) -> io::Result<File> {
+    open(OpenOptions::new().read(true), path)
+}
+
+/// All bytes of a regular file.
+///
+/// # Errors
+/// As [`open`], or if it can't be read.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes or empties a regular file, for a task to write to: opened as a shell opens it. A symbolic link is not followed:
+/// what it leads to could be anybody's.
+///
+/// # Errors
+/// As [`open`], or that a symbolic link has its name.
+pub fn create_for_task(path: &Path) -> io::Result<File> {
+    let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
+    let file = open_with(&options, path, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
+}
+
+fn open_with(options: &OpenOptions, path: &Path, flags: OFlag) -> io::Result<File> {
+    let opened = options.clone().custom_flags(flags.bits()).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => io::Error::other("a symbolic link has its name"),
+        // A FIFO that nobody reads, a socket, a device that is not there.
+        Some(Errno::ENXIO) => not_regular(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    /// Nothing here waits: a FIFO has nobody at its other end.
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        std::fs::write(path("file"), "text").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        for (name, path) in [("fifo", path("fifo")), ("folder", path("folder")), ("null", "/dev/null".into())] {
+            for result in [reader(&path), open(OpenOptions::new().append(true), &path), create_for_task(&path)] {
+                let error = result.unwrap_err();
+                assert!(name == "folder" || error.to_string() == "it is not a regular file", "{name}: {error}");
+            }
+        }
+        assert_eq!(bytes(&path("link")).unwrap(), b"text");
+        assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
+        create_for_task(&path("file")).unwrap();
+        assert_eq!(bytes(&path("file")).unwrap(), b"");
+    }
+}
