@@ -75,3 +75,15 @@ fn damaged_workdir_is_refused_once() {
     farm.run(&[]).refused(&["finished", "line 2"]);
     assert_eq!(farm.contents(), before);
 }
+
+/// A limit for the start of MPI that is no number of seconds is refused by name.
+#[test]
+fn limit_of_the_start_that_is_no_number() {
+    let mut farm = Farm::mpi(2, b"true\n");
+    farm.set("TASKFARMER_MPI_INIT_LIMIT", "soon");
+    let outcome = farm.run(&[]);
+    assert_eq!(outcome.status.unwrap().code(), Some(2));
+    let text = outcome.stderr_text();
+    assert!(text.contains("TASKFARMER_MPI_INIT_LIMIT is \"soon\""), "{text}");
+    assert!(!farm.workdir().path().exists(), "nothing is made");
+}

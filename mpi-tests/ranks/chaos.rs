@@ -12,7 +12,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::support::{Farm, Outcome, Random};
-use harm::{Harm, Moment, Told};
+use harm::{Harm, Moment};
 use record::{Record, timeline_has_all};
 
 const RANKS: u32 = 3;
@@ -51,7 +51,6 @@ struct Damage {
     may_stop: bool,
     /// Tasks may run twice in one run.
     repeats: bool,
-    launcher_was_told: bool,
 }
 
 /// What is known of a farm from run to run.
@@ -102,7 +101,6 @@ impl Round {
                 damage.abrupt |= harm.is_abrupt() || is_early;
                 damage.may_stop |= harm.is_stop();
                 damage.repeats |= harm.repeats_tasks();
-                damage.launcher_was_told |= matches!(harm, Harm::Stop(_, Told::Launcher));
             }
         }
         if damage.abrupt && running.end_a_launcher_without_ranks(LAUNCHER_PATIENCE) {

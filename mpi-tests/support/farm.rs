@@ -62,7 +62,10 @@ impl Farm {
     pub(crate) fn mpi(ranks: u32, list: &[u8]) -> Self {
         let mpi = Mpi::of_program();
         let launcher = mpi.command(ranks).unwrap_or_else(|| panic!("{}", mpi.cure()));
-        Self::launched_by(launcher, list)
+        let mut farm = Self::launched_by(launcher, list);
+        // Some launchers do not notice that a rank died while it started, and tests do not wait for ten minutes.
+        farm.set("TASKFARMER_MPI_INIT_LIMIT", "60");
+        farm
     }
 
     /// A farm under any launcher: the words that come before the program.

@@ -21,7 +21,7 @@ use super::library::Library;
 use super::outlive;
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
-use super::watch::Watch;
+use super::watch::{LOOKS_MAX, Watch};
 use super::words;
 use crate::protocol::codec::FRAME_LEN_MAX;
 
@@ -50,13 +50,16 @@ const ABORT_PAUSE: Duration = Duration::from_millis(100);
 /// How often sends are moved on while nothing else is to be done.
 const POLL: Duration = Duration::from_millis(1);
 
-/// How often MPI is checked; a call that lasts for [`super::watch::LOOKS_MAX`] checks hangs. That is less than the 22 s
+/// How often MPI is checked; a call that lasts for [`LOOKS_MAX`] checks hangs. That is less than the 22 s
 /// for which the other ranks wait for a silent rank 0.
 const HANG_LOOK: Duration = Duration::from_secs(1);
 
-/// The same for MPI_Init: ten minutes in all. With thousands of ranks it may take minutes; if one is killed meanwhile,
-/// it never returns.
-const START_LOOK: Duration = Duration::from_secs(30);
+/// So long MPI_Init may take. With thousands of ranks it may take minutes; if one is killed meanwhile, the others wait for
+/// it.
+const START_LIMIT: Duration = Duration::from_secs(600);
+
+/// Another limit, in seconds.
+const START_LIMIT_VARIABLE: &str = "TASKFARMER_MPI_INIT_LIMIT";
 
 /// How often a rank that only waits for the end checks for it.
 const LOOK: Duration = Duration::from_millis(10);
@@ -160,11 +163,11 @@ impl Mpi {
     /// the exit code.
     ///
     /// # Errors
-    /// If MPI was started before. MPI itself ends the process when it can't start at all.
+    /// If MPI was started before, or its limit is no number of seconds. MPI itself ends the process when it can't start at all.
     pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
         let library = library();
         outlive::prepare(&launch, library.as_ref());
-        let start = Watch::start(START_LOOK, move || exit_now(on_hang()));
+        let start = Watch::start(start_limit()? / LOOKS_MAX, move || exit_now(on_hang()));
         let call = start.enter();
         let started = mpi::initialize_with_threading(Threading::Serialized);
         drop(call);
@@ -460,6 +463,15 @@ fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String
         peer.in_flight.push_back(Sending { request, _frame: frame });
     }
     Ok(())
+}
+
+/// How long MPI_Init may take.
+fn start_limit() -> Result<Duration, String> {
+    let Ok(text) = std::env::var(START_LIMIT_VARIABLE) else { return Ok(START_LIMIT) };
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("{START_LIMIT_VARIABLE} is {text:?}, not a number of seconds from 1")),
+    }
 }
 
 fn exit_now(code: i32) -> ! {
