@@ -234,3 +234,20 @@ fn list_failed(history: &History) -> Vec<(u32, String, String)> {
     let host = |rank: Option<u32>| rank.and_then(|rank| history.hosts.get(&rank).cloned()).unwrap_or_default();
     failures.map(|failure| (failure.id, failure.end.to_string(), host(failure.rank))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::report::WorkerFigures;
+
+    /// What has ended since `status.json` was written neither runs nor is counted as running.
+    #[test]
+    fn what_is_recorded_no_longer_runs() {
+        let worker = WorkerFigures { running: vec![(3, 0.0), (4, 0.0), (5, 0.0)], ..WorkerFigures::default() };
+        let mut figures = Figures { total: 8, running: 3, workers: vec![worker], ..Figures::default() };
+        let records = Records { finished: vec![0, 4], failed: vec![5], ..Records::default() };
+        count(&mut figures, &records, true);
+        assert_eq!(figures.workers[0].running, [(3, 0.0)]);
+        assert_eq!((figures.running, figures.done(), figures.waiting), (1, 3, 4));
+    }
+}
