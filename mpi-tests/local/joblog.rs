@@ -49,6 +49,15 @@ fn a_task_that_ran_out_of_time_is_no_success() {
     assert_eq!((columns[6], columns[7]), ("-1", "0"), "{lines:?}");
 }
 
+/// Nobody waits for the reader of a FIFO.
+#[test]
+fn a_fifo_is_refused() {
+    let farm = Farm::local(b"echo >> ran\n").time_limit(30);
+    nix::unistd::mkfifo(&farm.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    farm.run(&["--joblog", "fifo"]).refused(&["fifo", "not a regular file"]);
+    assert!(!farm.workdir().path().exists(), "nothing is made");
+}
+
 /// A typo does no harm: a file that is no job log, and a place where none can be made, are refused by name.
 #[test]
 fn other_files_are_refused() {
@@ -58,5 +67,6 @@ fn other_files_are_refused() {
     farm.run(&["--joblog", "data.csv"]).refused(&["data.csv", "--joblog"]);
     farm.run(&["--joblog", "no/such/folder/log"]).refused(&["no/such/folder/log", "--joblog"]);
     farm.run(&["--joblog", "."]).refused(&["--joblog"]);
+    farm.run(&["--joblog", "/dev/null"]).refused(&["/dev/null", "not a regular file"]);
     assert_eq!(farm.contents(), before, "nothing was made or changed");
 }

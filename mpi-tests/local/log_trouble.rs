@@ -38,6 +38,41 @@ fn what_stands_in_place_of_a_log_fails_its_task_only() {
     }
 }
 
+/// With folders of logs, something else in place of one of them fails its tasks only.
+#[test]
+fn what_stands_in_place_of_a_folder_of_logs_fails_its_tasks_only() {
+    for kind in ["file", "fifo", "link"] {
+        let list: String = (0..30).map(|id| format!("echo {id} >> ran\n")).collect();
+        let farm = Farm::local(list.as_bytes()).time_limit(60);
+        let logs = farm.workdir().file("logs");
+        fs::create_dir_all(&logs).unwrap();
+        match kind {
+            "file" => fs::write(logs.join("10"), "").unwrap(),
+            "fifo" => mkfifo(&logs.join("10"), Mode::S_IRWXU).unwrap(),
+            _ => symlink("nowhere", logs.join("10")).unwrap(),
+        }
+        let outcome = farm.run(&["--proc", "2", "--logs", "task/10"]).exits(1);
+        assert_eq!(outcome.summary(), [20, 10, 0], "{kind}");
+        assert_eq!(farm.workdir().failed().into_keys().collect::<Vec<u64>>(), (10..20).collect::<Vec<u64>>(), "{kind}");
+    }
+}
+
+/// `--logs rank`: a link in place of a rank's file is not followed.
+#[test]
+fn links_in_place_of_the_files_of_a_rank_are_not_followed() {
+    for name in ["rank_0.log", "rank_0.idx"] {
+        let farm = Farm::local(b"echo said\n");
+        farm.write("precious", b"data\n");
+        let logs = farm.workdir().file("logs");
+        fs::create_dir_all(&logs).unwrap();
+        symlink(farm.path("precious"), logs.join(name)).unwrap();
+        let outcome = farm.run(&["--logs", "rank"]).exits(4);
+        assert!(outcome.stderr_text().contains("a symbolic link has its name"), "{}", outcome.stderr_text());
+        assert_eq!(farm.read("precious"), b"data\n");
+        assert!(farm.workdir().recorded().is_empty());
+    }
+}
+
 /// Starts a farm of which a task does `harm`; it must give up with the name of what is in its way, and with no task failed.
 /// Then the same command completes the list.
 #[track_caller]

@@ -88,6 +88,11 @@ impl Logs {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(StartError::Log(folder, error));
                         }
+                        // A file, or a link that leads nowhere: without this, it would look like a folder that is gone.
+                        Err(_) if !folder.is_dir() => {
+                            let error = io::Error::other("it is not a folder");
+                            return Err(StartError::Log(folder, error));
+                        }
                         _ => *lock(made) = Some(folder.clone()),
                     }
                 }
@@ -240,7 +245,7 @@ struct Packed {
 impl Packed {
     fn open(logs: &Path, rank: u32) -> Result<Self, (PathBuf, io::Error)> {
         let open = |path: &PathBuf| {
-            let file = regular::open(OpenOptions::new().read(true).append(true).create(true), path);
+            let file = regular::open_no_link(OpenOptions::new().read(true).append(true).create(true), path);
             file.map_err(|error| (path.clone(), error))
         };
         let (log_path, index_path) = rank_files(logs, rank);

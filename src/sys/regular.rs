@@ -1,7 +1,7 @@
 //! Opens regular files, and nothing else.
 //!
 //! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a device,
-//! and what is no regular file is an error that says so. The user's own files (tasklists, job logs) may be what they like.
+//! and what is no regular file is an error that says so. The user's own files (tasklists, runners) may be what they like.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -17,6 +17,14 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 /// What open(2) said, or that it is no regular file.
 pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path, OFlag::O_NONBLOCK)
+}
+
+/// Opens a regular file, and follows no symbolic link: what it leads to could be anybody's.
+///
+/// # Errors
+/// As [`open`], or that a symbolic link has its name.
+pub fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    open_with(options, path, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)
 }
 
 /// Opens a regular file to read it.
@@ -37,14 +45,12 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes or empties a regular file, for a task to write to: opened as a shell opens it. A symbolic link is not followed:
-/// what it leads to could be anybody's.
+/// Makes or empties a regular file, for a task to write to: opened as a shell opens it, but for links.
 ///
 /// # Errors
-/// As [`open`], or that a symbolic link has its name.
+/// As [`open_no_link`].
 pub fn create_for_task(path: &Path) -> io::Result<File> {
-    let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
-    let file = open_with(&options, path, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)?;
+    let file = open_no_link(OpenOptions::new().write(true).create(true).truncate(true), path)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::attempts::{push_number, whole_lines};
 use crate::farmer::Record;
 use crate::protocol::Outcome;
+use crate::sys::regular;
 
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
@@ -62,7 +63,7 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 
 /// Whether the file may be appended to: it is a job log, empty, or not there.
 pub(super) fn is_one(path: &Path) -> io::Result<bool> {
-    match File::open(path) {
+    match regular::reader(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         other => begins_right(&mut other?),
     }
@@ -76,7 +77,7 @@ fn begins_right(file: &mut File) -> io::Result<bool> {
 
 /// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off.
 pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
         other => other?,
     };
