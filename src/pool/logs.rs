@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use super::start_error::StartError;
 use crate::protocol::{Assignment, Logs as Kind, Outcome};
 use crate::sys::regular;
-use crate::workdir::logs::{INDEX_HEAD, IndexEntry, folder_of, path_of, rank_files};
+use crate::workdir::logs::{INDEX_HEAD, IndexEntry, folder_of, path_of, probe_of, rank_files};
 
 /// Output up to this size, in bytes, goes to a rank's file in one write.
 const ONE_WRITE: u64 = 64 << 10;
@@ -156,7 +156,7 @@ impl Logs {
     /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
     /// folder, a link or a FIFO stands there. If not, that is trouble of the node or the farm, whatever the error.
     pub(super) fn takes_files(&self, slot: u32) -> bool {
-        let path = self.folder.join(format!(".probe_{}_{slot}", self.rank));
+        let path = probe_of(&self.folder, self.rank, slot);
         let made = OpenOptions::new().write(true).create_new(true).open(&path);
         // One that a kill left behind shows no more than that it could be made then.
         let removed = fs::remove_file(&path);

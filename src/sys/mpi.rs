@@ -163,7 +163,8 @@ impl Mpi {
     /// the exit code.
     ///
     /// # Errors
-    /// If MPI was started before, or its limit is no number of seconds. MPI itself ends the process when it can't start at all.
+    /// If MPI was started before, or its limit is no number of seconds. MPI itself ends the process when it can't start
+    /// at all.
     pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
         let library = library();
         outlive::prepare(&launch, library.as_ref());

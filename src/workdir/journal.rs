@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::append::Appender;
-use super::{attempts, joblog, names};
+use super::{attempts, is_still, joblog, names};
 use crate::farmer::Record;
 use crate::protocol::TaskId;
 use crate::tasklist::TaskList;
@@ -334,12 +333,8 @@ fn ignore_unsupported(error: io::Error) -> io::Result<()> {
 /// Whether a file is still the one that its path names: if the workdir was moved or removed, the next start would not
 /// find what is recorded.
 fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
-    let opened = file.metadata()?;
-    let named = fs::metadata(path);
-    if named.as_ref().is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
-        return Ok(());
-    }
-    match named {
+    match is_still(path, file) {
+        Ok(true) => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Err(io::Error::other("it was moved, removed or replaced while the farm ran")),
     }

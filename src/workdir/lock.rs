@@ -5,13 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 
+use super::is_still;
 use crate::sys::host;
 use crate::sys::process::Stat;
 
@@ -20,6 +20,36 @@ const TRIES_MAX: u32 = 20;
 
 /// So much of a lock is read, in bytes.
 const HOLDER_LEN_MAX: u64 = 1 << 10;
+
+/// Who holds a lock, as it wrote itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Holder {
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+}
+
+impl Holder {
+    /// `host NAME, pid N` and perhaps more.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (host, rest) = text.strip_prefix("host ")?.split_once(", pid ")?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+        Some(Self { host: host.to_owned(), pid: digits.parse().ok()? })
+    }
+
+    /// Whether that process is there; none if it is on another node.
+    pub(crate) fn is_alive(&self) -> Option<bool> {
+        if self.host != host::name() {
+            return None;
+        }
+        let (found, own) = (Stat::read(&self.pid.to_string()), Stat::read("self"));
+        // A process that was killed keeps its ID until its parent reaps it.
+        Some(
+            found.is_some_and(|found| {
+                own.is_some_and(|own| own.name == found.name) && !matches!(found.state, 'Z' | 'X')
+            }),
+        )
+    }
+}
 
 /// Why there is no lock.
 #[derive(Debug)]
@@ -51,7 +81,7 @@ impl Lock {
             match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
                     // The last holder may have removed the file between our open and our lock.
-                    if is_still(path, &file) {
+                    if is_still(path, &file).unwrap_or(false) {
                         write_holder(&mut file, path);
                         return Ok(Self { path: path.to_owned(), file: Held::Locked(file) });
                     }
@@ -62,7 +92,7 @@ impl Lock {
                     return Err(LockError::Held(holder));
                 }
                 Err((mut file, error)) => {
-                    if let Some(holder) = read_holder(&mut file).filter(|holder| is_alive_here(holder)) {
+                    if let Some(holder) = read_holder(&mut file).filter(|holder| is_another_alive(holder)) {
                         return Err(LockError::Held(holder));
                     }
                     log::warn!(
@@ -93,19 +123,9 @@ fn read_holder(file: &mut File) -> Option<String> {
 }
 
 /// Whether this names another farm on this host that is alive. Of other hosts nothing is known.
-fn is_alive_here(holder: &str) -> bool {
-    let pid = holder.strip_prefix(&format!("host {}, pid ", host::name())).and_then(|rest| rest.split(',').next());
-    let own = Pid::this().to_string();
-    pid.filter(|pid| *pid != own && pid.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(Stat::read)
-        .is_some_and(|stat| stat.state != 'Z' && stat.name.starts_with("taskfarmer"))
-}
-
-fn is_still(path: &Path, file: &File) -> bool {
-    match (path.metadata(), file.metadata()) {
-        (Ok(named), Ok(locked)) => (named.dev(), named.ino()) == (locked.dev(), locked.ino()),
-        _ => false,
-    }
+fn is_another_alive(holder: &str) -> bool {
+    // A name that a killed farm left may have this process's own ID by now.
+    Holder::parse(holder).is_some_and(|holder| holder.pid != std::process::id() && holder.is_alive() == Some(true))
 }
 
 fn holder() -> String {
@@ -117,9 +137,10 @@ impl Drop for Lock {
     fn drop(&mut self) {
         let is_ours = match &mut self.file {
             // Still locked: whoever waits for it finds out that the name stands for nothing, and makes a new file.
-            Held::Locked(file) => is_still(&self.path, file),
+            Held::Locked(file) => is_still(&self.path, file).unwrap_or(false),
             Held::Named(file) => {
-                is_still(&self.path, file) && read_holder(file).is_some_and(|text| text == holder().trim())
+                is_still(&self.path, file).unwrap_or(false)
+                    && read_holder(file).is_some_and(|text| text == holder().trim())
             }
         };
         if is_ours && let Err(error) = super::journal::remove_if_there(&self.path) {
@@ -152,5 +173,33 @@ mod tests {
         let path = folder.path().join("lock");
         std::fs::write(&path, "host gone, pid 1\n").unwrap();
         drop(Lock::take(&path).unwrap());
+    }
+
+    /// A farm that was killed is dead, even if its parent has not reaped it.
+    #[test]
+    fn a_zombie_is_not_at_work() {
+        let mut child = std::process::Command::new("/proc/self/exe")
+            .arg("--list")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let holder = Holder { host: host::name(), pid: child.id() };
+        let zombie = || Stat::read(&child.id().to_string()).is_some_and(|stat| stat.state == 'Z');
+        while !zombie() {
+            std::thread::yield_now();
+        }
+        assert_eq!(holder.is_alive(), Some(false));
+        child.wait().unwrap();
+        assert_eq!(holder.is_alive(), Some(false));
+    }
+
+    /// Promise 5: whatever is in the lock.
+    #[test]
+    fn holders_are_read() {
+        let holder = |text| Holder::parse(text).map(|holder| (holder.host, holder.pid));
+        assert_eq!(holder("host nid1, pid 12, job 5"), Some(("nid1".to_owned(), 12)));
+        for other in ["", "host x", "host x, pid ", "host x, pid 99999999999", "nobody"] {
+            assert_eq!(holder(other), None, "{other}");
+        }
     }
 }

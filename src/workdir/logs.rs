@@ -38,6 +38,12 @@ pub fn rank_files(logs: &Path, rank: u32) -> (PathBuf, PathBuf) {
     (logs.join(format!("rank_{rank}.log")), logs.join(format!("rank_{rank}.idx")))
 }
 
+/// Made and removed again by a slot that could not make a log.
+#[must_use]
+pub(crate) fn probe_of(logs: &Path, rank: u32, slot: u32) -> PathBuf {
+    logs.join(format!(".probe_{rank}_{slot}"))
+}
+
 /// Where the output of one attempt lies in a rank's file: a line of its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IndexEntry {

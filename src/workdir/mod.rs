@@ -14,8 +14,9 @@ mod scan;
 mod status_file;
 mod toprocess;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -24,6 +25,7 @@ use thiserror::Error;
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
 use journal::Journal;
+pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records};
 pub use scan::{Failed, ScanError};
@@ -81,6 +83,12 @@ pub enum WorkdirError {
     /// What earlier runs recorded can't be read, or is not of this list.
     #[error(transparent)]
     Scan(#[from] ScanError),
+}
+
+/// Whether a path still names this open file.
+fn is_still(path: &Path, file: &File) -> io::Result<bool> {
+    let (named, opened) = (path.metadata()?, file.metadata()?);
+    Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
 }
 
 fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkdirError {

@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
-use crate::sys::host;
-use crate::sys::process::Stat;
 use crate::sys::regular;
+use crate::workdir::Holder;
 
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
@@ -27,36 +26,6 @@ pub(super) struct Life {
     pub(super) age_s: Option<f64>,
     pub(super) damage: Vec<String>,
     pub(super) notes: Vec<String>,
-}
-
-/// Who holds a lock, as it wrote itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Holder {
-    host: String,
-    pid: u32,
-}
-
-impl Holder {
-    /// `host NAME, pid N` and perhaps more.
-    fn parse(text: &str) -> Option<Self> {
-        let (host, rest) = text.strip_prefix("host ")?.split_once(", pid ")?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
-        Some(Self { host: host.to_owned(), pid: digits.parse().ok()? })
-    }
-
-    /// Whether that process is there; none if it is on another node.
-    fn is_alive(&self) -> Option<bool> {
-        if self.host != host::name() {
-            return None;
-        }
-        let (found, own) = (Stat::read(&self.pid.to_string()), Stat::read("self"));
-        // A process that was killed keeps its ID until its parent reaps it.
-        Some(
-            found.is_some_and(|found| {
-                own.is_some_and(|own| own.name == found.name) && !matches!(found.state, 'Z' | 'X')
-            }),
-        )
-    }
 }
 
 impl Life {
@@ -149,6 +118,7 @@ fn seconds_since(epoch_s: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::host;
 
     fn judged(said: State, age_s: f64, holder: Option<&str>, lock_age: f64) -> State {
         let figures = Figures { state: said, host: "there".to_owned(), pid: 7, next_in_s: 5.0, ..Figures::default() };
@@ -176,33 +146,5 @@ mod tests {
         assert_eq!(judged(State::Running, 1.0, Some(&gone), 900.0), State::Died, "no process has this number");
         let me = format!("host {}, pid {}", host::name(), std::process::id());
         assert_eq!(judged(State::Ended, 400.0, Some(&me), 900.0), State::Running);
-    }
-
-    /// A farm that was killed is dead, even if its parent has not reaped it.
-    #[test]
-    fn a_zombie_is_not_at_work() {
-        let mut child = std::process::Command::new("/proc/self/exe")
-            .arg("--list")
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let holder = Holder { host: host::name(), pid: child.id() };
-        let zombie = || Stat::read(&child.id().to_string()).is_some_and(|stat| stat.state == 'Z');
-        while !zombie() {
-            std::thread::yield_now();
-        }
-        assert_eq!(holder.is_alive(), Some(false));
-        child.wait().unwrap();
-        assert_eq!(holder.is_alive(), Some(false));
-    }
-
-    /// Promise 5: whatever is in the lock.
-    #[test]
-    fn holders_are_read() {
-        let holder = |text| Holder::parse(text).map(|holder| (holder.host, holder.pid));
-        assert_eq!(holder("host nid1, pid 12, job 5"), Some(("nid1".to_owned(), 12)));
-        for other in ["", "host x", "host x, pid ", "host x, pid 99999999999", "nobody"] {
-            assert_eq!(holder(other), None, "{other}");
-        }
     }
 }

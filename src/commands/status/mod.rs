@@ -186,10 +186,11 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     }
     // Since they were seen running, some have ended.
     let ended = |id: &u32| records.finished.binary_search(id).is_ok() || records.failed.binary_search(id).is_ok();
-    let listed = |figures: &Figures| figures.workers.iter().map(|worker| worker.running.len() as u64).sum::<u64>();
-    let before = listed(figures);
-    figures.workers.iter_mut().for_each(|worker| worker.running.retain(|(id, _)| !ended(id)));
-    figures.running = figures.running.saturating_sub(before - listed(figures));
+    for worker in &mut figures.workers {
+        let seen = worker.running.len();
+        worker.running.retain(|(id, _)| !ended(id));
+        figures.running = figures.running.saturating_sub((seen - worker.running.len()) as u64);
+    }
     figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
     figures.damage.extend(records.damage.iter().cloned());
     if !at_work {
