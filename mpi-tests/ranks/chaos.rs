@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::support::{Farm, Outcome, Random};
-use harm::{Harm, Moment};
+use crate::support::{Farm, Mpi, Outcome, Random};
+use harm::{Harm, Moment, Told};
 use record::{Record, timeline_has_all};
 
 const RANKS: u32 = 3;
@@ -51,6 +51,7 @@ struct Damage {
     may_stop: bool,
     /// Tasks may run twice in one run.
     repeats: bool,
+    launcher_was_told: bool,
 }
 
 /// What is known of a farm from run to run.
@@ -101,6 +102,7 @@ impl Round {
                 damage.abrupt |= harm.is_abrupt() || is_early;
                 damage.may_stop |= harm.is_stop();
                 damage.repeats |= harm.repeats_tasks();
+                damage.launcher_was_told |= matches!(harm, Harm::Stop(_, Told::Launcher));
             }
         }
         if damage.abrupt && running.end_a_launcher_without_ranks(LAUNCHER_PATIENCE) {
@@ -130,10 +132,13 @@ impl Round {
 
         assert!(!outcome.stderr_text().contains("panicked"), "a panic");
         if damage.abrupt {
-            // The launcher's code is no promise of ours: MPICH's can be 0 although rank 0 was killed.
-            let (is_complete, code) = (record.ids.len() == COUNT, outcome.own_code());
-            let is_fine = is_complete || !matches!(code, Some(0 | 1));
-            assert!(is_fine, "the farm's own code is {code:?}, but tasks are open");
+            let (is_complete, own) = (record.ids.len() == COUNT, outcome.own_code());
+            assert!(is_complete || !matches!(own, Some(0 | 1)), "the farm's own code is {own:?}, but tasks are open");
+            // The exit code is the launcher's, unless the harm came when all was done. MPICH's can be 0 although rank 0 was
+            // killed.
+            let code = outcome.status.unwrap().code();
+            let is_fine = is_complete || damage.launcher_was_told || Mpi::of_program() == Mpi::Mpich;
+            assert!(is_fine || code != Some(0), "exit code {code:?}, but tasks are open");
         } else {
             self.check_end_in_order(outcome, &record, damage.may_stop);
         }
