@@ -6,6 +6,7 @@
 pub mod brief;
 pub mod clock;
 pub mod cpus;
+pub mod family;
 pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
