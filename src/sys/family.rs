@@ -276,3 +276,55 @@ fn said(process: &Pinned, result: nix::Result<()>) {
         log::debug!("cannot signal process {}: {error}", process.pid);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn shell(script: &str) -> Child {
+        Command::new("/bin/sh").arg("-c").arg(script).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn first_line(child: &mut Child) -> String {
+        use std::io::BufRead;
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Descendants are found in whatever session, parents first, with lists and without; other children are not touched.
+    #[test]
+    fn a_signal_reaches_all_descendants_and_nobody_else() {
+        let mut neighbor = shell("echo; exec sleep 100");
+        let mut child = shell("setsid sh -c 'sleep 100 & echo $!; wait' & wait");
+        let grandchild: i32 = first_line(&mut child).parse().unwrap();
+        first_line(&mut neighbor);
+        let top = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let mut found = Vec::new();
+        for kinship in [Kinship::Lists, Kinship::Scanned(scan())] {
+            let before = found.len();
+            visit(&kinship, &child_of(Pid::this(), top).unwrap(), &mut |process| found.push(process.pid.as_raw()));
+            assert_eq!((found.len() - before, found[before], found[found.len() - 1]), (3, top.as_raw(), grandchild));
+        }
+        let pinned = Pinned::new(Pid::from_raw(grandchild)).unwrap();
+        each_of(&[top], &mut |process| process.tell(&KILL).unwrap());
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        while pinned.is_alive() {
+            std::thread::yield_now();
+        }
+        assert_eq!(pinned.tell(&TERMINATE), Ok(()), "a process that is gone is no error");
+        assert!(neighbor.try_wait().unwrap().is_none(), "a neighbor lives");
+        neighbor.kill().unwrap();
+        neighbor.wait().unwrap();
+    }
+
+    /// A process that is no child is not taken for one.
+    #[test]
+    fn strangers_are_no_family() {
+        assert!(child_of(Pid::this(), Pid::from_raw(1)).is_none());
+        assert!(Pinned::new(Pid::from_raw(i32::MAX)).is_none());
+    }
+}
