@@ -73,3 +73,21 @@ fn no_neighbor_is_hit() {
     assert!(farm.lines("neighbors").len() > 400, "process IDs have wrapped");
     assert_eq!(std::fs::read_to_string(farm.path("hits")).unwrap_or_default(), "", "neighbors were killed");
 }
+
+/// A process of another user, which the farm cannot end, is named and not waited for.
+#[test]
+fn nobody_waits_for_another_users_process() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("making a program that runs as another user needs root");
+    }
+    let task = "(setsid ./as-root --reuid 0 --regid 0 --clear-groups sleep 30 &); sleep 0.1\n";
+    let farm = Farm::local(task.as_bytes()).run_by_nobody();
+    std::fs::copy("/usr/bin/setpriv", farm.path("as-root")).unwrap();
+    std::fs::set_permissions(farm.path("as-root"), std::fs::Permissions::from_mode(0o4755)).unwrap();
+    std::fs::set_permissions(farm.cwd(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let outcome = farm.start(&[]).wait_and_clean_up().exits(0);
+    let said = outcome.stderr_text();
+    assert!(said.contains("(sleep) of another user behind, which the farm cannot end"), "{said}");
+    assert!(outcome.elapsed.as_secs() < 18, "waited for it: {:?}", outcome.elapsed);
+}

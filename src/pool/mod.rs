@@ -117,6 +117,10 @@ impl Pool {
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
                 work.turn(now, Event::Tick, &mut said);
+                // After all signals: a process that takes none is not waited for.
+                for event in work.processes.over(now) {
+                    work.turn(now, event, &mut said);
+                }
                 work.flush(now, &mut said);
             }
             for message in said.drain(..) {
@@ -221,10 +225,6 @@ impl Pool {
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
                 work.turn(self.clock.now(), event, said);
             }
-        }
-        let Some(work) = &mut self.work else { return };
-        for event in work.processes.over(self.clock.now()) {
-            work.turn(self.clock.now(), event, said);
         }
     }
 
