@@ -22,6 +22,7 @@ mod log_trouble;
 mod logs;
 mod mixed;
 mod moments;
+mod names;
 mod progress;
 mod pytaskfarmer;
 mod resume;
