@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
-use crate::farmer::Record;
+use crate::farmer::{Record, Why};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
 
@@ -26,6 +26,8 @@ pub enum End {
     Signal(u8),
     /// It was ended for having run too long.
     Timeout,
+    /// It took its pool or its node down.
+    Crashed,
     /// It could not be started: why.
     NotStarted(Box<str>),
     /// It failed, and nothing tells how.
@@ -38,6 +40,7 @@ impl fmt::Display for End {
             Self::Exit(code) => write!(f, "exit {code}"),
             Self::Signal(signal) => f.write_str(&crate::farmer::signal_name(*signal)),
             Self::Timeout => f.write_str("over its time limit"),
+            Self::Crashed => f.write_str("crashed (took its pool or node down)"),
             Self::NotStarted(_) => f.write_str("not started"),
             Self::Unknown => f.write_str("failed"),
         }
@@ -152,7 +155,13 @@ impl Tally {
     /// Counts an attempt as the journal has it. One that the task does not end with is busy time, and no more; one that was
     /// ended from outside is nothing.
     pub fn record(&mut self, record: &Record) {
-        if record.verdict().is_some() {
+        if record.why == Why::Crashed {
+            // How long it would have taken, nobody knows.
+            if record.is_last {
+                let (id, rank) = (record.result.id.0, record.rank.0);
+                self.add_failure(Failure { id, rank: Some(rank), end: End::Crashed });
+            }
+        } else if record.verdict().is_some() {
             self.add(record.into());
         } else if record.why.is_own_end() {
             self.add_length(record.result.duration_us);

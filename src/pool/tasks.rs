@@ -15,6 +15,7 @@ use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome};
+use crate::sys::executing::ExecutingTable;
 use crate::sys::process::{Reap, Reaped, kill_group, reap, terminate_group};
 use crate::worker::{Event, Usage};
 
@@ -23,14 +24,15 @@ use crate::worker::{Event, Usage};
 pub(super) struct Tasks {
     /// `None` in a pool that was stopped before it was started.
     starters: Option<Starters>,
+    executing: Option<ExecutingTable>,
     temp: TempFolders,
 }
 
 impl Tasks {
-    /// Tasks that are started by so many threads.
-    pub(super) fn new(means: Means, threads: usize) -> Result<Self, String> {
+    /// Tasks that are started by so many threads; which of them execute is kept in the table.
+    pub(super) fn new(means: Means, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
         let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        Ok(Self { starters: Some(starters), ..Self::default() })
+        Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
     /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
@@ -147,6 +149,10 @@ impl Processes for Tasks {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
+        // Before it starts: the first thing that it does may be to kill this process.
+        if let Some(executing) = self.executing {
+            executing.begin(slot, task.id, starters.means().clock.epoch_us(now));
+        }
         match starters.start(now, slot, task) {
             Ok(()) => Ok(()),
             Err(mut failed) => Err(self.judge(&mut failed).expect("it was tried")),
@@ -156,6 +162,12 @@ impl Processes for Tasks {
     fn terminate(&mut self, slot: u32) {
         if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
             terminate_group(leader);
+        }
+    }
+
+    fn is_over(&mut self, slot: u32) {
+        if let Some(executing) = self.executing {
+            executing.end(slot);
         }
     }
 

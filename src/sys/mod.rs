@@ -6,6 +6,7 @@
 pub mod brief;
 pub mod clock;
 pub mod cpus;
+pub mod executing;
 pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
@@ -20,6 +21,7 @@ pub mod mpi;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
+pub mod nursery;
 pub mod process;
 pub mod regular;
 #[cfg(any(feature = "mpi", test))]

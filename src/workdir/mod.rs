@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod crashes;
 mod joblog;
 pub mod journal;
 mod lock;
@@ -25,6 +26,8 @@ use thiserror::Error;
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
 use journal::Journal;
+pub(crate) use attempts::{HEADER, push_line};
+pub(crate) use crashes::count as count_crashes;
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records};
