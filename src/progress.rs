@@ -226,7 +226,10 @@ impl Reporter {
             Note::Suspected { rank, ids } => {
                 let (tasks, runs) = if ids.len() == 1 { ("task", "it runs") } else { ("tasks", "they run") };
                 let ids = listed(ids.iter().map(|id| id.0));
-                log::warn!("{tasks} {ids} ran on {} when that happened: {runs} again last, apart from others", name(rank));
+                log::warn!(
+                    "{tasks} {ids} ran on {} when that happened: {runs} again last, apart from others",
+                    name(rank)
+                );
             }
             Note::Crashed { id, rank, crashes } => log::warn!(
                 "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, at last alone on {}",
@@ -321,8 +324,12 @@ impl Reporter {
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = if in_detail { figures.detail_lines() } else { figures.failure_lines() };
         lines.iter().for_each(|line| say(line));
-        let crashed: Vec<u32> =
-            tally.failures().iter().filter(|failure| failure.end == tally::End::Crashed).map(|failure| failure.id).collect();
+        let crashed: Vec<u32> = tally
+            .failures()
+            .iter()
+            .filter(|failure| failure.end == tally::End::Crashed)
+            .map(|failure| failure.id)
+            .collect();
         if !crashed.is_empty() {
             let tasks = plural(crashed.len() as u64, "task");
             say(&format!("{tasks} {} crashed: the pool or node died with it each time", listed(crashed.into_iter())));

@@ -21,6 +21,7 @@ mod log_trouble;
 mod logs;
 mod mixed;
 mod moments;
+mod poison;
 mod progress;
 mod pytaskfarmer;
 mod resume;

@@ -170,6 +170,8 @@ impl Farmer {
         let mut count = 0;
         for result in results {
             if self.tasks.owner(result.id) == Some(rank) {
+                // It came to an end of its own, whoever's fault that was.
+                self.tasks.set_crashes(result.id, 0);
                 self.tasks.put_back(result.id, true);
                 self.doubts.given_back.insert(result.id, rank);
                 actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });

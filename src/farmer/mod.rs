@@ -37,8 +37,8 @@ pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
-use crashes::Blame;
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
+use crashes::Blame;
 use doubts::Doubts;
 use drain::Fit;
 use limits::Limits;

@@ -352,7 +352,11 @@ impl TaskTable {
             assert_eq!(self.state(*id), Some(TaskState::Pending), "task {id}");
         }
         for &(alone, id) in &self.suspects {
-            assert_eq!((self.state(id), self.crashes(id) >= ALONE_FROM), (Some(TaskState::Pending), alone), "task {id}");
+            assert_eq!(
+                (self.state(id), self.crashes(id) >= ALONE_FROM),
+                (Some(TaskState::Pending), alone),
+                "task {id}"
+            );
             assert!(self.crashes(id) > 0 && !self.returned.contains(&id), "task {id} is no suspect");
         }
         let ahead = (self.next.min(self.total())..self.total()).map(TaskId);

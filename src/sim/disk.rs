@@ -51,7 +51,15 @@ impl Disk {
     #[must_use]
     pub fn new(prng: Prng) -> Self {
         let files = [File::default(), File::default()];
-        Self { files, attempts: HEADER.to_vec(), full: false, sync_fails: false, slow: Duration::ZERO, erred: false, prng }
+        Self {
+            files,
+            attempts: HEADER.to_vec(),
+            full: false,
+            sync_fails: false,
+            slow: Duration::ZERO,
+            erred: false,
+            prng,
+        }
     }
 
     /// A farm opens its workdir: the tails that a crash has torn are cut off, and the rest is read.

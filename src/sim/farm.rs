@@ -40,7 +40,9 @@ impl World {
         // A turn gives up first, and hands out then what has come back.
         for note in &self.notes {
             match note {
-                Note::Lost { rank, reason, .. } | Note::PoolDied { rank, reason, .. } => self.checker.lost(self.now, rank.0, reason),
+                Note::Lost { rank, reason, .. } | Note::PoolDied { rank, reason, .. } => {
+                    self.checker.lost(self.now, rank.0, reason)
+                }
                 Note::Watched(rank) => self.checker.held_back(rank.0, true),
                 Note::SetAside { rank, .. } => self.checker.set_aside(rank.0),
                 _ => {}

@@ -18,10 +18,10 @@ pub mod mpi;
 #[cfg(not(feature = "mpi"))]
 #[path = "no_mpi.rs"]
 pub mod mpi;
+pub mod nursery;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
-pub mod nursery;
 pub mod process;
 pub mod regular;
 #[cfg(any(feature = "mpi", test))]

@@ -25,9 +25,9 @@ use thiserror::Error;
 
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
-use journal::Journal;
 pub(crate) use attempts::{HEADER, push_line};
 pub(crate) use crashes::count as count_crashes;
+use journal::Journal;
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records};

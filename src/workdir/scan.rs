@@ -105,9 +105,7 @@ pub(super) fn read_back(
         Failed::Keep => read_file(&failed_path, list, false, Commands::AsRecorded, &mut table)?,
         // Only checked: before it is thrown away, it must at least be sound. Whatever has not finished runs, so that
         // nothing is lost if it was of another list.
-        Failed::Retry => {
-            read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?
-        }
+        Failed::Retry => read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?,
     };
     // Not before both are sound: a refused run changes nothing.
     for (path, tail) in [(finished_path, finished_tail), (failed_path, failed_tail)] {

@@ -163,7 +163,10 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
         farm.die(1, 1, &[]);
     }
     farm.say(1, pool_lost(&[]));
-    assert_eq!((farm.status(1), farm.mailbox.started.pop(), &farm.mailbox.given_up[..]), (Status::Gone, None, &[1][..]));
+    assert_eq!(
+        (farm.status(1), farm.mailbox.started.pop(), &farm.mailbox.given_up[..]),
+        (Status::Gone, None, &[1][..])
+    );
 }
 
 /// A task of an earlier run that had crashed as often as is allowed runs once more before it fails.

@@ -69,7 +69,9 @@ impl Checker {
         if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
             self.retried(now, rank, result);
         }
-        self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || format!("task {} is recorded as {why:?}", result.id));
+        self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
+            format!("task {} is recorded as {why:?}", result.id)
+        });
         if record.is_last {
             // If it goes on all the same, the disk did not take the record, and its retries count anew.
             self.tasks[result.id.0 as usize].retried = 0;
