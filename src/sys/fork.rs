@@ -81,11 +81,10 @@ fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
 }
 
 /// Turns a fork of the nursery into a pool.
-pub(super) fn become_pool(socket: &UnixStream) -> io::Result<()> {
+pub(super) fn become_pool() -> io::Result<()> {
     setsid()?;
     prctl::set_child_subreaper(true)?;
-    prctl::set_name(c"tfarmer-pool")?;
-    close_others(&[socket.as_raw_fd()])
+    Ok(prctl::set_name(c"tfarmer-pool")?)
 }
 
 /// Closes everything but the first three and these.

@@ -6,7 +6,7 @@
 //! dead pool leaves behind is its own. It ends with its MPI process, and nothing outlives it.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -213,10 +213,9 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
         if let Some(socket) = next.take() {
             match fork_again() {
                 Ok(ForkResult::Child) => {
-                    // The pool closes them by number; to close them again later would hit what has their numbers then.
-                    let _ = control.into_raw_fd();
-                    std::mem::forget(children);
-                    return become_pool(&socket).ok().map(|()| socket);
+                    // All that a nursery has beside the socket.
+                    drop((control, children));
+                    return become_pool().ok().map(|()| socket);
                 }
                 Ok(ForkResult::Parent { child }) => {
                     pool = Some(child);
