@@ -91,11 +91,11 @@ fn rank(launch: Launch, words: &[String]) -> ExitCode {
     let config = Config::check(Cli::read(words.iter().map(Into::into)).expect("our own words")).expect("our own words");
     assert!(matches!(config.slots, SlotCount::Fixed(SLOTS)));
     signals::block_all().expect("signals");
-    let (pid, socket) = match fork_pool().expect("a process") {
-        Forked::Pool(socket) => return pool(socket).into(),
-        Forked::Parent(pid, socket) => (pid, socket),
+    let (nursery, socket, executing) = match fork_pool().expect("a process") {
+        Forked::Pool(socket, _) => return pool(socket).into(),
+        Forked::Parent(nursery, socket, executing) => (nursery, socket, executing),
     };
-    let pool = PoolHandle::new(pid, socket).expect("a socket");
+    let pool = PoolHandle::new(nursery, socket, executing).expect("a socket");
     let signals = SignalSource::stops().expect("signals");
     let mpi = Mpi::start(launch, || 4).expect("MPI");
     if mpi.rank() != 0 {

@@ -126,6 +126,10 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
+    /// Record a task as failed that takes its pool or node down, after so many times [default: 3]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub crash_limit: Option<String>,
+
     /// End a task that runs for longer: a time, or a percentage of the median so far, such as 300%
     #[arg(long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cli::{Cli, Progress};
-use crate::farmer::Rules;
+use crate::farmer::{CRASH_LIMIT_DEFAULT, Rules};
 use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
@@ -20,6 +20,9 @@ pub const SLOTS_DEFAULT: u32 = 8;
 
 /// More retries than this are a typing error.
 const RETRIES_MAX: u16 = 1_000;
+
+/// More crashes than this are one, too.
+const CRASH_LIMIT_MAX: u16 = 1_000;
 
 /// A checked command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +92,9 @@ pub enum ConfigError {
     /// `--retries`.
     #[error("--retries {0}: not a number of retries\n  give a number from 0 to {RETRIES_MAX}")]
     Retries(String),
+    /// `--crash-limit`.
+    #[error("--crash-limit {0}: not a number of crashes\n  give a number from 1 to {CRASH_LIMIT_MAX}")]
+    CrashLimit(String),
     /// `--retry-exit`.
     #[error(
         "--retry-exit {0}: not a list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
@@ -198,6 +204,13 @@ fn check_rules(cli: &Cli) -> Result<Rules, ConfigError> {
         task_limit: cli.task_timeout.as_ref().map(limit).transpose()?,
         halt: cli.halt.as_ref().map(halt).transpose()?.flatten(),
         task_time: None,
+        crash_limit: match &cli.crash_limit {
+            None => CRASH_LIMIT_DEFAULT,
+            Some(word) => {
+                let limit = word.parse().ok().filter(|limit| (1..=CRASH_LIMIT_MAX).contains(limit));
+                limit.ok_or(ConfigError::CrashLimit(word.clone()))?
+            }
+        },
     })
 }
 

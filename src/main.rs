@@ -126,11 +126,12 @@ fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) ->
         move |error: &dyn std::fmt::Display| (ExitCode::FarmFailed, format!("cannot {what}: {error}"))
     };
     signals::block_all().map_err(|error| failed("block signals")(&error))?;
-    let (pid, socket) = match fork_pool().map_err(|error| failed("start the pool process")(&error))? {
-        Forked::Pool(socket) => return Ok(u8::try_from(pool::run(socket)).unwrap_or(1)),
-        Forked::Parent(pid, socket) => (pid, socket),
+    let (nursery, socket, executing) = match fork_pool().map_err(|error| failed("start the pool process")(&error))? {
+        Forked::Pool(socket, executing) => return Ok(u8::try_from(pool::run(socket, executing)).unwrap_or(1)),
+        Forked::Parent(nursery, socket, executing) => (nursery, socket, executing),
     };
-    let pool = PoolHandle::new(pid, socket).map_err(|error| failed("talk to the pool process")(&error))?;
+    let pool =
+        PoolHandle::new(nursery, socket, executing).map_err(|error| failed("talk to the pool process")(&error))?;
     // After the pool, which must not take this for its own: it would end the reader, and remove what that has made.
     let input = if speaks { Some(Input::start(config)) } else { None };
     let input = input.transpose().map_err(|error| failed("start the process that reads the tasklist")(&error))?;

@@ -21,7 +21,7 @@ use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
 use crate::farmer::{End, Farmer, Note, Status, StopCause};
 use crate::figures::report::{Figures, State};
-use crate::figures::tally::Tally;
+use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
 use crate::protocol::{Logs, Rank, StopLevel};
 use crate::sys::clock::{Clock, thread_cpu_time};
@@ -48,6 +48,9 @@ const LINE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
 /// A run that took as long is told of in detail.
 const DETAILS_FROM: Duration = Duration::from_secs(60);
+
+/// So many tasks are named in one line.
+const LISTED_MAX: usize = 20;
 
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
@@ -212,6 +215,27 @@ impl Reporter {
                 let others = if *tasks > 0 { format!("; its {tasks} tasks go to others") } else { String::new() };
                 log::warn!("{} is lost: {reason}{others}", name(rank));
             }
+            Note::PoolDied { rank, reason, tasks } => {
+                let again = match tasks {
+                    0 => String::new(),
+                    1 => "; its task runs again".to_owned(),
+                    _ => format!("; its {tasks} tasks run again"),
+                };
+                log::warn!("{}: {reason}; it is started anew{again}", name(rank));
+            }
+            Note::Suspected { rank, ids } => {
+                let (tasks, runs) = if ids.len() == 1 { ("task", "it runs") } else { ("tasks", "they run") };
+                let ids = listed(ids.iter().map(|id| id.0));
+                log::warn!(
+                    "{tasks} {ids} ran on {} when that happened: {runs} again last, apart from others",
+                    name(rank)
+                );
+            }
+            Note::Crashed { id, rank, crashes } => log::warn!(
+                "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, at last alone on {}",
+                if *crashes == 1 { "time" } else { "times" },
+                name(rank)
+            ),
             Note::CameBack(rank) => log::warn!("{} is heard again", name(rank)),
             Note::Paused(rank) => {
                 log::warn!("{} can't start processes and gets no task for a while", name(rank))
@@ -272,12 +296,12 @@ impl Reporter {
                 gather::hosts(core),
             );
         }
-        self.tell_end(config, core, end, now, &figures);
+        self.tell_end(config, core, end, now, &figures, tally);
         gather::add_workers(&mut figures, core, &self.watch, self.clock);
         self.status_file.finish(&gather::json(&figures));
     }
 
-    fn tell_end(&self, config: &Config, core: &Farmer, end: &End, took: Duration, figures: &Figures) {
+    fn tell_end(&self, config: &Config, core: &Farmer, end: &End, took: Duration, figures: &Figures, tally: &Tally) {
         let all_is_well = end.failed + end.remaining == 0 && end.lost.is_empty();
         if self.quiet && all_is_well && !matches!(end.cause, StopCause::FarmFailed(_)) {
             return;
@@ -300,6 +324,16 @@ impl Reporter {
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
         lines.iter().for_each(|line| say(line));
+        let crashed: Vec<u32> = tally
+            .failures()
+            .iter()
+            .filter(|failure| failure.end == tally::End::Crashed)
+            .map(|failure| failure.id)
+            .collect();
+        if !crashed.is_empty() {
+            let tasks = plural(crashed.len() as u64, "task");
+            say(&format!("{tasks} {} crashed: the pool or node died with it each time", listed(crashed.into_iter())));
+        }
         if end.stale_results > 0 {
             say(&format!(
                 "{} results came a second time, after a rank was lost; the first ones count",
@@ -341,6 +375,16 @@ fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
         if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
     };
     arguments.filter(|argument| argument != "--retry-failed").map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers of tasks in a line: the first ones, and how many more.
+fn listed(ids: impl ExactSizeIterator<Item = u32>) -> String {
+    let more = ids.len().saturating_sub(LISTED_MAX);
+    let mut text = ids.take(LISTED_MAX).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
 }
 
 fn plural(count: u64, word: &str) -> String {

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::farmer::Record;
+use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
@@ -83,7 +83,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
         Outcome::Signaled(signal) => (None, Some(*signal), None),
         Outcome::NotStarted(error) => (None, None, Some(error.as_str())),
     };
-    let why = result.timed_out.then(|| record.why.word());
+    let why = (result.timed_out || record.why == Why::Crashed).then(|| record.why.word());
     let event = TaskEvent {
         cat: "task",
         name: &String::from_utf8_lossy(command),
@@ -226,7 +226,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::farmer::Why;
     use crate::fuzz::{nearly, within};
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 

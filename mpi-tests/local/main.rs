@@ -23,6 +23,7 @@ mod logs;
 mod mixed;
 mod moments;
 mod names;
+mod poison;
 mod progress;
 mod pytaskfarmer;
 mod resume;

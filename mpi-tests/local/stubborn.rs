@@ -52,8 +52,14 @@ fn daemons_end_with_a_killed_farm() {
     stubborn::daemons_end_with_a_killed_farm(Farm::local, 4);
 }
 
-/// Processes that left their task end with the farm when all pools are killed.
+/// Processes that left their task end with their pool when that is killed, and their tasks run again.
 #[test]
 fn daemons_end_with_a_killed_pool() {
     stubborn::daemons_end_with_a_killed_pool(Farm::local, 4);
+}
+
+/// Processes that left their task end with the farm when all nurseries and pools are killed.
+#[test]
+fn daemons_end_with_a_killed_nursery() {
+    stubborn::daemons_end_with_a_killed_nursery(Farm::local, 4);
 }

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Farm, attempts, blockers, processes};
 
-/// What ran on a rank whose pool dies is written as lost, and again as the next attempt, elsewhere.
+/// What ran on a rank whose pool dies is written as crashed, with its time, and again as the next attempt.
 #[test]
 fn lost_attempts_are_lines() {
     let farm = Farm::mpi(3, &blockers::list(6, 12));
@@ -13,9 +13,9 @@ fn lost_attempts_are_lines() {
     let pools = processes::pools(running.mark());
     let pool = pools.iter().find(|(rank, _)| *rank == 1).unwrap_or_else(|| panic!("no pool of rank 1: {pools:?}")).1;
     processes::signal(pool, Signal::SIGKILL);
-    // Both that ran there, and what waited there, which is up to the measured lengths.
+    // Both that ran there; what waited there, which is up to the measured lengths, is lost.
     running.wait_until("the loss is written", || {
-        farm.workdir().bytes("tasks.tsv").windows(6).filter(|word| word == b"\tlost\t").count() >= 2
+        farm.workdir().bytes("tasks.tsv").windows(9).filter(|word| word == b"\tcrashed\t").count() >= 2
     });
     blockers::let_go(&farm);
     // Those of the other ranks that block already.
@@ -25,12 +25,19 @@ fn lost_attempts_are_lines() {
     let outcome = running.wait().exits(1);
     let written = farm.workdir().attempts();
     attempts::lie_within(&written, &outcome);
-    let lost: Vec<_> = written.iter().filter(|attempt| attempt.why == "lost").collect();
-    for attempt in &lost {
+    let crashed = written.iter().filter(|attempt| attempt.why == "crashed");
+    assert_eq!(crashed.clone().count(), 2, "what ran, and no more: {written:?}");
+    for attempt in crashed.clone() {
+        assert_eq!((attempt.rank, attempt.signal), (1, Some(9)), "{attempt:?}");
+        assert!(attempt.start.is_some() && attempt.end >= attempt.start, "{attempt:?}");
+    }
+    let lost = written.iter().filter(|attempt| attempt.why == "lost");
+    for attempt in lost.clone() {
         assert_eq!((attempt.rank, attempt.slot, attempt.start, attempt.user), (1, None, None, None), "{attempt:?}");
+    }
+    for attempt in lost.chain(crashed) {
         let again = &farm.workdir().attempts_by_task()[&attempt.id];
         assert_eq!(again.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2]);
-        assert_ne!(again[1].rank, 1);
     }
     assert_eq!(farm.workdir().attempts_by_task().len(), 18, "every task");
 }

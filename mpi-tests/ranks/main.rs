@@ -21,6 +21,7 @@ mod moments;
 mod nodes;
 mod parting;
 mod placement;
+mod poison;
 mod progress;
 mod runners;
 mod status;

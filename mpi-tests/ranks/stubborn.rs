@@ -56,8 +56,14 @@ fn daemons_end_with_a_killed_farm() {
     stubborn::daemons_end_with_a_killed_farm(farm, 12);
 }
 
-/// Processes that left their task end with the farm when all pools are killed.
+/// Processes that left their task end with their pool when that is killed, and their tasks run again.
 #[test]
 fn daemons_end_with_a_killed_pool() {
     stubborn::daemons_end_with_a_killed_pool(farm, 12);
+}
+
+/// Processes that left their task end with the farm when all nurseries and pools are killed.
+#[test]
+fn daemons_end_with_a_killed_nursery() {
+    stubborn::daemons_end_with_a_killed_nursery(farm, 12);
 }

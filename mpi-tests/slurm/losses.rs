@@ -90,7 +90,7 @@ fn rank_stopped_and_woken_again() {
     assert!(tells(&outcome.stderr_text(), 1, "is heard again"), "it takes part again");
 }
 
-/// A pool process is killed: its tasks run elsewhere, and that is known at once.
+/// A pool process is killed: its tasks run again, that is known at once, and the rank gets a new pool.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn pool_killed() {
@@ -100,7 +100,11 @@ fn pool_killed() {
     let pools = processes::pools(running.mark());
     let pool = pools.iter().find(|(rank, _)| *rank == 2).expect("each rank has a pool").1;
     processes::signal(pool, Signal::SIGKILL);
-    is_complete_without(&farm, &running.wait().exits(0), 2);
+    let outcome = running.wait().exits(0);
+    is_complete(&farm, COUNT);
+    assert_eq!(outcome.summary(), [COUNT, 0, 0]);
+    assert!(tells(&outcome.stderr_text(), 2, "is started anew"), "the user is told");
+    farm.ends_after_its_tasks(&outcome);
 }
 
 /// A rank is killed, not its node: the run completes, but srun's exit code is that of the dead rank.

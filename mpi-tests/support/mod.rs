@@ -26,6 +26,7 @@ pub(crate) mod long_lines;
 pub(crate) mod mixed;
 pub(crate) mod moments;
 pub(crate) mod outcome;
+pub(crate) mod poison;
 pub(crate) mod processes;
 pub(crate) mod quiet;
 pub(crate) mod random;

@@ -60,7 +60,7 @@ impl Process {
         if self.is_ours() { None } else { self.variable("TASKFARMER_TASK_ID")?.parse().ok() }
     }
 
-    /// Whether it is a process of the farm itself: the MPI process of a rank or its pool.
+    /// Whether it is a process of the farm itself: the MPI process of a rank, its nursery or its pool.
     pub(crate) fn is_ours(&self) -> bool {
         // A copy of the program has the same name.
         self.program.as_ref().is_some_and(|path| {
@@ -88,8 +88,8 @@ pub(crate) fn marked(mark: &str) -> Vec<Process> {
         .collect()
 }
 
-/// The MPI process of each rank, that is, each process of ours whose parent is none of ours. The pool is its
-/// child, in a session of its own.
+/// The MPI process of each rank, that is, each process of ours whose parent is none of ours. The nursery is its child,
+/// and the pool that one's, each in a session of its own.
 pub(crate) fn mpi_processes(mark: &str) -> Vec<(u32, i32)> {
     let ours: Vec<Process> = marked(mark).into_iter().filter(Process::is_ours).collect();
     let mut ranks: Vec<(u32, i32)> = ours
@@ -101,12 +101,23 @@ pub(crate) fn mpi_processes(mark: &str) -> Vec<(u32, i32)> {
     ranks
 }
 
-/// The pool process of each rank: the one of ours that an MPI process has started.
+/// The pool process of each rank.
 pub(crate) fn pools(mark: &str) -> Vec<(u32, i32)> {
-    let ranks = mpi_processes(mark);
-    let is_pool = |process: &Process| ranks.iter().any(|(_, pid)| *pid == process.parent);
+    named(mark, "tfarmer-pool")
+}
+
+/// The process of each rank that starts its pools.
+pub(crate) fn nurseries(mark: &str) -> Vec<(u32, i32)> {
+    named(mark, "tfarmer-nursery")
+}
+
+/// The processes of ours with this name.
+fn named(mark: &str, name: &str) -> Vec<(u32, i32)> {
+    let is_named = |process: &Process| {
+        fs::read_to_string(format!("/proc/{}/comm", process.pid)).is_ok_and(|found| found.trim_end() == name)
+    };
     let ours = marked(mark).into_iter().filter(Process::is_ours);
-    ours.filter(is_pool).map(|process| (process.rank(), process.pid)).collect()
+    ours.filter(is_named).map(|process| (process.rank(), process.pid)).collect()
 }
 
 pub(crate) fn signal(pid: i32, signal: Signal) {

@@ -25,7 +25,7 @@ use crate::figures::tally::Tally;
 use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
-use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
+use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
 use crate::runner::{self, RunnerError};
 use crate::sys::clock::Clock;
 use crate::sys::host;
@@ -254,7 +254,7 @@ impl Farm {
         let core = Farmer::new(clock.now(), settings, table);
         let mut reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);
         let mut turns = Turns::new(core, Arc::clone(&list), Records { journal, tally: Tally::default() });
-        send_start(links, start, ranks, config.farmer_only);
+        links.start_all(start);
         let mut toprocess = workdir.toprocess();
         let mut notes = Vec::new();
         let mut received: Vec<Received> = Vec::new();
@@ -335,15 +335,6 @@ fn close(
     }
     tell_user(&core, &end, &tally);
     end
-}
-
-fn send_start(links: &mut Links, mut start: WorkerConfig, ranks: u32, farmer_only: bool) {
-    let slots = start.slots;
-    for rank in (0..ranks).map(Rank) {
-        start.rank = rank;
-        start.slots = if farmer_only && rank == FARMER { SlotCount::Fixed(0) } else { slots };
-        links.send(rank, &ToWorker::Start(Box::new(start.clone())));
-    }
 }
 
 /// Tells the user what happened, and the timeline who has joined.

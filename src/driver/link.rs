@@ -4,8 +4,8 @@
 
 use super::keep_alive::KeepAlive;
 use super::turn::Network;
-use crate::pool::handle::{PoolEnd, PoolHandle};
-use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
+use crate::pool::handle::PoolHandle;
+use crate::protocol::{FARMER, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::mpi::Mpi;
 use crate::sys::transport::Incoming;
 
@@ -18,7 +18,8 @@ pub struct Links {
     pub pool: PoolHandle,
     mpi: Option<KeepAlive>,
     ranks: u32,
-    pool_end_told: bool,
+    /// What each rank is told first.
+    start: Option<WorkerConfig>,
     incoming: Vec<Incoming>,
     traffic: bool,
 }
@@ -29,7 +30,13 @@ impl Links {
     pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
         let ranks = mpi.as_ref().map_or(1, Mpi::size);
         let mpi = mpi.map(KeepAlive::start);
-        Self { pool, mpi, ranks, pool_end_told: false, incoming: Vec::new(), traffic: false }
+        Self { pool, mpi, ranks, start: None, incoming: Vec::new(), traffic: false }
+    }
+
+    /// Tells every rank what it must know.
+    pub fn start_all(&mut self, config: WorkerConfig) {
+        self.start = Some(config);
+        (0..self.ranks).map(Rank).for_each(|rank| self.start(rank));
     }
 
     /// How many ranks there are.
@@ -47,12 +54,8 @@ impl Links {
     /// Moves everything on and takes in what has come; `false` if more of it waits.
     pub fn pump(&mut self, received: &mut Vec<Received>) -> bool {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));
-        if let Some(PoolEnd::Lost(reason)) = self.pool.end()
-            && !self.pool_end_told
-        {
-            self.pool_end_told = true;
-            received.push((FARMER, Ok(ToFarmer::PoolLost { reason: reason.clone() })));
-        }
+        let end = self.pool.take_end().and_then(|end| end.message());
+        received.extend(end.map(|message| (FARMER, Ok(message))));
         let mut is_all = true;
         if let Some(mpi) = self.mpi.as_ref().filter(|_| self.ranks > 1) {
             is_all = mpi.mpi().poll(&mut self.incoming);
@@ -96,6 +99,15 @@ impl Network for Links {
             (Ok(_), None) => log::debug!("no way to rank {to}"),
             (Err(error), _) => log::error!("a message to rank {to} was dropped: {error}"),
         }
+    }
+
+    fn start(&mut self, rank: Rank) {
+        let Some(mut config) = self.start.clone() else { return };
+        if config.farmer_only_host.is_some() && rank == FARMER {
+            config.slots = SlotCount::Fixed(0);
+        }
+        config.rank = rank;
+        self.send(rank, &ToWorker::Start(Box::new(config)));
     }
 
     fn give_up(&mut self, rank: Rank) {

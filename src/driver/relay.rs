@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::exit_code::ExitCode;
 use crate::outlet::Outlet;
-use crate::pool::handle::{PoolEnd, PoolHandle};
+use crate::pool::handle::PoolHandle;
 use crate::progress::say_error;
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 use crate::sys::clock::Clock;
@@ -43,7 +43,6 @@ struct Relay {
     said: Duration,
     asked: Duration,
     looked: Duration,
-    pool_lost: bool,
     /// What the farmer said when its books were closed.
     leave: Option<Leave>,
 }
@@ -64,7 +63,6 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
         said: now,
         asked: now,
         looked: now,
-        pool_lost: false,
         leave: None,
     };
     let end = relay.serve(signals);
@@ -153,12 +151,8 @@ impl Relay {
             *said = now;
             mpi.send(FARMER.0, frame.to_vec());
         });
-        if let Some(PoolEnd::Lost(reason)) = self.pool.end()
-            && !self.pool_lost
-        {
-            let reason = reason.clone();
-            self.pool_lost = true;
-            self.say(now, &ToFarmer::PoolLost { reason });
+        if let Some(message) = self.pool.take_end().and_then(|end| end.message()) {
+            self.say(now, &message);
         }
     }
 

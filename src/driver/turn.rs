@@ -16,6 +16,9 @@ pub trait Network {
     /// Sends in the background; never blocks, and order per rank is kept.
     fn send(&mut self, to: Rank, message: &ToWorker);
 
+    /// Sends Start: the first message to a rank, and to the new pool of one whose pool died.
+    fn start(&mut self, rank: Rank);
+
     /// The rank is lost: what waits for it is dropped.
     fn give_up(&mut self, rank: Rank);
 }
@@ -64,6 +67,7 @@ impl<S: Storage> Turns<S> {
                     Send::Recall { count } => network.send(rank, &ToWorker::Recall { count }),
                     Send::Stop { level } => network.send(rank, &ToWorker::Stop { level }),
                     Send::Limit { us } => network.send(rank, &ToWorker::Limit { us }),
+                    Send::Start => network.start(rank),
                     Send::Heartbeat => network.send(rank, &ToWorker::Heartbeat),
                     Send::Rejoin { seq } => network.send(rank, &ToWorker::Rejoin { seq }),
                 }

@@ -88,7 +88,7 @@ impl Farmer {
     /// A task that failed on a rank that was set aside has run on another. Tells whether it is known to be its own
     /// fault: it fails on a rank that does well. If that happens again and again, the first rank was not at fault.
     fn second_opinion(&mut self, now: Duration, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
-        let Some(&first) = self.doubts.suspects.get(&result.id).filter(|&&first| first != rank) else { return false };
+        let Some(&first) = self.doubts.given_back.get(&result.id).filter(|&&first| first != rank) else { return false };
         let does_well = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
         let success = result.is_success();
         if !success && !self.workers.get(rank).is_some_and(does_well) {
@@ -170,8 +170,10 @@ impl Farmer {
         let mut count = 0;
         for result in results {
             if self.tasks.owner(result.id) == Some(rank) {
+                // It came to an end of its own, whoever's fault that was.
+                self.tasks.set_crashes(result.id, 0);
                 self.tasks.put_back(result.id, true);
-                self.doubts.suspects.insert(result.id, rank);
+                self.doubts.given_back.insert(result.id, rank);
                 actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });
                 count += 1;
             }

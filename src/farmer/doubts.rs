@@ -67,7 +67,7 @@ pub(super) struct Doubts {
     count: u32,
     /// Tasks that failed on a rank that was set aside, and where. If they fail on one that does well, it is their own
     /// fault.
-    pub(super) suspects: BTreeMap<TaskId, Rank>,
+    pub(super) given_back: BTreeMap<TaskId, Rank>,
     /// Tasks or a rank are free again, and to be looked after when the event is dealt with: what it says of further
     /// tasks must be known first.
     pub(super) settled: bool,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Rules, StopCause};
-use crate::protocol::{Attempt, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{Attempt, Executing, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// What the farmer core is told at the start.
 #[derive(Clone, Debug)]
@@ -73,6 +73,8 @@ pub enum Send {
         /// As in the message.
         us: u64,
     },
+    /// [`crate::protocol::ToWorker::Start`], to a rank whose pool died.
+    Start,
     /// [`crate::protocol::ToWorker::Heartbeat`].
     Heartbeat,
     /// [`crate::protocol::ToWorker::Rejoin`].
@@ -93,9 +95,15 @@ pub enum Why {
     Timeout,
     /// The farm was stopped.
     Interrupted,
-    /// Its rank was lost. Of the result only ID and attempt mean something.
+    /// Its rank was lost while it waited there. Of the result only ID and attempt mean something.
     Lost,
+    /// Its pool died, or its rank was lost, while it executed or may have: perhaps it is the cause. Start and length are
+    /// 0 if they are not known.
+    Crashed,
 }
+
+/// The word for [`Why::Crashed`]: a resume looks for it.
+pub(crate) const CRASHED: &str = "crashed";
 
 impl Why {
     /// The word that users read.
@@ -107,6 +115,7 @@ impl Why {
             Self::Timeout => "timeout",
             Self::Interrupted => "interrupted",
             Self::Lost => "lost",
+            Self::Crashed => CRASHED,
         }
     }
 
@@ -114,6 +123,11 @@ impl Why {
     #[must_use]
     pub fn is_own_end(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Timeout)
+    }
+
+    /// It ran somewhere from some time to another: its end, or that of its pool.
+    pub(crate) fn is_event(self, result: &TaskResult) -> bool {
+        self.is_own_end() || (self == Self::Crashed && result.start_us > 0)
     }
 
     pub(super) fn of(result: &TaskResult) -> Self {
@@ -141,20 +155,33 @@ pub struct Record {
 impl Record {
     /// An attempt that was lost with its rank.
     pub(super) fn lost(rank: Rank, id: TaskId, attempt: Attempt) -> Self {
+        let outcome = Outcome::NotStarted(String::new());
+        let executing = Executing { id, slot: 0, start_us: 0, duration_us: 0 };
+        Self::unfinished(rank, executing, attempt, outcome, Why::Lost)
+    }
+
+    /// An attempt that was killed with its pool or its rank.
+    pub(super) fn crashed(rank: Rank, executing: Executing, attempt: Attempt) -> Self {
+        // Of whatever the pool died: who clears up behind it kills its tasks.
+        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Why::Crashed)
+    }
+
+    fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, why: Why) -> Self {
+        let Executing { id, slot, start_us, duration_us } = executing;
         let result = TaskResult {
             id,
             attempt,
-            slot: 0,
-            start_us: 0,
-            duration_us: 0,
-            outcome: Outcome::NotStarted(String::new()),
+            slot,
+            start_us,
+            duration_us,
+            outcome,
             timed_out: false,
             left_behind: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,
         };
-        Self { rank, result, why: Why::Lost, is_last: false }
+        Self { rank, result, why, is_last: false }
     }
 
     /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.
@@ -177,6 +204,31 @@ pub enum Note {
         reason: String,
         /// How many tasks it held; others get them.
         tasks: u32,
+    },
+    /// The pool of a rank died, and the rank gets a new one.
+    PoolDied {
+        /// Which rank.
+        rank: Rank,
+        /// How.
+        reason: String,
+        /// How many tasks the rank held; they wait again.
+        tasks: u32,
+    },
+    /// Tasks executed when their pool died or their rank was lost: they are suspected of it, and run again last.
+    Suspected {
+        /// Where.
+        rank: Rank,
+        /// The tasks.
+        ids: Vec<TaskId>,
+    },
+    /// A task is recorded as failed: alone on its rank, it was lost once too often.
+    Crashed {
+        /// Which task.
+        id: TaskId,
+        /// Where it was lost last.
+        rank: Rank,
+        /// How often it was lost while it executed, in earlier runs too.
+        crashes: u16,
     },
     /// A worker that had been given up spoke again.
     CameBack(Rank),
@@ -242,7 +294,7 @@ mod tests {
     /// Only what came to an end by itself goes into `finished` or `failed`, and into the timeline.
     #[test]
     fn an_end_from_outside_is_none() {
-        let all = [Why::Finished, Why::Failed, Why::Interrupted, Why::Lost];
-        assert_eq!(all.map(Why::is_own_end), [true, true, false, false]);
+        let all = [Why::Finished, Why::Failed, Why::Interrupted, Why::Lost, Why::Crashed];
+        assert_eq!(all.map(Why::is_own_end), [true, true, false, false, false]);
     }
 }

@@ -1,14 +1,15 @@
 //! Who gets how many tasks, and when queued ones are taken back.
 //!
 //! Owns the rules of the hand-out. A worker's slots are kept full, plus just enough queued that it never waits
-//! for a round trip; near the end of the list, tasks that wait in front of full slots go to idle workers.
+//! for a round trip; near the end of the list, tasks that wait in front of full slots go to idle workers. Suspects, which
+//! may take their pool down, go last, to ranks that hold nothing else.
 
 use std::time::Duration;
 
 use super::Farmer;
 use super::workers::WorkerState;
-use super::{Actions, Send};
-use crate::protocol::{Attempt, FARMER, Rank};
+use super::{Actions, Send, TaskTable};
+use crate::protocol::{Attempt, FARMER, Rank, TaskId};
 
 /// Most tasks that wait at one worker beyond its slots: what is lost with the node stays small, and so does
 /// a message.
@@ -27,6 +28,9 @@ const RECALL_GROWTH: u32 = 4;
 /// How long the first tasks are rationed while workers are still missing.
 pub(super) const SPREAD_MAX: Duration = Duration::from_secs(5);
 
+/// Below this crash limit each suspect is alone from the start: a loss in a group is one that tells nothing.
+const GROUP_LIMIT_MIN: u16 = 3;
+
 /// Tasks that should wait at the worker beyond its slots, at the measured rate of its tasks: none for tasks of
 /// hours, dozens for tasks of milliseconds.
 fn prefetch(worker: &WorkerState) -> u32 {
@@ -44,7 +48,10 @@ impl Farmer {
         if !self.hands_out(now) || !worker.takes_tasks() {
             return;
         }
-        let pending = self.tasks.pending();
+        if worker.quarantine.is_some() {
+            return self.assign_suspects(now, rank, actions);
+        }
+        let pending = self.tasks.ordinary();
         let waiting = prefetch(worker).saturating_sub(worker.queued());
         // The last tasks of a list are shared out: what waits here might be missed elsewhere.
         let fair = pending.saturating_sub(worker.free()) / self.workers.len();
@@ -53,6 +60,7 @@ impl Farmer {
             count = count.min(share.saturating_sub(worker.held()));
         }
         self.assign(now, rank, count, actions);
+        self.assign_suspects(now, rank, actions);
     }
 
     /// While workers are still missing at the start of a short list: the most tasks that one may hold, so that
@@ -66,9 +74,45 @@ impl Farmer {
     }
 
     pub(super) fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
+        self.hand(now, rank, count, actions, |tasks| tasks.take_next(rank));
+    }
+
+    /// Hands suspects to a rank that holds nothing else, if they are all that waits. Those of one crash run in a small
+    /// group, so that the innocent, often a whole rank of them, are soon cleared. All others run alone: if one of them is
+    /// lost again, it is known which.
+    fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
+        let Some(worker) = self.workers.get(rank) else { return };
+        let Some(is_alone) = self.tasks.next_suspect_is_alone() else { return };
+        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) || !worker.takes_tasks() {
+            return;
+        }
+        let room = match worker.quarantine {
+            // What has to be alone waits until the group is through.
+            Some(most) if !is_alone => most.saturating_sub(worker.held()),
+            None if worker.held() > 0 => return,
+            None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN => 1,
+            None => worker.slots.isqrt(),
+            Some(_) => return,
+        };
+        self.hand(now, rank, room, actions, |tasks| {
+            let is_next = tasks.next_suspect_is_alone() == Some(is_alone);
+            is_next.then(|| tasks.take_suspect(rank)).flatten()
+        });
+        self.workers.update(rank, |worker| worker.quarantine = worker.quarantine.or(Some(room)));
+    }
+
+    /// Sends a worker up to `count` tasks that are taken for it.
+    fn hand(
+        &mut self,
+        now: Duration,
+        rank: Rank,
+        count: u32,
+        actions: &mut Actions,
+        mut take: impl FnMut(&mut TaskTable) -> Option<TaskId>,
+    ) {
         let first = actions.assigned.len();
         for _ in 0..count {
-            let Some(id) = self.tasks.take_next(rank) else { break };
+            let Some(id) = take(&mut self.tasks) else { break };
             let attempt = self.tasks.attempt(id);
             // It came back from being lost with tasks that had gone to others since; now they are its own again.
             let runs_it =
@@ -108,12 +152,13 @@ impl Farmer {
             && let Some(rank) = self.workers.idle_from(next)
         {
             let free = self.workers.get(rank).map_or(0, WorkerState::free);
-            let share = self.tasks.pending().div_ceil(u32::try_from(self.workers.idle_count()).unwrap_or(u32::MAX));
+            let share = self.tasks.ordinary().div_ceil(u32::try_from(self.workers.idle_count()).unwrap_or(u32::MAX));
             let limit = match self.first_share(now) {
                 Some(limit) => limit.saturating_sub(self.workers.get(rank).map_or(0, WorkerState::held)),
                 None => u32::MAX,
             };
             self.assign(now, rank, free.min(share.max(1)).min(limit), actions);
+            self.assign_suspects(now, rank, actions);
             next = Rank(rank.0 + 1);
         }
     }
@@ -122,7 +167,7 @@ impl Farmer {
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
         let again = self.recall_again.take();
         // A task that only others may have is nothing to the idle.
-        if self.tasks.pending() > self.tasks.picky() || !self.hands_out(now) {
+        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) {
             return;
         }
         let mut idle_slots: u32 = 0;

@@ -1,17 +1,19 @@
 //! Ranks that are lost, and ranks that come back.
 //!
 //! Owns the judgement on silence, what becomes of a lost rank's tasks, and how a rank is taken in again. A rank that
-//! was given up may have missed any message since; before it gets tasks again it tells what it still holds.
+//! was given up may have missed any message since; before it gets tasks again it tells what it still holds. Which of its
+//! tasks may be to blame is judged in [`super::crashes`].
 
 use std::time::Duration;
 
+use super::crashes::Blame;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
 
 impl Farmer {
     /// Gives a worker up. Its tasks go to others with the next attempt number.
-    pub(super) fn lose(&mut self, rank: Rank, status: Status, reason: String, actions: &mut Actions) {
+    pub(super) fn lose(&mut self, rank: Rank, status: Status, reason: String, blame: &Blame, actions: &mut Actions) {
         let worker = self.workers.get(rank).expect("checked by the caller");
         if matches!(worker.status, Status::Stopped | Status::Gone) || worker.status == status {
             return;
@@ -23,8 +25,7 @@ impl Farmer {
                 worker.book.clear();
             }
         });
-        // Its failures may have been the first sign of its end.
-        let tasks = self.release_lost(rank, &book, actions) + self.give_back(rank, actions);
+        let tasks = self.release_lost(rank, &book, blame, actions);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
         actions.notes.push(Note::Lost { rank, reason, tasks });
@@ -40,8 +41,8 @@ impl Farmer {
     }
 
     /// The same for a rank that is lost: it costs each task an attempt. Tells how many there are.
-    fn release_lost(&mut self, rank: Rank, book: &[TaskId], actions: &mut Actions) -> u32 {
-        let mut count = 0;
+    pub(super) fn release_lost(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
+        let mut count = self.charge(rank, book, blame, actions);
         for &id in book {
             if self.tasks.owner(id) == Some(rank) {
                 actions.records.push(Record::lost(rank, id, self.tasks.attempt(id)));
@@ -49,7 +50,8 @@ impl Farmer {
                 count += 1;
             }
         }
-        count
+        // Its failures may have been the first sign of its end.
+        count + self.give_back(rank, actions)
     }
 
     /// Gives up all workers in play for which `dead` holds; tells whether there was one.
@@ -62,7 +64,7 @@ impl Farmer {
         let dead = |&(rank, worker): &(Rank, &WorkerState)| worker.status.is_open() && dead(rank, worker);
         let ranks: Vec<Rank> = self.workers.iter().filter(dead).map(|(rank, _)| rank).collect();
         for &rank in &ranks {
-            self.lose(rank, Status::Lost, reason.to_owned(), actions);
+            self.lose(rank, Status::Lost, reason.to_owned(), &Blame::Unknown, actions);
         }
         !ranks.is_empty()
     }
@@ -118,7 +120,12 @@ impl Farmer {
         if !answered {
             return actions.notes.push(Note::Odd(rank, "it answers a question that is out of date"));
         }
-        let book = self.workers.get(rank).map_or(Vec::new(), |worker| worker.book.clone());
+        let (book, charged) =
+            self.workers.update(rank, |worker| (worker.book.clone(), std::mem::take(&mut worker.charged)));
+        // It was not down at all, so none of them has taken it down.
+        for id in charged {
+            self.tasks.set_crashes(id, self.tasks.crashes(id).saturating_sub(1));
+        }
         for id in book {
             self.tasks.adopt(id, rank);
         }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::crashes::Blame;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
 use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, TaskId, TaskResult, ToFarmer};
@@ -65,8 +66,11 @@ impl Farmer {
             ToFarmer::Heartbeat => actions.sends.push((rank, Send::Heartbeat)),
             ToFarmer::Signaled { signal } => self.on_signal(now, rank, signal, actions),
             ToFarmer::Stopped => self.on_stopped(now, rank, actions),
-            ToFarmer::PoolLost { reason } | ToFarmer::Unfit { reason } => {
-                self.lose(rank, Status::Gone, reason, actions);
+            ToFarmer::PoolLost { reason, executing, can_restart } => {
+                self.on_pool_lost(now, rank, reason, executing, can_restart, actions);
+            }
+            ToFarmer::Unfit { reason } => {
+                self.lose(rank, Status::Gone, reason, &Blame::None, actions);
                 self.fill_idle(now, actions);
             }
             ToFarmer::Log { level, text } => actions.notes.push(Note::Log { rank, level, text }),
@@ -78,7 +82,7 @@ impl Farmer {
         if protocol != PROTOCOL_VERSION {
             let reason =
                 format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
-            self.lose(rank, Status::Gone, reason, actions);
+            self.lose(rank, Status::Gone, reason, &Blame::None, actions);
             return self.fill_idle(now, actions);
         }
         if !matches!(self.workers.get(rank).map(|worker| worker.status), Some(Status::Expected | Status::Active)) {
@@ -113,6 +117,9 @@ impl Farmer {
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
             worker.trust.learn(&results);
+            if !results.is_empty() {
+                worker.idle_deaths = 0;
+            }
             status(worker);
         });
         self.stale_results += (all - results.len()) as u64;
@@ -153,7 +160,7 @@ impl Farmer {
     fn on_stopped(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         if self.stop.is_none() {
             actions.notes.push(Note::Odd(rank, "it stopped without being told to"));
-            self.lose(rank, Status::Gone, "its pool ended too early".to_owned(), actions);
+            self.lose(rank, Status::Gone, "its pool ended too early".to_owned(), &Blame::None, actions);
             return self.fill_idle(now, actions);
         }
         // Whatever it held and did not report did not happen, as far as we know.

@@ -8,6 +8,7 @@
 //! by [`Event::StorageFailed`].
 
 mod black_holes;
+mod crashes;
 mod doubts;
 mod drain;
 mod event;
@@ -28,14 +29,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use doubts::Stage;
+pub(crate) use event::CRASHED;
 pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
-pub use rules::{ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
+pub use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
 pub use workers::{Status, WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
+use crashes::Blame;
 use doubts::Doubts;
 use drain::Fit;
 use limits::Limits;
@@ -129,7 +132,7 @@ impl Farmer {
                 self.on_message(now, rank, message, actions)
             }
             Event::LinkFailed(rank, reason) if self.workers.get(rank).is_some() => {
-                self.lose(rank, Status::Lost, reason, actions);
+                self.lose(rank, Status::Lost, reason, &Blame::Unknown, actions);
                 self.fill_idle(now, actions);
             }
             Event::Message(rank, _) | Event::LinkFailed(rank, _) => actions.notes.push(Note::Odd(rank, "no such rank")),

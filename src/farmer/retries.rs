@@ -22,7 +22,11 @@ fn pause(failures: u16) -> Duration {
 impl Farmer {
     /// Takes a result for good: the task is recorded, or tried again, or it was recorded before.
     pub(super) fn record(&mut self, now: Duration, rank: Rank, result: TaskResult, actions: &mut Actions) {
-        self.doubts.suspects.remove(&result.id);
+        self.doubts.given_back.remove(&result.id);
+        // It has come to an end of its own: whatever its pool died of, it was not this task.
+        if self.tasks.crashes(result.id) > 0 {
+            self.tasks.set_crashes(result.id, 0);
+        }
         let why = Why::of(&result);
         let is_open = !matches!(self.tasks.state(result.id), Some(TaskState::Finished | TaskState::Failed) | None);
         if why != Why::Finished && is_open && self.settings.rules.may_retry(&result) {

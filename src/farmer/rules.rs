@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::protocol::{Outcome, TaskResult};
 
 /// What the user wants to happen with tasks that fail.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
     /// Further attempts of a task that has failed.
     pub retries: u16,
@@ -20,6 +20,18 @@ pub struct Rules {
     /// How long a task is expected to take: none is started that would not end in time. 0: all are started. If not given,
     /// the lengths of tasks tell.
     pub task_time: Option<Duration>,
+    /// A task that has executed so often when its pool or rank was lost, and alone at last, has failed. At least 1.
+    pub crash_limit: u16,
+}
+
+/// The crash limit, if not told otherwise.
+pub const CRASH_LIMIT_DEFAULT: u16 = 3;
+
+impl Default for Rules {
+    fn default() -> Self {
+        let (retries, crash_limit) = (0, CRASH_LIMIT_DEFAULT);
+        Self { retries, retry_exit: None, task_limit: None, halt: None, task_time: None, crash_limit }
+    }
 }
 
 /// When failures end the farm.

@@ -30,7 +30,12 @@ struct Tries {
     attempt: Attempt,
     /// Attempts that have failed by the task's own fault.
     failures: u16,
+    /// How often it executed when its pool died or its rank was lost, since it last came to an end. In earlier runs too.
+    crashes: u16,
 }
+
+/// Suspects with so many crashes or more run alone.
+const ALONE_FROM: u16 = 2;
 
 /// All tasks of a list.
 #[derive(Debug)]
@@ -40,7 +45,10 @@ pub struct TaskTable {
     owners: Vec<Rank>,
     /// Tasks below `next` that wait again.
     returned: BTreeSet<TaskId>,
-    /// All tasks from here on were never handed out.
+    /// Tasks that wait and are suspected of having taken their pool or rank down: they are not in `returned`, and go last.
+    /// Those who must be alone come behind the others.
+    suspects: BTreeSet<(bool, TaskId)>,
+    /// All tasks from here on were never handed out, but for suspects.
     next: u32,
     /// Tasks that have failed and are tried again.
     waiting: Waiting,
@@ -59,6 +67,7 @@ impl TaskTable {
             states: vec![TaskState::Pending; total as usize],
             owners: vec![Rank(0); total as usize],
             returned: BTreeSet::new(),
+            suspects: BTreeSet::new(),
             next: 0,
             waiting: Waiting::default(),
             tries: BTreeMap::new(),
@@ -78,6 +87,18 @@ impl TaskTable {
     #[must_use]
     pub fn pending(&self) -> u32 {
         self.pending
+    }
+
+    /// How many of these are suspects.
+    #[must_use]
+    pub fn suspects(&self) -> u32 {
+        u32::try_from(self.suspects.len()).expect("at most len")
+    }
+
+    /// How many wait to be handed out and are no suspects.
+    #[must_use]
+    pub fn ordinary(&self) -> u32 {
+        self.pending - self.suspects()
     }
 
     /// How many are in `finished`.
@@ -122,6 +143,59 @@ impl TaskTable {
         self.tries.get(&id).map_or(0, |tries| tries.failures)
     }
 
+    /// How often an open task executed when its pool died or its rank was lost, since it last came to an end.
+    #[must_use]
+    pub fn crashes(&self, id: TaskId) -> u16 {
+        self.tries.get(&id).map_or(0, |tries| tries.crashes)
+    }
+
+    /// Sets that number.
+    pub fn set_crashes(&mut self, id: TaskId, crashes: u16) {
+        let before = self.crashes(id);
+        if before == crashes || id.0 >= self.total() {
+            return;
+        }
+        self.tries(id).crashes = crashes;
+        let waits = match before {
+            0 => self.state(id) == Some(TaskState::Pending),
+            _ => self.suspects.remove(&(before >= ALONE_FROM, id)),
+        };
+        if waits {
+            if before == 0 && !self.returned.remove(&id) {
+                self.waiting.forget(id);
+            }
+            self.queue(id);
+        }
+    }
+
+    /// Puts a pending task where it waits.
+    fn queue(&mut self, id: TaskId) {
+        match self.crashes(id) {
+            0 if id.0 >= self.next => {}
+            0 => _ = self.returned.insert(id),
+            crashes => _ = self.suspects.insert((crashes >= ALONE_FROM, id)),
+        }
+    }
+
+    /// Whether the next suspect has to be alone on its rank; `None` if there is none.
+    #[must_use]
+    pub fn next_suspect_is_alone(&self) -> Option<bool> {
+        self.suspects.first().map(|&(alone, _)| alone)
+    }
+
+    /// Hands the next suspect to `worker`.
+    pub fn take_suspect(&mut self, worker: Rank) -> Option<TaskId> {
+        let (_, id) = self.suspects.pop_first()?;
+        Some(self.hand_out(id, worker))
+    }
+
+    fn hand_out(&mut self, id: TaskId, worker: Rank) -> TaskId {
+        self.pending -= 1;
+        self.states[id.0 as usize] = TaskState::Assigned;
+        self.owners[id.0 as usize] = worker;
+        id
+    }
+
     /// Of the pending tasks, how many not everybody may have.
     #[must_use]
     pub fn picky(&self) -> u32 {
@@ -151,26 +225,27 @@ impl TaskTable {
     }
 
     fn tries(&mut self, id: TaskId) -> &mut Tries {
-        self.tries.entry(id).or_insert(Tries { attempt: Attempt(1), failures: 0 })
+        self.tries.entry(id).or_insert(Tries { attempt: Attempt(1), failures: 0, crashes: 0 })
     }
 
-    /// Hands the first waiting task of the list to `worker`.
+    /// Hands the first waiting task of the list to `worker`; no suspect.
     pub fn take_next(&mut self, worker: Rank) -> Option<TaskId> {
         let first = self.returned.first().copied();
         let id = match self.waiting.take(worker, first).or_else(|| self.returned.pop_first()) {
             Some(id) => id,
             None => {
-                while self.state(TaskId(self.next))? != TaskState::Pending {
+                while self.state(TaskId(self.next))? != TaskState::Pending || self.is_suspect(TaskId(self.next)) {
                     self.next += 1;
                 }
                 self.next += 1;
                 TaskId(self.next - 1)
             }
         };
-        self.pending -= 1;
-        self.states[id.0 as usize] = TaskState::Assigned;
-        self.owners[id.0 as usize] = worker;
-        Some(id)
+        Some(self.hand_out(id, worker))
+    }
+
+    fn is_suspect(&self, id: TaskId) -> bool {
+        !self.suspects.is_empty() && self.crashes(id) > 0
     }
 
     /// Puts an assigned task back; without effect on any other. `lost` costs it an attempt.
@@ -228,7 +303,7 @@ impl TaskTable {
 
     /// Takes a pending task out of what waits.
     fn take_out(&mut self, id: TaskId) {
-        if !self.returned.remove(&id) {
+        if !self.returned.remove(&id) && !self.suspects.remove(&(self.crashes(id) >= ALONE_FROM, id)) {
             self.waiting.forget(id);
         }
         self.pending -= 1;
@@ -247,9 +322,7 @@ impl TaskTable {
     fn wait_again(&mut self, id: TaskId) {
         self.states[id.0 as usize] = TaskState::Pending;
         self.pending += 1;
-        if id.0 < self.next {
-            self.returned.insert(id);
-        }
+        self.queue(id);
     }
 
     /// IDs of everything that is not recorded, ascending: what `toprocess` holds.
@@ -278,9 +351,18 @@ impl TaskTable {
             assert!(id.0 < self.next, "task {id} waits twice");
             assert_eq!(self.state(*id), Some(TaskState::Pending), "task {id}");
         }
-        let ahead = self.states[self.next.min(self.total()) as usize..].iter().filter(|&&s| s == TaskState::Pending);
+        for &(alone, id) in &self.suspects {
+            assert_eq!(
+                (self.state(id), self.crashes(id) >= ALONE_FROM),
+                (Some(TaskState::Pending), alone),
+                "task {id}"
+            );
+            assert!(self.crashes(id) > 0 && !self.returned.contains(&id), "task {id} is no suspect");
+        }
+        let ahead = (self.next.min(self.total())..self.total()).map(TaskId);
+        let ahead = ahead.filter(|&id| self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id));
         let ready = self.waiting.ready();
-        let waits = self.returned.len() + ready as usize + ahead.count();
+        let waits = self.returned.len() + self.suspects.len() + ready as usize + ahead.count();
         assert_eq!(self.pending as usize, waits, "a waiting task would be forgotten");
         let delayed = count(TaskState::Delayed) + ready;
         assert_eq!(self.waiting.len(), delayed as usize, "delayed");

@@ -15,7 +15,7 @@ const IN_FLIGHT_MAX: usize = 16;
 /// Whether a worker takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
-    /// Was sent Start and has not said Hello.
+    /// Was sent Start and has not said Hello. Again after its pool died.
     Expected,
     /// Takes tasks, unless it has no slots.
     Active,
@@ -23,7 +23,7 @@ pub enum Status {
     Stopped,
     /// Silent for too long, or its link broke. It may come back.
     Lost,
-    /// Its pool died, or it can't run this farm's tasks. It does not come back.
+    /// Its pool died and gets no successor, or it can't run this farm's tasks. It does not come back.
     Gone,
 }
 
@@ -69,6 +69,12 @@ pub struct WorkerState {
     rejoining: Option<u32>,
     /// What its results say of its node.
     pub(super) trust: Trust,
+    /// It holds suspects, and so many tasks at most until it holds none: nothing else runs beside them.
+    pub quarantine: Option<u32>,
+    /// Tasks that became suspects when it was given up.
+    pub(super) charged: Vec<TaskId>,
+    /// How often in a row its pool died while no task executed and none had ended.
+    pub(super) idle_deaths: u32,
     seq: u32,
     in_flight: VecDeque<(u32, Duration)>,
 }
@@ -100,6 +106,9 @@ impl WorkerState {
             queue_empty: false,
             rejoining: None,
             trust: Trust::default(),
+            quarantine: None,
+            charged: Vec::new(),
+            idle_deaths: 0,
             seq: 0,
             in_flight: VecDeque::new(),
         }
@@ -109,6 +118,14 @@ impl WorkerState {
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
         self.status == Status::Active && self.slots > 0 && self.paused_until.is_none() && self.rejoining.is_none()
+    }
+
+    /// Its pool died, and it gets a new one, which knows nothing of what was said before.
+    pub(super) fn start_anew(&mut self, now: Duration) {
+        self.status = Status::Expected;
+        (self.book, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
+        (self.handed_since, self.queue_empty) = (false, false);
+        self.in_flight.clear();
     }
 
     /// Starts the question that a worker has to answer when it comes back; tells its number.
@@ -132,7 +149,7 @@ impl WorkerState {
 
     /// Its key in the index of idle workers.
     fn is_idle(&self) -> bool {
-        self.takes_tasks() && self.free() > 0
+        self.takes_tasks() && self.free() > 0 && self.quarantine.is_none()
     }
 
     /// Its key in the index of queues that can be recalled.
@@ -300,11 +317,15 @@ impl WorkerTable {
             // When it comes back it may tell of what failed before that success.
             worker.trust = Trust { last_success_us: worker.trust.last_success_us, ..Trust::default() };
         }
+        if worker.book.is_empty() {
+            worker.quarantine = None;
+        }
         if paused_before != worker.paused_until {
             paused_before.map(|until| self.paused.remove(&(until, rank)));
             worker.paused_until.map(|until| self.paused.insert((until, rank)));
         }
-        self.expected -= u32::from(status_before == Status::Expected && worker.status != Status::Expected);
+        let is_expected = |status| u32::from(status == Status::Expected);
+        self.expected = self.expected + is_expected(worker.status) - is_expected(status_before);
         self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
         self.able = self.able + u32::from(worker.is_able()) - u32::from(able_before);
         self.busy = self.busy + u32::from(worker.is_busy()) - u32::from(busy_before);

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::farmer::Record;
+use crate::farmer::{Record, Why};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
 
@@ -31,6 +31,8 @@ pub enum End {
     Signal(u8),
     /// It was ended for having run too long.
     Timeout,
+    /// It took its pool or its node down.
+    Crashed,
     /// It could not be started: why.
     NotStarted(Box<str>),
     /// It failed, and nothing tells how.
@@ -43,6 +45,7 @@ impl fmt::Display for End {
             Self::Exit(code) => write!(f, "exit {code}"),
             Self::Signal(signal) => f.write_str(&crate::farmer::signal_name(*signal)),
             Self::Timeout => f.write_str("over its time limit"),
+            Self::Crashed => f.write_str("crashed (took its pool or node down)"),
             Self::NotStarted(_) => f.write_str("not started"),
             Self::Unknown => f.write_str("failed"),
         }
@@ -181,7 +184,13 @@ impl Tally {
         if record.result.left_behind {
             self.left_behind.add(record.result.id.0);
         }
-        if record.verdict().is_some() {
+        if record.why == Why::Crashed {
+            // How long it would have taken, nobody knows.
+            if record.is_last {
+                let (id, rank) = (record.result.id.0, record.rank.0);
+                self.add_failure(Failure { id, rank: Some(rank), end: End::Crashed });
+            }
+        } else if record.verdict().is_some() {
             self.add(record.into());
         } else if record.why.is_own_end() {
             self.add_length(record.result.duration_us);

@@ -1,29 +1,42 @@
-//! The MPI process's end of its pool: a socket, and a child whose death must not leave tasks behind.
+//! The MPI process's end of its pool: a socket, the nursery that starts pools, and what becomes of a pool that dies.
 //!
-//! Owns the socket and the pid. Passes frames without looking inside.
+//! Owns both. Passes frames without looking inside, but for two: heartbeats of a pool are for this end, and Start makes
+//! a new pool of one that died. A pool that is silent for too long is killed: under SIGSTOP it would never say anything
+//! again, and its tasks with it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
-
 use super::exit_status;
 use crate::protocol::framing::{FrameReader, push_frame, write_some};
-use crate::sys::family::end_descendants;
-
-/// How long processes of a lost pool may take to vanish after SIGKILL.
-const KILL_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a pool may take to clear up and exit once its socket is closed.
-const EXIT_LIMIT: Duration = Duration::from_secs(8);
+use crate::protocol::{Executing, ToFarmer, codec};
+use crate::sys::clock::Clock;
+use crate::sys::executing::ExecutingTable;
+use crate::sys::family::{Stat, end_descendants};
+use crate::sys::nursery::{EXIT_LIMIT, KILL_LIMIT, News, Nursery, PoolExit};
+use crate::sys::wait::{Interest, wait_ready};
 
 /// Bytes taken from the socket in one go, so that a busy pool does not starve the rest of the loop.
 const READ_LEN_MAX: usize = 1 << 20;
+
+/// The end of a pool is told after so long. Whoever kills all processes of a job kills this one meanwhile, and no task is
+/// blamed for that; a stop that comes meanwhile is the reason then.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// A pool that was stopped (SIGSTOP) is killed when it has been silent for so long. It says something every five seconds.
+const STOPPED_MAX: Duration = Duration::from_secs(30);
+
+/// A pool that is silent for another reason is killed after so long: a file system that hangs holds up a pool for minutes,
+/// and its tasks go on meanwhile.
+const SILENT_MAX: Duration = Duration::from_secs(600);
+
+/// A loop that comes by more seldom was suspended, or behind a slow disk: what its pool said meanwhile waits to be read.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// First byte of an encoded [`crate::protocol::ToWorker::Start`].
+const START_TAG: u8 = 0;
 
 /// How a pool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,64 +44,158 @@ pub enum PoolEnd {
     /// After it had said `Stopped`.
     Clean,
     /// Otherwise. Its tasks are dead.
-    Lost(String),
+    Lost {
+        /// How, for the user.
+        reason: String,
+        /// The tasks that may have caused it, since they executed then.
+        executing: Vec<Executing>,
+        /// The next Start makes a new pool.
+        can_restart: bool,
+    },
+}
+
+impl PoolEnd {
+    /// What rank 0 is to hear of it.
+    #[must_use]
+    pub fn message(&self) -> Option<ToFarmer> {
+        match self.clone() {
+            Self::Clean => None,
+            Self::Lost { reason, executing, can_restart } => {
+                Some(ToFarmer::PoolLost { reason, executing, can_restart })
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// It runs, as far as is known.
+    Up,
+    /// Its socket is closed, or it is to die: the nursery tells when it is gone.
+    Ending {
+        since: Instant,
+        /// Why, if it was not its own doing; and whether tasks may be the reason.
+        cause: Option<(String, bool)>,
+        was_killed: bool,
+    },
+    /// It has ended, which is not told yet.
+    Held { until: Instant, end: PoolEnd },
+    /// It has ended.
+    Ended(PoolEnd),
 }
 
 /// The pool of this rank, as its MPI process sees it.
 #[derive(Debug)]
 pub struct PoolHandle {
-    pid: Pid,
+    nursery: Nursery,
+    executing: ExecutingTable,
     socket: UnixStream,
     reader: FrameReader,
     out: Vec<u8>,
-    end: Option<PoolEnd>,
+    state: State,
+    /// Its end was taken by [`Self::take_end`].
+    is_told: bool,
+    clock: Clock,
+    pid: Option<i32>,
+    /// How the pool process has ended, and whether something of it could not be.
+    exit: Option<(PoolExit, bool)>,
+    /// The nursery is gone.
+    is_alone: bool,
+    heard: Instant,
+    looked: Instant,
+    /// When news were looked for last.
+    asked: Instant,
 }
 
 impl PoolHandle {
-    /// Takes over the two things that the fork gave.
+    /// Takes over what the fork gave.
     ///
     /// # Errors
     /// If the socket can't be made non-blocking.
-    pub fn new(pid: Pid, socket: UnixStream) -> io::Result<Self> {
+    pub fn new(nursery: Nursery, socket: UnixStream, executing: ExecutingTable) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { pid, socket, reader: FrameReader::default(), out: Vec::new(), end: None })
+        let now = Instant::now();
+        Ok(Self {
+            nursery,
+            executing,
+            socket,
+            reader: FrameReader::default(),
+            out: Vec::new(),
+            state: State::Up,
+            is_told: false,
+            clock: Clock::start(),
+            pid: None,
+            exit: None,
+            is_alone: false,
+            heard: now,
+            looked: now,
+            asked: now,
+        })
     }
 
-    /// Queues a frame for the pool. After its end, frames vanish.
+    /// Queues a frame for the pool. After its end, frames vanish, until Start makes a new pool.
     pub fn send(&mut self, frame: &[u8]) {
-        if self.end.is_none() {
+        if matches!(self.state, State::Ended(PoolEnd::Lost { can_restart: true, .. }))
+            && frame.first() == Some(&START_TAG)
+        {
+            self.restart();
+        }
+        if matches!(self.state, State::Up) {
             push_frame(&mut self.out, frame);
         }
     }
 
-    /// The descriptor to wait on, while there is a pool.
+    /// The descriptor to wait on, while there is something to wait for.
     #[must_use]
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, bool)> {
-        self.end.is_none().then(|| (self.socket.as_fd(), !self.out.is_empty()))
+        match self.state {
+            State::Up => Some((self.socket.as_fd(), !self.out.is_empty())),
+            State::Ending { .. } => Some((self.nursery.as_fd(), false)),
+            State::Held { .. } | State::Ended(_) => None,
+        }
     }
 
     /// How the pool ended, once it has.
     #[must_use]
     pub fn end(&self) -> Option<&PoolEnd> {
-        self.end.as_ref()
+        match &self.state {
+            State::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// How the pool ended, once it has and this was not asked before.
+    pub fn take_end(&mut self) -> Option<PoolEnd> {
+        let end = self.end().filter(|_| !self.is_told)?.clone();
+        self.is_told = true;
+        Some(end)
     }
 
     /// Writes what waits and hands over every whole frame that has come.
     pub fn pump(&mut self, mut on_frame: impl FnMut(&[u8])) {
-        if self.end.is_some() {
-            return;
+        let now = Instant::now();
+        if now.duration_since(self.looked) > AWAY {
+            self.heard = now;
         }
-        let written = write_some(&mut self.out, |bytes| (&self.socket).write(bytes));
-        // What the pool said before it ended counts, even if nothing can be written to it any more.
-        let read = self.read(&mut on_frame);
-        match (written, read) {
-            (_, Ok(false)) => self.end = Some(self.bury("its socket closed")),
-            (_, Err(error)) | (Err(error), _) => self.end = Some(self.bury(&error.to_string())),
-            (Ok(()), Ok(true)) => {}
+        self.looked = now;
+        if matches!(self.state, State::Up) {
+            let written = write_some(&mut self.out, |bytes| (&self.socket).write(bytes));
+            // What the pool said before it ended counts, even if nothing can be written to it any more.
+            let read = self.read(now, &mut on_frame);
+            match (written, read) {
+                (_, Ok(false)) => self.begin_end(now, None),
+                (_, Err(error)) | (Err(error), _) => self.begin_end(now, Some((error.to_string(), true))),
+                (Ok(()), Ok(true)) => self.check_silence(now),
+            }
+        }
+        // A pool that lives has no news worth a system call each time.
+        if !matches!(self.state, State::Up) || now.duration_since(self.asked) > AWAY {
+            self.asked = now;
+            self.look_after_end(now);
         }
     }
 
-    fn read(&mut self, on_frame: &mut impl FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, now: Instant, on_frame: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         let mut buffer = [0; 64 << 10];
         let mut total = 0;
         while total < READ_LEN_MAX {
@@ -102,60 +209,181 @@ impl PoolHandle {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            self.heard = now;
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
-                on_frame(frame);
+                if !is_heartbeat(frame) {
+                    on_frame(frame);
+                }
             }
         }
         Ok(true)
     }
 
-    /// Ends the pool and everything in it. The farm is over, or the farmer is gone.
-    pub fn shut(&mut self) {
-        if self.end.is_none() {
-            self.end = Some(self.bury("it was shut"));
+    /// Kills a pool that is silent for too long.
+    fn check_silence(&mut self, now: Instant) {
+        let silent = now.duration_since(self.heard);
+        if silent <= STOPPED_MAX {
+            return;
+        }
+        let is_stopped = self.pid.and_then(|pid| Stat::read(&pid.to_string())).is_some_and(|stat| stat.state == 'T');
+        let seconds = silent.as_secs();
+        let cause = match is_stopped {
+            // A task may have done it.
+            true => (format!("the pool process was stopped (SIGSTOP), and silent for {seconds} s"), true),
+            false if silent > SILENT_MAX => (format!("the pool process was silent for {seconds} s"), false),
+            false => return,
+        };
+        self.nursery.kill_pool();
+        self.begin_end(now, Some(cause));
+    }
+
+    /// The pool process has closed its socket, or has to.
+    fn begin_end(&mut self, now: Instant, cause: Option<(String, bool)>) {
+        // A pool that lives sees end-of-file, kills its tasks and exits.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.out.clear();
+        self.state = State::Ending { since: now, cause, was_killed: false };
+    }
+
+    /// What the nursery tells of the pool's end, and what time brings.
+    fn look_after_end(&mut self, now: Instant) {
+        while !self.is_alone
+            && let Some(news) = self.nursery.news()
+        {
+            match news {
+                News::Started(pid) => self.pid = Some(pid.as_raw()),
+                News::NotStarted(errno) => {
+                    self.hold(now, format!("the pool process cannot be started: {errno}"), Vec::new(), true);
+                }
+                News::Ended { end, is_left } => self.exit = Some((end, is_left)),
+                News::Gone => self.nursery_is_gone(now),
+            }
+        }
+        match &mut self.state {
+            // While it is up, its last words are to be read first.
+            State::Ending { cause, .. } if self.exit.is_some() => {
+                let cause = cause.take();
+                self.on_exit(now, cause);
+            }
+            State::Ending { since, was_killed, .. } => {
+                let late = now.duration_since(*since);
+                // One under SIGSTOP, or in a call that never returns.
+                if late > EXIT_LIMIT && !std::mem::replace(was_killed, true) {
+                    self.nursery.kill_pool();
+                } else if late > EXIT_LIMIT + KILL_LIMIT * 2 {
+                    self.nursery_is_gone(now);
+                }
+            }
+            State::Held { until, end } if now >= *until => self.state = State::Ended(end.clone()),
+            _ => {}
         }
     }
 
-    /// The pool process has closed its socket, or has to: waits for its end and clears up behind it.
-    fn bury(&mut self, cause: &str) -> PoolEnd {
-        // A pool that lives sees end-of-file, kills its tasks and exits.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        let status = self.await_exit();
-        let lost = match status {
-            Ok(WaitStatus::Exited(_, exit_status::CLEAN)) => return PoolEnd::Clean,
-            Ok(WaitStatus::Exited(_, code)) => format!("the pool process ended with code {code}: {cause}"),
-            Ok(WaitStatus::Signaled(_, signal, _)) => format!("the pool process died of {signal}"),
-            Ok(other) => format!("the pool process is in an odd state: {other:?}"),
-            Err(error) => format!("the pool process is gone: {error}"),
+    fn on_exit(&mut self, now: Instant, cause: Option<(String, bool)>) {
+        let Some((end, is_left)) = self.exit.take() else { return };
+        if is_left {
+            log::warn!("a process that a task left behind could not be ended");
+        }
+        let executed = self.executing.take();
+        let (how, may_blame) = match end {
+            PoolExit::Exited(exit_status::CLEAN) => return self.state = State::Ended(PoolEnd::Clean),
+            PoolExit::Exited(code) => {
+                (format!("the pool process ended with code {code}"), code != exit_status::PARENT_LOST)
+            }
+            PoolExit::Signaled(signal) => {
+                let name = crate::farmer::signal_name(u8::try_from(signal).unwrap_or(0));
+                (format!("the pool process died of {name}"), true)
+            }
         };
-        // Its tasks have become our children.
+        let (reason, may_blame) = cause.unwrap_or((how, may_blame));
+        let now_us = self.clock.epoch_us(self.clock.now());
+        let executing = executed.into_iter().filter(|_| may_blame).map(|task| Executing {
+            id: task.id,
+            slot: task.slot,
+            start_us: task.start_us,
+            duration_us: now_us.saturating_sub(task.start_us),
+        });
+        self.hold(now, reason, executing.collect(), true);
+    }
+
+    fn hold(&mut self, now: Instant, reason: String, executing: Vec<Executing>, can_restart: bool) {
+        let end = PoolEnd::Lost { reason, executing, can_restart };
+        self.state = State::Held { until: now + HOLD, end };
+    }
+
+    /// Nobody can start a pool any more, or clear up behind one: this process does the latter.
+    fn nursery_is_gone(&mut self, now: Instant) {
+        self.is_alone = true;
+        if matches!(self.state, State::Held { .. } | State::Ended(_)) {
+            return;
+        }
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.nursery.dismiss();
         if !end_descendants(Duration::ZERO, KILL_LIMIT) {
             log::warn!("a process that a task left behind could not be ended");
         }
-        PoolEnd::Lost(lost)
+        self.hold(now, "the process that starts its pool is gone".to_owned(), Vec::new(), false);
+    }
+
+    /// Starts a new pool. If that fails, it has ended as it began.
+    fn restart(&mut self) {
+        let now = Instant::now();
+        let started = UnixStream::pair().and_then(|(ours, theirs)| {
+            ours.set_nonblocking(true)?;
+            self.nursery.start(&theirs)?;
+            Ok(ours)
+        });
+        (self.is_told, self.pid, self.exit) = (false, None, None);
+        match started {
+            Ok(socket) => {
+                (self.socket, self.reader, self.state) = (socket, FrameReader::default(), State::Up);
+                (self.heard, self.asked) = (now, now);
+            }
+            Err(error) => self.hold(now, format!("the pool process cannot be started: {error}"), Vec::new(), true),
+        }
+    }
+
+    /// Ends the pool and everything in it, and the nursery. The farm is over, or the farmer is gone.
+    pub fn shut(&mut self) {
+        if matches!(self.state, State::Up) {
+            self.begin_end(Instant::now(), Some(("it was shut".to_owned(), false)));
+        }
+        while matches!(self.state, State::Ending { .. }) {
+            self.look_after_end(Instant::now());
+            if matches!(self.state, State::Ending { .. }) {
+                let interest = Interest { fd: self.nursery.as_fd(), write: false };
+                wait_ready(&[interest], Some(Duration::from_millis(100)));
+            }
+        }
+        if let State::Held { end, .. } = &self.state {
+            self.state = State::Ended(end.clone());
+        }
+        self.nursery.dismiss();
     }
 }
 
-impl PoolHandle {
-    /// Waits for the pool process to exit, and ends it if it does not: one under SIGSTOP never will.
-    fn await_exit(&self) -> nix::Result<WaitStatus> {
-        let deadline = Instant::now() + EXIT_LIMIT;
-        loop {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Err(Errno::EINTR) => {}
-                Ok(WaitStatus::StillAlive) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-                Ok(WaitStatus::StillAlive) => {
-                    kill(self.pid, Signal::SIGKILL)?;
-                    return waitpid(self.pid, None);
-                }
-                other => return other,
-            }
-        }
-    }
+fn is_heartbeat(frame: &[u8]) -> bool {
+    frame.len() == 1 && matches!(codec::decode(frame), Ok(ToFarmer::Heartbeat))
 }
 
 impl Drop for PoolHandle {
     fn drop(&mut self) {
         self.shut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{StopLevel, ToWorker};
+
+    /// The two frames that this end looks at are told from all others by their bytes.
+    #[test]
+    fn heartbeats_and_start_are_known() {
+        assert!(is_heartbeat(&codec::encode(&ToFarmer::Heartbeat).unwrap()));
+        assert!(!is_heartbeat(&codec::encode(&ToFarmer::Stopped).unwrap()));
+        let start = |message: &ToWorker| codec::encode(message).unwrap()[0] == START_TAG;
+        let others = [ToWorker::Heartbeat, ToWorker::Recall { count: 0 }, ToWorker::Stop { level: StopLevel::Drain }];
+        assert!(!others.iter().any(start));
     }
 }

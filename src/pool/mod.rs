@@ -30,6 +30,7 @@ use crate::protocol::framing::FrameReader;
 use crate::protocol::{PROTOCOL_VERSION, SLOTS_MAX, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
+use crate::sys::executing::ExecutingTable;
 use crate::sys::family::end_descendants;
 use crate::sys::host;
 use crate::sys::launcher::{Launch, NodePlace};
@@ -53,15 +54,18 @@ pub mod exit_status {
 /// What tasks leave running when the farm has ended gets SIGTERM, and so much time before SIGKILL.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
+/// A pool that has said nothing for so long says that it lives; [`handle`] listens.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// How long the pool waits for processes that SIGKILL does not end at once.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs the pool; returns its exit status.
+/// Runs the pool; returns its exit status. What executes is kept in the table.
 #[must_use]
-pub fn run(socket: UnixStream) -> i32 {
+pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let outlet = Outlet::install();
     // An error: the other end is gone, and with it everybody who could be told.
-    let (status, work) = match Pool::new(socket, outlet) {
+    let (status, work) = match Pool::new(socket, executing, outlet) {
         Ok(mut pool) => (pool.serve().unwrap_or(exit_status::PARENT_LOST), pool.work),
         Err(_) => (exit_status::PARENT_LOST, None),
     };
@@ -83,22 +87,26 @@ pub fn run(socket: UnixStream) -> i32 {
 
 struct Pool {
     socket: UnixStream,
+    executing: ExecutingTable,
     children: SignalSource,
     clock: Clock,
     outlet: Outlet,
     reader: FrameReader,
     out: Vec<u8>,
+    /// When it said something last.
+    said: Duration,
     /// `None` before Start.
     work: Option<Turns<Tasks>>,
 }
 
 impl Pool {
-    fn new(socket: UnixStream, outlet: Outlet) -> io::Result<Self> {
+    fn new(socket: UnixStream, executing: ExecutingTable, outlet: Outlet) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let children = SignalSource::children()?;
         let reader = FrameReader::default();
         let clock = Clock::start();
-        Ok(Self { socket, children, clock, outlet, reader, out: Vec::new(), work: None })
+        let said = clock.now();
+        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), said, work: None })
     }
 
     fn serve(&mut self) -> io::Result<i32> {
@@ -127,6 +135,9 @@ impl Pool {
                 self.send(&message);
             }
             self.send_logs();
+            if self.clock.now().saturating_sub(self.said) >= HEARTBEAT {
+                self.send(&ToFarmer::Heartbeat);
+            }
         }
     }
 
@@ -138,7 +149,8 @@ impl Pool {
         let failures =
             self.work.as_ref().and_then(|work| work.processes.wakes()).map(|fd| Interest { fd, write: false });
         let interests: Vec<_> = [socket, children].into_iter().chain(failures).collect();
-        wait_ready(&interests, deadline.map(|at| at.saturating_sub(now)));
+        let deadline = deadline.unwrap_or(Duration::MAX).min(self.said + HEARTBEAT);
+        wait_ready(&interests, Some(deadline.saturating_sub(now)));
     }
 
     /// Reads what has come. `false` when the other end is closed.
@@ -201,7 +213,8 @@ impl Pool {
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
         let means = Means::new(config, slots, &host, &cwd, self.clock);
-        match means.and_then(|means| Tasks::new(means, threads_for(slots))) {
+        self.executing.clear(slots);
+        match means.and_then(|means| Tasks::new(means, threads_for(slots), self.executing)) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
                 self.work = Some(Turns::new(Worker::new(slots, grace), tasks));
@@ -242,6 +255,7 @@ impl Pool {
     }
 
     fn send(&mut self, message: &ToFarmer) {
+        self.said = self.clock.now();
         crate::protocol::framing::push_message(&mut self.out, message);
     }
 

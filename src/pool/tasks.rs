@@ -18,6 +18,7 @@ use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome};
+use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::process::{Reap, Reaped, reap, tell_group};
 use crate::worker::{Event, Usage};
@@ -35,16 +36,17 @@ struct Lingering {
 pub(super) struct Tasks {
     /// `None` in a pool that was stopped before it was started.
     starters: Option<Starters>,
+    executing: Option<ExecutingTable>,
     lingering: HashMap<u32, Lingering>,
     leftovers: Leftovers,
     temp: TempFolders,
 }
 
 impl Tasks {
-    /// Tasks that are started by so many threads.
-    pub(super) fn new(means: Means, threads: usize) -> Result<Self, String> {
+    /// Tasks that are started by so many threads; which of them execute is kept in the table.
+    pub(super) fn new(means: Means, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
         let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        Ok(Self { starters: Some(starters), ..Self::default() })
+        Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
     /// Starts nothing any more.
@@ -225,6 +227,10 @@ impl Processes for Tasks {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
+        // Before it starts: the first thing that it does may be to kill this process.
+        if let Some(executing) = self.executing {
+            executing.begin(slot, task.id, starters.means().clock.epoch_us(now));
+        }
         match starters.start(now, slot, task) {
             Ok(()) => Ok(()),
             Err(mut failed) => Err(self.judge(&mut failed).expect("it was tried")),
@@ -233,6 +239,12 @@ impl Processes for Tasks {
 
     fn terminate(&mut self, slot: u32) {
         self.tell(slot, &TERMINATE);
+    }
+
+    fn is_over(&mut self, slot: u32) {
+        if let Some(executing) = self.executing {
+            executing.end(slot);
+        }
     }
 
     fn kill(&mut self, slot: u32) {

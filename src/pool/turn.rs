@@ -39,6 +39,9 @@ pub trait Processes {
     /// If it does not run now.
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError>;
 
+    /// The task in this slot is over, or was not started.
+    fn is_over(&mut self, _slot: u32) {}
+
     /// SIGTERM to all processes of the task in this slot, if there is one.
     fn terminate(&mut self, slot: u32);
 
@@ -64,8 +67,15 @@ impl<P: Processes> Turns<P> {
 
     /// Takes in one event and does what follows; what the farmer should hear is appended to `out`.
     pub fn turn(&mut self, now: Duration, event: Event, out: &mut Vec<ToFarmer>) {
-        self.core.handle(now, event, &mut self.actions);
+        self.handle(now, event);
         self.perform(now, out);
+    }
+
+    fn handle(&mut self, now: Duration, event: Event) {
+        if let Event::Ended { slot, .. } | Event::SpawnRefused { slot, .. } = &event {
+            self.processes.is_over(*slot);
+        }
+        self.core.handle(now, event, &mut self.actions);
     }
 
     /// Ends a round of events: see [`Worker::flush`].
@@ -90,7 +100,7 @@ impl<P: Processes> Turns<P> {
 
     fn spawn(&mut self, now: Duration, slot: u32, task: Assignment) {
         if let Err(error) = self.processes.spawn(now, slot, &task) {
-            self.core.handle(now, error.into_event(slot, task), &mut self.actions);
+            self.handle(now, error.into_event(slot, task));
         }
     }
 }

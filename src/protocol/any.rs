@@ -131,6 +131,12 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
 pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
     let hello = (number(), any::<String>(), number(), number())
         .prop_map(|(protocol, host, slots, cpus)| ToFarmer::Hello { protocol, host, slots, cpus });
+    let executing = (number(), number(), long(), long()).prop_map(|(id, slot, start_us, duration_us)| Executing {
+        id: TaskId(id),
+        slot,
+        start_us,
+        duration_us,
+    });
     let results = || prop::collection::vec(result(), 0..4);
     let report = ((results(), results()), ids(), [number(), number(), number()], long(), any::<bool>()).prop_map(
         |((results, interrupted), returned, [ack, undecided, pause_ms], ack_age_us, recall_answered)| {
@@ -143,7 +149,9 @@ pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
         1 => Just(ToFarmer::Heartbeat),
         1 => any::<u8>().prop_map(|signal| ToFarmer::Signaled { signal }),
         1 => Just(ToFarmer::Stopped),
-        1 => any::<String>().prop_map(|reason| ToFarmer::PoolLost { reason }),
+        1 => (any::<String>(), prop::collection::vec(executing, 0..4), any::<bool>()).prop_map(
+            |(reason, executing, can_restart)| ToFarmer::PoolLost { reason, executing, can_restart }
+        ),
         1 => any::<String>().prop_map(|reason| ToFarmer::Unfit { reason }),
         1 => (any::<u8>(), any::<String>()).prop_map(|(level, text)| ToFarmer::Log { level, text }),
         2 => (number(), ids()).prop_map(|(seq, tasks)| ToFarmer::Holds { seq, tasks }),

@@ -223,6 +223,19 @@ pub struct TaskResult {
     pub max_rss_kib: u64,
 }
 
+/// A task that executed when its pool died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Executing {
+    /// The task.
+    pub id: TaskId,
+    /// The slot it ran in, from 0.
+    pub slot: u32,
+    /// When it got its slot, in microseconds since 1970, by the clock of its node.
+    pub start_us: u64,
+    /// How long it had the slot, in microseconds.
+    pub duration_us: u64,
+}
+
 impl TaskResult {
     /// Whether the task has done what it should.
     #[must_use]
@@ -279,6 +292,10 @@ pub enum ToFarmer {
     PoolLost {
         /// How it died.
         reason: String,
+        /// The tasks that may have caused it: all that executed then. None if it is known that no task did.
+        executing: Vec<Executing>,
+        /// [`ToWorker::Start`] makes a new pool.
+        can_restart: bool,
     },
     /// This rank cannot run tasks of this farm at all.
     Unfit {

@@ -1,9 +1,11 @@
 //! `finished` and `failed` on a disk that fills up, dawdles, fails, and forgets what was not synced.
 //!
-//! Owns the bytes of both files, and how much of them is durable. Records have the format of the workdir, and a
+//! Owns the bytes of both files, and how much of them is durable; and `tasks.tsv`, for what a restart reads of it. Records have the format of the workdir, and a
 //! restart reads them back by the workdir's own rules.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::driver::turn::Storage;
 use crate::farmer::{Record, TaskTable};
 use crate::protocol::TaskId;
 use crate::tasklist::TaskList;
-use crate::workdir::{Commands, read_records};
+use crate::workdir::{Commands, HEADER, count_crashes, push_line, read_records};
 
 /// One file.
 #[derive(Clone, Default, Debug)]
@@ -31,6 +33,8 @@ pub struct File {
 pub struct Disk {
     /// `finished` and `failed`.
     pub files: [File; 2],
+    /// `tasks.tsv`, which always arrives: what it is for may be lost.
+    pub attempts: Vec<u8>,
     /// Takes nothing more, or half a write.
     pub full: bool,
     /// The next sync fails.
@@ -47,7 +51,15 @@ impl Disk {
     #[must_use]
     pub fn new(prng: Prng) -> Self {
         let files = [File::default(), File::default()];
-        Self { files, full: false, sync_fails: false, slow: Duration::ZERO, erred: false, prng }
+        Self {
+            files,
+            attempts: HEADER.to_vec(),
+            full: false,
+            sync_fails: false,
+            slow: Duration::ZERO,
+            erred: false,
+            prng,
+        }
     }
 
     /// A farm opens its workdir: the tails that a crash has torn are cut off, and the rest is read.
@@ -73,7 +85,18 @@ impl Disk {
             file.failed = false;
             file.durable = file.bytes.len();
         }
+        for (id, crashes) in self.crashes(list) {
+            if table.unrecorded().any(|open| open == id) {
+                table.set_crashes(id, crashes);
+            }
+        }
         Ok(table)
+    }
+
+    /// How often tasks crashed, as the workdir's own reader finds it.
+    #[must_use]
+    pub fn crashes(&self, list: &TaskList) -> BTreeMap<TaskId, u16> {
+        count_crashes(Cursor::new(&self.attempts), list).expect("a sound file")
     }
 
     /// Makes all that was written durable; `false` if the disk says that it failed.
@@ -143,9 +166,11 @@ impl Storage for Recorder {
         if records.is_empty() || self.countdown.get() == Some(0) {
             return Ok(());
         }
-        // tasks.tsv is for people: the disk does not hold it, and the checker sees what would be in it.
         self.attempts.extend(records.iter().cloned());
         let mut disk = self.disk.borrow_mut();
+        for record in records {
+            push_line(&mut disk.attempts, record, b"node", list.command(record.result.id));
+        }
         let error = |from: usize| {
             let unwritten = |record: &&Record| file_of(record).is_some_and(|file| file >= from);
             let lost = records.iter().filter(unwritten).map(|record| record.result.id);

@@ -9,7 +9,7 @@ use super::network::Towards;
 use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
-use crate::farmer::{End, Event, Note};
+use crate::farmer::{End, Event, Note, Why};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
 
 impl World {
@@ -33,21 +33,33 @@ impl World {
         let Some(farm) = &mut self.farm else { return };
         farm.turn(self.now, event, &mut self.links, &mut self.notes);
         for record in std::mem::take(&mut farm.storage.written) {
-            self.checker.recorded(record.rank.0, &record.result);
+            self.checker.recorded(&record);
             self.tally.record(&record);
         }
         let attempts = std::mem::take(&mut farm.storage.attempts);
         // A turn gives up first, and hands out then what has come back.
         for note in &self.notes {
             match note {
-                Note::Lost { rank, reason, .. } => self.checker.lost(self.now, rank.0, reason),
+                Note::Lost { rank, reason, .. } | Note::PoolDied { rank, reason, .. } => {
+                    self.checker.lost(self.now, rank.0, reason)
+                }
                 Note::Watched(rank) => self.checker.held_back(rank.0, true),
                 Note::SetAside { rank, .. } => self.checker.set_aside(rank.0),
                 _ => {}
             }
         }
-        for record in attempts {
-            self.checker.attempt_over(self.now, record.rank.0, &record);
+        let has_crashes = attempts.iter().any(|record| record.why == Why::Crashed);
+        let crashes = has_crashes.then(|| self.disk.borrow().crashes(&self.plan.list)).unwrap_or_default();
+        for record in &attempts {
+            self.checker.attempt_over(self.now, record.rank.0, record);
+            if record.why == Why::Crashed {
+                let rank = &self.nodes[record.rank.0 as usize];
+                let others = attempts.iter().filter(|other| other.why == Why::Crashed && other.rank == record.rank);
+                let is_alone = others.count() == 1;
+                let is_innocent = rank.was_poisoned && self.plan.poison(record.result.id).is_none();
+                let count = crashes.get(&record.result.id).copied().unwrap_or(0);
+                self.checker.crashed(record, count, is_alone, is_innocent);
+            }
         }
         for note in &self.notes {
             match note {
@@ -72,7 +84,7 @@ impl World {
             self.tell(|| format!("farmer: {note:?}"));
             match note {
                 Note::Stopping(..) => self.checker.stopping(self.now),
-                Note::CameBack(rank) => self.checker.came_back(rank.0),
+                Note::CameBack(rank) | Note::PoolDied { rank, .. } => self.checker.came_back(rank.0),
                 // Trusted and set aside again in one turn.
                 Note::SetAside { rank, .. } => self.checker.stays_aside(rank.0),
                 Note::Trusted(rank) => self.checker.held_back(rank.0, false),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::prng::Prng;
 use crate::driver::turn::Network;
-use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
+use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, WorkerConfig, codec};
 
 /// Counts the steps of the farmer until it is killed.
 pub type Countdown = Rc<Cell<Option<u32>>>;
@@ -50,6 +50,8 @@ struct Link {
 pub struct Links {
     /// The time of the turn that is under way.
     pub now: Duration,
+    /// What each rank is told first.
+    pub starts: Vec<WorkerConfig>,
     /// What the farmer has said since the last look.
     pub said: Vec<(u32, ToWorker)>,
     /// Arrivals that the world has to plan.
@@ -68,6 +70,7 @@ impl Links {
         let links = || (0..ranks).map(|_| Link::default()).collect();
         Self {
             now: Duration::ZERO,
+            starts: Vec::new(),
             said: Vec::new(),
             arrivals: Vec::new(),
             delay_us,
@@ -143,6 +146,11 @@ impl Network for Links {
             self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
             self.said.push((to.0, message.clone()));
         }
+    }
+
+    fn start(&mut self, rank: Rank) {
+        let config = self.starts.get(rank.0 as usize).cloned();
+        config.into_iter().for_each(|config| self.send(rank, &ToWorker::Start(Box::new(config))));
     }
 
     fn give_up(&mut self, rank: Rank) {

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::plan::Plan;
-use super::processes::{Deed, Reaped, Simulated};
+use super::plan::{Plan, Poison};
+use super::processes::{Deed, Process, Reaped, Simulated};
+use crate::lengths::micros;
 use crate::pool::turn::Turns;
-use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::worker::{Event, Worker};
 
 /// A pool process.
@@ -37,6 +38,14 @@ pub struct Node {
     pub relay_hung: bool,
     /// The pool process hangs.
     pub pool_hung: bool,
+    /// Since when, or since its relay can tell.
+    pub hung_since: Duration,
+    /// How its pool died, until its relay tells.
+    pub loss: Option<ToFarmer>,
+    /// Its pool died, and the next Start makes a new one.
+    pub can_restart: bool,
+    /// The last pool that died was taken down by a task.
+    pub was_poisoned: bool,
     /// When the relay last heard the farmer.
     pub heard: Duration,
     /// When the pool's next deadline is planned.
@@ -64,6 +73,10 @@ impl Node {
             relay_up: true,
             relay_hung: false,
             pool_hung: false,
+            hung_since: now,
+            loss: None,
+            can_restart: false,
+            was_poisoned: false,
             heard: now,
             wake_at: None,
             refusing: false,
@@ -140,6 +153,30 @@ impl Node {
         let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
         self.pool = Pool::Up(Box::new(Turns::new(core, processes)));
         ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }
+    }
+
+    /// What executes, and for how long.
+    #[must_use]
+    pub fn executing(&self, now: Duration) -> Vec<Executing> {
+        let Pool::Up(turns) = &self.pool else { return Vec::new() };
+        let executing = |(&slot, process): (&u32, &Process)| Executing {
+            id: process.id,
+            slot,
+            start_us: micros(process.started),
+            duration_us: micros(now.saturating_sub(process.started)),
+        };
+        turns.processes.slots.iter().map(executing).collect()
+    }
+
+    /// What a task does to its pool now, if one does.
+    #[must_use]
+    pub fn poison(&self, now: Duration) -> Option<Poison> {
+        let Pool::Up(turns) = &self.pool else { return None };
+        let acts = |process: &&Process| {
+            // One that is told to end before does nothing more.
+            process.ends_at <= now && process.ends_at == process.started + self.plan.of(process.id).length
+        };
+        turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison(process.id))
     }
 
     /// The last task is gone and the farmer was told so.

@@ -115,6 +115,8 @@ pub struct Options {
     pub rules: Rules,
     /// Of 1,000 tasks that fail, how many do so in their first attempts only.
     pub flaky: u32,
+    /// Of 1,000 tasks, how many take their pool down.
+    pub poison: u32,
     /// The farm's own limit, if any.
     pub timeout: Option<Duration>,
     /// Of 1,000 ranks, how many say that they can't run tasks, or come up late.
@@ -146,6 +148,7 @@ impl Options {
             grace: Duration::from_secs(10),
             rules: Rules::default(),
             flaky: 0,
+            poison: 0,
             timeout: None,
             unfit: 0,
             faults: Vec::new(),
@@ -179,10 +182,11 @@ impl Options {
                 faults.push((fault, prng.duration(100_000..=100_000_000)));
             }
         }
-        Self {
+        let mut options = Self {
             seed,
             ranks,
             slots,
+            poison: 0,
             farmer_only: ranks > 1 && prng.chance(150),
             tasks,
             lengths: prng.pick(&[
@@ -206,7 +210,13 @@ impl Options {
             rules: draw_rules(mean_us, &mut prng),
             flaky: prng.pick(&[0, 500, 900]),
             leaving: prng.pick(&[0, 0, 100, 900]),
+        };
+        if prng.chance(250) {
+            // Each of them takes its pool down a few times, so not too many.
+            options.poison = prng.pick(&[5, 20, 100]).min(20_000 / tasks.max(1));
+            options.rules.crash_limit = u16::try_from(prng.pick(&[1_u32, 2, 3, 3, 5])).expect("small");
         }
+        options
     }
 }
 
@@ -225,5 +235,5 @@ fn draw_rules(mean_us: u64, prng: &mut Prng) -> Rules {
         Halt { when: prng.pick(&[HaltWhen::Soon, HaltWhen::Now]), at }
     });
     let task_time = prng.chance(200).then(|| Duration::from_micros(prng.range(0..=mean_us * 2)));
-    Rules { retries, retry_exit, task_limit, halt, task_time }
+    Rules { retries, retry_exit, task_limit, halt, task_time, ..Rules::default() }
 }

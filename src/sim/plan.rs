@@ -2,6 +2,7 @@
 //!
 //! Owns the list and the behaviour of its tasks. A task does the same whenever and wherever it runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,12 +37,24 @@ pub struct Behaviour {
     pub leaves: Option<(Duration, OnTerm)>,
 }
 
+/// What a task does to its pool when it should end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    /// It kills it.
+    Kills,
+    /// It stops it (SIGSTOP).
+    Stops,
+    /// It takes the whole node down.
+    KillsNode,
+}
+
 /// A list and what its tasks do.
 #[derive(Debug)]
 pub struct Plan {
     /// The list.
     pub list: Arc<TaskList>,
     behaviours: Vec<Behaviour>,
+    poison: BTreeMap<TaskId, Poison>,
 }
 
 impl Plan {
@@ -51,7 +64,29 @@ impl Plan {
         let mut prng = Prng::new(options.seed ^ 0x7461_736b);
         let commands: Vec<Vec<u8>> = (0..options.tasks).map(|id| command(id, &mut prng)).collect();
         let behaviours = (0..options.tasks).map(|_| Behaviour::draw(options, &mut prng)).collect();
-        Self { list: Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice))), behaviours }
+        // Of its own, so that the others are as they were.
+        let mut prng = Prng::new(options.seed ^ 0x706f_6973_6f6e);
+        let poisoned = (0..options.tasks).map(TaskId).filter(|_| prng.chance(options.poison)).collect::<Vec<_>>();
+        let draw = |id| (id, prng.pick(&[Poison::Kills, Poison::Kills, Poison::Stops]));
+        let poison = poisoned.into_iter().map(draw).collect();
+        Self { list: Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice))), behaviours, poison }
+    }
+
+    /// What a task does to its pool.
+    #[must_use]
+    pub fn poison(&self, id: TaskId) -> Option<Poison> {
+        self.poison.get(&id).copied()
+    }
+
+    /// How many tasks are poison.
+    #[must_use]
+    pub fn poison_count(&self) -> u32 {
+        u32::try_from(self.poison.len()).expect("tasks have 32 bits")
+    }
+
+    /// Makes a task poison, for a scenario.
+    pub fn set_poison(&mut self, id: u32, poison: Poison) {
+        self.poison.insert(TaskId(id), poison);
     }
 
     /// What a task does.
@@ -64,6 +99,12 @@ impl Plan {
     #[must_use]
     pub fn total(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).sum()
+    }
+
+    /// How long the longest takes.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
     }
 
     /// Gives a task another behaviour, for a scenario.

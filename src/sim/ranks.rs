@@ -21,6 +21,11 @@ impl World {
         node.heard = self.now;
         match codec::decode::<ToWorker>(&frame) {
             Ok(ToWorker::Stop { level }) => self.checker.stop_arrived(rank, level),
+            Ok(ToWorker::Start(_)) if std::mem::take(&mut node.can_restart) => {
+                self.tell(|| format!("rank {rank} gets a new pool"));
+                let node = &mut self.nodes[rank as usize];
+                (node.pool, node.wake_at, node.was_poisoned) = (Pool::Forked, None, false);
+            }
             Ok(ToWorker::Leave { .. }) => {
                 node.relay_up = false;
                 self.wipe(rank);
@@ -49,6 +54,9 @@ impl World {
 
     /// One round of a pool's loop, and what is to be seen of it.
     pub(super) fn round(&mut self, rank: u32) {
+        if let Some(poison) = self.nodes[rank as usize].poison(self.now) {
+            return self.poisoned(rank, poison);
+        }
         let mut said = Vec::new();
         let deeds = self.nodes[rank as usize].round(self.now, &mut said);
         for message in said {

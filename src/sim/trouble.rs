@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use super::network::Towards;
 use super::options::Fault;
+use super::plan::Poison;
 use super::world::{FAULT_MAX, What, World};
 use crate::farmer::Event;
 use crate::protocol::{FARMER, Rank, ToFarmer};
+
+/// As in the handle of the pool: when its end is told, and when a stopped one is killed.
+const LOSS_HELD: Duration = Duration::from_secs(1);
+const STOPPED_MAX: Duration = Duration::from_secs(30);
 
 /// A farmer that is away for longer may find that its ranks have left.
 const AWAY_MAX: Duration = Duration::from_secs(15);
@@ -41,9 +46,9 @@ impl World {
             Fault::StallLink | Fault::HangRelay | Fault::KillNode | Fault::BreakLink if own => return,
             Fault::StallLink => self.links.stall(rank, true),
             Fault::HangRelay => self.nodes[rank as usize].relay_hung = true,
-            Fault::HangPool => self.nodes[rank as usize].pool_hung = true,
+            Fault::HangPool => self.hang_pool(rank),
             Fault::HangNode => {
-                self.nodes[rank as usize].pool_hung = true;
+                self.hang_pool(rank);
                 self.nodes[rank as usize].relay_hung = !own;
             }
             Fault::KillNode => {
@@ -51,7 +56,7 @@ impl World {
                 self.wipe(rank);
                 self.links.cut(rank);
             }
-            Fault::KillPool => self.kill_pool(rank),
+            Fault::KillPool => self.kill_pool(rank, false),
             Fault::BreakLink => {
                 self.checker.trouble(rank);
                 if self.farmer_hung.is_none() {
@@ -85,15 +90,66 @@ impl World {
         self.plan_arrivals();
     }
 
-    fn kill_pool(&mut self, rank: u32) {
+    /// A pool dies. Its MPI process tells after a while.
+    fn kill_pool(&mut self, rank: u32, was_poisoned: bool) {
+        let now = self.now;
         let node = &mut self.nodes[rank as usize];
         if matches!(node.pool, super::node::Pool::Ended | super::node::Pool::Dead) {
             return;
         }
+        let executing = node.executing(now);
         node.inbox.clear();
-        node.outbox.push_back(ToFarmer::PoolLost { reason: "simulated".to_owned() });
+        (node.pool_hung, node.was_poisoned) = (false, was_poisoned);
+        node.loss = Some(ToFarmer::PoolLost { reason: "simulated".to_owned(), executing, can_restart: true });
         self.wipe(rank);
+        self.at(self.now + LOSS_HELD, What::TellLoss(rank));
+    }
+
+    pub(super) fn tell_loss(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        node.can_restart = node.loss.is_some();
+        node.outbox.extend(node.loss.take());
         self.pass_on(rank);
+    }
+
+    /// A task does what it does to its pool.
+    pub(super) fn poisoned(&mut self, rank: u32, poison: Poison) {
+        self.tell(|| format!("rank {rank}: a task {poison:?} its pool"));
+        self.checker.trouble(rank);
+        match poison {
+            Poison::KillsNode if rank != FARMER.0 => self.strike_with(Fault::KillNode, rank, Duration::ZERO),
+            Poison::Kills | Poison::KillsNode => self.kill_pool(rank, true),
+            Poison::Stops => {
+                self.nodes[rank as usize].was_poisoned = true;
+                self.hang_pool(rank);
+            }
+        }
+    }
+
+    pub(super) fn hang_pool(&mut self, rank: u32) {
+        let node = &mut self.nodes[rank as usize];
+        if !node.pool_hung {
+            (node.pool_hung, node.hung_since) = (true, self.now);
+        }
+        self.at(self.now + STOPPED_MAX, What::PoolSilent(rank));
+    }
+
+    /// A pool that hangs was silent for some time, if it has not healed meanwhile.
+    pub(super) fn pool_silent(&mut self, rank: u32) {
+        let is_away = if rank == FARMER.0 { self.farmer_hung.is_some() } else { self.nodes[rank as usize].relay_hung };
+        let node = &mut self.nodes[rank as usize];
+        if !node.pool_hung || !node.relay_up || (rank == FARMER.0 && self.farm.is_none()) {
+            return;
+        }
+        if is_away {
+            // It listens anew when it is back.
+            node.hung_since = self.now;
+            self.at(self.now + STOPPED_MAX, What::PoolSilent(rank));
+        } else if self.now - node.hung_since >= STOPPED_MAX {
+            self.checker.trouble(rank);
+            let was_poisoned = self.nodes[rank as usize].poison(self.now).is_some();
+            self.kill_pool(rank, was_poisoned);
+        }
     }
 
     /// Signals a rank, or, half of the time, all ranks and all tasks at once, as batch systems do.

@@ -56,6 +56,10 @@ pub(super) enum What {
     Trouble(usize),
     /// A fault at a rank is over.
     Heals(Fault, u32),
+    /// The MPI process of a rank tells that its pool died.
+    TellLoss(u32),
+    /// A pool may have been silent for too long.
+    PoolSilent(u32),
     /// All faults are over for good.
     Calm,
 }
@@ -145,6 +149,7 @@ impl World {
             Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max)
         };
         checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
+        disk.borrow().crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
         if options.farmer_only {
             checker.farmer_only();
         }
@@ -173,6 +178,9 @@ impl World {
             deadline: now
                 + options.faults_for
                 + plan.total() * (3 + u32::from(options.rules.retries))
+                // Each crash costs what ran beside it, and a stopped pool is waited for.
+                + (plan.longest() * 4 + Duration::from_secs(60))
+                    * (plan.poison_count() * u32::from(options.rules.crash_limit.max(3)))
                 + Duration::from_secs(2_000),
             turns: 0,
             options,
@@ -187,16 +195,19 @@ impl World {
         for rank in 0..self.options.ranks {
             let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
             let unfit = self.prng.chance(self.options.unfit);
-            let mut node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
-            node.pool_hung = self.prng.chance(self.options.unfit);
-            if node.pool_hung {
+            let node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
+            let is_late = self.prng.chance(self.options.unfit);
+            if is_late {
                 let until = self.now + self.prng.duration(1_000..=60_000_000);
                 self.at(until, What::Heals(Fault::HangPool, rank));
             }
-            if node.pool_hung || unfit {
+            if is_late || unfit {
                 self.checker.trouble(rank);
             }
             self.nodes.push(node);
+            if is_late {
+                self.hang_pool(rank);
+            }
             let none = self.options.farmer_only && rank == FARMER.0;
             let config = WorkerConfig {
                 protocol: PROTOCOL_VERSION,
@@ -211,6 +222,7 @@ impl World {
                 runner: RunnerConfig::Basic,
                 log_level: 2,
             };
+            self.links.starts.push(config.clone());
             let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
             self.links.push(Towards::Rank(rank), start);
             if rank != FARMER.0 {
@@ -307,6 +319,8 @@ impl World {
             }
             What::Trouble(index) => self.trouble(index),
             What::Heals(fault, rank) => self.heal(fault, rank),
+            What::TellLoss(rank) => self.tell_loss(rank),
+            What::PoolSilent(rank) => self.pool_silent(rank),
             What::Calm => self.calm_down(),
         }
         self.plan_arrivals();

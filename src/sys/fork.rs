@@ -1,7 +1,7 @@
-//! The forks that make a pool process and, on rank 0, one that reads the tasklist.
+//! The forks that make a nursery with its pools and, on rank 0, a process that reads the tasklist.
 //!
-//! Owns all forks of the program. They happen before MPI_Init and before any thread, while the process is
-//! small: what is forked later would hold MPI's memory and descriptors.
+//! Owns all forks of the program. They happen before MPI_Init and before any thread, while the process is small, or in
+//! the nursery, which stays like that: what is forked later would hold MPI's memory and descriptors.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -12,47 +12,63 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
 
+use super::executing::ExecutingTable;
+use super::nursery::{self, Nursery};
 use super::{signals, title};
 
 /// Which process this is now.
 #[derive(Debug)]
 pub enum Forked {
-    /// The caller, with the pid of the pool and the socket to it.
-    Parent(Pid, UnixStream),
-    /// The pool, with the socket to its MPI process.
-    Pool(UnixStream),
+    /// The caller, with the nursery and the socket to the first pool.
+    Parent(Nursery, UnixStream, ExecutingTable),
+    /// A pool, with the socket to its MPI process.
+    Pool(UnixStream, ExecutingTable),
 }
 
-/// Forks the pool: in a session of its own, as launchers kill a rank's whole process group; with no descriptor
-/// of its parent, as launchers wait for those; reaper of everything that its tasks leave behind.
+/// Forks the nursery, which forks the first pool. Both are in sessions of their own, as launchers kill a rank's whole
+/// process group; with no descriptor of their parent, as launchers wait for those; reapers of everything that tasks
+/// leave behind.
 ///
 /// # Errors
-/// If the system has no process or descriptor left.
+/// If the system has no process, descriptor or memory left.
 pub fn fork_pool() -> io::Result<Forked> {
+    let executing = ExecutingTable::new()?;
     let (ours, theirs) = UnixStream::pair()?;
+    let (control, of_nursery) = nursery::control_pair()?;
     // SAFETY: the process has one thread, so no lock can be held by another one in the child.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            drop(theirs);
-            // If the pool is killed, its tasks become children of this process, which ends them.
+            drop((theirs, of_nursery));
+            // If the nursery is killed, its pool becomes a child of this process, which ends it.
             prctl::set_child_subreaper(true)?;
-            Ok(Forked::Parent(child, ours))
+            Ok(Forked::Parent(Nursery::new(child, control), ours, executing))
         }
         ForkResult::Child => {
-            drop(ours);
-            match become_pool(&theirs) {
-                Ok(()) => Ok(Forked::Pool(theirs)),
-                // The parent learns of it by the closed socket; going back to the caller would make two parents.
-                Err(_) => std::process::exit(1),
+            drop((ours, control));
+            let nursery = become_nursery(&[theirs.as_raw_fd(), of_nursery.as_raw_fd()]);
+            match nursery.ok().and_then(|()| nursery::serve(of_nursery, theirs)) {
+                Some(socket) => Ok(Forked::Pool(socket, executing)),
+                // Its time is over, or it could not become what it should: the parent learns of it by the closed socket.
+                // Going back to the caller would make two parents.
+                None => std::process::exit(1),
             }
         }
     }
 }
 
-fn become_pool(socket: &UnixStream) -> io::Result<()> {
+/// Forks the nursery once more.
+///
+/// # Errors
+/// If the system has no process left.
+pub(super) fn fork_again() -> nix::Result<ForkResult> {
+    // SAFETY: a nursery has one thread, so no lock can be held by another one in the child.
+    unsafe { fork() }
+}
+
+fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
     setsid()?;
     prctl::set_child_subreaper(true)?;
-    title::set(c"tfarmer-pool")?;
+    title::set(c"tfarmer-nursery")?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for fd in 0..3 {
         // SAFETY: both are plain numbers; what stood at 0 to 2 is not used by this process any more.
@@ -61,13 +77,20 @@ fn become_pool(socket: &UnixStream) -> io::Result<()> {
         }
     }
     drop(null);
-    close_others(socket)
+    close_others(sockets)
 }
 
-/// Closes everything but the first three and this one.
-fn close_others(socket: &UnixStream) -> io::Result<()> {
+/// Turns a fork of the nursery into a pool.
+pub(super) fn become_pool() -> io::Result<()> {
+    setsid()?;
+    prctl::set_child_subreaper(true)?;
+    Ok(title::set(c"tfarmer-pool")?)
+}
+
+/// Closes everything but the first three and these.
+fn close_others(kept: &[RawFd]) -> io::Result<()> {
     for fd in open_descriptors()? {
-        if fd > 2 && fd != socket.as_raw_fd() {
+        if fd > 2 && !kept.contains(&fd) {
             // SAFETY: inherited from the launcher or the shell; nothing in this process knows them. The
             // descriptor of the folder listing itself is closed by now, and closing it again is an error only.
             unsafe { libc::close(fd) };
@@ -120,7 +143,7 @@ fn become_reader(socket: &UnixStream, parent: Pid) -> io::Result<()> {
     }
     title::set(c"tfarmer-reader")?;
     signals::unblock_all()?;
-    close_others(socket)
+    close_others(&[socket.as_raw_fd()])
 }
 
 fn open_descriptors() -> io::Result<Vec<RawFd>> {

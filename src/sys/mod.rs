@@ -6,6 +6,7 @@
 pub mod brief;
 pub mod clock;
 pub mod cpus;
+pub mod executing;
 pub mod family;
 pub mod fork;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod mpi;
 #[cfg(not(feature = "mpi"))]
 #[path = "no_mpi.rs"]
 pub mod mpi;
+pub mod nursery;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;

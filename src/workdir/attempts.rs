@@ -1,7 +1,7 @@
 //! `tasks.tsv`: a line for each attempt that is over, for people and for tools that read tables.
 //!
-//! Owns the format of that file. It is a log and never the truth of a resume. No line is read back but the first,
-//! which tells whether the file is ours.
+//! Owns the format of that file. It is a log and never the truth of a resume, which reads only one thing in it:
+//! [`super::crashes`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,7 +16,7 @@ pub(crate) const HEADER: &[u8] =
     b"id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n";
 
 /// Appends the line of an attempt. Times are seconds with six decimals: since 1970, or of CPU time.
-pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
+pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
     let result = &record.result;
     push_number(out, result.id.0.into());
     out.push(b'\t');
@@ -25,7 +25,7 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     push_number(out, record.rank.0.into());
     out.push(b'\t');
     out.extend_from_slice(host);
-    if record.why == Why::Lost {
+    if !(record.why.is_event(result) || record.why == Why::Interrupted) {
         out.extend_from_slice(b"\t\t\t\t\t\t\t\t");
     } else {
         out.push(b'\t');

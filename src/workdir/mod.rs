@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod crashes;
 mod joblog;
 pub mod journal;
 mod lock;
@@ -24,6 +25,8 @@ use thiserror::Error;
 
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
+pub(crate) use attempts::{HEADER, push_line};
+pub(crate) use crashes::count as count_crashes;
 use journal::Journal;
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::names;
+use super::{crashes, names};
 use crate::farmer::{TaskState, TaskTable};
 use crate::protocol::TaskId;
 use crate::sys::regular;
@@ -100,13 +100,12 @@ pub(super) fn read_back(
     let finished_path = workdir.join(names::FINISHED);
     let finished_tail = read_file(&finished_path, list, true, Commands::AsRecorded, &mut table)?;
     let failed_path = workdir.join(names::FAILED);
+    let mut failed_before = TaskTable::new(if failed == Failed::Retry { list.len() } else { 0 });
     let failed_tail = match failed {
         Failed::Keep => read_file(&failed_path, list, false, Commands::AsRecorded, &mut table)?,
         // Only checked: before it is thrown away, it must at least be sound. Whatever has not finished runs, so that
         // nothing is lost if it was of another list.
-        Failed::Retry => {
-            read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut TaskTable::new(list.len()))?
-        }
+        Failed::Retry => read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?,
     };
     // Not before both are sound: a refused run changes nothing.
     for (path, tail) in [(finished_path, finished_tail), (failed_path, failed_tail)] {
@@ -114,6 +113,7 @@ pub(super) fn read_back(
             cut_off(&path, tail.valid_len, tail.line, torn).map_err(|source| ScanError::Io { path, source })?;
         }
     }
+    crashes::read(&workdir.join(names::ATTEMPTS), list, &failed_before, &mut table);
     Ok(table)
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::records::{each_line, one_line};
+use crate::farmer::CRASHED;
 use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::sys::regular;
 
@@ -74,12 +75,16 @@ impl History {
             // PyTaskFarmer's events do not say which task they are of.
             return self.tally.add_length(length_us);
         };
+        let is_crash = end == End::Crashed;
         if failed.binary_search(&id).is_ok() {
             if end == End::Exit(0) {
                 self.failures.remove(&id);
             } else {
                 self.failures.insert(id, Failure { id, rank: Some(rank), end });
             }
+        }
+        if is_crash {
+            return; // How long it would have taken, nobody knows.
         }
         // Failures are counted by what is in `failed`, not by what was tried.
         if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0) }) {
@@ -132,6 +137,7 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
     let end = match why {
         "finished" => End::Exit(0),
         "timeout" => End::Timeout,
+        CRASHED => End::Crashed,
         "failed" => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
             (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
@@ -139,7 +145,11 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
         },
         _ => return Some((rank, host, None)),
     };
-    let length = field("end")?.parse::<f64>().ok()? - field("start")?.parse::<f64>().ok()?;
+    let time = |name| match field(name)? {
+        "" if why == CRASHED => Some(0.0), // With its node: nobody knows when.
+        text => text.parse::<f64>().ok(),
+    };
+    let length = time("end")? - time("start")?;
     let length_us = (length.max(0.0) * 1e6).round() as u64;
     Some((rank, host, Some(Told { id: Some(id), rank, length_us, end, command })))
 }

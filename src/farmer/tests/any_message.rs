@@ -41,7 +41,10 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
         7 => ToFarmer::Heartbeat,
         8 if prng.chance(50) => ToFarmer::Signaled { signal: prng.pick(&[0, 15, 255]) },
         9 if prng.chance(200) => ToFarmer::Stopped,
-        10 if prng.chance(200) => ToFarmer::PoolLost { reason: String::new() },
+        10 if prng.chance(200) => {
+            let executing = ids(prng).into_iter().map(|id| Executing { id, slot: 0, start_us: 0, duration_us: 0 });
+            ToFarmer::PoolLost { reason: String::new(), executing: executing.collect(), can_restart: prng.chance(500) }
+        }
         11 if prng.chance(200) => ToFarmer::Unfit { reason: String::new() },
         _ => ToFarmer::Holds { seq: number(prng), tasks: ids(prng) },
     }

@@ -188,7 +188,7 @@ fn the_last_rank_is_taken_back() {
     let mut farm = at_work(2);
     fail_all(&mut farm, 1);
     assert_eq!(stage(&farm, 1), Stage::Aside);
-    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(0, pool_gone("test"));
     assert_eq!((stage(&farm, 1), held(&farm, 1).len()), (Stage::Trusted, 1));
 }
 
@@ -256,7 +256,7 @@ fn doubts_do_not_hold_up_the_end() {
 fn failures_of_a_lost_rank_do_not_count() {
     let mut farm = at_work(2);
     let failed = fail(&mut farm, 1);
-    farm.say(1, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(1, pool_gone("test"));
     assert_eq!(farm.turns.core.tasks().state(TaskId(failed[0])), Some(TaskState::Pending));
     assert_eq!(farm.turns.storage.records, []);
     assert!(matches!(farm.notes.last(), Some(Note::Lost { tasks: 2, .. })), "what it held, and what had failed there");
@@ -500,7 +500,7 @@ fn a_report_is_taken_in_as_a_whole() {
 fn only_a_rank_that_does_well_is_a_second_opinion() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
-    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(0, pool_gone("test"));
     while held(&farm, 1) != failed[..1] {
         let slow = TaskResult { duration_us: 9_000_000, ..result(held(&farm, 1)[0], Outcome::Exited(1)) };
         farm.report(1, Report { results: vec![slow], ..Report::default() });

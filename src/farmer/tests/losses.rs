@@ -25,7 +25,7 @@ fn every_attempt_is_written_down() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::Signal(15));
     farm.report(0, Report { interrupted: vec![result(2, Outcome::Signaled(15))], ..Report::default() });
-    let attempts = [(0, 1, 0, Why::Finished), (1, 1, 1, Why::Lost), (2, 1, 0, Why::Interrupted)];
+    let attempts = [(0, 1, 0, Why::Finished), (1, 1, 1, Why::Crashed), (2, 1, 0, Why::Interrupted)];
     assert_eq!(farm.turns.storage.attempts, attempts);
     assert_eq!(farm.turns.storage.records, [(0, true)]);
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(2)), Attempt(1), "an interruption costs no attempt");
@@ -61,7 +61,7 @@ fn a_lost_rank_is_not_lost_again() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::LinkFailed(Rank(1), "broken again".to_owned()));
     assert_eq!(farm.mailbox.given_up, [1]);
-    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(0, pool_gone("test"));
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
     assert_eq!((farm.status(0), &farm.mailbox.given_up[..]), (Status::Gone, &[1, 0][..]), "and what is gone is gone");
 }
@@ -152,7 +152,7 @@ fn a_rank_that_was_lost_before_hello_joins_late() {
 #[test]
 fn a_lost_pool_is_gone() {
     let mut farm = TestFarm::up(2, 1, 3);
-    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    farm.say(1, pool_gone("killed"));
     farm.say(1, ToFarmer::Heartbeat);
     farm.hello(1, 4);
     assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
@@ -167,7 +167,7 @@ fn a_lost_pool_is_gone() {
 fn a_lost_rank_may_turn_out_to_be_gone() {
     let mut farm = TestFarm::up(2, 1, 3);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    farm.say(1, pool_gone("killed"));
     assert_eq!(farm.status(1), Status::Gone);
     assert!(!farm.notes.contains(&Note::CameBack(Rank(1))));
 }
@@ -253,16 +253,17 @@ fn unknown_ranks_are_odd() {
 /// It is not handed a second copy of what it runs.
 #[test]
 fn what_a_rank_runs_is_not_handed_to_it_again() {
-    let mut farm = TestFarm::up(2, 2, 4);
+    let mut farm = TestFarm::up(2, 3, 4);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.finish(0, [0, 1]);
-    assert_eq!(farm.handed(), [(0, vec![2, 3])], "the tasks of rank 1");
+    assert_eq!(farm.handed(), [(0, vec![2])], "a task of rank 1, and the other one after it");
     farm.say(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let (1, ToWorker::Rejoin { seq }) = sent[0] else { panic!("{sent:?}") };
     farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2)] });
-    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
     assert_eq!(farm.handed(), [(1, vec![3])]);
+    farm.say(0, pool_gone("test"));
+    assert_eq!(farm.handed(), []);
     assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)));
     assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().book, [TaskId(2), TaskId(3)]);
 }

@@ -3,6 +3,7 @@
 
 mod any_message;
 mod black_holes;
+mod crashes;
 mod drain;
 mod handout;
 mod limits;
@@ -47,12 +48,18 @@ impl Storage for Paper {
 struct Mailbox {
     sent: VecDeque<(u32, ToWorker)>,
     given_up: Vec<u32>,
+    /// Who was sent Start again.
+    started: Vec<u32>,
 }
 
 impl Network for Mailbox {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         let bytes = codec::encode(message).unwrap();
         self.sent.push_back((to.0, codec::decode(&bytes).unwrap()));
+    }
+
+    fn start(&mut self, rank: Rank) {
+        self.started.push(rank.0);
     }
 
     fn give_up(&mut self, rank: Rank) {
@@ -166,6 +173,11 @@ impl TestFarm {
     fn code(&self) -> Option<i32> {
         Some(self.turns.core.end()?.exit_code().code())
     }
+}
+
+/// A pool died, no task is to blame, and there will be no other.
+fn pool_gone(reason: &str) -> ToFarmer {
+    ToFarmer::PoolLost { reason: reason.to_owned(), executing: Vec::new(), can_restart: false }
 }
 
 #[derive(Default)]

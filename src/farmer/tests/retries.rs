@@ -108,7 +108,7 @@ fn another_rank_goes_first() {
 #[test]
 fn nobody_is_waited_for_in_vain() {
     let mut farm = with(2, 2, 1, None);
-    farm.say(1, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(1, pool_gone("test"));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.handed(), [(0, vec![1])]);
     farm.finish(0, [1]);
@@ -120,7 +120,7 @@ fn nobody_is_waited_for_in_vain() {
 #[test]
 fn losses_cost_no_retry() {
     let mut farm = with(2, 1, 1, None);
-    farm.say(0, ToFarmer::PoolLost { reason: "test".to_owned() });
+    farm.say(0, pool_gone("test"));
     let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
     assert_eq!(tasks[0].attempt, Attempt(2));
     fail(&mut farm, 1, 0);

@@ -165,7 +165,7 @@ fn a_rank_that_is_lost_during_a_stop_ends_it() {
     let mut farm = TestFarm::up(2, 1, 4);
     farm.event(Event::Signal(15));
     farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::PoolLost { reason: "killed".to_owned() });
+    farm.say(1, pool_gone("killed"));
     assert_eq!(farm.code(), Some(3));
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.lost, end.unreachable), (vec![Rank(1)], false));

@@ -24,6 +24,10 @@ pub(super) struct Task {
     pub(super) retried: u16,
     /// Nobody is to get it before.
     pub(super) not_before: Duration,
+    /// It crashed, and has not come to an end since.
+    pub(super) is_suspect: bool,
+    /// How often it crashed in this run.
+    pub(super) crashes: u16,
     /// This rank is not to get it before.
     pub(super) avoids: Option<(u32, Duration)>,
 }

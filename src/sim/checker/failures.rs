@@ -58,8 +58,11 @@ impl Checker {
             Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
             Why::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
             Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
-            Why::Lost => (node.lost, false),
+            Why::Lost | Why::Crashed => (node.lost, false),
         };
+        if why.is_own_end() {
+            self.tasks[result.id.0 as usize].is_suspect = false;
+        }
         if ended {
             self.tasks[result.id.0 as usize].holders.remove(&rank);
         }
@@ -67,13 +70,37 @@ impl Checker {
         if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
             self.retried(now, rank, result);
         }
-        self.must(!record.is_last || why.is_own_end(), || format!("task {} is recorded as {why:?}", result.id));
+        self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
+            format!("task {} is recorded as {why:?}", result.id)
+        });
         if record.is_last {
             // If it goes on all the same, the disk did not take the record, and its retries count anew.
             self.tasks[result.id.0 as usize].retried = 0;
         }
         let once = !ended || self.told.insert(place);
         self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+    }
+
+    /// A task is known from an earlier run to have crashed.
+    pub fn suspected(&mut self, id: u32) {
+        self.tasks[id as usize].is_suspect = true;
+    }
+
+    /// A task is charged with the loss of its rank: for the `count`th time since it last came to an end, as the only one
+    /// or not. It is innocent if the pool was taken down by another task.
+    pub fn crashed(&mut self, record: &Record, count: u16, is_alone: bool, is_innocent: bool) {
+        let (id, limit) = (record.result.id.0, self.rules.crash_limit);
+        let losses = self.losses;
+        let task = &mut self.tasks[id as usize];
+        task.crashes += 1;
+        task.is_suspect = !record.is_last;
+        let crashes = task.crashes;
+        self.must(crashes <= losses, || format!("task {id} has crashed {crashes} times in {losses} losses"));
+        if record.is_last {
+            self.must(count >= limit, || format!("task {id} is recorded after {count} crashes of {limit}"));
+            self.must(is_alone, || format!("task {id} is recorded as crashed, and was not alone"));
+            self.must(!is_innocent, || format!("task {id} is recorded for what another task did"));
+        }
     }
 
     /// The farmer tells a rank how long tasks may run.

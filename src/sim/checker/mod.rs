@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::processes::Deed;
-use crate::farmer::Rules;
-use crate::protocol::{Assignment, Outcome, StopLevel, TaskResult};
+use crate::farmer::{Record, Rules, Why};
+use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
 use crate::worker::LINGER;
 use books::{Node, Run, Task};
@@ -187,10 +187,14 @@ impl Checker {
     }
 
     /// A record is in its file.
-    pub fn recorded(&mut self, rank: u32, result: &TaskResult) {
+    pub fn recorded(&mut self, record: &Record) {
+        let (rank, result) = (record.rank.0, &record.result);
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
         let twice = self.tasks[id as usize].recorded.replace(success).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
+        if record.why == Why::Crashed {
+            return; // It came to no end, and has no retries; see [`Self::crashed`].
+        }
         let left = !success && self.is_worth_a_retry(result) && self.tasks[id as usize].failures <= self.rules.retries;
         self.must(!left, || format!("task {id} is recorded as failed and has retries left"));
         let place = (id, rank, result.slot, result.attempt.0);
@@ -405,7 +409,9 @@ impl Checker {
         let excused = now < self.excused_until || ending;
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
-            let well = !node.troubled && !node.held_back;
+            // Beside a suspect runs nothing else.
+            let apart = node.runs.values().any(|run| self.tasks[run.id as usize].is_suspect);
+            let well = !node.troubled && !node.held_back && !apart;
             let free = node.up && well && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
             if free && (node.runs.len() as u64) < u64::from(node.slots) {
                 let since = *node.idle_since.get_or_insert(now);
@@ -422,6 +428,7 @@ impl Checker {
             let sure = |node: &Node| node.lost || !node.troubled;
             let within_reach = task.holders.iter().all(|&holder| sure(&self.nodes[holder as usize]));
             task.recorded.is_none()
+                && !task.is_suspect
                 && task.running == 0
                 && within_reach
                 && now.saturating_sub(task.quiet_since) > patience

@@ -1,0 +1,27 @@
+//! Tasks that take their pool down, and pools that are stopped, on several ranks.
+
+use crate::support::{Farm, poison};
+
+fn farm(list: &[u8]) -> Farm {
+    Farm::mpi(3, list)
+}
+
+/// A task that kills its pool travels no further than it must: it fails, all others finish, no rank is given up.
+#[test]
+fn a_task_kills_its_pool() {
+    poison::kills_its_pool(farm);
+}
+
+/// A task that stops its pool does not hold up the farm, wherever it runs.
+#[test]
+fn a_task_stops_its_pool() {
+    poison::stops_its_pool(farm);
+}
+
+/// Somebody stops the pool of a rank, of rank 0 too.
+#[test]
+fn a_pool_is_stopped() {
+    for rank in [0, 1] {
+        poison::is_stopped(farm, rank);
+    }
+}

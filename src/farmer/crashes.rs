@@ -1,0 +1,105 @@
+//! Tasks that take their pool or their node down: poison.
+//!
+//! Owns the count of crashes and what follows from it. A *crash* of a task is a loss of its pool or rank while it
+//! executed. Who has crashed is a *suspect*: it runs again last, on a rank that holds nothing else ([`super::handout`]),
+//! so that the innocent are cleared by coming to an end and the guilty one is known. Only a suspect that was alone is ever
+//! recorded as failed. What waited in a queue is never blamed, and nothing is blamed for a stop.
+
+use std::time::Duration;
+
+use super::workers::Status;
+use super::{Actions, Farmer, Note, Record, Send};
+use crate::protocol::{Executing, Rank, TaskId};
+
+/// A pool that dies so often in a row, while no task executes and without one having ended, is not started anew.
+const IDLE_DEATHS_MAX: u32 = 3;
+
+/// Which tasks may be the cause of a loss.
+#[derive(Debug)]
+pub(super) enum Blame {
+    /// None of them is.
+    None,
+    /// Those that executed.
+    Executing(Vec<Executing>),
+    /// Nobody can tell what executed: at most as many as the rank has slots, the first that it was given.
+    Unknown,
+}
+
+impl Farmer {
+    /// The pool of a rank died. It gets a new one, if that makes sense.
+    pub(super) fn on_pool_lost(
+        &mut self,
+        now: Duration,
+        rank: Rank,
+        reason: String,
+        executing: Vec<Executing>,
+        can_restart: bool,
+        actions: &mut Actions,
+    ) {
+        let Some(worker) = self.workers.get(rank) else { return };
+        if matches!(worker.status, Status::Stopped | Status::Gone) {
+            return;
+        }
+        // Each crash brings a task nearer to its verdict, so only deaths without one can go on for ever.
+        let deaths = if executing.is_empty() { worker.idle_deaths + 1 } else { 0 };
+        let book = worker.book.clone();
+        let blame = Blame::Executing(executing);
+        if !can_restart || self.is_ending() || deaths > IDLE_DEATHS_MAX {
+            self.lose(rank, Status::Gone, reason, &blame, actions);
+        } else {
+            let at = actions.notes.len();
+            let tasks = self.release_lost(rank, &book, &blame, actions);
+            self.workers.update(rank, |worker| {
+                worker.start_anew(now);
+                worker.idle_deaths = deaths;
+            });
+            actions.sends.push((rank, Send::Start));
+            // First what happened, then what follows.
+            actions.notes.insert(at, Note::PoolDied { rank, reason, tasks });
+        }
+        self.check_halt(now, actions);
+        self.fill_idle(now, actions);
+    }
+
+    /// Counts a crash for each task of this rank that may be the cause of its loss; tells how many run again.
+    pub(super) fn charge(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
+        let suspects: Vec<Executing> = match blame {
+            _ if self.stop.is_some() => Vec::new(),
+            Blame::None => Vec::new(),
+            Blame::Executing(executing) => executing.clone(),
+            Blame::Unknown => {
+                let slots = self.workers.get(rank).map_or(0, |worker| worker.slots) as usize;
+                book.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
+            }
+        };
+        let is_alone = match blame {
+            Blame::Unknown => book.len() == 1,
+            Blame::Executing(_) | Blame::None => suspects.len() == 1,
+        };
+        let mut ids = Vec::new();
+        let mut count = 0;
+        for executing in suspects {
+            let id = executing.id;
+            if self.tasks.owner(id) != Some(rank) || self.doubts.holds(rank, id) {
+                continue;
+            }
+            let crashes = self.tasks.crashes(id).saturating_add(1);
+            let mut record = Record::crashed(rank, executing, self.tasks.attempt(id));
+            if is_alone && crashes >= self.settings.rules.crash_limit {
+                record.is_last = self.tasks.record(id, false);
+                actions.notes.push(Note::Crashed { id, rank, crashes });
+            } else {
+                self.tasks.set_crashes(id, crashes);
+                self.tasks.put_back(id, true);
+                count += 1;
+                ids.push(id);
+            }
+            actions.records.push(record);
+        }
+        if !ids.is_empty() {
+            self.workers.update(rank, |worker| worker.charged = ids.clone());
+            actions.notes.push(Note::Suspected { rank, ids });
+        }
+        count
+    }
+}

@@ -1,0 +1,169 @@
+//! How often tasks crashed in earlier runs, as `tasks.tsv` tells it.
+//!
+//! Owns that reading. The file is a log: if it is missing, damaged or something else, tasks begin without suspicion, and
+//! no run is lost for it. Whatever it says, a task that is not recorded in `failed` runs at least once more.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::path::Path;
+
+use memchr::memmem::Finder;
+
+use super::attempts::HEADER;
+use crate::farmer::{CRASHED, TaskState, TaskTable};
+use crate::protocol::TaskId;
+use crate::sys::regular;
+use crate::tasklist::TaskList;
+
+/// Columns of the file that are looked at.
+const ID: usize = 0;
+const WHY: usize = 12;
+const COMMAND: usize = 13;
+
+/// Bytes that are searched in one go.
+const CHUNK_LEN: usize = 1 << 20;
+
+/// Tells the table of the crashes of its open tasks. Those in `skipped` begin anew: they were recorded as failed, and the
+/// user runs them once more.
+pub(super) fn read(path: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
+    let read = match regular::reader(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Ok(file) => count(file, list),
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(crashes) => {
+            for (id, crashes) in crashes {
+                let is_open = !matches!(table.state(id), Some(TaskState::Finished | TaskState::Failed) | None);
+                if is_open && skipped.state(id) != Some(TaskState::Failed) {
+                    table.set_crashes(id, crashes);
+                }
+            }
+        }
+        Err(error) => log::info!("cannot read {}, so no task is suspected: {error}", path.display()),
+    }
+}
+
+/// How often each task crashed since it last came to an end; none that did not.
+pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<BTreeMap<TaskId, u16>> {
+    let mut crashes = BTreeMap::new();
+    if !holds(&mut file, format!("\t{CRASHED}\t").as_bytes())? {
+        return Ok(crashes); // Nearly always, and many times faster than to look at each line.
+    }
+    file.rewind()?;
+    let mut reader = BufReader::with_capacity(CHUNK_LEN, file);
+    let mut line = Vec::new();
+    // A line that is longer than any of ours is none of ours, and its rest neither.
+    let len_max = (list.len_max() + 4_096) as u64;
+    let mut number = 0;
+    loop {
+        line.clear();
+        if (&mut reader).take(len_max).read_until(b'\n', &mut line)? == 0 {
+            return Ok(crashes);
+        }
+        number += 1;
+        if number == 1 && line != HEADER {
+            return Err(io::Error::other("its first line is another one"));
+        }
+        let Some((id, why)) = line.strip_suffix(b"\n").and_then(|line| attempt(line, list)) else { continue };
+        match why {
+            _ if why == CRASHED.as_bytes() => {
+                let count: &mut u16 = crashes.entry(id).or_default();
+                *count = count.saturating_add(1);
+            }
+            // It came to an end of its own after all.
+            b"finished" | b"failed" | b"timeout" => _ = crashes.remove(&id),
+            _ => {}
+        }
+    }
+}
+
+/// The task of a line, if the list has it, and why that attempt was over.
+fn attempt<'a>(line: &'a [u8], list: &TaskList) -> Option<(TaskId, &'a [u8])> {
+    let mut fields = line.splitn(COMMAND + 1, |&byte| byte == b'\t');
+    let id = fields.nth(ID)?;
+    let why = fields.nth(WHY - ID - 1)?;
+    let command = fields.next()?;
+    let id = TaskId(std::str::from_utf8(id).ok()?.parse().ok()?);
+    (list.get(id)? == command).then_some((id, why))
+}
+
+/// Whether the file holds these bytes.
+fn holds(file: &mut impl Read, bytes: &[u8]) -> io::Result<bool> {
+    let finder = Finder::new(bytes);
+    let mut chunk = Vec::with_capacity(CHUNK_LEN + bytes.len());
+    loop {
+        // What may be the first part of them stays for the next look.
+        let kept = chunk.len().min(bytes.len() - 1);
+        chunk.drain(..chunk.len() - kept);
+        if file.by_ref().take(CHUNK_LEN as u64).read_to_end(&mut chunk)? == 0 {
+            return Ok(false);
+        }
+        if finder.find(&chunk).is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> TaskList {
+        TaskList::from_commands([&b"a"[..], b"b\tc", b"d"])
+    }
+
+    fn line(id: u32, why: &str, command: &str) -> String {
+        format!("{id}\t1\t0\tnode\t\t\t\t\t\t\t\t\t{why}\t{command}\n")
+    }
+
+    fn crashes(text: &[u8], failed: &[u32], skipped: &[u32]) -> Vec<u16> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tasks.tsv");
+        std::fs::write(&path, text).unwrap();
+        let (mut table, mut scratch) = (TaskTable::new(3), TaskTable::new(3));
+        failed.iter().for_each(|&id| _ = table.record(TaskId(id), false));
+        skipped.iter().for_each(|&id| _ = scratch.record(TaskId(id), false));
+        read(&path, &list(), &scratch, &mut table);
+        table.check_invariants();
+        (0..3).map(|id| table.crashes(TaskId(id))).collect()
+    }
+
+    fn table(lines: &[String]) -> Vec<u8> {
+        [HEADER, lines.concat().as_bytes()].concat()
+    }
+
+    /// Crashes count over restarts, until the task comes to an end of its own; a stop or a loss in a queue is neither.
+    #[test]
+    fn crashes_are_counted_until_an_end() {
+        let lines = [
+            line(0, "crashed", "a"),
+            line(1, "crashed", "b\tc"),
+            line(1, "interrupted", "b\tc"),
+            line(1, "lost", "b\tc"),
+            line(1, "crashed", "b\tc"),
+            line(0, "failed", "a"),
+        ];
+        assert_eq!(crashes(&table(&lines), &[], &[]), [0, 2, 0]);
+    }
+
+    /// A task of another list, one that is recorded, and one that is to begin anew are not suspected.
+    #[test]
+    fn only_open_tasks_of_this_list_are_suspected() {
+        let lines = [line(0, "crashed", "x"), line(1, "crashed", "b\tc"), line(2, "crashed", "d")];
+        assert_eq!(crashes(&table(&lines), &[1], &[]), [0, 0, 1]);
+        assert_eq!(crashes(&table(&lines), &[], &[2]), [0, 1, 0]);
+    }
+
+    /// Whatever the file holds, it is no harm; a torn last line is none.
+    #[test]
+    fn an_odd_file_is_no_harm() {
+        let good = line(2, "crashed", "d");
+        for odd in ["", "\tcrashed\t", "id\n7\tcrashed\tx\n", &good, "\n\n\tcrashed\t\n"] {
+            assert_eq!(crashes(odd.as_bytes(), &[], &[]), [0, 0, 0], "{odd:?}");
+        }
+        let long = "x".repeat(3 * CHUNK_LEN) + "\tcrashed\t\n";
+        let lines = [long, "1\t\tcrashed\t\n".to_owned(), good.clone(), good.trim_end().to_owned()];
+        assert_eq!(crashes(&table(&lines), &[], &[]), [0, 0, 1]);
+    }
+}
