@@ -3,7 +3,7 @@
 //! Owns what only shows over time: since when tasks run, how much slot time there was, how fast tasks end. To be called
 //! by a timer, about once a second; nothing of it is done per task.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::estimate::{Situation, time_left};
@@ -38,6 +38,9 @@ pub struct Watch {
     slot_us: u64,
     /// By task.
     running: Vec<Running>,
+    /// For how long tasks ran that were lost with their rank, in microseconds: no result will tell. By rank, since one that
+    /// comes back has its tasks and tells of them.
+    lost_us: BTreeMap<Rank, u64>,
     /// Tasks that run or are about to, but for those of `running`.
     waiting: u64,
     /// Ends of tasks in this run, at earlier looks.
@@ -55,6 +58,7 @@ impl Watch {
             slots: 0,
             slot_us: 0,
             running: Vec::new(),
+            lost_us: BTreeMap::new(),
             waiting: 0,
             ends: VecDeque::from([(now, 0)]),
             time_left: None,
@@ -70,6 +74,7 @@ impl Watch {
     /// Looks at everything.
     pub fn look(&mut self, now: Duration, farm: &Farmer, tally: &Tally) {
         let before = self.count_slot_time(now);
+        self.count_lost(before, farm);
         // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
         let usual = Duration::from_micros(tally.lengths().percentile_us(50));
         let new = now - before;
@@ -107,10 +112,20 @@ impl Watch {
     }
 
     /// The run has ended: slot time counts to here.
-    pub fn close(&mut self, now: Duration) {
-        self.count_slot_time(now);
+    pub fn close(&mut self, now: Duration, farm: &Farmer) {
+        let before = self.count_slot_time(now);
+        self.count_lost(before, farm);
         self.running.clear();
         self.time_left = None;
+    }
+
+    /// Tasks ran at the look before, and have gone with their rank since: to that look, they are known to have run.
+    fn count_lost(&mut self, before: Duration, farm: &Farmer) {
+        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status.is_lost());
+        self.lost_us.retain(|&rank, _| is_lost(rank));
+        for task in self.running.iter().filter(|task| is_lost(task.rank)) {
+            *self.lost_us.entry(task.rank).or_default() += micros(before.saturating_sub(task.since));
+        }
     }
 
     /// Tells when it was counted before.
@@ -165,7 +180,62 @@ impl Watch {
     #[must_use]
     pub fn utilization(&self, tally: &Tally) -> Option<f64> {
         let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
-        let busy = tally.lengths().sum_us().saturating_add(running);
+        let lost: u64 = self.lost_us.values().sum();
+        let busy = tally.usage().busy_us.saturating_add(running).saturating_add(lost);
         (self.slot_us > 0).then(|| (busy as f64 / self.slot_us as f64).min(1.0))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
+    use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// A farm whose ranks are up with two slots each.
+    pub(crate) fn farm(ranks: u32, tasks: u32) -> Farmer {
+        let settings = Settings {
+            ranks,
+            farmer_only: false,
+            silence_max: 30 * S,
+            grace: S,
+            rules: Rules::default(),
+            timeout_at: None,
+        };
+        let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
+        for rank in 0..ranks {
+            let host = format!("node{rank}");
+            say(&mut farm, rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: 2, cpus: 2 });
+        }
+        farm
+    }
+
+    /// A rank says something to it, at the time 0.
+    pub(crate) fn say(farm: &mut Farmer, rank: u32, message: ToFarmer) {
+        farm.handle(Duration::ZERO, Event::Message(Rank(rank), message), &mut Actions::default());
+    }
+
+    /// Promise: utilization tells in which share of the slot time tasks ran. Those that were lost with their rank ran too,
+    /// though no result tells for how long.
+    #[test]
+    fn what_is_lost_with_its_rank_has_run() {
+        let tally = Tally::default();
+        let mut farm = farm(2, 4);
+        let mut watch = Watch::new(Duration::ZERO);
+        watch.look(Duration::ZERO, &farm, &tally);
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!((watch.running().len(), watch.utilization(&tally)), (4, Some(1.0)));
+        say(&mut farm, 1, ToFarmer::PoolLost { reason: "x".to_owned() });
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!(
+            (watch.running().len(), watch.utilization(&tally)),
+            (2, Some(1.0)),
+            "two ran for 10 s, and are lost"
+        );
+        say(&mut farm, 0, ToFarmer::PoolLost { reason: "x".to_owned() });
+        watch.close(10 * S, &farm);
+        assert_eq!((watch.running().len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
     }
 }

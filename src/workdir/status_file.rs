@@ -13,8 +13,9 @@ use super::journal::remove_if_there;
 /// First write after the start: most runs that end sooner are tests of a list.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Least time between two writes.
-pub(crate) const INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// Least time between two writes: a look at the farm, which comes once a second, finds it due. With a longer one, `status
+/// --running` would miss what has started since: of tasks of a few seconds, all.
+const INTERVAL_MIN: Duration = Duration::from_millis(900);
 
 /// A write that takes long is followed by so many times as long without one.
 const INTERVAL_FACTOR: u32 = 50;
