@@ -174,7 +174,7 @@ pub enum Note {
         rank: Rank,
         /// Why.
         reason: String,
-        /// How many tasks it held; others get them.
+        /// How many tasks it held; others get them, if there are any.
         tasks: u32,
     },
     /// A worker that had been given up spoke again.

@@ -1,6 +1,6 @@
 //! `status.json`: how the farm is doing, for `taskfarmer-mpi status` on another node.
 //!
-//! Owns that file and when it is written: soon after the start, then every few seconds, and at the end. It is replaced
+//! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is replaced
 //! by rename, by a thread of its own, so that a slow disk holds nothing up. It is never the truth, and not synced.
 
 use std::io;
