@@ -96,7 +96,7 @@ impl Watch {
         self.running.sort_unstable_by_key(|task| task.id);
         let tasks = farm.tasks();
         self.waiting = u64::from(tasks.remaining()).saturating_sub(self.running.len() as u64);
-        self.ends.push_back((now, tally.lengths().count()));
+        self.ends.push_back((now, tally.finished() + tally.failed()));
         while self.ends.len() > 2 && self.ends.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
             self.ends.pop_front();
         }
@@ -190,6 +190,7 @@ impl Watch {
 pub(crate) mod tests {
     use super::*;
     use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
+    use crate::figures::tally::{End, Ended};
     use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
 
     const S: Duration = Duration::from_secs(1);
@@ -215,6 +216,22 @@ pub(crate) mod tests {
     /// A rank says something to it, at the time 0.
     pub(crate) fn say(farm: &mut Farmer, rank: u32, message: ToFarmer) {
         farm.handle(Duration::ZERO, Event::Message(Rank(rank), message), &mut Actions::default());
+    }
+
+    /// Promise: the rate is that of tasks. An attempt that is followed by another one is no end of a task.
+    #[test]
+    fn the_rate_is_that_of_tasks() {
+        let mut tally = Tally::default();
+        (0..40).for_each(|_| tally.add_length(1_000));
+        let mut watch = Watch::new(Duration::ZERO);
+        let farm = farm(1, 100);
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!(watch.rate(), 0.0, "40 attempts");
+        (0..20).for_each(|id| {
+            tally.add(Ended { id, rank: 0, length_us: 1_000, end: End::Exit((id % 2) as u8), max_rss_kib: 0 });
+        });
+        watch.look(20 * S, &farm, &tally);
+        assert_eq!(watch.rate(), 1.0, "20 tasks, finished or failed, in 20 s");
     }
 
     /// Promise: utilization tells in which share of the slot time tasks ran. Those that were lost with their rank ran too,
