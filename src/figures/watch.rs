@@ -34,6 +34,8 @@ pub struct Running {
 pub struct Watch {
     started: Duration,
     looked: Duration,
+    /// When a rank came up last.
+    joined: Duration,
     slots: u64,
     slot_us: u64,
     /// By task.
@@ -55,6 +57,7 @@ impl Watch {
         Self {
             started: now,
             looked: now,
+            joined: now,
             slots: 0,
             slot_us: 0,
             running: Vec::new(),
@@ -68,6 +71,7 @@ impl Watch {
     /// A rank has come up with so many slots.
     pub fn joined(&mut self, now: Duration, slots: u32) {
         self.count_slot_time(now);
+        self.joined = now;
         self.slots += u64::from(slots);
     }
 
@@ -75,10 +79,15 @@ impl Watch {
     pub fn look(&mut self, now: Duration, farm: &Farmer, tally: &Tally) {
         let before = self.count_slot_time(now);
         self.count_lost(before, farm);
-        // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
-        let usual = Duration::from_micros(tally.lengths().percentile_us(50));
         let new = now - before;
-        let seen = now - if tally.lengths().count() > 0 { new.min(usual) } else { new } / 2;
+        let came_up = self.ends.back().is_some_and(|(look, _)| self.joined >= *look);
+        let seen = match tally.lengths() {
+            // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
+            lengths if lengths.count() > 0 => now - new.min(Duration::from_micros(lengths.percentile_us(50))) / 2,
+            // A rank that comes up gets its first tasks at once.
+            _ if came_up => before,
+            _ => now - new / 2,
+        };
         let old = std::mem::take(&mut self.running);
         self.slots = 0;
         for (rank, worker) in farm.workers().iter() {
@@ -216,6 +225,19 @@ pub(crate) mod tests {
     /// A rank says something to it, at the time 0.
     pub(crate) fn say(farm: &mut Farmer, rank: u32, message: ToFarmer) {
         farm.handle(Duration::ZERO, Event::Message(Rank(rank), message), &mut Actions::default());
+    }
+
+    /// Promise: utilization is right from the first look on, when no task has ended yet: ranks get tasks as soon as they are
+    /// up.
+    #[test]
+    fn the_first_tasks_run_from_the_start() {
+        let (tally, farm) = (Tally::default(), farm(1, 2));
+        let mut watch = Watch::new(Duration::ZERO);
+        watch.look(Duration::ZERO, &farm, &tally);
+        let mut watch = Watch { running: Vec::new(), slots: 0, ..watch };
+        watch.joined(S, 2);
+        watch.look(2 * S, &farm, &tally);
+        assert_eq!((watch.running()[0].since, watch.utilization(&tally)), (S, Some(1.0)));
     }
 
     /// Promise: the rate is that of tasks. An attempt that is followed by another one is no end of a task.
