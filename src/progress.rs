@@ -297,7 +297,7 @@ impl Reporter {
             say("nothing was left to run: earlier runs have recorded all tasks");
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
-        let lines = if in_detail { figures.detail_lines() } else { figures.failure_lines() };
+        let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
         if let Some(earlier) = figures.earlier_text().filter(|_| figures.earlier < figures.total) {
             // The counts are of all runs; what is known in more detail is of this one.
             let rest = if lines.is_empty() { "" } else { "; what follows is of this run" };

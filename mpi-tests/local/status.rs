@@ -312,7 +312,7 @@ fn runs_are_told_apart() {
     let shown = text(&farm, 0, &[WORKDIR]);
     assert!(
         shown.contains(
-            "of these, 1 finished and 1 failed in earlier runs; slots and utilization are of the last run, all else is of all"
+            "of these, 1 finished and 1 failed in earlier runs; CPU time, lengths and failures are of all runs, all else is of the last"
         ),
         "{shown}"
     );

@@ -149,6 +149,7 @@ impl Record {
             duration_us: 0,
             outcome: Outcome::NotStarted(String::new()),
             timed_out: false,
+            left_behind: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

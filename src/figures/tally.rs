@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::usage::Usage;
 use crate::farmer::Record;
 use crate::lengths::Lengths;
@@ -23,6 +25,9 @@ const SIGKILL: u8 = 9;
 
 /// What a shell exits with when its program died of it.
 const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
+
+/// So many tasks that left processes behind are told by name.
+const LEFT_BEHIND_TOLD: usize = 3;
 
 /// How a task ended.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -132,6 +137,26 @@ pub struct Tally {
     further: BTreeMap<End, u64>,
     finished: u64,
     failed: u64,
+    left_behind: LeftBehind,
+}
+
+/// Tasks that had left processes behind, which had to be ended.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftBehind {
+    /// How many attempts.
+    pub count: u64,
+    /// The first of them, by task ID.
+    pub tasks: Vec<u32>,
+}
+
+impl LeftBehind {
+    fn add(&mut self, id: u32) {
+        self.count += 1;
+        if self.tasks.len() < LEFT_BEHIND_TOLD && !self.tasks.contains(&id) {
+            self.tasks.push(id);
+        }
+    }
 }
 
 impl Default for Tally {
@@ -153,6 +178,7 @@ impl Tally {
             further: BTreeMap::new(),
             finished: 0,
             failed: 0,
+            left_behind: LeftBehind::default(),
         }
     }
 
@@ -181,6 +207,9 @@ impl Tally {
     /// a length; one that was ended from outside is not even that.
     pub fn record(&mut self, record: &Record) {
         self.add_usage(record.into());
+        if record.result.left_behind {
+            self.left_behind.add(record.result.id.0);
+        }
         if record.verdict().is_some() {
             self.add(record.into());
         } else if record.why.is_own_end() {
@@ -234,6 +263,12 @@ impl Tally {
         self.failed
     }
 
+    /// Those that had left processes behind.
+    #[must_use]
+    pub fn left_behind(&self) -> &LeftBehind {
+        &self.left_behind
+    }
+
     /// The slowest, longest first.
     #[must_use]
     pub fn slowest(&self) -> Vec<Slow> {
@@ -278,6 +313,7 @@ mod tests {
             duration_us: 1_000,
             outcome: Outcome::Signaled(15),
             timed_out: false,
+            left_behind: false,
             user_us: 30,
             system_us: 12,
             max_rss_kib: 900,

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::exit_status;
 use crate::protocol::framing::{FrameReader, push_frame, write_some};
-use crate::sys::process::end_descendants;
+use crate::sys::family::end_descendants;
 
 /// How long processes of a lost pool may take to vanish after SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(5);

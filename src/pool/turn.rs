@@ -39,10 +39,10 @@ pub trait Processes {
     /// If it does not run now.
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError>;
 
-    /// SIGTERM to the process group in this slot, if there is one.
+    /// SIGTERM to all processes of the task in this slot, if there is one.
     fn terminate(&mut self, slot: u32);
 
-    /// SIGKILL to the process group in this slot, if there is one.
+    /// SIGKILL to all processes of the task in this slot, if there is one; later ones too.
     fn kill(&mut self, slot: u32);
 }
 

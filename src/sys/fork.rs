@@ -12,7 +12,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
 
-use super::signals;
+use super::{signals, title};
 
 /// Which process this is now.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub fn fork_pool() -> io::Result<Forked> {
 fn become_pool(socket: &UnixStream) -> io::Result<()> {
     setsid()?;
     prctl::set_child_subreaper(true)?;
-    prctl::set_name(c"tfarmer-pool")?;
+    title::set(c"tfarmer-pool")?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for fd in 0..3 {
         // SAFETY: both are plain numbers; what stood at 0 to 2 is not used by this process any more.
@@ -118,7 +118,7 @@ fn become_reader(socket: &UnixStream, parent: Pid) -> io::Result<()> {
     if getppid() != parent {
         return Err(io::Error::other("the parent is gone already"));
     }
-    prctl::set_name(c"tfarmer-reader")?;
+    title::set(c"tfarmer-reader")?;
     signals::unblock_all()?;
     close_others(socket)
 }

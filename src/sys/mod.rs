@@ -6,6 +6,7 @@
 pub mod brief;
 pub mod clock;
 pub mod cpus;
+pub mod family;
 pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
@@ -26,6 +27,7 @@ pub mod regular;
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod shared_memory;
 pub mod signals;
+pub mod title;
 pub mod transport;
 pub mod wait;
 pub mod walltime;

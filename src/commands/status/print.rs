@@ -137,8 +137,7 @@ fn whole(status: &Status, out: &mut String) {
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
     if let Some(earlier) = figures.earlier_text() {
-        // Slots and utilization are known of the last run only.
-        say(&format!("{earlier}; slots and utilization are of the last run, all else is of all runs"));
+        say(&format!("{earlier}; CPU time, lengths and failures are of all runs, all else is of the last"));
     }
     if figures.slots > 0 {
         let lost = match &figures.lost_ranks[..] {

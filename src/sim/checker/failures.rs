@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Checker, Node, Run};
 use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
 use crate::protocol::{Outcome, StopLevel, TaskResult};
+use crate::worker::LINGER;
 
 impl Checker {
     pub(super) fn is_worth_a_retry(&self, result: &TaskResult) -> bool {
@@ -100,10 +101,14 @@ impl Checker {
 
     /// A task on this node whose time was over long ago, and that nobody ended.
     pub(super) fn overdue(&self, node: &Node, now: Duration) -> Option<Run> {
-        let (limit, told_at) = node.limit?;
         let is_over = |run: &&Run| {
-            let ended = run.terminated_at.is_some() || run.killed;
-            !ended && now > (run.started + limit).max(told_at) + self.patience
+            let due = match (run.lingers_since, node.limit) {
+                (Some(since), _) => since + LINGER,
+                (None, Some((limit, told_at))) => (run.started + limit).max(told_at),
+                (None, None) => return false,
+            };
+            let is_told = run.terminated_at.is_some() || run.killed;
+            !is_told && now > due + self.patience
         };
         node.runs.values().find(is_over).copied()
     }
