@@ -40,6 +40,8 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why)),
+            // What stands in the place of its log is not its output.
+            End::Unkept(why) => Some(shown(why)),
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::farmer::Record;
+use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
@@ -78,12 +78,13 @@ fn push(out: &mut Vec<u8>, event: &impl Serialize) {
 /// `finished` and `failed` have its bytes.
 pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     let result = &record.result;
-    let (exit, signal, error) = match &result.outcome {
-        Outcome::Exited(code) => (Some(*code), None, None),
-        Outcome::Signaled(signal) => (None, Some(*signal), None),
-        Outcome::NotStarted(error) => (None, None, Some(error.as_str())),
+    let error = match &result.outcome {
+        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => Some(error.as_str()),
+        Outcome::Exited(_) | Outcome::Signaled(_) => None,
     };
-    let why = result.timed_out.then(|| record.why.word());
+    let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
+    // Where the end of the process does not tell it.
+    let why = matches!(record.why, Why::Timeout | Why::Unkept).then(|| record.why.word());
     let event = TaskEvent {
         cat: "task",
         name: &String::from_utf8_lossy(command),
@@ -226,7 +227,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::farmer::Why;
     use crate::fuzz::{nearly, within};
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 

@@ -132,6 +132,36 @@ fn a_workdir_that_is_gone_is_noticed() {
     }
 }
 
+/// `--logs rank`: output that nobody would find is no success. The files of a rank, or the folder, are removed or moved in
+/// mid-run, also where something else takes their place.
+#[test]
+fn files_of_a_rank_that_are_gone_are_noticed() {
+    let harms = [
+        ("rm rank_0.log", "rank_0.log"),
+        ("mv rank_0.idx away.idx; touch rank_0.idx", "rank_0.idx"),
+        ("mkdir ../new; mv rank_0.log ../new/; cp ../new/rank_0.log .", "rank_0.log"),
+        ("mv ../logs ../../gone; mkdir ../logs", "logs"),
+    ];
+    for (harm, named) in harms {
+        let farm = Farm::local(&harmed(&format!("cd tasks.txt_workdir/logs; {harm}")));
+        farm_gives_up(farm, &["--proc", "2", "--logs", "rank"], named, |_| {});
+    }
+}
+
+/// The same by the last tasks of a list: the end is looked at once more. It takes no file of a rank to miss the folder.
+#[test]
+fn output_that_is_gone_at_the_end_is_noticed() {
+    let harms = [("rank", "rm tasks.txt_workdir/logs/rank_0.log"), ("task", "rm -r tasks.txt_workdir/logs")];
+    for (kind, harm) in harms {
+        let farm = Farm::local(format!("echo said\n{harm}\n").as_bytes());
+        let outcome = farm.run(&["--proc", "1", "--logs", kind]).exits(4);
+        assert!(outcome.errors().concat().contains("moved, removed or replaced"), "{:?}", outcome.errors());
+        assert_eq!(outcome.summary(), [2, 0, 0], "what has ended is recorded");
+    }
+    let farm = Farm::local(b"echo said\nrm -r tasks.txt_workdir/logs\n");
+    farm.run(&["--proc", "1", "--logs", "none"]).exits(0);
+}
+
 /// The last tasks ended before anybody could notice: the end is no success either.
 #[test]
 fn a_workdir_that_is_gone_at_the_end_is_noticed() {

@@ -25,7 +25,9 @@ use crate::figures::tally::Tally;
 use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
-use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
+use crate::protocol::{
+    FARMER, Logs, PROTOCOL_VERSION, Rank, SlotCount, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig,
+};
 use crate::runner::{self, RunnerError};
 use crate::sys::clock::Clock;
 use crate::sys::host;
@@ -34,7 +36,7 @@ use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
 use crate::tasklist::{ListError, TaskList, Tasks};
-use crate::workdir::journal::{Journal, JournalError};
+use crate::workdir::journal::{Journal, JournalError, Keeps};
 use crate::workdir::{Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
@@ -179,7 +181,8 @@ fn prepare(
     if wants_output {
         workdir.make_output()?;
     }
-    let journal = workdir.journal(joblog.as_deref())?;
+    let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
+    let journal = workdir.journal(joblog.as_deref(), keeps)?;
     made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,

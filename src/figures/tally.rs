@@ -28,6 +28,8 @@ pub enum End {
     Timeout,
     /// It could not be started: why.
     NotStarted(Box<str>),
+    /// It ended, and its output could not be kept: why.
+    Unkept(Box<str>),
     /// It failed, and nothing tells how.
     Unknown,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for End {
             Self::Signal(signal) => f.write_str(&crate::farmer::signal_name(*signal)),
             Self::Timeout => f.write_str("over its time limit"),
             Self::NotStarted(_) => f.write_str("not started"),
+            Self::Unkept(_) => f.write_str("output not kept"),
             Self::Unknown => f.write_str("failed"),
         }
     }
@@ -66,6 +69,7 @@ impl From<&Record> for Ended {
             Outcome::Exited(code) => End::Exit(*code),
             Outcome::Signaled(signal) => End::Signal(*signal),
             Outcome::NotStarted(why) => End::NotStarted(why.as_str().into()),
+            Outcome::Unkept { reason, .. } => End::Unkept(reason.as_str().into()),
         };
         Self { id: result.id.0, rank: record.rank.0, length_us: result.duration_us, end }
     }
@@ -171,7 +175,11 @@ impl Tally {
             self.failures.push(failure);
         } else {
             // Texts would be a kind of their own each.
-            let end = if let End::NotStarted(_) = failure.end { End::NotStarted("".into()) } else { failure.end };
+            let end = match failure.end {
+                End::NotStarted(_) => End::NotStarted("".into()),
+                End::Unkept(_) => End::Unkept("".into()),
+                end => end,
+            };
             *self.further.entry(end).or_default() += 1;
         }
     }

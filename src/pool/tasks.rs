@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::logs::{Ended, Logs};
+use super::keeping::{Keeping, Over};
+use super::logs::Logs;
 use super::means::Means;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
-use super::starters::{Failed, Starters};
+use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
-use crate::protocol::{Assignment, Outcome};
+use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::sys::process::{Reap, Reaped, kill_group, reap, terminate_group};
 use crate::worker::{Event, Usage};
 
@@ -24,6 +25,7 @@ pub(super) struct Tasks {
     /// `None` in a pool that was stopped before it was started.
     starters: Option<Starters>,
     temp: TempFolders,
+    keeping: Keeping,
 }
 
 impl Tasks {
@@ -62,6 +64,27 @@ impl Tasks {
         }
     }
 
+    /// When [`Self::look_after_output`] has something to do.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        self.starters.as_ref().and_then(|_| self.keeping.next_look())
+    }
+
+    /// Looks after output that waits for a place, and after what was kept.
+    pub(super) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
+        let logs = self.starters.as_ref().map(|starters| &starters.means().logs);
+        logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
+    }
+
+    /// The farm stops.
+    pub(super) fn stop(&mut self, level: StopLevel) {
+        self.keeping.stop(level);
+    }
+
+    /// Why the farm is to end, once.
+    pub(super) fn take_failure(&mut self) -> Option<String> {
+        self.keeping.take_failure()
+    }
+
     /// Takes the next child that has ended.
     pub(super) fn reap(&self) -> Reap {
         self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
@@ -70,24 +93,9 @@ impl Tasks {
     /// What the end of a process means; `None` if it is not a task's own.
     pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
         let starters = self.starters.as_ref()?;
-        let process = starters.take(reaped.pid)?;
-        process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
+        let mut process = starters.take(reaped.pid)?;
+        process.temp.take().into_iter().for_each(|folder| self.temp.remove(folder));
         let Means { logs, clock, .. } = starters.means();
-        let mut outcome = reaped.outcome;
-        let end = Ended {
-            task: &process.task,
-            outcome: &outcome,
-            told_to_end: process.told_to_end,
-            ended_ms: clock.epoch_us(now) / 1_000,
-        };
-        if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
-            let id = process.task.id;
-            if is_ours(&error, logs, process.slot) {
-                log::warn!("cannot keep the output of task {id}, which runs again: {error}");
-                return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
-            }
-            outcome = Outcome::NotStarted(format!("its output cannot be kept in its log: {error}"));
-        }
         let usage = Usage {
             start_us: clock.epoch_us(process.since),
             duration_us: micros(now.saturating_sub(process.since)),
@@ -95,7 +103,9 @@ impl Tasks {
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        Some(Event::Ended { slot: process.slot, outcome, usage })
+        let Process { slot, task, told_to_end, .. } = process;
+        let over = Over { slot, task, outcome: reaped.outcome, usage, leader: Some(reaped.pid), told_to_end };
+        Some(self.keeping.keep(now, logs, over))
     }
 
     /// What a failed start means. `None`: the task was not tried.
@@ -115,10 +125,11 @@ impl Tasks {
             _ => Outcome::NotStarted(error.to_string()),
         };
         // The log says why.
-        let end = Ended { task: &failed.task, outcome: &outcome, told_to_end: false, ended_ms: usage.start_us / 1_000 };
-        Some(match logs.keep(failed.slot, None, &end) {
-            Ok(()) => SpawnError::Impossible(outcome, usage),
-            Err(error) => SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", failed.task.id)),
+        let (slot, task) = (failed.slot, failed.task.clone());
+        let over = Over { slot, task, outcome, usage, leader: None, told_to_end: false };
+        Some(match self.keeping.keep(clock.now(), logs, over) {
+            Event::Ended { outcome, usage, .. } => SpawnError::Impossible(outcome, usage),
+            _ => SpawnError::OutputWaits,
         })
     }
 }
@@ -137,7 +148,7 @@ fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
 }
 
 /// Whether a log that cannot be written is trouble of the node or the farm, and not of its task.
-fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
+pub(super) fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     errno.is_some_and(|errno| is_shortage(errno) || is_disk_trouble(errno)) || !logs.takes_files(slot)
 }
@@ -154,12 +165,18 @@ impl Processes for Tasks {
     }
 
     fn terminate(&mut self, slot: u32) {
+        if self.keeping.give_up(slot) {
+            return;
+        }
         if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
             terminate_group(leader);
         }
     }
 
     fn kill(&mut self, slot: u32) {
+        if self.keeping.give_up(slot) {
+            return;
+        }
         if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
             kill_group(leader);
         }

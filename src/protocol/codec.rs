@@ -98,6 +98,8 @@ mod tests {
             recall_answered: true,
             pause_ms: 12,
         };
+        let unkept = Outcome::Exited(3).unkept("x".to_owned());
+        let logs_failed = ToFarmer::LogsFailed { reason: "y".to_owned() };
         let holds = ToFarmer::Holds { seq: 14, tasks: vec![TaskId(15)] };
         let runner = RunnerConfig::Defined(Box::new(Defined {
             start: Start::Words {
@@ -112,7 +114,7 @@ mod tests {
         let words = [2, 2, 1, 0, 1, b'a', 2, 0, 1, b'b', 1, 3, 0, 1];
         let rest = [1, b's', 1, 1, 0, 1, b'/', 1, 1, b'V', 1, 0, 0, 1];
         let defined = [&[1][..], &words, &rest].concat();
-        let golden: [(Vec<u8>, &[u8]); 14] = [
+        let golden: [(Vec<u8>, &[u8]); 16] = [
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),
             (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
@@ -127,6 +129,8 @@ mod tests {
             (encode(&ToFarmer::Signaled { signal: 15 }).unwrap(), &[3, 15]),
             (encode(&ToFarmer::Stopped).unwrap(), &[4]),
             (encode(&holds).unwrap(), &[8, 14, 1, 15]),
+            (encode(&logs_failed).unwrap(), &[9, 1, b'y']),
+            (encode(&unkept).unwrap(), &[3, 1, 3, 0, 1, b'x']),
         ];
         for (bytes, expected) in golden {
             assert_eq!(bytes, expected);

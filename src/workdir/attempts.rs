@@ -8,7 +8,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::farmer::{Record, Why};
-use crate::protocol::Outcome;
 use crate::sys::regular;
 
 /// The first line. The command is last, since it may hold anything but a newline, tabs too.
@@ -35,17 +34,9 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
         out.push(b'\t');
         push_seconds(out, result.start_us.saturating_add(result.duration_us));
         out.push(b'\t');
-        match result.outcome {
-            Outcome::Exited(code) => {
-                push_number(out, code.into());
-                out.push(b'\t');
-            }
-            Outcome::Signaled(signal) => {
-                out.push(b'\t');
-                push_number(out, signal.into());
-            }
-            Outcome::NotStarted(_) => out.push(b'\t'),
-        }
+        result.outcome.exit_code().into_iter().for_each(|code| push_number(out, code.into()));
+        out.push(b'\t');
+        result.outcome.signal().into_iter().for_each(|signal| push_number(out, signal.into()));
         out.push(b'\t');
         push_seconds(out, result.user_us);
         out.push(b'\t');
@@ -114,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, why: Why) -> String {
         let result = TaskResult {
@@ -145,6 +136,8 @@ mod tests {
             (Outcome::Exited(0), Why::Timeout, "0\t", "timeout"),
             (Outcome::Signaled(15), Why::Interrupted, "\t15", "interrupted"),
             (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t", "failed"),
+            (Outcome::Exited(0).unkept("a folder".to_owned()), Why::Unkept, "0\t", "unkept"),
+            (Outcome::Signaled(9).unkept("a folder".to_owned()), Why::Unkept, "\t9", "unkept"),
         ] {
             let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
             assert_eq!(line(outcome, why), expected);

@@ -8,15 +8,16 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::attempts::{push_number, whole_lines};
-use crate::farmer::Record;
+use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
-/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it.
-const TIMED_OUT: &[u8] = b"-1";
+/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it; here also of one whose
+/// output could not be kept, whatever its exit code.
+const NO_CODE: &[u8] = b"-1";
 
 /// What a shell says of a program that can't be started, for tasks that never ran.
 const NOT_STARTED: u8 = 126;
@@ -24,11 +25,9 @@ const NOT_STARTED: u8 = 126;
 /// Appends the line of a task's last attempt.
 pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
     let result = &record.result;
-    let (exit, signal) = match result.outcome {
-        Outcome::Exited(code) => (code, 0),
-        Outcome::Signaled(signal) => (0, signal),
-        Outcome::NotStarted(_) => (NOT_STARTED, 0),
-    };
+    let exit =
+        if let Outcome::NotStarted(_) = result.outcome { NOT_STARTED } else { result.outcome.exit_code().unwrap_or(0) };
+    let signal = result.outcome.signal().unwrap_or(0);
     push_number(out, u64::from(result.id.0) + 1);
     out.push(b'\t');
     out.extend_from_slice(host);
@@ -41,8 +40,8 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let blanks = (at + 10).saturating_sub(out.len());
     out.splice(at..at, std::iter::repeat_n(b' ', blanks));
     out.extend_from_slice(b"\t0\t0\t");
-    if result.timed_out {
-        out.extend_from_slice(TIMED_OUT);
+    if matches!(record.why, Why::Timeout | Why::Unkept) {
+        out.extend_from_slice(NO_CODE);
     } else {
         push_number(out, exit.into());
     }
@@ -92,7 +91,6 @@ pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::farmer::Why;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, duration_us: u64, timed_out: bool) -> String {
@@ -109,7 +107,7 @@ mod tests {
             max_rss_kib: 0,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), result, why: Why::Failed, is_last: true }, b"node5", b"a\tb");
+        push_line(&mut out, &Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }, b"node5", b"a\tb");
         String::from_utf8(out).unwrap()
     }
 
@@ -123,6 +121,8 @@ mod tests {
             format!("{start}123456.789\t0\t0\t0\t9\ta\tb\n")
         );
         assert_eq!(line(Outcome::NotStarted("x".into()), 0, false), format!("{start}     0.000\t0\t0\t126\t0\ta\tb\n"));
+        let unkept = Outcome::Exited(0).unkept("x".into());
+        assert_eq!(line(unkept, 3_000, false), format!("{start}     0.003\t0\t0\t-1\t0\ta\tb\n"));
         assert_eq!(line(Outcome::Exited(0), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t0\ta\tb\n"));
         assert_eq!(line(Outcome::Signaled(9), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t9\ta\tb\n"));
     }

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::append::Appender;
-use super::{attempts, is_still, joblog, names};
+use super::{attempts, is_in_place, joblog, names};
 use crate::farmer::Record;
 use crate::protocol::TaskId;
+use crate::sys::regular;
 use crate::tasklist::TaskList;
 use crate::timeline;
 
@@ -35,6 +36,15 @@ pub struct JournalError {
     pub source: io::Error,
     /// Records of the batch that are not in `finished` or `failed`.
     pub unwritten: Vec<TaskId>,
+}
+
+/// Whether ranks write into `logs/`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// They do: a folder that is gone is noticed.
+    Logs,
+    /// They do not.
+    NoLogs,
 }
 
 /// The growing files of a workdir.
@@ -57,8 +67,15 @@ pub struct Journal {
 impl Journal {
     /// Opens timeline and `tasks.tsv`, mended if a crash left them torn. `finished` and `failed` are made on first use.
     /// The error says which file can't be written.
-    pub(super) fn open(workdir: &Path, joblog: Option<&Path>) -> Result<Self, (PathBuf, io::Error)> {
-        let syncer = Syncer::start(workdir).map_err(|error| (workdir.to_owned(), error))?;
+    pub(super) fn open(workdir: &Path, joblog: Option<&Path>, keeps: Keeps) -> Result<Self, (PathBuf, io::Error)> {
+        let logs = workdir.join(names::LOGS);
+        let place = match keeps {
+            // Only to see whether it is still there: that takes no right to read it.
+            Keeps::Logs => Some(regular::folder(&logs).map_err(|error| (logs.clone(), error))?),
+            Keeps::NoLogs => None,
+        };
+        let place = place.map(|folder| (logs, folder));
+        let syncer = Syncer::start(workdir, place).map_err(|error| (workdir.to_owned(), error))?;
         let path = workdir.join(names::TIMELINE);
         let start = timeline::prepare(&path);
         let timeline = start.and_then(|start| open_at(&path, &start, &syncer)).map_err(|error| (path, error))?;
@@ -235,6 +252,8 @@ fn open_at(path: &Path, start: &[u8], syncer: &Syncer) -> io::Result<Appender> {
 struct SyncState {
     /// In the order in which they were opened: the timeline first.
     files: Vec<(PathBuf, File)>,
+    /// The folder in which ranks keep output.
+    logs: Option<(PathBuf, File)>,
     dirty: bool,
     stop: bool,
     error: Option<(PathBuf, io::Error)>,
@@ -248,10 +267,10 @@ struct Syncer {
 }
 
 impl Syncer {
-    fn start(workdir: &Path) -> io::Result<Self> {
+    fn start(workdir: &Path, logs: Option<(PathBuf, File)>) -> io::Result<Self> {
         // The folder too: a new file's name is not on disk before its folder is.
         let folder = (workdir.to_owned(), File::open(workdir)?);
-        let state = SyncState { files: vec![folder], ..SyncState::default() };
+        let state = SyncState { files: vec![folder], logs, ..SyncState::default() };
         let shared = Arc::new((Mutex::new(state), Condvar::new()));
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("tfarmer-sync".to_owned()).spawn(move || sync_loop(&theirs))?;
@@ -308,14 +327,21 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar)) {
         state = pause.unwrap_or_else(PoisonError::into_inner).0;
         if std::mem::take(&mut state.dirty) {
             let files: Vec<_> = state.files.iter().map(|(path, file)| (path.clone(), file.try_clone())).collect();
+            let logs = state.logs.as_ref().map(|(path, folder)| (path.clone(), folder.try_clone()));
             drop(state);
-            let failure = files.into_iter().find_map(|(path, file)| {
+            let synced = files.into_iter().find_map(|(path, file)| {
                 let synced = file.and_then(|file| {
                     if path.is_dir() { file.sync_all() } else { file.sync_data() }.or_else(ignore_unsupported)?;
                     is_in_place(&path, &file)
                 });
                 synced.err().map(|error| (path, error))
             });
+            let gone = || {
+                let (path, folder) = logs?;
+                let in_place = folder.and_then(|folder| is_in_place(&path, &folder));
+                in_place.err().map(|error| (path, error))
+            };
+            let failure = synced.or_else(gone);
             state = mutex.lock().unwrap_or_else(PoisonError::into_inner);
             state.error = state.error.take().or(failure);
         }
@@ -328,16 +354,6 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar)) {
 /// Some network file systems can't sync a folder and say EINVAL; they have nothing to sync there.
 fn ignore_unsupported(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
-}
-
-/// Whether a file is still the one that its path names: if the workdir was moved or removed, the next start would not
-/// find what is recorded.
-fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
-    match is_still(path, file) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Err(io::Error::other("it was moved, removed or replaced while the farm ran")),
-    }
 }
 
 /// Removes a file if it is there.

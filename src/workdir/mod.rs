@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
-use journal::Journal;
+use journal::{Journal, Keeps};
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records};
@@ -89,6 +89,15 @@ pub enum WorkdirError {
 fn is_still(path: &Path, file: &File) -> io::Result<bool> {
     let (named, opened) = (path.metadata()?, file.metadata()?);
     Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
+}
+
+/// Whether an open file is still the one that its path names: if it was moved or removed, nobody would find what is in it.
+pub(crate) fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
+    match is_still(path, file) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Err(io::Error::other("it was moved, removed or replaced while the farm ran")),
+    }
 }
 
 fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkdirError {
@@ -168,8 +177,8 @@ impl Workdir {
     ///
     /// # Errors
     /// If timeline, `tasks.tsv` or the job log can't be written.
-    pub fn journal(&self, joblog: Option<&Path>) -> Result<Journal, WorkdirError> {
-        Journal::open(&self.path, joblog).map_err(|(path, source)| match joblog {
+    pub fn journal(&self, joblog: Option<&Path>, keeps: Keeps) -> Result<Journal, WorkdirError> {
+        Journal::open(&self.path, joblog, keeps).map_err(|(path, source)| match joblog {
             Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
             _ => WorkdirError::Unusable { what: "write", path, source },
         })

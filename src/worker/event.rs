@@ -31,6 +31,12 @@ pub enum Event {
         /// As in the action.
         task: Assignment,
     },
+    /// The process of this slot has ended, but its output has no place yet. [`Event::Ended`] comes when it has, or when the
+    /// slot is to be terminated or killed.
+    OutputWaits {
+        /// Its slot.
+        slot: u32,
+    },
     /// The task of this slot is gone, or never ran ([`Outcome::NotStarted`]).
     Ended {
         /// Its slot.

@@ -42,6 +42,8 @@ struct Running {
     interrupted: bool,
     /// We ended it, since its time was over: it has failed.
     timed_out: bool,
+    /// Its process has ended; its output waits for a place.
+    is_over: bool,
     started: Duration,
     kill_at: Option<Duration>,
 }
@@ -113,6 +115,7 @@ impl Worker {
         match event {
             Event::Message(message) => self.on_message(now, message, actions),
             Event::SpawnRefused { slot, task } => self.on_refused(now, slot, task),
+            Event::OutputWaits { slot } => self.on_output_waits(now, slot),
             Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
             // Only here: what has ended by now was said before, and does not run out of time.
             Event::Tick => self.check_limit(now, actions),
@@ -214,7 +217,8 @@ impl Worker {
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            running.interrupted = !running.timed_out;
+            // Without its output it has to run again, however it ended.
+            running.interrupted = !running.timed_out || running.is_over;
             if level == StopLevel::Kill {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
@@ -265,6 +269,16 @@ impl Worker {
         } else {
             self.retry_at = Some(now + REFUSED_PAUSE_FIRST * 2_u32.pow(self.refused - 1));
         }
+    }
+
+    /// Whatever else is started would have no place for its output either.
+    fn on_output_waits(&mut self, now: Duration, slot: u32) {
+        if let Some(Some(running)) = self.slots.get_mut(slot as usize) {
+            running.is_over = true;
+            running.kill_at = None;
+        }
+        self.pause = Some(REFUSED_PAUSE_FARMER);
+        self.return_queue(now);
     }
 
     fn on_ended(&mut self, now: Duration, slot: u32, outcome: Outcome, usage: Usage) {
@@ -318,6 +332,7 @@ impl Worker {
                 attempt: task.attempt,
                 interrupted: false,
                 timed_out: false,
+                is_over: false,
                 started: now,
                 kill_at: None,
             };
@@ -348,7 +363,8 @@ impl Worker {
 
     fn report_is_due(&self, now: Duration) -> bool {
         let ended = !self.results.is_empty() || !self.interrupted.is_empty();
-        let some = ended || !self.returned.is_empty() || self.recall_answered || self.held_grew;
+        let other = self.recall_answered || self.held_grew || self.pause.is_some();
+        let some = ended || !self.returned.is_empty() || other;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
         // During a stop nothing is queued, so that nothing waits for company.
         some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
@@ -379,10 +395,6 @@ fn looks_interrupted(outcome: &Outcome) -> bool {
     const KILL: u8 = 9;
     const USR1: u8 = 10;
     const TERM: u8 = 15;
-    let signal = match outcome {
-        Outcome::Signaled(signal) => *signal,
-        Outcome::Exited(code) => code.wrapping_sub(128),
-        Outcome::NotStarted(_) => return false,
-    };
-    matches!(signal, INT | KILL | USR1 | TERM)
+    let by_code = || outcome.exit_code().map(|code| code.wrapping_sub(128));
+    matches!(outcome.signal().or_else(by_code), Some(INT | KILL | USR1 | TERM))
 }

@@ -132,6 +132,7 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
     let end = match why {
         "finished" => End::Exit(0),
         "timeout" => End::Timeout,
+        "unkept" => End::Unkept("".into()),
         "failed" => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
             (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
@@ -160,6 +161,7 @@ struct Args {
     id: Option<u32>,
     exit: Option<u8>,
     signal: Option<u8>,
+    why: Option<String>,
     error: Option<String>,
     name: String,
 }
@@ -184,6 +186,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
             }
             "X" if tasks => {
                 let end = match event.args {
+                    Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(text.into()),
                     Args { error: Some(why), .. } => End::NotStarted(why.into()),
                     Args { signal: Some(signal), .. } => End::Signal(signal),
                     Args { exit: Some(code), .. } => End::Exit(code),

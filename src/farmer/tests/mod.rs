@@ -6,6 +6,7 @@ mod black_holes;
 mod drain;
 mod handout;
 mod limits;
+mod logs;
 mod losses;
 mod results;
 mod retries;

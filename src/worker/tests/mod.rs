@@ -2,6 +2,7 @@
 
 mod any_message;
 mod limits;
+mod output;
 
 use super::*;
 use crate::pool::turn::{Processes, SpawnError, Turns};
