@@ -309,9 +309,9 @@ mod tests {
     }
 
     fn found(workdir: &Path, id: u32) -> Option<String> {
-        let mut text = String::new();
-        Finder::new(workdir).unwrap().find(id).unwrap()?.read_to_string(&mut text).unwrap();
-        Some(text)
+        let mut text = Vec::new();
+        Finder::new(workdir).unwrap().find(id).unwrap()?.copy_to(&mut text).unwrap().unwrap();
+        Some(String::from_utf8(text).unwrap())
     }
 
     fn names(workdir: &Path) -> Vec<String> {
