@@ -23,6 +23,7 @@ mod mixed;
 mod moments;
 mod progress;
 mod pytaskfarmer;
+mod refused;
 mod resume;
 mod retries;
 mod retry_failed;

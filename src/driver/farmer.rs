@@ -37,7 +37,7 @@ use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
 use crate::tasklist::{ListError, TaskList, Tasks};
 use crate::workdir::journal::{Journal, JournalError, Keeps};
-use crate::workdir::{Workdir, WorkdirError, check_joblog};
+use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
@@ -177,12 +177,9 @@ fn prepare(
     }
     let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
-    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
-    if wants_output {
-        workdir.make_output()?;
-    }
     let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
-    let journal = workdir.journal(joblog.as_deref(), keeps)?;
+    let wanted = Wanted { failed: config.failed, joblog: joblog.as_deref(), keeps, output: wants_output };
+    let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
@@ -360,7 +357,10 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
                 None => Ok(()),
             },
             // A log that can't be made for lack of space is the workdir's trouble, not the node's.
-            (Note::Paused(_), _) => journal.probe(),
+            (Note::Paused(_), _) => {
+                journal.probe();
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(error) = written {

@@ -3,11 +3,12 @@
 //! Owns the format of that file, and what makes a file one. The user named it, so nothing that is something else is
 //! ever appended to.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
-use super::attempts::{push_number, whole_lines};
+use super::attempts::{begins_with, go_on_with_lines, push_number};
+use super::begin::{Begin, Kind};
 use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
 use crate::sys::regular;
@@ -64,32 +65,23 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 pub(super) fn is_one(path: &Path) -> io::Result<bool> {
     match regular::reader(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        other => begins_right(&mut other?),
+        other => begins_with(&mut other?, HEADER),
     }
 }
 
-fn begins_right(file: &mut File) -> io::Result<bool> {
-    let mut first = Vec::new();
-    file.take(HEADER.len() as u64).read_to_end(&mut first)?;
-    Ok(HEADER.starts_with(&first))
-}
+/// How a job log is gone on with. A torn last line is cut off; what is something else is an error.
+pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "" };
 
-/// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off.
-pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
-    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
-        other => other?,
-    };
-    if !begins_right(&mut file)? {
-        return Err(io::Error::other("it is no job log"));
+fn look(file: &mut File) -> io::Result<Option<Begin>> {
+    match go_on_with_lines(file, HEADER)? {
+        Some(begin) => Ok(Some(begin)),
+        None => Err(io::Error::other("it is no job log")),
     }
-    let valid_len = whole_lines(&mut file)?;
-    file.set_len(valid_len)?;
-    Ok(if valid_len == 0 { HEADER } else { b"" })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::begin::Found;
     use super::*;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
@@ -132,14 +124,17 @@ mod tests {
     fn only_a_job_log_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
+        let begin = || Found::look(&path, &KIND)?.begin().map(|(_, undo)| undo.keep());
         assert!(is_one(&path).unwrap());
-        assert_eq!(prepare(&path).unwrap(), HEADER);
+        begin().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), HEADER);
         std::fs::write(&path, "Seq\tHost\n").unwrap();
         assert!(!is_one(&path).unwrap());
-        prepare(&path).unwrap_err();
+        begin().unwrap_err();
         assert_eq!(std::fs::read(&path).unwrap(), b"Seq\tHost\n");
         std::fs::write(&path, [HEADER, b"1\t:\tto"].concat()).unwrap();
         assert!(is_one(&path).unwrap());
-        assert_eq!((prepare(&path).unwrap(), std::fs::read(&path).unwrap()), (&b""[..], HEADER.to_vec()));
+        begin().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), HEADER);
     }
 }
