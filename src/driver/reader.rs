@@ -62,7 +62,7 @@ pub struct Input(State);
 
 #[derive(Debug)]
 enum State {
-    Here { runner: Result<Found, RunnerError>, handler: Result<Handler, ListError> },
+    Here(Box<(Result<Found, RunnerError>, Result<Handler, ListError>)>),
     There(Process),
 }
 
@@ -122,13 +122,13 @@ impl Input {
                     }
                 }
             }
-            (runner, handler) => Ok(Self(State::Here { runner, handler })),
+            found => Ok(Self(State::Here(Box::new(found)))),
         }
     }
 
     /// Where nobody knew before MPI started that this is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
-        Self(State::Here { runner: runner::find(&config.runner), handler: Handler::find(&config.handler) })
+        Self(State::Here(Box::new((runner::find(&config.runner), Handler::find(&config.handler)))))
     }
 
     /// Here and now: for a dry run.
@@ -140,7 +140,8 @@ impl Input {
     /// Waits for runner and tasks.
     pub(super) fn finish(self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Work, NoTasks> {
         match self.0 {
-            State::Here { runner, handler } => {
+            State::Here(found) => {
+                let (runner, handler) = *found;
                 let (runner, handler) = (runner?, handler?);
                 if runner.starts_python() || !handler.is_plain() {
                     let what = "this tasklist or runner needs a program, and the launcher did not say in time which process \

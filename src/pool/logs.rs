@@ -183,13 +183,9 @@ impl Logs {
             return;
         }
         let path = path_of(&self.folder, id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                if !self.told_of_old.swap(true, Ordering::Relaxed) {
-                    log::warn!("cannot remove {}, which is of an earlier run: {error}", path.display());
-                }
-            }
-            _ => {}
+        let Err(error) = fs::remove_file(&path) else { return };
+        if error.kind() != io::ErrorKind::NotFound && !self.told_of_old.swap(true, Ordering::Relaxed) {
+            log::warn!("cannot remove {}, which is of an earlier run: {error}", path.display());
         }
     }
 }
