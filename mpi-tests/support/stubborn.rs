@@ -182,7 +182,7 @@ pub(crate) fn daemons_end_with_a_killed_farm(make: impl Fn(&[u8]) -> Farm, slots
 pub(crate) fn daemons_end_with_a_killed_pool(make: impl Fn(&[u8]) -> Farm, slots: usize) {
     // Each in its first attempt.
     let farm = make(&daemons(slots, "test $TASKFARMER_ATTEMPT -gt 1 || exec sleep 600"));
-    let mut running = farm.start(&["--proc", "4", "--grace", LONG_GRACE]);
+    let mut running = farm.start(&["--proc", "4", "--grace", "2"]);
     running.wait_until("all daemons run", || farm.lines("ran").len() == slots);
     let daemons: Vec<i32> = (0..slots).map(|id| farm.lines(&format!("pid_{id}"))[0].parse().unwrap()).collect();
     for (_, pool) in processes::pools(running.mark()) {
