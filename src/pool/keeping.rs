@@ -158,8 +158,8 @@ impl Keeping {
     fn fail(&mut self, error: &KeepError, more: &str) {
         self.failed.get_or_insert_with(|| {
             format!(
-                "cannot keep the output of its tasks in {error}{more}\n  what was recorded before is safe; make space or mend \
-                 the file system, then run the same command again"
+                "cannot keep the output of its tasks in {error}{more}\n  what was recorded before is safe; make space, put back \
+                 what was moved, or mend the file system, then run the same command again"
             )
         });
     }
