@@ -49,7 +49,7 @@ impl World {
             }
         }
         let has_crashes = attempts.iter().any(|record| record.why == Why::Crashed);
-        let crashes = has_crashes.then(|| self.disk.borrow().crashes(&self.plan.list)).unwrap_or_default();
+        let crashes = if has_crashes { self.disk.borrow().crashes(&self.plan.list) } else { Default::default() };
         for record in &attempts {
             self.checker.attempt_over(self.now, record.rank.0, record);
             if record.why == Why::Crashed {
