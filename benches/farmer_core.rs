@@ -39,6 +39,7 @@ fn result(id: TaskId) -> TaskResult {
         duration_us: 1_000_000,
         outcome: Outcome::Exited(0),
         timed_out: false,
+        left_behind: false,
         user_us: 0,
         system_us: 0,
         max_rss_kib: 0,

@@ -32,6 +32,7 @@ fn record(id: u32) -> Record {
         duration_us: u64::from(id.wrapping_mul(2_654_435_761) % 1_000_000) + 1_000,
         outcome: Outcome::Exited(0),
         timed_out: false,
+        left_behind: false,
         user_us: 0,
         system_us: 0,
         max_rss_kib: 0,

@@ -69,6 +69,7 @@ fn messages(criterion: &mut Criterion) {
         system_us: 1_000,
         max_rss_kib: 50_000,
         timed_out: false,
+        left_behind: false,
     };
     let report = ToFarmer::Report {
         results: (0..BATCH).map(result).collect(),

@@ -322,7 +322,7 @@ impl Reporter {
             say("nothing was left to run: earlier runs have recorded all tasks");
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
-        let lines = if in_detail { figures.detail_lines() } else { figures.failure_lines() };
+        let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
         lines.iter().for_each(|line| say(line));
         let crashed: Vec<u32> = tally
             .failures()

@@ -238,6 +238,7 @@ mod tests {
             duration_us: 2_763,
             outcome,
             timed_out: false,
+            left_behind: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

@@ -13,6 +13,7 @@ mod environment;
 mod failures;
 mod handlers;
 mod launchers;
+mod leftovers;
 mod logs;
 mod losses;
 mod mixed;

@@ -40,8 +40,8 @@ fn sigusr1_to_everybody_fails_none_of_fifty_tasks() {
 
 /// Processes that left their task's group and session end with the farm.
 #[test]
-fn daemons_end_with_the_last_task() {
-    stubborn::daemons_end_with_the_last_task(farm);
+fn daemons_end_with_their_tasks() {
+    stubborn::daemons_end_with_their_tasks(farm);
 }
 
 /// They end with a farm that is stopped.

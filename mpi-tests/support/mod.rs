@@ -21,6 +21,7 @@ pub(crate) mod hello;
 pub(crate) mod interrupted;
 pub(crate) mod lag;
 pub(crate) mod launcher;
+pub(crate) mod leftovers;
 pub(crate) mod long_lines;
 pub(crate) mod mixed;
 pub(crate) mod moments;

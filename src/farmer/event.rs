@@ -176,6 +176,7 @@ impl Record {
             duration_us,
             outcome,
             timed_out: false,
+            left_behind: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

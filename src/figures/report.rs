@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tally::LeftBehind;
 use super::words;
 use crate::lengths::Lengths;
 
@@ -104,6 +105,8 @@ pub struct Figures {
     pub slowest: Vec<SlowTask>,
     /// What failed, by what it looks like; the most frequent first.
     pub failures: Vec<FailureGroup>,
+    /// Tasks that left processes behind, in this run.
+    pub left_behind: LeftBehind,
     /// What runs where. Not in a summary.
     pub workers: Vec<WorkerFigures>,
     /// What cannot be read in the workdir, with file and line.
@@ -236,7 +239,23 @@ impl Figures {
                 format!("  {} {}: {}{}", task.id, task.command, words::length(task.seconds), self.place(task))
             }));
         }
-        lines.extend(self.failure_lines());
+        lines.extend(self.trouble_lines());
+        lines
+    }
+
+    /// What failed, and what was left behind.
+    #[must_use]
+    pub fn trouble_lines(&self) -> Vec<String> {
+        let LeftBehind { count, tasks } = &self.left_behind;
+        let mut lines = self.failure_lines();
+        if *count > 0 {
+            let named = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let others = if *count > tasks.len() as u64 { " …" } else { "" };
+            lines.push(format!(
+                "{} left processes behind, which were ended: {named}{others}; a task should wait for what it starts",
+                words::counted(*count, "task")
+            ));
+        }
         lines
     }
 
@@ -248,8 +267,7 @@ impl Figures {
     }
 
     /// What failed, by kinds.
-    #[must_use]
-    pub fn failure_lines(&self) -> Vec<String> {
+    fn failure_lines(&self) -> Vec<String> {
         if self.failures.is_empty() {
             return Vec::new();
         }

@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::farmer::{Record, Why};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
@@ -16,6 +18,9 @@ pub const SLOWEST: usize = 5;
 
 /// Failures that are remembered one by one; further ones are only counted.
 const FAILURES_MAX: usize = 20_000;
+
+/// So many tasks that left processes behind are told by name.
+const LEFT_BEHIND_TOLD: usize = 3;
 
 /// How a task ended.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +113,26 @@ pub struct Tally {
     further: BTreeMap<End, u64>,
     finished: u64,
     failed: u64,
+    left_behind: LeftBehind,
+}
+
+/// Tasks that had left processes behind, which had to be ended.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftBehind {
+    /// How many attempts.
+    pub count: u64,
+    /// The first of them, by task ID.
+    pub tasks: Vec<u32>,
+}
+
+impl LeftBehind {
+    fn add(&mut self, id: u32) {
+        self.count += 1;
+        if self.tasks.len() < LEFT_BEHIND_TOLD && !self.tasks.contains(&id) {
+            self.tasks.push(id);
+        }
+    }
 }
 
 impl Default for Tally {
@@ -128,6 +153,7 @@ impl Tally {
             further: BTreeMap::new(),
             finished: 0,
             failed: 0,
+            left_behind: LeftBehind::default(),
         }
     }
 
@@ -155,6 +181,9 @@ impl Tally {
     /// Counts an attempt as the journal has it. One that the task does not end with is busy time, and no more; one that was
     /// ended from outside is nothing.
     pub fn record(&mut self, record: &Record) {
+        if record.result.left_behind {
+            self.left_behind.add(record.result.id.0);
+        }
         if record.why == Why::Crashed {
             // How long it would have taken, nobody knows.
             if record.is_last {
@@ -201,6 +230,12 @@ impl Tally {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Those that had left processes behind.
+    #[must_use]
+    pub fn left_behind(&self) -> &LeftBehind {
+        &self.left_behind
     }
 
     /// The slowest, longest first.

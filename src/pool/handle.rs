@@ -14,8 +14,8 @@ use crate::protocol::framing::{FrameReader, push_frame, write_some};
 use crate::protocol::{Executing, ToFarmer, codec};
 use crate::sys::clock::Clock;
 use crate::sys::executing::ExecutingTable;
+use crate::sys::family::{Stat, end_descendants};
 use crate::sys::nursery::{EXIT_LIMIT, KILL_LIMIT, News, Nursery, PoolExit};
-use crate::sys::process::{Stat, end_descendants};
 use crate::sys::wait::{Interest, wait_ready};
 
 /// Bytes taken from the socket in one go, so that a busy pool does not starve the rest of the loop.

@@ -9,10 +9,6 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nix::errno::Errno;
-use nix::sys::signal::killpg;
-use nix::unistd::Pid;
-
 use super::start_error::StartError;
 use crate::protocol::{Assignment, Logs as Kind, Outcome};
 use crate::sys::regular;
@@ -110,12 +106,12 @@ impl Logs {
         }
     }
 
-    /// Keeps the output of a task that has ended, where it has to be moved to its place. `leader`: the process that it
-    /// was, if it became one.
+    /// Keeps the output of a task that has ended, where it has to be moved to its place. `is_alone`: no process is left that
+    /// may write to the same file.
     ///
     /// # Errors
     /// If the disk does not take it: the task has to run again.
-    pub(super) fn keep(&self, slot: u32, leader: Option<Pid>, end: &Ended<'_>) -> io::Result<()> {
+    pub(super) fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> io::Result<()> {
         let id = end.task.id.0;
         let (scratch, len) = match &self.sink {
             Sink::Files { .. } => return Ok(()),
@@ -141,8 +137,7 @@ impl Logs {
             }
             _ => self.forget(id)?,
         }
-        // What outlived its task may still write to the file; then the next task gets another one.
-        let is_alone = leader.is_none_or(|leader| killpg(leader, None) == Err(Errno::ESRCH));
+        // Else the next task gets another one.
         if let (true, Sink::Kept(old) | Sink::Packed(old, _)) = (is_alone, &self.sink) {
             if len > 0 {
                 output.set_len(0)?;
@@ -302,7 +297,7 @@ mod tests {
     fn say(logs: &Logs, id: u32, text: &str, outcome: Outcome) {
         let task = task(id);
         (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
-        logs.keep(0, None, &Ended { task: &task, outcome: &outcome, told_to_end: false, ended_ms: 1 }).unwrap();
+        logs.keep(0, true, &Ended { task: &task, outcome: &outcome, told_to_end: false, ended_ms: 1 }).unwrap();
     }
 
     fn logs(kind: Kind, workdir: &Path) -> Logs {
@@ -402,12 +397,12 @@ mod tests {
         let first = task(1);
         let daemons = packed.open(0, &first).unwrap();
         let end = Ended { task: &first, outcome: &OK, told_to_end: false, ended_ms: 1 };
-        // This very process is alive, in its group.
-        packed.keep(0, Some(nix::unistd::getpgrp()), &end).unwrap();
+        // It is not over.
+        packed.keep(0, false, &end).unwrap();
         let second = task(2);
         (&*packed.open(0, &second).unwrap()).write_all(b"second").unwrap();
         (&*daemons).write_all(b"daemon").unwrap();
-        packed.keep(0, None, &Ended { task: &second, ..end }).unwrap();
+        packed.keep(0, true, &Ended { task: &second, ..end }).unwrap();
         assert_eq!(found(workdir.path(), 2).as_deref(), Some("second"));
     }
 }

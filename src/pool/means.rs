@@ -122,6 +122,11 @@ impl Means {
         })
     }
 
+    /// Whether these are the rank and the workdir of this pool's tasks, as their environment has them.
+    pub(super) fn is_place(&self, rank: u32, workdir: &[u8]) -> bool {
+        (rank, workdir) == (self.rank, &self.workdir)
+    }
+
     /// Whether only one thread may start tasks.
     pub(super) fn one_at_a_time(&self) -> bool {
         self.runner.defined().is_some_and(|defined| defined.cwd.is_some())

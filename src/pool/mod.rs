@@ -8,6 +8,7 @@
 //! polls. With many slots, threads of `starters` do nothing but start tasks.
 
 pub mod handle;
+mod leftovers;
 mod logs;
 mod means;
 mod start_error;
@@ -30,9 +31,10 @@ use crate::protocol::{PROTOCOL_VERSION, SLOTS_MAX, SlotCount, ToFarmer, ToWorker
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
 use crate::sys::executing::ExecutingTable;
+use crate::sys::family::end_descendants;
 use crate::sys::host;
 use crate::sys::launcher::{Launch, NodePlace};
-use crate::sys::process::{Reap, end_descendants, reap};
+use crate::sys::process::{Reap, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::worker::{Event, Worker};
@@ -69,6 +71,11 @@ pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     };
     let is_killed = work.as_ref().is_some_and(|work| work.core.is_killed());
     let grace = if is_killed || status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
+    if grace.is_zero() {
+        // First of all, as a start that has begun may hang in a file system.
+        work.iter().for_each(|work| work.processes.stop());
+        end_descendants(Duration::ZERO, KILL_LIMIT);
+    }
     // Before the end of all processes: what is being started would escape it.
     let temp = work.map(|work| work.processes.close());
     end_descendants(grace, KILL_LIMIT);
@@ -118,6 +125,10 @@ impl Pool {
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
                 work.turn(now, Event::Tick, &mut said);
+                // After all signals: a process that takes none is not waited for.
+                for event in work.processes.over(now) {
+                    work.turn(now, event, &mut said);
+                }
                 work.flush(now, &mut said);
             }
             for message in said.drain(..) {
@@ -223,7 +234,7 @@ impl Pool {
             && let Reap::Ended(reaped) = self.work.as_ref().map_or_else(|| reap(None), |work| work.processes.reap())
         {
             let Some(work) = &mut self.work else { continue };
-            // Else a process that a task had left behind.
+            // Else a process that a task had started.
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
                 work.turn(self.clock.now(), event, said);
             }

@@ -12,15 +12,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::Pid;
 
+use super::leftovers::Holder;
 use super::means::Means;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
+use crate::sys::family::has_lists;
 use crate::sys::process::{Reap, ended_child, reap};
 
 /// A thread for so many slots.
@@ -28,6 +29,9 @@ const SLOTS_PER_THREAD: u32 = 4;
 
 /// And no more than this: see docs/performance.md.
 const THREADS_MAX: u32 = 16;
+
+/// How long the end of a pool waits for starts that have begun.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many threads are to start the tasks of so many slots; 1 is the pool's own.
 pub(super) fn threads_for(slots: u32) -> usize {
@@ -54,6 +58,13 @@ pub(super) struct Process {
     pub(super) temp: Option<PathBuf>,
     /// It was told to end, by a stop or a limit: its exit code 0 is no success.
     pub(super) told_to_end: bool,
+}
+
+impl Process {
+    /// Who it is, with the ID of its first process.
+    pub(super) fn holder(&self, leader: Pid) -> Holder {
+        Holder { slot: self.slot, leader, id: self.task.id, attempt: self.task.attempt, since: self.since }
+    }
 }
 
 /// A task that does not.
@@ -94,14 +105,19 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Starters {
     shared: Arc<Shared>,
-    /// Empty: the pool's own thread does it.
-    threads: Vec<JoinHandle<()>>,
+    /// How many; 0: the pool's own thread does it. They end with the process, as one may hang in a file system.
+    threads: usize,
 }
 
 impl Starters {
     /// So many threads, or as many as the node has left.
     pub(super) fn new(means: Means, threads: usize) -> nix::Result<Self> {
-        let threads = if threads < 2 || means.one_at_a_time() { 0 } else { threads };
+        let threads = match threads {
+            _ if means.one_at_a_time() => 0,
+            // Without the kernel's list, orphans are told from first processes by the thread whose children they are.
+            0 | 1 => usize::from(!has_lists()),
+            threads => threads,
+        };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (table, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
         let shared = Arc::new(Shared { means, table, work, settled, wake });
@@ -109,7 +125,7 @@ impl Starters {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name("tfarmer-start".to_owned()).spawn(move || shared.start_all())
         };
-        let threads = (0..threads).map_while(|number| start(number).ok()).collect();
+        let threads = (0..threads).map_while(|number| start(number).ok()).count();
         Ok(Self { shared, threads })
     }
 
@@ -119,7 +135,7 @@ impl Starters {
 
     /// Whether tasks are started by threads of their own.
     pub(super) fn are_threads(&self) -> bool {
-        !self.threads.is_empty()
+        self.threads > 0
     }
 
     /// Readable when [`Self::take_failed`] has something.
@@ -169,6 +185,20 @@ impl Starters {
         Reap::NoneEnded
     }
 
+    /// Takes the first processes of tasks out of a list of the pool's children.
+    pub(super) fn without_leaders(&self, children: &mut Vec<Pid>) {
+        if !children.is_empty() {
+            let table = self.shared.lock();
+            children.retain(|pid| !table.running.contains_key(pid));
+        }
+    }
+
+    /// The tasks that run.
+    pub(super) fn holders(&self) -> Vec<Holder> {
+        let table = self.shared.lock();
+        table.running.iter().map(|(&leader, process)| process.holder(leader)).collect()
+    }
+
     /// Takes a process out of the table.
     pub(super) fn take(&self, pid: Pid) -> Option<Process> {
         let mut table = self.shared.lock();
@@ -194,18 +224,25 @@ impl Starters {
         Some(leader)
     }
 
-    /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen.
-    /// Gives the folders of all tasks.
-    pub(super) fn close(self) -> Vec<PathBuf> {
+    /// Starts nothing more.
+    pub(super) fn stop(&self) {
         let mut table = self.shared.lock();
         table.closed = true;
         table.to_start.clear();
         drop(table);
         self.shared.work.notify_all();
-        for thread in self.threads {
-            let _ = thread.join();
-        }
-        let mut table = self.shared.lock();
+    }
+
+    /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen,
+    /// unless a start hangs in a file system. Gives the folders of all tasks.
+    pub(super) fn close(self) -> Vec<PathBuf> {
+        self.stop();
+        let starts = |table: &mut Table| !table.starting.is_empty();
+        let (mut table, _) = self
+            .shared
+            .settled
+            .wait_timeout_while(self.shared.lock(), CLOSE_LIMIT, starts)
+            .unwrap_or_else(PoisonError::into_inner);
         let running: Vec<Process> = table.running.drain().map(|(_, process)| process).collect();
         let of_running = running.into_iter().filter_map(|process| process.temp);
         of_running.chain(table.failed.drain(..).filter_map(|failed| failed.temp)).collect()

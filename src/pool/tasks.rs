@@ -2,22 +2,34 @@
 //!
 //! Owns the end of tasks: output kept, temporary folders removed. Decides nothing: the worker core does.
 
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
+use super::leftovers::{Holder, Leftovers};
 use super::logs::{Ended, Logs};
 use super::means::Means;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
-use super::starters::{Failed, Starters};
+use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome};
 use crate::sys::executing::ExecutingTable;
-use crate::sys::process::{Reap, Reaped, kill_group, reap, terminate_group};
+use crate::sys::family::{KILL, TERMINATE};
+use crate::sys::process::{Reap, Reaped, reap, tell_group};
 use crate::worker::{Event, Usage};
+
+/// A task whose first process has ended, and others that it has started have not.
+#[derive(Debug)]
+struct Lingering {
+    process: Process,
+    /// Its first process; with what the others used, once they have ended.
+    reaped: Reaped,
+}
 
 /// The running tasks of a pool.
 #[derive(Debug, Default)]
@@ -25,6 +37,8 @@ pub(super) struct Tasks {
     /// `None` in a pool that was stopped before it was started.
     starters: Option<Starters>,
     executing: Option<ExecutingTable>,
+    lingering: HashMap<u32, Lingering>,
+    leftovers: Leftovers,
     temp: TempFolders,
 }
 
@@ -35,10 +49,18 @@ impl Tasks {
         Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
+    /// Starts nothing any more.
+    pub(super) fn stop(&self) {
+        self.starters.as_ref().inspect(|starters| starters.stop());
+    }
+
     /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
     /// when they are killed.
     pub(super) fn close(self) -> TempFolders {
         let mut temp = self.temp;
+        for folder in self.lingering.into_values().filter_map(|of| of.process.temp) {
+            temp.remove(folder);
+        }
         for folder in self.starters.into_iter().flat_map(Starters::close) {
             temp.remove(folder);
         }
@@ -69,20 +91,62 @@ impl Tasks {
         self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
     }
 
-    /// What the end of a process means; `None` if it is not a task's own.
+    /// What the end of a process means; `None` if it is no task's first one.
     pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
+        let Some(process) = self.starters.as_ref()?.take(reaped.pid) else {
+            let of = self.leftovers.on_reaped(reaped.pid).and_then(|slot| self.lingering.get_mut(&slot))?;
+            of.reaped.user += reaped.user;
+            of.reaped.system += reaped.system;
+            of.reaped.max_rss_kib = of.reaped.max_rss_kib.max(reaped.max_rss_kib);
+            return None;
+        };
+        let slot = process.slot;
+        self.look(Some(process.holder(reaped.pid)));
+        if self.leftovers.are_left(slot) {
+            self.lingering.insert(slot, Lingering { process, reaped });
+            return Some(Event::Lingers(slot));
+        }
+        self.end(process, &reaped, now)
+    }
+
+    /// The tasks of which nothing is left any more.
+    pub(super) fn over(&mut self, now: Duration) -> Vec<Event> {
+        if self.lingering.is_empty() {
+            return Vec::new();
+        }
+        self.look(None);
+        let is_over = |slot: &u32| !self.leftovers.are_left(*slot);
+        let over: Vec<u32> = self.lingering.keys().copied().filter(is_over).collect();
+        let ended = over.into_iter().filter_map(|slot| self.lingering.remove(&slot));
+        ended.collect::<Vec<_>>().into_iter().filter_map(|of| self.end(of.process, &of.reaped, now)).collect()
+    }
+
+    /// Looks for processes that tasks have left to the pool. `ended`: a task whose first process has just ended.
+    fn look(&mut self, ended: Option<Holder>) {
+        let Some(starters) = &self.starters else { return };
+        let lingering = self.lingering.values().map(|of| of.process.holder(of.reaped.pid));
+        self.leftovers.look(
+            starters.means(),
+            |children| starters.without_leaders(children),
+            // Those that run come first: a process ID may be in use again.
+            || starters.holders().into_iter().chain(ended).chain(lingering).collect(),
+        );
+    }
+
+    /// A task is over.
+    fn end(&mut self, process: Process, reaped: &Reaped, now: Duration) -> Option<Event> {
+        self.leftovers.forget(process.slot);
         let starters = self.starters.as_ref()?;
-        let process = starters.take(reaped.pid)?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
         let Means { logs, clock, .. } = starters.means();
-        let mut outcome = reaped.outcome;
+        let mut outcome = reaped.outcome.clone();
         let end = Ended {
             task: &process.task,
             outcome: &outcome,
             told_to_end: process.told_to_end,
             ended_ms: clock.epoch_us(now) / 1_000,
         };
-        if let Err(error) = logs.keep(process.slot, Some(reaped.pid), &end) {
+        if let Err(error) = logs.keep(process.slot, self.leftovers.are_all_known(), &end) {
             let id = process.task.id;
             if is_ours(&error, logs, process.slot) {
                 log::warn!("cannot keep the output of task {id}, which runs again: {error}");
@@ -98,6 +162,20 @@ impl Tasks {
             max_rss_kib: reaped.max_rss_kib,
         };
         Some(Event::Ended { slot: process.slot, outcome, usage })
+    }
+
+    /// Signals all processes of the task in a slot.
+    fn tell(&mut self, slot: u32, signals: &[Signal]) {
+        let leader = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot));
+        if leader.is_none() && !self.lingering.contains_key(&slot) {
+            return; // It never ran.
+        }
+        self.look(None);
+        // Those outside of its group first: when their parent has ended, it is harder to tell whose they are.
+        self.leftovers.tell(slot, leader, signals);
+        if let Some(leader) = leader {
+            tell_group(leader, signals);
+        }
     }
 
     /// What a failed start means. `None`: the task was not tried.
@@ -118,7 +196,7 @@ impl Tasks {
         };
         // The log says why.
         let end = Ended { task: &failed.task, outcome: &outcome, told_to_end: false, ended_ms: usage.start_us / 1_000 };
-        Some(match logs.keep(failed.slot, None, &end) {
+        Some(match logs.keep(failed.slot, true, &end) {
             Ok(()) => SpawnError::Impossible(outcome, usage),
             Err(error) => SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", failed.task.id)),
         })
@@ -160,9 +238,7 @@ impl Processes for Tasks {
     }
 
     fn terminate(&mut self, slot: u32) {
-        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
-            terminate_group(leader);
-        }
+        self.tell(slot, &TERMINATE);
     }
 
     fn is_over(&mut self, slot: u32) {
@@ -172,8 +248,6 @@ impl Processes for Tasks {
     }
 
     fn kill(&mut self, slot: u32) {
-        if let Some(leader) = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot)) {
-            kill_group(leader);
-        }
+        self.tell(slot, &KILL);
     }
 }

@@ -42,10 +42,10 @@ pub trait Processes {
     /// The task in this slot is over, or was not started.
     fn is_over(&mut self, _slot: u32) {}
 
-    /// SIGTERM to the process group in this slot, if there is one.
+    /// SIGTERM to all processes of the task in this slot, if there is one.
     fn terminate(&mut self, slot: u32);
 
-    /// SIGKILL to the process group in this slot, if there is one.
+    /// SIGKILL to all processes of the task in this slot, if there is one; later ones too.
     fn kill(&mut self, slot: u32);
 }
 

@@ -55,6 +55,7 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
         slots: watch.slots(),
         tasks_per_s: watch.rate(),
         left_s: watch.time_left().map(|left| left.as_secs_f64()),
+        left_behind: tally.left_behind().clone(),
         utilization: watch.utilization(tally),
         lengths: (tally.lengths().count() > 0).then(|| tally.lengths().into()),
         ..about.clone()

@@ -34,22 +34,28 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn result() -> impl Strategy<Value = TaskResult> {
-    ((number(), any::<u16>(), number(), any::<bool>()), outcome(), [long(), long(), long(), long(), long()]).prop_map(
-        |((id, attempt, slot, timed_out), outcome, [start_us, duration_us, user_us, system_us, max_rss_kib])| {
-            TaskResult {
-                id: TaskId(id),
-                attempt: Attempt(attempt),
-                slot,
-                start_us,
-                duration_us,
+    ((number(), any::<u16>(), number(), any::<[bool; 2]>()), outcome(), [long(), long(), long(), long(), long()])
+        .prop_map(
+            |(
+                (id, attempt, slot, [timed_out, left_behind]),
                 outcome,
-                user_us,
-                system_us,
-                max_rss_kib,
-                timed_out,
-            }
-        },
-    )
+                [start_us, duration_us, user_us, system_us, max_rss_kib],
+            )| {
+                TaskResult {
+                    id: TaskId(id),
+                    attempt: Attempt(attempt),
+                    slot,
+                    start_us,
+                    duration_us,
+                    outcome,
+                    user_us,
+                    system_us,
+                    max_rss_kib,
+                    timed_out,
+                    left_behind,
+                }
+            },
+        )
 }
 
 fn template() -> impl Strategy<Value = Template> {

@@ -52,7 +52,7 @@ impl fmt::Display for Rank {
 pub enum StopLevel {
     /// Start nothing new, let running tasks end.
     Drain,
-    /// SIGTERM to each task's process group, the grace period, then SIGKILL.
+    /// SIGTERM to every process of each task, the grace period, then SIGKILL.
     Terminate,
     /// SIGKILL now.
     Kill,
@@ -207,12 +207,14 @@ pub struct TaskResult {
     pub slot: u32,
     /// When it got its slot, in microseconds since 1970, by the clock of its node.
     pub start_us: u64,
-    /// How long it had the slot, in microseconds, by a clock that never steps.
+    /// How long it had the slot, until all its processes were gone, in microseconds, by a clock that never steps.
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// It had run out of time ([`ToWorker::Limit`]) and was told to end: it has failed, whatever its exit code.
     pub timed_out: bool,
+    /// When its first process had ended, others that it had started were left, and had to be ended.
+    pub left_behind: bool,
     /// User CPU time of the task and the children that it waited for, in microseconds.
     pub user_us: u64,
     /// System CPU time, likewise.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{Plan, Poison};
-use super::processes::{Deed, Process, Simulated};
+use super::processes::{Deed, Process, Reaped, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
 use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
@@ -116,8 +116,10 @@ impl Node {
         let ended: Vec<u32> =
             turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
         for slot in ended {
-            if let Some((outcome, usage)) = turns.processes.reap(now, slot) {
-                turns.turn(now, Event::Ended { slot, outcome, usage }, said);
+            match turns.processes.reap(now, slot) {
+                Some(Reaped::Lingers) => turns.turn(now, Event::Lingers(slot), said),
+                Some(Reaped::Over(outcome, usage)) => turns.turn(now, Event::Ended { slot, outcome, usage }, said),
+                None => {}
             }
         }
         turns.turn(now, Event::Tick, said);

@@ -105,6 +105,8 @@ pub struct Options {
     pub failing: u32,
     /// Of 1,000 tasks, how many do not heed SIGTERM, or take their time.
     pub deaf: u32,
+    /// Of 1,000 tasks, how many leave a process behind when they end.
+    pub leaving: u32,
     /// Least and greatest delay of a message over MPI, in microseconds.
     pub delay_us: (u64, u64),
     /// From SIGTERM to SIGKILL.
@@ -141,6 +143,7 @@ impl Options {
             mean_us: 1_000_000,
             failing: 0,
             deaf: 0,
+            leaving: 0,
             delay_us: (50, 1_000),
             grace: Duration::from_secs(10),
             rules: Rules::default(),
@@ -206,6 +209,7 @@ impl Options {
             // Drawn last, so that what was drawn before is as it was.
             rules: draw_rules(mean_us, &mut prng),
             flaky: prng.pick(&[0, 500, 900]),
+            leaving: prng.pick(&[0, 0, 100, 900]),
         };
         if prng.chance(250) {
             // Each of them takes its pool down a few times, so not too many.

@@ -33,6 +33,8 @@ pub struct Behaviour {
     pub on_term: OnTerm,
     /// From this attempt on it succeeds.
     pub mends_at: Option<u16>,
+    /// It starts a process that lives for so much longer, and what SIGTERM does to that one.
+    pub leaves: Option<(Duration, OnTerm)>,
 }
 
 /// What a task does to its pool when it should end.
@@ -141,6 +143,16 @@ pub fn draw_length(lengths: Lengths, mean_us: u64, prng: &mut Prng) -> Duration 
     Duration::from_micros(us as u64)
 }
 
+impl OnTerm {
+    fn draw(options: &Options, prng: &mut Prng) -> Self {
+        match prng.chance(options.deaf) {
+            false => Self::Dies,
+            true if prng.chance(500) => Self::Deaf,
+            true => Self::Saves(prng.duration(1_000..=20_000_000)),
+        }
+    }
+}
+
 impl Behaviour {
     fn draw(options: &Options, prng: &mut Prng) -> Self {
         let outcome = if prng.chance(options.failing) {
@@ -154,14 +166,13 @@ impl Behaviour {
         } else {
             Outcome::Exited(0)
         };
-        let on_term = match prng.chance(options.deaf) {
-            false => OnTerm::Dies,
-            true if prng.chance(500) => OnTerm::Deaf,
-            true => OnTerm::Saves(prng.duration(1_000..=20_000_000)),
-        };
+        let on_term = OnTerm::draw(options, prng);
         let length = draw_length(options.lengths, options.mean_us, prng);
         let mends_at = prng.chance(options.flaky).then(|| u16::try_from(prng.range(2..=4)).expect("small"));
-        Self { length, outcome, on_term, mends_at }
+        // A farm without such tasks draws what it always drew.
+        let leaves = (options.leaving > 0 && prng.chance(options.leaving))
+            .then(|| (prng.duration(1_000..=30_000_000), OnTerm::draw(options, prng)));
+        Self { length, outcome, on_term, mends_at, leaves }
     }
 
     /// How this attempt ends if it is left alone.

@@ -37,7 +37,9 @@ pub enum Deed {
     Killed,
     /// It was sent SIGTERM by somebody else.
     Struck,
-    /// It ended, and its parent knows.
+    /// Its first process ended, and what it left did not.
+    Lingers,
+    /// All of it ended, the first process like this, and its parent knows.
     Ended(Outcome),
 }
 
@@ -52,10 +54,23 @@ pub struct Process {
     pub attempt: Attempt,
     /// When it was started.
     pub started: Duration,
-    /// When it ends, as things stand.
+    /// When the first process, or what it has left, ends, as things stand.
     pub ends_at: Duration,
-    /// How it ends then.
+    /// How the first process ends, or has ended.
     pub outcome: Outcome,
+    /// When what it leaves ends, and what SIGTERM does to that.
+    left: Option<(Duration, OnTerm)>,
+    /// The first process has ended.
+    lingers: bool,
+}
+
+/// What has ended.
+#[derive(Debug)]
+pub enum Reaped {
+    /// The first process only.
+    Lingers,
+    /// All.
+    Over(Outcome, Usage),
 }
 
 /// The processes of a node.
@@ -110,8 +125,13 @@ impl Simulated {
     }
 
     /// Takes the process of this slot away, if it has ended by now.
-    pub fn reap(&mut self, now: Duration, slot: u32) -> Option<(Outcome, Usage)> {
-        let process = self.slots.get(&slot).filter(|process| process.ends_at <= now)?;
+    pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Reaped> {
+        let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
+        if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
+            (process.lingers, process.ends_at) = (true, until);
+            self.deeds.push((slot, Deed::Lingers));
+            return Some(Reaped::Lingers);
+        }
         let usage = Usage {
             start_us: micros(process.started),
             duration_us: micros(process.ends_at.saturating_sub(process.started)),
@@ -121,7 +141,7 @@ impl Simulated {
         };
         let process = self.slots.remove(&slot).expect("seen");
         self.deeds.push((slot, Deed::Ended(process.outcome.clone())));
-        Some((process.outcome, usage))
+        Some(Reaped::Over(process.outcome, usage))
     }
 
     /// A batch system sends SIGTERM to everything.
@@ -143,14 +163,29 @@ impl Simulated {
 }
 
 fn react_to_term(plan: &Plan, process: &mut Process, now: Duration) {
-    let (after, outcome) = match plan.of(process.id).on_term {
-        OnTerm::Deaf => return,
-        OnTerm::Dies => (DYING, Outcome::Signaled(15)),
-        OnTerm::Saves(time) => (time, Outcome::Exited(0)),
-    };
-    if now + after < process.ends_at {
-        process.ends_at = now + after;
-        process.outcome = outcome;
+    if let Some((until, on_term)) = &mut process.left {
+        *until = match on_term {
+            OnTerm::Deaf => *until,
+            OnTerm::Dies => now + DYING,
+            OnTerm::Saves(time) => now + *time,
+        }
+        .min(*until);
+    }
+    match plan.of(process.id).on_term {
+        _ if process.lingers => process.ends_at = process.left.map_or(now, |(until, _)| until),
+        OnTerm::Deaf => {}
+        OnTerm::Dies => process.end_within(now, DYING, Outcome::Signaled(15)),
+        OnTerm::Saves(time) => process.end_within(now, time, Outcome::Exited(0)),
+    }
+}
+
+impl Process {
+    /// Its first process ends sooner than it would have.
+    fn end_within(&mut self, now: Duration, after: Duration, outcome: Outcome) {
+        if now + after < self.ends_at {
+            self.ends_at = now + after;
+            self.outcome = outcome;
+        }
     }
 }
 
@@ -184,6 +219,8 @@ impl Processes for Simulated {
             started: now,
             ends_at: now + length,
             outcome,
+            left: behaviour.leaves.map(|(longer, on_term)| (now + length + longer, on_term)),
+            lingers: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
         self.deeds.push((slot, Deed::Spawned(task.clone())));
@@ -196,9 +233,12 @@ impl Processes for Simulated {
 
     fn kill(&mut self, slot: u32) {
         self.signal(slot, Deed::Killed, |_, process, now| {
-            if now + DYING < process.ends_at {
-                process.ends_at = now + DYING;
-                process.outcome = Outcome::Signaled(9);
+            if let Some((until, _)) = &mut process.left {
+                *until = (now + DYING).min(*until);
+            }
+            match process.lingers {
+                true => process.ends_at = process.ends_at.min(now + DYING),
+                false => process.end_within(now, DYING, Outcome::Signaled(9)),
             }
         });
     }

@@ -90,7 +90,8 @@ impl World {
         for (slot, deed) in deeds {
             self.tell(|| format!("rank {rank}, slot {slot}: {deed:?}"));
             self.checker.deed(self.now, rank, *slot, deed);
-            let changed = matches!(deed, Deed::Spawned(_) | Deed::Terminated | Deed::Killed | Deed::Struck);
+            let changed =
+                matches!(deed, Deed::Spawned(_) | Deed::Lingers | Deed::Terminated | Deed::Killed | Deed::Struck);
             if let Some(ends_at) = self.nodes[rank as usize].ends_at(*slot).filter(|_| changed) {
                 self.at(ends_at, What::PoolTick(rank));
             }

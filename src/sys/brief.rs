@@ -14,7 +14,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 use thiserror::Error;
 
-use super::process::{Command, Spawner, kill_group};
+use super::family::KILL;
+use super::process::{Command, Spawner, tell_group};
 use super::signals::SignalSource;
 use super::wait::{Interest, wait_ready};
 use crate::protocol::Outcome;
@@ -67,7 +68,7 @@ pub fn run(program: &CStr, argv: &[&CStr], environment: &[&CStr], limit: Duratio
         Ok(Answer { outcome: wait(pid, &stops, deadline)?, output })
     });
     if ended.is_err() {
-        kill_group(pid);
+        tell_group(pid, &KILL);
         let _ = waitpid(pid, None);
     }
     ended

@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
 
 use super::executing::ExecutingTable;
 use super::nursery::{self, Nursery};
-use super::signals;
+use super::{signals, title};
 
 /// Which process this is now.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(super) fn fork_again() -> nix::Result<ForkResult> {
 fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
     setsid()?;
     prctl::set_child_subreaper(true)?;
-    prctl::set_name(c"tfarmer-nursery")?;
+    title::set(c"tfarmer-nursery")?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for fd in 0..3 {
         // SAFETY: both are plain numbers; what stood at 0 to 2 is not used by this process any more.
@@ -84,7 +84,7 @@ fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
 pub(super) fn become_pool() -> io::Result<()> {
     setsid()?;
     prctl::set_child_subreaper(true)?;
-    Ok(prctl::set_name(c"tfarmer-pool")?)
+    Ok(title::set(c"tfarmer-pool")?)
 }
 
 /// Closes everything but the first three and these.
@@ -141,7 +141,7 @@ fn become_reader(socket: &UnixStream, parent: Pid) -> io::Result<()> {
     if getppid() != parent {
         return Err(io::Error::other("the parent is gone already"));
     }
-    prctl::set_name(c"tfarmer-reader")?;
+    title::set(c"tfarmer-reader")?;
     signals::unblock_all()?;
     close_others(&[socket.as_raw_fd()])
 }

@@ -7,6 +7,7 @@ pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod executing;
+pub mod family;
 pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
@@ -28,6 +29,7 @@ pub mod regular;
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod shared_memory;
 pub mod signals;
+pub mod title;
 pub mod transport;
 pub mod wait;
 pub mod walltime;

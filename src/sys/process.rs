@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::protocol::Outcome;
@@ -193,104 +193,13 @@ fn duration(time: libc::timeval) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_usec).unwrap_or(0) * 1_000)
 }
 
-/// Asks a process group to end, and wakes it if it is stopped: a stopped process can't die of SIGTERM.
-pub fn terminate_group(leader: Pid) {
-    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
-        send(killpg(leader, signal), leader);
-    }
-}
-
-/// Ends a process group.
-pub fn kill_group(leader: Pid) {
-    send(killpg(leader, Signal::SIGKILL), leader);
-}
-
-fn send(result: nix::Result<()>, pid: Pid) {
-    match result {
-        Ok(()) | Err(Errno::ESRCH) => {} // It was gone already: all the better.
-        Err(error) => log::debug!("cannot signal {pid}: {error}"),
-    }
-}
-
-/// A process as Linux describes it.
-#[derive(Debug)]
-pub struct Stat {
-    /// Its name, 15 bytes at most.
-    pub name: String,
-    /// What it is doing: `Z` is a process that has ended and was not reaped.
-    pub state: char,
-    /// The process ID of its parent.
-    pub parent: i32,
-}
-
-impl Stat {
-    /// Reads it. `pid`: a process ID, or `self`. `None` if there is no such process.
-    #[must_use]
-    pub fn read(pid: &str) -> Option<Self> {
-        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        // pid (name) state ppid …; the name may contain anything.
-        let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
-        let mut fields = rest.split(' ');
-        let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
-        Some(Self { name: name.to_owned(), state, parent })
-    }
-}
-
-/// Pids of all descendants of this process.
-fn descendants() -> Vec<Pid> {
-    // /proc/…/children would be quicker, but is not in every kernel's configuration.
-    let mut parents: Vec<(i32, i32)> = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if let Some(stat) = Stat::read(&pid.to_string()) {
-            parents.push((pid, stat.parent));
+/// Sends signals to a process group. Its leader must not have been reaped: until then no other group has its ID.
+pub fn tell_group(leader: Pid, signals: &[Signal]) {
+    for &signal in signals {
+        match killpg(leader, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {} // It was gone already: all the better.
+            Err(error) => log::debug!("cannot send {signal} to process group {leader}: {error}"),
         }
-    }
-    let mut found = vec![Pid::this().as_raw()];
-    let mut next = 0;
-    while next < found.len() {
-        let parent = found[next];
-        found.extend(parents.iter().filter(|(pid, ppid)| *ppid == parent && *pid != parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    found[1..].iter().copied().map(Pid::from_raw).collect()
-}
-
-/// Ends everything that descends from this process and reaps it, daemons too: whatever a task leaves behind is
-/// handed to its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills at once.
-/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`.
-pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
-    let start = std::time::Instant::now();
-    let mut pause = Duration::from_micros(200);
-    let mut asked = false;
-    loop {
-        loop {
-            match reap(None) {
-                Reap::Ended(_) => {}
-                Reap::NoneEnded => break,
-                Reap::NoChild => return true,
-            }
-        }
-        let elapsed = start.elapsed();
-        if elapsed >= grace + limit {
-            return false;
-        }
-        if elapsed >= grace {
-            for pid in descendants() {
-                send(kill(pid, Signal::SIGKILL), pid);
-            }
-        } else if !asked {
-            asked = true;
-            for pid in descendants() {
-                send(kill(pid, Signal::SIGTERM), pid);
-                send(kill(pid, Signal::SIGCONT), pid);
-            }
-        }
-        // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
-        // that covers the whole tree.
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 

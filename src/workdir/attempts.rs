@@ -125,6 +125,7 @@ mod tests {
             duration_us: 2_763,
             outcome,
             timed_out: false,
+            left_behind: false,
             user_us: 1_000_001,
             system_us: 20,
             max_rss_kib: 4_096,

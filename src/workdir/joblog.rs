@@ -104,6 +104,7 @@ mod tests {
             duration_us,
             outcome,
             timed_out,
+            left_behind: false,
             user_us: 0,
             system_us: 0,
             max_rss_kib: 0,

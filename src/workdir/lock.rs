@@ -12,8 +12,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 
 use super::is_still;
+use crate::sys::family::Stat;
 use crate::sys::host;
-use crate::sys::process::Stat;
 
 /// Tries until the file that is locked is the one that the name stands for.
 const TRIES_MAX: u32 = 20;

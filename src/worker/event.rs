@@ -31,11 +31,13 @@ pub enum Event {
         /// As in the action.
         task: Assignment,
     },
-    /// The task of this slot is gone, or never ran ([`Outcome::NotStarted`]).
+    /// The first process of the task in this slot has ended, and others that it has started are left.
+    Lingers(u32),
+    /// The task of this slot is gone, with all its processes, or never ran ([`Outcome::NotStarted`]).
     Ended {
         /// Its slot.
         slot: u32,
-        /// How.
+        /// How its first process ended.
         outcome: Outcome,
         /// Times and memory.
         usage: Usage,
@@ -54,9 +56,9 @@ pub enum Action {
         /// The task.
         task: Assignment,
     },
-    /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to the process group in this slot.
+    /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to all processes of the task in this slot.
     Terminate(u32),
-    /// SIGKILL to the process group in this slot.
+    /// SIGKILL to all processes of the task in this slot.
     Kill(u32),
     /// Say this to the farmer.
     Send(ToFarmer),

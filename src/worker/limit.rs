@@ -9,12 +9,18 @@ use super::{Action, Running, Worker};
 /// Who comes so late to the end of a limit was suspended, or stood behind a slow disk.
 const AWAY: Duration = Duration::from_secs(5);
 
+impl Running {
+    /// Whether the limit holds for it: not for what is on its way out, nor for what is left of a task that has ended.
+    fn is_timed(&self) -> bool {
+        !self.timed_out && !self.interrupted && self.terminate_at.is_none() && !self.left_behind
+    }
+}
+
 impl Worker {
     /// When the time of a task is over.
     pub(super) fn next_limit(&self) -> Option<Duration> {
         let limit = self.limit?;
-        let counts = |running: &&Running| !running.timed_out && !running.interrupted;
-        self.slots.iter().flatten().filter(counts).map(|running| running.started + limit).min()
+        self.slots.iter().flatten().filter(|running| running.is_timed()).map(|running| running.started + limit).min()
     }
 
     /// Asks tasks to end whose time is over.
@@ -26,7 +32,7 @@ impl Worker {
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
             running.started += now - away_since.max(running.started);
-            if !running.timed_out && !running.interrupted && now >= running.started + limit {
+            if running.is_timed() && now >= running.started + limit {
                 running.timed_out = true;
                 running.kill_at = Some(now + self.grace);
                 actions.push(Action::Terminate(slot));

@@ -21,6 +21,10 @@ use crate::protocol::{Assignment, Attempt, Outcome, StopLevel, TaskId, TaskResul
 /// follows, it was an interruption and no failure.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// What is left of a task when its first process has ended may end by itself for so long: a compressor at the end of a
+/// pipe that nobody waits for has something to write yet.
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
+
 /// Results wait so long for company while the queue still has work. A crash runs their tasks again.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
 
@@ -43,7 +47,11 @@ struct Running {
     /// We ended it, since its time was over: it has failed.
     timed_out: bool,
     started: Duration,
+    /// Its first process has ended by itself, and what is left is asked to end then.
+    terminate_at: Option<Duration>,
     kill_at: Option<Duration>,
+    /// What it had left had to be ended.
+    left_behind: bool,
 }
 
 /// The state of one rank's pool.
@@ -52,8 +60,8 @@ pub struct Worker {
     grace: Duration,
     /// How long a task may run.
     limit: Option<Duration>,
-    /// There was a limit: tasks may be on their way out, though there is no stop.
-    was_limited: bool,
+    /// There was a limit, or a task left something behind: tasks may be on their way out, though there is no stop.
+    may_end_some: bool,
     /// When the last event came.
     seen: Duration,
     slots: Vec<Option<Running>>,
@@ -85,7 +93,7 @@ impl Worker {
         Self {
             grace,
             limit: None,
-            was_limited: false,
+            may_end_some: false,
             seen: Duration::ZERO,
             slots: (0..slots).map(|_| None).collect(),
             free: (0..slots).rev().collect(),
@@ -113,6 +121,7 @@ impl Worker {
         match event {
             Event::Message(message) => self.on_message(now, message, actions),
             Event::SpawnRefused { slot, task } => self.on_refused(now, slot, task),
+            Event::Lingers(slot) => self.on_lingers(now, slot),
             Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
             // Only here: what has ended by now was said before, and does not run out of time.
             Event::Tick => self.check_limit(now, actions),
@@ -136,8 +145,8 @@ impl Worker {
     /// When [`Event::Tick`] is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let running = || self.slots.iter().flatten().filter(|_| self.stop.is_some() || self.was_limited);
-        let kill = running().filter_map(|running| running.kill_at).min();
+        let on_their_way = self.slots.iter().flatten().filter(|_| self.stop.is_some() || self.may_end_some);
+        let kill = on_their_way.flat_map(|running| [running.terminate_at, running.kill_at]).flatten().min();
         let limit = self.next_limit();
         let held = self.held.front().map(|(until, _)| *until);
         [kill, limit, held, self.report_due, self.retry_at].into_iter().flatten().min()
@@ -192,7 +201,7 @@ impl Worker {
             ToWorker::Rejoin { seq } => self.on_rejoin(now, seq, actions),
             ToWorker::Limit { us } => {
                 self.limit = (us > 0).then(|| Duration::from_micros(us));
-                self.was_limited |= us > 0;
+                self.may_end_some |= us > 0;
             }
             ToWorker::Start(_) | ToWorker::Heartbeat | ToWorker::Leave { .. } => {}
         }
@@ -214,11 +223,14 @@ impl Worker {
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            running.interrupted = !running.timed_out;
+            // One whose first process has ended by itself has its verdict.
+            let has_ended = running.timed_out || running.terminate_at.is_some() || running.left_behind;
+            running.interrupted |= !has_ended;
+            running.left_behind |= running.terminate_at.take().is_some();
             if level == StopLevel::Kill {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
-            } else if running.interrupted {
+            } else if running.kill_at.is_none() {
                 running.kill_at = Some(now + self.grace);
                 actions.push(Action::Terminate(slot));
             }
@@ -267,6 +279,15 @@ impl Worker {
         }
     }
 
+    /// Whoever was told to end has the rest of its grace period; so have the processes that it had started.
+    fn on_lingers(&mut self, now: Duration, slot: u32) {
+        let Some(Some(running)) = self.slots.get_mut(slot as usize) else { return };
+        if !running.interrupted && !running.timed_out {
+            running.terminate_at = Some(now + LINGER);
+            self.may_end_some = true;
+        }
+    }
+
     fn on_ended(&mut self, now: Duration, slot: u32, outcome: Outcome, usage: Usage) {
         let Some(running) = self.vacate(slot) else { return };
         self.refused = 0;
@@ -278,14 +299,17 @@ impl Worker {
             duration_us: usage.duration_us,
             outcome,
             timed_out: running.timed_out,
+            left_behind: running.left_behind,
             user_us: usage.user_us,
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        if running.interrupted {
+        let may_be_interrupted = looks_interrupted(&result.outcome) && !result.timed_out;
+        // What it left had to be ended while the stop was on its way: its own death was the same blow.
+        if running.interrupted || (may_be_interrupted && self.stop >= Some(StopLevel::Terminate)) {
             self.interrupted.push(result);
             self.report_due = Some(now);
-        } else if looks_interrupted(&result.outcome) && !result.timed_out {
+        } else if may_be_interrupted {
             self.held.push_back((now + HOLD, result));
             self.held_grew = true;
         } else {
@@ -319,7 +343,9 @@ impl Worker {
                 interrupted: false,
                 timed_out: false,
                 started: now,
+                terminate_at: None,
                 kill_at: None,
+                left_behind: false,
             };
             self.slots[slot as usize] = Some(running);
             actions.push(Action::Spawn { slot, task });
@@ -333,14 +359,18 @@ impl Worker {
             let (_, result) = self.held.pop_front().expect("seen");
             self.push_result(now, result);
         }
-        if self.stop.is_none() && !self.was_limited {
-            return; // Only a stop or a limit sets a time to kill; this spares a walk over all slots per event.
+        if self.stop.is_none() && !self.may_end_some {
+            return; // Nothing else sets a time to end something; this spares a walk over all slots per event.
         }
+        let is_due = |at: &mut Option<Duration>| at.take_if(|at| now >= *at).is_some();
         for (slot, running) in (0..).zip(&mut self.slots) {
-            if let Some(running) = running
-                && running.kill_at.is_some_and(|at| now >= at)
-            {
-                running.kill_at = None;
+            let Some(running) = running else { continue };
+            if is_due(&mut running.terminate_at) {
+                running.left_behind = true;
+                running.kill_at = Some(now + self.grace);
+                actions.push(Action::Terminate(slot));
+            }
+            if is_due(&mut running.kill_at) {
                 actions.push(Action::Kill(slot));
             }
         }

@@ -24,6 +24,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
             let results = ids(prng).into_iter().map(|id| TaskResult {
                 duration_us: prng.pick(&[0, 1, u64::MAX]),
                 timed_out: prng.chance(100),
+                left_behind: prng.chance(100),
                 ..result(id.0, any_outcome(prng))
             });
             ToFarmer::Report {

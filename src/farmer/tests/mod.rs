@@ -209,6 +209,7 @@ fn result(id: u32, outcome: Outcome) -> TaskResult {
         duration_us: 1_000_000,
         outcome,
         timed_out: false,
+        left_behind: false,
         user_us: 0,
         system_us: 0,
         max_rss_kib: 0,

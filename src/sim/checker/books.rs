@@ -44,6 +44,8 @@ pub(super) struct Run {
     pub(super) started: Duration,
     /// Its time was over.
     pub(super) timed_out: bool,
+    /// When its first process ended by itself, and left something.
+    pub(super) lingers_since: Option<Duration>,
 }
 
 impl Run {
@@ -56,6 +58,7 @@ impl Run {
             struck: false,
             started: now,
             timed_out: false,
+            lingers_since: None,
         }
     }
 }

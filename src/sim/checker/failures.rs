@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Checker, Node, Run};
 use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
 use crate::protocol::{Outcome, StopLevel, TaskResult};
+use crate::worker::LINGER;
 
 impl Checker {
     pub(super) fn is_worth_a_retry(&self, result: &TaskResult) -> bool {
@@ -68,6 +69,11 @@ impl Checker {
         self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
         if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
             self.retried(now, rank, result);
+        } else if why == Why::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
+            // Of a failure there that nobody has judged in time the farmer says that it is the task's own.
+            let task = &mut self.tasks[result.id.0 as usize];
+            let pause = Duration::from_secs(1 << task.failures.min(6)).min(Duration::from_secs(60));
+            task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
         self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
             format!("task {} is recorded as {why:?}", result.id)
@@ -127,10 +133,14 @@ impl Checker {
 
     /// A task on this node whose time was over long ago, and that nobody ended.
     pub(super) fn overdue(&self, node: &Node, now: Duration) -> Option<Run> {
-        let (limit, told_at) = node.limit?;
         let is_over = |run: &&Run| {
-            let ended = run.terminated_at.is_some() || run.killed;
-            !ended && now > (run.started + limit).max(told_at) + self.patience
+            let due = match (run.lingers_since, node.limit) {
+                (Some(since), _) => since + LINGER,
+                (None, Some((limit, told_at))) => (run.started + limit).max(told_at),
+                (None, None) => return false,
+            };
+            let is_told = run.terminated_at.is_some() || run.killed;
+            !is_told && now > due + self.patience
         };
         node.runs.values().find(is_over).copied()
     }

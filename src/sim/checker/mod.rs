@@ -13,6 +13,7 @@ use super::processes::Deed;
 use crate::farmer::{Record, Rules, Why};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
+use crate::worker::LINGER;
 use books::{Node, Run, Task};
 
 /// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
@@ -220,6 +221,11 @@ impl Checker {
                 let late = self.draining_since.is_some_and(|since| now > since + self.patience);
                 let late = late && !self.nodes[rank as usize].troubled;
                 self.must(!late, || format!("rank {rank} starts task {} long after nothing more was to be", task.id));
+                let of = &self.tasks[task.id.0 as usize];
+                let alone = of.running == 0 || of.holders.iter().any(|&rank| self.nodes[rank as usize].troubled);
+                self.must(alone, || {
+                    format!("rank {rank} starts task {} while an attempt of it runs (promise 4)", task.id)
+                });
                 self.tasks[task.id.0 as usize].running += 1;
                 self.tasks[task.id.0 as usize].quiet_since = now;
             }
@@ -239,6 +245,7 @@ impl Checker {
             Deed::Terminated => {
                 let mut asked = node.stop >= Some(StopLevel::Terminate);
                 if let Some(run) = node.runs.get_mut(&slot) {
+                    asked |= run.lingers_since.is_some_and(|since| now >= since + LINGER);
                     run.timed_out = !asked;
                     asked |= node.limit_min.is_some_and(|limit| now >= run.started + limit);
                     run.terminated_at = run.terminated_at.or(Some(now));
@@ -247,7 +254,12 @@ impl Checker {
             }
             Deed::Struck => {
                 if let Some(run) = node.runs.get_mut(&slot) {
-                    run.struck = true;
+                    run.struck |= run.lingers_since.is_none();
+                }
+            }
+            Deed::Lingers => {
+                if let Some(run) = node.runs.get_mut(&slot).filter(|run| run.terminated_at.is_none() && !run.killed) {
+                    run.lingers_since = Some(now);
                 }
             }
             Deed::Killed => {
@@ -270,7 +282,7 @@ impl Checker {
                     task.failures += 1;
                     task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
                     self.timeouts.insert((run.id, rank, slot, run.attempt));
-                } else if run.terminated_at.is_none() && !run.killed && !no_end {
+                } else if (run.lingers_since.is_some() || (run.terminated_at.is_none() && !run.killed)) && !no_end {
                     if *outcome == Outcome::Exited(0) {
                         node.failed_in_row.0 = 0;
                     } else {

@@ -7,7 +7,8 @@ use crate::farmer::{Halt, HaltAt, HaltWhen, TaskLimit};
 #[test]
 fn a_task_that_mends_is_finished() {
     let mut scenario = Scenario::new(|options| options.rules.retries = 3);
-    let flaky = Behaviour { length: secs(1), outcome: Outcome::Exited(1), on_term: OnTerm::Dies, mends_at: Some(3) };
+    let (outcome, on_term) = (Outcome::Exited(1), OnTerm::Dies);
+    let flaky = Behaviour { length: secs(1), outcome, on_term, mends_at: Some(3), leaves: None };
     Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
     let mut world = scenario.start();
     // Four rounds, a pause of a second, a run, a pause of two, a run.

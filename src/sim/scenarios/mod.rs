@@ -34,7 +34,7 @@ impl Scenario {
 
     fn set(&mut self, id: u32, length: Duration, outcome: Outcome, on_term: OnTerm) {
         let plan = Rc::get_mut(&mut self.plan).expect("before the first run");
-        plan.set(id, Behaviour { length, outcome, on_term, mends_at: None });
+        plan.set(id, Behaviour { length, outcome, on_term, mends_at: None, leaves: None });
     }
 
     fn start(&self) -> World {

@@ -1,6 +1,7 @@
 //! The worker core, event by event: through the pool's real turn, with processes on paper.
 
 mod any_message;
+mod leftovers;
 mod limits;
 
 use super::*;

@@ -1,0 +1,93 @@
+//! Tasks whose first process is not all of them: see `support::leftovers`.
+
+use crate::support::{Farm, leftovers, skipped};
+
+/// Promise 4: no line of attempt 2 before the last one of attempt 1, whatever they hide behind.
+#[test]
+fn attempts_do_not_overlap() {
+    leftovers::attempts_do_not_overlap(Farm::local);
+}
+
+/// Everything that a task has started has the whole grace period.
+#[test]
+fn the_grace_period_is_for_all() {
+    leftovers::the_grace_period_is_for_all(Farm::local, 2);
+}
+
+/// A process that ends soon after its task is not ended.
+#[test]
+fn what_ends_soon_is_waited_for() {
+    leftovers::what_ends_soon_is_waited_for(Farm::local);
+}
+
+/// The time and the memory of what was left behind are the task's too.
+#[test]
+fn what_is_left_is_measured() {
+    let burn = "python3 -c 'b = bytearray(200 << 20); import time; e = time.process_time() + 0.5\nwhile time.process_time() < e: pass'";
+    let line = format!("({}) &\n", burn.replace('\n', "\\n").replace("-c '", "-c $'"));
+    let farm = Farm::local(line.as_bytes());
+    farm.run(&[]).exits(0);
+    let attempt = &farm.workdir().attempts()[0];
+    assert!(attempt.user.unwrap() + attempt.system.unwrap() > 0.4, "{attempt:?}");
+    assert!(attempt.max_rss_kib.unwrap() > 150 << 10, "{attempt:?}");
+}
+
+/// Runs a program where process IDs are used again after 400 of them, beside neighbors that start a process after the
+/// other and write down which of them was killed.
+const TINY: &str = r#"
+echo 400 > /proc/sys/kernel/pid_max || exit 99
+neighbor() {
+    while test ! -e "$cwd"/over; do
+        sleep 0.002 &
+        wait $! || echo $? >> "$cwd"/hits
+        echo >> "$cwd"/neighbors
+    done
+}
+cwd=$PWD
+neighbor & neighbor & neighbor &
+"$@"
+code=$?
+touch over
+wait
+exit $code"#;
+
+fn can_make_namespaces() -> bool {
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(["--pid", "--fork", "--mount-proc", "sh", "-c", "echo 400 > /proc/sys/kernel/pid_max"]);
+    probe.output().is_ok_and(|output| output.status.success())
+}
+
+/// Promise 5: no signal reaches a process that is not the farm's, though process IDs wrap within a second, while tasks and
+/// what they leave behind are terminated and killed all the time.
+#[test]
+fn no_neighbor_is_hit() {
+    if !can_make_namespaces() {
+        return skipped("this needs root and a PID namespace with a pid_max of its own (Linux 6.14)");
+    }
+    let launcher = ["unshare", "--pid", "--fork", "--mount-proc", "bash", "-c", TINY, "tiny"].map(Into::into).to_vec();
+    let task = "(setsid sh -c 'while :; do sleep 0.01; done' &) ; (trap '' TERM; while :; do sleep 0.01; done) & \
+                while :; do sh -c : ; done\n";
+    let farm = Farm::launched_by(launcher, task.repeat(24).as_bytes());
+    let outcome = farm.run(&["--proc", "8", "--task-timeout", "1", "--grace", "1"]).exits(1);
+    assert_eq!(outcome.summary(), [0, 24, 0]);
+    assert!(farm.lines("neighbors").len() > 400, "process IDs have wrapped");
+    assert_eq!(std::fs::read_to_string(farm.path("hits")).unwrap_or_default(), "", "neighbors were killed");
+}
+
+/// A process of another user, which the farm cannot end, is named and not waited for.
+#[test]
+fn nobody_waits_for_another_users_process() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("making a program that runs as another user needs root");
+    }
+    let task = "(setsid ./as-root --reuid 0 --regid 0 --clear-groups sleep 30 &); sleep 0.1\n";
+    let farm = Farm::local(task.as_bytes()).run_by_nobody();
+    std::fs::copy("/usr/bin/setpriv", farm.path("as-root")).unwrap();
+    std::fs::set_permissions(farm.path("as-root"), std::fs::Permissions::from_mode(0o4755)).unwrap();
+    std::fs::set_permissions(farm.cwd(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let outcome = farm.start(&[]).wait_and_clean_up().exits(0);
+    let said = outcome.stderr_text();
+    assert!(said.contains("(sleep) of another user behind, which the farm cannot end"), "{said}");
+    assert!(outcome.elapsed.as_secs() < 18, "waited for it: {:?}", outcome.elapsed);
+}

@@ -1,0 +1,185 @@
+//! What tasks have started beside their first process.
+//!
+//! Owns which children of the pool are no task's first process, and whose they are. A task's processes descend from its
+//! first one. When that has ended, or when one in between has, the kernel gives what is left to the pool; then the
+//! process group tells whose it is, or what was seen of it before, or the variables that every task gets. Decides
+//! nothing: the worker core does.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+use super::means::Means;
+use crate::protocol::{Attempt, TaskId};
+use crate::sys::family::{Children, KILL, Pinned, each_of};
+
+/// A task that has its slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holder {
+    pub(super) slot: u32,
+    /// Its first process.
+    pub(super) leader: Pid,
+    pub(super) id: TaskId,
+    pub(super) attempt: Attempt,
+    /// When it got the slot.
+    pub(super) since: Duration,
+}
+
+/// Whose a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owner {
+    /// The task's in this slot.
+    Slot(u32),
+    /// Several tasks may have started it, and nothing of it tells which.
+    Unknown,
+    /// It stays until the pool ends: no signal reaches it, or its task was over before it appeared.
+    Nobody,
+}
+
+/// Processes that are no task's first one.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    children: Children,
+    /// Children of the pool.
+    adopted: HashMap<Pid, Owner>,
+    /// What descended from a task at a signal, by process ID and start: the kernel may give it to the pool later.
+    seen: HashMap<(Pid, u64), u32>,
+    /// Slots whose processes are killed as soon as they are seen.
+    killing: HashSet<u32>,
+}
+
+impl Leftovers {
+    /// Looks for children that have come to the pool. `without_leaders` takes the first processes of tasks out of a list;
+    /// `holders` is asked for all tasks only if there is somebody new. Cheap where there is nobody.
+    pub(super) fn look(
+        &mut self,
+        means: &Means,
+        without_leaders: impl FnOnce(&mut Vec<Pid>),
+        holders: impl FnOnce() -> Vec<Holder>,
+    ) {
+        let mut children = self.children.list();
+        without_leaders(&mut children);
+        let is_open = |pid: &Pid| self.adopted.get(pid).is_none_or(|owner| *owner == Owner::Unknown);
+        children.retain(is_open);
+        if children.is_empty() {
+            return;
+        }
+        let holders = holders();
+        for pid in children {
+            // One that has ended is about to be reaped.
+            let Some(process) = Pinned::new(pid) else { continue };
+            let owner = self.owner(&process, means, &holders);
+            self.adopted.insert(pid, owner);
+            if let Owner::Slot(slot) = owner
+                && self.killing.contains(&slot)
+            {
+                self.tell(slot, None, &KILL);
+            }
+        }
+    }
+
+    /// Whether anything is left of the task in this slot, beside its first process.
+    pub(super) fn are_left(&self, slot: u32) -> bool {
+        self.adopted.values().any(|owner| *owner == Owner::Slot(slot))
+    }
+
+    /// Whether nothing runs that no task is known for.
+    pub(super) fn are_all_known(&self) -> bool {
+        self.adopted.values().all(|owner| matches!(owner, Owner::Slot(_)))
+    }
+
+    /// A child of the pool has ended that was no task's first process. Gives the slot of its task.
+    pub(super) fn on_reaped(&mut self, pid: Pid) -> Option<u32> {
+        match self.adopted.remove(&pid)? {
+            Owner::Slot(slot) => Some(slot),
+            Owner::Unknown | Owner::Nobody => None,
+        }
+    }
+
+    /// Signals what a task has started, all but the process group of a `leader` that was not reaped yet: that gets the
+    /// signal as one. Repeats SIGKILL for everything that appears later.
+    pub(super) fn tell(&mut self, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
+        if signals.contains(&Signal::SIGKILL) {
+            self.killing.insert(slot);
+        }
+        let own = self.adopted.iter().filter(|(_, owner)| **owner == Owner::Slot(slot)).map(|(pid, _)| *pid);
+        let tops: Vec<Pid> = own.chain(leader).collect();
+        let mut refused = Vec::new();
+        each_of(&tops, &mut |process| {
+            self.seen.insert((process.pid, process.stat.started), slot);
+            if leader.is_some_and(|leader| process.stat.group == leader.as_raw()) {
+                return;
+            }
+            match process.tell(signals) {
+                Err(Errno::EPERM) => refused.push((process.pid, process.stat.name.clone())),
+                Err(error) => log::debug!("cannot signal process {}: {error}", process.pid),
+                Ok(()) => {}
+            }
+        });
+        for (pid, name) in refused {
+            // Nobody is waited for who may never end.
+            if let Some(owner) = self.adopted.get_mut(&pid) {
+                log::warn!("a task has left process {pid} ({name}) of another user behind, which the farm cannot end");
+                *owner = Owner::Nobody;
+            }
+        }
+    }
+
+    /// The task of this slot is over.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if !self.killing.is_empty() {
+            self.killing.remove(&slot);
+        }
+        if !self.seen.is_empty() {
+            self.seen.retain(|_, of| *of != slot);
+        }
+    }
+
+    fn owner(&self, process: &Pinned, means: &Means, holders: &[Holder]) -> Owner {
+        if let Some(slot) = self.seen.get(&(process.pid, process.stat.started)) {
+            return Owner::Slot(*slot);
+        }
+        if let Some(holder) = holders.iter().find(|holder| holder.leader.as_raw() == process.stat.group) {
+            return Owner::Slot(holder.slot);
+        }
+        if let Some((id, attempt)) = mark_of(process.pid, means) {
+            let holder = holders.iter().find(|holder| (holder.id, holder.attempt) == (id, attempt));
+            return holder.map_or(Owner::Nobody, |holder| Owner::Slot(holder.slot));
+        }
+        // It has left its group and emptied its environment. Who came after it has not started it.
+        let at = start_of(process, means);
+        let mut before = holders.iter().filter(|holder| holder.since <= at);
+        match (before.next(), before.next()) {
+            (None, _) => Owner::Nobody,
+            (Some(holder), None) => Owner::Slot(holder.slot),
+            (Some(_), Some(_)) => Owner::Unknown,
+        }
+    }
+}
+
+/// Which task has started a process, by its environment, if it was one of this pool. A farm inside of a task has marks of
+/// its own.
+fn mark_of(pid: Pid, means: &Means) -> Option<(TaskId, Attempt)> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let get = |name: &str| {
+        let mut lines = environment.split(|&byte| byte == 0);
+        lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    };
+    let number = |name: &str| str::from_utf8(get(name)?).ok()?.parse::<u32>().ok();
+    let attempt = u16::try_from(number("TASKFARMER_ATTEMPT")?).ok()?;
+    let is_ours = means.is_place(number("TASKFARMER_RANK")?, get("TASKFARMER_WORKDIR")?);
+    is_ours.then_some((TaskId(number("TASKFARMER_TASK_ID")?), Attempt(attempt)))
+}
+
+/// When a process was started, at the latest, on the pool's clock.
+fn start_of(process: &Pinned, means: &Means) -> Duration {
+    let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+    let tick = Duration::from_secs(1) / u32::try_from(ticks_per_s.unwrap_or(100)).unwrap_or(100);
+    let started = tick.saturating_mul(u32::try_from(process.stat.started + 1).unwrap_or(u32::MAX));
+    let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    means.clock.now().saturating_sub(up.saturating_sub(started))
+}

@@ -1,0 +1,330 @@
+//! The processes that descend from this one, and signals that reach no others.
+//!
+//! Owns who is whose child by `/proc`, and pidfds. A process ID alone names nobody: when its process has been reaped, the
+//! kernel gives it to the next one. So a signal goes through a descriptor that stays with one process, and only after
+//! what `/proc` says of that process was read with the descriptor open. Never decides who is to get a signal.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::process::{Reap, reap};
+
+/// A process as Linux describes it.
+#[derive(Debug)]
+pub struct Stat {
+    /// Its name, 15 bytes at most.
+    pub name: String,
+    /// What it is doing: `Z` is a process that has ended and was not reaped.
+    pub state: char,
+    /// The process ID of its parent.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// When it was started, in clock ticks since the node came up.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Reads it. `pid`: a process ID, or `self`. `None` if there is no such process.
+    #[must_use]
+    pub fn read(pid: &str) -> Option<Self> {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // pid (name) state ppid pgrp …; the name may contain anything.
+        let (name, rest) = text.split_once(" (")?.1.rsplit_once(") ")?;
+        let mut fields = rest.split(' ');
+        let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
+        let group = fields.next()?.parse().ok()?;
+        // The 22nd field of all; this is the sixth.
+        let started = fields.nth(16)?.parse().ok()?;
+        Some(Self { name: name.to_owned(), state, parent, group, started })
+    }
+}
+
+/// A living process that no other one can be taken for, even if it ends and its process ID is used again.
+#[derive(Debug)]
+pub struct Pinned {
+    /// Its process ID.
+    pub pid: Pid,
+    /// What it was when it was pinned.
+    pub stat: Stat,
+    /// `None` on Linux before 5.3, or if descriptors are short: then the time of its start tells it from others.
+    fd: Option<OwnedFd>,
+}
+
+impl Pinned {
+    /// Holds on to the process that has this ID now. `None` if there is none that lives.
+    #[must_use]
+    pub fn new(pid: Pid) -> Option<Self> {
+        // SAFETY: plain numbers go in; what comes out is checked, and is a descriptor that nobody else owns.
+        let fd = unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
+            i32::try_from(fd).ok().filter(|&fd| fd >= 0).map(|fd| OwnedFd::from_raw_fd(fd))
+        };
+        let stat = Stat::read(&pid.to_string())?;
+        let pinned = Self { pid, stat, fd };
+        // It lives: so it is the one that was read.
+        pinned.is_alive().then_some(pinned)
+    }
+
+    fn is_alive(&self) -> bool {
+        match &self.fd {
+            Some(fd) => {
+                let mut look = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+                // SAFETY: the pointer is to one valid pollfd.
+                unsafe { libc::poll(&raw mut look, 1, 0) == 0 }
+            }
+            None => Stat::read(&self.pid.to_string())
+                .is_some_and(|stat| stat.started == self.stat.started && stat.state != 'Z'),
+        }
+    }
+
+    /// Sends it signals, in this order. SIGCONT wakes a stopped process, which can't die of SIGTERM.
+    ///
+    /// # Errors
+    /// EPERM for a process of another user. That it has ended is no error.
+    pub fn tell(&self, signals: &[Signal]) -> nix::Result<()> {
+        signals.iter().try_for_each(|&signal| match self.send(signal) {
+            Err(Errno::ESRCH) => Ok(()),
+            other => other,
+        })
+    }
+
+    fn send(&self, signal: Signal) -> nix::Result<()> {
+        match &self.fd {
+            Some(fd) => {
+                // SAFETY: plain numbers, and a null pointer: the receiver is told what kill would tell it.
+                let code = unsafe {
+                    let info = std::ptr::null::<libc::siginfo_t>();
+                    libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as libc::c_int, info, 0)
+                };
+                Errno::result(code).map(drop)
+            }
+            None if self.is_alive() => kill(self.pid, signal),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Asks a process to end, and wakes it if it is stopped.
+pub const TERMINATE: [Signal; 2] = [Signal::SIGTERM, Signal::SIGCONT];
+
+/// Ends a process.
+pub const KILL: [Signal; 1] = [Signal::SIGKILL];
+
+/// Who is whose child.
+enum Kinship {
+    /// The kernel keeps lists of children.
+    Lists,
+    /// It does not: all processes were read once.
+    Scanned(HashMap<i32, Vec<Pid>>),
+}
+
+impl Kinship {
+    fn look() -> Self {
+        if has_lists() { Self::Lists } else { Self::Scanned(scan()) }
+    }
+
+    fn children(&self, pid: Pid) -> Vec<Pid> {
+        match self {
+            Self::Scanned(children) => children.get(&pid.as_raw()).cloned().unwrap_or_default(),
+            // A process has a list for each of its threads.
+            Self::Lists => {
+                let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+                let lists = threads.filter_map(|thread| std::fs::read(thread.path().join("children")).ok());
+                lists.flat_map(|list| pids(&list)).collect()
+            }
+        }
+    }
+}
+
+/// Whether this kernel keeps lists of children; that depends on how it was configured.
+#[must_use]
+pub fn has_lists() -> bool {
+    std::fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+fn scan() -> HashMap<i32, Vec<Pid>> {
+    let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if let Some(stat) = Stat::read(&pid.to_string()) {
+            children.entry(stat.parent).or_default().push(Pid::from_raw(pid));
+        }
+    }
+    children
+}
+
+fn pids(list: &[u8]) -> Vec<Pid> {
+    let numbers = list.split(|&byte| byte == b' ').filter_map(|number| str::from_utf8(number).ok()?.parse().ok());
+    numbers.map(Pid::from_raw).collect()
+}
+
+/// Calls `act` for each of these children of this process that lives, and for everything that descends from it, parents
+/// first. What starts meanwhile may be missed: what must reach all has to be repeated until none is left.
+pub fn each_of(children: &[Pid], act: &mut impl FnMut(&Pinned)) {
+    let kinship = Kinship::look();
+    // This process lives, so its ID is its own.
+    children.iter().filter_map(|&pid| child_of(Pid::this(), pid)).for_each(|child| visit(&kinship, &child, act));
+}
+
+/// The same for all children.
+pub fn each_descendant(act: &mut impl FnMut(&Pinned)) {
+    each_of(&Kinship::look().children(Pid::this()), act);
+}
+
+fn child_of(parent: Pid, pid: Pid) -> Option<Pinned> {
+    Pinned::new(pid).filter(|child| child.stat.parent == parent.as_raw())
+}
+
+fn visit(kinship: &Kinship, process: &Pinned, act: &mut impl FnMut(&Pinned)) {
+    // Before the signal: afterwards its children may have another parent.
+    let children: Vec<_> =
+        kinship.children(process.pid).into_iter().filter_map(|pid| child_of(process.pid, pid)).collect();
+    // If it lives, its ID was its own when its children named it.
+    let children = if process.is_alive() { children } else { Vec::new() };
+    act(process);
+    children.iter().for_each(|child| visit(kinship, child, act));
+}
+
+/// The children of this process, cheaply: for the look at the end of each task. Where the process has threads that start
+/// tasks, only those that the kernel has given to it as orphans, because these go to the first thread.
+#[derive(Debug)]
+pub struct Children {
+    /// The kernel's list for the first thread, if it keeps lists.
+    list: Option<File>,
+}
+
+impl Default for Children {
+    fn default() -> Self {
+        let pid = Pid::this();
+        Self { list: File::open(format!("/proc/{pid}/task/{pid}/children")).ok() }
+    }
+}
+
+impl Children {
+    /// Lists them; those that have ended and were not reaped are among them.
+    #[must_use]
+    pub fn list(&self) -> Vec<Pid> {
+        let Some(file) = &self.list else {
+            return if may_have_orphans() { Kinship::look().children(Pid::this()) } else { Vec::new() };
+        };
+        let mut buffer = [0; 4096];
+        let mut read = Vec::new();
+        // An error: as good as no list, and then a look without it.
+        while let Ok(len @ 1..) = file.read_at(&mut buffer, read.len() as u64) {
+            if read.is_empty() && len < buffer.len() {
+                return pids(&buffer[..len]);
+            }
+            read.extend_from_slice(&buffer[..len]);
+        }
+        pids(&read)
+    }
+}
+
+/// Whether this thread has children, as opposed to other threads of its process.
+fn may_have_orphans() -> bool {
+    // SAFETY: a null pointer means that nobody wants to know more than whether there is a child.
+    let code = unsafe {
+        let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WNOTHREAD;
+        libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), look)
+    };
+    code == 0
+}
+
+/// Ends everything that descends from this process and reaps it, daemons too: whatever a task leaves behind is
+/// handed to its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills at once.
+/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`, and one of another user all of it.
+pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    let mut asked = false;
+    loop {
+        loop {
+            match reap(None) {
+                Reap::Ended(_) => {}
+                Reap::NoneEnded => break,
+                Reap::NoChild => return true,
+            }
+        }
+        let elapsed = start.elapsed();
+        if elapsed >= grace + limit {
+            return false;
+        }
+        if elapsed >= grace {
+            each_descendant(&mut |process| said(process, process.tell(&KILL)));
+        } else if !asked {
+            asked = true;
+            each_descendant(&mut |process| said(process, process.tell(&TERMINATE)));
+        }
+        // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
+        // that covers the whole tree.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn said(process: &Pinned, result: nix::Result<()>) {
+    if let Err(error) = result {
+        log::debug!("cannot signal process {}: {error}", process.pid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn shell(script: &str) -> Child {
+        Command::new("/bin/sh").arg("-c").arg(script).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn first_line(child: &mut Child) -> String {
+        use std::io::BufRead;
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Descendants are found in whatever session, parents first, with lists and without; other children are not touched.
+    #[test]
+    fn a_signal_reaches_all_descendants_and_nobody_else() {
+        let mut neighbor = shell("echo; exec sleep 100");
+        let mut child = shell("setsid sh -c 'sleep 100 & echo $!; wait' & wait");
+        let grandchild: i32 = first_line(&mut child).parse().unwrap();
+        first_line(&mut neighbor);
+        let top = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let mut found = Vec::new();
+        for kinship in [Kinship::Lists, Kinship::Scanned(scan())] {
+            let before = found.len();
+            visit(&kinship, &child_of(Pid::this(), top).unwrap(), &mut |process| found.push(process.pid.as_raw()));
+            assert_eq!((found.len() - before, found[before], found[found.len() - 1]), (3, top.as_raw(), grandchild));
+        }
+        let pinned = Pinned::new(Pid::from_raw(grandchild)).unwrap();
+        each_of(&[top], &mut |process| process.tell(&KILL).unwrap());
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        while pinned.is_alive() {
+            std::thread::yield_now();
+        }
+        assert_eq!(pinned.tell(&TERMINATE), Ok(()), "a process that is gone is no error");
+        assert!(neighbor.try_wait().unwrap().is_none(), "a neighbor lives");
+        neighbor.kill().unwrap();
+        neighbor.wait().unwrap();
+    }
+
+    /// A process that is no child is not taken for one.
+    #[test]
+    fn strangers_are_no_family() {
+        assert!(child_of(Pid::this(), Pid::from_raw(1)).is_none());
+        assert!(Pinned::new(Pid::from_raw(i32::MAX)).is_none());
+    }
+}

@@ -1,0 +1,118 @@
+//! What is left of a task when its first process has ended.
+
+use super::*;
+
+/// The results since the last look: ID, outcome, whether something had to be ended; and the IDs of interrupted ones.
+fn told(pool: &mut TestPool) -> (Vec<(u32, Outcome, bool)>, Vec<u32>) {
+    let (mut ended, mut open) = (Vec::new(), Vec::new());
+    for message in std::mem::take(&mut pool.said) {
+        let ToFarmer::Report { results, interrupted, .. } = message else { continue };
+        ended.extend(results.into_iter().map(|result| (result.id.0, result.outcome, result.left_behind)));
+        open.extend(interrupted.into_iter().map(|result| result.id.0));
+    }
+    (ended, open)
+}
+
+/// It holds the slot, may end by itself for a while, and then goes the way of every task. The verdict is that of the first
+/// process.
+#[test]
+fn what_is_left_is_ended_after_a_while() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0, 1]);
+    pool.event(Event::Lingers(0));
+    pool.wait(LINGER - ms(1));
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)], "the next task waits, and nobody is told to end yet");
+    pool.wait(ms(1));
+    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    pool.wait(GRACE - ms(1));
+    pool.quiet();
+    pool.wait(ms(1));
+    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    pool.end(0, Outcome::Exited(3));
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 1)]);
+    assert_eq!(told(&mut pool), (vec![(0, Outcome::Exited(3), true)], vec![]));
+}
+
+/// What ends by itself in that time was not left behind.
+#[test]
+fn what_ends_soon_is_no_news() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.event(Event::Lingers(0));
+    pool.wait(LINGER - ms(1));
+    pool.end(0, OK);
+    pool.wait(GRACE * 3);
+    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)]);
+    assert_eq!(told(&mut pool), (vec![(0, OK, false)], vec![]));
+}
+
+/// A stop does not wait until what is left would be told to end. The task has its verdict, and nothing is told twice.
+#[test]
+fn a_stop_ends_what_is_left() {
+    let mut pool = TestPool::new(2);
+    pool.assign([0, 1]);
+    pool.event(Event::Lingers(0));
+    pool.event(Event::Lingers(1));
+    pool.wait(LINGER);
+    pool.deeds();
+    pool.stop(StopLevel::Terminate);
+    pool.quiet();
+    pool.end(1, OK);
+    pool.wait(GRACE);
+    assert_eq!(pool.deeds(), [Deed::Kill(0)], "the grace period is that of its own end");
+    pool.end(0, OK);
+    assert_eq!(told(&mut pool), (vec![(1, OK, true), (0, OK, true)], vec![]));
+
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.event(Event::Lingers(0));
+    pool.deeds();
+    pool.stop(StopLevel::Terminate);
+    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    pool.stop(StopLevel::Kill);
+    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    pool.end(0, OK);
+    assert_eq!(told(&mut pool), (vec![(0, OK, true)], vec![]));
+}
+
+/// Who was told to end is not told again when its first process has ended: what is left has the rest of the grace period.
+#[test]
+fn what_was_told_to_end_has_the_whole_grace_period() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.stop(StopLevel::Terminate);
+    pool.deeds();
+    pool.event(Event::Lingers(0));
+    pool.wait(GRACE - ms(1));
+    pool.quiet();
+    pool.wait(ms(1));
+    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    pool.end(0, Outcome::Signaled(15));
+    assert_eq!(told(&mut pool), (vec![], vec![0]));
+}
+
+/// A batch system signals all. The first process died of it, what is left is deaf, and the stop comes meanwhile.
+#[test]
+fn a_death_by_the_blow_that_stops_the_farm_is_no_failure() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.event(Event::Lingers(0));
+    pool.stop(StopLevel::Terminate);
+    pool.wait(GRACE);
+    pool.end(0, Outcome::Signaled(15));
+    assert_eq!(told(&mut pool), (vec![], vec![0]));
+}
+
+/// The limit is for the first process.
+#[test]
+fn a_limit_does_not_hold_for_what_is_left() {
+    let mut pool = TestPool::new(1);
+    pool.hear(ToWorker::Limit { us: 1_000_000 });
+    pool.assign([0]);
+    pool.event(Event::Lingers(0));
+    pool.deeds();
+    pool.wait(ms(2_000));
+    pool.quiet();
+    pool.end(0, OK);
+    assert_eq!(told(&mut pool), (vec![(0, OK, false)], vec![]));
+}
