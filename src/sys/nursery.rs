@@ -20,8 +20,8 @@ use nix::sys::socket::{
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid};
 
-use super::fork::{become_pool, fork_again};
 use super::family::end_descendants;
+use super::fork::{become_pool, fork_again};
 use super::process::{Reap, reap};
 use super::signals::SignalSource;
 use super::wait::{Interest, wait_ready};
