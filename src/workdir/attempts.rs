@@ -25,7 +25,7 @@ pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     push_number(out, record.rank.0.into());
     out.push(b'\t');
     out.extend_from_slice(host);
-    if !(record.why.is_event(result) || record.why == Why::Interrupted) {
+    if !record.has_times() {
         out.extend_from_slice(b"\t\t\t\t\t\t\t\t");
     } else {
         out.push(b'\t');
