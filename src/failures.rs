@@ -25,6 +25,8 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 #[derive(Default)]
 struct Kind {
     count: u64,
+    killed: bool,
+    peak_kib: u64,
     line: String,
     example: Option<u32>,
     hosts: BTreeSet<String>,
@@ -36,7 +38,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     let deadline = Instant::now() + TIME_MAX;
     let mut logs = Logs::of(workdir);
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
-    for Failure { id, rank, end } in tally.failures() {
+    for Failure { id, rank, end, max_rss_kib } in tally.failures() {
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why)),
@@ -46,6 +48,8 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         let key = (end.to_string(), line.as_deref().map_or_else(|| "\0".to_owned(), alike));
         let kind = kinds.entry(key).or_default();
         kind.count += 1;
+        kind.killed = end.is_kill();
+        kind.peak_kib = kind.peak_kib.max(*max_rss_kib);
         if kind.count == 1 {
             kind.line = line.clone().unwrap_or_default();
         }
@@ -59,13 +63,15 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     }
     for (end, count) in tally.further_failures() {
         let kind = kinds.entry((end.to_string(), "\0".to_owned())).or_default();
-        (kind.count, kind.everywhere) = (kind.count + count, true);
+        (kind.count, kind.killed, kind.everywhere) = (kind.count + count, end.is_kill(), true);
     }
     let mut groups: Vec<FailureGroup> = kinds
         .into_iter()
         .map(|((how, _), kind)| FailureGroup {
             count: kind.count,
             how,
+            killed: kind.killed,
+            peak_kib: kind.peak_kib,
             last_line: kind.line,
             log: kind.example.map(|id| logs.name(id)).unwrap_or_default(),
             // On all of them it says nothing; on many, nobody reads it.
@@ -159,7 +165,7 @@ mod tests {
     fn tally(ends: &[(u32, u32, End)]) -> Tally {
         let mut tally = Tally::default();
         for (id, rank, end) in ends {
-            tally.add_failure(Failure { id: *id, rank: Some(*rank), end: end.clone() });
+            tally.add_failure(Failure { id: *id, rank: Some(*rank), end: end.clone(), max_rss_kib: (*id).into() });
         }
         tally
     }
@@ -174,13 +180,14 @@ mod tests {
             std::fs::write(folder.path().join(format!("logs/log_{id}")), text).unwrap();
         }
         let mut ends: Vec<_> = (0..20).map(|id| (id, id % 2, End::Exit(1))).collect();
-        ends.push((30, 1, End::Signal(9)));
+        ends.extend([(31, 1, End::Signal(9)), (30, 1, End::Signal(9))]);
         let host = |rank: u32| Some(format!("node{rank}"));
         let groups = group(folder.path(), &tally(&ends), host, 2);
         assert_eq!(groups.len(), 2);
         assert_eq!((groups[0].count, &groups[0].how[..], &groups[0].last_line[..]), (20, "exit 1", "KeyError: 0"));
         assert_eq!((&groups[0].log[..], groups[0].only_on.len()), ("logs/log_0", 0), "on all hosts");
         assert_eq!((&groups[1].how[..], &groups[1].only_on[..]), ("SIGKILL", &["node1".to_owned()][..]));
+        assert_eq!([&groups[0], &groups[1]].map(|group| (group.killed, group.peak_kib)), [(false, 19), (true, 31)]);
     }
 
     /// A log may hold anything; a terminal gets a line of text.

@@ -19,7 +19,7 @@ use log::{Level, LevelFilter};
 use crate::cli::Progress;
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
-use crate::farmer::{End, Farmer, Note, Status, StopCause};
+use crate::farmer::{End, Farmer, Note, Status, StopCause, WorkerState};
 use crate::figures::report::{Figures, State};
 use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
@@ -212,8 +212,7 @@ impl Reporter {
                 }
             }
             Note::Lost { rank, reason, tasks } => {
-                let others = if *tasks > 0 { format!("; its {tasks} tasks go to others") } else { String::new() };
-                log::warn!("{} is lost: {reason}{others}", name(rank));
+                log::warn!("{} is lost: {reason}{}", name(rank), fate(*tasks, goes_on_without(core, *rank)));
             }
             Note::PoolDied { rank, reason, tasks } => {
                 let again = match tasks {
@@ -281,7 +280,7 @@ impl Reporter {
         let now = self.clock.now();
         // The line is gone before anything else is said.
         self.live = None;
-        self.watch.close(now);
+        self.watch.close(now, core);
         let mut figures = gather::figures(&self.about, core, tally, &self.watch, self.clock);
         figures.state = State::Ended;
         figures.exit_code = Some(end.exit_code().code());
@@ -323,6 +322,11 @@ impl Reporter {
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
+        if let Some(earlier) = figures.earlier_text().filter(|_| figures.earlier < figures.total) {
+            // The counts are of all runs; what is known in more detail is of this one.
+            let rest = if lines.is_empty() { "" } else { "; what follows is of this run" };
+            say(&format!("{earlier}{rest}"));
+        }
         lines.iter().for_each(|line| say(line));
         let crashed: Vec<u32> = tally
             .failures()
@@ -367,6 +371,28 @@ impl Reporter {
     }
 }
 
+/// Whether there are others that take over what a lost rank held.
+fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
+    // Rank 0 has no slots with --farmer-only; how many one has that is not up yet is not known.
+    let works = |worker: &WorkerState| match worker.status {
+        Status::Active => worker.slots > 0,
+        status => status.is_open(),
+    };
+    let is_other = |(rank, worker): (Rank, &WorkerState)| rank != lost && works(worker);
+    core.stop_level().is_none() && !core.is_draining() && core.workers().iter().any(is_other)
+}
+
+/// What becomes of the tasks of a lost rank.
+fn fate(tasks: u32, others: bool) -> String {
+    match (tasks, others) {
+        (0, _) => String::new(),
+        (1, true) => "; its task goes to another rank".to_owned(),
+        (_, true) => format!("; its {tasks} tasks go to others"),
+        (1, false) => "; its task is open".to_owned(),
+        (_, false) => format!("; its {tasks} tasks are open"),
+    }
+}
+
 /// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
 fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
     let quoted = |argument: OsString| {
@@ -394,6 +420,26 @@ fn plural(count: u64, word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::watch::tests as watch;
+    use crate::protocol::ToFarmer;
+
+    /// Promise: what is said of the tasks of a lost rank is true. On a single rank, and when the last one is lost, there are
+    /// no others that could take them.
+    #[test]
+    fn tasks_of_a_lost_rank_go_where_somebody_is() {
+        let texts = |others| [9, 1, 0].map(|tasks| fate(tasks, others));
+        assert_eq!(texts(true), ["; its 9 tasks go to others", "; its task goes to another rank", ""]);
+        assert_eq!(texts(false), ["; its 9 tasks are open", "; its task is open", ""]);
+        let lost = || ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false };
+        let mut single = watch::farm(1, 9);
+        watch::say(&mut single, 0, lost());
+        assert!(!goes_on_without(&single, Rank(0)));
+        let mut pair = watch::farm(2, 9);
+        watch::say(&mut pair, 1, lost());
+        assert!(goes_on_without(&pair, Rank(1)));
+        watch::say(&mut pair, 0, lost());
+        assert!(!goes_on_without(&pair, Rank(0)) && !goes_on_without(&pair, Rank(1)));
+    }
 
     /// What is printed can be pasted.
     #[test]

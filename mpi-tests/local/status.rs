@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::support::status::{json, status, text};
@@ -68,7 +71,10 @@ fn finished_farm_is_shown() {
         "longest 4.",
         "\n  0 sleep 4: 4.",
         "1 × exit 3: bad, e.g. logs/log_1",
-        "1 × SIGKILL: no output, e.g. logs/log_3",
+        "CPU time: ",
+        "; peak memory: ",
+        "1 × SIGKILL, which the farm did not send (out of memory? peak memory ",
+        "): no output, e.g. logs/log_3",
     ] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
@@ -217,7 +223,7 @@ fn watch_follows_a_farm_to_its_end() {
     let finished: Vec<_> = frames.iter().map(|frame| frame["finished"].as_u64().unwrap()).collect();
     assert!(finished.is_sorted() && finished.last() == Some(&24), "{finished:?}");
     let steps = finished.windows(2).filter(|pair| pair[0] < pair[1]).count();
-    assert!(steps >= 3, "status.json is written every five seconds, the records at once: {finished:?}");
+    assert!(steps >= 3, "each look counts the records anew: {finished:?}");
 }
 
 /// `--exit-code` is for scripts behind a launcher whose exit code means nothing: the farm's own code, and 4 for a run that
@@ -261,4 +267,122 @@ fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
     farm.write("tasks.txt", &b"true\n".repeat(3_000));
     farm.run(&options).exits(4);
     text(&farm, 4, &["full/w", "--exit-code"]);
+}
+
+/// Promise: figures that depend on no result are right, too. A stop in mid-run takes nothing from the utilization: tasks ran
+/// all the time. What runs in the next run is listed, also between two writes of `status.json`, and the time goes on.
+#[test]
+fn interrupted_and_resumed_farm_is_shown() {
+    let farm = Farm::local(&blockers::list(0, 4));
+    let mut running = farm.start(&["--proc", "4", "-v"]);
+    running.wait_until("four blockers run, and status.json says so", || {
+        blockers::blocked(&farm, 0) == 4 && json(&farm, 0)["running"] == 4
+    });
+    processes::signal(running.pid(), Signal::SIGTERM);
+    let outcome = running.wait().exits(3);
+    for text in [outcome.stderr_text(), text(&farm, 0, &[WORKDIR])] {
+        let line = text.lines().find_map(|line| line.split_once("utilization: tasks ran in ")).unwrap();
+        let share: f64 = line.1.split(' ').next().unwrap().parse().unwrap();
+        assert!(share > 50.0, "{text}");
+        assert!(text.contains("CPU time: ") && text.contains("; peak memory: "), "{text}");
+    }
+    farm.write("ran", b"");
+    let mut running = farm.start(&["--proc", "4"]);
+    running.wait_until("they run again", || blockers::blocked(&farm, 0) == 4);
+    running.wait_until("and are listed", || text(&farm, 0, &[WORKDIR, "--running"]).lines().count() == 4);
+    let elapsed = || json(&farm, 0)["elapsed_s"].as_f64().unwrap();
+    let before = elapsed();
+    running.wait_until("the time goes on", || elapsed() > before);
+    processes::signal(running.pid(), Signal::SIGINT);
+    running.wait().exits(3);
+}
+
+/// Promise: totals are of all runs, and what is not says so. The summary tells of its own run, `status` of all.
+#[test]
+fn runs_are_told_apart() {
+    let farm = Farm::local(b"true\nexit 3\n");
+    let first = farm.run(&[]).exits(1).stderr_text();
+    assert!(!first.contains("earlier runs"), "{first}");
+    farm.append("tasks.txt", b"exit 4\ntrue\n");
+    let second = farm.run(&[]).exits(1);
+    assert_eq!(second.summary(), [2, 2, 0]);
+    let said = second.stderr_text();
+    assert!(said.contains("of these, 1 finished and 1 failed in earlier runs; what follows is of this run"), "{said}");
+    assert!(said.contains("1 × exit 4") && !said.contains("1 × exit 3"), "{said}");
+    let shown = text(&farm, 0, &[WORKDIR]);
+    assert!(
+        shown.contains(
+            "of these, 1 finished and 1 failed in earlier runs; CPU time, lengths and failures are of all runs, all else is of the last"
+        ),
+        "{shown}"
+    );
+    assert!(shown.contains("1 × exit 4") && shown.contains("1 × exit 3"), "{shown}");
+    let third = farm.run(&[]).exits(1).stderr_text();
+    assert!(third.contains("earlier runs have recorded all tasks") && !third.contains("of these"), "{third}");
+}
+
+/// Promise: a SIGKILL is only wondered about if the farm did not send it. Shells that saw their program die of one count; a
+/// task that the farm killed for its time limit does not, not even if only the timeline is left to tell.
+#[test]
+fn kills_of_others_are_told_apart() {
+    let list = b"kill -9 $$\nbash -c 'kill -9 $$'; exit $?\ntrap '' TERM; while :; do sleep 0.1; done\n";
+    let farm = Farm::local(list);
+    let outcome = farm.run(&["--proc", "3", "--task-timeout", "1", "--grace", "1"]).exits(1);
+    let check = |text: &str| {
+        for part in [
+            "1 × SIGKILL, which the farm did not send (out of memory?",
+            "1 × exit 137 after SIGKILL, which the farm did not send (out of memory?",
+            "1 × over its time limit: no output",
+        ] {
+            assert!(text.contains(part), "{part:?} in:\n{text}");
+        }
+        assert_eq!(text.matches("did not send").count(), 2, "{text}");
+    };
+    check(&outcome.stderr_text());
+    assert_eq!(outcome.stderr_text().matches("out of memory? peak memory ").count(), 2, "{}", outcome.stderr_text());
+    check(&text(&farm, 0, &[WORKDIR]));
+    fs::remove_file(farm.workdir().file("tasks.tsv")).unwrap();
+    check(&text(&farm, 0, &[WORKDIR]));
+}
+
+/// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is no damage, and a FIFO without
+/// a writer is not waited for.
+#[test]
+fn something_else_in_place_of_a_report_is_no_damage() {
+    let farm = Farm::local(b"true\nfalse\n");
+    farm.run(&[]).exits(1);
+    for name in ["toprocess", "status.json"] {
+        let path = farm.workdir().file(name);
+        for make_other in [(|path| mkfifo(path, Mode::S_IRWXU).unwrap()) as fn(&std::path::Path), |path| {
+            fs::create_dir(path).unwrap()
+        }] {
+            if path.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
+            make_other(&path);
+            let shown = text(&farm, 0, &[WORKDIR]);
+            let note = format!("note: {name}: it is not a regular file; it is left out of account");
+            assert!(shown.contains(&note) && shown.contains("1 finished, 1 failed"), "{note:?} in:\n{shown}");
+            text(&farm, 0, &[WORKDIR, "--failed", "--running", "--slowest", "2"]);
+        }
+    }
+    let said = text(&farm, 4, &[WORKDIR, "--exit-code"]);
+    assert!(said.contains("status.json: it is not a regular file"), "{said}");
+}
+
+/// Promise: what runs is known a second later. A task of seconds that starts after another one is listed while it runs, and
+/// its slot counts as busy before it is listed.
+#[test]
+fn what_has_started_of_late_is_listed() {
+    let farm = Farm::local(b"until test -e go; do sleep 0.05; done\ntouch second; exec sleep 600\n");
+    let mut running = farm.start(&["--proc", "1"]);
+    let list = || text(&farm, 0, &[WORKDIR, "--running"]);
+    running.wait_until("status.json is there", || farm.workdir().file("status.json").exists());
+    running.wait_until("the first is listed", || list().starts_with("0\t"));
+    farm.write("go", b"");
+    running.wait_until("the second runs", || farm.path("second").exists());
+    let since = Instant::now();
+    assert!(text(&farm, 0, &[WORKDIR]).contains("; 1 running on 1 slot"), "the second, listed or not");
+    running.wait_until("the second is listed", || list().starts_with("1\t"));
+    assert!(since.elapsed() < Duration::from_millis(3_500), "{:?}", since.elapsed());
+    processes::signal(running.pid(), Signal::SIGINT);
+    running.wait().exits(3);
 }

@@ -211,7 +211,7 @@ pub enum Note {
         rank: Rank,
         /// Why.
         reason: String,
-        /// How many tasks it held; others get them.
+        /// How many tasks it held; others get them, if there are any.
         tasks: u32,
     },
     /// The pool of a rank died, and the rank gets a new one.

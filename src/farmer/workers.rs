@@ -33,6 +33,12 @@ impl Status {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Expected | Self::Active)
     }
+
+    /// Given up: what it held is with others, or will be.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::Lost | Self::Gone)
+    }
 }
 
 /// One worker, as the farmer sees it.

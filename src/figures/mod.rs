@@ -6,5 +6,6 @@
 pub mod estimate;
 pub mod report;
 pub mod tally;
+pub mod usage;
 pub mod watch;
 pub mod words;

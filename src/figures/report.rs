@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::tally::LeftBehind;
+use super::usage::UsageFigures;
 use super::words;
 use crate::lengths::Lengths;
 
@@ -87,6 +88,8 @@ pub struct Figures {
     pub waiting: u64,
     /// Recorded by earlier runs.
     pub earlier: u64,
+    /// Those of them that are in `failed`.
+    pub earlier_failed: u64,
     /// Ranks of the farm.
     pub ranks: u64,
     /// Ranks that were lost in this run.
@@ -99,6 +102,8 @@ pub struct Figures {
     pub left_s: Option<f64>,
     /// The share of slot time in which tasks ran, 0 to 1.
     pub utilization: Option<f64>,
+    /// What attempts have used; none if nothing tells.
+    pub usage: Option<UsageFigures>,
     /// How long tasks took.
     pub lengths: Option<LengthFigures>,
     /// The slowest tasks, longest first.
@@ -157,6 +162,10 @@ pub struct FailureGroup {
     pub count: u64,
     /// `exit 1`, `SIGKILL` …
     pub how: String,
+    /// By a SIGKILL that the farm did not send: out of memory, perhaps.
+    pub killed: bool,
+    /// The largest resident set of any of their processes, in KiB; 0 if that is not known.
+    pub peak_kib: u64,
     /// The last line that one of them wrote; empty if none wrote anything, or it was not read.
     pub last_line: String,
     /// That one's log, within the workdir.
@@ -181,6 +190,20 @@ pub struct WorkerFigures {
     pub running: Vec<(u32, f64)>,
 }
 
+impl FailureGroup {
+    /// How they ended, with what there is to say about a SIGKILL.
+    fn how(&self) -> String {
+        if !self.killed {
+            return self.how.clone();
+        }
+        // A shell saw its program die, and said so in its own way.
+        let signal = if self.how.starts_with("SIG") { "" } else { " after SIGKILL" };
+        let peak =
+            if self.peak_kib > 0 { format!(" peak memory {}", words::memory(self.peak_kib)) } else { String::new() };
+        format!("{}{signal}, which the farm did not send (out of memory?{peak})", self.how)
+    }
+}
+
 impl From<&Lengths> for LengthFigures {
     fn from(lengths: &Lengths) -> Self {
         let seconds = |us: u64| us as f64 / 1e6;
@@ -200,6 +223,15 @@ impl Figures {
     #[must_use]
     pub fn done(&self) -> u64 {
         self.finished + self.failed
+    }
+
+    /// What earlier runs have recorded of the totals, if there was one: `of these, 120 finished and 1 failed in earlier
+    /// runs`.
+    #[must_use]
+    pub fn earlier_text(&self) -> Option<String> {
+        let finished = self.earlier.saturating_sub(self.earlier_failed);
+        let [finished, failed] = [finished, self.earlier_failed].map(words::count);
+        (self.earlier > 0).then(|| format!("of these, {finished} finished and {failed} failed in earlier runs"))
     }
 
     /// How far it is and how long it will take, in one line.
@@ -222,13 +254,14 @@ impl Figures {
         line
     }
 
-    /// Lengths, the slowest tasks, and what failed: a line each, and as many as it takes.
+    /// Utilization, use, lengths, the slowest tasks, and what failed: a line each, and as many as it takes.
     #[must_use]
     pub fn detail_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(share) = self.utilization {
             lines.push(format!("utilization: tasks ran in {:.1} % of the slot time", share * 100.0));
         }
+        lines.extend(self.usage.map(|usage| usage.line()));
         if let Some(of) = self.lengths.filter(|of| of.count > 0) {
             let [min, median, p95, max] = [of.min_s, of.median_s, of.p95_s, of.max_s].map(words::length);
             lines.push(format!("task length: shortest {min}, median {median}, 95 % up to {p95}, longest {max}"));
@@ -283,7 +316,7 @@ impl Figures {
                 [] => String::new(),
                 hosts => format!(", only on {}", hosts.join(", ")),
             };
-            lines.push(format!("  {} × {}{said}{example}{only_on}", words::count(group.count), group.how));
+            lines.push(format!("  {} × {}{said}{example}{only_on}", words::count(group.count), group.how()));
         }
         let further: u64 = self.failures.iter().skip(KINDS_TOLD).map(|group| group.count).sum();
         if further > 0 {
@@ -317,7 +350,17 @@ mod tests {
         assert_eq!(figures.progress_line(), line);
     }
 
-    /// What failed most comes first, and where it failed, if that is a part of the farm only.
+    /// Totals are of all runs: how many of them are of earlier ones is said.
+    #[test]
+    fn what_earlier_runs_did_is_said() {
+        let mut figures = Figures { finished: 1_500, failed: 3, ..Figures::default() };
+        assert_eq!(figures.earlier_text(), None);
+        (figures.earlier, figures.earlier_failed) = (1_201, 1);
+        assert_eq!(figures.earlier_text().unwrap(), "of these, 1,200 finished and 1 failed in earlier runs");
+    }
+
+    /// What failed most comes first, and where it failed, if that is a part of the farm only. A SIGKILL that the farm did not
+    /// send is told as that, with the memory that was used.
     #[test]
     fn failures_are_told_by_kinds() {
         let group = |count, how: &str, last_line: &str, log: &str, only_on: &[&str]| FailureGroup {
@@ -325,23 +368,27 @@ mod tests {
             how: how.to_owned(),
             last_line: last_line.to_owned(),
             log: log.to_owned(),
+            killed: how == "SIGKILL" || how == "exit 137",
+            peak_kib: if how == "SIGKILL" { 3_250_000 } else { 0 },
             only_on: only_on.iter().map(|host| (*host).to_owned()).collect(),
         };
         let mut failures = vec![
             group(412, "exit 1", "ModuleNotFoundError: No module named 'x'", "logs/log_17", &["nid0004"]),
             group(2, "SIGKILL", "", "logs/log_3", &[]),
+            group(1, "exit 137", "Killed", "logs/log_5", &[]),
             group(1, "exit 9", "", "", &[]),
         ];
         failures.extend((0..10).map(|_| group(1, "exit 2", "x", "logs/log_4", &[])));
         let lines = Figures { failures, ..Figures::default() }.failure_lines();
         assert_eq!(
-            lines[1..4],
+            lines[1..5],
             [
                 "  412 × exit 1: ModuleNotFoundError: No module named 'x', e.g. logs/log_17, only on nid0004",
-                "  2 × SIGKILL: no output, e.g. logs/log_3",
+                "  2 × SIGKILL, which the farm did not send (out of memory? peak memory 3.1 GiB): no output, e.g. logs/log_3",
+                "  1 × exit 137 after SIGKILL, which the farm did not send (out of memory?): Killed, e.g. logs/log_5",
                 "  1 × exit 9",
             ]
         );
-        assert_eq!(lines.last().unwrap(), "  3 more of other kinds");
+        assert_eq!(lines.last().unwrap(), "  4 more of other kinds");
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::usage::Usage;
 use crate::farmer::{Record, Why};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
@@ -18,6 +19,12 @@ pub const SLOWEST: usize = 5;
 
 /// Failures that are remembered one by one; further ones are only counted.
 const FAILURES_MAX: usize = 20_000;
+
+/// What cannot be caught. The system's out-of-memory killer sends it.
+const SIGKILL: u8 = 9;
+
+/// What a shell exits with when its program died of it.
+const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
 
 /// So many tasks that left processes behind are told by name.
 const LEFT_BEHIND_TOLD: usize = 3;
@@ -52,6 +59,15 @@ impl fmt::Display for End {
     }
 }
 
+impl End {
+    /// SIGKILL, by its own account or by that of a shell which saw its program die (128 + 9). The farm did not send it:
+    /// what the farm ends is [`End::Timeout`], or no end of a task at all.
+    #[must_use]
+    pub fn is_kill(&self) -> bool {
+        matches!(self, Self::Signal(SIGKILL) | Self::Exit(EXIT_OF_SIGKILL))
+    }
+}
+
 /// The end of one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
@@ -63,6 +79,8 @@ pub struct Ended {
     pub length_us: u64,
     /// How it ended.
     pub end: End,
+    /// Largest resident set of any of its processes, in KiB; 0 if that is not known.
+    pub max_rss_kib: u64,
 }
 
 impl From<&Record> for Ended {
@@ -75,7 +93,13 @@ impl From<&Record> for Ended {
             Outcome::Signaled(signal) => End::Signal(*signal),
             Outcome::NotStarted(why) => End::NotStarted(why.as_str().into()),
         };
-        Self { id: result.id.0, rank: record.rank.0, length_us: result.duration_us, end }
+        Self {
+            id: result.id.0,
+            rank: record.rank.0,
+            length_us: result.duration_us,
+            end,
+            max_rss_kib: result.max_rss_kib,
+        }
     }
 }
 
@@ -99,12 +123,15 @@ pub struct Failure {
     pub rank: Option<u32>,
     /// How it ended.
     pub end: End,
+    /// Largest resident set of any of its processes, in KiB; 0 if that is not known.
+    pub max_rss_kib: u64,
 }
 
 /// The account.
 #[derive(Debug)]
 pub struct Tally {
     lengths: Lengths,
+    usage: Usage,
     slowest_max: usize,
     /// The least of the slowest on top.
     slowest: BinaryHeap<Reverse<Slow>>,
@@ -147,6 +174,7 @@ impl Tally {
     pub fn new(slowest_max: usize) -> Self {
         Self {
             lengths: Lengths::default(),
+            usage: Usage::default(),
             slowest_max,
             slowest: BinaryHeap::new(),
             failures: Vec::new(),
@@ -159,7 +187,7 @@ impl Tally {
 
     /// Counts a task. Whether it is one of the slowest so far.
     pub fn add(&mut self, ended: Ended) -> bool {
-        let Ended { id, rank, length_us, end } = ended;
+        let Ended { id, rank, length_us, end, max_rss_kib } = ended;
         self.lengths.add(length_us);
         let slow = Slow { length_us, id, rank };
         let has_room = self.slowest.len() < self.slowest_max;
@@ -173,14 +201,15 @@ impl Tally {
         if end == End::Exit(0) {
             self.finished += 1;
         } else {
-            self.add_failure(Failure { id, rank: Some(rank), end });
+            self.add_failure(Failure { id, rank: Some(rank), end, max_rss_kib });
         }
         is_slow
     }
 
-    /// Counts an attempt as the journal has it. One that the task does not end with is busy time, and no more; one that was
-    /// ended from outside is nothing.
+    /// Counts an attempt as the journal has it. What it used counts in any case. One that the task does not end with is also
+    /// a length; one that was ended from outside is not even that.
     pub fn record(&mut self, record: &Record) {
+        self.add_usage(record.into());
         if record.result.left_behind {
             self.left_behind.add(record.result.id.0);
         }
@@ -188,7 +217,7 @@ impl Tally {
             // How long it would have taken, nobody knows.
             if record.is_last {
                 let (id, rank) = (record.result.id.0, record.rank.0);
-                self.add_failure(Failure { id, rank: Some(rank), end: End::Crashed });
+                self.add_failure(Failure { id, rank: Some(rank), end: End::Crashed, max_rss_kib: 0 });
             }
         } else if record.verdict().is_some() {
             self.add(record.into());
@@ -200,6 +229,11 @@ impl Tally {
     /// Counts the length of a task of which nothing else is known.
     pub fn add_length(&mut self, us: u64) {
         self.lengths.add(us);
+    }
+
+    /// Counts what an attempt has used.
+    pub fn add_usage(&mut self, usage: Usage) {
+        self.usage.add(usage);
     }
 
     /// Counts a failure of which nothing else is known.
@@ -218,6 +252,12 @@ impl Tally {
     #[must_use]
     pub fn lengths(&self) -> &Lengths {
         &self.lengths
+    }
+
+    /// What all attempts have used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// How many have finished.
@@ -262,9 +302,45 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::farmer::Why;
+    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn ended(id: u32, length_us: u64, end: End) -> Ended {
-        Ended { id, rank: id % 3, length_us, end }
+        Ended { id, rank: id % 3, length_us, end, max_rss_kib: 0 }
+    }
+
+    /// Promise: utilization and use are of all that ran, also in a farm that was stopped. What a stop cuts short, or what is tried again, has used
+    /// its slot, and is no length of a task; what was lost with its rank says nothing.
+    #[test]
+    fn every_attempt_that_ran_has_used_something() {
+        let mut tally = Tally::default();
+        let result = TaskResult {
+            id: TaskId(7),
+            attempt: Attempt(1),
+            slot: 0,
+            start_us: 5,
+            duration_us: 1_000,
+            outcome: Outcome::Signaled(15),
+            timed_out: false,
+            left_behind: false,
+            user_us: 30,
+            system_us: 12,
+            max_rss_kib: 900,
+        };
+        for (why, is_last) in
+            [(Why::Interrupted, false), (Why::Lost, false), (Why::Failed, false), (Why::Timeout, true)]
+        {
+            tally.record(&Record { rank: Rank(1), result: result.clone(), why, is_last });
+        }
+        assert_eq!(tally.usage(), Usage { busy_us: 3_000, cpu_us: 126, peak: Some((900, 7)) });
+        assert_eq!((tally.lengths().count(), tally.failed(), tally.failures()[0].max_rss_kib), (2, 1, 900));
+    }
+
+    /// Only a SIGKILL that the farm did not send is one to wonder about: a task that ran out of time was killed by the farm.
+    #[test]
+    fn a_kill_of_the_farms_own_is_none() {
+        let kills = [End::Signal(9), End::Exit(137), End::Signal(15), End::Exit(9), End::Timeout, End::Unknown];
+        assert_eq!(kills.map(|end| end.is_kill()), [true, true, false, false, false, false]);
     }
 
     /// The five slowest, whatever the order in which tasks end.

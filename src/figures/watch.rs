@@ -3,7 +3,7 @@
 //! Owns what only shows over time: since when tasks run, how much slot time there was, how fast tasks end. To be called
 //! by a timer, about once a second; nothing of it is done per task.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::estimate::{Situation, time_left};
@@ -34,10 +34,15 @@ pub struct Running {
 pub struct Watch {
     started: Duration,
     looked: Duration,
+    /// When a rank came up last.
+    joined: Duration,
     slots: u64,
     slot_us: u64,
     /// By task.
     running: Vec<Running>,
+    /// For how long tasks ran that were lost with their rank, in microseconds: no result will tell. By rank, since one that
+    /// comes back has its tasks and tells of them.
+    lost_us: BTreeMap<Rank, u64>,
     /// Tasks that run or are about to, but for those of `running`.
     waiting: u64,
     /// Ends of tasks in this run, at earlier looks.
@@ -52,9 +57,11 @@ impl Watch {
         Self {
             started: now,
             looked: now,
+            joined: now,
             slots: 0,
             slot_us: 0,
             running: Vec::new(),
+            lost_us: BTreeMap::new(),
             waiting: 0,
             ends: VecDeque::from([(now, 0)]),
             time_left: None,
@@ -64,16 +71,23 @@ impl Watch {
     /// A rank has come up with so many slots.
     pub fn joined(&mut self, now: Duration, slots: u32) {
         self.count_slot_time(now);
+        self.joined = now;
         self.slots += u64::from(slots);
     }
 
     /// Looks at everything.
     pub fn look(&mut self, now: Duration, farm: &Farmer, tally: &Tally) {
         let before = self.count_slot_time(now);
-        // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
-        let usual = Duration::from_micros(tally.lengths().percentile_us(50));
+        self.count_lost(before, farm);
         let new = now - before;
-        let seen = now - if tally.lengths().count() > 0 { new.min(usual) } else { new } / 2;
+        let came_up = self.ends.back().is_some_and(|(look, _)| self.joined >= *look);
+        let seen = match tally.lengths() {
+            // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
+            lengths if lengths.count() > 0 => now - new.min(Duration::from_micros(lengths.percentile_us(50))) / 2,
+            // A rank that comes up gets its first tasks at once.
+            _ if came_up => before,
+            _ => now - new / 2,
+        };
         let old = std::mem::take(&mut self.running);
         self.slots = 0;
         for (rank, worker) in farm.workers().iter() {
@@ -91,7 +105,7 @@ impl Watch {
         self.running.sort_unstable_by_key(|task| task.id);
         let tasks = farm.tasks();
         self.waiting = u64::from(tasks.remaining()).saturating_sub(self.running.len() as u64);
-        self.ends.push_back((now, tally.lengths().count()));
+        self.ends.push_back((now, tally.finished() + tally.failed()));
         while self.ends.len() > 2 && self.ends.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
             self.ends.pop_front();
         }
@@ -107,10 +121,20 @@ impl Watch {
     }
 
     /// The run has ended: slot time counts to here.
-    pub fn close(&mut self, now: Duration) {
-        self.count_slot_time(now);
+    pub fn close(&mut self, now: Duration, farm: &Farmer) {
+        let before = self.count_slot_time(now);
+        self.count_lost(before, farm);
         self.running.clear();
         self.time_left = None;
+    }
+
+    /// Tasks ran at the look before, and have gone with their rank since: to that look, they are known to have run.
+    fn count_lost(&mut self, before: Duration, farm: &Farmer) {
+        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status.is_lost());
+        self.lost_us.retain(|&rank, _| is_lost(rank));
+        for task in self.running.iter().filter(|task| is_lost(task.rank)) {
+            *self.lost_us.entry(task.rank).or_default() += micros(before.saturating_sub(task.since));
+        }
     }
 
     /// Tells when it was counted before.
@@ -165,7 +189,92 @@ impl Watch {
     #[must_use]
     pub fn utilization(&self, tally: &Tally) -> Option<f64> {
         let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
-        let busy = tally.lengths().sum_us().saturating_add(running);
+        let lost: u64 = self.lost_us.values().sum();
+        let busy = tally.usage().busy_us.saturating_add(running).saturating_add(lost);
         (self.slot_us > 0).then(|| (busy as f64 / self.slot_us as f64).min(1.0))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
+    use crate::figures::tally::{End, Ended};
+    use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// A farm whose ranks are up with two slots each.
+    pub(crate) fn farm(ranks: u32, tasks: u32) -> Farmer {
+        let settings = Settings {
+            ranks,
+            farmer_only: false,
+            silence_max: 30 * S,
+            grace: S,
+            rules: Rules::default(),
+            timeout_at: None,
+        };
+        let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
+        for rank in 0..ranks {
+            let host = format!("node{rank}");
+            say(&mut farm, rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: 2, cpus: 2 });
+        }
+        farm
+    }
+
+    /// A rank says something to it, at the time 0.
+    pub(crate) fn say(farm: &mut Farmer, rank: u32, message: ToFarmer) {
+        farm.handle(Duration::ZERO, Event::Message(Rank(rank), message), &mut Actions::default());
+    }
+
+    /// Promise: utilization is right from the first look on, when no task has ended yet: ranks get tasks as soon as they are
+    /// up.
+    #[test]
+    fn the_first_tasks_run_from_the_start() {
+        let (tally, farm) = (Tally::default(), farm(1, 2));
+        let mut watch = Watch::new(Duration::ZERO);
+        watch.look(Duration::ZERO, &farm, &tally);
+        let mut watch = Watch { running: Vec::new(), slots: 0, ..watch };
+        watch.joined(S, 2);
+        watch.look(2 * S, &farm, &tally);
+        assert_eq!((watch.running()[0].since, watch.utilization(&tally)), (S, Some(1.0)));
+    }
+
+    /// Promise: the rate is that of tasks. An attempt that is followed by another one is no end of a task.
+    #[test]
+    fn the_rate_is_that_of_tasks() {
+        let mut tally = Tally::default();
+        (0..40).for_each(|_| tally.add_length(1_000));
+        let mut watch = Watch::new(Duration::ZERO);
+        let farm = farm(1, 100);
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!(watch.rate(), 0.0, "40 attempts");
+        (0..20).for_each(|id| {
+            tally.add(Ended { id, rank: 0, length_us: 1_000, end: End::Exit((id % 2) as u8), max_rss_kib: 0 });
+        });
+        watch.look(20 * S, &farm, &tally);
+        assert_eq!(watch.rate(), 1.0, "20 tasks, finished or failed, in 20 s");
+    }
+
+    /// Promise: utilization tells in which share of the slot time tasks ran. Those that were lost with their rank ran too,
+    /// though no result tells for how long.
+    #[test]
+    fn what_is_lost_with_its_rank_has_run() {
+        let tally = Tally::default();
+        let mut farm = farm(2, 4);
+        let mut watch = Watch::new(Duration::ZERO);
+        watch.look(Duration::ZERO, &farm, &tally);
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!((watch.running().len(), watch.utilization(&tally)), (4, Some(1.0)));
+        say(&mut farm, 1, ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false });
+        watch.look(10 * S, &farm, &tally);
+        assert_eq!(
+            (watch.running().len(), watch.utilization(&tally)),
+            (2, Some(1.0)),
+            "two ran for 10 s, and are lost"
+        );
+        say(&mut farm, 0, ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false });
+        watch.close(10 * S, &farm);
+        assert_eq!((watch.running().len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
     }
 }

@@ -51,6 +51,19 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
+/// An amount of memory in KiB: `900 KiB`, `51 MiB`, `3.1 GiB`, `1,024 GiB`.
+#[must_use]
+pub fn memory(kib: u64) -> String {
+    let gib = kib as f64 / f64::from(1 << 20);
+    match kib {
+        0..1_024 => format!("{kib} KiB"),
+        // What would round to 1,024 MiB is a GiB.
+        1_024..1_048_064 => format!("{:.0} MiB", kib as f64 / 1_024.0),
+        _ if gib < 99.95 => format!("{gib:.1} GiB"),
+        _ => format!("{} GiB", count(gib.round() as u64)),
+    }
+}
+
 /// `1 rank`, `4 ranks`.
 #[must_use]
 pub fn counted(number: u64, word: &str) -> String {
@@ -80,6 +93,10 @@ mod tests {
         assert_eq!(lengths.map(length), texts);
         assert_eq!([-1.0, 59.4, 61.0, 7_322.0, 270_000.0].map(short), ["0s", "59s", "1:01", "2:02:02", "3d03h"]);
         assert_eq!([1_234.4, 12.34, 0.123, 0.01, f64::NAN].map(rate), ["1,234/s", "12.3/s", "0.12/s", "36/h", "0/h"]);
+        assert_eq!(
+            [0, 1_023, 1_024, 52_430, 1_048_063, 1_048_064, 3_250_000, 104_805_171, 1 << 30].map(memory),
+            ["0 KiB", "1023 KiB", "1 MiB", "51 MiB", "1023 MiB", "1.0 GiB", "3.1 GiB", "99.9 GiB", "1,024 GiB"]
+        );
         assert_eq!((percent(1, 3), percent(999, 1_000), percent(3, 3), percent(0, 0)), (33, 99, 100, 100));
         assert_eq!((counted(1, "rank"), counted(2_000, "slot")), ("1 rank".into(), "2,000 slots".into()));
     }

@@ -32,6 +32,7 @@ pub(super) fn about(command: String, workdir: &Path, tasks: &TaskTable) -> Figur
         job: std::env::var("SLURM_JOB_ID").ok(),
         total: u64::from(tasks.total()),
         earlier: u64::from(tasks.finished() + tasks.failed()),
+        earlier_failed: u64::from(tasks.failed()),
         ..Figures::default()
     }
 }
@@ -51,12 +52,13 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
         running,
         waiting: u64::from(tasks.remaining()).saturating_sub(running),
         ranks: u64::from(core.workers().len()),
-        lost_ranks: ranks_of(core, |status| matches!(status, Status::Lost | Status::Gone)),
+        lost_ranks: ranks_of(core, Status::is_lost),
         slots: watch.slots(),
         tasks_per_s: watch.rate(),
         left_s: watch.time_left().map(|left| left.as_secs_f64()),
         left_behind: tally.left_behind().clone(),
         utilization: watch.utilization(tally),
+        usage: tally.usage().into(),
         lengths: (tally.lengths().count() > 0).then(|| tally.lengths().into()),
         ..about.clone()
     }

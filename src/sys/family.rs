@@ -241,7 +241,8 @@ fn may_have_orphans() -> bool {
 
 /// Ends everything that descends from this process and reaps it, daemons too: whatever a task leaves behind is
 /// handed to its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills at once.
-/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`, and one of another user all of it.
+/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`, and nobody waits for those of
+/// another user.
 pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
@@ -259,10 +260,12 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
             return false;
         }
         if elapsed >= grace {
-            each_descendant(&mut |process| said(process, process.tell(&KILL)));
+            if !tell_descendants(&KILL) {
+                return false;
+            }
         } else if !asked {
             asked = true;
-            each_descendant(&mut |process| said(process, process.tell(&TERMINATE)));
+            tell_descendants(&TERMINATE);
         }
         // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
         // that covers the whole tree.
@@ -271,10 +274,17 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
     }
 }
 
-fn said(process: &Pinned, result: nix::Result<()>) {
-    if let Err(error) = result {
-        log::debug!("cannot signal process {}: {error}", process.pid);
-    }
+/// Signals all descendants. `false`: there are some, and not one takes a signal from this process.
+fn tell_descendants(signals: &[Signal]) -> bool {
+    let (mut told, mut refused) = (0, 0);
+    each_descendant(&mut |process| match process.tell(signals) {
+        Ok(()) => told += 1,
+        Err(error) => {
+            refused += 1;
+            log::debug!("cannot signal process {}: {error}", process.pid);
+        }
+    });
+    told > 0 || refused == 0
 }
 
 #[cfg(test)]

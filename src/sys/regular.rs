@@ -66,8 +66,19 @@ fn open_with(options: &OpenOptions, path: &Path, flags: OFlag) -> io::Result<Fil
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
+/// What stands there is no regular file.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not a regular file")]
+struct NotRegular;
+
 fn not_regular() -> io::Error {
-    io::Error::other("it is not a regular file")
+    io::Error::other(NotRegular)
+}
+
+/// Whether an error of this module says that something else than a regular file has the name.
+#[must_use]
+pub fn is_something_else(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotRegular>())
 }
 
 #[cfg(test)]
@@ -90,8 +101,11 @@ mod tests {
             for result in [reader(&path), open(OpenOptions::new().append(true), &path), create_for_task(&path)] {
                 let error = result.unwrap_err();
                 assert!(name == "folder" || error.to_string() == "it is not a regular file", "{name}: {error}");
+                assert!(name == "folder" || is_something_else(&error), "{name}: {error}");
             }
         }
+        assert!(is_something_else(&reader(&path("folder")).unwrap_err()));
+        assert!(!is_something_else(&reader(&path("nothing")).unwrap_err()));
         assert_eq!(bytes(&path("link")).unwrap(), b"text");
         assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
         create_for_task(&path("file")).unwrap();

@@ -1,6 +1,6 @@
 //! `status.json`: how the farm is doing, for `taskfarmer-mpi status` on another node.
 //!
-//! Owns that file and when it is written: soon after the start, then every few seconds, and at the end. It is replaced
+//! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is replaced
 //! by rename, by a thread of its own, so that a slow disk holds nothing up. It is never the truth, and not synced.
 
 use std::io;
@@ -13,8 +13,9 @@ use super::journal::remove_if_there;
 /// First write after the start: most runs that end sooner are tests of a list.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Least time between two writes.
-pub(crate) const INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// Least time between two writes: a look at the farm, which comes once a second, finds it due. With a longer one, `status
+/// --running` would miss what has started since: of tasks of a few seconds, all.
+const INTERVAL_MIN: Duration = Duration::from_millis(900);
 
 /// A write that takes long is followed by so many times as long without one.
 const INTERVAL_FACTOR: u32 = 50;

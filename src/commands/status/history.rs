@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::records::{each_line, one_line};
 use crate::farmer::CRASHED;
 use crate::figures::tally::{End, Ended, Failure, Tally};
+use crate::figures::usage::Usage;
 use crate::sys::regular;
 
 /// An event longer than this is none.
@@ -41,7 +42,18 @@ struct Told<'a> {
     rank: u32,
     length_us: u64,
     end: End,
+    /// In KiB; 0 if it is not known.
+    max_rss_kib: u64,
     command: &'a str,
+}
+
+/// An attempt, as the table tells it.
+struct Attempt<'a> {
+    rank: u32,
+    host: &'a str,
+    usage: Usage,
+    /// None if it was ended from outside.
+    told: Option<Told<'a>>,
 }
 
 impl History {
@@ -53,7 +65,7 @@ impl History {
         history.file("timeline.json", |history| read_timeline(workdir, history, failed, !has_table));
         for &id in failed {
             let failure = history.failures.remove(&id);
-            history.tally.add_failure(failure.unwrap_or(Failure { id, rank: None, end: End::Unknown }));
+            history.tally.add_failure(failure.unwrap_or(Failure { id, rank: None, end: End::Unknown, max_rss_kib: 0 }));
         }
         history
     }
@@ -70,7 +82,7 @@ impl History {
     }
 
     fn take(&mut self, told: Told<'_>, failed: &[u32]) {
-        let Told { id, rank, length_us, end, command } = told;
+        let Told { id, rank, length_us, end, max_rss_kib, command } = told;
         let Some(id) = id else {
             // PyTaskFarmer's events do not say which task they are of.
             return self.tally.add_length(length_us);
@@ -80,14 +92,14 @@ impl History {
             if end == End::Exit(0) {
                 self.failures.remove(&id);
             } else {
-                self.failures.insert(id, Failure { id, rank: Some(rank), end });
+                self.failures.insert(id, Failure { id, rank: Some(rank), end, max_rss_kib });
             }
         }
         if is_crash {
             return; // How long it would have taken, nobody knows.
         }
         // Failures are counted by what is in `failed`, not by what was tried.
-        if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0) }) {
+        if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0), max_rss_kib }) {
             self.commands.insert(id, one_line(command).chars().take(COMMAND_MAX).collect());
             let slowest = self.tally.slowest();
             if self.commands.len() > 2 * slowest.len() + 100 {
@@ -114,7 +126,8 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
         }
         let fields: Vec<&str> = text.splitn(columns.len(), '\t').collect();
         match attempt(&fields, &columns) {
-            Some((rank, host, told)) => {
+            Some(Attempt { rank, host, usage, told }) => {
+                history.tally.add_usage(usage);
                 if !host.is_empty() {
                     history.hosts.insert(rank, one_line(host));
                 }
@@ -128,12 +141,24 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
     Ok(damage)
 }
 
-/// Rank, host and the end of an attempt; no end if it was ended from outside.
-fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<(u32, &'a str, Option<Told<'a>>)> {
+/// One line of the table.
+fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<Attempt<'a>> {
     let field = |name: &str| fields.get(*columns.get(name)?).copied();
     let (id, rank): (u32, u32) = (field("id")?.parse().ok()?, field("rank")?.parse().ok()?);
     let (why, command) = (field("why")?, field("command")?);
     let host = field("host").unwrap_or_default();
+    // Empty where nothing is known: of an attempt that was lost with its rank, and in a table without these columns.
+    let seconds = |name: &str| match field(name) {
+        None | Some("") => Some(0.0),
+        Some(text) => text.parse::<f64>().ok(),
+    };
+    let micros = |seconds: f64| (seconds.max(0.0) * 1e6).round() as u64;
+    let length_us = micros(seconds("end")? - seconds("start")?);
+    let max_rss_kib = match field("max_rss_kib") {
+        None | Some("") => 0,
+        Some(text) => text.parse().ok()?,
+    };
+    let usage = Usage::of(id, length_us, micros(seconds("user")? + seconds("system")?), max_rss_kib);
     let end = match why {
         "finished" => End::Exit(0),
         "timeout" => End::Timeout,
@@ -143,15 +168,14 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
             _ => End::NotStarted("".into()),
         },
-        _ => return Some((rank, host, None)),
+        _ => return Some(Attempt { rank, host, usage, told: None }),
     };
-    let time = |name| match field(name)? {
-        "" if why == CRASHED => Some(0.0), // With its node: nobody knows when.
-        text => text.parse::<f64>().ok(),
-    };
-    let length = time("end")? - time("start")?;
-    let length_us = (length.max(0.0) * 1e6).round() as u64;
-    Some((rank, host, Some(Told { id: Some(id), rank, length_us, end, command })))
+    // With its node: nobody knows when.
+    if why != CRASHED && (field("start")?.is_empty() || field("end")?.is_empty()) {
+        return None; // What came to an end of its own has run.
+    }
+    let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
+    Some(Attempt { rank, host, usage, told })
 }
 
 #[derive(Deserialize, Default)]
@@ -171,6 +195,7 @@ struct Args {
     exit: Option<u8>,
     signal: Option<u8>,
     error: Option<String>,
+    why: Option<String>,
     name: String,
 }
 
@@ -194,13 +219,16 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
             }
             "X" if tasks => {
                 let end = match event.args {
+                    // Whatever it made of being asked to end.
+                    Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
                     Args { error: Some(why), .. } => End::NotStarted(why.into()),
                     Args { signal: Some(signal), .. } => End::Signal(signal),
                     Args { exit: Some(code), .. } => End::Exit(code),
                     _ => End::Unknown,
                 };
                 let length_us = event.dur.max(0.0) as u64;
-                history.take(Told { id: event.args.id, rank, length_us, end, command: &event.name }, failed);
+                let told = Told { id: event.args.id, rank, length_us, end, max_rss_kib: 0, command: &event.name };
+                history.take(told, failed);
             }
             _ => {}
         }
@@ -277,27 +305,38 @@ mod tests {
             let ends: Vec<_> = history.tally.failures().iter().map(|failure| failure.end.clone()).collect();
             assert_eq!(ends, [End::Exit(5), End::Signal(9), End::Unknown]);
         }
+        let timed_out = TIMELINE.replace("\"signal\":9", "\"signal\":9,\"why\":\"timeout\"");
+        let history = read("timeline.json", timed_out.as_bytes(), &[2]);
+        assert_eq!(history.tally.failures()[0].end, End::Timeout, "the farm's own SIGKILL is none to wonder about");
         let pytaskfarmer =
             br#"[{"cat": "task", "name": "x", "pid": 5, "tid": 6, "ts": 1.5, "dur": 2.5, "ph": "X", "args": {}}]"#;
         let history = read("timeline.json", pytaskfarmer, &[]);
         assert_eq!((history.tally.lengths().count(), history.damage.len()), (1, 0));
     }
 
-    /// The table of attempts goes before the timeline; what was ended from outside is no end of a task.
+    /// The table of attempts goes before the timeline; what was ended from outside is no end of a task, and has used what it
+    /// has used.
     #[test]
     fn a_table_of_attempts_is_read() {
         let table = "id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n\
             0\t1\t2\tn2\t0\t10.000000\t12.500000\t0\t\t0.1\t0.1\t900\tfinished\techo a\tb\n\
-            1\t1\t2\tn2\t1\t10.000000\t11.000000\t3\t\t0.1\t0.1\t900\tfailed\tx\n\
+            1\t1\t2\tn2\t1\t10.000000\t11.000000\t3\t\t0.1\t0.1\t950\tfailed\tx\n\
             2\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t900\ttimeout\ty\n\
-            3\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t900\tinterrupted\tz\n\
+            3\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t990\tinterrupted\tz\n\
             4\t1\t1\tn1\t\t\t\t\t\t\t\t\tlost\tz\n\
             5\t1\t2\tn2\t1\t10.0";
         let history = read("tasks.tsv", table.as_bytes(), &[1, 2]);
         assert!(history.damage.is_empty(), "{:?}", history.damage);
         assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_500_000));
         assert_eq!((&history.hosts[&2][..], &history.commands[&0][..]), ("n2", "echo a b"));
-        assert_eq!(history.tally.failures()[1].end, End::Timeout);
+        let failures: Vec<_> = history.tally.failures().iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
+        assert_eq!(failures, [(End::Exit(3), 950), (End::Timeout, 900)]);
+        assert_eq!(history.tally.usage(), Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });
+        let without = "id\trank\tstart\tend\twhy\tcommand\n0\t2\t10.0\t12.5\tfinished\tx\n";
+        let history = read("tasks.tsv", without.as_bytes(), &[]);
+        assert_eq!((history.damage.len(), history.tally.usage().peak), (0, None), "a table with fewer columns");
+        let empty = read("tasks.tsv", without.replace("10.0", "").as_bytes(), &[]);
+        assert_eq!(empty.damage, ["tasks.tsv: line 2 is not an attempt of a task"]);
     }
 
     /// Damage is told, not hidden.

@@ -41,6 +41,8 @@ impl Life {
                 Err(error) => life.damage.push(format!("status.json: {error}; it is left out of account")),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Nothing depends on it, and the next start puts its own there.
+            Err(error) if regular::is_something_else(&error) => life.notes.push(left_out("status.json", &error)),
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
         let lock = workdir.join("lock");
@@ -101,6 +103,11 @@ impl Life {
             });
         }
     }
+}
+
+/// Says that a file on which nothing depends is as good as absent.
+pub(super) fn left_out(name: &str, error: &io::Error) -> String {
+    format!("{name}: {error}; it is left out of account")
 }
 
 /// Seconds since a file was changed.

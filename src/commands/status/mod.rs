@@ -20,6 +20,7 @@ use crate::exit_code::ExitCode;
 use crate::failures;
 use crate::figures::report::{FORMAT, Figures, SlowTask, State, run_name};
 use crate::figures::tally::SLOWEST;
+use crate::figures::words;
 use crate::progress::say_error;
 use history::History;
 use life::Life;
@@ -98,7 +99,7 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
             _ => return ExitCode::BadInput,
         }
-        before = Some(status.figures.finished);
+        before = Some(status.figures);
     }
 }
 
@@ -135,9 +136,8 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Reads it. `before`: how many tasks had finished at the last look. Then what `status.json` says is enough of a long
-    /// list, while the farm is at work.
-    fn read(workdir: &Path, args: &StatusArgs, before: Option<u64>) -> Self {
+    /// Reads it. `before`: the last look. Then what `status.json` says is enough of a long list, while the farm is at work.
+    fn read(workdir: &Path, args: &StatusArgs, before: Option<Figures>) -> Self {
         let life = Life::read(workdir);
         let mut figures = life.figures;
         figures.workdir = workdir.display().to_string();
@@ -148,14 +148,15 @@ impl Status {
         if !at_work {
             (figures.running, figures.left_s, figures.tasks_per_s) = (0, None, 0.0);
             figures.workers.iter_mut().for_each(|worker| worker.running.clear());
+        } else if let Some(age_s) = life.age_s {
+            // The farm goes on while its file stands still.
+            figures.elapsed_s += age_s;
         }
         let wants_lists = args.failed || args.slowest.is_some();
         let mut failed = Vec::new();
         let is_quick = at_work && figures.total > 0 && !wants_lists && recorded_len(workdir) > QUICK_FROM;
         if let Some(before) = before.filter(|_| is_quick) {
-            // It may be older than the last look.
-            figures.finished = figures.finished.max(before);
-            figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+            carry_over(&mut figures, before);
         } else {
             let records = Records::read(workdir);
             count(&mut figures, &records, at_work);
@@ -167,6 +168,26 @@ impl Status {
             }
         }
         Self { figures, age_s: life.age_s, failed }
+    }
+}
+
+/// Takes over from the last look what `status.json` does not tell, or tells of the last run alone.
+fn carry_over(figures: &mut Figures, before: Figures) {
+    // It may be older than the last look.
+    figures.finished = figures.finished.max(before.finished);
+    figures.failed = figures.failed.max(before.failed);
+    figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+    if figures.earlier > 0 {
+        (figures.lengths, figures.slowest, figures.usage) = (before.lengths, before.slowest, before.usage);
+    }
+    figures.failures = before.failures;
+    let told: u64 = figures.failures.iter().map(|group| group.count).sum();
+    let more = figures.failed.saturating_sub(told);
+    if more > 0 {
+        let more = words::counted(more, "failure");
+        figures
+            .notes
+            .push(format!("{more} more since the first look: kinds are counted once only with so many records"));
     }
 }
 
@@ -184,15 +205,17 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     if known > figures.total {
         figures.total = known;
     }
-    // Since they were seen running, some have ended.
+    // Since they were seen running, some have ended. Others have got their slots, as long as there are any.
     let ended = |id: &u32| records.finished.binary_search(id).is_ok() || records.failed.binary_search(id).is_ok();
-    for worker in &mut figures.workers {
-        let seen = worker.running.len();
-        worker.running.retain(|(id, _)| !ended(id));
-        figures.running = figures.running.saturating_sub((seen - worker.running.len()) as u64);
-    }
+    figures.workers.iter_mut().for_each(|worker| worker.running.retain(|(id, _)| !ended(id)));
+    let listed = figures.workers.iter().map(|worker| worker.running.len() as u64).sum();
+    figures.running = match figures.state {
+        State::Running => figures.running.min(figures.total.saturating_sub(figures.done())).max(listed),
+        _ => figures.running.min(listed),
+    };
     figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
     figures.damage.extend(records.damage.iter().cloned());
+    figures.notes.extend(records.notes.iter().cloned());
     if !at_work {
         figures.notes.extend(records.torn.iter().map(|name| {
             format!(
@@ -211,6 +234,9 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
 fn add_history(figures: &mut Figures, history: &History, workdir: &Path) {
     let tally = &history.tally;
     figures.damage.extend(history.damage.iter().cloned());
+    if let Some(usage) = tally.usage().into() {
+        figures.usage = Some(usage);
+    }
     if tally.lengths().count() > 0 {
         figures.lengths = Some(tally.lengths().into());
         figures.slowest = tally
@@ -238,17 +264,83 @@ fn list_failed(history: &History) -> Vec<(u32, String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::figures::report::WorkerFigures;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
-    /// What has ended since `status.json` was written neither runs nor is counted as running.
+    use super::*;
+    use crate::figures::report::{FailureGroup, LengthFigures, WorkerFigures};
+    use crate::sys::host;
+
+    /// What has ended since `status.json` was written runs no longer. Its slot has gone to a task that waited, if there was
+    /// one and the farm still starts tasks: "0 running" of a farm whose tasks take milliseconds would be wrong.
     #[test]
     fn what_is_recorded_no_longer_runs() {
         let worker = WorkerFigures { running: vec![(3, 0.0), (4, 0.0), (5, 0.0)], ..WorkerFigures::default() };
-        let mut figures = Figures { total: 8, running: 3, workers: vec![worker], ..Figures::default() };
+        let mut figures =
+            Figures { total: 8, running: 3, workers: vec![worker], state: State::Running, ..Figures::default() };
+        let written = figures.clone();
         let records = Records { finished: vec![0, 4], failed: vec![5], ..Records::default() };
         count(&mut figures, &records, true);
         assert_eq!(figures.workers[0].running, [(3, 0.0)]);
-        assert_eq!((figures.running, figures.done(), figures.waiting), (1, 3, 4));
+        assert_eq!((figures.running, figures.done(), figures.waiting), (3, 3, 2));
+        let mut near_the_end = Figures { total: 5, ..written.clone() };
+        count(&mut near_the_end, &records, true);
+        assert_eq!((near_the_end.running, near_the_end.waiting), (2, 0), "no more than are left");
+        let mut stopping = Figures { state: State::Stopping, ..written };
+        count(&mut stopping, &records, true);
+        assert_eq!((stopping.running, stopping.waiting), (1, 4), "nothing is started any more");
+    }
+
+    /// Promise: the elapsed time is that of the moment, not that of the last `status.json`.
+    #[test]
+    fn elapsed_time_goes_on_while_the_farm_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = format!("host {}, pid {}", host::name(), std::process::id());
+        std::fs::write(folder.path().join("lock"), holder).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let figures = Figures {
+            state: State::Running,
+            host: host::name(),
+            pid: std::process::id(),
+            elapsed_s: 100.0,
+            written_s: now - 20.0,
+            ..Figures::default()
+        };
+        let path = folder.path().join("status.json");
+        let written = SystemTime::now() - Duration::from_secs(20);
+        let elapsed = |figures: &Figures| {
+            std::fs::write(&path, serde_json::to_vec(figures).unwrap()).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+            let args = StatusArgs {
+                workdir: folder.path().to_owned(),
+                json: false,
+                watch: None,
+                exit_code: false,
+                failed: false,
+                running: false,
+                slowest: None,
+            };
+            Status::read(folder.path(), &args, None).figures.elapsed_s
+        };
+        assert!((120.0..180.0).contains(&elapsed(&figures)), "20 s later");
+        std::fs::remove_file(folder.path().join("lock")).unwrap();
+        assert!((elapsed(&Figures { state: State::Ended, ..figures }) - 100.0).abs() < 1e-9, "it has ended");
+    }
+
+    /// With many records, `--watch` counts the kinds of failures once; they stay, and what is of all runs stays that.
+    #[test]
+    fn kinds_of_failures_stay_in_a_watch() {
+        let group = FailureGroup { count: 2, how: "exit 1".to_owned(), ..FailureGroup::default() };
+        let lengths = |count| Some(LengthFigures { count, ..LengthFigures::default() });
+        let before =
+            Figures { finished: 7, failed: 2, failures: vec![group], lengths: lengths(9), ..Figures::default() };
+        let written = Figures { total: 20, finished: 6, failed: 5, lengths: lengths(4), ..Figures::default() };
+        let mut figures = written.clone();
+        carry_over(&mut figures, before.clone());
+        assert_eq!((figures.finished, figures.failed, figures.waiting), (7, 5, 8));
+        assert_eq!((&figures.failures, figures.lengths), (&before.failures, lengths(4)));
+        assert!(figures.notes[0].starts_with("3 failures more since"), "{:?}", figures.notes);
+        let mut figures = Figures { earlier: 5, ..written };
+        carry_over(&mut figures, before);
+        assert_eq!(figures.lengths, lengths(9), "of all runs, as in the first look");
     }
 }

@@ -72,6 +72,10 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
     }
     // Lists go into other programs; what is wrong must not be lost, nor be in the way.
     status.figures.damage.iter().for_each(|damage| crate::progress::say(&format!("damaged: {damage}")));
+    let has_just_started = status.figures.state == State::Running && status.age_s.is_none();
+    if args.running && has_just_started {
+        crate::progress::say("note: it has just started; what runs is known a second later");
+    }
 }
 
 fn failed_tasks(status: &Status, workdir: &Path) -> Vec<FailedTask> {
@@ -132,6 +136,9 @@ fn whole(status: &Status, out: &mut String) {
     }
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
+    if let Some(earlier) = figures.earlier_text() {
+        say(&format!("{earlier}; CPU time, lengths and failures are of all runs, all else is of the last"));
+    }
     if figures.slots > 0 {
         let lost = match &figures.lost_ranks[..] {
             [] => String::new(),

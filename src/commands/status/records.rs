@@ -5,6 +5,7 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use super::life::left_out;
 use crate::sys::regular;
 
 /// The records of a workdir.
@@ -22,6 +23,8 @@ pub(super) struct Records {
     pub(super) torn: Vec<&'static str>,
     /// What cannot be read.
     pub(super) damage: Vec<String>,
+    /// What else there is to say.
+    pub(super) notes: Vec<String>,
 }
 
 impl Records {
@@ -62,6 +65,11 @@ impl Records {
         match read {
             Ok(()) => Some(ids),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // `finished` and `failed` are the truth; nothing depends on this one.
+            Err(error) if name == "toprocess" && regular::is_something_else(&error) => {
+                self.notes.push(left_out(name, &error));
+                None
+            }
             Err(error) => {
                 self.damage.push(format!("{name}: {error}"));
                 Some(ids)
