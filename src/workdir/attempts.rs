@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::farmer::{Record, Why};
+use crate::farmer::Record;
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
@@ -114,6 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::farmer::Why;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, why: Why) -> String {
@@ -154,6 +155,8 @@ mod tests {
             line(Outcome::NotStarted(String::new()), Why::Lost),
             "7\t2\t5\tnode5\t\t\t\t\t\t\t\t\tlost\ta\tb  c\n"
         );
+        let crashed = format!("7\t2\t5\tnode5\t3\t{times}\t\t9\t{usage}\tcrashed\ta\tb  c\n");
+        assert_eq!(line(Outcome::Signaled(9), Why::Crashed), crashed);
         let tabs = |line: &str| line.bytes().filter(|&byte| byte == b'\t').count();
         assert_eq!(tabs(&line(Outcome::Exited(0), Why::Lost)), tabs(&line(Outcome::Exited(0), Why::Failed)));
         assert_eq!(HEADER.iter().filter(|&&byte| byte == b'\t').count() + 1, 14);
