@@ -32,15 +32,27 @@ const LAUNCHER_PATIENCE: Duration = Duration::from_secs(15);
 struct Task {
     command: String,
     exit: u8,
+    /// It kills its pool: it has failed when it has done so too often.
+    is_poison: bool,
 }
 
+/// A task that does one of many things. Few leave processes behind, as each of these holds its slot for seconds.
 fn task(id: usize, random: &mut Random) -> Task {
     let start = format!("echo {id} >> ran");
-    match random.below(100) {
-        0..4 => Task { command: format!("{start}; exit 3"), exit: 3 },
-        4..8 => Task { command: format!("{start}; exec sleep 0.0{}", 1 + random.below(9)), exit: 0 },
-        _ => Task { command: start, exit: 0 },
-    }
+    let (command, exit) = match random.below(1000) {
+        0..40 => (format!("{start}; exit 3"), 3),
+        40..80 => (format!("{start}; exec sleep 0.0{}", 1 + random.below(9)), 0),
+        80..100 => (format!("(sleep 0.0{}; :) & {start}", 1 + random.below(9)), 0),
+        100..102 => (format!("setsid sleep 600 & {start}"), 0),
+        102 => (format!("(setsid sh -c 'trap \"\" TERM; sleep 600' &); {start}"), 0),
+        103..108 => (format!("trap '' TERM; {start}; sleep 0.2"), 0),
+        _ => (start, 0),
+    };
+    Task { command, exit, is_poison: false }
+}
+
+fn poison(id: usize) -> Task {
+    Task { command: format!("echo {id} >> ran; kill -9 $PPID; sleep 600"), exit: 9, is_poison: true }
 }
 
 /// What the harm to one run may have led to.
@@ -67,7 +79,12 @@ struct Round {
 impl Round {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let tasks: Vec<Task> = (0..COUNT).map(|id| task(id, &mut random)).collect();
+        let mut tasks: Vec<Task> = (0..COUNT).map(|id| task(id, &mut random)).collect();
+        if random.percent(15) {
+            let id = usize::try_from(random.below(COUNT as u64)).unwrap();
+            say(&format!("  task {id} kills its pool"));
+            tasks[id] = poison(id);
+        }
         let list: String = tasks.iter().map(|task| format!("{}\n", task.command)).collect();
         let farm = Farm::mpi(RANKS, list.as_bytes()).time_limit(RUN_MAX_SECS);
         Self { farm, tasks, random, record: Record::default(), struck: BTreeSet::new() }
@@ -83,13 +100,15 @@ impl Round {
         let before = Self::begun(&self.farm).len();
         // With sixteen slots several threads start the tasks.
         let (slots, logs) = (self.random.pick(&["2", "4", "16"]), self.random.pick(&["task", "failed", "rank"]));
-        let mut options = ["--proc", slots, "--logs", logs].map(str::to_owned).to_vec();
+        let mut options = ["--proc", slots, "--logs", logs, "--grace", "3"].map(str::to_owned).to_vec();
         options.extend(harms.iter().flat_map(|(harm, _)| harm.options()));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let mut running = self.farm.start(&options);
         let begun = || Self::begun(&self.farm).len() - before;
         let is_timed = |(harm, _): &&(Harm, Moment)| matches!(harm, Harm::Timeout(_));
-        let mut damage = Damage { may_stop: harms.iter().any(|harm| is_timed(&harm)), ..Damage::default() };
+        // What runs beside a task that kills its pool dies with it.
+        let repeats = self.tasks.iter().any(|task| task.is_poison);
+        let mut damage = Damage { may_stop: harms.iter().any(|harm| is_timed(&harm)), repeats, ..Damage::default() };
         for (harm, moment) in harms.iter().filter(|harm| !is_timed(harm)) {
             if !moment.comes(&mut running, begun) {
                 break;

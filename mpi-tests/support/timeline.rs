@@ -15,6 +15,8 @@ const CLOCK_ERROR_US: f64 = 1000.0;
 pub(crate) enum End {
     Exit(u8),
     Signal(u8),
+    /// Its pool died, of whatever cause.
+    Crashed,
 }
 
 /// One run of one task.
@@ -150,6 +152,7 @@ fn event(value: &Value) -> Option<Event> {
     let code = |name: &str| Some(u8::try_from(arguments.get(name)?.as_u64()?).unwrap());
     let end = match (code("exit"), code("signal")) {
         (Some(code), None) => End::Exit(code),
+        (None, Some(_)) if arguments.get("why").is_some_and(|why| why == "crashed") => End::Crashed,
         (None, Some(signal)) => End::Signal(signal),
         _ => return None,
     };

@@ -19,6 +19,8 @@ pub(super) enum Victim {
     Launcher,
     Task,
     AllRanks,
+    /// All ranks and their pools.
+    Everything,
 }
 
 /// Who gets a signal that asks the farm to stop.
@@ -34,6 +36,8 @@ pub(super) enum Told {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Harm {
     Kill(Victim),
+    /// The pool of a rank hangs.
+    Suspend(u32),
     Stop(Signal, Told),
     Timeout(Duration),
 }
@@ -65,7 +69,7 @@ pub(super) fn draw(random: &mut Random, left: usize) -> Vec<(Harm, Moment)> {
             continue;
         }
         harms.push((harm, Moment::draw(random, left)));
-        let ends_the_run = !matches!(harm, Harm::Kill(Victim::Pool(_) | Victim::Task));
+        let ends_the_run = !matches!(harm, Harm::Kill(Victim::Pool(_) | Victim::Task) | Harm::Suspend(_));
         if ends_the_run || random.percent(25) {
             return harms;
         }
@@ -75,13 +79,18 @@ pub(super) fn draw(random: &mut Random, left: usize) -> Vec<(Harm, Moment)> {
 impl Harm {
     fn draw(random: &mut Random) -> Self {
         let rank = |random: &mut Random| u32::try_from(random.below(u64::from(RANKS))).unwrap();
-        match random.below(10) {
+        // It takes half a minute until the farm notices.
+        if random.percent(2) {
+            return Self::Suspend(rank(random));
+        }
+        match random.below(11) {
             0 => Self::Kill(Victim::Rank(0)),
             1 => Self::Kill(Victim::Rank(random.pick(&[1, 2]))),
             2 => Self::Kill(Victim::Pool(rank(random))),
             3 => Self::Kill(Victim::Launcher),
             4 => Self::Kill(Victim::Task),
             5 => Self::Kill(Victim::AllRanks),
+            10 => Self::Kill(Victim::Everything),
             6 => Self::Timeout(Duration::from_millis(50 + random.below(1500))),
             kind => {
                 let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1][usize::try_from(kind).unwrap() - 7];
@@ -99,7 +108,7 @@ impl Harm {
     /// Whether processes that keep files in order may have had no time for it.
     pub(super) fn is_abrupt(self) -> bool {
         match self {
-            Self::Kill(Victim::Pool(_) | Victim::Task) | Self::Timeout(_) => false,
+            Self::Kill(Victim::Pool(_) | Victim::Task) | Self::Suspend(_) | Self::Timeout(_) => false,
             // Launchers follow with SIGKILL, some at once.
             Self::Kill(_) | Self::Stop(_, Told::Launcher) => true,
             Self::Stop(..) => false,
@@ -113,7 +122,7 @@ impl Harm {
 
     /// Whether a task may run twice in one run: with its rank only its result was lost.
     pub(super) fn repeats_tasks(self) -> bool {
-        matches!(self, Self::Kill(Victim::Pool(_) | Victim::Rank(_)))
+        matches!(self, Self::Kill(Victim::Pool(_) | Victim::Rank(_)) | Self::Suspend(_))
     }
 
     pub(super) fn options(self) -> Vec<String> {
@@ -138,6 +147,7 @@ impl Harm {
             // The farm does it by itself.
             Self::Timeout(_) => return Hit::default(),
             Self::Kill(victim) => (Signal::SIGKILL, &|| victim.find(&mark, launcher)),
+            Self::Suspend(rank) => (Signal::SIGSTOP, &|| Victim::Pool(*rank).find(&mark, launcher)),
             Self::Stop(signal, told) => (*signal, &|| told.find(&mark, launcher)),
         };
         let there = running.comes_true("the victim is there", || !select().is_empty());
@@ -181,6 +191,10 @@ impl Victim {
         match self {
             Self::Rank(rank) => ranks(mark, Some(rank)),
             Self::AllRanks => ranks(mark, None),
+            Self::Everything => {
+                let pools = processes::pools(mark).into_iter().flat_map(|(_, pid)| the_one(mark, pid));
+                ranks(mark, None).into_iter().chain(pools).collect()
+            }
             Self::Launcher => the_one(mark, launcher),
             Self::Task => processes::marked(mark).into_iter().filter(is_task).collect(),
             Self::Pool(rank) => {
@@ -245,6 +259,8 @@ impl fmt::Display for Harm {
             Self::Kill(Victim::Launcher) => write!(f, "SIGKILL to the launcher"),
             Self::Kill(Victim::Task) => write!(f, "SIGKILL to a task"),
             Self::Kill(Victim::AllRanks) => write!(f, "SIGKILL to all ranks"),
+            Self::Kill(Victim::Everything) => write!(f, "SIGKILL to all ranks and pools"),
+            Self::Suspend(rank) => write!(f, "SIGSTOP to the pool of rank {rank}"),
             Self::Stop(signal, Told::Rank(rank)) => write!(f, "{signal} to rank {rank}"),
             Self::Stop(signal, Told::AllRanks) => write!(f, "{signal} to all ranks"),
             Self::Stop(signal, Told::RanksAndTasks) => write!(f, "{signal} to all ranks and tasks"),
