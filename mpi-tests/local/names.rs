@@ -7,16 +7,15 @@ use crate::support::{Farm, blockers, processes};
 /// A kill by the program's name and by its command line (`pkill -f`) hits the MPI process only: who clears up behind it
 /// has names of its own.
 #[test]
-fn the_pool_has_names_of_its_own() {
+fn pool_and_nursery_have_names_of_their_own() {
     let farm = Farm::local(&blockers::list(0, 2));
     let mut running = farm.start(&["--proc", "2"]);
     running.wait_until("both blockers run", || blockers::blocked(&farm, 0) == 2);
-    let pools = processes::pools(running.mark());
-    assert_eq!(pools.len(), 1);
-    for (_, pool) in pools {
-        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pool}/{name}")).unwrap();
-        assert_eq!(read("comm"), "tfarmer-pool\n");
-        assert_eq!(read("cmdline").trim_end_matches('\0'), "tfarmer-pool");
+    let (pools, nurseries) = (processes::pools(running.mark()), processes::nurseries(running.mark()));
+    for (found, name) in [(pools, "tfarmer-pool"), (nurseries, "tfarmer-nursery")] {
+        let [(_, pid)] = found[..] else { panic!("one {name} should run: {found:?}") };
+        let command_line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert_eq!(command_line.trim_end_matches('\0'), name);
     }
     processes::signal(running.pid(), Signal::SIGTERM);
     running.wait().exits(3);

@@ -1,8 +1,10 @@
 //! Tasks that take their pool down, and pools that are stopped, on a single rank.
 
-use crate::support::{Farm, poison, processes};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+
+use crate::support::{Farm, poison, processes};
 
 /// A task that kills its pool fails, all others finish, and no start runs it again.
 #[test]
@@ -20,6 +22,20 @@ fn a_task_stops_its_pool() {
 #[test]
 fn a_pool_is_stopped() {
     poison::is_stopped(Farm::local, 0);
+}
+
+/// A pool that is stopped when its farm is killed can't see that: its nursery ends it, with all that it has started.
+#[test]
+fn a_stopped_pool_does_not_outlive_its_farm() {
+    let farm = Farm::local(b"echo >> ran; setsid sleep 600 & sleep 600\n");
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("the task runs", || farm.lines("ran").len() == 1);
+    for (_, pool) in processes::pools(running.mark()) {
+        processes::signal(pool, Signal::SIGSTOP);
+    }
+    processes::signal(running.pid(), Signal::SIGKILL);
+    // Looks for processes that live on: the nursery waits for the pool for a while.
+    running.wait_within(Duration::from_secs(20));
 }
 
 /// Crashes count over starts: one that is interrupted does not begin to count anew.

@@ -35,7 +35,9 @@ fn is_found(farm: &Farm, outcome: &Outcome, crashes: usize) {
     assert_eq!(whys, vec!["crashed"; crashes]);
     let timeline = farm.workdir().timeline();
     let is_marked = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] == PLACE;
-    assert!(timeline.all.iter().filter(is_marked).count() >= 1, "the timeline shows it");
+    assert!(timeline.all.iter().filter(is_marked).count() >= 1, "the timeline shows its last crash");
+    let innocent = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] != PLACE;
+    assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and nobody else's");
 }
 
 /// A task that kills its pool fails after three crashes; no start after that runs it again, unless it is asked for.
@@ -76,7 +78,10 @@ pub(crate) fn is_stopped(make: impl Fn(&[u8]) -> Farm, rank: u32) {
     let stopped = std::time::Instant::now();
     running.wait_until("the loss is known", || farm.last_stderr().windows(7).any(|word| word == b"SIGSTOP"));
     assert!(stopped.elapsed() > Duration::from_secs(20), "it may have been slow");
-    for process in running.processes().iter().filter(|process| process.task().is_some() && process.rank() != rank) {
+    let is_elsewhere = |process: &&processes::Process| {
+        process.task().is_some() && process.variable("TASKFARMER_RANK").is_some_and(|of| of != rank.to_string())
+    };
+    for process in running.processes().iter().filter(is_elsewhere) {
         processes::signal(process.pid, Signal::SIGSEGV);
     }
     // Looks for processes that live on.

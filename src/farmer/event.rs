@@ -128,11 +128,6 @@ impl Why {
         matches!(self, Self::Finished | Self::Failed | Self::Timeout | Self::Unkept)
     }
 
-    /// It ran somewhere from some time to another: its end, or that of its pool.
-    pub(crate) fn is_event(self, result: &TaskResult) -> bool {
-        self.is_own_end() || (self == Self::Crashed && result.start_us > 0)
-    }
-
     /// Why an attempt with this result is over, if it was left alone.
     #[must_use]
     pub fn of(result: &TaskResult) -> Self {
@@ -188,6 +183,20 @@ impl Record {
             max_rss_kib: 0,
         };
         Self { rank, result, why, is_last: false }
+    }
+
+    /// Whether it is known when and where it ran.
+    pub(crate) fn has_times(&self) -> bool {
+        match self.why {
+            Why::Lost => false,
+            Why::Crashed => self.result.start_us > 0,
+            Why::Finished | Why::Failed | Why::Timeout | Why::Unkept | Why::Interrupted => true,
+        }
+    }
+
+    /// Whether it belongs into the timeline: an end of its own, or the crash that was one too many.
+    pub(crate) fn is_event(&self) -> bool {
+        self.why.is_own_end() || (self.why == Why::Crashed && self.is_last && self.has_times())
     }
 
     /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.

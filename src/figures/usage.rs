@@ -40,7 +40,7 @@ impl Usage {
 impl From<&Record> for Usage {
     fn from(record: &Record) -> Self {
         // What was lost with its rank has used something, but nobody knows what.
-        if record.why == Why::Lost {
+        if matches!(record.why, Why::Lost | Why::Crashed) {
             return Self::default();
         }
         let result = &record.result;

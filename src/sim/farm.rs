@@ -2,6 +2,7 @@
 //!
 //! Owns what is to be seen of a turn: records, messages and notes go to the checker in the order in which they came about.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::disk::Recorder;
@@ -48,8 +49,11 @@ impl World {
                 _ => {}
             }
         }
-        let has_crashes = attempts.iter().any(|record| record.why == Why::Crashed);
-        let crashes = if has_crashes { self.disk.borrow().crashes(&self.plan.list) } else { Default::default() };
+        // All of tasks.tsv is read for it.
+        let crashes = match attempts.iter().any(|record| record.why == Why::Crashed) {
+            true => self.disk.borrow().crashes(&self.plan.list),
+            false => BTreeMap::new(),
+        };
         for record in &attempts {
             self.checker.attempt_over(self.now, record.rank.0, record);
             if record.why == Why::Crashed {

@@ -154,8 +154,9 @@ impl Simulated {
     fn signal(&mut self, slot: u32, deed: Deed, react: impl FnOnce(&Plan, &mut Process, Duration)) {
         let now = self.now;
         let Some(process) = self.slots.get_mut(&slot) else { return };
-        // A process that has ended and was not reaped yet takes no signal.
-        if process.ends_at > now {
+        // A process that has ended and was not reaped yet takes no signal, but what it has left does.
+        let is_left = deed != Deed::Struck && process.left.is_some_and(|(until, _)| until > now);
+        if process.ends_at > now || is_left {
             react(&self.plan, process, now);
             self.deeds.push((slot, deed));
         }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::begin::{Begin, Kind};
-use crate::farmer::{Record, Why};
+use crate::farmer::Record;
 
 /// The first line. The command is last, since it may hold anything but a newline, tabs too.
 pub(crate) const HEADER: &[u8] =
@@ -23,7 +23,7 @@ pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     push_number(out, record.rank.0.into());
     out.push(b'\t');
     out.extend_from_slice(host);
-    if !(record.why.is_event(result) || record.why == Why::Interrupted) {
+    if !record.has_times() {
         out.extend_from_slice(b"\t\t\t\t\t\t\t\t");
     } else {
         out.push(b'\t');
@@ -108,6 +108,7 @@ mod tests {
 
     use super::super::begin::Found;
     use super::*;
+    use crate::farmer::Why;
     use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, why: Why) -> String {
@@ -150,6 +151,8 @@ mod tests {
             line(Outcome::NotStarted(String::new()), Why::Lost),
             "7\t2\t5\tnode5\t\t\t\t\t\t\t\t\tlost\ta\tb  c\n"
         );
+        let crashed = format!("7\t2\t5\tnode5\t3\t{times}\t\t9\t{usage}\tcrashed\ta\tb  c\n");
+        assert_eq!(line(Outcome::Signaled(9), Why::Crashed), crashed);
         let tabs = |line: &str| line.bytes().filter(|&byte| byte == b'\t').count();
         assert_eq!(tabs(&line(Outcome::Exited(0), Why::Lost)), tabs(&line(Outcome::Exited(0), Why::Failed)));
         assert_eq!(HEADER.iter().filter(|&&byte| byte == b'\t').count() + 1, 14);

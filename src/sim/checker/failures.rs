@@ -69,6 +69,11 @@ impl Checker {
         self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
         if matches!(why, Why::Failed | Why::Timeout | Why::Unkept) && !record.is_last && own_fault {
             self.retried(now, rank, result);
+        } else if why == Why::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
+            // Of a failure there that nobody has judged in time the farmer says that it is the task's own.
+            let task = &mut self.tasks[result.id.0 as usize];
+            let pause = Duration::from_secs(1 << task.failures.min(6)).min(Duration::from_secs(60));
+            task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
         self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
             format!("task {} is recorded as {why:?}", result.id)

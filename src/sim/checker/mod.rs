@@ -246,7 +246,8 @@ impl Checker {
                 let mut asked = node.stop >= Some(StopLevel::Terminate);
                 if let Some(run) = node.runs.get_mut(&slot) {
                     asked |= run.lingers_since.is_some_and(|since| now >= since + LINGER);
-                    run.timed_out = !asked;
+                    // What was out of time stays so if a stop follows.
+                    run.timed_out |= !asked && run.terminated_at.is_none();
                     asked |= node.limit_min.is_some_and(|limit| now >= run.started + limit);
                     run.terminated_at = run.terminated_at.or(Some(now));
                 }
