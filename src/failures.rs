@@ -5,13 +5,12 @@
 //! did not read is told by its exit code alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
-use crate::workdir::logs::{self, Finder, Output};
+use crate::workdir::logs::{self, Finder, OddLog, Output};
 
 /// So many bytes of a line are looked at.
 const LINE_LEN_MAX: usize = 1_000;
@@ -42,6 +41,8 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why)),
+            // What stands in the place of its log is not its output.
+            End::Unkept(why) => Some(shown(why)),
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };
@@ -89,7 +90,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
 /// Logs of tasks. Most have a file of their own; who keeps them otherwise is asked when the first has none.
 pub(crate) struct Logs<'a> {
     workdir: &'a Path,
-    finder: Option<io::Result<Finder>>,
+    finder: Option<Result<Finder, OddLog>>,
 }
 
 impl<'a> Logs<'a> {

@@ -237,7 +237,7 @@ impl Reporter {
             ),
             Note::CameBack(rank) => log::warn!("{} is heard again", name(rank)),
             Note::Paused(rank) => {
-                log::warn!("{} can't start processes and gets no task for a while", name(rank))
+                log::warn!("{} can't start tasks or keep their output, and gets no task for a while", name(rank))
             }
             Note::Watched(rank) => {
                 log::info!(

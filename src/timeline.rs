@@ -3,17 +3,16 @@
 //! Owns the format of `timeline.json`: one JSON array, an event per line, only ever appended to. The bracket that
 //! closes it is written at the end of a run and cut off by the next; Perfetto opens the file without it, too.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
-use crate::sys::regular;
+use crate::workdir::{Begin, Kind};
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
@@ -78,12 +77,13 @@ fn push(out: &mut Vec<u8>, event: &impl Serialize) {
 /// `finished` and `failed` have its bytes.
 pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     let result = &record.result;
-    let (exit, signal, error) = match &result.outcome {
-        Outcome::Exited(code) => (Some(*code), None, None),
-        Outcome::Signaled(signal) => (None, Some(*signal), None),
-        Outcome::NotStarted(error) => (None, None, Some(error.as_str())),
+    let error = match &result.outcome {
+        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => Some(error.as_str()),
+        Outcome::Exited(_) | Outcome::Signaled(_) => None,
     };
-    let why = (result.timed_out || record.why == Why::Crashed).then(|| record.why.word());
+    let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
+    // Where the end of the process does not tell it.
+    let why = matches!(record.why, Why::Timeout | Why::Unkept | Why::Crashed).then(|| record.why.word());
     let event = TaskEvent {
         cat: "task",
         name: &String::from_utf8_lossy(command),
@@ -107,33 +107,21 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
     }
 }
 
-/// Makes a timeline ready to be appended to, and tells what to append first. A torn end is cut off; a file that
-/// is no timeline is moved aside, since a timeline is never worth a run.
-///
-/// # Errors
-/// If the file can't be read or mended.
-pub(crate) fn prepare(path: &Path) -> io::Result<Vec<u8>> {
-    let start = |separator: &str| [separator.as_bytes(), RUN.as_bytes()].concat();
-    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(start("[\n")),
-        other => other?,
+/// How a timeline is gone on with: a torn end is cut off, and so is the bracket that closes it. A file that is no timeline
+/// is moved aside, since a timeline is never worth a run.
+pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged" };
+
+fn start(separator: &str) -> Vec<u8> {
+    [separator.as_bytes(), RUN.as_bytes()].concat()
+}
+
+fn look(file: &mut File) -> io::Result<Option<Begin>> {
+    let begin = |End { len, empty }| match (len, empty) {
+        (0, _) => Begin { len, first: start("[\n") },
+        (_, true) => Begin { len, first: start("\n") },
+        (_, false) => Begin { len, first: start(",\n") },
     };
-    match find_end(&mut file)? {
-        Some(End { len: 0, .. }) => {
-            file.set_len(0)?;
-            Ok(start("[\n"))
-        }
-        Some(End { len, empty }) => {
-            file.set_len(len)?;
-            Ok(start(if empty { "\n" } else { ",\n" }))
-        }
-        None => {
-            let aside = path.with_extension("json.damaged");
-            log::warn!("{} is no timeline; it is kept as {}", path.display(), aside.display());
-            std::fs::rename(path, &aside)?;
-            Ok(start("[\n"))
-        }
-    }
+    Ok(find_end(file)?.map(begin))
 }
 
 /// Where an array of events may be continued.
@@ -220,14 +208,13 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
     use crate::fuzz::{nearly, within};
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::workdir::Found;
 
     fn record(outcome: Outcome) -> Record {
         let result = TaskResult {
@@ -253,12 +240,13 @@ mod tests {
         if let Some(bytes) = before {
             std::fs::write(&path, bytes).unwrap();
         }
-        let mut text = prepare(&path).unwrap();
+        let (mut file, undo) = Found::look(&path, &KIND).unwrap().begin().unwrap();
+        undo.keep();
+        let mut text = Vec::new();
         push_task(&mut text, &record(Outcome::Exited(0)), b"echo \"[{\" \xff\n");
         push_task(&mut text, &record(Outcome::Signaled(9)), b"b");
         text.extend_from_slice(END);
-        let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
-        file.write_all(&text).unwrap();
+        file.append(&text).unwrap();
         serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
     }
 
@@ -312,7 +300,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("timeline.json");
         std::fs::write(&path, "{}").unwrap();
-        assert!(prepare(&path).unwrap().starts_with(b"["));
+        Found::look(&path, &KIND).unwrap().begin().unwrap().1.keep();
+        assert!(std::fs::read(&path).unwrap().starts_with(b"["));
         assert_eq!(std::fs::read(folder.path().join("timeline.json.damaged")).unwrap(), b"{}");
     }
 
@@ -326,9 +315,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("timeline.json");
             std::fs::write(&path, text).unwrap();
-            let first = within(3 << 19, || prepare(&path).unwrap());
-            assert!(first.starts_with(b",\n"));
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), len as u64);
+            let mut file = File::open(&path).unwrap();
+            let begin = within(3 << 19, || look(&mut file).unwrap()).unwrap();
+            assert!(begin.first.starts_with(b",\n"));
+            assert_eq!(begin.len, len as u64);
         }
     }
 
@@ -368,10 +358,11 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("timeline.json");
                 std::fs::write(&path, &text).unwrap();
-                prop_assert!(!within(3 << 19, || prepare(&path).unwrap()).is_empty());
-                let kept = std::fs::read(&path).unwrap_or_default();
-                prop_assert!(text.starts_with(&kept));
-                prop_assert_eq!(path.with_extension("json.damaged").exists(), text.first().is_some_and(|&byte| byte != b'['));
+                let mut file = File::open(&path).unwrap();
+                let begin = within(3 << 19, || look(&mut file).unwrap());
+                prop_assert_eq!(begin.is_none(), text.first().is_some_and(|&byte| byte != b'['));
+                prop_assert!(begin.is_none_or(|begin| begin.len <= text.len() as u64 && !begin.first.is_empty()));
+                prop_assert_eq!(std::fs::read(&path).unwrap(), text);
             }
         }
     }

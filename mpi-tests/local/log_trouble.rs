@@ -41,6 +41,41 @@ fn what_stands_in_place_of_a_log_fails_its_task_only() {
     }
 }
 
+/// A task that has nothing to keep does not fail for what has the name of a log: one of an earlier run that cannot be removed.
+/// That is said once.
+#[test]
+fn an_old_log_that_cannot_be_removed_fails_no_task() {
+    for kind in ["none", "failed", "rank"] {
+        let farm = Farm::local(&b"true\n".repeat(10));
+        let logs = farm.workdir().file("logs");
+        for id in 3..7 {
+            fs::create_dir_all(logs.join(format!("log_{id}"))).unwrap();
+        }
+        let outcome = farm.run(&["--proc", "2", "--logs", kind]).exits(0);
+        assert_eq!(outcome.summary(), [10, 0, 0], "--logs {kind}");
+        let said = outcome.stderr_text();
+        assert_eq!(said.matches("cannot remove").count(), 1, "--logs {kind}: {said}");
+        let told = if kind == "rank" { 0 } else { 2 };
+        farm.run_exactly(&["logs", "tasks.txt", "5"]).exits(told);
+    }
+}
+
+/// A task that ran, but whose output cannot be kept, is not told to have not started.
+#[test]
+fn a_task_whose_output_cannot_be_kept_has_run() {
+    let farm = Farm::local(b"echo said; exit 3\n");
+    fs::create_dir_all(farm.workdir().file("logs/log_0")).unwrap();
+    let outcome = farm.run(&["--logs", "failed"]).exits(1);
+    let attempt = &farm.workdir().attempts()[0];
+    assert_eq!((&attempt.why[..], attempt.exit), ("unkept", Some(3)));
+    let status = farm.run_exactly(&["status", "tasks.txt"]);
+    let failed = farm.run_exactly(&["status", "--failed", "tasks.txt"]);
+    for text in [&outcome.stderr, &status.stdout, &failed.stdout].map(|text| String::from_utf8_lossy(text).into_owned())
+    {
+        assert!(text.contains("output not kept") && !text.contains("not started"), "{text}");
+    }
+}
+
 /// With folders of logs, something else in place of one of them fails its tasks only.
 #[test]
 fn what_stands_in_place_of_a_folder_of_logs_fails_its_tasks_only() {
@@ -130,6 +165,36 @@ fn a_workdir_that_is_gone_is_noticed() {
             fs::rename(farm.path("moved"), farm.workdir().path()).unwrap();
         });
     }
+}
+
+/// `--logs rank`: output that nobody would find is no success. The files of a rank, or the folder, are removed or moved in
+/// mid-run, also where something else takes their place.
+#[test]
+fn files_of_a_rank_that_are_gone_are_noticed() {
+    let harms = [
+        ("rm rank_0.log", "rank_0.log"),
+        ("mv rank_0.idx away.idx; touch rank_0.idx", "rank_0.idx"),
+        ("mkdir ../new; mv rank_0.log ../new/; cp ../new/rank_0.log .", "rank_0.log"),
+        ("mv ../logs ../../gone; mkdir ../logs", "logs"),
+    ];
+    for (harm, named) in harms {
+        let farm = Farm::local(&harmed(&format!("cd tasks.txt_workdir/logs; {harm}")));
+        farm_gives_up(farm, &["--proc", "2", "--logs", "rank"], named, |_| {});
+    }
+}
+
+/// The same by the last tasks of a list: the end is looked at once more. It takes no file of a rank to miss the folder.
+#[test]
+fn output_that_is_gone_at_the_end_is_noticed() {
+    let harms = [("rank", "rm tasks.txt_workdir/logs/rank_0.log"), ("task", "rm -r tasks.txt_workdir/logs")];
+    for (kind, harm) in harms {
+        let farm = Farm::local(format!("echo said\n{harm}\n").as_bytes());
+        let outcome = farm.run(&["--proc", "1", "--logs", kind]).exits(4);
+        assert!(outcome.errors().concat().contains("moved, removed or replaced"), "{:?}", outcome.errors());
+        assert_eq!(outcome.summary(), [2, 0, 0], "what has ended is recorded");
+    }
+    let farm = Farm::local(b"echo said\nrm -r tasks.txt_workdir/logs\n");
+    farm.run(&["--proc", "1", "--logs", "none"]).exits(0);
 }
 
 /// The last tasks ended before anybody could notice: the end is no success either.

@@ -90,6 +90,46 @@ fn nothing_is_kept() {
     assert!(outcome.errors()[0].contains("--logs"), "{}", outcome.errors()[0]);
 }
 
+/// Each log that is odd is told by its own name, and the others are printed: files that are cut off, links, which are not
+/// followed, and what is no file.
+#[test]
+fn odd_logs_do_not_hide_others() {
+    let farm = Farm::local(&list(2));
+    farm.run(&["--logs", "rank", "--proc", "1"]).exits(1);
+    let logs = farm.workdir().file("logs");
+    let text = std::fs::read(logs.join("rank_0.log")).unwrap();
+    let cut = text.windows(5).position(|bytes| bytes == b"bad 7").unwrap() + 3;
+    std::fs::write(logs.join("rank_0.log"), &text[..cut]).unwrap();
+    farm.write("precious", b"secret\n");
+    std::os::unix::fs::symlink(farm.path("precious"), logs.join("log_90")).unwrap();
+    std::os::unix::fs::symlink(farm.cwd(), logs.join("80")).unwrap();
+    farm.write("log_81", b"secret\n");
+    std::fs::create_dir(logs.join("log_70")).unwrap();
+    // One that an earlier run left, and that could not be removed.
+    std::fs::create_dir(logs.join("log_1")).unwrap();
+    std::os::unix::fs::symlink(farm.path("precious"), logs.join("rank_9.idx")).unwrap();
+    let ids = ["1", "7", "90", "70", "5", "81", "99"];
+    let outcome = farm.run_exactly(&[&["logs", "tasks.txt_workdir"], &ids[..]].concat()).exits(2);
+    let printed = String::from_utf8(outcome.stdout.clone()).unwrap();
+    assert_eq!(printed, "==> task 1 <==\nout 1\nerr\n==> task 7 <==\nbad==> task 5 <==\nout 5\nerr\n");
+    let errors = outcome.errors().concat();
+    for named in ["task 7: cannot read", "logs/rank_0.log: it ends", "logs/log_90: a symbolic link", "logs/rank_9.idx"]
+    {
+        assert!(errors.contains(named), "{named}: {errors}");
+    }
+    assert!(errors.contains("logs/log_70") && errors.contains("no output of task 81, 99"), "{errors}");
+    std::fs::remove_file(logs.join("rank_9.idx")).unwrap();
+    std::fs::remove_file(logs.join("rank_0.log")).unwrap();
+    let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "5"]).exits(2);
+    assert!(outcome.errors().concat().contains("logs/rank_0.log: No such file"), "{:?}", outcome.errors());
+    // What can't be printed is no fault of the logs.
+    let program = crate::support::program();
+    farm.workdir().write("logs/log_60", b"said\n");
+    let full = format!("exec {program} logs tasks.txt_workdir 60 > /dev/full");
+    let outcome = farm.start_other(&["sh".as_ref(), "-c".as_ref(), full.as_ref()]).wait().exits(2);
+    assert!(outcome.errors().concat().contains("cannot print"), "{:?}", outcome.errors());
+}
+
 /// A command line or a workdir that is wrong.
 #[test]
 fn mistakes_are_told() {
@@ -130,6 +170,48 @@ fn output_on_a_full_disk_is_not_lost() {
         for id in 0..COUNT {
             let outcome = farm.run_exactly(&["logs", "small/work", &id.to_string()]).exits(0);
             assert_eq!(outcome.stdout.len(), 20000, "{kind}: task {id}");
+        }
+    }
+}
+
+/// A disk on which there is room for small files, but not for the output of a task. What was started runs once, and waits:
+/// if there is a place in time, the farm goes on, otherwise it ends with exit code 4, and each attempt is in `tasks.tsv`.
+#[test]
+fn no_task_runs_again_and_again_for_a_full_disk() {
+    const COUNT: usize = 8;
+    const SAID: &str = "has no place";
+    let options = |kind: &'static str| ["--proc", "2", "--logs", kind];
+    let mut farms = Vec::new();
+    for (kind, in_time) in [("rank", false), ("failed", false), ("rank", true), ("failed", true)] {
+        let farm = Farm::local(&interrupted::list(COUNT, "; head -c 200000 /dev/zero")).time_limit(120);
+        let Some(tmpfs) = Tmpfs::mount(&farm, "logs_disk", "size=100k") else { return };
+        std::fs::create_dir(farm.workdir().path()).unwrap();
+        std::os::unix::fs::symlink(farm.path("logs_disk"), farm.workdir().file("logs")).unwrap();
+        farms.push((kind, in_time, farm, tmpfs));
+    }
+    let mut running: Vec<_> = farms.iter().map(|(kind, _, farm, _)| farm.start(&options(kind))).collect();
+    for (running, (_, in_time, farm, tmpfs)) in running.iter_mut().zip(&farms) {
+        running.wait_until("the farm says it", || String::from_utf8_lossy(&farm.last_stderr()).contains(SAID));
+        if *in_time {
+            tmpfs.remount("size=4m");
+        }
+    }
+    for (running, (kind, in_time, farm, tmpfs)) in running.into_iter().zip(&farms) {
+        let outcome = running.wait().exits(if *in_time { 0 } else { 4 });
+        let (runs, attempts) = (interrupted::runs(farm), farm.workdir().attempts());
+        assert!(runs.values().all(|&runs| runs == 1) && attempts.len() == runs.len(), "{kind}: {runs:?}, {attempts:?}");
+        if *in_time {
+            assert_eq!(outcome.summary(), [COUNT as u64, 0, 0]);
+            continue;
+        }
+        let named = if *kind == "rank" { "logs/rank_0.log" } else { "logs/log_" };
+        assert!(outcome.errors().concat().contains(named), "{:?}", outcome.errors());
+        assert!(farm.workdir().recorded().is_empty() && runs.len() == 2, "{runs:?}");
+        tmpfs.remount("size=4m");
+        interrupted::completes(farm, &farm.workdir(), &options(kind), COUNT, 0);
+        for id in 0..COUNT {
+            let outcome = farm.run_exactly(&["logs", "tasks.txt", &id.to_string()]).exits(0);
+            assert_eq!(outcome.stdout.len(), 200_000, "{kind}: task {id}");
         }
     }
 }

@@ -26,6 +26,7 @@ mod names;
 mod poison;
 mod progress;
 mod pytaskfarmer;
+mod refused;
 mod resume;
 mod retries;
 mod retry_failed;

@@ -63,3 +63,9 @@ fn daemons_end_with_a_killed_pool() {
 fn daemons_end_with_a_killed_nursery() {
     stubborn::daemons_end_with_a_killed_nursery(Farm::local, 4);
 }
+
+/// They end when MPI processes and pools are killed together.
+#[test]
+fn daemons_end_with_killed_ranks_and_pools() {
+    stubborn::daemons_end_with_killed_ranks_and_pools(Farm::local, 4);
+}

@@ -22,3 +22,24 @@ fn each_rank_has_its_files() {
     }
     assert_eq!(ranks.len(), 3, "all ranks worked");
 }
+
+/// A rank whose file of output is removed or moved ends the farm in order, by name; the same command completes the list.
+#[test]
+fn a_rank_whose_output_is_gone_ends_the_farm() {
+    for harm in ["rm $log", "mv $log away"] {
+        let first = format!(
+            "[ -e harmed ] || {{ log=tasks.txt_workdir/logs/rank_2.log; until [ -s $log ]; do sleep 0.05; done; {harm}; touch harmed; }}\n"
+        );
+        let list = first + &"echo said; sleep 0.2\n".repeat(100);
+        let farm = Farm::mpi(3, list.as_bytes()).time_limit(120);
+        let options = ["--proc", "2", "--logs", "rank"];
+        let outcome = farm.run(&options).exits(4);
+        let errors = outcome.errors().concat();
+        assert!(errors.contains("rank 2 (") && errors.contains("logs/rank_2.log: it was moved, removed"), "{errors}");
+        let recorded = farm.workdir().recorded().len() as u64;
+        assert!(recorded < 101 && farm.workdir().failed().is_empty(), "the farm's trouble is no task's");
+        assert_eq!(outcome.summary(), [recorded, 0, 101 - recorded]);
+        farm.run(&options).exits(0);
+        assert_eq!(farm.workdir().finished().len(), 101);
+    }
+}

@@ -21,14 +21,16 @@ fn every_rank_has_the_runner() {
     assert_eq!(ranks, [2; 3]);
 }
 
-/// A mistake is said once, by rank 0, and nothing is made; a Python class is tried on rank 0 alone.
+/// A mistake is said once, by rank 0, and nothing is made; a Python class is tried on rank 0 alone, and not by the
+/// process that speaks MPI.
 #[test]
 fn a_mistake_is_said_once() {
     let mut farm = Farm::mpi(3, b"echo one\n").time_limit(60);
     farm.write("r.ini", b"[r]\nRunner = shiftre\n[p]\nRunner = mysite.Class\n");
     std::fs::write(
         farm.home().join("mysite.py"),
-        "open(__file__ + '.tried', 'a').write('x')\nraise ValueError('no')\n",
+        "import os\nparent = open(f'/proc/{os.getppid()}/comm').read()\n\
+         open(__file__ + '.tried', 'a').write(parent)\nraise ValueError('no')\n",
     )
     .unwrap();
     farm.set("PYTHONPATH", farm.home().to_str().unwrap());
@@ -36,5 +38,6 @@ fn a_mistake_is_said_once() {
     farm.run(&["--runner", "r"]).refused(&["r.ini:2: [r]: Runner", "did you mean 'shifter'?"]);
     farm.run(&["--runner", "p"]).refused(&["r.ini:3: [p]", "ValueError: no"]);
     assert_eq!(farm.everything(), before);
-    assert_eq!(std::fs::read_to_string(farm.home().join("mysite.py.tried")).unwrap(), "x");
+    let tried = std::fs::read_to_string(farm.home().join("mysite.py.tried")).unwrap();
+    assert_eq!(tried, "tfarmer-reader\n", "a process that speaks MPI starts no program");
 }

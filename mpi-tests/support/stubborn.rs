@@ -205,6 +205,18 @@ pub(crate) fn daemons_end_with_a_killed_nursery(make: impl Fn(&[u8]) -> Farm, sl
     });
 }
 
+/// Nothing of a rank is left when its MPI process is killed together with its pool, as by a kill of all that bears the
+/// program's name: the nursery is left.
+#[track_caller]
+pub(crate) fn daemons_end_with_killed_ranks_and_pools(make: impl Fn(&[u8]) -> Farm, slots: usize) {
+    daemons_end(make, slots, |running| {
+        let ranks = processes::mpi_processes(running.mark());
+        for (_, pid) in processes::pools(running.mark()).into_iter().chain(ranks) {
+            processes::signal(pid, Signal::SIGKILL);
+        }
+    });
+}
+
 #[track_caller]
 fn daemons_end(make: impl Fn(&[u8]) -> Farm, slots: usize, end: impl Fn(&Running<'_>)) {
     let farm = make(&daemons(slots, "exec sleep 600"));

@@ -1,6 +1,6 @@
 //! `logs`: what tasks wrote.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use super::status::find_workdir;
@@ -18,24 +18,36 @@ pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    match logs::print(workdir, ids, &mut out) {
-        Ok(without) if without.is_empty() => ExitCode::Success,
-        Ok(without) => {
-            let ids: Vec<String> = without.iter().map(u32::to_string).collect();
-            say_error(&format!(
-                "no output of task {} in {}\n  it has not run yet, or its output was not kept: see --logs",
-                ids.join(", "),
-                workdir.join(logs::FOLDER).display()
-            ));
-            ExitCode::TasksFailed
+    let unprinted = match logs::print(workdir, ids, &mut out) {
+        Ok(Ok(unprinted)) => unprinted,
+        Ok(Err(odd)) => {
+            say_error(&format!("{odd}\n  is this the workdir of a farm?"));
+            return ExitCode::BadInput;
         }
         // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::Success,
         Err(error) => {
-            let _ = out.flush();
-            let folder = workdir.join(logs::FOLDER);
-            say_error(&format!("cannot read {}: {error}\n  is this the workdir of a farm?", folder.display()));
-            ExitCode::BadInput
+            say_error(&format!("cannot print: {error}"));
+            return ExitCode::BadInput;
         }
+    };
+    for (id, odd) in &unprinted.odd {
+        match id {
+            Some(id) => say_error(&format!("task {id}: {odd}")),
+            None => say_error(&format!("{odd}\n  the output of tasks that are only there is not found")),
+        }
+    }
+    if !unprinted.without.is_empty() {
+        let ids: Vec<String> = unprinted.without.iter().map(u32::to_string).collect();
+        say_error(&format!(
+            "no output of task {} in {}\n  it has not run yet, or its output was not kept: see --logs",
+            ids.join(", "),
+            workdir.join(logs::FOLDER).display()
+        ));
+    }
+    match (unprinted.odd.is_empty(), unprinted.without.is_empty()) {
+        (false, _) => ExitCode::BadInput,
+        (true, false) => ExitCode::TasksFailed,
+        (true, true) => ExitCode::Success,
     }
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::SILENCE_MAX;
 use super::link::{Links, Received};
 use super::pace::Pace;
-use super::reader::{Input, NoTasks};
+use super::reader::{Input, NoTasks, Work};
 use super::turn::{Network, Storage, Turns};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
@@ -25,17 +25,16 @@ use crate::figures::tally::Tally;
 use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
-use crate::protocol::{FARMER, PROTOCOL_VERSION, Rank, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
-use crate::runner::{self, RunnerError};
+use crate::protocol::{FARMER, Logs, PROTOCOL_VERSION, Rank, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
 use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
-use crate::tasklist::{ListError, TaskList, Tasks};
-use crate::workdir::journal::{Journal, JournalError};
-use crate::workdir::{Workdir, WorkdirError, check_joblog};
+use crate::tasklist::{TaskList, Tasks};
+use crate::workdir::journal::{Journal, JournalError, Keeps};
+use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
@@ -47,11 +46,7 @@ const SYNC_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug, Error)]
 enum InputError {
     #[error(transparent)]
-    List(#[from] ListError),
-    #[error(transparent)]
     NoTasks(#[from] NoTasks),
-    #[error(transparent)]
-    Runner(#[from] RunnerError),
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
     #[error(
@@ -76,8 +71,8 @@ pub struct Outcome {
     pub unreachable: bool,
 }
 
-/// Runs a farm to its end. Returns MPI so that the caller can leave it. `input`: the tasklist, if it is already being
-/// read. `patience`: how long the launcher waits between SIGTERM and SIGKILL, if that is shorter than any grace period.
+/// Runs a farm to its end. Returns MPI so that the caller can leave it. `input`: tasklist and runner, if they are already
+/// being read. `patience`: how long the launcher waits between SIGTERM and SIGKILL, if that is shorter than any grace period.
 pub fn run(
     config: &Config,
     input: Option<Input>,
@@ -97,11 +92,7 @@ pub fn run(
         }
         Err(error) => {
             progress::say_error(&error.to_string());
-            let stopped = match &error {
-                InputError::Runner(error) => error.is_stop(),
-                InputError::NoTasks(error) => matches!(error, NoTasks::Stopped(_)),
-                _ => false,
-            };
+            let stopped = matches!(error, InputError::NoTasks(NoTasks::Stopped(_)));
             dismiss(&mut links, if stopped { ExitCode::Stopped } else { ExitCode::BadInput }, clock)
         }
     };
@@ -132,8 +123,7 @@ pub fn dry_run(config: &Config) -> ExitCode {
 
 /// What a run would find.
 fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
-    runner::by_name(&config.runner)?;
-    let Tasks { list, made, .. } = Input::read_here(config)?;
+    let Tasks { list, made, .. } = Input::read_here(config)?.tasks;
     // What a handler needed for itself is no part of a run that touches nothing.
     drop(made);
     Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))
@@ -157,11 +147,8 @@ fn prepare(
     signals: &SignalSource,
     clock: Clock,
 ) -> Result<Option<Farm>, InputError> {
-    let runner = runner::by_name(&config.runner)?;
-    let Tasks { list, wants_output, made } = match input {
-        Some(input) => input.finish(config, signals, clock)?,
-        None => Input::read_here(config)?,
-    };
+    let input = input.unwrap_or_else(|| Input::found_late(config));
+    let Work { runner, tasks: Tasks { list, wants_output, made } } = input.finish(config, signals, clock)?;
     if config.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
@@ -175,11 +162,9 @@ fn prepare(
     }
     let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
-    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
-    if wants_output {
-        workdir.make_output()?;
-    }
-    let journal = workdir.journal(joblog.as_deref())?;
+    let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
+    let wanted = Wanted { failed: config.failed, joblog: joblog.as_deref(), keeps, output: wants_output };
+    let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
@@ -348,7 +333,10 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
                 None => Ok(()),
             },
             // A log that can't be made for lack of space is the workdir's trouble, not the node's.
-            (Note::Paused(_), _) => journal.probe(),
+            (Note::Paused(_), _) => {
+                journal.probe();
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(error) = written {

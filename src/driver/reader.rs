@@ -1,8 +1,8 @@
-//! The tasklist on its way in.
+//! Tasklist and runner on their way in.
 //!
-//! A handler may start programs and may take minutes, and a process that speaks MPI does neither: it should not fork,
-//! and other ranks wait for it in MPI_Init. So all but plain lists are read by a process of its own, forked before MPI
-//! starts. It ends when it has told its result, and dies with rank 0.
+//! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI does
+//! neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be read is read
+//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -17,6 +17,8 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::progress;
+use crate::protocol::codec;
+use crate::runner::{self, Found, RunnerConfig, RunnerError};
 use crate::sys::clock::Clock;
 use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
@@ -33,22 +35,34 @@ const KILL_PAUSE: Duration = Duration::from_millis(1);
 /// Bytes in one go.
 const CHUNK_LEN: u64 = 1 << 20;
 
-/// Why there are no tasks.
+/// Why there are no tasks, or no way to start them.
 #[derive(Debug, Error)]
 pub(super) enum NoTasks {
     #[error(transparent)]
     List(#[from] ListError),
-    #[error("stopped by {0} while the tasklist was read; nothing was started")]
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    /// What the process says.
+    #[error("{0}")]
+    Told(String),
+    #[error("stopped by {0} while tasklist and runner were read; nothing was started")]
     Stopped(&'static str),
 }
 
-/// A tasklist that is, or will be, read.
+/// What a farm is to run, and how.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) runner: RunnerConfig,
+    pub(super) tasks: Tasks,
+}
+
+/// Tasklist and runner that are, or will be, read.
 #[derive(Debug)]
 pub struct Input(State);
 
 #[derive(Debug)]
 enum State {
-    Here(Result<Handler, ListError>),
+    Here(Box<(Result<Found, RunnerError>, Result<Handler, ListError>)>),
     There(Process),
 }
 
@@ -83,14 +97,14 @@ fn source(config: &Config) -> Source<'_> {
 }
 
 impl Input {
-    /// Finds the handler, and starts the process if it needs one. To be called while there is one thread, and MPI has
-    /// not been started.
+    /// Finds runner and handler, and starts the process if one of them needs it. To be called while there is one thread,
+    /// and MPI has not been started.
     ///
     /// # Errors
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
-        match Handler::find(&config.handler) {
-            Ok(handler) if !handler.is_plain() => {
+        match (runner::find(&config.runner), Handler::find(&config.handler)) {
+            (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
                 match fork_reader()? {
                     Reader::Parent(pid, socket) => {
@@ -101,33 +115,77 @@ impl Input {
                         made.keep();
                         progress::install_logger(config.log_level());
                         // Never back to the caller: a panic would take down what is the parent's.
-                        let read = || Tasks::encode(handler.read(source(config)));
+                        let read = || encode(runner.prepare(), || handler.read(source(config)));
                         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                         let written = result.is_ok_and(|result| socket.write_all(&result).is_ok());
                         std::process::exit(i32::from(!written));
                     }
                 }
             }
-            handler => Ok(Self(State::Here(handler))),
+            found => Ok(Self(State::Here(Box::new(found)))),
         }
     }
 
-    /// Here and now: for a dry run.
-    pub(super) fn read_here(config: &Config) -> Result<Tasks, ListError> {
-        Handler::find(&config.handler)?.read(source(config))
+    /// Where nobody knew before MPI started that this is rank 0.
+    pub(super) fn found_late(config: &Config) -> Self {
+        Self(State::Here(Box::new((runner::find(&config.runner), Handler::find(&config.handler)))))
     }
 
-    /// Waits for the tasks.
-    pub(super) fn finish(self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Tasks, NoTasks> {
+    /// Here and now: for a dry run.
+    pub(super) fn read_here(config: &Config) -> Result<Work, NoTasks> {
+        let runner = runner::by_name(&config.runner)?;
+        Ok(Work { runner, tasks: Handler::find(&config.handler)?.read(source(config))? })
+    }
+
+    /// Waits for runner and tasks.
+    pub(super) fn finish(self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Work, NoTasks> {
         match self.0 {
-            State::Here(handler) => Ok(handler?.read(source(config))?),
+            State::Here(found) => {
+                let (runner, handler) = *found;
+                let (runner, handler) = (runner?, handler?);
+                if runner.starts_python() || !handler.is_plain() {
+                    let what = "this tasklist or runner needs a program, and the launcher did not say in time which process \
+                                is rank 0: MPI has started, and programs are started before";
+                    return Err(NoTasks::Told(what.to_owned()));
+                }
+                let runner = runner.prepare()?;
+                Ok(Work { runner, tasks: handler.read(source(config))? })
+            }
             State::There(process) => process.finish(config, signals, clock),
         }
     }
 }
 
+const WORK: u8 = 0;
+const ERROR: u8 = 1;
+
+/// The bytes for a result. The list is read only if there is a runner for it.
+fn encode(runner: Result<RunnerConfig, RunnerError>, read: impl FnOnce() -> Result<Tasks, ListError>) -> Vec<u8> {
+    let runner = runner.map_err(|error| error.to_string());
+    match runner.and_then(|runner| codec::encode(&runner).map_err(|error| error.to_string())) {
+        Ok(runner) => [&[WORK], &(runner.len() as u64).to_le_bytes()[..], &runner, &Tasks::encode(read())].concat(),
+        Err(text) => [&[ERROR], text.as_bytes()].concat(),
+    }
+}
+
+/// The result in the bytes; `None` if they are none. From a process of this program on this node, but bytes all the same:
+/// checked, never trusted.
+fn decode(mut bytes: Vec<u8>) -> Option<Result<Work, NoTasks>> {
+    match *bytes.first()? {
+        ERROR => return Some(Err(NoTasks::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+        WORK => {}
+        _ => return None,
+    }
+    let len = usize::try_from(u64::from_le_bytes(bytes.get(1..9)?.try_into().ok()?)).ok()?;
+    let end = len.checked_add(9)?;
+    let runner = codec::decode::<RunnerConfig>(bytes.get(9..end)?).ok()?;
+    bytes.drain(..end);
+    let tasks = Tasks::decode(bytes)?;
+    Some(tasks.map(|tasks| Work { runner, tasks }).map_err(NoTasks::from))
+}
+
 impl Process {
-    fn finish(mut self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Tasks, NoTasks> {
+    fn finish(mut self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Work, NoTasks> {
         let mut bytes = Vec::new();
         loop {
             if let Some(caught) = signals.next_signal() {
@@ -145,13 +203,47 @@ impl Process {
                     let interests = [self.socket.as_fd(), signals.as_fd()].map(|fd| Interest { fd, write: false });
                     wait_ready(&interests, Some(LOOK));
                 }
-                Err(error) => return Err(ListError::Told(format!("cannot get the tasklist: {error}")).into()),
+                Err(error) => return Err(NoTasks::Told(format!("cannot get tasklist and runner: {error}"))),
             }
         }
-        let gone = || ListError::Told("the process that read the tasklist died; nothing was started".to_owned());
-        let tasks = Tasks::decode(bytes).ok_or_else(gone)??;
+        let gone = || NoTasks::Told("the process that read tasklist and runner died; nothing was started".to_owned());
+        let work = decode(bytes).ok_or_else(gone)??;
         // From now on the tasks know what was made.
         std::mem::take(&mut self.made).keep();
-        Ok(tasks)
+        Ok(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::nearly;
+    use crate::tasklist::TaskList;
+
+    fn bytes() -> Vec<u8> {
+        let list = TaskList::from_commands([&b"a"[..], b"b  c"]);
+        encode(Ok(RunnerConfig::Basic), || Ok(Tasks { list, wants_output: true, made: Made::default() }))
+    }
+
+    /// What the process has read arrives; a runner that can't be used spares the list.
+    #[test]
+    fn what_is_read_arrives() {
+        let work = decode(bytes()).unwrap().unwrap();
+        assert_eq!((work.runner, work.tasks.list.len(), work.tasks.wants_output), (RunnerConfig::Basic, 2, true));
+        let told = |bytes| decode(bytes).unwrap().unwrap_err().to_string();
+        assert_eq!(told(encode(Err(RunnerError::NotFound("no".to_owned())), || unreachable!())), "no");
+        assert_eq!(told(encode(Ok(RunnerConfig::Basic), || Err(ListError::Told("x".to_owned())))), "x");
+    }
+
+    proptest! {
+        /// Promise 5: whatever comes from there.
+        #[test]
+        fn any_bytes_are_work_or_none(bytes in nearly(Just(bytes())), others: Vec<u8>) {
+            for bytes in [bytes, others] {
+                let _ = decode(bytes).is_some();
+            }
+        }
     }
 }

@@ -93,6 +93,8 @@ pub enum Why {
     Failed,
     /// It ran out of time and was ended. The task has failed.
     Timeout,
+    /// It ended, and its output can't be kept. The task has failed, whatever its exit code.
+    Unkept,
     /// The farm was stopped.
     Interrupted,
     /// Its rank was lost while it waited there. Of the result only ID and attempt mean something.
@@ -113,6 +115,7 @@ impl Why {
             Self::Finished => "finished",
             Self::Failed => "failed",
             Self::Timeout => "timeout",
+            Self::Unkept => "unkept",
             Self::Interrupted => "interrupted",
             Self::Lost => "lost",
             Self::Crashed => CRASHED,
@@ -122,13 +125,16 @@ impl Why {
     /// It came to its end; it was not cut short by a stop or a loss.
     #[must_use]
     pub fn is_own_end(self) -> bool {
-        matches!(self, Self::Finished | Self::Failed | Self::Timeout)
+        matches!(self, Self::Finished | Self::Failed | Self::Timeout | Self::Unkept)
     }
 
-    pub(super) fn of(result: &TaskResult) -> Self {
+    /// Why an attempt with this result is over, if it was left alone.
+    #[must_use]
+    pub fn of(result: &TaskResult) -> Self {
         match result.timed_out {
             true => Self::Timeout,
             false if result.outcome.is_success() => Self::Finished,
+            false if matches!(result.outcome, Outcome::Unkept { .. }) => Self::Unkept,
             false => Self::Failed,
         }
     }
@@ -184,7 +190,7 @@ impl Record {
         match self.why {
             Why::Lost => false,
             Why::Crashed => self.result.start_us > 0,
-            Why::Finished | Why::Failed | Why::Timeout | Why::Interrupted => true,
+            Why::Finished | Why::Failed | Why::Timeout | Why::Unkept | Why::Interrupted => true,
         }
     }
 
@@ -303,7 +309,7 @@ mod tests {
     /// Only what came to an end by itself goes into `finished` or `failed`, and into the timeline.
     #[test]
     fn an_end_from_outside_is_none() {
-        let all = [Why::Finished, Why::Failed, Why::Interrupted, Why::Lost, Why::Crashed];
-        assert_eq!(all.map(Why::is_own_end), [true, true, false, false, false]);
+        let all = [Why::Finished, Why::Failed, Why::Unkept, Why::Interrupted, Why::Lost, Why::Crashed];
+        assert_eq!(all.map(Why::is_own_end), [true, true, true, false, false, false]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::crashes::Blame;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
-use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
 /// not let it have tasks without end.
@@ -72,6 +72,11 @@ impl Farmer {
             ToFarmer::Unfit { reason } => {
                 self.lose(rank, Status::Gone, reason, &Blame::None, actions);
                 self.fill_idle(now, actions);
+            }
+            ToFarmer::LogsFailed { reason } => {
+                let host = self.workers.get(rank).map_or("", |worker| &worker.host);
+                let reason = format!("rank {rank} ({host}) {reason}");
+                self.request_stop(now, StopLevel::Terminate, StopCause::FarmFailed(reason), actions);
             }
             ToFarmer::Log { level, text } => actions.notes.push(Note::Log { rank, level, text }),
             ToFarmer::Holds { seq, tasks } => self.on_holds(now, rank, seq, &tasks, actions),

@@ -99,7 +99,7 @@ impl Rules {
             Outcome::Exited(code) => Some(code),
             // As a shell says it.
             Outcome::Signaled(signal) => Some(signal.saturating_add(128)),
-            Outcome::NotStarted(_) => None,
+            Outcome::NotStarted(_) | Outcome::Unkept { .. } => None,
         };
         self.retry_exit.is_none_or(|codes| code.is_some_and(|code| codes.contains(code)))
     }

@@ -42,6 +42,8 @@ pub enum End {
     Crashed,
     /// It could not be started: why.
     NotStarted(Box<str>),
+    /// It ended, and its output could not be kept: why.
+    Unkept(Box<str>),
     /// It failed, and nothing tells how.
     Unknown,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for End {
             Self::Timeout => f.write_str("over its time limit"),
             Self::Crashed => f.write_str("crashed (took its pool or node down)"),
             Self::NotStarted(_) => f.write_str("not started"),
+            Self::Unkept(_) => f.write_str("output not kept"),
             Self::Unknown => f.write_str("failed"),
         }
     }
@@ -92,6 +95,7 @@ impl From<&Record> for Ended {
             Outcome::Exited(code) => End::Exit(*code),
             Outcome::Signaled(signal) => End::Signal(*signal),
             Outcome::NotStarted(why) => End::NotStarted(why.as_str().into()),
+            Outcome::Unkept { reason, .. } => End::Unkept(reason.as_str().into()),
         };
         Self {
             id: result.id.0,
@@ -243,7 +247,11 @@ impl Tally {
             self.failures.push(failure);
         } else {
             // Texts would be a kind of their own each.
-            let end = if let End::NotStarted(_) = failure.end { End::NotStarted("".into()) } else { failure.end };
+            let end = match failure.end {
+                End::NotStarted(_) => End::NotStarted("".into()),
+                End::Unkept(_) => End::Unkept("".into()),
+                end => end,
+            };
             *self.further.entry(end).or_default() += 1;
         }
     }

@@ -130,7 +130,8 @@ impl Watch {
 
     /// Tasks ran at the look before, and have gone with their rank since: to that look, they are known to have run.
     fn count_lost(&mut self, before: Duration, farm: &Farmer) {
-        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status.is_lost());
+        // Of a pool that died its rank tells for how long its tasks had run: that is in the tally.
+        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status == Status::Lost);
         self.lost_us.retain(|&rank, _| is_lost(rank));
         for task in self.running.iter().filter(|task| is_lost(task.rank)) {
             *self.lost_us.entry(task.rank).or_default() += micros(before.saturating_sub(task.since));
@@ -200,7 +201,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
     use crate::figures::tally::{End, Ended};
-    use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
+    use crate::protocol::{Executing, PROTOCOL_VERSION, ToFarmer};
 
     const S: Duration = Duration::from_secs(1);
 
@@ -256,6 +257,11 @@ pub(crate) mod tests {
         assert_eq!(watch.rate(), 1.0, "20 tasks, finished or failed, in 20 s");
     }
 
+    /// Its link breaks.
+    fn lose(farm: &mut Farmer, rank: u32) {
+        farm.handle(10 * S, Event::LinkFailed(Rank(rank), "x".to_owned()), &mut Actions::default());
+    }
+
     /// Promise: utilization tells in which share of the slot time tasks ran. Those that were lost with their rank ran too,
     /// though no result tells for how long.
     #[test]
@@ -266,15 +272,37 @@ pub(crate) mod tests {
         watch.look(Duration::ZERO, &farm, &tally);
         watch.look(10 * S, &farm, &tally);
         assert_eq!((watch.running().len(), watch.utilization(&tally)), (4, Some(1.0)));
-        say(&mut farm, 1, ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false });
+        lose(&mut farm, 1);
         watch.look(10 * S, &farm, &tally);
         assert_eq!(
             (watch.running().len(), watch.utilization(&tally)),
             (2, Some(1.0)),
             "two ran for 10 s, and are lost"
         );
-        say(&mut farm, 0, ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false });
+        lose(&mut farm, 0);
         watch.close(10 * S, &farm);
         assert_eq!((watch.running().len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
+    }
+
+    /// Promise: what has run counts once. The rank whose pool died tells how long its tasks had run, and that is recorded.
+    #[test]
+    fn tasks_of_a_dead_pool_count_once() {
+        let mut tally = Tally::default();
+        let mut farm = farm(1, 4);
+        let mut watch = Watch::new(Duration::ZERO);
+        watch.look(Duration::ZERO, &farm, &tally);
+        watch.look(10 * S, &farm, &tally);
+        let executing = watch.running().iter().zip(0..).map(|(task, slot)| Executing {
+            id: task.id,
+            slot,
+            start_us: 0,
+            duration_us: 5_000_000,
+        });
+        let lost = ToFarmer::PoolLost { reason: "x".to_owned(), executing: executing.collect(), can_restart: false };
+        let mut actions = Actions::default();
+        farm.handle(10 * S, Event::Message(Rank(0), lost), &mut actions);
+        actions.records.iter().for_each(|record| tally.record(record));
+        watch.close(10 * S, &farm);
+        assert_eq!(watch.utilization(&tally), Some(0.5), "{:?}", actions.records);
     }
 }

@@ -5,17 +5,18 @@
 //! use it at a time, each for another slot.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use thiserror::Error;
+
+use super::packed::Packed;
 use super::start_error::StartError;
 use crate::protocol::{Assignment, Logs as Kind, Outcome};
 use crate::sys::regular;
-use crate::workdir::logs::{INDEX_HEAD, IndexEntry, folder_of, path_of, probe_of, rank_files};
-
-/// Output up to this size, in bytes, goes to a rank's file in one write.
-const ONE_WRITE: u64 = 64 << 10;
+use crate::workdir::logs::{folder_of, path_of, probe_of};
 
 /// The logs of a pool.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Logs {
     sink: Sink,
     /// Earlier runs have left logs: those of tasks that run again are out of date.
     used: bool,
+    /// It was said that one of them can't be removed.
+    told_of_old: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -57,8 +60,7 @@ impl Logs {
             Kind::Folders(count) => Sink::Files { per_folder: Some(count), made: Mutex::default() },
             Kind::Failed => Sink::Kept(scratch()?),
             Kind::Rank => {
-                let packed = Packed::open(&folder, rank)
-                    .map_err(|(path, error)| format!("its node cannot write {}: {error}", path.display()))?;
+                let packed = Packed::open(&folder, rank).map_err(|error| format!("its node cannot write {error}"))?;
                 Sink::Packed(scratch()?, Mutex::new(packed))
             }
             Kind::None => {
@@ -69,7 +71,7 @@ impl Logs {
         // The files of ranks are no such logs: with them alone no task pays for a look at what is not there.
         let is_log = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"log_");
         let used = fs::read_dir(&folder).is_ok_and(|entries| entries.flatten().any(is_log));
-        Ok(Self { folder, rank, sink, used })
+        Ok(Self { folder, rank, sink, used, told_of_old: AtomicBool::new(false) })
     }
 
     /// What a task that is about to start writes to.
@@ -84,8 +86,8 @@ impl Logs {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(StartError::Log(folder, error));
                         }
-                        // A file, or a link that leads nowhere: without this, it would look like a folder that is gone.
-                        Err(_) if !folder.is_dir() => {
+                        // A file, or a link, which is not followed: it would look like a folder that is gone.
+                        Err(_) if !fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir()) => {
                             let error = io::Error::other("it is not a folder");
                             return Err(StartError::Log(folder, error));
                         }
@@ -110,42 +112,51 @@ impl Logs {
     /// may write to the same file.
     ///
     /// # Errors
-    /// If the disk does not take it: the task has to run again.
-    pub(super) fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> io::Result<()> {
+    /// If the disk does not take it. It can be tried again, or [`Self::discard`]ed.
+    pub(super) fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError> {
         let id = end.task.id.0;
-        let (scratch, len) = match &self.sink {
+        let scratch = match &self.sink {
             Sink::Files { .. } => return Ok(()),
-            Sink::Nowhere(_) => return self.forget(id),
-            Sink::Kept(scratch) | Sink::Packed(scratch, _) => {
-                let Some(file) = scratch.take(slot) else { return Ok(()) };
-                let len = file.metadata()?.len();
-                (file, len)
+            Sink::Nowhere(_) => {
+                self.forget(id);
+                return Ok(());
             }
+            Sink::Kept(scratch) | Sink::Packed(scratch, _) => scratch,
         };
-        let mut output = &*scratch;
-        output.rewind()?;
+        let Some(file) = scratch.of(slot) else { return Ok(()) };
+        let unreadable = |source| KeepError { path: scratch.folder.clone(), source };
+        let len = file.metadata().map_err(unreadable)?.len();
+        let mut output = &*file;
+        output.rewind().map_err(unreadable)?;
         match &self.sink {
             Sink::Packed(_, packed) => {
                 lock(packed).append(end, &mut output, len)?;
-                self.forget(id)?;
+                self.forget(id);
             }
             _ if len > 0 || end.told_to_end || !end.outcome.is_success() => {
-                let file = regular::create_for_task(&path_of(&self.folder, id))?;
-                if len > 0 {
-                    io::copy(&mut output, &mut &file)?;
-                }
+                write_log(&path_of(&self.folder, id), &mut output, len)?;
             }
-            _ => self.forget(id)?,
+            _ => self.forget(id),
         }
         // Else the next task gets another one.
-        if let (true, Sink::Kept(old) | Sink::Packed(old, _)) = (is_alone, &self.sink) {
-            if len > 0 {
-                output.set_len(0)?;
-                output.rewind()?;
-            }
-            old.put(slot, scratch);
+        let emptied = || len == 0 || output.set_len(0).and_then(|()| (&*file).rewind()).is_ok();
+        if !is_alone || !emptied() {
+            scratch.take(slot);
         }
         Ok(())
+    }
+
+    /// Whether all tasks write into one file.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.sink, Sink::Packed(..))
+    }
+
+    /// Whether what was kept is where it belongs, as far as it is in one file.
+    ///
+    /// # Errors
+    /// If not: nobody would find it.
+    pub(super) fn check(&self) -> Result<(), KeepError> {
+        if let Sink::Packed(_, packed) = &self.sink { lock(packed).check() } else { Ok(()) }
     }
 
     /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
@@ -161,16 +172,47 @@ impl Logs {
         }
     }
 
-    /// Removes what an earlier run kept of a task that has run anew.
-    fn forget(&self, id: u32) -> io::Result<()> {
+    /// Removes what an earlier run kept of a task that has run anew. If that can't be done, the task has what it needs all
+    /// the same, and `logs` prints the newest.
+    fn forget(&self, id: u32) {
         if !self.used {
-            return Ok(());
+            return;
         }
-        match fs::remove_file(path_of(&self.folder, id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let path = path_of(&self.folder, id);
+        let Err(error) = fs::remove_file(&path) else { return };
+        if error.kind() != io::ErrorKind::NotFound && !self.told_of_old.swap(true, Ordering::Relaxed) {
+            log::warn!("cannot remove {}, which is of an earlier run: {error}", path.display());
         }
     }
+}
+
+/// Output that can't be kept.
+#[derive(Debug, Error)]
+#[error("{}: {source}", path.display())]
+pub(super) struct KeepError {
+    /// Where.
+    pub(super) path: PathBuf,
+    /// What the system said.
+    pub(super) source: io::Error,
+}
+
+impl KeepError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
+    }
+}
+
+/// Writes the log of one task: all of it, or none, so that half of it is not taken for the whole.
+fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepError> {
+    let mut file = regular::create_for_task(path).map_err(KeepError::at(path))?;
+    if len > 0
+        && let Err(source) = io::copy(output, &mut file)
+    {
+        let _ = fs::remove_file(path);
+        return Err(KeepError { path: path.to_owned(), source });
+    }
+    Ok(())
 }
 
 /// A task that has ended, for its log.
@@ -182,11 +224,11 @@ pub(super) struct Ended<'a> {
     pub(super) ended_ms: u64,
 }
 
-fn how(outcome: &Outcome) -> String {
+pub(super) fn how(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Exited(code) => format!("exit code {code}"),
         Outcome::Signaled(signal) => format!("signal {signal}"),
-        Outcome::NotStarted(error) => error.clone(),
+        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => error.clone(),
     }
 }
 
@@ -219,6 +261,10 @@ impl Scratch {
         Ok(file)
     }
 
+    fn of(&self, slot: u32) -> Option<Arc<File>> {
+        lock(&self.files).get(slot as usize)?.clone()
+    }
+
     fn take(&self, slot: u32) -> Option<Arc<File>> {
         lock(&self.files).get_mut(slot as usize)?.take()
     }
@@ -230,61 +276,10 @@ impl Scratch {
     }
 }
 
-/// A rank's file with all output, and its index. Only appended to, by every run of this rank.
-#[derive(Debug)]
-struct Packed {
-    log: File,
-    index: File,
-}
-
-impl Packed {
-    fn open(logs: &Path, rank: u32) -> Result<Self, (PathBuf, io::Error)> {
-        let open = |path: &PathBuf| {
-            let file = regular::open_no_link(OpenOptions::new().read(true).append(true).create(true), path);
-            file.map_err(|error| (path.clone(), error))
-        };
-        let (log_path, index_path) = rank_files(logs, rank);
-        let (log, mut index) = (open(&log_path)?, open(&index_path)?);
-        begin_index(&mut index).map_err(|error| (index_path, error))?;
-        Ok(Self { log, index })
-    }
-
-    /// Appends the output under a heading, so that the file can be read as it is; then its line in the index.
-    fn append(&mut self, end: &Ended<'_>, output: &mut impl Read, len: u64) -> io::Result<()> {
-        let (id, attempt) = (end.task.id.0, end.task.attempt.0);
-        let mut entry = IndexEntry { id, attempt, ended_ms: end.ended_ms, offset: 0, len };
-        if len > 0 {
-            let mut text = format!("==> task {id}, attempt {attempt}: {} <==\n", how(end.outcome)).into_bytes();
-            if len <= ONE_WRITE {
-                output.take(len).read_to_end(&mut text)?;
-                self.log.write_all(&text)?;
-            } else {
-                self.log.write_all(&text)?;
-                io::copy(&mut output.take(len), &mut self.log)?;
-            }
-            // Behind what was just written, whoever else has appended before.
-            entry.offset = self.log.stream_position()?.saturating_sub(len);
-            self.log.write_all(b"\n")?;
-        }
-        self.index.write_all(entry.to_string().as_bytes())
-    }
-}
-
-/// Makes an index ready for the next line. A crash may have left half of one: no reader takes that for an entry, once
-/// it has an end.
-fn begin_index(index: &mut File) -> io::Result<()> {
-    let len = index.seek(io::SeekFrom::End(0))?;
-    if len == 0 {
-        return index.write_all(INDEX_HEAD);
-    }
-    let mut last = [0];
-    index.seek(io::SeekFrom::Start(len - 1))?;
-    index.read_exact(&mut last)?;
-    if last == [b'\n'] { Ok(()) } else { index.write_all(b"\n") }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::protocol::{Attempt, TaskId};
     use crate::workdir::logs::Finder;
@@ -306,9 +301,9 @@ mod tests {
     }
 
     fn found(workdir: &Path, id: u32) -> Option<String> {
-        let mut text = String::new();
-        Finder::new(workdir).unwrap().find(id).unwrap()?.read_to_string(&mut text).unwrap();
-        Some(text)
+        let mut text = Vec::new();
+        Finder::new(workdir).unwrap().find(id).unwrap()?.copy_to(&mut text).unwrap().unwrap();
+        Some(String::from_utf8(text).unwrap())
     }
 
     fn names(workdir: &Path) -> Vec<String> {

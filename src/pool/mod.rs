@@ -8,9 +8,11 @@
 //! polls. With many slots, threads of `starters` do nothing but start tasks.
 
 pub mod handle;
+mod keeping;
 mod leftovers;
 mod logs;
 mod means;
+mod packed;
 mod start_error;
 mod starters;
 mod tasks;
@@ -73,7 +75,7 @@ pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let grace = if is_killed || status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
     if grace.is_zero() {
         // First of all, as a start that has begun may hang in a file system.
-        work.iter().for_each(|work| work.processes.stop());
+        work.iter().for_each(|work| work.processes.start_no_more());
         end_descendants(Duration::ZERO, KILL_LIMIT);
     }
     // Before the end of all processes: what is being started would escape it.
@@ -122,6 +124,7 @@ impl Pool {
             }
             self.hear_of_failed_starts(&mut said);
             self.reap_children(&mut said);
+            self.look_after_output(&mut said);
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
                 work.turn(now, Event::Tick, &mut said);
@@ -143,7 +146,9 @@ impl Pool {
 
     fn wait(&self) {
         let now = self.clock.now();
-        let deadline = self.work.as_ref().and_then(|work| work.core.next_deadline());
+        let work = self.work.as_ref();
+        let deadlines = work.map(|work| [work.core.next_deadline(), work.processes.next_look()]);
+        let deadline = deadlines.into_iter().flatten().flatten().min();
         let socket = Interest { fd: self.socket.as_fd(), write: !self.out.is_empty() };
         let children = Interest { fd: self.children.as_fd(), write: false };
         let failures =
@@ -178,12 +183,13 @@ impl Pool {
     fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
         match message {
             ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
-            ToWorker::Stop { .. } => {
+            ToWorker::Stop { level } => {
                 // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
                 if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
                 }
                 self.turn(Event::Message(message), said);
+                self.work.iter_mut().for_each(|work| work.processes.stop(level));
             }
             other => self.turn(Event::Message(other), said),
         }
@@ -246,6 +252,16 @@ impl Pool {
         for event in work.processes.failed() {
             work.turn(self.clock.now(), event, said);
         }
+    }
+
+    /// Before the end is told, so that the farm learns in time that its output is gone.
+    fn look_after_output(&mut self, said: &mut Vec<ToFarmer>) {
+        let Some(work) = &mut self.work else { return };
+        let now = self.clock.now();
+        for event in work.processes.look_after_output(now) {
+            work.turn(now, event, said);
+        }
+        said.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
     }
 
     fn turn(&mut self, event: Event, said: &mut Vec<ToFarmer>) {

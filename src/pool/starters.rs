@@ -225,7 +225,7 @@ impl Starters {
     }
 
     /// Starts nothing more.
-    pub(super) fn stop(&self) {
+    pub(super) fn start_no_more(&self) {
         let mut table = self.shared.lock();
         table.closed = true;
         table.to_start.clear();
@@ -236,7 +236,7 @@ impl Starters {
     /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen,
     /// unless a start hangs in a file system. Gives the folders of all tasks.
     pub(super) fn close(self) -> Vec<PathBuf> {
-        self.stop();
+        self.start_no_more();
         let starts = |table: &mut Table| !table.starting.is_empty();
         let (mut table, _) = self
             .shared

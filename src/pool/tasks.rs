@@ -9,15 +9,16 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::keeping::{Keeping, Over};
 use super::leftovers::{Holder, Leftovers};
-use super::logs::{Ended, Logs};
+use super::logs::Logs;
 use super::means::Means;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
-use crate::protocol::{Assignment, Outcome};
+use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::process::{Reap, Reaped, reap, tell_group};
@@ -40,6 +41,7 @@ pub(super) struct Tasks {
     lingering: HashMap<u32, Lingering>,
     leftovers: Leftovers,
     temp: TempFolders,
+    keeping: Keeping,
 }
 
 impl Tasks {
@@ -50,8 +52,8 @@ impl Tasks {
     }
 
     /// Starts nothing any more.
-    pub(super) fn stop(&self) {
-        self.starters.as_ref().inspect(|starters| starters.stop());
+    pub(super) fn start_no_more(&self) {
+        self.starters.as_ref().inspect(|starters| starters.start_no_more());
     }
 
     /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
@@ -86,6 +88,27 @@ impl Tasks {
         }
     }
 
+    /// When [`Self::look_after_output`] has something to do.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        self.starters.as_ref().and_then(|_| self.keeping.next_look())
+    }
+
+    /// Looks after output that waits for a place, and after what was kept.
+    pub(super) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
+        let logs = self.starters.as_ref().map(|starters| &starters.means().logs);
+        logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
+    }
+
+    /// The farm stops.
+    pub(super) fn stop(&mut self, level: StopLevel) {
+        self.keeping.stop(level);
+    }
+
+    /// Why the farm is to end, once.
+    pub(super) fn take_failure(&mut self) -> Option<String> {
+        self.keeping.take_failure()
+    }
+
     /// Takes the next child that has ended.
     pub(super) fn reap(&self) -> Reap {
         self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
@@ -106,7 +129,7 @@ impl Tasks {
             self.lingering.insert(slot, Lingering { process, reaped });
             return Some(Event::Lingers(slot));
         }
-        self.end(process, &reaped, now)
+        self.end(process, reaped, now)
     }
 
     /// The tasks of which nothing is left any more.
@@ -118,7 +141,7 @@ impl Tasks {
         let is_over = |slot: &u32| !self.leftovers.are_left(*slot);
         let over: Vec<u32> = self.lingering.keys().copied().filter(is_over).collect();
         let ended = over.into_iter().filter_map(|slot| self.lingering.remove(&slot));
-        ended.collect::<Vec<_>>().into_iter().filter_map(|of| self.end(of.process, &of.reaped, now)).collect()
+        ended.collect::<Vec<_>>().into_iter().filter_map(|of| self.end(of.process, of.reaped, now)).collect()
     }
 
     /// Looks for processes that tasks have left to the pool. `ended`: a task whose first process has just ended.
@@ -134,26 +157,11 @@ impl Tasks {
     }
 
     /// A task is over.
-    fn end(&mut self, process: Process, reaped: &Reaped, now: Duration) -> Option<Event> {
+    fn end(&mut self, process: Process, reaped: Reaped, now: Duration) -> Option<Event> {
         self.leftovers.forget(process.slot);
         let starters = self.starters.as_ref()?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
         let Means { logs, clock, .. } = starters.means();
-        let mut outcome = reaped.outcome.clone();
-        let end = Ended {
-            task: &process.task,
-            outcome: &outcome,
-            told_to_end: process.told_to_end,
-            ended_ms: clock.epoch_us(now) / 1_000,
-        };
-        if let Err(error) = logs.keep(process.slot, self.leftovers.are_all_known(), &end) {
-            let id = process.task.id;
-            if is_ours(&error, logs, process.slot) {
-                log::warn!("cannot keep the output of task {id}, which runs again: {error}");
-                return Some(Event::SpawnRefused { slot: process.slot, task: process.task });
-            }
-            outcome = Outcome::NotStarted(format!("its output cannot be kept in its log: {error}"));
-        }
         let usage = Usage {
             start_us: clock.epoch_us(process.since),
             duration_us: micros(now.saturating_sub(process.since)),
@@ -161,11 +169,17 @@ impl Tasks {
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        Some(Event::Ended { slot: process.slot, outcome, usage })
+        let Process { slot, task, told_to_end, .. } = process;
+        let (outcome, is_alone) = (reaped.outcome, self.leftovers.are_all_known());
+        let over = Over { slot, task, outcome, usage, is_alone, told_to_end };
+        Some(self.keeping.keep(now, logs, over))
     }
 
     /// Signals all processes of the task in a slot.
     fn tell(&mut self, slot: u32, signals: &[Signal]) {
+        if self.keeping.give_up(slot) {
+            return;
+        }
         let leader = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot));
         if leader.is_none() && !self.lingering.contains_key(&slot) {
             return; // It never ran.
@@ -195,10 +209,11 @@ impl Tasks {
             _ => Outcome::NotStarted(error.to_string()),
         };
         // The log says why.
-        let end = Ended { task: &failed.task, outcome: &outcome, told_to_end: false, ended_ms: usage.start_us / 1_000 };
-        Some(match logs.keep(failed.slot, true, &end) {
-            Ok(()) => SpawnError::Impossible(outcome, usage),
-            Err(error) => SpawnError::Refused(format!("the output of task {} cannot be kept: {error}", failed.task.id)),
+        let (slot, task) = (failed.slot, failed.task.clone());
+        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end: false };
+        Some(match self.keeping.keep(clock.now(), logs, over) {
+            Event::Ended { outcome, usage, .. } => SpawnError::Impossible(outcome, usage),
+            _ => SpawnError::OutputWaits,
         })
     }
 }
@@ -217,7 +232,7 @@ fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
 }
 
 /// Whether a log that cannot be written is trouble of the node or the farm, and not of its task.
-fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
+pub(super) fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     errno.is_some_and(|errno| is_shortage(errno) || is_disk_trouble(errno)) || !logs.takes_files(slot)
 }

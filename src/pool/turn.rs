@@ -14,6 +14,8 @@ pub enum SpawnError {
     Refused(String),
     /// It will not work here or anywhere; the task has failed.
     Impossible(Outcome, Usage),
+    /// The same, but what its log is to say has no place yet.
+    OutputWaits,
 }
 
 impl SpawnError {
@@ -26,6 +28,7 @@ impl SpawnError {
                 Event::SpawnRefused { slot, task }
             }
             Self::Impossible(outcome, usage) => Event::Ended { slot, outcome, usage },
+            Self::OutputWaits => Event::OutputWaits { slot },
         }
     }
 }

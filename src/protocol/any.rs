@@ -30,6 +30,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         any::<u8>().prop_map(Outcome::Exited),
         any::<u8>().prop_map(Outcome::Signaled),
         any::<String>().prop_map(Outcome::NotStarted),
+        (any::<Option<u8>>(), any::<Option<u8>>(), any::<String>())
+            .prop_map(|(exit, signal, reason)| Outcome::Unkept { exit, signal, reason }),
     ]
 }
 
@@ -155,6 +157,7 @@ pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
         1 => any::<String>().prop_map(|reason| ToFarmer::Unfit { reason }),
         1 => (any::<u8>(), any::<String>()).prop_map(|(level, text)| ToFarmer::Log { level, text }),
         2 => (number(), ids()).prop_map(|(seq, tasks)| ToFarmer::Holds { seq, tasks }),
+        1 => any::<String>().prop_map(|reason| ToFarmer::LogsFailed { reason }),
     ]
 }
 

@@ -101,6 +101,8 @@ mod tests {
         };
         let executing = vec![Executing { id: TaskId(1), slot: 2, start_us: 3, duration_us: 4 }];
         let pool_lost = ToFarmer::PoolLost { reason: "r".to_owned(), executing, can_restart: true };
+        let unkept = Outcome::Exited(3).unkept("x".to_owned());
+        let logs_failed = ToFarmer::LogsFailed { reason: "y".to_owned() };
         let holds = ToFarmer::Holds { seq: 14, tasks: vec![TaskId(15)] };
         let runner = RunnerConfig::Defined(Box::new(Defined {
             start: Start::Words {
@@ -115,7 +117,7 @@ mod tests {
         let words = [2, 2, 1, 0, 1, b'a', 2, 0, 1, b'b', 1, 3, 0, 1];
         let rest = [1, b's', 1, 1, 0, 1, b'/', 1, 1, b'V', 1, 0, 0, 1];
         let defined = [&[1][..], &words, &rest].concat();
-        let golden: [(Vec<u8>, &[u8]); 15] = [
+        let golden: [(Vec<u8>, &[u8]); 17] = [
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),
             (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
@@ -131,6 +133,8 @@ mod tests {
             (encode(&ToFarmer::Stopped).unwrap(), &[4]),
             (encode(&pool_lost).unwrap(), &[5, 1, b'r', 1, 1, 2, 3, 4, 1]),
             (encode(&holds).unwrap(), &[8, 14, 1, 15]),
+            (encode(&logs_failed).unwrap(), &[9, 1, b'y']),
+            (encode(&unkept).unwrap(), &[3, 1, 3, 0, 1, b'x']),
         ];
         for (bytes, expected) in golden {
             assert_eq!(bytes, expected);

@@ -186,6 +186,16 @@ pub enum Outcome {
     Signaled(u8),
     /// It never ran, and never will on any node: what went wrong, for the user to read.
     NotStarted(String),
+    /// Its process has ended, and its output cannot be kept because of what stands in the place of its log: it has failed,
+    /// whatever its exit code.
+    Unkept {
+        /// Its exit code, if it did not die by a signal.
+        exit: Option<u8>,
+        /// The signal that it died by.
+        signal: Option<u8>,
+        /// What went wrong, for the user to read.
+        reason: String,
+    },
 }
 
 impl Outcome {
@@ -193,6 +203,35 @@ impl Outcome {
     #[must_use]
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
+    }
+
+    /// The exit code of its process, if it had one.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            Self::Unkept { exit, .. } => *exit,
+            Self::Signaled(_) | Self::NotStarted(_) => None,
+        }
+    }
+
+    /// The signal that its process died by, if it did.
+    #[must_use]
+    pub fn signal(&self) -> Option<u8> {
+        match self {
+            Self::Signaled(signal) => Some(*signal),
+            Self::Unkept { signal, .. } => *signal,
+            Self::Exited(_) | Self::NotStarted(_) => None,
+        }
+    }
+
+    /// The same end of a task whose output cannot be kept. One that never ran has no output.
+    #[must_use]
+    pub fn unkept(self, reason: String) -> Self {
+        match self {
+            Self::NotStarted(_) => self,
+            _ => Self::Unkept { exit: self.exit_code(), signal: self.signal(), reason },
+        }
     }
 }
 
@@ -315,5 +354,11 @@ pub enum ToFarmer {
         seq: u32,
         /// Tasks that run here or whose verdict is open. Nothing else is left here.
         tasks: Vec<TaskId>,
+    },
+    /// The output of tasks that this rank keeps is gone, or has found no place for too long: that is the farm's trouble,
+    /// and the farm is to end. Said once; the tasks concerned are not reported as ended.
+    LogsFailed {
+        /// What, where, and what the system said.
+        reason: String,
     },
 }

@@ -48,14 +48,6 @@ pub enum RunnerError {
     },
 }
 
-impl RunnerError {
-    /// Whether nothing is wrong with it: the farm was asked to stop before it was known.
-    #[must_use]
-    pub fn is_stop(&self) -> bool {
-        matches!(self, Self::Python { source: PythonError::Stopped, .. })
-    }
-}
-
 fn kind_names() -> Vec<&'static str> {
     KINDS.iter().map(|(name, _)| *name).collect()
 }
@@ -66,30 +58,64 @@ pub fn listing() -> (String, Catalog) {
     ini::listing(Kind::Runners, &[(DEFAULT_RUNNER, KINDS[0].0)], |class| ini::kind_name(KINDS, class))
 }
 
+/// A runner that was found by its name, and not looked at any further.
+#[derive(Debug)]
+pub struct Found {
+    /// `None`: the default, which no file defines.
+    section: Option<Section>,
+}
+
+/// Finds the runner of this name. Reads INI files, and starts nothing.
+///
+/// # Errors
+/// If there is none.
+pub fn find(name: &str) -> Result<Found, RunnerError> {
+    find_in(&ini::load(Kind::Runners), name)
+}
+
 /// The runner of this name. Reads INI files; starts `python3` to try a class that is not built in.
 ///
 /// # Errors
 /// If there is none, or its section makes no sense.
 pub fn by_name(name: &str) -> Result<RunnerConfig, RunnerError> {
-    from_catalog(&ini::load(Kind::Runners), name)
+    find(name)?.prepare()
 }
 
-fn from_catalog(catalog: &Catalog, name: &str) -> Result<RunnerConfig, RunnerError> {
+fn find_in(catalog: &Catalog, name: &str) -> Result<Found, RunnerError> {
     match catalog.find(name)? {
-        Some(section) => {
-            let (class, file) = (&section.class.value, section.file.display());
-            log::info!("runner '{name}' is {class} of {file}:{}", section.line);
-            Ok(RunnerConfig::Defined(Box::new(from_section(&section)?)))
-        }
-        None if name == DEFAULT_RUNNER => Ok(RunnerConfig::Basic),
-        None => Err(RunnerError::NotFound(catalog.not_found(name, &[DEFAULT_RUNNER]))),
+        None if name != DEFAULT_RUNNER => Err(RunnerError::NotFound(catalog.not_found(name, &[DEFAULT_RUNNER]))),
+        section => Ok(Found { section }),
     }
+}
+
+impl Found {
+    /// Whether [`Self::prepare`] starts a program.
+    #[must_use]
+    pub fn starts_python(&self) -> bool {
+        let class = self.section.as_ref().map(|section| &section.class.value[..]);
+        class.is_some_and(|class| built_in(class).is_none() && python::is_class(class))
+    }
+
+    /// Checks it and makes it ready.
+    ///
+    /// # Errors
+    /// If its section makes no sense, or its class can't be used.
+    pub fn prepare(&self) -> Result<RunnerConfig, RunnerError> {
+        let Some(section) = &self.section else { return Ok(RunnerConfig::Basic) };
+        let (class, file) = (&section.class.value, section.file.display());
+        log::info!("runner '{}' is {class} of {file}:{}", section.name, section.line);
+        Ok(RunnerConfig::Defined(Box::new(from_section(section)?)))
+    }
+}
+
+/// The name of the built-in kind that this is.
+fn built_in(class: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(short, long)| *short == class || *long == Some(class)).map(|(short, _)| *short)
 }
 
 fn from_section(section: &Section) -> Result<Defined, RunnerError> {
     let class = &section.class.value[..];
-    let known = KINDS.iter().find(|(short, long)| *short == class || *long == Some(class));
-    Ok(match known.map(|(short, _)| *short) {
+    Ok(match built_in(class) {
         Some("basic") => basic(section)?,
         Some("shifter") => containers::shifter(section)?,
         Some(program @ ("apptainer" | "singularity")) => containers::apptainer(section, program)?,

@@ -2,17 +2,20 @@
 //!
 //! Owns the start of `python3`: once on rank 0, to see whether the class can be made, and once per task.
 
+use std::ffi::{CStr, OsStr};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use thiserror::Error;
 
+use super::SearchPath;
 use super::config::Start;
 use super::environment::Environment;
 use super::template::{Field, Template, Values};
-use super::{SearchPath, c_string};
 use crate::ini::Section;
-use crate::protocol::Outcome;
 use crate::sys::brief::{self, BriefError};
 use crate::sys::host;
 
@@ -27,9 +30,6 @@ pub enum PythonError {
     /// There is no Python.
     #[error("it is not built in, and there is no python3 to run it with")]
     NoPython,
-    /// The farm was asked to stop meanwhile.
-    #[error("stopped while python3 imported it; nothing was started")]
-    Stopped,
     /// It could not be started.
     #[error("cannot run python3 to see whether the class can be used: {0}")]
     Start(String),
@@ -66,23 +66,23 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
     let cwd = std::env::current_dir().map_err(|error| PythonError::Start(error.to_string()))?;
     let environment = Environment::inherited(&cwd, &fixed_variables(variables, cwd.as_os_str().as_encoded_bytes()));
     let python = SearchPath::new(environment.get(b"PATH")).find(b"python3").ok_or(PythonError::NoPython)?;
-    let nul = || PythonError::Start("its arguments contain a NUL".to_owned());
-    let arguments = ["python3", "-c", DRIVER, spec, "check"].map(|word| c_string(word.as_bytes()));
-    let arguments = arguments.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nul)?;
-    let block: Vec<_> = environment.block(false).collect();
-    let argv: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
-    let answer = brief::run(&python, &argv, &block, CHECK_LIMIT).map_err(|error| match error {
-        BriefError::Start(Errno::ENOENT) => PythonError::NoPython,
-        BriefError::Stopped => PythonError::Stopped,
+    let mut command = Command::new(OsStr::from_bytes(python.as_bytes()));
+    command.arg0("python3").args(["-c", DRIVER, spec, "check"]).env_clear();
+    for variable in environment.block(false).map(CStr::to_bytes) {
+        let at = variable.iter().position(|&byte| byte == b'=').unwrap_or(variable.len());
+        command.env(OsStr::from_bytes(&variable[..at]), OsStr::from_bytes(variable.get(at + 1..).unwrap_or_default()));
+    }
+    let answer = brief::run(command, CHECK_LIMIT).map_err(|error| match error {
+        BriefError::System(error) if error.kind() == ErrorKind::NotFound => PythonError::NoPython,
         BriefError::TimedOut => {
             PythonError::Class(format!("python3 was still importing it after {} s", CHECK_LIMIT.as_secs()))
         }
-        other => PythonError::Start(other.to_string()),
+        BriefError::System(error) => PythonError::Start(error.to_string()),
     })?;
-    match answer.outcome {
-        Outcome::Exited(0) => Ok(()),
-        Outcome::Exited(_) => Err(PythonError::Class(last_lines(&answer.output))),
-        other => Err(PythonError::Class(format!("python3 ended with {other:?}"))),
+    match answer.status.code() {
+        Some(0) => Ok(()),
+        Some(_) => Err(PythonError::Class(last_lines(&answer.output))),
+        None => Err(PythonError::Class(format!("python3 ended by {}", answer.status))),
     }
 }
 

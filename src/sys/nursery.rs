@@ -232,7 +232,7 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
             match end {
                 Outcome::Signaled(signal) => tell(&control, SIGNALED, is_left, signal.into()),
                 Outcome::Exited(code) => tell(&control, EXITED, is_left, code.into()),
-                Outcome::NotStarted(_) => {}
+                Outcome::NotStarted(_) | Outcome::Unkept { .. } => {}
             }
         }
         match next_order(&control) {

@@ -35,6 +35,22 @@ pub fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
+/// Opens a regular file to read it, and follows no symbolic link.
+///
+/// # Errors
+/// As [`open_no_link`].
+pub fn reader_no_link(path: &Path) -> io::Result<File> {
+    open_no_link(OpenOptions::new().read(true), path)
+}
+
+/// Opens a folder as a place: to tell it from another one of the same name later, not to read it.
+///
+/// # Errors
+/// What open(2) said.
+pub fn folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
+}
+
 /// All bytes of a regular file.
 ///
 /// # Errors

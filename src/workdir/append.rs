@@ -8,7 +8,7 @@ use crate::sys::regular;
 
 /// A file that grows at its end. After an error it takes nothing more: what is in it then is known.
 #[derive(Debug)]
-pub(super) struct Appender {
+pub(crate) struct Appender {
     path: PathBuf,
     file: File,
     len: u64,
@@ -24,7 +24,7 @@ impl Appender {
     }
 
     /// Appends all of `bytes`, or as good as nothing: what a full disk took of them is cut off again.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write failed"));
         }

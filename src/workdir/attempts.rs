@@ -3,13 +3,11 @@
 //! Owns the format of that file. It is a log and never the truth of a resume, which reads only one thing in it:
 //! [`super::crashes`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
+use super::begin::{Begin, Kind};
 use crate::farmer::Record;
-use crate::protocol::Outcome;
-use crate::sys::regular;
 
 /// The first line. The command is last, since it may hold anything but a newline, tabs too.
 pub(crate) const HEADER: &[u8] =
@@ -35,17 +33,9 @@ pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
         out.push(b'\t');
         push_seconds(out, result.start_us.saturating_add(result.duration_us));
         out.push(b'\t');
-        match result.outcome {
-            Outcome::Exited(code) => {
-                push_number(out, code.into());
-                out.push(b'\t');
-            }
-            Outcome::Signaled(signal) => {
-                out.push(b'\t');
-                push_number(out, signal.into());
-            }
-            Outcome::NotStarted(_) => out.push(b'\t'),
-        }
+        result.outcome.exit_code().into_iter().for_each(|code| push_number(out, code.into()));
+        out.push(b'\t');
+        result.outcome.signal().into_iter().for_each(|signal| push_number(out, signal.into()));
         out.push(b'\t');
         push_seconds(out, result.user_us);
         out.push(b'\t');
@@ -72,28 +62,29 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
     out[at] = b'.';
 }
 
-/// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off; a file that is
-/// something else is moved aside, since this one is never worth a run.
-pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
-    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
-        other => other?,
-    };
-    let mut first = Vec::new();
-    (&mut file).take(HEADER.len() as u64).read_to_end(&mut first)?;
-    if !HEADER.starts_with(&first) {
-        let aside = path.with_extension("tsv.damaged");
-        log::warn!("{} is not of this program; it is kept as {}", path.display(), aside.display());
-        fs::rename(path, &aside)?;
-        return Ok(HEADER);
+/// How a table is gone on with: a torn last line is cut off. A file that is something else is moved aside, since this one
+/// is never worth a run.
+pub(super) const KIND: Kind =
+    Kind { look: |file| go_on_with_lines(file, HEADER), start: || HEADER.to_vec(), aside: "tsv.damaged" };
+
+/// How a file of lines is gone on with that begins with this one; `None` if it does not.
+pub(super) fn go_on_with_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
+    if !begins_with(file, header)? {
+        return Ok(None);
     }
-    let valid_len = whole_lines(&mut file)?;
-    file.set_len(valid_len)?;
-    Ok(if valid_len == 0 { HEADER } else { b"" })
+    let len = whole_lines(file)?;
+    Ok(Some(Begin { len, first: if len == 0 { header.to_vec() } else { Vec::new() } }))
+}
+
+/// Whether a file begins with this line, or with as much of it as there is.
+pub(super) fn begins_with(file: &mut File, header: &[u8]) -> io::Result<bool> {
+    let mut first = Vec::new();
+    file.take(header.len() as u64).read_to_end(&mut first)?;
+    Ok(header.starts_with(&first))
 }
 
 /// How many bytes of the file are whole lines.
-pub(super) fn whole_lines(file: &mut File) -> io::Result<u64> {
+fn whole_lines(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
     while end > 0 {
@@ -111,11 +102,14 @@ pub(super) fn whole_lines(file: &mut File) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
+    use super::super::begin::Found;
     use super::*;
     use crate::farmer::Why;
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, why: Why) -> String {
         let result = TaskResult {
@@ -147,6 +141,8 @@ mod tests {
             (Outcome::Exited(0), Why::Timeout, "0\t", "timeout"),
             (Outcome::Signaled(15), Why::Interrupted, "\t15", "interrupted"),
             (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t", "failed"),
+            (Outcome::Exited(0).unkept("a folder".to_owned()), Why::Unkept, "0\t", "unkept"),
+            (Outcome::Signaled(9).unkept("a folder".to_owned()), Why::Unkept, "\t9", "unkept"),
         ] {
             let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
             assert_eq!(line(outcome, why), expected);
@@ -166,9 +162,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tasks.tsv");
         fs::write(&path, before).unwrap();
-        let start = prepare(&path).unwrap();
-        let after = [&fs::read(&path).unwrap_or_default(), start].concat();
-        (after, fs::read(folder.path().join("tasks.tsv.damaged")).ok())
+        Found::look(&path, &KIND).unwrap().begin().unwrap().1.keep();
+        (fs::read(&path).unwrap(), fs::read(folder.path().join("tasks.tsv.damaged")).ok())
     }
 
     /// A file that is something else is kept, and no run is lost for it.

@@ -3,20 +3,22 @@
 //! Owns the format of that file, and what makes a file one. The user named it, so nothing that is something else is
 //! ever appended to.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
-use super::attempts::{push_number, whole_lines};
-use crate::farmer::Record;
+use super::attempts::{begins_with, go_on_with_lines, push_number};
+use super::begin::{Begin, Kind};
+use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
-/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it.
-const TIMED_OUT: &[u8] = b"-1";
+/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it; here also of one whose
+/// output could not be kept, whatever its exit code.
+const NO_CODE: &[u8] = b"-1";
 
 /// What a shell says of a program that can't be started, for tasks that never ran.
 const NOT_STARTED: u8 = 126;
@@ -24,11 +26,9 @@ const NOT_STARTED: u8 = 126;
 /// Appends the line of a task's last attempt.
 pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
     let result = &record.result;
-    let (exit, signal) = match result.outcome {
-        Outcome::Exited(code) => (code, 0),
-        Outcome::Signaled(signal) => (0, signal),
-        Outcome::NotStarted(_) => (NOT_STARTED, 0),
-    };
+    let exit =
+        if let Outcome::NotStarted(_) = result.outcome { NOT_STARTED } else { result.outcome.exit_code().unwrap_or(0) };
+    let signal = result.outcome.signal().unwrap_or(0);
     push_number(out, u64::from(result.id.0) + 1);
     out.push(b'\t');
     out.extend_from_slice(host);
@@ -41,8 +41,8 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let blanks = (at + 10).saturating_sub(out.len());
     out.splice(at..at, std::iter::repeat_n(b' ', blanks));
     out.extend_from_slice(b"\t0\t0\t");
-    if result.timed_out {
-        out.extend_from_slice(TIMED_OUT);
+    if matches!(record.why, Why::Timeout | Why::Unkept) {
+        out.extend_from_slice(NO_CODE);
     } else {
         push_number(out, exit.into());
     }
@@ -65,34 +65,24 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 pub(super) fn is_one(path: &Path) -> io::Result<bool> {
     match regular::reader(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        other => begins_right(&mut other?),
+        other => begins_with(&mut other?, HEADER),
     }
 }
 
-fn begins_right(file: &mut File) -> io::Result<bool> {
-    let mut first = Vec::new();
-    file.take(HEADER.len() as u64).read_to_end(&mut first)?;
-    Ok(HEADER.starts_with(&first))
-}
+/// How a job log is gone on with. A torn last line is cut off; what is something else is an error.
+pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "" };
 
-/// Makes the file ready to be appended to, and tells what to append first. A torn last line is cut off.
-pub(super) fn prepare(path: &Path) -> io::Result<&'static [u8]> {
-    let mut file = match regular::open(OpenOptions::new().read(true).write(true), path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HEADER),
-        other => other?,
-    };
-    if !begins_right(&mut file)? {
-        return Err(io::Error::other("it is no job log"));
+fn look(file: &mut File) -> io::Result<Option<Begin>> {
+    match go_on_with_lines(file, HEADER)? {
+        Some(begin) => Ok(Some(begin)),
+        None => Err(io::Error::other("it is no job log")),
     }
-    let valid_len = whole_lines(&mut file)?;
-    file.set_len(valid_len)?;
-    Ok(if valid_len == 0 { HEADER } else { b"" })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::begin::Found;
     use super::*;
-    use crate::farmer::Why;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, duration_us: u64, timed_out: bool) -> String {
@@ -110,7 +100,7 @@ mod tests {
             max_rss_kib: 0,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), result, why: Why::Failed, is_last: true }, b"node5", b"a\tb");
+        push_line(&mut out, &Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }, b"node5", b"a\tb");
         String::from_utf8(out).unwrap()
     }
 
@@ -124,6 +114,8 @@ mod tests {
             format!("{start}123456.789\t0\t0\t0\t9\ta\tb\n")
         );
         assert_eq!(line(Outcome::NotStarted("x".into()), 0, false), format!("{start}     0.000\t0\t0\t126\t0\ta\tb\n"));
+        let unkept = Outcome::Exited(0).unkept("x".into());
+        assert_eq!(line(unkept, 3_000, false), format!("{start}     0.003\t0\t0\t-1\t0\ta\tb\n"));
         assert_eq!(line(Outcome::Exited(0), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t0\ta\tb\n"));
         assert_eq!(line(Outcome::Signaled(9), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t9\ta\tb\n"));
     }
@@ -133,14 +125,17 @@ mod tests {
     fn only_a_job_log_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
+        let begin = || Found::look(&path, &KIND)?.begin().map(|(_, undo)| undo.keep());
         assert!(is_one(&path).unwrap());
-        assert_eq!(prepare(&path).unwrap(), HEADER);
+        begin().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), HEADER);
         std::fs::write(&path, "Seq\tHost\n").unwrap();
         assert!(!is_one(&path).unwrap());
-        prepare(&path).unwrap_err();
+        begin().unwrap_err();
         assert_eq!(std::fs::read(&path).unwrap(), b"Seq\tHost\n");
         std::fs::write(&path, [HEADER, b"1\t:\tto"].concat()).unwrap();
         assert!(is_one(&path).unwrap());
-        assert_eq!((prepare(&path).unwrap(), std::fs::read(&path).unwrap()), (&b""[..], HEADER.to_vec()));
+        begin().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), HEADER);
     }
 }

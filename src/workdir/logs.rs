@@ -9,6 +9,9 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
 
 use crate::sys::regular;
 
@@ -81,33 +84,77 @@ impl IndexEntry {
     }
 }
 
+/// A log that can't be read.
+#[derive(Debug, Error)]
+#[error("cannot read {}: {source}", path.display())]
+pub struct OddLog {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: io::Error,
+}
+
+impl OddLog {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
+    }
+}
+
 /// Output of a task, ready to be read.
 #[derive(Debug)]
 pub struct Output {
     /// The file that it is in.
     pub path: PathBuf,
     reader: io::Take<File>,
-}
-
-impl Read for Output {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buffer)
-    }
+    /// How long it is, if it is a part of the file.
+    part: Option<u64>,
 }
 
 impl Output {
-    /// All of a file.
+    /// All of a file. A symbolic link is not followed.
     ///
     /// # Errors
     /// If it can't be opened.
-    pub fn of_file(path: PathBuf) -> io::Result<Self> {
-        Self::open(path, 0, u64::MAX)
+    pub fn of_file(path: PathBuf) -> Result<Self, OddLog> {
+        Self::open(path, None)
     }
 
-    fn open(path: PathBuf, offset: u64, len: u64) -> io::Result<Self> {
-        let mut file = regular::reader(&path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        Ok(Self { path, reader: file.take(len) })
+    fn open(path: PathBuf, part: Option<(u64, u64)>) -> Result<Self, OddLog> {
+        let (offset, len) = part.unwrap_or((0, u64::MAX));
+        let opened = regular::reader_no_link(&path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file)
+        });
+        let reader = opened.map_err(OddLog::at(&path))?.take(len);
+        Ok(Self { path, reader, part: part.map(|(_, len)| len) })
+    }
+
+    /// Copies all of it to `out`. What is there is copied, also if that is not all.
+    ///
+    /// # Errors
+    /// The outer one if `out` takes no more, the inner one if the log can't be read to its end.
+    pub(crate) fn copy_to(mut self, out: &mut impl Write) -> io::Result<Result<(), OddLog>> {
+        let mut chunk = vec![0; 64 << 10];
+        let mut copied = 0;
+        loop {
+            match self.reader.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(len) => {
+                    out.write_all(&chunk[..len])?;
+                    copied += len as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Ok(Err(OddLog { path: self.path, source })),
+            }
+        }
+        Ok(match self.part {
+            Some(len) if copied < len => {
+                let text = format!("it ends within the output of this task, {} bytes too early", len - copied);
+                Err(OddLog { path: self.path, source: io::Error::other(text) })
+            }
+            _ => Ok(()),
+        })
     }
 
     /// The last line that is not blank, without white space around it; at most `max` bytes of it. Reads no more than
@@ -137,8 +184,12 @@ pub struct Finder {
     logs: PathBuf,
     /// First IDs of folders, largest first.
     folders: Vec<u32>,
-    /// Read when the first task has no file of its own.
+    /// Indexes of ranks.
+    indexes: Vec<PathBuf>,
+    /// Read when it is first asked for.
     packed: Option<HashMap<u32, (PathBuf, IndexEntry)>>,
+    /// Indexes that can't be read.
+    odd: Vec<OddLog>,
 }
 
 impl Finder {
@@ -146,94 +197,129 @@ impl Finder {
     ///
     /// # Errors
     /// If it has no logs, or they can't be read.
-    pub fn new(workdir: &Path) -> io::Result<Self> {
+    pub fn new(workdir: &Path) -> Result<Self, OddLog> {
         let logs = workdir.join(FOLDER);
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(&logs)? {
+        let (mut folders, mut indexes) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&logs).map_err(OddLog::at(&logs))? {
             // A folder is named by digits; a million logs are not asked what they are.
-            let name = entry?.file_name();
-            folders.extend(
-                name.to_str()
-                    .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-                    .and_then(|name| name.parse::<u32>().ok()),
-            );
+            let name = entry.map_err(OddLog::at(&logs))?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with("rank_") && name.ends_with(".idx") {
+                indexes.push(logs.join(name));
+            } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                folders.extend(name.parse::<u32>().ok());
+            }
         }
         folders.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Self { logs, folders, packed: None })
+        indexes.sort_unstable();
+        Ok(Self { logs, folders, indexes, packed: None, odd: Vec::new() })
     }
 
-    /// The output of a task, the newest if there are several; `None` if none was kept.
+    /// The output of a task, the newest if there are several; `None` if none was kept. Nothing else is taken for one, if
+    /// there is one.
     ///
     /// # Errors
     /// If it is there and can't be read.
-    pub fn find(&mut self, id: u32) -> io::Result<Option<Output>> {
-        let name = format!("log_{id}");
-        let folders = self.folders.iter().filter(|first| **first <= id).map(|first| self.logs.join(first.to_string()));
-        let files = std::iter::once(self.logs.clone()).chain(folders).map(|folder| folder.join(&name));
-        let times = files.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)));
-        if let Some((_, path)) = times.max() {
-            return Output::open(path, 0, u64::MAX).map(Some);
-        }
-        match self.packed()?.get(&id) {
-            Some((path, entry)) => Output::open(path.clone(), entry.offset, entry.len).map(Some),
-            None => Ok(None),
+    pub fn find(&mut self, id: u32) -> Result<Option<Output>, OddLog> {
+        let (logs, name) = (self.logs.clone(), format!("log_{id}"));
+        let is_folder = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+        let folders = self.folders.iter().filter(|first| **first <= id).map(|first| logs.join(first.to_string()));
+        let places = std::iter::once(logs.clone()).chain(folders.filter(is_folder));
+        let files: Vec<(fs::Metadata, PathBuf)> = places
+            .map(|folder| folder.join(&name))
+            .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)))
+            .collect();
+        let packed = self.packed().get(&id).cloned();
+        let packed = packed.map(|(path, entry)| {
+            let ended = SystemTime::UNIX_EPOCH + Duration::from_millis(entry.ended_ms);
+            (ended, path, Some((entry.offset, entry.len)))
+        });
+        let whole = files.iter().filter(|(found, _)| found.is_file());
+        let whole = whole.filter_map(|(found, path)| Some((found.modified().ok()?, path.clone(), None)));
+        match whole.chain(packed).max() {
+            Some((_, path, part)) => Output::open(path, part).map(Some),
+            // Something has its name.
+            None => files.into_iter().next().map(|(_, path)| Output::of_file(path)).transpose(),
         }
     }
 
-    fn packed(&mut self) -> io::Result<&HashMap<u32, (PathBuf, IndexEntry)>> {
-        if self.packed.is_none() {
-            self.packed = Some(read_indexes(&self.logs)?);
-        }
-        Ok(self.packed.as_ref().expect("just set"))
+    /// Indexes that could not be read. Tasks that are only in these are not found.
+    pub fn odd(&self) -> &[OddLog] {
+        &self.odd
+    }
+
+    /// The last entry of each task in all indexes.
+    fn packed(&mut self) -> &HashMap<u32, (PathBuf, IndexEntry)> {
+        self.packed.get_or_insert_with(|| {
+            let mut packed = HashMap::new();
+            for index in &self.indexes {
+                if let Err(source) = read_index(index, &mut packed) {
+                    self.odd.push(OddLog { path: index.clone(), source });
+                }
+            }
+            packed
+        })
     }
 }
 
-/// The last entry of each task in all indexes.
-fn read_indexes(logs: &Path) -> io::Result<HashMap<u32, (PathBuf, IndexEntry)>> {
-    let mut packed: HashMap<u32, (PathBuf, IndexEntry)> = HashMap::new();
-    for entry in fs::read_dir(logs)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "idx") {
-            continue;
+/// Takes the entries of an index; of each task, that which ended last.
+fn read_index(index: &Path, packed: &mut HashMap<u32, (PathBuf, IndexEntry)>) -> io::Result<()> {
+    let output = index.with_extension("log");
+    let mut reader = BufReader::new(regular::reader_no_link(index)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // Whatever is in the file: no line takes more memory than one of ours.
+        if reader.by_ref().take(INDEX_LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
         }
-        let output = path.with_extension("log");
-        let mut reader = BufReader::new(regular::reader(&path)?);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            // Whatever is in the file: no line takes more memory than one of ours.
-            if reader.by_ref().take(INDEX_LINE_MAX).read_until(b'\n', &mut line)? == 0 {
-                break;
-            }
-            let Some(entry) = line.strip_suffix(b"\n").and_then(IndexEntry::parse) else { continue };
-            match packed.get(&entry.id) {
-                Some((_, known)) if known.ended_ms > entry.ended_ms => {}
-                _ => drop(packed.insert(entry.id, (output.clone(), entry))),
-            }
+        let Some(entry) = line.strip_suffix(b"\n").and_then(IndexEntry::parse) else { continue };
+        match packed.get(&entry.id) {
+            Some((_, known)) if known.ended_ms > entry.ended_ms => {}
+            _ => drop(packed.insert(entry.id, (output.clone(), entry))),
         }
     }
-    Ok(packed)
 }
 
-/// Prints the output of tasks, each under a heading if there are several. Tells which have none.
+/// What could not be printed.
+#[derive(Debug, Default)]
+pub struct Unprinted {
+    /// Tasks that have no output.
+    pub without: Vec<u32>,
+    /// Logs that can't be read, or only in part, each with its task; indexes have none.
+    pub odd: Vec<(Option<u32>, OddLog)>,
+}
+
+/// Prints the output of tasks, each under a heading if there are several, as far as it can be read. Tells what could not
+/// be printed.
 ///
 /// # Errors
-/// If logs can't be read or `out` takes no more.
-pub fn print(workdir: &Path, ids: &[u32], out: &mut impl Write) -> io::Result<Vec<u32>> {
-    let mut finder = Finder::new(workdir)?;
-    let mut without = Vec::new();
+/// The outer one if `out` takes no more, the inner one if there are no logs.
+pub fn print(workdir: &Path, ids: &[u32], out: &mut impl Write) -> io::Result<Result<Unprinted, OddLog>> {
+    let mut finder = match Finder::new(workdir) {
+        Ok(finder) => finder,
+        Err(odd) => return Ok(Err(odd)),
+    };
+    let mut unprinted = Unprinted::default();
     for &id in ids {
-        let Some(mut output) = finder.find(id)? else {
-            without.push(id);
-            continue;
+        let copied = match finder.find(id) {
+            Ok(None) => {
+                unprinted.without.push(id);
+                continue;
+            }
+            Ok(Some(output)) => {
+                if ids.len() > 1 {
+                    writeln!(out, "==> task {id} <==")?;
+                }
+                output.copy_to(out)?
+            }
+            Err(odd) => Err(odd),
         };
-        if ids.len() > 1 {
-            writeln!(out, "==> task {id} <==")?;
-        }
-        io::copy(&mut output, out)?;
+        unprinted.odd.extend(copied.err().map(|odd| (Some(id), odd)));
     }
     out.flush()?;
-    Ok(without)
+    unprinted.odd.extend(finder.odd.drain(..).map(|odd| (None, odd)));
+    Ok(Ok(unprinted))
 }
 
 #[cfg(test)]
@@ -244,7 +330,7 @@ mod tests {
 
     fn read(finder: &mut Finder, id: u32) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        finder.find(id).unwrap()?.read_to_end(&mut bytes).unwrap();
+        finder.find(id).unwrap()?.copy_to(&mut bytes).unwrap().unwrap();
         Some(bytes)
     }
 
@@ -267,7 +353,8 @@ mod tests {
         let text = |text: &str| Some(text.as_bytes().to_vec());
         assert_eq!(found, [text("seven\n"), text("in a folder"), text("eight"), text("new"), text(""), None]);
         let mut printed = Vec::new();
-        assert_eq!(print(workdir.path(), &[7, 11, 8], &mut printed).unwrap(), [11]);
+        let unprinted = print(workdir.path(), &[7, 11, 8], &mut printed).unwrap().unwrap();
+        assert_eq!((&unprinted.without[..], unprinted.odd.len()), (&[11][..], 0));
         assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8 <==\neight");
     }
 
@@ -278,8 +365,8 @@ mod tests {
         let path = folder.path().join("log");
         let long = "x".repeat(20_000);
         fs::write(&path, format!("{long}\nfirst\n  Error: one \n\n \nother")).unwrap();
-        let last = |offset, len, max| Output::open(path.clone(), offset, len).unwrap().last_line(max).unwrap();
-        assert_eq!(last(0, u64::MAX, 100), b"other");
+        let last = |offset, len, max| Output::open(path.clone(), Some((offset, len))).unwrap().last_line(max).unwrap();
+        assert_eq!(Output::of_file(path.clone()).unwrap().last_line(100).unwrap(), b"other");
         assert_eq!(last(0, 20_023, 100), b"Error: one");
         assert_eq!(last(20_001, 5, 3), b"fir");
         assert_eq!(last(0, 0, 3), b"");
@@ -292,7 +379,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let entry = IndexEntry { id, attempt, ended_ms, offset, len };
             fs::write(folder.path().join("rank_0.idx"), [&bytes[..], b"\n", entry.to_string().as_bytes()].concat()).unwrap();
-            let packed = read_indexes(folder.path()).unwrap();
+            let mut packed = HashMap::new();
+            read_index(&folder.path().join("rank_0.idx"), &mut packed).unwrap();
             prop_assert_eq!(packed[&id].1, entry);
         }
     }

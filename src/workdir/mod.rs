@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod begin;
 mod crashes;
 mod joblog;
 pub mod journal;
@@ -13,6 +14,7 @@ mod lock;
 pub mod logs;
 mod scan;
 mod status_file;
+mod sync;
 mod toprocess;
 
 use std::fs::{self, File};
@@ -26,8 +28,12 @@ use thiserror::Error;
 use crate::farmer::TaskTable;
 use crate::tasklist::{OUTPUT, TaskList};
 pub(crate) use attempts::{HEADER, push_line};
+#[cfg(test)]
+pub(crate) use begin::Found;
+use begin::Undo;
+pub(crate) use begin::{Begin, Kind};
 pub(crate) use crashes::count as count_crashes;
-use journal::Journal;
+use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records};
@@ -94,9 +100,31 @@ fn is_still(path: &Path, file: &File) -> io::Result<bool> {
     Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
 }
 
+/// Whether an open file is still the one that its path names: if it was moved or removed, nobody would find what is in it.
+pub(crate) fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
+    match is_still(path, file) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Err(io::Error::other("it was moved, removed or replaced while the farm ran")),
+    }
+}
+
 fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkdirError {
     let path = path.to_owned();
     move |source| WorkdirError::Unusable { what, path, source }
+}
+
+/// What a run wants of its workdir.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// What becomes of tasks that have failed.
+    pub failed: Failed,
+    /// The file of `--joblog`.
+    pub joblog: Option<&'a Path>,
+    /// Whether ranks write into `logs/`.
+    pub keeps: Keeps,
+    /// Handlers for ATLAS let their tasks copy results to a folder.
+    pub output: bool,
 }
 
 /// A workdir that this farm holds.
@@ -107,15 +135,15 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// Takes a workdir for a run of `list`: makes it if it is not there, locks it, and reads back what was
-    /// recorded by earlier runs.
+    /// Takes a workdir for a run of `list`: makes it if it is not there, locks it, reads back what was recorded by earlier
+    /// runs, and begins to record.
     ///
     /// # Errors
-    /// If it can't be written, is in use, or holds records that are damaged or of another list.
-    pub fn open(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
+    /// If it can't be written, is in use, or holds records that are damaged or of another list. It is as it was before then.
+    pub fn open(path: &Path, list: &TaskList, wanted: &Wanted<'_>) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         check_path(path)?;
         let made = make_folders(path)?;
-        let opened = Self::open_existing(path, list, failed);
+        let opened = Self::open_existing(path, list, wanted);
         if opened.is_err() {
             for folder in made.iter().rev() {
                 // Only what this call made, and only if nothing else is in it.
@@ -125,57 +153,58 @@ impl Workdir {
         opened
     }
 
-    fn open_existing(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
+    fn open_existing(
+        path: &Path,
+        list: &TaskList,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
         })?;
-        let table = scan::read_back(path, list, failed, scan::TornTail::CutOff)?;
-        let logs = path.join(names::LOGS);
-        if !logs.is_dir() {
-            fs::create_dir(&logs).map_err(unusable("make", &logs))?;
+        // First a look at everything.
+        let found = scan::read_back(path, list, wanted.failed)?;
+        let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
+        let appended = [Some(&finished), (wanted.failed == Failed::Keep).then_some(&failed)];
+        for path in appended.into_iter().flatten() {
+            begin::open_if_there(path).map_err(unusable("write", path))?;
         }
-        if failed == Failed::Retry {
+        let unwritable = |(path, source)| match wanted.joblog {
+            Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
+            _ => WorkdirError::Unusable { what: "write", path, source },
+        };
+        let growing = Growing::look(path, wanted.joblog).map_err(unwritable)?;
+        // Then the changes, each taken back if a later one fails.
+        let folders = [Some(names::LOGS), wanted.output.then_some(OUTPUT)].into_iter().flatten();
+        let make = |folder: &str| {
+            let folder = path.join(folder);
+            Undo::of_folder(&folder).map_err(unusable("make", &folder))
+        };
+        let mut undo = folders.map(make).collect::<Result<Vec<_>, _>>()?;
+        let (journal, begun) = growing.begin(path, wanted.keeps).map_err(unwritable)?;
+        undo.extend(begun);
+        found.mend()?;
+        if wanted.failed == Failed::Retry {
             // Without this a task could be recorded twice: as failed by the last run, and by this one.
-            let records = path.join(names::FAILED);
-            journal::remove_if_there(&records).map_err(unusable("remove", &records))?;
+            journal::remove_if_there(&failed).map_err(unusable("remove", &failed))?;
         }
-        Ok((Self { path: path.to_owned(), _lock: lock }, table))
+        undo.into_iter().for_each(Undo::keep);
+        Ok((Self { path: path.to_owned(), _lock: lock }, found.table, journal))
     }
 
     /// What a run would find, without touching anything: for `--dry-run`.
     ///
     /// # Errors
-    /// As [`Self::open`], as far as reading can tell.
+    /// As [`Self::open`], as far as reading the records can tell.
     pub fn peek(path: &Path, list: &TaskList, failed: Failed) -> Result<TaskTable, WorkdirError> {
         check_path(path)?;
-        Ok(scan::read_back(path, list, failed, scan::TornTail::Leave)?)
+        Ok(scan::read_back(path, list, failed)?.table)
     }
 
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Makes the folder that handlers for ATLAS let their tasks copy results to.
-    ///
-    /// # Errors
-    /// If it is not there and can't be made.
-    pub fn make_output(&self) -> Result<(), WorkdirError> {
-        let output = self.path.join(OUTPUT);
-        fs::create_dir_all(&output).map_err(unusable("make", &output))
-    }
-
-    /// Starts to record, in the file of `--joblog` too.
-    ///
-    /// # Errors
-    /// If timeline, `tasks.tsv` or the job log can't be written.
-    pub fn journal(&self, joblog: Option<&Path>) -> Result<Journal, WorkdirError> {
-        Journal::open(&self.path, joblog).map_err(|(path, source)| match joblog {
-            Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
-            _ => WorkdirError::Unusable { what: "write", path, source },
-        })
     }
 
     /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, nobody

@@ -61,15 +61,6 @@ pub enum ScanError {
 /// Longest number that is taken for an ID, in digits: leading zeros are no damage.
 const ID_LEN_MAX: usize = 40;
 
-/// What to do with a torn last line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TornTail {
-    /// Cut it off: its task runs again.
-    CutOff,
-    /// Ignore it.
-    Leave,
-}
-
 /// What a resume makes of tasks that have failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failed {
@@ -88,13 +79,17 @@ pub(crate) enum Commands {
     MayBeCorrected,
 }
 
+/// What earlier runs have recorded. Nothing was changed.
+#[derive(Debug)]
+pub(super) struct ReadBack {
+    /// The tasks of a resume.
+    pub(super) table: TaskTable,
+    /// Files whose last line is torn.
+    torn: Vec<(PathBuf, Torn)>,
+}
+
 /// Makes the task table of a resume.
-pub(super) fn read_back(
-    workdir: &Path,
-    list: &TaskList,
-    failed: Failed,
-    torn: TornTail,
-) -> Result<TaskTable, ScanError> {
+pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Result<ReadBack, ScanError> {
     let mut table = TaskTable::new(list.len());
     // What finished has finished, even if an earlier attempt is in `failed`.
     let finished_path = workdir.join(names::FINISHED);
@@ -107,14 +102,19 @@ pub(super) fn read_back(
         // nothing is lost if it was of another list.
         Failed::Retry => read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?,
     };
-    // Not before both are sound: a refused run changes nothing.
-    for (path, tail) in [(finished_path, finished_tail), (failed_path, failed_tail)] {
-        if let Some(tail) = tail {
-            cut_off(&path, tail.valid_len, tail.line, torn).map_err(|source| ScanError::Io { path, source })?;
-        }
-    }
+    let tails = [(finished_path, finished_tail), (failed_path, failed_tail)];
+    let torn = tails.into_iter().filter_map(|(path, tail)| Some((path, tail?))).collect();
     crashes::read(&workdir.join(names::ATTEMPTS), list, &failed_before, &mut table);
-    Ok(table)
+    Ok(ReadBack { table, torn })
+}
+
+impl ReadBack {
+    /// Cuts torn lines off: their tasks run again.
+    pub(super) fn mend(&self) -> Result<(), ScanError> {
+        self.torn.iter().try_for_each(|(path, torn)| {
+            cut_off(path, torn).map_err(|source| ScanError::Io { path: path.clone(), source })
+        })
+    }
 }
 
 fn read_file(
@@ -214,13 +214,11 @@ fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
     Some((std::str::from_utf8(id).ok()?.parse().ok()?, command))
 }
 
-fn cut_off(path: &Path, valid_len: u64, line: u64, torn: TornTail) -> io::Result<()> {
-    if torn == TornTail::Leave {
-        return Ok(());
-    }
+fn cut_off(path: &Path, torn: &Torn) -> io::Result<()> {
+    let line = torn.line;
     log::warn!("{}: line {line} was not written to its end; it is cut off, and its task runs again", path.display());
     let file = regular::open(OpenOptions::new().write(true), path)?;
-    file.set_len(valid_len)?;
+    file.set_len(torn.valid_len)?;
     file.sync_all()
 }
 
@@ -239,7 +237,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("finished"), finished).unwrap();
         std::fs::write(folder.path().join("failed"), failed).unwrap();
-        (read_back(folder.path(), &list(), Failed::Keep, TornTail::CutOff), folder)
+        (resume(&folder, Failed::Keep), folder)
+    }
+
+    fn resume(folder: &tempfile::TempDir, failed: Failed) -> Result<TaskTable, ScanError> {
+        let found = read_back(folder.path(), &list(), failed)?;
+        found.mend()?;
+        Ok(found.table)
     }
 
     /// Promise 1: what is recorded does not run again, the rest does.
@@ -263,7 +267,7 @@ mod tests {
     fn a_peek_repairs_nothing() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("failed"), "0 a\n1 b").unwrap();
-        assert_eq!(read_back(folder.path(), &list(), Failed::Keep, TornTail::Leave).unwrap().failed(), 1);
+        assert_eq!(read_back(folder.path(), &list(), Failed::Keep).unwrap().table.failed(), 1);
         assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), b"0 a\n1 b");
     }
 
@@ -290,7 +294,7 @@ mod tests {
     fn failed_tasks_can_be_taken_again() {
         let retry = |failed: &[u8]| {
             let (_, folder) = scan(b"0 a\n", failed);
-            read_back(folder.path(), &list(), Failed::Retry, TornTail::CutOff)
+            resume(&folder, Failed::Retry)
         };
         let table = retry(b"0 a\n1 b  c\n").unwrap();
         assert_eq!((table.finished(), table.failed(), table.remaining()), (1, 0, 2));
@@ -304,7 +308,7 @@ mod tests {
         }
         // The torn line behind a long one is cut off where it begins.
         let (_, folder) = scan(b"0 a\n", &long);
-        read_back(folder.path(), &list(), Failed::Retry, TornTail::CutOff).unwrap();
+        resume(&folder, Failed::Retry).unwrap();
         assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), long[..long.len() - 3]);
     }
 
@@ -361,7 +365,7 @@ mod tests {
             let whole = cut.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             let (table, folder) = scan(cut, b"");
             prop_assert_eq!(std::fs::read(folder.path().join("finished")).unwrap(), &cut[..whole]);
-            let again = read_back(folder.path(), &list(), Failed::Keep, TornTail::CutOff).unwrap();
+            let again = resume(&folder, Failed::Keep).unwrap();
             prop_assert_eq!(table.unwrap().snapshot(), again.snapshot());
         }
     }

@@ -33,6 +33,12 @@ pub enum Event {
     },
     /// The first process of the task in this slot has ended, and others that it has started are left.
     Lingers(u32),
+    /// The task of this slot is over, but its output has no place yet. [`Event::Ended`] comes when it has, or when the
+    /// slot is to be terminated or killed.
+    OutputWaits {
+        /// Its slot.
+        slot: u32,
+    },
     /// The task of this slot is gone, with all its processes, or never ran ([`Outcome::NotStarted`]).
     Ended {
         /// Its slot.

@@ -12,7 +12,8 @@ const AWAY: Duration = Duration::from_secs(5);
 impl Running {
     /// Whether the limit holds for it: not for what is on its way out, nor for what is left of a task that has ended.
     fn is_timed(&self) -> bool {
-        !self.timed_out && !self.interrupted && self.terminate_at.is_none() && !self.left_behind
+        let has_ended = self.is_over || self.terminate_at.is_some() || self.left_behind;
+        !self.timed_out && !self.interrupted && !has_ended
     }
 }
 

@@ -46,6 +46,8 @@ struct Running {
     interrupted: bool,
     /// We ended it, since its time was over: it has failed.
     timed_out: bool,
+    /// Its process has ended; its output waits for a place.
+    is_over: bool,
     started: Duration,
     /// Its first process has ended by itself, and what is left is asked to end then.
     terminate_at: Option<Duration>,
@@ -122,6 +124,7 @@ impl Worker {
             Event::Message(message) => self.on_message(now, message, actions),
             Event::SpawnRefused { slot, task } => self.on_refused(now, slot, task),
             Event::Lingers(slot) => self.on_lingers(now, slot),
+            Event::OutputWaits { slot } => self.on_output_waits(now, slot),
             Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
             // Only here: what has ended by now was said before, and does not run out of time.
             Event::Tick => self.check_limit(now, actions),
@@ -223,9 +226,9 @@ impl Worker {
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            // One whose first process has ended by itself has its verdict.
+            // One whose first process has ended by itself has its verdict; without its output it has to run again.
             let has_ended = running.timed_out || running.terminate_at.is_some() || running.left_behind;
-            running.interrupted |= !has_ended;
+            running.interrupted |= !has_ended || running.is_over;
             running.left_behind |= running.terminate_at.take().is_some();
             if level == StopLevel::Kill {
                 running.kill_at = None;
@@ -288,6 +291,16 @@ impl Worker {
         }
     }
 
+    /// Whatever else is started would have no place for its output either.
+    fn on_output_waits(&mut self, now: Duration, slot: u32) {
+        if let Some(Some(running)) = self.slots.get_mut(slot as usize) {
+            running.is_over = true;
+            (running.terminate_at, running.kill_at) = (None, None);
+        }
+        self.pause = Some(REFUSED_PAUSE_FARMER);
+        self.return_queue(now);
+    }
+
     fn on_ended(&mut self, now: Duration, slot: u32, outcome: Outcome, usage: Usage) {
         let Some(running) = self.vacate(slot) else { return };
         self.refused = 0;
@@ -342,6 +355,7 @@ impl Worker {
                 attempt: task.attempt,
                 interrupted: false,
                 timed_out: false,
+                is_over: false,
                 started: now,
                 terminate_at: None,
                 kill_at: None,
@@ -378,7 +392,8 @@ impl Worker {
 
     fn report_is_due(&self, now: Duration) -> bool {
         let ended = !self.results.is_empty() || !self.interrupted.is_empty();
-        let some = ended || !self.returned.is_empty() || self.recall_answered || self.held_grew;
+        let other = self.recall_answered || self.held_grew || self.pause.is_some();
+        let some = ended || !self.returned.is_empty() || other;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
         // During a stop nothing is queued, so that nothing waits for company.
         some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
@@ -409,10 +424,6 @@ fn looks_interrupted(outcome: &Outcome) -> bool {
     const KILL: u8 = 9;
     const USR1: u8 = 10;
     const TERM: u8 = 15;
-    let signal = match outcome {
-        Outcome::Signaled(signal) => *signal,
-        Outcome::Exited(code) => code.wrapping_sub(128),
-        Outcome::NotStarted(_) => return false,
-    };
-    matches!(signal, INT | KILL | USR1 | TERM)
+    let by_code = || outcome.exit_code().map(|code| code.wrapping_sub(128));
+    matches!(outcome.signal().or_else(by_code), Some(INT | KILL | USR1 | TERM))
 }

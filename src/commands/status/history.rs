@@ -163,6 +163,7 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
         "finished" => End::Exit(0),
         "timeout" => End::Timeout,
         CRASHED => End::Crashed,
+        "unkept" => End::Unkept("".into()),
         "failed" => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
             (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
@@ -194,8 +195,8 @@ struct Args {
     id: Option<u32>,
     exit: Option<u8>,
     signal: Option<u8>,
-    error: Option<String>,
     why: Option<String>,
+    error: Option<String>,
     name: String,
 }
 
@@ -221,6 +222,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
                 let end = match event.args {
                     // Whatever it made of being asked to end.
                     Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
+                    Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(text.into()),
                     Args { error: Some(why), .. } => End::NotStarted(why.into()),
                     Args { signal: Some(signal), .. } => End::Signal(signal),
                     Args { exit: Some(code), .. } => End::Exit(code),

@@ -6,6 +6,7 @@ use crate::sim::prng::Prng;
 fn any_outcome(prng: &mut Prng) -> Outcome {
     match prng.range(0..=3) {
         0 => Outcome::Signaled(prng.pick(&[0, 9, 255])),
+        1 if prng.chance(500) => Outcome::Exited(prng.pick(&[0, 143])).unkept(String::new()),
         1 => Outcome::NotStarted(String::new()),
         _ => Outcome::Exited(prng.pick(&[0, 0, 1, 255])),
     }
@@ -46,6 +47,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
             ToFarmer::PoolLost { reason: String::new(), executing: executing.collect(), can_restart: prng.chance(500) }
         }
         11 if prng.chance(200) => ToFarmer::Unfit { reason: String::new() },
+        11 if prng.chance(20) => ToFarmer::LogsFailed { reason: String::new() },
         _ => ToFarmer::Holds { seq: number(prng), tasks: ids(prng) },
     }
 }

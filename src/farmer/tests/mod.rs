@@ -7,6 +7,7 @@ mod crashes;
 mod drain;
 mod handout;
 mod limits;
+mod logs;
 mod losses;
 mod results;
 mod retries;

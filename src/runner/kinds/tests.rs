@@ -7,7 +7,7 @@ fn read(lines: &str) -> Result<RunnerConfig, RunnerError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.ini");
     std::fs::write(&file, format!("[x]\n{lines}")).unwrap();
-    from_catalog(&ini::load_files(Kind::Runners, vec![file]), "x")
+    find_in(&ini::load_files(Kind::Runners, vec![file]), "x")?.prepare()
 }
 
 fn defined(lines: &str) -> Defined {
@@ -106,10 +106,10 @@ fn inherited_keys_and_default() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.ini");
     std::fs::write(&file, "[DEFAULT]\nbase = /opt\n[default]\nRunner = basic\nenv.A = %(base)s/a\n").unwrap();
-    let runner = from_catalog(&ini::load_files(Kind::Runners, vec![file]), DEFAULT_RUNNER).unwrap();
+    let runner = find_in(&ini::load_files(Kind::Runners, vec![file]), DEFAULT_RUNNER).unwrap().prepare().unwrap();
     assert_eq!(runner.defined().unwrap().variables, [(b"A".to_vec(), Template::literal("/opt/a"))]);
     let none = ini::load_files(Kind::Runners, Vec::new());
-    assert_eq!(from_catalog(&none, DEFAULT_RUNNER).unwrap(), RunnerConfig::Basic);
+    assert_eq!(find_in(&none, DEFAULT_RUNNER).unwrap().prepare().unwrap(), RunnerConfig::Basic);
 }
 
 proptest! {

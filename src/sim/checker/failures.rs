@@ -14,7 +14,7 @@ impl Checker {
             _ if result.timed_out => codes.contains(124),
             Outcome::Exited(code) => codes.contains(*code),
             Outcome::Signaled(signal) => codes.contains(128 + signal),
-            Outcome::NotStarted(_) => false,
+            Outcome::NotStarted(_) | Outcome::Unkept { .. } => false,
         }
     }
 
@@ -55,7 +55,7 @@ impl Checker {
         let own_fault = !node.lost && !node.is_aside;
         let (is_true, ended) = match why {
             Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
-            Why::Failed => (own_end && result.outcome != Outcome::Exited(0), true),
+            Why::Failed | Why::Unkept => (own_end && result.outcome != Outcome::Exited(0), true),
             Why::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
             Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
             Why::Lost | Why::Crashed => (node.lost, false),
@@ -67,7 +67,7 @@ impl Checker {
             self.tasks[result.id.0 as usize].holders.remove(&rank);
         }
         self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
-        if matches!(why, Why::Failed | Why::Timeout) && !record.is_last && own_fault {
+        if matches!(why, Why::Failed | Why::Timeout | Why::Unkept) && !record.is_last && own_fault {
             self.retried(now, rank, result);
         } else if why == Why::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
             // Of a failure there that nobody has judged in time the farmer says that it is the task's own.

@@ -3,6 +3,7 @@
 mod any_message;
 mod leftovers;
 mod limits;
+mod output;
 
 use super::*;
 use crate::pool::turn::{Processes, SpawnError, Turns};

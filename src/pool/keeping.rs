@@ -1,0 +1,173 @@
+//! Output that waits for a place.
+//!
+//! Owns what becomes of a task that has ended when `logs/` does not take its output. If something has the name of its log,
+//! that is the task's failure. Otherwise it is trouble of the farm: the output stays where it is, the task keeps its
+//! slot, and the rank starts nothing more and tries again, until there is a place, or the farm stops for it. So no task
+//! runs again and again on a full disk.
+
+use std::time::Duration;
+
+use super::logs::{Ended, KeepError, Logs};
+use super::tasks::is_ours;
+use crate::protocol::{Assignment, Outcome, StopLevel};
+use crate::worker::{Event, Usage};
+
+/// Output waits for so long before the farm gives up.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Pause between two tries. Shorter than the one in which the farmer sends no tasks, so that there is no gap.
+const PAUSE: Duration = Duration::from_secs(4);
+
+/// It is looked so often whether a file with all output is where it belongs.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A task that has ended, and what is to be told of it when its output is kept.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) slot: u32,
+    pub(super) task: Assignment,
+    pub(super) outcome: Outcome,
+    pub(super) usage: Usage,
+    /// No process is left that may write to the same file.
+    pub(super) is_alone: bool,
+    pub(super) told_to_end: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    over: Over,
+    since: Duration,
+    next: Duration,
+    /// The farm stops, and waits for nothing but ends.
+    given_up: bool,
+}
+
+/// Tasks whose output waits, and whether that of others is still there.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    waiting: Vec<Waiting>,
+    checked: Duration,
+    check_due: Option<Duration>,
+    stopping: Option<StopLevel>,
+    /// Why the farm is to end.
+    failed: Option<String>,
+    told: bool,
+}
+
+impl Keeping {
+    /// Keeps the output of a task; gives what the worker core has to hear.
+    pub(super) fn keep(&mut self, now: Duration, logs: &Logs, over: Over) -> Event {
+        self.decide(now, now, logs, over)
+    }
+
+    /// The task in this slot is to end. `true`: it has, and only its output waited.
+    pub(super) fn give_up(&mut self, slot: u32) -> bool {
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.over.slot == slot);
+        waiting.map(|waiting| waiting.given_up = true).is_some()
+    }
+
+    /// The farm stops: what was kept is looked after once more, and after each end.
+    pub(super) fn stop(&mut self, level: StopLevel) {
+        self.stopping = self.stopping.max(Some(level));
+        self.check_due = Some(Duration::ZERO);
+    }
+
+    /// When [`Self::look`] has something to do.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        let due = |waiting: &Waiting| if waiting.given_up { Duration::ZERO } else { waiting.next };
+        self.waiting.iter().map(due).chain(self.check_due).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn look(&mut self, now: Duration, logs: &Logs) -> Vec<Event> {
+        if self.check_due.is_some_and(|at| now >= at) {
+            self.check(now, logs);
+        }
+        let mut events = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            let Waiting { over, since, next, given_up } = waiting;
+            if given_up {
+                events.push(ended_without(logs, over, "it had no place when the farm stopped".to_owned()));
+            } else if now >= next {
+                events.push(self.decide(now, since, logs, over));
+            } else {
+                self.waiting.push(Waiting { over, since, next, given_up });
+            }
+        }
+        events
+    }
+
+    /// Why the farm is to end, once.
+    pub(super) fn take_failure(&mut self) -> Option<String> {
+        let failed = self.failed.as_ref().filter(|_| !self.told)?;
+        self.told = true;
+        Some(failed.clone())
+    }
+
+    fn decide(&mut self, now: Duration, since: Duration, logs: &Logs, over: Over) -> Event {
+        let (slot, usage) = (over.slot, over.usage);
+        let ended_ms = usage.start_us.saturating_add(usage.duration_us) / 1_000;
+        let end = Ended { task: &over.task, outcome: &over.outcome, told_to_end: over.told_to_end, ended_ms };
+        let kept = match self.check_before(now, logs) {
+            Ok(()) => logs.keep(slot, over.is_alone, &end),
+            failed => failed,
+        };
+        let error = match kept {
+            Ok(()) => {
+                if logs.is_packed() {
+                    let due = if self.stopping.is_some() { now } else { self.checked + CHECK_PAUSE };
+                    self.check_due = Some(self.check_due.map_or(due, |at| at.min(due)));
+                }
+                return Event::Ended { slot, outcome: over.outcome, usage };
+            }
+            Err(error) => error,
+        };
+        if !logs.is_packed() && !is_ours(&error.source, logs, slot) {
+            return ended_without(logs, over, format!("in its log: {}", error.source));
+        }
+        if self.stopping >= Some(StopLevel::Terminate) {
+            return ended_without(logs, over, error.to_string());
+        }
+        let id = over.task.id;
+        if since == now {
+            log::warn!("the output of task {id} has no place; trying again: {error}");
+        }
+        if now.saturating_sub(since) >= WAIT_MAX {
+            self.fail(&error, &format!("; it was tried for {} s", WAIT_MAX.as_secs()));
+        }
+        self.waiting.push(Waiting { over, since, next: now + PAUSE, given_up: false });
+        Event::OutputWaits { slot }
+    }
+
+    /// After a while without a look: nothing more is put where nobody finds it.
+    fn check_before(&mut self, now: Duration, logs: &Logs) -> Result<(), KeepError> {
+        if logs.is_packed() && (self.failed.is_some() || now >= self.checked + CHECK_PAUSE) {
+            self.checked = now;
+            return logs.check().inspect_err(|error| self.fail(error, ""));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, now: Duration, logs: &Logs) {
+        (self.checked, self.check_due) = (now, None);
+        if let Err(error) = logs.check() {
+            self.fail(&error, "");
+        }
+    }
+
+    fn fail(&mut self, error: &KeepError, more: &str) {
+        self.failed.get_or_insert_with(|| {
+            format!(
+                "cannot keep the output of its tasks in {error}{more}\n  what was recorded before is safe; make space, put back \
+                 what was moved, or mend the file system, then run the same command again"
+            )
+        });
+    }
+}
+
+/// The end of a task whose output is given up.
+fn ended_without(logs: &Logs, over: Over, why: String) -> Event {
+    logs.discard(over.slot);
+    let outcome = over.outcome.unkept(format!("its output cannot be kept: {why}"));
+    Event::Ended { slot: over.slot, outcome, usage: over.usage }
+}

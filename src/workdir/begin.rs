@@ -1,0 +1,232 @@
+//! How a run begins with the files that it appends to: first a look at each, which changes nothing, then the changes.
+//!
+//! Owns what is taken back if a later change fails: a start that is refused leaves the workdir as it was.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::append::Appender;
+use crate::sys::regular;
+
+/// A longer end of a file, in bytes, is not put back once it was cut off: only a crash leaves such a thing.
+const TAIL_LEN_MAX: u64 = 1 << 20;
+
+/// How a file of the right kind is gone on with.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Begin {
+    /// So many of its bytes stay; what is behind them was torn, or is to come at the end again.
+    pub(crate) len: u64,
+    /// What is appended first.
+    pub(crate) first: Vec<u8>,
+}
+
+/// What is known of a kind of file.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// How a file is gone on with; `None` if it is something else. Changes nothing.
+    pub(crate) look: fn(&mut File) -> io::Result<Option<Begin>>,
+    /// What a new one begins with.
+    pub(crate) start: fn() -> Vec<u8>,
+    /// The extension under which something else is kept.
+    pub(crate) aside: &'static str,
+}
+
+/// A file as a run finds it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Missing { first: Vec<u8> },
+    There { file: File, begin: Begin },
+    Other { aside: PathBuf, first: Vec<u8> },
+}
+
+impl Found {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// If it can't be used: it is no regular file, or can't be read or written.
+    pub(crate) fn look(path: &Path, kind: &Kind) -> io::Result<Self> {
+        let state = match open_if_there(path)? {
+            None => State::Missing { first: (kind.start)() },
+            Some(mut file) => match (kind.look)(&mut file)? {
+                Some(begin) => State::There { file, begin },
+                None => State::Other { aside: path.with_extension(kind.aside), first: (kind.start)() },
+            },
+        };
+        Ok(Self { path: path.to_owned(), state })
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it ready to be appended to, and begins. What is no file of the kind is moved aside.
+    ///
+    /// # Errors
+    /// If the disk does not take it. The file is as it was before then.
+    pub(crate) fn begin(self) -> io::Result<(Appender, Undo)> {
+        let Self { path, state } = self;
+        let (how, first) = match state {
+            State::Missing { first } => (How::Remove, first),
+            State::There { file, begin: Begin { len, first } } => {
+                let tail = read_tail(&file, len)?;
+                (How::PutBack { file, len, tail }, first)
+            }
+            State::Other { aside, first } => {
+                log::warn!("{} is not of this program; it is kept as {}", path.display(), aside.display());
+                fs::rename(&path, &aside)?;
+                (How::MoveBack(aside), first)
+            }
+        };
+        let undo = Undo(Some((path.clone(), how)));
+        if let Some((_, How::PutBack { file, len, .. })) = &undo.0 {
+            file.set_len(*len)?;
+        }
+        let mut appender = Appender::open(&path)?;
+        appender.append(&first)?;
+        Ok((appender, undo))
+    }
+}
+
+/// Opens a file to read and write it, if it is there.
+///
+/// # Errors
+/// If something is there that can't be used so.
+pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match regular::open(OpenOptions::new().read(true).write(true), path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(_) if fs::symlink_metadata(path).is_ok() => {
+            Err(io::Error::other("it is a symbolic link that leads nowhere"))
+        }
+        opened => Ok(opened.ok()),
+    }
+}
+
+fn read_tail(file: &File, len: u64) -> io::Result<Option<Vec<u8>>> {
+    let more = file.metadata()?.len().saturating_sub(len);
+    if more > TAIL_LEN_MAX {
+        return Ok(None);
+    }
+    let mut tail = vec![0; usize::try_from(more).map_err(io::Error::other)?];
+    file.read_exact_at(&mut tail, len)?;
+    Ok(Some(tail))
+}
+
+/// Takes a change back when it is dropped, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Undo(Option<(PathBuf, How)>);
+
+#[derive(Debug)]
+enum How {
+    /// It was not there.
+    Remove,
+    RemoveFolder,
+    /// It had this end.
+    PutBack {
+        file: File,
+        len: u64,
+        tail: Option<Vec<u8>>,
+    },
+    /// It stood here.
+    MoveBack(PathBuf),
+}
+
+impl Undo {
+    /// Makes a folder if it is not there.
+    ///
+    /// # Errors
+    /// If that can't be done, or something else has its name.
+    pub(super) fn of_folder(path: &Path) -> io::Result<Self> {
+        match fs::create_dir(path) {
+            Ok(()) => Ok(Self(Some((path.to_owned(), How::RemoveFolder)))),
+            Err(_) if path.is_dir() => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The change stays.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let Some((path, how)) = self.0.take() else { return };
+        let undone = match how {
+            How::Remove => fs::remove_file(&path),
+            How::RemoveFolder => fs::remove_dir(&path),
+            How::PutBack { file, len, tail } => {
+                file.set_len(len).and_then(|()| file.write_all_at(&tail.unwrap_or_default(), len))
+            }
+            How::MoveBack(aside) => fs::rename(aside, &path),
+        };
+        if let Err(error) =
+            undone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        {
+            log::warn!("cannot put {} back as it was: {error}", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind {
+        look: |file| {
+            let len = file.metadata()?.len();
+            Ok((len < 10).then_some(Begin { len: len / 2, first: b"more".to_vec() }))
+        },
+        start: || b"start".to_vec(),
+        aside: "old",
+    };
+
+    /// A look changes nothing; what a start has changed is taken back if it does not go on.
+    #[test]
+    fn a_start_that_is_refused_leaves_no_trace() {
+        for (before, begun) in
+            [(None, "start"), (Some("123456"), "123more"), (Some("0123456789"), "start"), (Some(""), "more")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            before.iter().for_each(|text| fs::write(&path, text).unwrap());
+            let names =
+                || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+            let names_before = names();
+            let now = || fs::read_to_string(&path).ok();
+            let found = Found::look(&path, &KIND).unwrap();
+            assert_eq!(now().as_deref(), before);
+            let (_, undo) = found.begin().unwrap();
+            assert_eq!(now().unwrap(), begun);
+            drop(undo);
+            assert_eq!((now().as_deref(), names()), (before, names_before));
+            Found::look(&path, &KIND).unwrap().begin().unwrap().1.keep();
+            assert_eq!(now().unwrap(), begun);
+        }
+    }
+
+    /// What can't be used is found by the look already.
+    #[test]
+    fn a_look_finds_what_cannot_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert!(Found::look(&path, &KIND).unwrap_err().to_string().contains("leads nowhere"));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        Found::look(&path, &KIND).unwrap_err();
+        drop(Undo::of_folder(&path).unwrap());
+        assert!(path.is_dir(), "it was there before");
+        drop(Undo::of_folder(&folder.path().join("new")).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

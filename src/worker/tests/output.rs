@@ -1,0 +1,60 @@
+//! Output that has no place.
+
+use super::*;
+
+/// A pool with two slots, full, and a task in its queue; the output of the first has no place.
+fn waiting() -> TestPool {
+    let mut pool = TestPool::new(2);
+    pool.assign([0, 1, 2]);
+    pool.deeds();
+    pool.event(Event::OutputWaits { slot: 0 });
+    pool
+}
+
+/// Promise 3: nothing more is started, what waits goes to others, and the farmer hears of it each time. When there is a
+/// place, the task has ended as it did.
+#[test]
+fn a_task_whose_output_waits_keeps_its_slot() {
+    let mut pool = waiting();
+    let said = std::mem::take(&mut pool.said);
+    let [ToFarmer::Report { results, returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((results.len(), &returned[..]), (0, &[TaskId(2)][..]));
+    pool.quiet();
+    pool.event(Event::OutputWaits { slot: 0 });
+    let said = std::mem::take(&mut pool.said);
+    assert!(matches!(said[..], [ToFarmer::Report { pause_ms: 5_000, .. }]), "{said:?}");
+    assert_eq!((pool.turns.core.running(), pool.deeds()), (2, vec![]));
+    pool.end(0, Outcome::Exited(3));
+    assert_eq!(pool.report(), (vec![0], vec![], 0));
+}
+
+/// Its time is not over by that: it has ended.
+#[test]
+fn a_task_whose_output_waits_has_no_limit() {
+    let mut pool = waiting();
+    pool.said.clear();
+    pool.hear(ToWorker::Limit { us: 1_000_000 });
+    pool.event(Event::Ended { slot: 1, outcome: OK, usage: Usage::default() });
+    pool.wait(ms(60_000));
+    assert_eq!(pool.deeds(), []);
+}
+
+/// A stop that ends tasks does not wait for a place: the task runs again, also one whose time was over before.
+#[test]
+fn a_stop_does_not_wait_for_a_place() {
+    for is_late in [false, true] {
+        let mut pool = TestPool::new(1);
+        pool.hear(ToWorker::Limit { us: 1_000_000 });
+        pool.assign([0]);
+        pool.wait(ms(if is_late { 1_000 } else { 10 }));
+        pool.deeds();
+        pool.event(Event::OutputWaits { slot: 0 });
+        pool.stop(StopLevel::Terminate);
+        assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+        pool.said.clear();
+        pool.end(0, OK.unkept(String::new()));
+        let said = std::mem::take(&mut pool.said);
+        let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((results.len(), interrupted.len()), (0, 1), "{is_late}");
+    }
+}
