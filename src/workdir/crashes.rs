@@ -72,7 +72,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
                 *count = count.saturating_add(1);
             }
             // It came to an end of its own after all.
-            b"finished" | b"failed" | b"timeout" => _ = crashes.remove(&id),
+            b"finished" | b"failed" | b"timeout" | b"unkept" => _ = crashes.remove(&id),
             _ => {}
         }
     }
