@@ -17,7 +17,7 @@ use record::{Record, timeline_has_all};
 
 const RANKS: u32 = 3;
 const COUNT: usize = 2000;
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 6;
 
 /// The longest that a run may take: three tenfold of what it needs.
 const RUN_MAX_SECS: u64 = 90;
