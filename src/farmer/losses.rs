@@ -97,6 +97,15 @@ impl Farmer {
         if worker.status != Status::Lost || matches!(message, ToFarmer::PoolLost { .. } | ToFarmer::Unfit { .. }) {
             return;
         }
+        if worker.awaits_start && !matches!(message, ToFarmer::Hello { .. }) {
+            // Its pool had died, and what was to start the next one may have been dropped. A second Start does no harm.
+            if self.stop.is_none() {
+                self.workers.update(rank, |worker| worker.status = Status::Expected);
+                actions.notes.push(Note::CameBack(rank));
+                actions.sends.push((rank, Send::Start));
+            }
+            return;
+        }
         let was_up = worker.slots > 0 || !worker.host.is_empty();
         if !was_up && !matches!(message, ToFarmer::Hello { .. }) {
             return; // A heartbeat of a rank whose pool never came up: it is as lost as before.

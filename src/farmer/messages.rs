@@ -95,6 +95,7 @@ impl Farmer {
         }
         self.workers.update(rank, |worker| {
             worker.status = Status::Active;
+            worker.awaits_start = false;
             worker.host = node.host;
             worker.slots = node.slots.min(SLOTS_MAX);
             worker.cpus = node.cpus;

@@ -276,7 +276,8 @@ impl TaskTable {
     /// Gives a waiting task to a worker that runs it already; without effect on any other.
     pub fn adopt(&mut self, id: TaskId, worker: Rank) {
         // A task that was never handed out is run by nobody.
-        if self.state(id) == Some(TaskState::Pending) && id.0 < self.next {
+        let was_handed_out = id.0 < self.next || self.attempt(id) > Attempt(1);
+        if self.state(id) == Some(TaskState::Pending) && was_handed_out {
             self.take_out(id);
             self.states[id.0 as usize] = TaskState::Assigned;
             self.owners[id.0 as usize] = worker;

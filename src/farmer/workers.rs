@@ -73,6 +73,8 @@ pub struct WorkerState {
     queue_empty: bool,
     /// It came back, and has not said yet what it still holds: the number of the question.
     rejoining: Option<u32>,
+    /// Its pool died and was to be started anew; its Hello has not come yet.
+    pub(super) awaits_start: bool,
     /// What its results say of its node.
     pub(super) trust: Trust,
     /// It holds suspects, and so many tasks at most until it holds none: nothing else runs beside them.
@@ -111,6 +113,7 @@ impl WorkerState {
             handed_since: false,
             queue_empty: false,
             rejoining: None,
+            awaits_start: false,
             trust: Trust::default(),
             quarantine: None,
             charged: Vec::new(),
@@ -129,6 +132,8 @@ impl WorkerState {
     /// Its pool died, and it gets a new one, which knows nothing of what was said before.
     pub(super) fn start_anew(&mut self, now: Duration) {
         self.status = Status::Expected;
+        self.awaits_start = true;
+        (self.rejoining, self.recalled) = (None, None);
         (self.book, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
         (self.handed_since, self.queue_empty) = (false, false);
         self.in_flight.clear();

@@ -17,12 +17,15 @@ use super::means::Means;
 use crate::protocol::{Attempt, TaskId};
 use crate::sys::family::{Children, KILL, Pinned, each_of};
 
+/// A process that lives for so long after SIGKILL is not waited for.
+const UNKILLABLE_MAX: Duration = Duration::from_secs(30);
+
 /// A task that has its slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
     pub(super) slot: u32,
-    /// Its first process.
-    pub(super) leader: Pid,
+    /// Its first process, if that is known by now.
+    pub(super) leader: Option<Pid>,
     pub(super) id: TaskId,
     pub(super) attempt: Attempt,
     /// When it got the slot.
@@ -48,8 +51,8 @@ pub(super) struct Leftovers {
     adopted: HashMap<Pid, Owner>,
     /// What descended from a task at a signal, by process ID and start: the kernel may give it to the pool later.
     seen: HashMap<(Pid, u64), u32>,
-    /// Slots whose processes are killed as soon as they are seen.
-    killing: HashSet<u32>,
+    /// Slots whose processes are killed as soon as they are seen, since when.
+    killing: HashMap<u32, Duration>,
 }
 
 impl Leftovers {
@@ -69,17 +72,19 @@ impl Leftovers {
             return;
         }
         let holders = holders();
+        let mut late = HashSet::new();
         for pid in children {
             // One that has ended is about to be reaped.
             let Some(process) = Pinned::new(pid) else { continue };
             let owner = self.owner(&process, means, &holders);
             self.adopted.insert(pid, owner);
             if let Owner::Slot(slot) = owner
-                && self.killing.contains(&slot)
+                && self.killing.contains_key(&slot)
             {
-                self.tell(slot, None, &KILL);
+                late.insert(slot);
             }
         }
+        late.into_iter().for_each(|slot| self.tell(means.clock.now(), slot, None, &KILL));
     }
 
     /// Whether anything is left of the task in this slot, beside its first process.
@@ -102,9 +107,9 @@ impl Leftovers {
 
     /// Signals what a task has started, all but the process group of a `leader` that was not reaped yet: that gets the
     /// signal as one. Repeats SIGKILL for everything that appears later.
-    pub(super) fn tell(&mut self, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
+    pub(super) fn tell(&mut self, now: Duration, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
         if signals.contains(&Signal::SIGKILL) {
-            self.killing.insert(slot);
+            self.killing.entry(slot).or_insert(now);
         }
         let own = self.adopted.iter().filter(|(_, owner)| **owner == Owner::Slot(slot)).map(|(pid, _)| *pid);
         let tops: Vec<Pid> = own.chain(leader).collect();
@@ -129,6 +134,23 @@ impl Leftovers {
         }
     }
 
+    /// When what is left of the task in this slot is given up, if it was killed.
+    pub(super) fn give_up_at(&self, slot: u32) -> Option<Duration> {
+        self.killing.get(&slot).map(|since| *since + UNKILLABLE_MAX)
+    }
+
+    /// Gives up what SIGKILL does not end: a process in a call into a file system that hangs.
+    pub(super) fn give_up(&mut self, slot: u32, id: TaskId) {
+        let left: Vec<Pid> =
+            self.adopted.iter().filter(|(_, of)| **of == Owner::Slot(slot)).map(|(pid, _)| *pid).collect();
+        for pid in left {
+            log::warn!(
+                "process {pid}, which task {id} has left behind, does not end after SIGKILL; the farm does not wait for it"
+            );
+            self.adopted.insert(pid, Owner::Nobody);
+        }
+    }
+
     /// The task of this slot is over.
     pub(super) fn forget(&mut self, slot: u32) {
         if !self.killing.is_empty() {
@@ -143,7 +165,9 @@ impl Leftovers {
         if let Some(slot) = self.seen.get(&(process.pid, process.stat.started)) {
             return Owner::Slot(*slot);
         }
-        if let Some(holder) = holders.iter().find(|holder| holder.leader.as_raw() == process.stat.group) {
+        if let Some(holder) =
+            holders.iter().find(|holder| holder.leader.is_some_and(|leader| leader.as_raw() == process.stat.group))
+        {
             return Owner::Slot(holder.slot);
         }
         if let Some((id, attempt)) = mark_of(process.pid, means) {
@@ -178,8 +202,8 @@ fn mark_of(pid: Pid, means: &Means) -> Option<(TaskId, Attempt)> {
 /// When a process was started, at the latest, on the pool's clock.
 fn start_of(process: &Pinned, means: &Means) -> Duration {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
-    let tick = Duration::from_secs(1) / u32::try_from(ticks_per_s.unwrap_or(100)).unwrap_or(100);
-    let started = tick.saturating_mul(u32::try_from(process.stat.started + 1).unwrap_or(u32::MAX));
+    let tick_ns = 1_000_000_000 / ticks_per_s.unwrap_or(100).max(1);
+    let started = Duration::from_nanos(process.stat.started.saturating_add(1).saturating_mul(tick_ns));
     let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
     means.clock.now().saturating_sub(up.saturating_sub(started))
 }

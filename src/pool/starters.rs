@@ -8,7 +8,7 @@
 //! ended, or is to be signalled, while its starter has not told of it yet is waited for: that takes the start of one
 //! process, for which a pool with one thread would be blocked too.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use super::means::Means;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
 use crate::sys::family::has_lists;
-use crate::sys::process::{Reap, ended_child, reap};
+use crate::sys::process::{Reap, Whose, ended_child, reap};
 
 /// A thread for so many slots.
 const SLOTS_PER_THREAD: u32 = 4;
@@ -47,6 +47,12 @@ struct ToStart {
     since: Duration,
 }
 
+impl ToStart {
+    fn holder(&self) -> Holder {
+        Holder { slot: self.slot, leader: None, id: self.task.id, attempt: self.task.attempt, since: self.since }
+    }
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -63,7 +69,13 @@ pub(super) struct Process {
 impl Process {
     /// Who it is, with the ID of its first process.
     pub(super) fn holder(&self, leader: Pid) -> Holder {
-        Holder { slot: self.slot, leader, id: self.task.id, attempt: self.task.attempt, since: self.since }
+        Holder {
+            slot: self.slot,
+            leader: Some(leader),
+            id: self.task.id,
+            attempt: self.task.attempt,
+            since: self.since,
+        }
     }
 }
 
@@ -81,8 +93,8 @@ pub(super) struct Failed {
 #[derive(Debug, Default)]
 struct Table {
     to_start: VecDeque<ToStart>,
-    /// The slots of those that are being started.
-    starting: HashSet<u32>,
+    /// Those that are being started, by slot. Their processes may be at work before their starters have told who they are.
+    starting: HashMap<u32, Holder>,
     running: HashMap<Pid, Process>,
     leaders: HashMap<u32, Pid>,
     failed: Vec<Failed>,
@@ -171,8 +183,14 @@ impl Starters {
         if !self.are_threads() {
             return reap(None);
         }
+        // No first process of a task is a child of this thread, and all orphans are. They wait for nobody.
+        if let Some(orphan) = ended_child(Whose::ThisThread)
+            && let ended @ Reap::Ended(_) = reap(Some(orphan))
+        {
+            return ended;
+        }
         // Whose child it is is known only when its starter has said so: look first, and take none but that.
-        while let Some(pid) = ended_child() {
+        while let Some(pid) = ended_child(Whose::Process) {
             // A start that fails leaves an ended child for a moment, which the C library reaps. Its pid may then be that
             // of a later start: with no start under way, a child that is not in the table is none of a task.
             let unknown = |table: &mut Table| !table.running.contains_key(&pid) && !table.starting.is_empty();
@@ -193,10 +211,11 @@ impl Starters {
         }
     }
 
-    /// The tasks that run.
+    /// The tasks that run, and those that are being started.
     pub(super) fn holders(&self) -> Vec<Holder> {
         let table = self.shared.lock();
-        table.running.iter().map(|(&leader, process)| process.holder(leader)).collect()
+        let running = table.running.iter().map(|(&leader, process)| process.holder(leader));
+        running.chain(table.starting.values().copied()).collect()
     }
 
     /// Takes a process out of the table.
@@ -217,7 +236,7 @@ impl Starters {
             self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
             return None;
         }
-        let starts = |table: &mut Table| table.starting.contains(&slot);
+        let starts = |table: &mut Table| table.starting.contains_key(&slot);
         let mut table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
         let leader = *table.leaders.get(&slot)?;
         table.running.get_mut(&leader)?.told_to_end = true;
@@ -260,7 +279,7 @@ impl Shared {
         loop {
             if let Some(to_start) = table.to_start.pop_front() {
                 let slot = to_start.slot;
-                table.starting.insert(slot);
+                table.starting.insert(slot, to_start.holder());
                 drop(table);
                 let started = self.start(to_start);
                 table = self.lock();

@@ -88,9 +88,11 @@ impl Tasks {
         }
     }
 
-    /// When [`Self::look_after_output`] has something to do.
+    /// When [`Self::look_after_output`] or [`Self::over`] has something to do.
     pub(super) fn next_look(&self) -> Option<Duration> {
-        self.starters.as_ref().and_then(|_| self.keeping.next_look())
+        self.starters.as_ref()?;
+        let given_up = self.lingering.keys().filter_map(|&slot| self.leftovers.give_up_at(slot));
+        given_up.chain(self.keeping.next_look()).min()
     }
 
     /// Looks after output that waits for a place, and after what was kept.
@@ -138,6 +140,11 @@ impl Tasks {
             return Vec::new();
         }
         self.look(None);
+        for (&slot, of) in &self.lingering {
+            if self.leftovers.give_up_at(slot).is_some_and(|at| now >= at) {
+                self.leftovers.give_up(slot, of.process.task.id);
+            }
+        }
         let is_over = |slot: &u32| !self.leftovers.are_left(*slot);
         let over: Vec<u32> = self.lingering.keys().copied().filter(is_over).collect();
         let ended = over.into_iter().filter_map(|slot| self.lingering.remove(&slot));
@@ -186,7 +193,8 @@ impl Tasks {
         }
         self.look(None);
         // Those outside of its group first: when their parent has ended, it is harder to tell whose they are.
-        self.leftovers.tell(slot, leader, signals);
+        let Some(now) = self.starters.as_ref().map(|starters| starters.means().clock.now()) else { return };
+        self.leftovers.tell(now, slot, leader, signals);
         if let Some(leader) = leader {
             tell_group(leader, signals);
         }

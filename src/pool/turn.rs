@@ -75,7 +75,7 @@ impl<P: Processes> Turns<P> {
     }
 
     fn handle(&mut self, now: Duration, event: Event) {
-        if let Event::Ended { slot, .. } | Event::SpawnRefused { slot, .. } = &event {
+        if let Event::Ended { slot, .. } | Event::SpawnRefused { slot, .. } | Event::OutputWaits { slot } = &event {
             self.processes.is_over(*slot);
         }
         self.core.handle(now, event, &mut self.actions);

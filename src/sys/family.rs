@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -119,6 +120,9 @@ pub const TERMINATE: [Signal; 2] = [Signal::SIGTERM, Signal::SIGCONT];
 /// Ends a process.
 pub const KILL: [Signal; 1] = [Signal::SIGKILL];
 
+/// So many descriptors are held for a chain of processes and their siblings. Further ones are told by their start.
+const PINNED_MAX: usize = 128;
+
 /// Who is whose child.
 enum Kinship {
     /// The kernel keeps lists of children.
@@ -129,7 +133,13 @@ enum Kinship {
 
 impl Kinship {
     fn look() -> Self {
-        if has_lists() { Self::Lists } else { Self::Scanned(scan()) }
+        if !is_proc_ours() {
+            Self::Scanned(HashMap::new())
+        } else if has_lists() {
+            Self::Lists
+        } else {
+            Self::Scanned(scan())
+        }
     }
 
     fn children(&self, pid: Pid) -> Vec<Pid> {
@@ -143,6 +153,12 @@ impl Kinship {
             }
         }
     }
+}
+
+/// Whether `/proc` speaks of the process IDs by which this process knows others. In a PID namespace without a `/proc` of its
+/// own, the same numbers are other processes there: then nothing is known but the children that can be waited for.
+fn is_proc_ours() -> bool {
+    std::fs::read_link("/proc/self").is_ok_and(|pid| pid.as_os_str().to_str() == Some(&Pid::this().to_string()))
 }
 
 /// Whether this kernel keeps lists of children; that depends on how it was configured.
@@ -172,26 +188,48 @@ fn pids(list: &[u8]) -> Vec<Pid> {
 pub fn each_of(children: &[Pid], act: &mut impl FnMut(&Pinned)) {
     let kinship = Kinship::look();
     // This process lives, so its ID is its own.
-    children.iter().filter_map(|&pid| child_of(Pid::this(), pid)).for_each(|child| visit(&kinship, &child, act));
+    children.iter().filter_map(|&pid| child_of(Pid::this(), pid)).for_each(|child| visit(&kinship, &child, 0, act));
 }
 
-/// The same for all children.
-pub fn each_descendant(act: &mut impl FnMut(&Pinned)) {
-    each_of(&Kinship::look().children(Pid::this()), act);
+/// Children that this process had before the farm started any: those of a shell that has become this program.
+static STRANGERS: OnceLock<Vec<(Pid, u64)>> = OnceLock::new();
+
+/// Remembers the children that this process has now: they are not the farm's, and are left alone for ever. To be called
+/// before the first fork.
+pub fn remember_strangers() {
+    let children = Kinship::look().children(Pid::this()).into_iter();
+    let strangers = children.filter_map(|pid| Some((pid, Stat::read(&pid.to_string())?.started)));
+    let _ = STRANGERS.set(strangers.collect());
+}
+
+fn is_stranger(pid: Pid) -> bool {
+    STRANGERS.get().into_iter().flatten().any(|(stranger, started)| {
+        *stranger == pid && Stat::read(&pid.to_string()).is_some_and(|stat| stat.started == *started)
+    })
 }
 
 fn child_of(parent: Pid, pid: Pid) -> Option<Pinned> {
     Pinned::new(pid).filter(|child| child.stat.parent == parent.as_raw())
 }
 
-fn visit(kinship: &Kinship, process: &Pinned, act: &mut impl FnMut(&Pinned)) {
+/// `held`: descriptors that are open for those above.
+fn visit(kinship: &Kinship, process: &Pinned, held: usize, act: &mut impl FnMut(&Pinned)) {
     // Before the signal: afterwards its children may have another parent.
-    let children: Vec<_> =
-        kinship.children(process.pid).into_iter().filter_map(|pid| child_of(process.pid, pid)).collect();
+    let (mut children, mut held) = (Vec::new(), held);
+    for mut child in kinship.children(process.pid).into_iter().filter_map(|pid| child_of(process.pid, pid)) {
+        if held < PINNED_MAX {
+            held += 1;
+        } else {
+            child.fd = None;
+        }
+        children.push(child);
+    }
     // If it lives, its ID was its own when its children named it.
-    let children = if process.is_alive() { children } else { Vec::new() };
+    if !process.is_alive() {
+        children.clear();
+    }
     act(process);
-    children.iter().for_each(|child| visit(kinship, child, act));
+    children.iter().for_each(|child| visit(kinship, child, held, act));
 }
 
 /// The children of this process, cheaply: for the look at the end of each task. Where the process has threads that start
@@ -205,7 +243,8 @@ pub struct Children {
 impl Default for Children {
     fn default() -> Self {
         let pid = Pid::this();
-        Self { list: File::open(format!("/proc/{pid}/task/{pid}/children")).ok() }
+        let list = File::open(format!("/proc/{pid}/task/{pid}/children")).ok();
+        Self { list: list.filter(|_| is_proc_ours()) }
     }
 }
 
@@ -220,14 +259,18 @@ impl Children {
         let mut read = Vec::new();
         // An error: as good as no list, and then a look without it.
         while let Ok(len @ 1..) = file.read_at(&mut buffer, read.len() as u64) {
-            if read.is_empty() && len < buffer.len() {
-                return pids(&buffer[..len]);
-            }
             read.extend_from_slice(&buffer[..len]);
+            // The kernel gives whole numbers only, so a read that stops short of that was the last one.
+            if len + NUMBER_LEN_MAX < buffer.len() {
+                break;
+            }
         }
         pids(&read)
     }
 }
+
+/// Bytes of a process ID and a blank, at most.
+const NUMBER_LEN_MAX: usize = 16;
 
 /// Whether this thread has children, as opposed to other threads of its process.
 fn may_have_orphans() -> bool {
@@ -259,13 +302,16 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
         if elapsed >= grace + limit {
             return false;
         }
-        if elapsed >= grace {
-            if !tell_descendants(&KILL) {
-                return false;
-            }
-        } else if !asked {
-            asked = true;
-            tell_descendants(&TERMINATE);
+        let told = match elapsed >= grace {
+            true => tell_descendants(&KILL),
+            false if !asked => tell_descendants(&TERMINATE),
+            false => Told::Some,
+        };
+        asked = true;
+        match told {
+            Told::NoneThere => return true,
+            Told::Nobody if elapsed >= grace => return false,
+            Told::Nobody | Told::Some => {}
         }
         // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
         // that covers the whole tree.
@@ -274,17 +320,34 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
     }
 }
 
-/// Signals all descendants. `false`: there are some, and not one takes a signal from this process.
-fn tell_descendants(signals: &[Signal]) -> bool {
+/// Who was told to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    /// Some, or those that there are have just ended.
+    Some,
+    /// Nobody: not one takes a signal from this process.
+    Nobody,
+    /// All children are strangers.
+    NoneThere,
+}
+
+/// Signals all descendants but strangers.
+fn tell_descendants(signals: &[Signal]) -> Told {
+    let mut children = Kinship::look().children(Pid::this());
+    let all = children.len();
+    children.retain(|&pid| !is_stranger(pid));
+    if children.is_empty() && all > 0 {
+        return Told::NoneThere;
+    }
     let (mut told, mut refused) = (0, 0);
-    each_descendant(&mut |process| match process.tell(signals) {
+    each_of(&children, &mut |process| match process.tell(signals) {
         Ok(()) => told += 1,
         Err(error) => {
             refused += 1;
             log::debug!("cannot signal process {}: {error}", process.pid);
         }
     });
-    told > 0 || refused == 0
+    if told == 0 && refused > 0 { Told::Nobody } else { Told::Some }
 }
 
 #[cfg(test)]
@@ -316,7 +379,7 @@ mod tests {
         let mut found = Vec::new();
         for kinship in [Kinship::Lists, Kinship::Scanned(scan())] {
             let before = found.len();
-            visit(&kinship, &child_of(Pid::this(), top).unwrap(), &mut |process| found.push(process.pid.as_raw()));
+            visit(&kinship, &child_of(Pid::this(), top).unwrap(), 0, &mut |process| found.push(process.pid.as_raw()));
             assert_eq!((found.len() - before, found[before], found[found.len() - 1]), (3, top.as_raw(), grandchild));
         }
         let pinned = Pinned::new(Pid::from_raw(grandchild)).unwrap();

@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
 
 use super::executing::ExecutingTable;
 use super::nursery::{self, Nursery};
-use super::{signals, title};
+use super::{family, signals, title};
 
 /// Which process this is now.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub enum Forked {
 /// # Errors
 /// If the system has no process, descriptor or memory left.
 pub fn fork_pool() -> io::Result<Forked> {
+    family::remember_strangers();
     let executing = ExecutingTable::new()?;
     let (ours, theirs) = UnixStream::pair()?;
     let (control, of_nursery) = nursery::control_pair()?;

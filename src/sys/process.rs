@@ -136,14 +136,24 @@ pub enum Reap {
     NoChild,
 }
 
+/// Whose children are meant. An orphan that comes to a process becomes a child of its first thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// Those of all threads.
+    Process,
+    /// Those of the calling thread.
+    ThisThread,
+}
+
 /// The next ended child, adopted ones too, which stays one: its pid is not given to another process before it is reaped.
-pub fn ended_child() -> Option<Pid> {
+pub fn ended_child(whose: Whose) -> Option<Pid> {
     let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
         // SAFETY: the pointer is to memory of the right type; a zeroed siginfo_t is a valid one, and what waitid has
         // filled in for a child holds its pid. Without a child that has ended the pid stays 0.
         let (code, pid) = unsafe {
             let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            let look = if whose == Whose::ThisThread { look | libc::__WNOTHREAD } else { look };
             let code = libc::waitid(libc::P_ALL, 0, found.as_mut_ptr(), look);
             (code, found.assume_init_ref().si_pid())
         };

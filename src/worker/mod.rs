@@ -64,7 +64,7 @@ pub struct Worker {
     limit: Option<Duration>,
     /// There was a limit, or a task left something behind: tasks may be on their way out, though there is no stop.
     may_end_some: bool,
-    /// When the last event came.
+    /// When the last turn ended.
     seen: Duration,
     slots: Vec<Option<Running>>,
     free: Vec<u32>,
@@ -131,11 +131,11 @@ impl Worker {
         }
         self.check_time(now, actions);
         self.start_queued(now, actions);
-        self.seen = now;
     }
 
     /// Ends a turn: says what has gathered, if it is time to.
     pub fn flush(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.seen = now;
         if self.report_is_due(now) {
             self.send_report(now, actions);
         }
@@ -226,10 +226,11 @@ impl Worker {
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            // One whose first process has ended by itself has its verdict; without its output it has to run again.
-            let has_ended = running.timed_out || running.terminate_at.is_some() || running.left_behind;
+            // One whose first process has ended by itself has its verdict when what it left has had its time: until then
+            // that may be the end of its output. Without its output it has to run again, too.
+            let has_ended = running.timed_out || running.left_behind;
             running.interrupted |= !has_ended || running.is_over;
-            running.left_behind |= running.terminate_at.take().is_some();
+            running.terminate_at = None;
             if level == StopLevel::Kill {
                 running.kill_at = None;
                 actions.push(Action::Kill(slot));
@@ -317,12 +318,10 @@ impl Worker {
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        let may_be_interrupted = looks_interrupted(&result.outcome) && !result.timed_out;
-        // What it left had to be ended while the stop was on its way: its own death was the same blow.
-        if running.interrupted || (may_be_interrupted && self.stop >= Some(StopLevel::Terminate)) {
+        if running.interrupted {
             self.interrupted.push(result);
             self.report_due = Some(now);
-        } else if may_be_interrupted {
+        } else if looks_interrupted(&result.outcome) && !result.timed_out && !result.left_behind {
             self.held.push_back((now + HOLD, result));
             self.held_grew = true;
         } else {
