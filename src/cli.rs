@@ -126,7 +126,7 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
-    /// Record a task as failed that takes its pool or node down, after so many times [default: 3]
+    /// Record a task as failed after it has taken its pool or node down N times [default: 3]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 

@@ -38,7 +38,7 @@ impl Life {
                     life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
                     life.figures = figures;
                 }
-                Err(error) => life.damage.push(format!("status.json: {error}; it is left out of account")),
+                Err(error) => life.damage.push(format!("status.json: {error}; it is ignored")),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Nothing depends on it, and the next start puts its own there.
@@ -107,7 +107,7 @@ impl Life {
 
 /// Says that a file on which nothing depends is as good as absent.
 pub(super) fn left_out(name: &str, error: &io::Error) -> String {
-    format!("{name}: {error}; it is left out of account")
+    format!("{name}: {error}; it is ignored")
 }
 
 /// Seconds since a file was changed.

@@ -184,10 +184,10 @@ fn carry_over(figures: &mut Figures, before: Figures) {
     let told: u64 = figures.failures.iter().map(|group| group.count).sum();
     let more = figures.failed.saturating_sub(told);
     if more > 0 {
-        let more = words::counted(more, "failure");
+        let more = words::counted(more, "more failure");
         figures
             .notes
-            .push(format!("{more} more since the first look: kinds are counted once only with so many records"));
+            .push(format!("{more} since the first look: with this many records, kinds are counted only once"));
     }
 }
 
@@ -338,7 +338,7 @@ mod tests {
         carry_over(&mut figures, before.clone());
         assert_eq!((figures.finished, figures.failed, figures.waiting), (7, 5, 8));
         assert_eq!((&figures.failures, figures.lengths), (&before.failures, lengths(4)));
-        assert!(figures.notes[0].starts_with("3 failures more since"), "{:?}", figures.notes);
+        assert!(figures.notes[0].starts_with("3 more failures since"), "{:?}", figures.notes);
         let mut figures = Figures { earlier: 5, ..written };
         carry_over(&mut figures, before);
         assert_eq!(figures.lengths, lengths(9), "of all runs, as in the first look");
