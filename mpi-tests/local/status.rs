@@ -307,7 +307,10 @@ fn runs_are_told_apart() {
     let second = farm.run(&[]).exits(1);
     assert_eq!(second.summary(), [2, 2, 0]);
     let said = second.stderr_text();
-    assert!(said.contains("of these, 1 finished and 1 failed in earlier runs; what follows covers this run only"), "{said}");
+    assert!(
+        said.contains("of these, 1 finished and 1 failed in earlier runs; what follows covers this run only"),
+        "{said}"
+    );
     assert!(said.contains("1 × exit 4") && !said.contains("1 × exit 3"), "{said}");
     let shown = text(&farm, 0, &[WORKDIR]);
     assert!(

@@ -206,7 +206,8 @@ impl Process {
                 Err(error) => return Err(NoTasks::Told(format!("cannot get the tasklist and the runner: {error}"))),
             }
         }
-        let gone = || NoTasks::Told("the process that reads the tasklist and the runner died; nothing was started".to_owned());
+        let gone =
+            || NoTasks::Told("the process that reads the tasklist and the runner died; nothing was started".to_owned());
         let work = decode(bytes).ok_or_else(gone)??;
         // From now on the tasks know what was made.
         std::mem::take(&mut self.made).keep();

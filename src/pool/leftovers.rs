@@ -123,7 +123,9 @@ impl Leftovers {
         for (pid, name) in refused {
             // Nobody is waited for who may never end.
             if let Some(owner) = self.adopted.get_mut(&pid) {
-                log::warn!("a task left behind process {pid} ({name}), which belongs to another user: the farm cannot kill it");
+                log::warn!(
+                    "a task left behind process {pid} ({name}), which belongs to another user: the farm cannot kill it"
+                );
                 *owner = Owner::Nobody;
             }
         }

@@ -103,9 +103,7 @@ impl Found {
 pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     match regular::open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Err(_) if fs::symlink_metadata(path).is_ok() => {
-            Err(io::Error::other("it is a dangling symbolic link"))
-        }
+        Err(_) if fs::symlink_metadata(path).is_ok() => Err(io::Error::other("it is a dangling symbolic link")),
         opened => Ok(opened.ok()),
     }
 }

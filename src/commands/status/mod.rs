@@ -185,9 +185,7 @@ fn carry_over(figures: &mut Figures, before: Figures) {
     let more = figures.failed.saturating_sub(told);
     if more > 0 {
         let more = words::counted(more, "more failure");
-        figures
-            .notes
-            .push(format!("{more} since the first look: with this many records, kinds are counted only once"));
+        figures.notes.push(format!("{more} since the first look: with this many records, kinds are counted only once"));
     }
 }
 
