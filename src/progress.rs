@@ -257,7 +257,7 @@ impl Reporter {
                 say(&format!("stopping: {cause}; no more tasks are started, running tasks may finish"));
             }
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
-            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task runs any more"),
+            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
                 let how = match level {
                     StopLevel::Drain => "no more tasks are started",

@@ -108,7 +108,7 @@ fn killed_farm_is_shown() {
     processes::signal(running.pid(), Signal::SIGKILL);
     running.wait();
     let shown = text(&farm, 0, &[WORKDIR]);
-    for part in ["did not end in order", "10 finished, 0 failed, 12 remaining", "it was killed", "to resume: cd "] {
+    for part in ["did not end cleanly", "10 finished, 0 failed, 12 remaining", "it was killed", "to resume: cd "] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
     let figures = json(&farm, 0);
@@ -128,7 +128,7 @@ fn damaged_farm_is_shown() {
         ("finished", b"0 true\nnonsense\n1 true\n", "finished: line 2 is not \"ID command\""),
         ("failed", b"\xff\xfe\n\n\n", "failed: line 1 is not \"ID command\", and 2 more lines"),
         ("timeline.json", b"nothing of the kind", "timeline.json: byte 0 does not belong into an array of events"),
-        ("timeline.json", b"[{\"ph\":7}]", "timeline.json: at byte 1 is no event"),
+        ("timeline.json", b"[{\"ph\":7}]", "timeline.json: not an event at byte 1"),
         ("status.json", b"{\"total\": \"many\"}", "status.json: "),
         ("tasks.tsv", b"\x00\x01\n", "tasks.tsv: line 1 is not the line of column names"),
         ("toprocess", b"x\n", "toprocess: line 1 is not \"ID command\""),
@@ -245,7 +245,7 @@ fn exit_code_is_that_of_the_last_run() {
     running.wait();
     text(&farm, 4, &["tasks.txt", "--exit-code"]);
     farm.unset("TASKFARMER_RUN");
-    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end cleanly"));
     farm.write("tasks.txt", b"true\nexit 3\ntrue\n");
     farm.run(&["--retry-failed"]).exits(1);
     text(&farm, 1, &["tasks.txt", "--exit-code"]);

@@ -95,10 +95,10 @@ impl Life {
         if self.state == State::Died {
             let since = self.age_s.map_or_else(String::new, |age| format!(" for {}", words::length(age)));
             self.notes.push(match alive {
-                Some(false) => "it was killed: its process is gone, and it did not end in order".to_owned(),
+                Some(false) => "it was killed: its process is gone, and it did not end cleanly".to_owned(),
                 _ => format!(
-                    "nothing was heard of it{since}: it was killed, its node died, or its disk stands still\n  \
-                     `squeue`, or a look at its host, tells; the next start finds out by itself"
+                    "it has not reported{since}: it was killed, its node died, or its disk hangs\n  \
+                     to find out, use `squeue` or look at its host; the next start checks by itself"
                 ),
             });
         }

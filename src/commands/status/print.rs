@@ -174,9 +174,9 @@ fn headline(status: &Status) -> String {
             format!("ended{code} at {} after {took}{place}", time(figures.written_s))
         }
         State::Died if figures.started_s > 0.0 => {
-            format!("did not end in order: started at {}{place}", time(figures.started_s))
+            format!("did not end cleanly: started at {}{place}", time(figures.started_s))
         }
-        State::Died => format!("did not end in order{place}"),
+        State::Died => format!("did not end cleanly{place}"),
         State::Unknown => "no farm is at work here".to_owned(),
     }
 }
