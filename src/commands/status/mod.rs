@@ -43,7 +43,7 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
 
-    /// Print again every so many seconds, until the farm has ended
+    /// Print again every SECONDS seconds, until the farm has ended
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
 
@@ -59,7 +59,7 @@ pub struct StatusArgs {
     #[arg(long)]
     running: bool,
 
-    /// List so many of the slowest tasks: ID, seconds, host, rank and command, separated by tabs
+    /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
     #[arg(long, value_name = "N")]
     slowest: Option<u32>,
 }
