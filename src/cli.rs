@@ -77,15 +77,15 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub joblog: Option<PathBuf>,
 
-    /// Say more; repeat for still more
+    /// Print more; repeat for even more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Say nothing as long as all goes well
+    /// Print nothing as long as all goes well
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How to show how far it is: `auto` is a bar on a terminal, else a line now and then
+    /// How to show progress: `auto` is a bar on a terminal, otherwise a line now and then
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub progress: Progress,
 
@@ -101,12 +101,12 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
     pub grace: String,
 
-    /// CPUs of a task: all that its rank has, or an equal part of its own for each slot
+    /// CPUs of a task: all that its rank has, or an equal share for each slot
     #[arg(long, value_enum, default_value_t)]
     pub bind: Bind,
 
-    /// Where output goes: task (a file for each), task/1000 (in folders of so many), failed (only of tasks that failed
-    /// or said anything), rank (two files for each rank), none
+    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only of tasks that failed or
+    /// wrote anything), rank (two files for each rank), none
     #[arg(long, value_name = "KIND", default_value = "task")]
     pub logs: String,
 
@@ -114,11 +114,11 @@ pub struct Cli {
     #[arg(long)]
     pub farmer_only: bool,
 
-    /// Also run the tasks that have failed in earlier runs
+    /// Also run tasks that failed in earlier runs
     #[arg(long)]
     pub retry_failed: bool,
 
-    /// Try a task that fails again, up to so many times [default: 0]
+    /// Retry a task that fails, up to N times [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub retries: Option<String>,
 
@@ -126,7 +126,7 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
-    /// Record a task as failed that takes its pool or node down, after so many times [default: 3]
+    /// Record a task as failed after it has taken its pool or node down N times [default: 3]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 
@@ -138,12 +138,12 @@ pub struct Cli {
     #[arg(long, value_name = "soon|now,fail=N|N%", allow_hyphen_values = true)]
     pub halt: Option<String>,
 
-    /// Start no task that would not end in time if it takes so long; 0 starts all
-    /// [default: what nine of ten have taken]
+    /// Start no task that would not end in time if it takes this long; 0 starts all
+    /// [default: the time in which nine out of ten finished]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
-    /// Print ID and command of each task that would run; touch nothing
+    /// Print ID and command of each task that would run; change nothing
     #[arg(long)]
     pub dry_run: bool,
 

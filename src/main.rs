@@ -134,8 +134,9 @@ fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) ->
         PoolHandle::new(nursery, socket, executing).map_err(|error| failed("talk to the pool process")(&error))?;
     // After the pool, which must not take this for its own: it would end the reader, and remove what that has made.
     let input = if speaks { Some(Input::start(config)) } else { None };
-    let input =
-        input.transpose().map_err(|error| failed("start the process that reads tasklist and runner")(&error))?;
+    let input = input
+        .transpose()
+        .map_err(|error| failed("start the process that reads the tasklist and the runner")(&error))?;
     let signals = SignalSource::stops().map_err(|error| failed("read signals")(&error))?;
     run(config, input, launch, pool, &signals, clock)
 }

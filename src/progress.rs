@@ -217,50 +217,50 @@ impl Reporter {
             Note::PoolDied { rank, reason, tasks } => {
                 let again = match tasks {
                     0 => String::new(),
-                    1 => "; its task runs again".to_owned(),
-                    _ => format!("; its {tasks} tasks run again"),
+                    1 => "; its task will run again".to_owned(),
+                    _ => format!("; its {tasks} tasks will run again"),
                 };
-                log::warn!("{}: {reason}; it is started anew{again}", name(rank));
+                log::warn!("{}: {reason}; restarting it{again}", name(rank));
             }
             Note::Suspected { rank, ids } => {
-                let (tasks, runs) = if ids.len() == 1 { ("task", "it runs") } else { ("tasks", "they run") };
+                let (tasks, were) = if ids.len() == 1 { ("task", "was") } else { ("tasks", "were") };
                 let ids = listed(ids.iter().map(|id| id.0));
                 log::warn!(
-                    "{tasks} {ids} ran on {} when that happened: {runs} again last, apart from others",
+                    "{tasks} {ids} {were} running on {} at that time and will run again last, apart from other tasks",
                     name(rank)
                 );
             }
             Note::Crashed { id, rank, crashes } => log::warn!(
-                "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, at last alone on {}",
+                "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, the last time alone on {}",
                 if *crashes == 1 { "time" } else { "times" },
                 name(rank)
             ),
-            Note::CameBack(rank) => log::warn!("{} is heard again", name(rank)),
+            Note::CameBack(rank) => log::warn!("{} responds again", name(rank)),
             Note::Paused(rank) => {
-                log::warn!("{} can't start tasks or keep their output, and gets no task for a while", name(rank))
+                log::warn!("{} cannot start tasks or keep their output; it gets no tasks for a while", name(rank))
             }
             Note::Watched(rank) => {
                 log::info!(
-                    "tasks fail at once on {}; it waits until it is known whether they do elsewhere",
+                    "tasks fail immediately on {}; it waits until it is clear whether they fail elsewhere, too",
                     name(rank)
                 );
             }
             Note::SetAside { rank, tasks, time } => log::warn!(
-                "{} is set aside for {} s: {tasks} tasks in a row failed there at once, and others do well elsewhere\n  \
-                 those tasks are tried again on other ranks; look at the node: file systems, /tmp, containers",
+                "{} is set aside for {} s: {tasks} tasks in a row failed there immediately, while others succeed elsewhere\n  \
+                 those tasks run again on other ranks; check the node: file systems, /tmp, containers",
                 name(rank),
                 time.as_secs()
             ),
             Note::Trusted(rank) => log::info!("{} gets tasks again", name(rank)),
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
             Note::Draining(cause) => {
-                say(&format!("stopping: {cause}; no task is started any more, running ones may end"));
+                say(&format!("stopping: {cause}; no more tasks are started, running tasks may finish"));
             }
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
-            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task runs any more"),
+            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
                 let how = match level {
-                    StopLevel::Drain => "no task is started any more",
+                    StopLevel::Drain => "no more tasks are started",
                     StopLevel::Terminate => "running tasks are asked to end (SIGTERM)",
                     StopLevel::Kill => "running tasks are killed",
                 };
@@ -324,7 +324,7 @@ impl Reporter {
         let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
         if let Some(earlier) = figures.earlier_text().filter(|_| figures.earlier < figures.total) {
             // The counts are of all runs; what is known in more detail is of this one.
-            let rest = if lines.is_empty() { "" } else { "; what follows is of this run" };
+            let rest = if lines.is_empty() { "" } else { "; what follows covers this run only" };
             say(&format!("{earlier}{rest}"));
         }
         lines.iter().for_each(|line| say(line));
@@ -336,7 +336,7 @@ impl Reporter {
             .collect();
         if !crashed.is_empty() {
             let tasks = plural(crashed.len() as u64, "task");
-            say(&format!("{tasks} {} crashed: the pool or node died with it each time", listed(crashed.into_iter())));
+            say(&format!("{tasks} {} crashed: each time, the pool or node went down", listed(crashed.into_iter())));
         }
         if end.stale_results > 0 {
             say(&format!(
@@ -366,7 +366,7 @@ impl Reporter {
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);
         } else if end.remaining > 0 {
-            say(&format!("to go on, run the same command again: {}", self.about.command));
+            say(&format!("to resume, run the same command again: {}", self.about.command));
         }
     }
 }
@@ -387,9 +387,9 @@ fn fate(tasks: u32, others: bool) -> String {
     match (tasks, others) {
         (0, _) => String::new(),
         (1, true) => "; its task goes to another rank".to_owned(),
-        (_, true) => format!("; its {tasks} tasks go to others"),
-        (1, false) => "; its task is open".to_owned(),
-        (_, false) => format!("; its {tasks} tasks are open"),
+        (_, true) => format!("; its {tasks} tasks go to other ranks"),
+        (1, false) => "; its task stays open".to_owned(),
+        (_, false) => format!("; its {tasks} tasks stay open"),
     }
 }
 
@@ -428,8 +428,8 @@ mod tests {
     #[test]
     fn tasks_of_a_lost_rank_go_where_somebody_is() {
         let texts = |others| [9, 1, 0].map(|tasks| fate(tasks, others));
-        assert_eq!(texts(true), ["; its 9 tasks go to others", "; its task goes to another rank", ""]);
-        assert_eq!(texts(false), ["; its 9 tasks are open", "; its task is open", ""]);
+        assert_eq!(texts(true), ["; its 9 tasks go to other ranks", "; its task goes to another rank", ""]);
+        assert_eq!(texts(false), ["; its 9 tasks stay open", "; its task stays open", ""]);
         let lost = || ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false };
         let mut single = watch::farm(1, 9);
         watch::say(&mut single, 0, lost());

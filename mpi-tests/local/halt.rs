@@ -14,7 +14,7 @@ fn failures_let_the_farm_end_soon() {
     let outcome = farm.run(&options).exits(1);
     assert_eq!((outcome.summary(), farm.lines("ended").len()), ([1, 1, 50], 1));
     assert!(outcome.stderr_text().contains("a task has failed (--halt)"), "the user is told");
-    assert!(outcome.stderr_text().contains("to go on, run the same command again"), "and what to do");
+    assert!(outcome.stderr_text().contains("to resume, run the same command again"), "and what to do");
     let outcome = farm.run(&options).exits(1);
     assert_eq!((outcome.summary(), farm.lines("later").len()), ([51, 1, 0], 50), "earlier failures do not count");
 }

@@ -88,6 +88,6 @@ fn nobody_waits_for_another_users_process() {
     std::fs::set_permissions(farm.cwd(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let outcome = farm.start(&[]).wait_and_clean_up().exits(0);
     let said = outcome.stderr_text();
-    assert!(said.contains("(sleep) of another user behind, which the farm cannot end"), "{said}");
+    assert!(said.contains("(sleep), which belongs to another user: the farm cannot kill it"), "{said}");
     assert!(outcome.elapsed.as_secs() < 18, "waited for it: {:?}", outcome.elapsed);
 }

@@ -179,7 +179,7 @@ fn output_on_a_full_disk_is_not_lost() {
 #[test]
 fn no_task_runs_again_and_again_for_a_full_disk() {
     const COUNT: usize = 8;
-    const SAID: &str = "has no place";
+    const SAID: &str = "cannot be written yet";
     let options = |kind: &'static str| ["--proc", "2", "--logs", kind];
     let mut farms = Vec::new();
     for (kind, in_time) in [("rank", false), ("failed", false), ("rank", true), ("failed", true)] {

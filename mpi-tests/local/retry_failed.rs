@@ -79,7 +79,7 @@ fn stopped_retry_goes_on_without_the_flag() {
     let outcome = farm.run(&["--proc", "1", "--retry-failed", "--timeout", "2"]).exits(3);
     assert_eq!(outcome.summary(), [0, 1, 1], "the first has failed again, the second was interrupted");
     let text = outcome.stderr_text();
-    let hint = text.lines().find(|line| line.contains("to go on")).expect("how to go on");
+    let hint = text.lines().find(|line| line.contains("to resume")).expect("how to resume");
     assert!(!hint.contains("retry"), "{hint}");
     farm.write("go", b"");
     assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [1, 1, 0]);

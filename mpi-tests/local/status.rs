@@ -53,7 +53,7 @@ fn running_farm_is_shown() {
     assert_eq!(outcome.summary(), [QUICK as u64, 0, BLOCKERS as u64]);
     let shown = text(&farm, 0, &[WORKDIR]);
     assert!(shown.contains(": ended with exit code 3 at ") && shown.contains("12 remaining"), "{shown}");
-    let command = shown.lines().find_map(|line| line.strip_prefix("to go on: ")).unwrap_or_else(|| panic!("{shown}"));
+    let command = shown.lines().find_map(|line| line.strip_prefix("to resume: ")).unwrap_or_else(|| panic!("{shown}"));
     assert!(command.starts_with("cd /") && command.ends_with("--proc 4 --grace 5 tasks.txt"), "{command}");
 }
 
@@ -78,7 +78,7 @@ fn finished_farm_is_shown() {
     ] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
-    assert!(!shown.contains("to go on"), "{shown}");
+    assert!(!shown.contains("to resume"), "{shown}");
     let slowest = text(&farm, 0, &[WORKDIR, "--slowest", "2"]);
     let slowest: Vec<Vec<&str>> = slowest.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!((slowest.len(), slowest[0][0], slowest[1][0], slowest[1][4]), (2, "0", "4", "sleep 2"), "{slowest:?}");
@@ -108,7 +108,7 @@ fn killed_farm_is_shown() {
     processes::signal(running.pid(), Signal::SIGKILL);
     running.wait();
     let shown = text(&farm, 0, &[WORKDIR]);
-    for part in ["did not end in order", "10 finished, 0 failed, 12 remaining", "it was killed", "to go on: cd "] {
+    for part in ["did not end cleanly", "10 finished, 0 failed, 12 remaining", "it was killed", "to resume: cd "] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
     let figures = json(&farm, 0);
@@ -128,7 +128,7 @@ fn damaged_farm_is_shown() {
         ("finished", b"0 true\nnonsense\n1 true\n", "finished: line 2 is not \"ID command\""),
         ("failed", b"\xff\xfe\n\n\n", "failed: line 1 is not \"ID command\", and 2 more lines"),
         ("timeline.json", b"nothing of the kind", "timeline.json: byte 0 does not belong into an array of events"),
-        ("timeline.json", b"[{\"ph\":7}]", "timeline.json: at byte 1 is no event"),
+        ("timeline.json", b"[{\"ph\":7}]", "timeline.json: not an event at byte 1"),
         ("status.json", b"{\"total\": \"many\"}", "status.json: "),
         ("tasks.tsv", b"\x00\x01\n", "tasks.tsv: line 1 is not the line of column names"),
         ("toprocess", b"x\n", "toprocess: line 1 is not \"ID command\""),
@@ -245,7 +245,7 @@ fn exit_code_is_that_of_the_last_run() {
     running.wait();
     text(&farm, 4, &["tasks.txt", "--exit-code"]);
     farm.unset("TASKFARMER_RUN");
-    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end in order"));
+    assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("did not end cleanly"));
     farm.write("tasks.txt", b"true\nexit 3\ntrue\n");
     farm.run(&["--retry-failed"]).exits(1);
     text(&farm, 1, &["tasks.txt", "--exit-code"]);
@@ -307,12 +307,15 @@ fn runs_are_told_apart() {
     let second = farm.run(&[]).exits(1);
     assert_eq!(second.summary(), [2, 2, 0]);
     let said = second.stderr_text();
-    assert!(said.contains("of these, 1 finished and 1 failed in earlier runs; what follows is of this run"), "{said}");
+    assert!(
+        said.contains("of these, 1 finished and 1 failed in earlier runs; what follows covers this run only"),
+        "{said}"
+    );
     assert!(said.contains("1 × exit 4") && !said.contains("1 × exit 3"), "{said}");
     let shown = text(&farm, 0, &[WORKDIR]);
     assert!(
         shown.contains(
-            "of these, 1 finished and 1 failed in earlier runs; CPU time, lengths and failures are of all runs, all else is of the last"
+            "of these, 1 finished and 1 failed in earlier runs; CPU time, lengths and failures cover all runs, the rest only the last run"
         ),
         "{shown}"
     );
@@ -359,7 +362,7 @@ fn something_else_in_place_of_a_report_is_no_damage() {
             if path.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
             make_other(&path);
             let shown = text(&farm, 0, &[WORKDIR]);
-            let note = format!("note: {name}: it is not a regular file; it is left out of account");
+            let note = format!("note: {name}: it is not a regular file; it is ignored");
             assert!(shown.contains(&note) && shown.contains("1 finished, 1 failed"), "{note:?} in:\n{shown}");
             text(&farm, 0, &[WORKDIR, "--failed", "--running", "--slowest", "2"]);
         }

@@ -87,7 +87,7 @@ fn rank_stopped_and_woken_again() {
     processes::signal(rank, Signal::SIGCONT);
     let outcome = running.wait().exits(0);
     is_complete(&farm, 2 * COUNT);
-    assert!(tells(&outcome.stderr_text(), 1, "is heard again"), "it takes part again");
+    assert!(tells(&outcome.stderr_text(), 1, "responds again"), "it takes part again");
 }
 
 /// A pool process is killed: its tasks run again, that is known at once, and the rank gets a new pool.
@@ -103,7 +103,7 @@ fn pool_killed() {
     let outcome = running.wait().exits(0);
     is_complete(&farm, COUNT);
     assert_eq!(outcome.summary(), [COUNT, 0, 0]);
-    assert!(tells(&outcome.stderr_text(), 2, "is started anew"), "the user is told");
+    assert!(tells(&outcome.stderr_text(), 2, "restarting it"), "the user is told");
     farm.ends_after_its_tasks(&outcome);
 }
 

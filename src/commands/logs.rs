@@ -34,7 +34,7 @@ pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
     for (id, odd) in &unprinted.odd {
         match id {
             Some(id) => say_error(&format!("task {id}: {odd}")),
-            None => say_error(&format!("{odd}\n  the output of tasks that are only there is not found")),
+            None => say_error(&format!("{odd}\n  output that is only there cannot be found")),
         }
     }
     if !unprinted.without.is_empty() {

@@ -45,7 +45,7 @@ pub(super) enum NoTasks {
     /// What the process says.
     #[error("{0}")]
     Told(String),
-    #[error("stopped by {0} while tasklist and runner were read; nothing was started")]
+    #[error("stopped by {0} while reading the tasklist and the runner; nothing was started")]
     Stopped(&'static str),
 }
 
@@ -144,8 +144,8 @@ impl Input {
                 let (runner, handler) = *found;
                 let (runner, handler) = (runner?, handler?);
                 if runner.starts_python() || !handler.is_plain() {
-                    let what = "this tasklist or runner needs a program, and the launcher did not say in time which process \
-                                is rank 0: MPI has started, and programs are started before";
+                    let what = "this tasklist or runner needs to start a program, and the launcher did not say in time which \
+                                process is rank 0: programs must start before MPI, and MPI has already started";
                     return Err(NoTasks::Told(what.to_owned()));
                 }
                 let runner = runner.prepare()?;
@@ -203,10 +203,11 @@ impl Process {
                     let interests = [self.socket.as_fd(), signals.as_fd()].map(|fd| Interest { fd, write: false });
                     wait_ready(&interests, Some(LOOK));
                 }
-                Err(error) => return Err(NoTasks::Told(format!("cannot get tasklist and runner: {error}"))),
+                Err(error) => return Err(NoTasks::Told(format!("cannot get the tasklist and the runner: {error}"))),
             }
         }
-        let gone = || NoTasks::Told("the process that read tasklist and runner died; nothing was started".to_owned());
+        let gone =
+            || NoTasks::Told("the process that reads the tasklist and the runner died; nothing was started".to_owned());
         let work = decode(bytes).ok_or_else(gone)??;
         // From now on the tasks know what was made.
         std::mem::take(&mut self.made).keep();

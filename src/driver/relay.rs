@@ -74,7 +74,7 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
     if end == RelayEnd::FarmerLost && relay.mpi.rank() == speaker(relay.mpi.size()) {
         let seconds = FARMER_SILENCE_MAX.as_secs();
         say_error(&format!(
-            "nothing was heard of rank 0 for {seconds} s: the farm ends\n  what was recorded is safe; the same command resumes the farm"
+            "rank 0 has not responded for {seconds} s: the farm ends\n  what was recorded is safe; the same command resumes the farm"
         ));
     }
     relay.mpi.leave(how, code.code(), launcher)

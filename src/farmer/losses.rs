@@ -83,7 +83,7 @@ impl Farmer {
             self.listening_since = now;
         }
         self.next_silence_check = now + interval;
-        let reason = format!("nothing was heard of it for {} s", limit.as_secs());
+        let reason = format!("it has not responded for {} s", limit.as_secs());
         let since = self.listening_since;
         let silent = |rank, worker: &WorkerState| rank != FARMER && now - worker.heard.max(since) > limit;
         if self.lose_where(actions, &reason, silent) {

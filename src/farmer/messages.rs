@@ -166,7 +166,7 @@ impl Farmer {
     fn on_stopped(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         if self.stop.is_none() {
             actions.notes.push(Note::Odd(rank, "it stopped without being told to"));
-            self.lose(rank, Status::Gone, "its pool ended too early".to_owned(), &Blame::None, actions);
+            self.lose(rank, Status::Gone, "its pool exited unexpectedly".to_owned(), &Blame::None, actions);
             return self.fill_idle(now, actions);
         }
         // Whatever it held and did not report did not happen, as far as we know.

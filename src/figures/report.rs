@@ -285,7 +285,7 @@ impl Figures {
             let named = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let others = if *count > tasks.len() as u64 { " …" } else { "" };
             lines.push(format!(
-                "{} left processes behind, which were ended: {named}{others}; a task should wait for what it starts",
+                "{} left processes behind, which were terminated: {named}{others}; a task should wait for what it starts",
                 words::counted(*count, "task")
             ));
         }

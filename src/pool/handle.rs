@@ -229,7 +229,7 @@ impl PoolHandle {
         let seconds = silent.as_secs();
         let cause = match is_stopped {
             // A task may have done it.
-            true => (format!("the pool process was stopped (SIGSTOP), and silent for {seconds} s"), true),
+            true => (format!("the pool process was stopped (SIGSTOP) and silent for {seconds} s"), true),
             false if silent > SILENT_MAX => (format!("the pool process was silent for {seconds} s"), false),
             false => return,
         };
@@ -282,7 +282,7 @@ impl PoolHandle {
     fn on_exit(&mut self, now: Instant, cause: Option<(String, bool)>) {
         let Some((end, is_left)) = self.exit.take() else { return };
         if is_left {
-            log::warn!("a process that a task left behind could not be ended");
+            log::warn!("a process that a task left behind could not be killed");
         }
         let executed = self.executing.take();
         let (how, may_blame) = match end {
@@ -292,7 +292,7 @@ impl PoolHandle {
             }
             PoolExit::Signaled(signal) => {
                 let name = crate::farmer::signal_name(u8::try_from(signal).unwrap_or(0));
-                (format!("the pool process died of {name}"), true)
+                (format!("the pool process was killed by {name}"), true)
             }
         };
         let (reason, may_blame) = cause.unwrap_or((how, may_blame));
@@ -320,9 +320,9 @@ impl PoolHandle {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         self.nursery.dismiss();
         if !end_descendants(Duration::ZERO, KILL_LIMIT) {
-            log::warn!("a process that a task left behind could not be ended");
+            log::warn!("a process that a task left behind could not be killed");
         }
-        self.hold(now, "the process that starts its pool is gone".to_owned(), Vec::new(), false);
+        self.hold(now, "the process that starts its pool died".to_owned(), Vec::new(), false);
     }
 
     /// Starts a new pool. If that fails, it has ended as it began.
@@ -346,7 +346,7 @@ impl PoolHandle {
     /// Ends the pool and everything in it, and the nursery. The farm is over, or the farmer is gone.
     pub fn shut(&mut self) {
         if matches!(self.state, State::Up) {
-            self.begin_end(Instant::now(), Some(("it was shut".to_owned(), false)));
+            self.begin_end(Instant::now(), Some(("it was shut down".to_owned(), false)));
         }
         while matches!(self.state, State::Ending { .. }) {
             self.look_after_end(Instant::now());

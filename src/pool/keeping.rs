@@ -87,7 +87,7 @@ impl Keeping {
         for waiting in std::mem::take(&mut self.waiting) {
             let Waiting { over, since, next, given_up } = waiting;
             if given_up {
-                events.push(ended_without(logs, over, "it had no place when the farm stopped".to_owned()));
+                events.push(ended_without(logs, over, "it could not be written before the farm stopped".to_owned()));
             } else if now >= next {
                 events.push(self.decide(now, since, logs, over));
             } else {
@@ -123,17 +123,17 @@ impl Keeping {
             Err(error) => error,
         };
         if !logs.is_packed() && !is_ours(&error.source, logs, slot) {
-            return ended_without(logs, over, format!("in its log: {}", error.source));
+            return ended_without(logs, over, format!("cannot write its log: {}", error.source));
         }
         if self.stopping >= Some(StopLevel::Terminate) {
             return ended_without(logs, over, error.to_string());
         }
         let id = over.task.id;
         if since == now {
-            log::warn!("the output of task {id} has no place; trying again: {error}");
+            log::warn!("the output of task {id} cannot be written yet; trying again: {error}");
         }
         if now.saturating_sub(since) >= WAIT_MAX {
-            self.fail(&error, &format!("; it was tried for {} s", WAIT_MAX.as_secs()));
+            self.fail(&error, &format!("; gave up after {} s", WAIT_MAX.as_secs()));
         }
         self.waiting.push(Waiting { over, since, next: now + PAUSE, given_up: false });
         Event::OutputWaits { slot }
@@ -158,8 +158,8 @@ impl Keeping {
     fn fail(&mut self, error: &KeepError, more: &str) {
         self.failed.get_or_insert_with(|| {
             format!(
-                "cannot keep the output of its tasks in {error}{more}\n  what was recorded before is safe; make space, put back \
-                 what was moved, or mend the file system, then run the same command again"
+                "cannot keep the output of its tasks in {error}{more}\n  what was recorded before is safe; free up space, \
+                 put back what was moved, or repair the file system, then run the same command again"
             )
         });
     }

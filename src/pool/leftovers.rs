@@ -128,7 +128,9 @@ impl Leftovers {
         for (pid, name) in refused {
             // Nobody is waited for who may never end.
             if let Some(owner) = self.adopted.get_mut(&pid) {
-                log::warn!("a task has left process {pid} ({name}) of another user behind, which the farm cannot end");
+                log::warn!(
+                    "a task left behind process {pid} ({name}), which belongs to another user: the farm cannot kill it"
+                );
                 *owner = Owner::Nobody;
             }
         }

@@ -181,7 +181,7 @@ impl Logs {
         let path = path_of(&self.folder, id);
         let Err(error) = fs::remove_file(&path) else { return };
         if error.kind() != io::ErrorKind::NotFound && !self.told_of_old.swap(true, Ordering::Relaxed) {
-            log::warn!("cannot remove {}, which is of an earlier run: {error}", path.display());
+            log::warn!("cannot remove {}, which is from an earlier run: {error}", path.display());
         }
     }
 }

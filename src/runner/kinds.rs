@@ -150,7 +150,7 @@ fn new(section: &Section, start: Start) -> Result<Defined, IniError> {
     for key in &section.keys {
         let Some(name) = key.name.strip_prefix("env.") else { continue };
         if name.is_empty() || name.contains('=') {
-            return Err(section.error(Some(key), "this is no name of a variable\n  write env.NAME = value"));
+            return Err(section.error(Some(key), "this is not a variable name\n  write env.NAME = value"));
         }
         if environment::is_ours(name.as_bytes()) {
             return Err(section.error(Some(key), "the farm sets this variable itself"));

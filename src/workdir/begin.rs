@@ -81,7 +81,7 @@ impl Found {
                 (How::PutBack { file, len, tail }, first)
             }
             State::Other { aside, first } => {
-                log::warn!("{} is not of this program; it is kept as {}", path.display(), aside.display());
+                log::warn!("{} was not written by this program; it is kept as {}", path.display(), aside.display());
                 fs::rename(&path, &aside)?;
                 (How::MoveBack(aside), first)
             }
@@ -103,9 +103,7 @@ impl Found {
 pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     match regular::open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Err(_) if fs::symlink_metadata(path).is_ok() => {
-            Err(io::Error::other("it is a symbolic link that leads nowhere"))
-        }
+        Err(_) if fs::symlink_metadata(path).is_ok() => Err(io::Error::other("it is a dangling symbolic link")),
         opened => Ok(opened.ok()),
     }
 }
@@ -172,7 +170,7 @@ impl Drop for Undo {
         if let Err(error) =
             undone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
         {
-            log::warn!("cannot put {} back as it was: {error}", path.display());
+            log::warn!("cannot restore {}: {error}", path.display());
         }
     }
 }
@@ -220,7 +218,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        assert!(Found::look(&path, &KIND).unwrap_err().to_string().contains("leads nowhere"));
+        assert!(Found::look(&path, &KIND).unwrap_err().to_string().contains("dangling"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         Found::look(&path, &KIND).unwrap_err();

@@ -63,7 +63,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
         }
         number += 1;
         if number == 1 && line != HEADER {
-            return Err(io::Error::other("its first line is another one"));
+            return Err(io::Error::other("its first line is not the header"));
         }
         let Some((id, why)) = line.strip_suffix(b"\n").and_then(|line| attempt(line, list)) else { continue };
         match why {

@@ -75,7 +75,7 @@ pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "" 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
     match go_on_with_lines(file, HEADER)? {
         Some(begin) => Ok(Some(begin)),
-        None => Err(io::Error::other("it is no job log")),
+        None => Err(io::Error::other("it is not a job log")),
     }
 }
 

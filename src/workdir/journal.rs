@@ -20,7 +20,7 @@ use crate::timeline;
 
 /// A file of the workdir that does not take what has ended.
 #[derive(Debug, Error)]
-#[error("cannot write {}: {source}\n  what was recorded before is safe; make space or mend the file system, then run the same command again", path.display())]
+#[error("cannot write {}: {source}\n  what was recorded before is safe; free up space or repair the file system, then run the same command again", path.display())]
 pub struct JournalError {
     /// The file.
     pub path: PathBuf,

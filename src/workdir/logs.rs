@@ -150,7 +150,7 @@ impl Output {
         }
         Ok(match self.part {
             Some(len) if copied < len => {
-                let text = format!("it ends within the output of this task, {} bytes too early", len - copied);
+                let text = format!("it ends in the middle of this task's output, {} bytes short", len - copied);
                 Err(OddLog { path: self.path, source: io::Error::other(text) })
             }
             _ => Ok(()),

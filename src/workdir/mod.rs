@@ -87,7 +87,7 @@ pub enum WorkdirError {
         source: io::Error,
     },
     /// The file of `--joblog` is something else.
-    #[error("{} is no job log: its first line is another one\n  nothing was started or changed; name another file with --joblog", .0.display())]
+    #[error("{} is not a job log: its first line is a different one\n  nothing was started or changed; name another file with --joblog", .0.display())]
     NoJobLog(PathBuf),
     /// What earlier runs recorded can't be read, or is not of this list.
     #[error(transparent)]

@@ -161,7 +161,7 @@ fn a_stop_does_not_wait_for_an_import() {
     processes::signal(running.pid(), Signal::SIGINT);
     let outcome = running.wait().exits(3);
     assert!(
-        outcome.stderr_text().contains("stopped by SIGINT while tasklist and runner were read"),
+        outcome.stderr_text().contains("stopped by SIGINT while reading the tasklist and the runner"),
         "{}",
         outcome.stderr_text()
     );

@@ -40,8 +40,10 @@ fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
             Some(note) => format!("{note}, so the exit code is unknown"),
             None => "there is no status.json, so the exit code is unknown".to_owned(),
         }),
-        _ => Err("the last run did not end in order; what was recorded is safe; the same command resumes the farm"
-            .to_owned()),
+        _ => {
+            Err("the last run did not end cleanly; what was recorded is safe; the same command resumes the farm"
+                .to_owned())
+        }
     }
 }
 

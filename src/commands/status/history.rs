@@ -207,7 +207,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
         let event = match serde_json::from_slice::<Event>(bytes) {
             Ok(event) => event,
             Err(error) => {
-                damage.get_or_insert_with(|| format!("at byte {at} is no event: {error}"));
+                damage.get_or_insert_with(|| format!("not an event at byte {at}: {error}"));
                 return;
             }
         };
@@ -248,7 +248,7 @@ fn each_object(file: File, mut take: impl FnMut(u64, &[u8])) -> io::Result<Optio
         if depth > 0 {
             object.push(byte);
             if object.len() > EVENT_LEN_MAX {
-                return Ok(Some(format!("at byte {begin} begins an event without an end")));
+                return Ok(Some(format!("the event at byte {begin} has no end")));
             }
         }
         match byte {

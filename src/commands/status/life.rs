@@ -38,7 +38,7 @@ impl Life {
                     life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
                     life.figures = figures;
                 }
-                Err(error) => life.damage.push(format!("status.json: {error}; it is left out of account")),
+                Err(error) => life.damage.push(format!("status.json: {error}; it is ignored")),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Nothing depends on it, and the next start puts its own there.
@@ -95,10 +95,10 @@ impl Life {
         if self.state == State::Died {
             let since = self.age_s.map_or_else(String::new, |age| format!(" for {}", words::length(age)));
             self.notes.push(match alive {
-                Some(false) => "it was killed: its process is gone, and it did not end in order".to_owned(),
+                Some(false) => "it was killed: its process is gone, and it did not end cleanly".to_owned(),
                 _ => format!(
-                    "nothing was heard of it{since}: it was killed, its node died, or its disk stands still\n  \
-                     `squeue`, or a look at its host, tells; the next start finds out by itself"
+                    "it has not reported{since}: it was killed, its node died, or its disk hangs\n  \
+                     to find out, use `squeue` or look at its host; the next start checks by itself"
                 ),
             });
         }
@@ -107,7 +107,7 @@ impl Life {
 
 /// Says that a file on which nothing depends is as good as absent.
 pub(super) fn left_out(name: &str, error: &io::Error) -> String {
-    format!("{name}: {error}; it is left out of account")
+    format!("{name}: {error}; it is ignored")
 }
 
 /// Seconds since a file was changed.

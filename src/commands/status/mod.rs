@@ -43,11 +43,11 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
 
-    /// Print again every so many seconds, until the farm has ended
+    /// Print again every SECONDS seconds, until the farm has ended
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
 
-    /// Print nothing, and exit with the exit code of the last run; 4 if it did not end in order
+    /// Print nothing, and exit with the exit code of the last run; 4 if it did not end cleanly
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
     exit_code: bool,
 
@@ -59,7 +59,7 @@ pub struct StatusArgs {
     #[arg(long)]
     running: bool,
 
-    /// List so many of the slowest tasks: ID, seconds, host, rank and command, separated by tabs
+    /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
     #[arg(long, value_name = "N")]
     slowest: Option<u32>,
 }
@@ -184,10 +184,8 @@ fn carry_over(figures: &mut Figures, before: Figures) {
     let told: u64 = figures.failures.iter().map(|group| group.count).sum();
     let more = figures.failed.saturating_sub(told);
     if more > 0 {
-        let more = words::counted(more, "failure");
-        figures
-            .notes
-            .push(format!("{more} more since the first look: kinds are counted once only with so many records"));
+        let more = words::counted(more, "more failure");
+        figures.notes.push(format!("{more} since the first look: with this many records, kinds are counted only once"));
     }
 }
 
@@ -338,7 +336,7 @@ mod tests {
         carry_over(&mut figures, before.clone());
         assert_eq!((figures.finished, figures.failed, figures.waiting), (7, 5, 8));
         assert_eq!((&figures.failures, figures.lengths), (&before.failures, lengths(4)));
-        assert!(figures.notes[0].starts_with("3 failures more since"), "{:?}", figures.notes);
+        assert!(figures.notes[0].starts_with("3 more failures since"), "{:?}", figures.notes);
         let mut figures = Figures { earlier: 5, ..written };
         carry_over(&mut figures, before);
         assert_eq!(figures.lengths, lengths(9), "of all runs, as in the first look");

@@ -74,7 +74,7 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
     status.figures.damage.iter().for_each(|damage| crate::progress::say(&format!("damaged: {damage}")));
     let has_just_started = status.figures.state == State::Running && status.age_s.is_none();
     if args.running && has_just_started {
-        crate::progress::say("note: it has just started; what runs is known a second later");
+        crate::progress::say("note: the farm has just started; running tasks are known in about a second");
     }
 }
 
@@ -137,7 +137,7 @@ fn whole(status: &Status, out: &mut String) {
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
     if let Some(earlier) = figures.earlier_text() {
-        say(&format!("{earlier}; CPU time, lengths and failures are of all runs, all else is of the last"));
+        say(&format!("{earlier}; CPU time, lengths and failures cover all runs, the rest only the last run"));
     }
     if figures.slots > 0 {
         let lost = match &figures.lost_ranks[..] {
@@ -150,7 +150,7 @@ fn whole(status: &Status, out: &mut String) {
     figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     figures.notes.iter().for_each(|note| say(&format!("note: {note}")));
     if !at_work && remaining > 0 && !figures.command.is_empty() {
-        say(&format!("to go on: cd {} && {}", figures.cwd, figures.command));
+        say(&format!("to resume: cd {} && {}", figures.cwd, figures.command));
     }
 }
 
@@ -174,9 +174,9 @@ fn headline(status: &Status) -> String {
             format!("ended{code} at {} after {took}{place}", time(figures.written_s))
         }
         State::Died if figures.started_s > 0.0 => {
-            format!("did not end in order: started at {}{place}", time(figures.started_s))
+            format!("did not end cleanly: started at {}{place}", time(figures.started_s))
         }
-        State::Died => format!("did not end in order{place}"),
+        State::Died => format!("did not end cleanly{place}"),
         State::Unknown => "no farm is at work here".to_owned(),
     }
 }
