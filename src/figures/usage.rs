@@ -40,7 +40,7 @@ impl Usage {
 impl From<&Record> for Usage {
     fn from(record: &Record) -> Self {
         // What was lost with its rank has used something, but nobody knows what.
-        if matches!(record.why, Why::Lost | Why::Crashed) {
+        if record.why == Why::Lost {
             return Self::default();
         }
         let result = &record.result;
