@@ -205,6 +205,8 @@ impl Worker {
             ToWorker::Limit { us } => {
                 self.limit = (us > 0).then(|| Duration::from_micros(us));
                 self.may_end_some |= us > 0;
+                // What is over by a new limit was not over while nothing happened here.
+                self.seen = now;
             }
             ToWorker::Start(_) | ToWorker::Heartbeat | ToWorker::Leave { .. } => {}
         }

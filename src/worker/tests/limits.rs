@@ -115,3 +115,20 @@ fn a_stop_does_not_undo_a_timeout() {
     assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
+
+/// Nor if it hears something before it looks at the clock.
+#[test]
+fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
+    let mut pool = TestPool::new(1);
+    limit(&mut pool, ms(30_000));
+    pool.assign([0]);
+    pool.deeds();
+    pool.now += ms(10_000);
+    pool.event(Event::Tick);
+    pool.now += ms(3_600_000);
+    pool.hear(ToWorker::Heartbeat);
+    pool.wait(ms(19_999));
+    pool.quiet();
+    pool.wait(ms(1));
+    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+}
