@@ -1,6 +1,8 @@
 //! Tasks whose first process is not all of them: see `support::leftovers`.
 
-use crate::support::{Farm, leftovers, skipped};
+use nix::sys::signal::Signal;
+
+use crate::support::{Farm, blockers, leftovers, processes, skipped};
 
 /// Promise 4: no line of attempt 2 before the last one of attempt 1, whatever they hide behind.
 #[test]
@@ -72,6 +74,26 @@ fn no_neighbor_is_hit() {
     assert_eq!(outcome.summary(), [0, 24, 0]);
     assert!(farm.lines("neighbors").len() > 400, "process IDs have wrapped");
     assert_eq!(std::fs::read_to_string(farm.path("hits")).unwrap_or_default(), "", "neighbors were killed");
+}
+
+/// A shell that has started something and then becomes the farm leaves that to it as a child. It is not the farm's.
+#[test]
+fn what_was_there_before_the_farm_is_left_alone() {
+    let before = "sleep 300 & echo $! > before; exec \"$@\"";
+    let launcher = ["bash", "-c", before, "wrapper"].map(Into::into).to_vec();
+    let farm = Farm::launched_by(launcher, &blockers::list(0, 2));
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("both blockers run", || blockers::blocked(&farm, 0) == 2);
+    let ours = [processes::nurseries(running.mark()), processes::pools(running.mark())].concat();
+    assert_eq!(ours.len(), 2);
+    // The process that is left clears up.
+    ours.iter().for_each(|&(_, pid)| processes::signal(pid, Signal::SIGKILL));
+    let pid = farm.lines("before")[0].clone();
+    let is_there =
+        || std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("sleep"));
+    running.wait_until("it has ended", || !farm.workdir().file("lock").exists());
+    assert!(is_there(), "it was there before the farm");
+    running.wait_and_clean_up().exits(4);
 }
 
 /// A process of another user, which the farm cannot end, is named and not waited for.

@@ -394,6 +394,22 @@ mod tests {
         neighbor.wait().unwrap();
     }
 
+    /// All children are listed, however many there are: the kernel gives a page of them at a time.
+    #[test]
+    fn long_lists_are_read_to_their_end() {
+        let mut children: Vec<Child> =
+            (0..900).map(|_| Command::new("/bin/sleep").arg("100").stdin(Stdio::null()).spawn().unwrap()).collect();
+        // This thread is not the first of its process.
+        let thread = nix::unistd::gettid();
+        let list = Children { list: File::open(format!("/proc/self/task/{thread}/children")).ok() }.list();
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let listed = children.iter().filter(|child| list.contains(&Pid::from_raw(child.id().cast_signed()))).count();
+        assert_eq!(listed, children.len());
+    }
+
     /// A process that is no child is not taken for one.
     #[test]
     fn strangers_are_no_family() {

@@ -184,3 +184,36 @@ fn a_limit_that_was_reached_before_is_no_verdict() {
     farm.die(0, 2, &[0]);
     assert_eq!(farm.turns.storage.records, [(1, true), (0, false)]);
 }
+
+/// The Start of a new pool may be dropped with a link that was given up. When the rank responds, it is sent again; a
+/// question to a pool that does not exist would never be answered.
+#[test]
+fn a_start_that_was_dropped_is_sent_again() {
+    let mut farm = TestFarm::up(2, 1, 4);
+    farm.say(1, pool_lost(&[1]));
+    assert_eq!(farm.mailbox.started, [1]);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    assert_eq!(farm.status(1), Status::Lost);
+    farm.sent();
+    farm.say(1, ToFarmer::Heartbeat);
+    assert_eq!((farm.status(1), &farm.mailbox.started[..]), (Status::Expected, &[1, 1][..]));
+    assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
+    farm.hello(1, 1);
+    assert_eq!(farm.handed().len(), 1, "it takes part");
+}
+
+/// A suspect of an earlier run that a rank still runs when it responds again is its own: nobody else gets it.
+#[test]
+fn a_suspect_goes_back_to_the_rank_that_runs_it() {
+    let mut farm = TestFarm::new(2, 2);
+    farm.turns.core.tasks.set_crashes(TaskId(1), 1);
+    farm.hello(0, 1);
+    farm.hello(1, 1);
+    assert_eq!(farm.handed(), [(0, vec![0]), (1, vec![1])]);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.say(1, ToFarmer::Heartbeat);
+    let [(1, ToWorker::Rejoin { seq }), ..] = farm.sent()[..] else { panic!("it is asked") };
+    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(1)] });
+    farm.finish(0, [0]);
+    assert_eq!(farm.handed(), []);
+}
