@@ -14,6 +14,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::SILENCE_MAX;
+use super::asker::Asker;
+use super::check;
 use super::link::{Links, Received};
 use super::pace::Pace;
 use super::reader::{Input, NoTasks};
@@ -121,6 +123,9 @@ pub fn dry_run(config: &Config) -> ExitCode {
                     return ExitCode::Success; // The reader has seen enough.
                 }
             }
+            if out.flush().is_ok() && !config.quiet {
+                progress::say(&count(&table));
+            }
             ExitCode::Success
         }
         Err(error) => {
@@ -130,10 +135,20 @@ pub fn dry_run(config: &Config) -> ExitCode {
     }
 }
 
+/// What a dry run says at its end.
+fn count(table: &TaskTable) -> String {
+    let recorded = table.finished() + table.failed();
+    let before = if recorded > 0 { format!(", {recorded} recorded by earlier runs") } else { String::new() };
+    let open = table.total() - recorded;
+    format!("{open} {} would run{before}", if open == 1 { "task" } else { "tasks" })
+}
+
 /// What a run would find.
 fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
-    runner::by_name(&config.runner)?;
-    let Tasks { list, made, .. } = Input::read_here(config)?;
+    let runner = runner::by_name(&config.runner)?;
+    let tasks = Input::read_here(config)?;
+    check::list(config, &tasks, &runner, &mut Asker::here())?;
+    let Tasks { list, made, .. } = tasks;
     // What a handler needed for itself is no part of a run that touches nothing.
     drop(made);
     Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))
@@ -158,10 +173,13 @@ fn prepare(
     clock: Clock,
 ) -> Result<Option<Farm>, InputError> {
     let runner = runner::by_name(&config.runner)?;
-    let Tasks { list, wants_output, made } = match input {
+    let (tasks, mut asker) = match input {
         Some(input) => input.finish(config, signals, clock)?,
-        None => Input::read_here(config)?,
+        None => (Input::read_here(config)?, Asker::nobody()),
     };
+    check::list(config, &tasks, &runner, &mut asker)?;
+    drop(asker);
+    let Tasks { list, wants_output, made, .. } = tasks;
     if config.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }

@@ -2,7 +2,8 @@
 //!
 //! A handler may start programs and may take minutes, and a process that speaks MPI does neither: it should not fork,
 //! and other ranks wait for it in MPI_Init. So all but plain lists are read by a process of its own, forked before MPI
-//! starts. It ends when it has told its result, and dies with rank 0.
+//! starts. It ends when it has told its result, and dies with rank 0. So does a second one, which asks a shell about lines
+//! of any list: see [`super::asker`].
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -15,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use super::asker::Asker;
 use crate::config::Config;
 use crate::progress;
 use crate::sys::clock::Clock;
@@ -44,7 +46,10 @@ pub(super) enum NoTasks {
 
 /// A tasklist that is, or will be, read.
 #[derive(Debug)]
-pub struct Input(State);
+pub struct Input {
+    state: State,
+    asker: Asker,
+}
 
 #[derive(Debug)]
 enum State {
@@ -54,11 +59,11 @@ enum State {
 
 /// The process that reads. Ends with this, and what it has started, too.
 #[derive(Debug)]
-struct Process {
-    pid: Pid,
-    socket: UnixStream,
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) socket: UnixStream,
     /// Dropped after it was ended.
-    made: Made,
+    pub(super) made: Made,
 }
 
 impl Drop for Process {
@@ -89,13 +94,15 @@ impl Input {
     /// # Errors
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
-        match Handler::find(&config.handler) {
+        // Before the reader, which might leave less memory or fewer processes for it.
+        let asker = Asker::start()?;
+        let state = match Handler::find(&config.handler) {
             Ok(handler) if !handler.is_plain() => {
                 let made = handler.may_make(source(config));
                 match fork_reader()? {
                     Reader::Parent(pid, socket) => {
                         socket.set_nonblocking(true)?;
-                        Ok(Self(State::There(Process { pid, socket, made })))
+                        State::There(Process { pid, socket, made })
                     }
                     Reader::Child(mut socket) => {
                         made.keep();
@@ -108,8 +115,9 @@ impl Input {
                     }
                 }
             }
-            handler => Ok(Self(State::Here(handler))),
-        }
+            handler => State::Here(handler),
+        };
+        Ok(Self { state, asker })
     }
 
     /// Here and now: for a dry run.
@@ -117,12 +125,18 @@ impl Input {
         Handler::find(&config.handler)?.read(source(config))
     }
 
-    /// Waits for the tasks.
-    pub(super) fn finish(self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Tasks, NoTasks> {
-        match self.0 {
-            State::Here(handler) => Ok(handler?.read(source(config))?),
-            State::There(process) => process.finish(config, signals, clock),
-        }
+    /// Waits for the tasks. Whoever judges them may ask a shell by what comes with them.
+    pub(super) fn finish(
+        self,
+        config: &Config,
+        signals: &SignalSource,
+        clock: Clock,
+    ) -> Result<(Tasks, Asker), NoTasks> {
+        let tasks = match self.state {
+            State::Here(handler) => handler?.read(source(config))?,
+            State::There(process) => process.finish(config, signals, clock)?,
+        };
+        Ok((tasks, self.asker))
     }
 }
 

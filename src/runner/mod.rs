@@ -22,7 +22,7 @@ use config::{Defined, Shell, Start};
 use environment::Environment;
 pub use kinds::{KINDS, RunnerError, by_name, listing};
 use shell_rules::ShellRules;
-use template::{Values, as_operand};
+use template::{Field, Values, as_operand};
 
 /// The runner that a farm gets when `--runner` is not given.
 pub const DEFAULT_RUNNER: &str = "default";
@@ -61,6 +61,24 @@ fn shell_path(shell: Shell) -> PathBuf {
         Shell::Bash => bash.to_owned(),
         Shell::Auto if bash.exists() => bash.to_owned(),
         Shell::Auto | Shell::Sh => PathBuf::from("/bin/sh"),
+    }
+}
+
+impl RunnerConfig {
+    /// Path of the shell that reads the commands of tasks; `None` if none does, or only a program of the user's knows.
+    #[must_use]
+    pub fn reads_commands(&self) -> Option<PathBuf> {
+        let has_command = |line: &[template::Template]| {
+            line.iter().flat_map(template::Template::fields).any(|field| matches!(field, Field::Run | Field::Command))
+        };
+        match self.defined().map(|defined| &defined.start) {
+            None => Some(shell_path(Shell::Auto)),
+            Some(Start::Shell(shell)) => Some(shell_path(*shell)),
+            Some(Start::Line(shell, line)) if has_command(std::slice::from_ref(line)) => Some(shell_path(*shell)),
+            // In a container the shell may be another one, which this one speaks for.
+            Some(Start::Words { words, .. }) if has_command(words) => Some(shell_path(Shell::Auto)),
+            Some(Start::Line(..) | Start::Words { .. } | Start::Split) => None,
+        }
     }
 }
 

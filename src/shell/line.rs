@@ -17,6 +17,8 @@ pub(crate) struct Look {
     pub(crate) background: bool,
     /// It is one command, without any operator around it.
     pub(crate) is_simple: bool,
+    /// There is a dollar sign in it.
+    pub(crate) dollar: bool,
     /// A carriage return stands in the middle, outside of quotes.
     pub(crate) carriage_return: bool,
     /// The first character outside of quotes that looks like a blank, a quote or a dash, or like nothing, but is a
@@ -24,20 +26,26 @@ pub(crate) struct Look {
     pub(crate) deceptive: Option<char>,
 }
 
-/// Bytes that can make a line anything else than one whole command.
-const NEEDS_A_LOOK: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte can be a sign of, by its value.
+const SIGNS: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = byte >= 0x80
-            || matches!(
-                byte as u8,
-                b'\'' | b'"' | b'`' | b'\\' | b'(' | b')' | b'{' | b'<' | b'|' | b'&' | b';' | b'\r' | b'\n'
-            );
+        table[byte] = match byte as u8 {
+            b'\'' | b'"' | b'`' | b'\\' | b'(' | b')' | b'{' | b'<' | b'|' | b'&' | b';' | b'\r' | b'\n' | 0x80.. => {
+                NO_WORD
+            }
+            b'$' => DOLLAR,
+            _ => 0,
+        };
         byte += 1;
     }
     table
 };
+
+/// A line without such bytes is one command, if it does not begin like a compound one.
+const NO_WORD: u8 = 1;
+const DOLLAR: u8 = 2;
 
 /// First words that need an end, or a beginning, elsewhere; or that a keyword may follow.
 const COMPOUND: [&[u8]; 17] = [
@@ -113,24 +121,29 @@ pub(crate) struct Eye {
 impl Eye {
     /// Looks at a line.
     pub(crate) fn look(&mut self, line: &[u8]) -> Look {
-        if is_plain(line) {
-            return Look { is_simple: true, ..Look::default() };
+        let signs = signs(line);
+        let mut look = Look { is_simple: true, ..Look::default() };
+        if signs & NO_WORD != 0 || begins_compound(line) {
+            self.frames.clear();
+            let mut looker = Looker::new(line, &mut self.frames);
+            looker.run();
+            look = looker.look;
         }
-        self.frames.clear();
-        let mut looker = Looker::new(line, &mut self.frames);
-        looker.run();
-        looker.look
+        look.dollar = signs & DOLLAR != 0;
+        look
     }
 }
 
-fn is_plain(line: &[u8]) -> bool {
-    // No early end: a loop without one is several bytes at a time.
-    let special = line.iter().fold(false, |special, &byte| special | NEEDS_A_LOOK[usize::from(byte)]);
-    // Few programs begin like a keyword, and those that do are looked at.
-    !special && !(matches!(line.first(), Some(b'!' | b'c'..=b'f' | b'i' | b's'..=b'u' | b'w')) && begins_compound(line))
+/// What a line has signs of. No early end: a loop without one is several bytes at a time.
+fn signs(line: &[u8]) -> u8 {
+    line.iter().fold(0, |signs, &byte| signs | SIGNS[usize::from(byte)])
 }
 
 fn begins_compound(line: &[u8]) -> bool {
+    // Few programs begin like a keyword, and those that do are looked at.
+    if !matches!(line.first(), Some(b'!' | b'c'..=b'f' | b'i' | b's'..=b'u' | b'w')) {
+        return false;
+    }
     let end = line.iter().take(9).position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len().min(9));
     COMPOUND.contains(&&line[..end])
 }
