@@ -139,6 +139,10 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
+    /// Go on in this folder, although the run before was started in another one
+    #[arg(long)]
+    pub here: bool,
+
     /// Print ID and command of each task that would run; touch nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -1,15 +1,17 @@
 //! What a list has to pass before anything is made or started, in a run and in a dry run alike.
 //!
-//! Owns the order: look, ask a shell about what is in doubt, refuse or warn. What is looked for is in
+//! Owns the order for the list: look, ask a shell about what is in doubt, refuse or warn. What is looked for is in
 //! [`crate::tasklist::judge`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::asker::Asker;
 use crate::config::Config;
 use crate::runner::RunnerConfig;
+use crate::runner::template::Values;
 use crate::tasklist::judge::{Places, look};
 use crate::tasklist::{ListError, Tasks, line_numbers};
 
@@ -20,6 +22,13 @@ fn is_set(runner: &RunnerConfig, name: &[u8]) -> bool {
         in_setup || defined.variables.iter().any(|(known, _)| known == name)
     });
     by_runner || std::env::var_os(OsStr::from_bytes(name)).is_some()
+}
+
+/// Where tasks start, if they have to start in the same folder as those of earlier runs.
+pub(super) fn folder<'a>(config: &Config, runner: &RunnerConfig, cwd: &'a Path) -> Option<&'a Path> {
+    let by_runner = runner.defined().and_then(|defined| defined.cwd.as_ref());
+    let is_absolute = by_runner.is_some_and(|cwd| cwd.fill(&Values::default()).starts_with(b"/"));
+    (!config.here && !is_absolute).then_some(cwd)
 }
 
 /// Says what is odd about a list.

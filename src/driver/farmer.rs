@@ -151,7 +151,8 @@ fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
     let Tasks { list, made, .. } = tasks;
     // What a handler needed for itself is no part of a run that touches nothing.
     drop(made);
-    Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))
+    let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
+    Ok((Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?, list))
 }
 
 /// A farm whose input is sound and whose workdir is taken.
@@ -193,7 +194,8 @@ fn prepare(
     }
     let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
-    let (workdir, table) = Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed)?;
+    let (workdir, table) =
+        Workdir::open(&absolute(&cwd, &config.workdir), &list, config.failed, check::folder(config, &runner, &cwd))?;
     if wants_output {
         workdir.make_output()?;
     }

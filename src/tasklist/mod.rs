@@ -14,6 +14,7 @@ mod fields;
 mod handler;
 pub mod judge;
 mod lines;
+mod literal;
 mod made;
 mod product;
 mod program;

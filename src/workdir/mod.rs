@@ -6,6 +6,7 @@
 
 mod append;
 mod attempts;
+mod folder;
 mod joblog;
 pub mod journal;
 mod lock;
@@ -80,6 +81,20 @@ pub enum WorkdirError {
     /// The file of `--joblog` is something else.
     #[error("{} is no job log: its first line is another one\n  nothing was started or changed; name another file with --joblog", .0.display())]
     NoJobLog(PathBuf),
+    /// Tasks of earlier runs have started in another folder.
+    #[error(
+        "the run before this one in {} was started in another folder, {was:?}, and the rest would run in this one, {is:?}\n  \
+         nothing was started; go there first (cd), or give --here if the rest is to run here",
+        workdir.display()
+    )]
+    OtherFolder {
+        /// The workdir.
+        workdir: PathBuf,
+        /// Where the last run was started.
+        was: PathBuf,
+        /// Where this one was.
+        is: PathBuf,
+    },
     /// What earlier runs recorded can't be read, or is not of this list.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -105,14 +120,20 @@ pub struct Workdir {
 
 impl Workdir {
     /// Takes a workdir for a run of `list`: makes it if it is not there, locks it, and reads back what was
-    /// recorded by earlier runs.
+    /// recorded by earlier runs. `cwd`: where tasks start, if that matters to them.
     ///
     /// # Errors
-    /// If it can't be written, is in use, or holds records that are damaged or of another list.
-    pub fn open(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
+    /// If it can't be written, is in use, holds records that are damaged or of another list, or of tasks that started in
+    /// another folder.
+    pub fn open(
+        path: &Path,
+        list: &TaskList,
+        failed: Failed,
+        cwd: Option<&Path>,
+    ) -> Result<(Self, TaskTable), WorkdirError> {
         check_path(path)?;
         let made = make_folders(path)?;
-        let opened = Self::open_existing(path, list, failed);
+        let opened = Self::open_existing(path, list, failed, cwd);
         if opened.is_err() {
             for folder in made.iter().rev() {
                 // Only what this call made, and only if nothing else is in it.
@@ -122,12 +143,18 @@ impl Workdir {
         opened
     }
 
-    fn open_existing(path: &Path, list: &TaskList, failed: Failed) -> Result<(Self, TaskTable), WorkdirError> {
+    fn open_existing(
+        path: &Path,
+        list: &TaskList,
+        failed: Failed,
+        cwd: Option<&Path>,
+    ) -> Result<(Self, TaskTable), WorkdirError> {
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
         })?;
         let table = scan::read_back(path, list, failed, scan::TornTail::CutOff)?;
+        check_folder(path, &table, cwd)?;
         let logs = path.join(names::LOGS);
         if !logs.is_dir() {
             fs::create_dir(&logs).map_err(unusable("make", &logs))?;
@@ -144,9 +171,11 @@ impl Workdir {
     ///
     /// # Errors
     /// As [`Self::open`], as far as reading can tell.
-    pub fn peek(path: &Path, list: &TaskList, failed: Failed) -> Result<TaskTable, WorkdirError> {
+    pub fn peek(path: &Path, list: &TaskList, failed: Failed, cwd: Option<&Path>) -> Result<TaskTable, WorkdirError> {
         check_path(path)?;
-        Ok(scan::read_back(path, list, failed, scan::TornTail::Leave)?)
+        let table = scan::read_back(path, list, failed, scan::TornTail::Leave)?;
+        check_folder(path, &table, cwd)?;
+        Ok(table)
     }
 
     /// The folder.
@@ -219,6 +248,23 @@ fn check_path(path: &Path) -> Result<(), WorkdirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(WorkdirError::NotAFolder(path.to_owned())),
         Err(error) => Err(unusable("use", path)(error)),
+    }
+}
+
+/// Some tasks ran in one folder: the others must not run in another one unasked.
+fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<(), WorkdirError> {
+    let recorded = table.finished() + table.failed();
+    let Some(cwd) = cwd.filter(|_| recorded > 0 && recorded < table.total()) else { return Ok(()) };
+    match folder::other_than(cwd, path) {
+        Some(was) if was.is_dir() => {
+            Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
+        }
+        // Moved, as a whole for all that is known.
+        Some(was) => {
+            log::warn!("the run before this one was started in {was:?}, which is not there; the rest runs in {cwd:?}");
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 
