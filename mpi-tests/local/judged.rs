@@ -202,7 +202,7 @@ fn commands_of_handlers_are_judged() {
     farm.write(
         "x.ini",
         b"[exec]\nTaskList = exec\ncommand = echo true; echo 'cat <<E'\n[nul]\nTaskList = exec\nseparator = nul\n\
-          command = printf 'a\\0b \\\\\\\\\\0'\n[template]\nTaskList = template\ncommand = echo {line} &\n\
+          command = printf 'a\\0b \\\\\\0'\n[template]\nTaskList = template\ncommand = echo {line} &\n\
           [quoted]\nTaskList = template\ncommand = echo {line}\n",
     );
     let run = |handler: &str| farm.run(&["--dry-run", "--tasklist", handler]);

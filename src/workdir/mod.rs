@@ -254,7 +254,9 @@ fn check_path(path: &Path) -> Result<(), WorkdirError> {
 /// Some tasks ran in one folder: the others must not run in another one unasked.
 fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<(), WorkdirError> {
     let recorded = table.finished() + table.failed();
-    let Some(cwd) = cwd.filter(|_| recorded > 0 && recorded < table.total()) else { return Ok(()) };
+    // Tasks that are to run again are not in the table, but have run.
+    let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
+    let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
     match folder::other_than(cwd, path) {
         Some(was) if was.is_dir() => {
             Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
