@@ -36,6 +36,19 @@ const SIGNS: [u8; 256] = {
                 NO_WORD
             }
             b'$' => DOLLAR,
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'.'
+            | b'/'
+            | b'='
+            | b','
+            | b':'
+            | b'+'
+            | b'%'
+            | b'@' => ORDINARY,
             _ => 0,
         };
         byte += 1;
@@ -46,6 +59,8 @@ const SIGNS: [u8; 256] = {
 /// A line without such bytes is one command, if it does not begin like a compound one.
 const NO_WORD: u8 = 1;
 const DOLLAR: u8 = 2;
+/// Within a word, the next one is looked at.
+const ORDINARY: u8 = 4;
 
 /// First words that need an end, or a beginning, elsewhere; or that a keyword may follow.
 const COMPOUND: [&[u8]; 17] = [
@@ -198,6 +213,12 @@ impl<'a> Looker<'a> {
         self.line.get(self.at + 1).copied()
     }
 
+    /// Goes to the last byte of what is as unremarkable as the present one.
+    fn skip(&mut self, is_dull: impl Fn(u8) -> bool) {
+        let rest = &self.line[self.at + 1..];
+        self.at += rest.iter().position(|byte| !is_dull(*byte)).unwrap_or(rest.len());
+    }
+
     fn within_double(&mut self, byte: u8) -> Option<()> {
         match byte {
             b'"' => {
@@ -206,7 +227,7 @@ impl<'a> Looker<'a> {
             b'\\' => return self.escape(),
             b'`' => return self.backticks(),
             b'$' => return self.dollar(),
-            _ => {}
+            _ => self.skip(|byte| !matches!(byte, b'"' | b'\\' | b'`' | b'$')),
         }
         self.at += 1;
         Some(())
@@ -282,11 +303,7 @@ impl<'a> Looker<'a> {
             0x80.. => self.other_character(),
             _ => {
                 self.in_word(true);
-                let rest = &self.line[self.at + 1..];
-                self.at += rest
-                    .iter()
-                    .position(|byte| !byte.is_ascii_alphanumeric() && !b"-_./=".contains(byte))
-                    .unwrap_or(rest.len());
+                self.skip(|byte| SIGNS[usize::from(byte)] & ORDINARY != 0);
             }
         }
         self.at += 1;
@@ -477,7 +494,8 @@ impl<'a> Looker<'a> {
             Some(Frame::Case(part @ Part::Head)) if word == b"in" => *part = Part::Pattern,
             Some(Frame::Case(Part::Pattern)) if word != b"esac" => {}
             Some(Frame::Case(Part::Pattern)) => self.keyword(word, before),
-            _ if is_plain && at_command => self.keyword(word, before),
+            // The longest one is `function`.
+            _ if is_plain && at_command && word.len() <= 8 => self.keyword(word, before),
             _ => {}
         }
     }
