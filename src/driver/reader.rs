@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(500);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 const KILL_PAUSE: Duration = Duration::from_millis(1);
 
+/// The first look comes sooner: a process that waits for a question is gone at once.
+const KILL_PAUSE_FIRST: Duration = Duration::from_micros(50);
+
 /// Bytes in one go.
 const CHUNK_LEN: u64 = 1 << 20;
 
@@ -72,10 +75,14 @@ impl Drop for Process {
         // leaves behind becomes a child of this process; some member may just have started the next one.
         let group = Pid::from_raw(-self.pid.as_raw());
         let deadline = Instant::now() + KILL_LIMIT;
+        let mut pause = KILL_PAUSE_FIRST;
         while Instant::now() < deadline {
             let _ = killpg(self.pid, Signal::SIGKILL);
             match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => std::thread::sleep(KILL_PAUSE),
+                Ok(WaitStatus::StillAlive) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(KILL_PAUSE);
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
@@ -94,8 +101,8 @@ impl Input {
     /// # Errors
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
-        // Before the reader, which might leave less memory or fewer processes for it.
-        let asker = Asker::start()?;
+        // Without it nothing is refused for its syntax: no reason not to run.
+        let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
         let state = match Handler::find(&config.handler) {
             Ok(handler) if !handler.is_plain() => {
                 let made = handler.may_make(source(config));

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzz::within;
 
 fn list(commands: &[&str]) -> TaskList {
     TaskList::from_commands(commands.iter().map(|command| command.as_bytes()))
@@ -143,7 +144,7 @@ proptest! {
     #[test]
     fn any_commands_are_judged(commands in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..30), 0..6)) {
         let list = TaskList::from_commands(commands.iter().map(Vec::as_slice));
-        let mut findings = look(&list, no_variable);
+        let mut findings = within(64 << 10, || look(&list, no_variable));
         findings.confirm(&list, |_, _| Some(true));
         for text in [findings.refusals(Places::Lines, |_| Some(1)), findings.warnings(Places::Tasks, |_| None)].concat() {
             prop_assert!(text.chars().all(|c| c == '\n' || c == '…' || (' '..='~').contains(&c)), "{}", text);
