@@ -86,7 +86,7 @@ struct Seen {
     count: u64,
     /// The first ones, in order.
     first: Vec<TaskId>,
-    /// What it was, as far as that differs.
+    /// What it was, as far as that differs: the first ones by the alphabet.
     names: BTreeSet<String>,
 }
 
@@ -98,9 +98,16 @@ impl Seen {
         }
     }
 
-    fn name(&mut self, name: impl FnOnce() -> String) {
-        if self.names.len() < NAMES_MAX {
-            self.names.insert(name());
+    fn name(&mut self, name: &str) {
+        if !self.names.contains(name) {
+            self.names.insert(name.to_owned());
+            self.bound_names();
+        }
+    }
+
+    fn bound_names(&mut self) {
+        while self.names.len() > NAMES_MAX {
+            self.names.pop_last();
         }
     }
 
@@ -109,9 +116,7 @@ impl Seen {
         self.first.extend(later.first);
         self.first.truncate(QUESTIONS_MAX);
         self.names.extend(later.names);
-        while self.names.len() > NAMES_MAX {
-            self.names.pop_last();
-        }
+        self.bound_names();
     }
 }
 
@@ -180,21 +185,21 @@ impl Findings {
         if let Some(character) = look.deceptive {
             let seen = self.of(Kind::Deceptive);
             seen.add(id);
-            seen.name(|| tell::character(character));
+            seen.name(character.encode_utf8(&mut [0; 4]));
         }
         if look.dollar
             && let Some(name) = words::foreign_variable(command, is_set)
         {
             let seen = self.of(Kind::ForeignVariable);
             seen.add(id);
-            seen.name(|| String::from_utf8_lossy(name).into_owned());
+            seen.name(&String::from_utf8_lossy(name));
         }
         if look.is_simple
             && let Some(name) = words::changes_shell(command)
         {
             let seen = self.of(Kind::ChangesShell);
             seen.add(id);
-            seen.name(|| name.to_owned());
+            seen.name(name);
         }
     }
 

@@ -35,7 +35,9 @@ pub fn ask(shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
     let shell = if question == Question::HereDocument { Path::new(BASH) } else { shell };
     let next: &[u8] = if question == Question::IsContinued { NEXT_LINE } else { b"" };
     let mut command = Command::new(shell);
-    command.arg("-n").env_clear().env("LC_ALL", "C");
+    // Its words are known in English. Of what else a task's shell would find, only this changes what is a quote.
+    let mode = std::env::var_os("POSIXLY_CORRECT").map(|value| ("POSIXLY_CORRECT", value));
+    command.arg("-n").env_clear().env("LC_ALL", "C").envs(mode);
     let output = run(&mut command, Some(&[line, next, b"\n"].concat())).ok()?;
     judge(question, &output)
 }

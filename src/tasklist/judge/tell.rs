@@ -90,7 +90,7 @@ impl Kind {
 }
 
 /// A character that cannot be told from others by its looks.
-pub(super) fn character(character: char) -> String {
+fn character(character: char) -> String {
     let name = match character {
         '\u{a0}' | '\u{202f}' => ", no-break space",
         '\u{200b}' => ", zero-width space",
@@ -129,7 +129,10 @@ impl Seen {
             (count, known) if count > known => format!("{count} {noun}s ({}, …)", numbers.join(", ")),
             _ => format!("{noun}s {}", enumeration(numbers)),
         };
-        let names = enumeration(self.names.iter().cloned());
+        let names = enumeration(self.names.iter().map(|name| match kind {
+            Kind::Deceptive => name.chars().map(character).collect(),
+            _ => name.clone(),
+        }));
         let names = if names.is_empty() { names } else { format!(" ({names})") };
         format!("{subject} {what}{names}: {why}\n  {cure}")
     }
