@@ -314,7 +314,7 @@ impl<'a> Looker<'a> {
             None => self.enter(false),
             // The words of an array, of a pattern, or none at all as in `f()`.
             Some((begin, _)) => {
-                let is_function = self.next() == Some(b')') && self.at > begin;
+                let is_function = self.next() == Some(b')') && self.at > begin && self.line[self.at - 1] != b'=';
                 self.enter(!is_function);
                 self.at_command = false;
             }
@@ -332,6 +332,10 @@ impl<'a> Looker<'a> {
             Some(&mut Frame::Bracket { is_word }) => {
                 self.frames.pop();
                 self.after_bracket(is_word);
+                // A function, whose body is to follow.
+                if !is_word && self.line[..self.at].trim_ascii_end().ends_with(b"(") {
+                    self.last = Last::Wants;
+                }
             }
             _ => return self.doubt(),
         }
