@@ -3,7 +3,7 @@
 //! A handler may start programs and may take minutes, and a process that speaks MPI does neither: it should not fork,
 //! and other ranks wait for it in MPI_Init. So all but plain lists are read by a process of its own, forked before MPI
 //! starts. It ends when it has told its result, and dies with rank 0. So does a second one, which asks a shell about lines
-//! of any list: see [`super::asker`].
+//! of any list: see `driver::asker`.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
