@@ -13,7 +13,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use taskfarmer::protocol::{Assignment, Attempt, Outcome, TaskId, TaskResult, ToFarmer, ToWorker, codec};
 use taskfarmer::runner::environment::Environment;
 use taskfarmer::runner::{Runner, RunnerConfig};
-use taskfarmer::tasklist::{Handler, Source};
+use taskfarmer::tasklist::judge::look;
+use taskfarmer::tasklist::{Handler, Source, TaskList};
 
 const LINES: u32 = 100_000;
 
@@ -39,6 +40,18 @@ fn lists(criterion: &mut Criterion) {
             assert_eq!(tasks.list.len(), LINES);
         });
     });
+    group.finish();
+}
+
+/// What is said against a list of a hundred thousand lines.
+fn judge(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("judge");
+    group.throughput(Throughput::Elements(LINES.into()));
+    for (name, end) in [("plain", ""), ("shell", " --title 'a run' 2>&1 | tee \"$HOME/log\"")] {
+        let lines: Vec<Vec<u8>> = (0..LINES).map(|id| [&command(id), end.as_bytes()].concat()).collect();
+        let list = TaskList::from_commands(lines.iter().map(Vec::as_slice));
+        group.bench_function(name, |bencher| bencher.iter(|| assert!(!look(&list, |_| true).has_doubts())));
+    }
     group.finish();
 }
 
@@ -96,5 +109,5 @@ fn messages(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lists, lines, messages);
+criterion_group!(benches, lists, judge, lines, messages);
 criterion_main!(benches);

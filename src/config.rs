@@ -61,6 +61,8 @@ pub struct Config {
     pub failed: Failed,
     /// What to do with tasks that fail.
     pub rules: Rules,
+    /// The folder in which an earlier run was started does not matter.
+    pub here: bool,
     /// Only say what would run.
     pub dry_run: bool,
 }
@@ -172,6 +174,7 @@ impl Config {
             logs: parse_logs(&cli.logs).ok_or(ConfigError::Logs(cli.logs))?,
             farmer_only: cli.farmer_only,
             failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
+            here: cli.here,
             dry_run: cli.dry_run,
         })
     }

@@ -16,6 +16,7 @@ mod installed;
 mod job_end;
 mod joblog;
 mod journal;
+mod judged;
 mod leftovers;
 mod lock;
 mod log_trouble;

@@ -151,7 +151,8 @@ fn odd_program(farm: &Farm, id: u32, number: u32) -> Task {
         8 => (format!("no-such-program-{id} | cat"), Some(0)),
         9 => (format!("\"./sub program\" {id}"), Some(0)),
         10 => (format!("ls /no/such/folder/{id}"), Some(2)),
-        _ => (format!("echo 'open quote {id}"), None),
+        // Wrong, but whole: a line that is open at its end would be refused.
+        _ => (format!("echo {id} ) closed"), None),
     };
     let (found, log) = farm.bash(command.as_bytes());
     assert!(code.is_none_or(|code| code == found), "bash's exit code of {command} is {found}");

@@ -14,6 +14,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::SILENCE_MAX;
+use super::asker::Asker;
+use super::check;
 use super::link::{Links, Received};
 use super::pace::Pace;
 use super::reader::{Input, NoTasks, Work};
@@ -32,7 +34,7 @@ use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
-use crate::tasklist::{TaskList, Tasks};
+use crate::tasklist::{ListError, TaskList, Tasks};
 use crate::workdir::journal::{Journal, JournalError, Keeps};
 use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
 
@@ -45,6 +47,8 @@ const SYNC_CHECK: Duration = Duration::from_secs(1);
 /// Why nothing was started.
 #[derive(Debug, Error)]
 enum InputError {
+    #[error(transparent)]
+    List(#[from] ListError),
     #[error(transparent)]
     NoTasks(#[from] NoTasks),
     #[error(transparent)]
@@ -112,6 +116,9 @@ pub fn dry_run(config: &Config) -> ExitCode {
                     return ExitCode::Success; // The reader has seen enough.
                 }
             }
+            if out.flush().is_ok() && !config.quiet {
+                progress::say(&count(&table));
+            }
             ExitCode::Success
         }
         Err(error) => {
@@ -121,12 +128,23 @@ pub fn dry_run(config: &Config) -> ExitCode {
     }
 }
 
+/// What a dry run says at its end.
+fn count(table: &TaskTable) -> String {
+    let recorded = table.finished() + table.failed();
+    let before = if recorded > 0 { format!(", {recorded} recorded by earlier runs") } else { String::new() };
+    let open = table.total() - recorded;
+    format!("{open} {} would run{before}", if open == 1 { "task" } else { "tasks" })
+}
+
 /// What a run would find.
 fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
-    let Tasks { list, made, .. } = Input::read_here(config)?.tasks;
+    let Work { runner, tasks } = Input::read_here(config)?;
+    check::list(config, &tasks, &runner, &mut Asker::here())?;
+    let Tasks { list, made, .. } = tasks;
     // What a handler needed for itself is no part of a run that touches nothing.
     drop(made);
-    Ok((Workdir::peek(&config.workdir, &list, config.failed)?, list))
+    let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
+    Ok((Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?, list))
 }
 
 /// A farm whose input is sound and whose workdir is taken.
@@ -148,7 +166,10 @@ fn prepare(
     clock: Clock,
 ) -> Result<Option<Farm>, InputError> {
     let input = input.unwrap_or_else(|| Input::found_late(config));
-    let Work { runner, tasks: Tasks { list, wants_output, made } } = input.finish(config, signals, clock)?;
+    let (Work { runner, tasks }, mut asker) = input.finish(config, signals, clock)?;
+    check::list(config, &tasks, &runner, &mut asker)?;
+    drop(asker);
+    let Tasks { list, wants_output, made, .. } = tasks;
     if config.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
@@ -163,7 +184,9 @@ fn prepare(
     let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
     let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
-    let wanted = Wanted { failed: config.failed, joblog: joblog.as_deref(), keeps, output: wants_output };
+    let folder = check::folder(config, &runner, &cwd);
+    let (failed, joblog) = (config.failed, joblog.as_deref());
+    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {

@@ -1,8 +1,11 @@
 //! The loops of the MPI processes: gather events, call the core, perform its actions in order.
 //!
 //! [`farmer`] is rank 0's, [`relay`] that of all others. [`turn`] is the farmer's step, free of any system call,
-//! so that a simulation can run the very same one. [`reader`] is where the tasklist comes from.
+//! so that a simulation can run the very same one. [`reader`] is where the tasklist comes from, and `check` what it
+//! has to pass.
 
+mod asker;
+mod check;
 pub mod farmer;
 mod keep_alive;
 pub mod link;

@@ -2,7 +2,8 @@
 //!
 //! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI does
 //! neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be read is read
-//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0.
+//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0. So does a
+//! second one, which asks a shell about lines of any list: see `driver::asker`.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -15,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use super::asker::Asker;
 use crate::config::Config;
 use crate::progress;
 use crate::protocol::codec;
@@ -31,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long the reader and its programs may take to vanish after SIGKILL, and how often that is looked at.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 const KILL_PAUSE: Duration = Duration::from_millis(1);
+
+/// The first look comes sooner: a process that waits for a question is gone at once.
+const KILL_PAUSE_FIRST: Duration = Duration::from_micros(50);
 
 /// Bytes in one go.
 const CHUNK_LEN: u64 = 1 << 20;
@@ -58,7 +63,10 @@ pub(super) struct Work {
 
 /// Tasklist and runner that are, or will be, read.
 #[derive(Debug)]
-pub struct Input(State);
+pub struct Input {
+    state: State,
+    asker: Asker,
+}
 
 #[derive(Debug)]
 enum State {
@@ -68,11 +76,11 @@ enum State {
 
 /// The process that reads. Ends with this, and what it has started, too.
 #[derive(Debug)]
-struct Process {
-    pid: Pid,
-    socket: UnixStream,
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) socket: UnixStream,
     /// Dropped after it was ended.
-    made: Made,
+    pub(super) made: Made,
 }
 
 impl Drop for Process {
@@ -81,10 +89,14 @@ impl Drop for Process {
         // leaves behind becomes a child of this process; some member may just have started the next one.
         let group = Pid::from_raw(-self.pid.as_raw());
         let deadline = Instant::now() + KILL_LIMIT;
+        let mut pause = KILL_PAUSE_FIRST;
         while Instant::now() < deadline {
             let _ = killpg(self.pid, Signal::SIGKILL);
             match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => std::thread::sleep(KILL_PAUSE),
+                Ok(WaitStatus::StillAlive) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(KILL_PAUSE);
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
@@ -103,13 +115,15 @@ impl Input {
     /// # Errors
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
-        match (runner::find(&config.runner), Handler::find(&config.handler)) {
+        // Without it nothing is refused for its syntax: no reason not to run.
+        let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
+        let state = match (runner::find(&config.runner), Handler::find(&config.handler)) {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
                 match fork_reader()? {
                     Reader::Parent(pid, socket) => {
                         socket.set_nonblocking(true)?;
-                        Ok(Self(State::There(Process { pid, socket, made })))
+                        State::There(Process { pid, socket, made })
                     }
                     Reader::Child(mut socket) => {
                         made.keep();
@@ -122,13 +136,15 @@ impl Input {
                     }
                 }
             }
-            found => Ok(Self(State::Here(Box::new(found)))),
-        }
+            found => State::Here(Box::new(found)),
+        };
+        Ok(Self { state, asker })
     }
 
     /// Where nobody knew before MPI started that this is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
-        Self(State::Here(Box::new((runner::find(&config.runner), Handler::find(&config.handler)))))
+        let found = (runner::find(&config.runner), Handler::find(&config.handler));
+        Self { state: State::Here(Box::new(found)), asker: Asker::nobody() }
     }
 
     /// Here and now: for a dry run.
@@ -137,9 +153,14 @@ impl Input {
         Ok(Work { runner, tasks: Handler::find(&config.handler)?.read(source(config))? })
     }
 
-    /// Waits for runner and tasks.
-    pub(super) fn finish(self, config: &Config, signals: &SignalSource, clock: Clock) -> Result<Work, NoTasks> {
-        match self.0 {
+    /// Waits for runner and tasks. Whoever judges them may ask a shell by what comes with them.
+    pub(super) fn finish(
+        self,
+        config: &Config,
+        signals: &SignalSource,
+        clock: Clock,
+    ) -> Result<(Work, Asker), NoTasks> {
+        let work = match self.state {
             State::Here(found) => {
                 let (runner, handler) = *found;
                 let (runner, handler) = (runner?, handler?);
@@ -149,10 +170,11 @@ impl Input {
                     return Err(NoTasks::Told(what.to_owned()));
                 }
                 let runner = runner.prepare()?;
-                Ok(Work { runner, tasks: handler.read(source(config))? })
+                Work { runner, tasks: handler.read(source(config))? }
             }
-            State::There(process) => process.finish(config, signals, clock),
-        }
+            State::There(process) => process.finish(config, signals, clock)?,
+        };
+        Ok((work, self.asker))
     }
 }
 
@@ -225,7 +247,9 @@ mod tests {
 
     fn bytes() -> Vec<u8> {
         let list = TaskList::from_commands([&b"a"[..], b"b  c"]);
-        encode(Ok(RunnerConfig::Basic), || Ok(Tasks { list, wants_output: true, made: Made::default() }))
+        encode(Ok(RunnerConfig::Basic), || {
+            Ok(Tasks { list, wants_output: true, made: Made::default(), are_lines: false })
+        })
     }
 
     /// What the process has read arrives; a runner that can't be used spares the list.

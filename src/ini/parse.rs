@@ -88,6 +88,8 @@ struct Parser {
 ///
 /// A byte order mark is skipped, which Python does not do.
 pub(super) fn parse(bytes: &[u8]) -> Result<RawFile, ParseError> {
+    // Editors of Windows put it there, and nobody sees it.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -242,6 +244,7 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         assert_eq!(refusal("# x\nkey = 1\n").0, 2);
+        assert_eq!(refusal("\u{feff}[a]\nx\n").0, 2, "a byte order mark is no mistake");
         assert_eq!(refusal("[a]\n[b]\n[a]\n"), (3, "there is a section of this name already, in line 1".to_owned()));
         assert_eq!(refusal("[a]\nk=1\nk=2\n"), (3, "the key 'k' is there twice".to_owned()));
         assert_eq!(refusal("[DEFAULT]\nk=1\n[a]\nk=1\n[DEFAULT]\nk=2\n").0, 6);

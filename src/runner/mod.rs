@@ -22,7 +22,7 @@ use config::{Defined, Shell, Start};
 use environment::Environment;
 pub use kinds::{Found, KINDS, RunnerError, by_name, find, listing};
 use shell_rules::ShellRules;
-use template::{Values, as_operand};
+use template::{Field, Values, as_operand};
 
 /// The runner that a farm gets when `--runner` is not given.
 pub const DEFAULT_RUNNER: &str = "default";
@@ -61,6 +61,27 @@ fn shell_path(shell: Shell) -> PathBuf {
         Shell::Bash => bash.to_owned(),
         Shell::Auto if bash.exists() => bash.to_owned(),
         Shell::Auto | Shell::Sh => PathBuf::from("/bin/sh"),
+    }
+}
+
+impl RunnerConfig {
+    /// Path of the shell that reads the commands of tasks; `None` if none does, or only a program of the user's knows.
+    #[must_use]
+    pub fn reads_commands(&self) -> Option<PathBuf> {
+        let has_command = |line: &[template::Template]| {
+            line.iter().flat_map(template::Template::fields).any(|field| matches!(field, Field::Run | Field::Command))
+        };
+        match self.defined().map(|defined| &defined.start) {
+            None => Some(shell_path(Shell::Auto)),
+            Some(Start::Shell(shell)) => Some(shell_path(*shell)),
+            Some(Start::Line(shell, line)) if has_command(std::slice::from_ref(line)) => Some(shell_path(*shell)),
+            // In a container, the shell of the same name is another one, for which that of the node speaks.
+            Some(Start::Words { words, .. }) if has_command(words) => {
+                let is_sh = words.iter().any(|word| word.fill(&Values::default()) == b"/bin/sh");
+                Some(shell_path(if is_sh { Shell::Sh } else { Shell::Auto }))
+            }
+            Some(Start::Line(..) | Start::Words { .. } | Start::Split) => None,
+        }
     }
 }
 
@@ -238,6 +259,25 @@ mod tests {
     fn runner(variables: &[(&str, &str)]) -> Runner {
         let variables = variables.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         Runner::new(&RunnerConfig::Basic, &Environment::from_variables(variables, Path::new("/")))
+    }
+
+    /// Commands are judged as the shell's that reads them, and not at all where none does.
+    #[test]
+    fn the_shell_that_reads_commands_is_known() {
+        let defined = |start| {
+            let (setup, cwd, variables) = (Vec::new(), None, Vec::new());
+            RunnerConfig::Defined(Box::new(Defined { start, setup, cwd, variables, proc_number: true }))
+        };
+        let words = |program: &str, field| {
+            let words = vec![template::Template::literal(program), template::Template::around("", field)];
+            defined(Start::Words { words, by_stdin: false }).reads_commands()
+        };
+        let (bash, sh) = (shell_path(Shell::Auto), shell_path(Shell::Sh));
+        assert_eq!(RunnerConfig::Basic.reads_commands(), Some(bash.clone()));
+        assert_eq!(defined(Start::Shell(Shell::Sh)).reads_commands(), Some(sh.clone()));
+        assert_eq!(defined(Start::Split).reads_commands(), None);
+        assert_eq!((words("x", Field::Run), words("/bin/sh", Field::Command)), (Some(bash), Some(sh)));
+        assert_eq!((words("x", Field::Task), words("x", Field::Id)), (None, None));
     }
 
     /// A plain line is started without a shell, as bash would find it.

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::commands::{COMMAND_LEN_MAX, Commands};
 use super::program::run;
 use super::template::{Fields, Template};
-use super::{ListError, Source, TaskList, lines};
+use super::{ListError, Source, TaskList, encoding, lines};
 use crate::ini::Section;
 
 pub(super) const KEYS: &[&str] = &["command", "separator"];
@@ -68,7 +68,10 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
         }
         return Ok(commands.finish());
     }
-    lines::parse(output.stdout).map_err(|bad| match bad {
+    if encoding::is_utf16(&output.stdout) {
+        return Err(failed("prints UTF-16\n  make UTF-8 of it, as by | iconv -f UTF-16 -t UTF-8"));
+    }
+    let lines = lines::parse(encoding::without_mark(output.stdout)).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             failed(&format!("prints a NUL byte, in line {line}\n  is 'separator = nul' meant?"))
         }
@@ -76,5 +79,12 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
             failed(&format!("prints more than {COMMAND_LEN_MAX} bytes for a task, in line {line}"))
         }
         lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
-    })
+        lines::BadLine::Directive { line, directive } => {
+            failed(&format!("prints, in line {line}, {}", directive.refusal()))
+        }
+    })?;
+    if let Some(text) = lines.ignored.told() {
+        log::warn!("[{}]: the program prints {text}", section.name);
+    }
+    Ok(lines.list)
 }

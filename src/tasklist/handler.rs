@@ -47,6 +47,8 @@ pub struct Tasks {
     pub list: TaskList,
     /// The commands copy into a folder `output` of the workdir: it is to be made at a real start.
     pub wants_output: bool,
+    /// Each is a line of the list, so that they are found there by number.
+    pub are_lines: bool,
     /// The workdir, if it had to be made for a Python class.
     pub made: Made,
 }
@@ -157,6 +159,6 @@ impl Handler {
             Kind::Python => return python::read(section, &source),
         };
         let wants_output = matches!(self.kind, Kind::Transform | Kind::Athena);
-        Ok(Tasks { list, wants_output, made: Made::default() })
+        Ok(Tasks { list, wants_output, are_lines: self.is_plain(), made: Made::default() })
     }
 }

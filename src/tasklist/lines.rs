@@ -3,10 +3,15 @@
 //! The rules are PyTaskFarmer's: a line that starts with `#` in column 0 or is blank is skipped, every other
 //! one is stripped and is a task; IDs count the kept lines from 0.
 
+use std::io::BufRead;
+
 use memchr::memchr;
 
 use super::TaskList;
 use super::commands::COMMAND_LEN_MAX;
+use super::comments::{Directive, Ignored};
+use super::encoding::mark_len;
+use crate::protocol::TaskId;
 
 /// Why bytes are no tasklist.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +19,15 @@ pub(super) enum BadLine {
     Nul { line: u64 },
     TooLong { line: u64 },
     TooMany,
+    Directive { line: u64, directive: Directive },
+}
+
+/// What lines make.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lines {
+    pub(super) list: TaskList,
+    /// Comments that are meant for another program.
+    pub(super) ignored: Ignored,
 }
 
 /// What Python's `str.strip` takes away, as far as it is ASCII: PyTaskFarmer's lists depend on it.
@@ -24,7 +38,12 @@ pub(super) fn is_blank(byte: u8) -> bool {
 fn strip(line: &[u8]) -> std::ops::Range<usize> {
     let Some(first) = line.iter().position(|&byte| !is_blank(byte)) else { return 0..0 };
     let last = line.iter().rposition(|&byte| !is_blank(byte)).expect("there is a first one");
-    first..last + 1
+    // The blank of `a\ ` is one to the shell, unlike a line end of Windows.
+    let is_escaped = line[last] == b'\\' && matches!(line.get(last + 1), Some(b' ' | b'\t')) && {
+        let backslashes = line[first..=last].iter().rev().take_while(|byte| **byte == b'\\').count();
+        backslashes % 2 == 1
+    };
+    first..last + 1 + usize::from(is_escaped)
 }
 
 /// A line that is kept.
@@ -47,8 +66,8 @@ pub(super) fn kept(text: &[u8]) -> impl Iterator<Item = (u64, Line<'_>)> {
 }
 
 /// Makes the list in the buffer of the file, so that ten million lines need no second copy.
-pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
-    let mut ends = Vec::new();
+pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
+    let (mut ends, mut ignored) = (Vec::new(), Ignored::default());
     let (mut read, mut kept, mut number) = (0, 0, 0_u64);
     while read < text.len() {
         number += 1;
@@ -57,7 +76,12 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
         if memchr(0, line).is_some() {
             return Err(BadLine::Nul { line: number });
         }
-        let command = if line.first() == Some(&b'#') { 0..0 } else { strip(line) };
+        let command = if line.first() == Some(&b'#') {
+            ignored.comment(line, number).map_err(|directive| BadLine::Directive { line: number, directive })?;
+            0..0
+        } else {
+            strip(line)
+        };
         if command.len() > COMMAND_LEN_MAX {
             return Err(BadLine::TooLong { line: number });
         }
@@ -70,7 +94,30 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<TaskList, BadLine> {
     }
     text.truncate(kept);
     text.shrink_to_fit();
-    if u32::try_from(ends.len()).is_err() { Err(BadLine::TooMany) } else { Ok(TaskList { text, ends }) }
+    if u32::try_from(ends.len()).is_err() {
+        return Err(BadLine::TooMany);
+    }
+    Ok(Lines { list: TaskList { text, ends }, ignored })
+}
+
+/// The numbers of the lines, 1-based, of which [`parse`] makes these tasks; `ids` in ascending order.
+pub(super) fn numbers(mut text: impl BufRead, ids: &[TaskId]) -> Vec<u64> {
+    let (mut numbers, mut line, mut number, mut next) = (Vec::new(), Vec::new(), 0, 0);
+    while numbers.len() < ids.len() {
+        line.clear();
+        if !text.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            break;
+        }
+        let command = if number == 0 { &line[mark_len(&line)..] } else { &line[..] };
+        number += 1;
+        if command.first() != Some(&b'#') && !strip(command).is_empty() {
+            if ids[numbers.len()].0 == next {
+                numbers.push(number);
+            }
+            next += 1;
+        }
+    }
+    numbers
 }
 
 #[cfg(test)]
@@ -78,10 +125,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::TaskId;
 
     fn commands(text: &[u8]) -> Vec<Vec<u8>> {
-        let list = parse(text.to_vec()).unwrap();
+        let list = parse(text.to_vec()).unwrap().list;
         (0..list.len()).map(|id| list.command(TaskId(id)).to_vec()).collect()
     }
 
@@ -99,6 +145,25 @@ mod tests {
         assert_eq!(commands(b"a\r\nb\r\n"), commands(b"a\nb"));
     }
 
+    /// A blank that the shell is to see stays, and the line end behind a backslash is none.
+    #[test]
+    fn an_escaped_blank_stays() {
+        assert_eq!(
+            commands(b"printf %s a\\ \nb\\ \t \nc\\\\ \nd\\\t\r\ne\\\r\nf\\\\\\ "),
+            [&b"printf %s a\\ "[..], b"b\\ ", b"c\\\\", b"d\\\t", b"e\\", b"f\\\\\\ "]
+        );
+    }
+
+    /// A message names the line in the file, comments, blank lines and a byte order mark counted.
+    #[test]
+    fn line_numbers_of_tasks() {
+        let text = b"\xef\xbb\xbf# x\na\n\n  \nb\r\n # c\n#\nd";
+        let ids = [0, 1, 2, 3].map(TaskId);
+        assert_eq!(numbers(&text[..], &ids), [2, 5, 6, 8]);
+        assert_eq!(numbers(&text[..], &[TaskId(1), TaskId(3), TaskId(9)]), [5, 8]);
+        assert_eq!(numbers(&text[3..], &ids[..1]), [2]);
+    }
+
     /// Bytes are bytes: a list need not be UTF-8.
     #[test]
     fn odd_bytes_stay() {
@@ -111,7 +176,7 @@ mod tests {
         #[test]
         fn any_bytes_are_a_list_or_refused(bytes: Vec<u8>) {
             let kept: Vec<Vec<u8>> = kept(&bytes).map(|(_, line)| line.stripped.to_vec()).collect();
-            if let Ok(list) = parse(bytes) {
+            if let Ok(Lines { list, .. }) = parse(bytes) {
                 prop_assert_eq!(list.len() as usize, kept.len());
                 for (command, kept) in (0..list.len()).map(|id| list.command(TaskId(id))).zip(kept) {
                     prop_assert_eq!(command, kept);

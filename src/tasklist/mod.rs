@@ -1,16 +1,20 @@
 //! A file → tasks.
 //!
-//! Owns the list itself ([`TaskList`]) and the handlers that make one, see [`Handler`]. Only rank 0 ever holds a list; a
-//! task reaches a worker by message. Never runs a task. Some handlers start a program, and the one for Python classes
+//! Owns the list itself ([`TaskList`]), the handlers that make one, see [`Handler`], and what is said against one, see
+//! [`judge`]. Only rank 0 ever holds a list; a task reaches a worker by message. Never runs a task. Some handlers start a program, and the one for Python classes
 //! makes the workdir for them: see [`Tasks`].
 
 mod atlas;
 mod commands;
+mod comments;
+mod encoding;
 mod events;
 mod exec;
 mod fields;
 mod handler;
+pub mod judge;
 mod lines;
+mod literal;
 mod made;
 mod product;
 mod program;
@@ -105,7 +109,17 @@ fn check_is_file(path: &Path) -> Result<(), ListError> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, ListError> {
     check_is_file(path)?;
-    std::fs::read(path).map_err(|source| ListError::unreadable(path, source))
+    let text = std::fs::read(path).map_err(|source| ListError::unreadable(path, source))?;
+    if encoding::is_utf16(&text) {
+        let new = path.with_extension("utf8");
+        let what = format!(
+            "it is UTF-16, as some Windows programs write it\n  make UTF-8 of it: iconv -f UTF-16 -t UTF-8 {} > {}",
+            path.display(),
+            new.display()
+        );
+        return Err(ListError::content(path, 0, &what));
+    }
+    Ok(encoding::without_mark(text))
 }
 
 /// A value that becomes part of commands.
@@ -119,7 +133,7 @@ fn one_line<'a>(section: &Section, key: &'a Key) -> Result<&'a Key, IniError> {
 
 /// Handler `default`.
 fn read_lines(path: &Path) -> Result<TaskList, ListError> {
-    lines::parse(read_file(path)?).map_err(|bad| match bad {
+    let lines = lines::parse(read_file(path)?).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             ListError::content(path, line, "contains a NUL byte\n  a tasklist is a text file with one command per line")
         }
@@ -129,7 +143,22 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
             ListError::content(path, line, &what)
         }
         lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
-    })
+        lines::BadLine::Directive { line, directive } => ListError::content(path, line, &directive.refusal()),
+    })?;
+    if let Some(text) = lines.ignored.told() {
+        log::warn!("{}: {text}", path.display());
+    }
+    Ok(lines.list)
+}
+
+/// The numbers of the lines, 1-based, that the handler `default` makes these tasks of; `ids` in ascending order. Fewer if
+/// the file is another one by now.
+#[must_use]
+pub fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
+    match std::fs::File::open(path) {
+        Ok(file) if !ids.is_empty() => lines::numbers(io::BufReader::with_capacity(1 << 20, file), ids),
+        _ => Vec::new(),
+    }
 }
 
 impl TaskList {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
 use super::range::{self, Range};
 use super::template::{Fields, Template};
-use super::{ListError, TaskList, lines, one_line, read_file};
+use super::{ListError, TaskList, lines, literal, one_line, read_file};
 use crate::ini::Section;
 
 /// The ID that the task gets.
@@ -21,6 +21,9 @@ enum Part {
     Range(Range),
 }
 
+/// Variables of which it is said that their values look odd.
+const WARNINGS_MAX: usize = 3;
+
 /// More variables than this are another kind of file.
 const VARIABLES_MAX: usize = 10_000;
 
@@ -31,6 +34,8 @@ struct Axis {
     /// Each with the number of values in front of it.
     parts: Vec<(u64, Part)>,
     count: u64,
+    /// What in it looks like a list or a range of another language, and is a word.
+    literal: Option<String>,
 }
 
 impl Axis {
@@ -72,7 +77,9 @@ fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
 
 fn axis(name: &str, text: &str) -> Result<Axis, String> {
     let (mut parts, mut count) = (Vec::new(), 0_u64);
-    for (word, quoted) in words(text)? {
+    let words = words(text)?;
+    let literal = literal::look(&words);
+    for (word, quoted) in words {
         let (more, part) = match range::parse(&word).filter(|_| !quoted).transpose()? {
             Some(range) => (range.count(), Part::Range(range)),
             None => (1, Part::Word(word)),
@@ -83,7 +90,7 @@ fn axis(name: &str, text: &str) -> Result<Axis, String> {
     if parts.is_empty() {
         return Err("it has no value".to_owned());
     }
-    Ok(Axis { name: name.to_owned(), parts, count })
+    Ok(Axis { name: name.to_owned(), parts, count, literal })
 }
 
 impl Fields for [Axis] {
@@ -163,6 +170,9 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
 }
 
 fn combine(template: &Template, axes: &[Axis]) -> Result<TaskList, (BadCommand, String)> {
+    for (name, what) in axes.iter().filter_map(|axis| Some((&axis.name, axis.literal.as_ref()?))).take(WARNINGS_MAX) {
+        log::warn!("{name}: {what}");
+    }
     let unused = axes.iter().enumerate().filter(|(at, _)| template.fields().all(|field| field != *at));
     for (_, axis) in unused {
         log::warn!("the command does not use {{{}}}: each task is there {} times", axis.name, axis.count);

@@ -96,6 +96,11 @@ fn tail_of(mut stderr: ChildStderr) -> io::Result<Vec<u8>> {
 }
 
 impl Output {
+    /// Whether something of standard error is not kept.
+    pub(super) fn is_tail_cut(&self) -> bool {
+        self.tail.len() >= TAIL_LEN_MAX
+    }
+
     /// How it failed; `None` if it did not.
     pub(super) fn failure(&self) -> Option<String> {
         if self.too_much {

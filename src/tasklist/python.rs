@@ -25,7 +25,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, List
         ))
     })?;
     let list = list_tasks(section, source)?;
-    Ok(Tasks { list, wants_output: false, made })
+    Ok(Tasks { list, made, ..Tasks::default() })
 }
 
 fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {

@@ -16,7 +16,8 @@ impl Tasks {
     pub fn encode(result: Result<Self, ListError>) -> Vec<u8> {
         match result {
             Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
-            Ok(Self { list, wants_output, mut made }) => {
+            // Lists of lines do not come this way.
+            Ok(Self { list, wants_output, are_lines: _, mut made }) => {
                 let folders = std::mem::take(&mut made.folders);
                 let mut bytes = vec![TASKS, u8::from(wants_output)];
                 let counts = [folders.len(), list.ends.len()];
@@ -60,7 +61,7 @@ impl Tasks {
             .collect();
         bytes.drain(..ends_end);
         let in_order = ends.is_sorted() && ends.last().copied().unwrap_or(0) == bytes.len() as u64;
-        in_order.then_some(Ok(Self { list: TaskList { text: bytes, ends }, wants_output, made }))
+        in_order.then_some(Ok(Self { list: TaskList { text: bytes, ends }, wants_output, are_lines: false, made }))
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
         (commands, any::<bool>(), 0..3_usize).prop_map(|(commands, wants_output, folders)| {
             let list = TaskList::from_commands(commands.iter().map(String::as_bytes));
             let made = Made { folders: vec!["/no/such/folder".into(); folders] };
-            Tasks::encode(Ok(Tasks { list, wants_output, made }))
+            Tasks::encode(Ok(Tasks { list, wants_output, made, ..Tasks::default() }))
         })
     }
 
@@ -94,6 +95,7 @@ mod tests {
                 list: TaskList::from_commands(commands.iter().map(Vec::as_slice)),
                 wants_output,
                 made: Made { folders: vec!["/no/such/folder".into()] },
+                ..Tasks::default()
             };
             let arrived = Tasks::decode(Tasks::encode(Ok(tasks()))).unwrap().unwrap();
             prop_assert_eq!(arrived, tasks());

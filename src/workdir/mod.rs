@@ -8,6 +8,7 @@ mod append;
 mod attempts;
 mod begin;
 mod crashes;
+mod folder;
 mod joblog;
 pub mod journal;
 mod lock;
@@ -89,6 +90,20 @@ pub enum WorkdirError {
     /// The file of `--joblog` is something else.
     #[error("{} is not a job log: its first line is a different one\n  nothing was started or changed; name another file with --joblog", .0.display())]
     NoJobLog(PathBuf),
+    /// Tasks of earlier runs have started in another folder.
+    #[error(
+        "the run before this one in {} was started in another folder, {was:?}, and the rest would run in this one, {is:?}\n  \
+         nothing was started; go there first (cd), or give --here if the rest is to run here",
+        workdir.display()
+    )]
+    OtherFolder {
+        /// The workdir.
+        workdir: PathBuf,
+        /// Where the last run was started.
+        was: PathBuf,
+        /// Where this one was.
+        is: PathBuf,
+    },
     /// What earlier runs recorded can't be read, or is not of this list.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -125,6 +140,8 @@ pub struct Wanted<'a> {
     pub keeps: Keeps,
     /// Handlers for ATLAS let their tasks copy results to a folder.
     pub output: bool,
+    /// Where tasks start, if that matters to them.
+    pub cwd: Option<&'a Path>,
 }
 
 /// A workdir that this farm holds.
@@ -139,7 +156,8 @@ impl Workdir {
     /// runs, and begins to record.
     ///
     /// # Errors
-    /// If it can't be written, is in use, or holds records that are damaged or of another list. It is as it was before then.
+    /// If it can't be written, is in use, or holds records that are damaged or of another list, or of tasks that started in
+    /// another folder. It is as it was before then.
     pub fn open(path: &Path, list: &TaskList, wanted: &Wanted<'_>) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         check_path(path)?;
         let made = make_folders(path)?;
@@ -164,6 +182,7 @@ impl Workdir {
         })?;
         // First a look at everything.
         let found = scan::read_back(path, list, wanted.failed)?;
+        check_folder(path, &found.table, wanted.cwd)?;
         let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
         let appended = [Some(&finished), (wanted.failed == Failed::Keep).then_some(&failed)];
         for path in appended.into_iter().flatten() {
@@ -195,10 +214,12 @@ impl Workdir {
     /// What a run would find, without touching anything: for `--dry-run`.
     ///
     /// # Errors
-    /// As [`Self::open`], as far as reading the records can tell.
-    pub fn peek(path: &Path, list: &TaskList, failed: Failed) -> Result<TaskTable, WorkdirError> {
+    /// As [`Self::open`], as far as reading can tell.
+    pub fn peek(path: &Path, list: &TaskList, failed: Failed, cwd: Option<&Path>) -> Result<TaskTable, WorkdirError> {
         check_path(path)?;
-        Ok(scan::read_back(path, list, failed)?.table)
+        let table = scan::read_back(path, list, failed)?.table;
+        check_folder(path, &table, cwd)?;
+        Ok(table)
     }
 
     /// The folder.
@@ -251,6 +272,25 @@ fn check_path(path: &Path) -> Result<(), WorkdirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(WorkdirError::NotAFolder(path.to_owned())),
         Err(error) => Err(unusable("use", path)(error)),
+    }
+}
+
+/// Some tasks ran in one folder: the others must not run in another one unasked.
+fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<(), WorkdirError> {
+    let recorded = table.finished() + table.failed();
+    // Tasks that are to run again are not in the table, but have run.
+    let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
+    let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
+    match folder::other_than(cwd, path) {
+        Some(was) if was.is_dir() => {
+            Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
+        }
+        // Moved, as a whole for all that is known.
+        Some(was) => {
+            log::warn!("the run before this one was started in {was:?}, which is not there; the rest runs in {cwd:?}");
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,160 @@
+//! Whoever asks a shell about lines, before the farm begins.
+//!
+//! A process that speaks MPI starts no program, so a process of its own does, forked before MPI starts. It runs nothing but
+//! shells that only read (`-n`), a line each, and ends when it is no longer needed. If it dies, nothing is known of the
+//! lines, and no list is refused for it.
+
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::reader::Process;
+use crate::sys::fork::{Reader, fork_reader};
+use crate::tasklist::Made;
+use crate::tasklist::judge::{Question, ask};
+
+/// How long all answers may take. A shell that is slow to start, on a file system that hangs, holds no farm up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A longer piece of a question is none of ours.
+const LEN_MAX: usize = 2 << 20;
+
+const QUESTIONS: [Question; 3] = [Question::IsOpen, Question::HereDocument, Question::IsContinued];
+
+/// Asks a shell.
+#[derive(Debug)]
+pub(super) struct Asker {
+    who: Who,
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Who {
+    /// A process of its own.
+    There(Process),
+    /// This process, which never speaks MPI.
+    Here,
+    Nobody,
+}
+
+impl Asker {
+    /// Forks the process. To be called while there is one thread, and MPI has not been started.
+    pub(super) fn start() -> io::Result<Self> {
+        match fork_reader()? {
+            Reader::Parent(pid, socket) => Ok(Self::new(Who::There(Process { pid, socket, made: Made::default() }))),
+            Reader::Child(socket) => {
+                // Never back to the caller, as with the reader.
+                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(&socket)));
+                std::process::exit(i32::from(!served.is_ok_and(|served| served.is_ok())));
+            }
+        }
+    }
+
+    /// In this process: for a dry run.
+    pub(super) fn here() -> Self {
+        Self::new(Who::Here)
+    }
+
+    /// Knows nothing.
+    pub(super) fn nobody() -> Self {
+        Self::new(Who::Nobody)
+    }
+
+    fn new(who: Who) -> Self {
+        Self { who, deadline: None }
+    }
+
+    /// What this shell says of a line; `None` if that is not known.
+    pub(super) fn ask(&mut self, shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        let answer = match (&self.who, left) {
+            (Who::There(process), Some(left)) => by_socket(&process.socket, left, shell, question, line),
+            (Who::Here, Some(_)) => return ask(shell, question, line),
+            (Who::Nobody, _) | (_, None) => return None,
+        };
+        // A late answer would be taken for that to the next question.
+        answer.unwrap_or_else(|error| {
+            log::info!("cannot ask a shell about lines of the list: {error}");
+            self.who = Who::Nobody;
+            None
+        })
+    }
+}
+
+fn by_socket(
+    mut socket: &UnixStream,
+    left: Duration,
+    shell: &Path,
+    question: Question,
+    line: &[u8],
+) -> io::Result<Option<bool>> {
+    socket.set_read_timeout(Some(left))?;
+    socket.set_write_timeout(Some(left))?;
+    let number = QUESTIONS.iter().position(|known| *known == question).unwrap_or_default();
+    let shell = shell.as_os_str().as_bytes();
+    let mut bytes = vec![u8::try_from(number).unwrap_or_default()];
+    for piece in [shell, line] {
+        bytes.extend((piece.len() as u64).to_le_bytes());
+        bytes.extend(piece);
+    }
+    socket.write_all(&bytes)?;
+    let mut answer = [0];
+    socket.read_exact(&mut answer)?;
+    Ok(match answer {
+        [0] => Some(false),
+        [1] => Some(true),
+        _ => None,
+    })
+}
+
+/// Answers until nobody asks any more.
+fn serve(mut socket: &UnixStream) -> io::Result<()> {
+    loop {
+        let mut number = [0];
+        if socket.read(&mut number)? == 0 {
+            return Ok(());
+        }
+        let shell = piece(socket)?;
+        let line = piece(socket)?;
+        let question = QUESTIONS.get(usize::from(number[0])).copied();
+        let shell = Path::new(std::ffi::OsStr::from_bytes(&shell));
+        let answer = question.and_then(|question| ask(shell, question, &line));
+        socket.write_all(&[answer.map_or(2, u8::from)])?;
+    }
+}
+
+fn piece(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut len = [0; 8];
+    socket.read_exact(&mut len)?;
+    let len = usize::try_from(u64::from_le_bytes(len)).ok().filter(|len| *len <= LEN_MAX);
+    let mut bytes = vec![0; len.ok_or(io::ErrorKind::InvalidData)?];
+    socket.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Questions and answers pass through the socket, one after the other, and a peer that is gone is no trouble.
+    #[test]
+    fn answers_come_back() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let server = std::thread::spawn(move || serve(&theirs).is_ok());
+        let minute = Duration::from_secs(60);
+        let asked = |question, line: &[u8]| by_socket(&ours, minute, Path::new("/bin/bash"), question, line).unwrap();
+        assert_eq!(asked(Question::IsOpen, b"echo 'a"), Some(true));
+        assert_eq!(asked(Question::IsOpen, b"echo 'a'"), Some(false));
+        assert_eq!(asked(Question::HereDocument, b"cat <<E"), Some(true));
+        assert_eq!(asked(Question::IsContinued, b"a # \\"), Some(false));
+        assert_eq!(by_socket(&ours, minute, Path::new("/no/shell"), Question::IsOpen, b"(").unwrap(), None);
+        drop(ours);
+        assert!(server.join().unwrap());
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        assert!(by_socket(&ours, minute, Path::new("/bin/bash"), Question::IsOpen, b"(").is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! What a list has to pass before anything is made or started, in a run and in a dry run alike.
+//!
+//! Owns the order for the list: look, ask a shell about what is in doubt, refuse or warn. What is looked for is in
+//! [`crate::tasklist::judge`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::asker::Asker;
+use crate::config::Config;
+use crate::runner::RunnerConfig;
+use crate::runner::template::Values;
+use crate::tasklist::judge::{Places, look};
+use crate::tasklist::{ListError, Tasks, line_numbers};
+
+/// Whether a task finds this variable, as far as is known here.
+fn is_set(runner: &RunnerConfig, name: &[u8]) -> bool {
+    let by_runner = runner.defined().is_some_and(|defined| {
+        let in_setup = memchr::memmem::find(&defined.setup, name).is_some();
+        in_setup || defined.variables.iter().any(|(known, _)| known == name)
+    });
+    by_runner || std::env::var_os(OsStr::from_bytes(name)).is_some()
+}
+
+/// Where tasks start, if they have to start in the same folder as those of earlier runs.
+pub(super) fn folder<'a>(config: &Config, runner: &RunnerConfig, cwd: &'a Path) -> Option<&'a Path> {
+    let by_runner = runner.defined().and_then(|defined| defined.cwd.as_ref());
+    let is_absolute = by_runner.is_some_and(|cwd| cwd.fill(&Values::default()).starts_with(b"/"));
+    (!config.here && !is_absolute).then_some(cwd)
+}
+
+/// Says what is odd about a list.
+///
+/// # Errors
+/// If something in it is certainly not meant.
+pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker: &mut Asker) -> Result<(), ListError> {
+    // What a program of the user's makes of a command, nobody knows.
+    let Some(shell) = runner.reads_commands() else { return Ok(()) };
+    let is_set = |name: &[u8]| is_set(runner, name);
+    let mut findings = look(&tasks.list, is_set);
+    if findings.has_doubts() {
+        findings.confirm(&tasks.list, |question, line| asker.ask(&shell, question, line));
+    }
+    let told = findings.told();
+    let places = if tasks.are_lines { Places::Lines } else { Places::Tasks };
+    let lines: BTreeMap<_, _> = match places {
+        Places::Lines => told.iter().copied().zip(line_numbers(&config.list, &told)).collect(),
+        Places::Tasks => told.iter().map(|id| (*id, u64::from(id.0))).collect(),
+    };
+    let number = |id| lines.get(&id).copied();
+    for warning in findings.warnings(places, number) {
+        log::warn!("{}: {warning}", config.list.display());
+    }
+    let refusals = findings.refusals(places, number);
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(ListError::Told(format!("{}: {}\n  nothing was started", config.list.display(), refusals.join("\n  "))))
+}

@@ -1,0 +1,119 @@
+//! Comments of a list that are none to another program.
+//!
+//! A line with `#` in the first column is skipped. Where another farmer or a batch system would have read it, that is
+//! said, or the list is refused if it would have run something else.
+
+use std::collections::BTreeSet;
+
+/// A comment that changes what another program runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Directive {
+    /// `#DISBATCH BARRIER`, `PREFIX`, `SUFFIX`, `REPEAT`, `PERENGINE`: disBatch.
+    DisBatch,
+    /// `#HQ --array …` and the like: HyperQueue.
+    HyperQueue,
+}
+
+/// Options of HyperQueue that make many tasks of one.
+const HQ_ARRAYS: [&str; 3] = ["--array", "--each-line", "--from-json"];
+
+/// Comments that others read, and that do not change which commands run.
+const HARMLESS: [&str; 8] = ["#SBATCH", "#PBS", "#BSUB", "#COBALT", "#FLUX:", "#HQ", "#HYPERSHELL", "#HYPERSHELL:"];
+
+impl Directive {
+    /// Why a list with it is refused, and what to do instead.
+    pub(super) fn refusal(self) -> String {
+        let (what, cure) = match self {
+            Self::DisBatch => (
+                "a directive of disBatch (#DISBATCH), without which other commands would run, or in another order",
+                "PREFIX and SUFFIX: write them into the lines, or into a runner (docs/runners.md); REPEAT: the handler \
+                 'product' (docs/handlers.md); BARRIER: a list of its own for what comes after it, run afterwards; \
+                 PERENGINE: the batch script, or the setup of a runner. Then take the line away",
+            ),
+            Self::HyperQueue => (
+                "a directive of HyperQueue that makes an array of tasks (#HQ)",
+                "write a line for each task, or use the handler 'product' or 'template' (docs/handlers.md). Then take the \
+                 line away",
+            ),
+        };
+        format!("{what}\n  {cure}")
+    }
+}
+
+/// Comments that another program would have read.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Ignored {
+    count: u64,
+    /// The first of them, 1-based.
+    first: u64,
+    names: BTreeSet<&'static str>,
+}
+
+impl Ignored {
+    /// Takes a comment, `#` included.
+    pub(super) fn comment(&mut self, line: &[u8], number: u64) -> Result<(), Directive> {
+        // Most comments are for people.
+        if !line.get(1).is_some_and(u8::is_ascii_uppercase) {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&line[..line.len().min(200)]);
+        let mut words = text.split_ascii_whitespace();
+        let name = words.next().unwrap_or_default();
+        if name == "#DISBATCH" {
+            return Err(Directive::DisBatch);
+        }
+        let is_array = |word: &str| HQ_ARRAYS.contains(&word.split('=').next().unwrap_or_default());
+        if name == "#HQ" && words.any(is_array) {
+            return Err(Directive::HyperQueue);
+        }
+        if let Some(known) = HARMLESS.into_iter().find(|known| *known == name) {
+            self.count += 1;
+            self.first = if self.count == 1 { number } else { self.first };
+            self.names.insert(known);
+        }
+        Ok(())
+    }
+
+    /// What is said of them.
+    pub(super) fn told(&self) -> Option<String> {
+        let names: Vec<&str> = self.names.iter().copied().collect();
+        let plural = if self.count == 1 { " that is a directive" } else { "s that are directives" };
+        (self.count > 0).then(|| {
+            format!(
+                "{} comment{plural} of another program ({}), the first in line {}: nothing reads them here\n  put options of the \
+                 batch job into the script that starts the farm; --proc says how many tasks run side by side",
+                self.count,
+                names.join(", "),
+                self.first
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(lines: &[&str]) -> Result<Ignored, Directive> {
+        let mut ignored = Ignored::default();
+        for (line, number) in lines.iter().zip(1..) {
+            ignored.comment(line.as_bytes(), number)?;
+        }
+        Ok(ignored)
+    }
+
+    /// What would have run something else is refused; what would not is said; comments for people are nobody's business.
+    #[test]
+    fn directives_are_told_from_comments() {
+        for line in ["#DISBATCH BARRIER", "#DISBATCH PREFIX cd /x &&", "#DISBATCH\r"] {
+            assert_eq!(judge(&[line]), Err(Directive::DisBatch), "{line}");
+        }
+        assert_eq!(judge(&["#HQ --array=1-10"]), Err(Directive::HyperQueue));
+        assert_eq!(judge(&["#HQ --cpus 4 --each-line x"]), Err(Directive::HyperQueue));
+        let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().told().unwrap();
+        assert!(told.contains("3 comments") && told.contains("#HQ, #SBATCH") && told.contains("in line 2"), "{told}");
+        for line in ["#", "# DISBATCH", "#DISBATCHED", "##SBATCH", "#SBATCHES", "#TODO", "#\u{e9}", "#HYPER"] {
+            assert_eq!(judge(&[line]).unwrap().told(), None, "{line}");
+        }
+    }
+}

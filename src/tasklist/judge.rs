@@ -1,0 +1,255 @@
+//! A list on its way to the first task: what in it is certainly not meant, and what probably is not.
+//!
+//! Owns the rules for that, whoever made the list, and the words in which they are told: the first three places of each
+//! kind, and how many there are. [`look`] is a quick pass over all commands, with as many threads as there is work for, and
+//! starts no process. What it takes for broken is only refused if a shell agrees, see [`ask`]: no list is refused that the
+//! shell would run as it stands. Never changes a command.
+
+mod ask;
+mod tell;
+mod words;
+
+use std::collections::BTreeSet;
+
+use super::TaskList;
+use crate::protocol::TaskId;
+use crate::shell::line::{Eye, Look};
+
+pub use ask::{Question, ask};
+pub use tell::Places;
+
+/// Places of a kind that are told.
+const PLACES_TOLD: usize = 3;
+
+/// Lines of a kind about which the shell is asked, at most. One takes a millisecond or two.
+const QUESTIONS_MAX: usize = 50;
+
+/// Names and characters that are told, at most.
+const NAMES_MAX: usize = 5;
+
+/// Tasks for which a further thread is worth its start.
+const SHARE_MIN: u32 = 100_000;
+
+/// Threads, at most: more than these wait for memory.
+const THREADS_MAX: u32 = 8;
+
+/// What can be wrong with a command.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Kind {
+    Continued,
+    HereDocument,
+    Open,
+    CarriageReturn,
+    Greasy,
+    PyLauncher,
+    // From here on it is only said.
+    BlankAfterBackslash,
+    Background,
+    Deceptive,
+    ForeignVariable,
+    ChangesShell,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Continued,
+    Kind::HereDocument,
+    Kind::Open,
+    Kind::CarriageReturn,
+    Kind::Greasy,
+    Kind::PyLauncher,
+    Kind::BlankAfterBackslash,
+    Kind::Background,
+    Kind::Deceptive,
+    Kind::ForeignVariable,
+    Kind::ChangesShell,
+];
+
+impl Kind {
+    fn is_refused(self) -> bool {
+        self < Self::BlankAfterBackslash
+    }
+
+    /// What the shell has to confirm.
+    fn question(self) -> Option<Question> {
+        match self {
+            Self::Continued => Some(Question::IsContinued),
+            Self::HereDocument => Some(Question::HereDocument),
+            Self::Open => Some(Question::IsOpen),
+            _ => None,
+        }
+    }
+}
+
+/// Where something of a kind was seen.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Seen {
+    count: u64,
+    /// The first ones, in order.
+    first: Vec<TaskId>,
+    /// What it was, as far as that differs: the first ones by the alphabet.
+    names: BTreeSet<String>,
+}
+
+impl Seen {
+    fn add(&mut self, id: TaskId) {
+        self.count += 1;
+        if self.first.len() < QUESTIONS_MAX {
+            self.first.push(id);
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        if !self.names.contains(name) {
+            self.names.insert(name.to_owned());
+            self.bound_names();
+        }
+    }
+
+    fn bound_names(&mut self) {
+        while self.names.len() > NAMES_MAX {
+            self.names.pop_last();
+        }
+    }
+
+    fn append(&mut self, later: Self) {
+        self.count += later.count;
+        self.first.extend(later.first);
+        self.first.truncate(QUESTIONS_MAX);
+        self.names.extend(later.names);
+        self.bound_names();
+    }
+}
+
+/// What a look at a list has found.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Findings {
+    tasks: u32,
+    seen: [Seen; KINDS.len()],
+}
+
+/// Looks at the commands of a list that a shell reads. `is_set`: which variables the tasks will find.
+#[must_use]
+pub fn look(list: &TaskList, is_set: impl Fn(&[u8]) -> bool + Sync) -> Findings {
+    let cpus =
+        std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(THREADS_MAX));
+    let threads = (list.len() / SHARE_MIN).clamp(1, cpus.min(THREADS_MAX));
+    let share = list.len().div_ceil(threads);
+    let part = |number: u32| {
+        let begin = (number * share).min(list.len());
+        look_at(list, begin..(begin + share).min(list.len()), &is_set)
+    };
+    let mut findings = std::thread::scope(|scope| {
+        let part = &part;
+        let others: Vec<_> =
+            (1..threads).map(|number| std::thread::Builder::new().spawn_scoped(scope, move || part(number))).collect();
+        let mut findings = part(0);
+        for (number, other) in (1..).zip(others) {
+            // Without a thread it takes longer.
+            let found = other.ok().and_then(|other| other.join().ok()).unwrap_or_else(|| part(number));
+            findings.append(found);
+        }
+        findings
+    });
+    findings.tasks = list.len();
+    findings
+}
+
+fn look_at(list: &TaskList, ids: std::ops::Range<u32>, is_set: &impl Fn(&[u8]) -> bool) -> Findings {
+    let mut findings = Findings::default();
+    let mut eye = Eye::default();
+    for id in ids.map(TaskId) {
+        let command = list.command(id);
+        findings.judge(id, command, eye.look(command), is_set);
+    }
+    findings
+}
+
+impl Findings {
+    fn of(&mut self, kind: Kind) -> &mut Seen {
+        &mut self.seen[kind as usize]
+    }
+
+    fn judge(&mut self, id: TaskId, command: &[u8], look: Look, is_set: &impl Fn(&[u8]) -> bool) {
+        if let Some(kind) = broken(command, look) {
+            self.of(kind).add(id);
+            return;
+        }
+        if let [.., before, b'\\', b' ' | b'\t'] = command
+            && matches!(before, b' ' | b'\t')
+        {
+            self.of(Kind::BlankAfterBackslash).add(id);
+        }
+        if look.background {
+            self.of(Kind::Background).add(id);
+        }
+        if let Some(character) = look.deceptive {
+            let seen = self.of(Kind::Deceptive);
+            seen.add(id);
+            seen.name(character.encode_utf8(&mut [0; 4]));
+        }
+        if look.dollar
+            && let Some(name) = words::foreign_variable(command, is_set)
+        {
+            let seen = self.of(Kind::ForeignVariable);
+            seen.add(id);
+            seen.name(&String::from_utf8_lossy(name));
+        }
+        if look.is_simple
+            && let Some(name) = words::changes_shell(command)
+        {
+            let seen = self.of(Kind::ChangesShell);
+            seen.add(id);
+            seen.name(name);
+        }
+    }
+
+    fn append(&mut self, later: Self) {
+        for (seen, later) in self.seen.iter_mut().zip(later.seen) {
+            seen.append(later);
+        }
+    }
+
+    /// Asks the shell about what looks broken, by `ask`, and forgets what it does not confirm.
+    pub fn confirm(&mut self, list: &TaskList, mut ask: impl FnMut(Question, &[u8]) -> Option<bool>) {
+        for kind in KINDS {
+            let Some(question) = kind.question() else { continue };
+            let seen = self.of(kind);
+            let mut confirmed = Vec::new();
+            for id in std::mem::take(&mut seen.first) {
+                if ask(question, list.command(id)) == Some(true) {
+                    confirmed.push(id);
+                } else {
+                    seen.count -= 1;
+                }
+                if confirmed.len() == PLACES_TOLD {
+                    break;
+                }
+            }
+            if confirmed.is_empty() {
+                *seen = Seen::default();
+            }
+            seen.first = confirmed;
+        }
+    }
+
+    /// Whether there is anything to be confirmed.
+    #[must_use]
+    pub fn has_doubts(&self) -> bool {
+        KINDS.iter().zip(&self.seen).any(|(kind, seen)| kind.question().is_some() && seen.count > 0)
+    }
+}
+
+fn broken(command: &[u8], look: Look) -> Option<Kind> {
+    Some(match look {
+        _ if words::is_greasy(command) => Kind::Greasy,
+        _ if words::is_pylauncher(command) => Kind::PyLauncher,
+        Look { carriage_return: true, .. } => Kind::CarriageReturn,
+        Look { is_continued: true, .. } => Kind::Continued,
+        Look { here_document: true, .. } => Kind::HereDocument,
+        Look { is_open: true, .. } => Kind::Open,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The folder in which an earlier run was started.
+//!
+//! Tasks start where the farm is started, so the rest of a list that goes on elsewhere would read and write other files
+//! than its beginning. `status.json` knows the folder of the last run; where it is not there, nothing is known.
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::names;
+use crate::sys::regular;
+
+/// A longer `status.json` is none of ours, in bytes.
+const LEN_MAX: u64 = 64 << 20;
+
+/// The part of `status.json` that is of interest here.
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    cwd: String,
+}
+
+/// Where the last run in this workdir was started, if that is known and is another folder than `cwd`.
+pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
+    let mut bytes = Vec::new();
+    regular::reader(&workdir.join(names::STATUS)).ok()?.take(LEN_MAX).read_to_end(&mut bytes).ok()?;
+    let status: Status = serde_json::from_slice(&bytes).ok()?;
+    // What is not UTF-8 was replaced there: nobody knows what it was.
+    if status.cwd.is_empty() || status.cwd.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    let earlier = PathBuf::from(status.cwd);
+    (earlier != cwd && !is_same(&earlier, cwd)).then_some(earlier)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    id(one).is_some_and(|one| Some(one) == id(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another folder is known by itself, not by its name; what cannot be read says nothing.
+    #[test]
+    fn another_folder_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a", "b", "work"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(at("a"), at("link")).unwrap();
+        let cwd = at("a");
+        let earlier = |status: &str| {
+            std::fs::write(at("work/status.json"), status).unwrap();
+            other_than(&cwd, &at("work"))
+        };
+        assert_eq!(other_than(&cwd, &at("work")), None);
+        let status = |name: &str| serde_json::json!({ "format": 1, "cwd": at(name), "total": 3 }).to_string();
+        assert_eq!(earlier(&status("a")), None);
+        assert_eq!(earlier(&status("link")), None);
+        assert_eq!(earlier(&status("b")), Some(at("b")));
+        assert_eq!(earlier(&status("gone")), Some(at("gone")));
+        for nothing in ["", "{}", "[", "{\"cwd\":\"\"}", "{\"cwd\":3}", "{\"cwd\":\"/\u{fffd}\"}"] {
+            assert_eq!(earlier(nothing), None, "{nothing}");
+        }
+    }
+}
