@@ -143,11 +143,11 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
-    /// Resume in this folder, although the last run was started in another one
+    /// Resume in this folder, even if the last run was started in another one
     #[arg(long)]
     pub here: bool,
 
-    /// Print ID and command of each task that would run; change nothing
+    /// Print the ID and command of each task that would run, and how many there are; change nothing
     #[arg(long)]
     pub dry_run: bool,
 

@@ -59,12 +59,12 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("prepared for none", b"./a ${SLURM_ARRAY_TASK_ID:-0}; export PARALLEL_SEQ=1; ./a $PARALLEL_SEQ\n", Run),
     ("looks like a number", b"7z a x.7z 1,2\n./4,5\n[ -n \"$x\" ]\n", Run),
     // Lines that run, and probably do not what was meant.
-    ("background", b"./a &\n./b > o 2>&1 &\n", Warn("lines 1 and 2 leaving a command in the background")),
-    ("background in a loop", b"for i in 1 2; do ./a $i & done\n", Warn("line 1 leaving a command in the background")),
-    ("background in brackets", b"./b\n(./a &)\n", Warn("line 2 leaving a command in the background")),
-    ("blank after the backslash", b"./a \\ \n./b\n", Warn("line 1 ending in a backslash and a blank")),
+    ("background", b"./a &\n./b > o 2>&1 &\n", Warn("lines 1 and 2 leave a command in the background")),
+    ("background in a loop", b"for i in 1 2; do ./a $i & done\n", Warn("line 1 leaves a command in the background")),
+    ("background in brackets", b"./b\n(./a &)\n", Warn("line 2 leaves a command in the background")),
+    ("blank after the backslash", b"./a \\ \n./b\n", Warn("line 1 ends in a backslash and a space or tab")),
     ("no-break space", "./a x\u{a0}y\n".as_bytes(), Warn("U+00A0, no-break space")),
-    ("zero-width space", "./a\n./a \u{200b}x\n".as_bytes(), Warn("line 2 with characters")),
+    ("zero-width space", "./a\n./a \u{200b}x\n".as_bytes(), Warn("line 2 contains characters")),
     ("byte order mark in the middle", b"./a\n\xef\xbb\xbf./b\n", Warn("U+FEFF, byte order mark")),
     ("typographic quotes", "./a \u{201c}x y\u{201d}\n".as_bytes(), Warn("U+201C")),
     ("typographic dash", "./a \u{2013}x\n".as_bytes(), Warn("U+2013")),
@@ -73,52 +73,52 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("HyperQueue's variable", b"./a \"$HQ_TASK_ID\"\n", Warn("HQ_TASK_ID")),
     ("parallel's variable", b"./a > out.$PARALLEL_SEQ\n", Warn("PARALLEL_SEQ")),
     ("array's variable", b"./a --n=$SLURM_ARRAY_TASK_ID\n", Warn("SLURM_ARRAY_TASK_ID")),
-    ("cd", b"cd out\n./a\n", Warn("line 1 changing nothing for the others (cd)")),
+    ("cd", b"cd out\n./a\n", Warn("line 1 affects no other task (cd)")),
     ("export", b"export A='x y'\nB=1\n./a\n", Warn("(NAME=VALUE and export)")),
     ("modules", b"module load gcc\nconda activate x\n./a\n", Warn("(conda and module)")),
     ("source", b"source env.sh\n. ./env.sh\n./a\n", Warn("(. and source)")),
     (
         "batch script",
         b"#!/bin/bash\n#SBATCH -n 4\n./a\n",
-        Warn("1 comment that is a directive of another program (#SBATCH)"),
+        Warn("1 comment that is a directive for another program (#SBATCH)"),
     ),
-    ("HyperQueue's resources", b"#HQ --cpus=4\n./a\n", Warn("(#HQ), the first in line 1")),
-    ("HyperShell's tags", b"./a\n#HYPERSHELL: x:1\n", Warn("(#HYPERSHELL:), the first in line 2")),
+    ("HyperQueue's resources", b"#HQ --cpus=4\n./a\n", Warn("(#HQ), the first on line 1")),
+    ("HyperShell's tags", b"./a\n#HYPERSHELL: x:1\n", Warn("(#HYPERSHELL:), the first on line 2")),
     // Pieces of commands, and lists for others.
-    ("continued", b"# x\n./a \\\n  --b\n", Refuse("line 2 with a backslash at the end")),
-    ("continued on Windows", b"./a \\\r\n  --b\r\n", Refuse("line 1 with a backslash at the end")),
-    ("continued by three", b"./a \\\\\\\n", Refuse("line 1 with a backslash at the end")),
-    ("here-document", b"cat > x <<EOF\nrm -r y\nEOF\n", Refuse("line 1 with a here-document")),
-    ("quoted here-document mark", b"python3 - <<-'E' > o\nE\n", Refuse("line 1 with a here-document")),
-    ("open single quote", b"./a\n./a 'x\ny'\n", Refuse("lines 2 and 3 ending in the middle")),
-    ("open double quote", b"./a \"x\n", Refuse("line 1 ending in the middle")),
-    ("stray apostrophe", b"echo it's\n", Refuse("a quote that is meant as it is has a backslash in front")),
-    ("open backtick", b"./a `date\n", Refuse("line 1 ending in the middle")),
-    ("open substitution", b"./a $(date\n", Refuse("line 1 ending in the middle")),
-    ("for", b"for i in 1 2\ndo\n./a\ndone\n", Refuse("line 1 ending in the middle")),
+    ("continued", b"# x\n./a \\\n  --b\n", Refuse("line 2 ends in a backslash")),
+    ("continued on Windows", b"./a \\\r\n  --b\r\n", Refuse("line 1 ends in a backslash")),
+    ("continued by three", b"./a \\\\\\\n", Refuse("line 1 ends in a backslash")),
+    ("here-document", b"cat > x <<EOF\nrm -r y\nEOF\n", Refuse("line 1 contains a here-document")),
+    ("quoted here-document mark", b"python3 - <<-'E' > o\nE\n", Refuse("line 1 contains a here-document")),
+    ("open single quote", b"./a\n./a 'x\ny'\n", Refuse("lines 2 and 3 end in the middle")),
+    ("open double quote", b"./a \"x\n", Refuse("line 1 ends in the middle")),
+    ("stray apostrophe", b"echo it's\n", Refuse("put a backslash before a quote that is meant literally")),
+    ("open backtick", b"./a `date\n", Refuse("line 1 ends in the middle")),
+    ("open substitution", b"./a $(date\n", Refuse("line 1 ends in the middle")),
+    ("for", b"for i in 1 2\ndo\n./a\ndone\n", Refuse("line 1 ends in the middle")),
     (
         "for … do",
         b"for i in 1 2; do\nrm -r old\ndone\n",
-        Refuse("write the command in one line, with ; between its parts"),
+        Refuse("write the command on one line, with ; between its parts"),
     ),
-    ("while", b"while true; do\nbreak\ndone\n", Refuse("line 1 ending in the middle")),
-    ("if", b"if ./a\nthen ./b\nfi\n", Refuse("line 1 ending in the middle")),
-    ("if … then", b"if ./a; then\n./b\nfi\n", Refuse("line 1 ending in the middle")),
-    ("case", b"case $x in\na) ./a;;\nesac\n", Refuse("line 1 ending in the middle")),
-    ("brace", b"{\n./a\n}\n", Refuse("line 1 ending in the middle")),
-    ("bracket", b"(\ncd x\n)\n", Refuse("line 1 ending in the middle")),
-    ("function", b"f() {\n./a\n}\n", Refuse("line 1 ending in the middle")),
-    ("pipe", b"./a |\n./b\n", Refuse("line 1 ending in the middle")),
-    ("and", b"./a &&\n./b\n", Refuse("line 1 ending in the middle")),
-    ("behind others", b"./a; for i in 1; do if ./b; then\n", Refuse("line 1 ending in the middle")),
-    ("carriage returns only", b"./a\r./b\r", Refuse("line 1 with a carriage return")),
-    ("UTF-16", b"\xff\xfe.\0/\0a\0\n\0", Refuse("it is UTF-16")),
-    ("UTF-16 without a mark", b".\0/\0a\0\n\0", Refuse("it is UTF-16")),
-    ("disBatch", b"./a\n#DISBATCH BARRIER\n./b\n", Refuse("line 2: a directive of disBatch")),
-    ("HyperQueue's array", b"#HQ --array 1-10\n./a\n", Refuse("line 1: a directive of HyperQueue")),
-    ("Greasy's dependency", b"./a\n[# 1 #] ./b\n", Refuse("line 2 with a directive of Greasy")),
-    ("Greasy's folder", b"[@ /x @] ./b\n", Refuse("line 1 with a directive of Greasy")),
-    ("PyLauncher", b"4,./a\n4,./b\n", Refuse("lines 1 and 2 beginning with a number and a comma")),
+    ("while", b"while true; do\nbreak\ndone\n", Refuse("line 1 ends in the middle")),
+    ("if", b"if ./a\nthen ./b\nfi\n", Refuse("line 1 ends in the middle")),
+    ("if … then", b"if ./a; then\n./b\nfi\n", Refuse("line 1 ends in the middle")),
+    ("case", b"case $x in\na) ./a;;\nesac\n", Refuse("line 1 ends in the middle")),
+    ("brace", b"{\n./a\n}\n", Refuse("line 1 ends in the middle")),
+    ("bracket", b"(\ncd x\n)\n", Refuse("line 1 ends in the middle")),
+    ("function", b"f() {\n./a\n}\n", Refuse("line 1 ends in the middle")),
+    ("pipe", b"./a |\n./b\n", Refuse("line 1 ends in the middle")),
+    ("and", b"./a &&\n./b\n", Refuse("line 1 ends in the middle")),
+    ("behind others", b"./a; for i in 1; do if ./b; then\n", Refuse("line 1 ends in the middle")),
+    ("carriage returns only", b"./a\r./b\r", Refuse("line 1 contains a carriage return")),
+    ("UTF-16", b"\xff\xfe.\0/\0a\0\n\0", Refuse("the file is UTF-16")),
+    ("UTF-16 without a mark", b".\0/\0a\0\n\0", Refuse("the file is UTF-16")),
+    ("disBatch", b"./a\n#DISBATCH BARRIER\n./b\n", Refuse("line 2: a disBatch directive")),
+    ("HyperQueue's array", b"#HQ --array 1-10\n./a\n", Refuse("line 1: a HyperQueue directive")),
+    ("Greasy's dependency", b"./a\n[# 1 #] ./b\n", Refuse("line 2 starts with a Greasy directive")),
+    ("Greasy's folder", b"[@ /x @] ./b\n", Refuse("line 1 starts with a Greasy directive")),
+    ("PyLauncher", b"4,./a\n4,./b\n", Refuse("lines 1 and 2 start with a number and a comma")),
 ];
 
 /// Each list of the corpus runs, is warned of or is refused, as it must be; in a dry run, which says the same as a run.
@@ -164,8 +164,8 @@ fn refused_lists_start_nothing() {
 #[test]
 fn what_is_told_is_bounded() {
     let farm = Farm::local("./a 'x\n./b &\n".repeat(5_000).as_bytes());
-    let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) ending in the middle"]).stderr_text();
-    assert!(text.contains("5000 lines (2, 4, 6, …) leaving a command in the background"), "{text}");
+    let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) end in the middle"]).stderr_text();
+    assert!(text.contains("5000 lines (2, 4, 6, …) leave a command in the background"), "{text}");
     assert!(text.len() < 2_000, "{text}");
 }
 
@@ -174,7 +174,7 @@ fn what_is_told_is_bounded() {
 fn warned_lists_run() {
     let farm = Farm::local(b"echo a\\ \ntrue &\ncd /\necho $HQ_TASK_ID\n");
     let text = farm.run(&["--proc", "2"]).exits(0).stderr_text();
-    for words in ["in the background (&): a task counts when", "line 3 changing nothing", "(HQ_TASK_ID)"] {
+    for words in ["in the background (&): the result of a task", "line 3 affects no other task", "(HQ_TASK_ID)"] {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(farm.workdir().log(0), b"a \n", "the escaped blank");
@@ -206,12 +206,12 @@ fn commands_of_handlers_are_judged() {
           [quoted]\nTaskList = template\ncommand = echo {line}\n",
     );
     let run = |handler: &str| farm.run(&["--dry-run", "--tasklist", handler]);
-    run("exec").refused(&["task 1 with a here-document"]);
-    run("nul").refused(&["task 1 with a backslash"]);
+    run("exec").refused(&["task 1 contains a here-document"]);
+    run("nul").refused(&["task 1 ends in a backslash"]);
     let text = run("template").exits(0).stderr_text();
-    assert!(text.contains("tasks 0 and 1 leaving a command in the background"), "{text}");
+    assert!(text.contains("tasks 0 and 1 leave a command in the background"), "{text}");
     assert!(!run("quoted").exits(0).stderr_text().contains("warning"), "values are quoted");
-    farm.run(&["--tasklist", "exec"]).refused(&["task 1 with a here-document"]);
+    farm.run(&["--tasklist", "exec"]).refused(&["task 1 contains a here-document"]);
 }
 
 /// Shell syntax is not judged where no shell reads the commands.
@@ -228,7 +228,7 @@ fn other_runners_are_not_judged() {
         assert!(!text.contains("warning"), "{runner}: {text}");
     }
     for runner in ["sh", "run"] {
-        farm.run(&["--dry-run", "--runner", runner]).refused(&["line 1 ending in the middle", "PyLauncher"]);
+        farm.run(&["--dry-run", "--runner", runner]).refused(&["line 1 ends in the middle", "PyLauncher"]);
     }
     farm.write("tasks.txt", b"echo $HQ_TASK_ID $PARALLEL_SEQ\n");
     farm.write("x.ini", b"[x]\nRunner = basic\nenv.HQ_TASK_ID = {id}\nsetup = export PARALLEL_SEQ=1\n");
@@ -255,7 +255,7 @@ fn byte_order_marks_are_skipped_everywhere() {
     assert_eq!(run("product").exits(0).stdout, b"0 echo 1\n1 echo 2\n");
     farm.write("tasks.txt", b"\xff\xfec\0o\0");
     for handler in ["csv", "line", "product"] {
-        run(handler).refused(&["tasks.txt", "it is UTF-16", "iconv"]);
+        run(handler).refused(&["tasks.txt", "the file is UTF-16", "iconv"]);
     }
 }
 
@@ -266,7 +266,9 @@ fn literal_values_of_a_sweep_are_told() {
     let outcome = farm.run(&["--dry-run", "--tasklist", "product"]).exits(0);
     assert_eq!(outcome.stdout, b"0 echo 1:10 1...3 a,b,c\n");
     let text = outcome.stderr_text();
-    for words in ["x: \"1:10\" is one value", "y: \"1...3\"", "FIRST..LAST", "z: \"a,b,c\"", "separated by blanks"] {
+    for words in
+        ["x: \"1:10\" is one value", "y: \"1...3\"", "FIRST..LAST", "z: \"a,b,c\"", "separate values with spaces"]
+    {
         assert!(text.contains(words), "{text}");
     }
     farm.write("tasks.txt", b"command = echo {x} {y}\nx = '1:10' 'a,b,c'\ny = 1,2 3,4\n");
@@ -310,5 +312,5 @@ fn a_resume_elsewhere_is_refused() {
     farm.append("tasks.txt", b"touch fourth\n");
     std::fs::rename(farm.path("other"), farm.path("moved")).unwrap();
     let text = from("moved", "").exits(1).stderr_text();
-    assert!(text.contains("which is not there"), "{text}");
+    assert!(text.contains("which no longer exists"), "{text}");
 }

@@ -77,7 +77,7 @@ impl Asker {
         };
         // A late answer would be taken for that to the next question.
         answer.unwrap_or_else(|error| {
-            log::info!("cannot ask a shell about lines of the list: {error}");
+            log::info!("cannot check lines of the list with a shell: {error}");
             self.who = Who::Nobody;
             None
         })

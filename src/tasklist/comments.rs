@@ -25,15 +25,14 @@ impl Directive {
     pub(super) fn refusal(self) -> String {
         let (what, cure) = match self {
             Self::DisBatch => (
-                "a directive of disBatch (#DISBATCH), without which other commands would run, or in another order",
-                "PREFIX and SUFFIX: write them into the lines, or into a runner (docs/runners.md); REPEAT: the handler \
-                 'product' (docs/handlers.md); BARRIER: a list of its own for what comes after it, run afterwards; \
-                 PERENGINE: the batch script, or the setup of a runner. Then take the line away",
+                "a disBatch directive (#DISBATCH), which changes what commands run, or in what order",
+                "PREFIX and SUFFIX: write them into the lines, or into a runner (docs/runners.md); REPEAT: use the handler \
+                 'product' (docs/handlers.md); BARRIER: put what comes after it in a separate list, and run that \
+                 list afterward; PERENGINE: use the batch script, or the setup of a runner. Then remove the line",
             ),
             Self::HyperQueue => (
-                "a directive of HyperQueue that makes an array of tasks (#HQ)",
-                "write a line for each task, or use the handler 'product' or 'template' (docs/handlers.md). Then take the \
-                 line away",
+                "a HyperQueue directive (#HQ), which makes an array of tasks",
+                "write one line per task, or use the handler 'product' or 'template' (docs/handlers.md). Then remove the line",
             ),
         };
         format!("{what}\n  {cure}")
@@ -80,8 +79,8 @@ impl Ignored {
         let plural = if self.count == 1 { " that is a directive" } else { "s that are directives" };
         (self.count > 0).then(|| {
             format!(
-                "{} comment{plural} of another program ({}), the first in line {}: nothing reads them here\n  put options of the \
-                 batch job into the script that starts the farm; --proc says how many tasks run side by side",
+                "{} comment{plural} for another program ({}), the first on line {}: the farm ignores such comments\n  put \
+                 the options of the batch job in the script that starts the farm; --proc sets how many tasks run at a time",
                 self.count,
                 names.join(", "),
                 self.first
@@ -111,7 +110,7 @@ mod tests {
         assert_eq!(judge(&["#HQ --array=1-10"]), Err(Directive::HyperQueue));
         assert_eq!(judge(&["#HQ --cpus 4 --each-line x"]), Err(Directive::HyperQueue));
         let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().told().unwrap();
-        assert!(told.contains("3 comments") && told.contains("#HQ, #SBATCH") && told.contains("in line 2"), "{told}");
+        assert!(told.contains("3 comments") && told.contains("#HQ, #SBATCH") && told.contains("on line 2"), "{told}");
         for line in ["#", "# DISBATCH", "#DISBATCHED", "##SBATCH", "#SBATCHES", "#TODO", "#\u{e9}", "#HYPER"] {
             assert_eq!(judge(&[line]).unwrap().told(), None, "{line}");
         }

@@ -69,7 +69,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
         return Ok(commands.finish());
     }
     if encoding::is_utf16(&output.stdout) {
-        return Err(failed("prints UTF-16\n  make UTF-8 of it, as by | iconv -f UTF-16 -t UTF-8"));
+        return Err(failed("prints UTF-16\n  convert it to UTF-8, for example with | iconv -f UTF-16 -t UTF-8"));
     }
     let lines = lines::parse(encoding::without_mark(output.stdout)).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
@@ -80,7 +80,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
         }
         lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
         lines::BadLine::Directive { line, directive } => {
-            failed(&format!("prints, in line {line}, {}", directive.refusal()))
+            failed(&format!("prints, on line {line}, {}", directive.refusal()))
         }
     })?;
     if let Some(text) = lines.ignored.told() {

@@ -5,13 +5,14 @@ pub(super) fn look(words: &[(String, bool)]) -> Option<String> {
     let range = words.iter().find(|(word, quoted)| !quoted && is_foreign_range(word));
     if let Some((word, _)) = range {
         return Some(format!(
-            "{word:?} is one value, taken as it is\n  a range is written FIRST..LAST or FIRST..LAST..STEP; put it in quotes if it is \
-             meant"
+            "{word:?} is one value, taken literally\n  write a range as FIRST..LAST or FIRST..LAST..STEP; put the value \
+             in quotes if it is meant literally"
         ));
     }
     let word = separated_by_commas(words)?;
     Some(format!(
-        "{word:?} is one value, with its comma\n  values are separated by blanks: a b c; put it in quotes if it is meant"
+        "{word:?} is one value, taken literally\n  separate values with spaces: a b c; put the value in quotes if it \
+         is meant literally"
     ))
 }
 
@@ -61,7 +62,7 @@ mod tests {
             assert!(said(text).is_some_and(|said| said.contains("FIRST..LAST")), "{text}");
         }
         for text in ["a,b,c", "1,2", "[1,2,3]", "a, b, c", "(1,2)", "1..3,5"] {
-            assert!(said(text).is_some_and(|said| said.contains("separated by blanks")), "{text}");
+            assert!(said(text).is_some_and(|said| said.contains("separate values with spaces")), "{text}");
         }
         for text in [
             "a b c",

@@ -113,7 +113,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ListError> {
     if encoding::is_utf16(&text) {
         let new = path.with_extension("utf8");
         let what = format!(
-            "it is UTF-16, as some Windows programs write it\n  make UTF-8 of it: iconv -f UTF-16 -t UTF-8 {} > {}",
+            "the file is UTF-16, which some Windows programs write\n  \
+             convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {} > {}",
             path.display(),
             new.display()
         );

@@ -92,8 +92,8 @@ pub enum WorkdirError {
     NoJobLog(PathBuf),
     /// Tasks of earlier runs have started in another folder.
     #[error(
-        "the run before this one in {} was started in another folder, {was:?}, and the rest would run in this one, {is:?}\n  \
-         nothing was started; go there first (cd), or give --here if the rest is to run here",
+        "the last run that used {} was started in another folder, {was:?}; the remaining tasks would run in {is:?}\n  \
+         nothing was started; change to the other folder, or give --here to run the remaining tasks in this one",
         workdir.display()
     )]
     OtherFolder {
@@ -287,7 +287,9 @@ fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<()
         }
         // Moved, as a whole for all that is known.
         Some(was) => {
-            log::warn!("the run before this one was started in {was:?}, which is not there; the rest runs in {cwd:?}");
+            log::warn!(
+                "the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}"
+            );
             Ok(())
         }
         None => Ok(()),

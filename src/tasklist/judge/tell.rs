@@ -14,7 +14,9 @@ pub enum Places {
 
 /// What is said of a kind.
 struct Text {
-    /// Behind "line 7", "lines 1 and 2" or "9 lines (1, 2, 5, …)".
+    /// Behind "lines 1 and 2" or "9 lines (1, 2, 5, …)"; behind "line 7", with an "s".
+    verb: &'static str,
+    /// What follows the verb.
     what: &'static str,
     /// Why it is not what was meant.
     why: &'static str,
@@ -24,68 +26,79 @@ struct Text {
 
 impl Kind {
     fn text(self) -> Text {
-        let (what, why, cure) = match self {
+        let (verb, what, why, cure) = match self {
             Self::Continued => (
-                "with a backslash at the end",
-                "each line is a task of its own, and the next one would run by itself",
-                "write the command in one line, or put it into a script and the script's name here",
+                "end",
+                "in a backslash",
+                "each line is a separate task, so the next line would run on its own",
+                "write the command on one line, or put it in a script and give the script's name here",
             ),
             Self::HereDocument => (
-                "with a here-document (<<)",
-                "each line is a task of its own, and the lines of its text would run as commands",
-                "put the command into a script and the script's name here, or give a short text by <<< 'text'",
+                "contain",
+                "a here-document (<<)",
+                "each line is a separate task, so the lines of the here-document would run as commands",
+                "put the command in a script and give the script's name here, or pass a short text with <<< 'text'",
             ),
             Self::Open => (
-                "ending in the middle of quotes, brackets, a loop or a pipe",
-                "each line is a task of its own, and the pieces would run by themselves",
-                "write the command in one line, with ; between its parts, or put it into a script and the script's name \
-                 here; a quote that is meant as it is has a backslash in front",
+                "end",
+                "in the middle of quotes, brackets, a loop, or a pipe",
+                "each line is a separate task, so the pieces would run on their own",
+                "write the command on one line, with ; between its parts, or put it in a script and give the script's name \
+                 here; put a backslash before a quote that is meant literally",
             ),
             Self::CarriageReturn => (
-                "with a carriage return outside of quotes",
-                "it ends no line here, but is part of a word",
-                "end lines as Unix or Windows does: tr '\\r' '\\n' makes one of the other",
+                "contain",
+                "a carriage return outside of quotes",
+                "it does not end a line here, but becomes part of a word",
+                "use Unix or Windows line endings; tr '\\r' '\\n' converts carriage returns to newlines",
             ),
             Self::Greasy => (
-                "with a directive of Greasy, [# … #] or [@ … @]",
+                "start",
+                "with a Greasy directive, [# … #] or [@ … @]",
                 "tasks do not wait for each other here, and all start in the same folder",
-                "put tasks that wait for others into a list of their own, and run it afterwards; write [@ DIR @] as cd DIR &&",
+                "put tasks that wait for others in a separate list, and run it afterward; write [@ DIR @] as cd DIR &&",
             ),
             Self::PyLauncher => (
-                "beginning with a number and a comma, as PyLauncher's do",
-                "no command does",
-                "take the number of cores away, and give a --proc with which the tasks fit on a node; a table is read by the \
-                 handler 'template' (docs/handlers.md)",
+                "start",
+                "with a number and a comma, as in PyLauncher",
+                "the shell would take them as part of the command's name",
+                "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
+                 tables (docs/handlers.md)",
             ),
             Self::BlankAfterBackslash => (
-                "ending in a backslash and a blank",
-                "that is one more argument, a blank, and does not continue the line",
-                "write the command in one line",
+                "end",
+                "in a backslash and a space or tab",
+                "this adds an argument that is only whitespace, and does not continue the line",
+                "write the command on one line",
             ),
             Self::Background => (
-                "leaving a command in the background (&)",
-                "a task counts when its first process ends, and what is left of it gets five seconds, then SIGTERM, the \
-                 grace period, SIGKILL",
-                "the farm itself runs tasks side by side: take the & away, or end the line in wait",
+                "leave",
+                "a command in the background (&)",
+                "the result of a task is that of its first process; what it leaves running gets five seconds, then SIGTERM, \
+                 the grace period, and SIGKILL",
+                "the farm already runs tasks in parallel: remove the &, or end the line with wait",
             ),
             Self::Deceptive => (
-                "with characters that look like a blank, a quote, a dash or nothing",
-                "outside of quotes, they are letters to the shell",
-                "type them anew if they were not meant",
+                "contain",
+                "characters that are invisible or look like a space, a quote, or a dash",
+                "outside of quotes, the shell treats them as letters",
+                "retype them if they are not intentional",
             ),
             Self::ForeignVariable => (
-                "with variables that another farmer or an array job sets",
+                "use",
+                "variables that another farmer or an array job sets",
                 "they are empty here",
-                "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and that of its slot in $TASKFARMER_SLOT",
+                "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
             ),
             Self::ChangesShell => (
-                "changing nothing for the others",
-                "each line has a shell of its own, which ends with it",
-                "put it in front of each command that needs it, as in cd DIR && ./run, or into the setup of a runner \
-                 (docs/runners.md), or do it before the farm starts",
+                "affect",
+                "no other task",
+                "each task has its own shell, which ends with the task",
+                "put it before each command that needs it, as in cd DIR && ./run, or in the setup of a runner \
+                 (docs/runners.md), or do it before you start the farm",
             ),
         };
-        Text { what, why, cure }
+        Text { verb, what, why, cure }
     }
 }
 
@@ -97,8 +110,8 @@ fn character(character: char) -> String {
         '\u{feff}' => ", byte order mark",
         '\u{ad}' => ", soft hyphen",
         '\u{3000}' => ", ideographic space",
-        '\u{2010}'..='\u{2015}' | '\u{2212}' => ", a dash that is no -",
-        '\u{2018}'..='\u{201f}' => ", a quote that is no ' or \"",
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => ", a dash other than -",
+        '\u{2018}'..='\u{201f}' => ", a quote other than ' or \"",
         _ => "",
     };
     format!("U+{:04X}{name}", u32::from(character))
@@ -116,7 +129,8 @@ fn enumeration(items: impl IntoIterator<Item = String>) -> String {
 
 impl Seen {
     fn told(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
-        let Text { what, why, cure } = kind.text();
+        let Text { verb, what, why, cure } = kind.text();
+        let s = if self.count == 1 { "s" } else { "" };
         let noun = match places {
             Places::Lines => "line",
             Places::Tasks => "task",
@@ -134,7 +148,7 @@ impl Seen {
             _ => name.clone(),
         }));
         let names = if names.is_empty() { names } else { format!(" ({names})") };
-        format!("{subject} {what}{names}: {why}\n  {cure}")
+        format!("{subject} {verb}{s} {what}{names}: {why}\n  {cure}")
     }
 }
 

@@ -37,39 +37,36 @@ fn each_kind_is_told() {
         (&["echo a \\# b", "echo a # it's", "echo a\\\\"], Nothing),
         (&["echo )", "done", "fi"], Nothing),
         (&["printf %s a\\ "], Nothing),
-        (&["./run 1 &&"], Refuse("line 1 ending in the middle")),
-        (&["./run \\", "--fast"], Refuse("line 1 with a backslash at the end")),
+        (&["./run 1 &&"], Refuse("line 1 ends in the middle")),
+        (&["./run \\", "--fast"], Refuse("line 1 ends in a backslash")),
         (&["a", "./run 'x", "y'"], Refuse("lines 2 and 3")),
         (&["cat > x <<EOF", "text", "EOF"], Refuse("<<< 'text'")),
-        (&["for i in 1 2 3; do", "rm -r old", "done"], Refuse("write the command in one line")),
-        (&["for i in 1 2 3", "do", "a", "done"], Refuse("line 1 ending")),
-        (&["if true", "then a", "fi"], Refuse("ending in the middle")),
-        (&["while read x; do a; done < f", "case $x in"], Refuse("line 2 ending")),
-        (&["{", "a", "}"], Refuse("ending in the middle")),
-        (&["(cd x", "a)"], Refuse("ending in the middle")),
-        (&["f() {", "a", "}"], Refuse("ending in the middle")),
-        (&["a |", "b"], Refuse("ending in the middle")),
+        (&["for i in 1 2 3; do", "rm -r old", "done"], Refuse("write the command on one line")),
+        (&["for i in 1 2 3", "do", "a", "done"], Refuse("line 1 ends")),
+        (&["if true", "then a", "fi"], Refuse("in the middle")),
+        (&["while read x; do a; done < f", "case $x in"], Refuse("line 2 ends")),
+        (&["{", "a", "}"], Refuse("in the middle")),
+        (&["(cd x", "a)"], Refuse("in the middle")),
+        (&["f() {", "a", "}"], Refuse("in the middle")),
+        (&["a |", "b"], Refuse("in the middle")),
         (&["echo a\recho b"], Refuse("carriage return")),
         (&["[# 1 #] ./run"], Refuse("Greasy")),
         (&["[@ /x @] ./run"], Refuse("Greasy")),
         (&["4,./run x", "a"], Refuse("PyLauncher")),
-        (&["./run &", "./run x & # y"], Warn("lines 1 and 2 leaving a command in the background (&)")),
-        (&["(./run &)"], Warn("end the line in wait")),
-        (&["./run a \\ ", "b"], Warn("a backslash and a blank")),
-        (
-            &["./run\u{a0}x"],
-            Warn("line 1 with characters that look like a blank, a quote, a dash or nothing (U+00A0, no-break space)"),
-        ),
-        (&["./run \u{201c}x\u{201d}"], Warn("(U+201C, a quote that is no ' or \")")),
+        (&["./run &", "./run x & # y"], Warn("lines 1 and 2 leave a command in the background (&)")),
+        (&["(./run &)"], Warn("end the line with wait")),
+        (&["./run a \\ ", "b"], Warn("a backslash and a space or tab")),
+        (&["./run\u{a0}x"], Warn("are invisible or look like a space, a quote, or a dash (U+00A0, no-break space)")),
+        (&["./run \u{201c}x\u{201d}"], Warn("(U+201C, a quote other than ' or \")")),
         (
             &["./run $SLURM_ARRAY_TASK_ID"],
-            Warn("line 1 with variables that another farmer or an array job sets (SLURM_ARRAY_TASK_ID)"),
+            Warn("line 1 uses variables that another farmer or an array job sets (SLURM_ARRAY_TASK_ID)"),
         ),
         (&["./run ${HQ_TASK_ID}", "./run $PARALLEL_SEQ"], Warn("(HQ_TASK_ID and PARALLEL_SEQ)")),
-        (&["cd out", "./run"], Warn("line 1 changing nothing for the others (cd): ")),
+        (&["cd out", "./run"], Warn("line 1 affects no other task (cd): ")),
         (
             &["export A='x y'", "module load gcc", "./run"],
-            Warn("lines 1 and 2 changing nothing for the others (export and module): "),
+            Warn("lines 1 and 2 affect no other task (export and module): "),
         ),
         (&["source 1.sh", "source 2.sh"], Nothing),
         (&["cd x && ./run", "(cd x; ./run)", "cdo x"], Nothing),
@@ -105,7 +102,7 @@ fn what_is_told_is_bounded() {
     });
     assert_eq!(asked, PLACES_TOLD);
     let refusals = findings.refusals(Places::Tasks, |id| Some(id.0.into()));
-    assert!(refusals[0].starts_with("1000 tasks (0, 2, 4, …) ending"), "{refusals:?}");
+    assert!(refusals[0].starts_with("1000 tasks (0, 2, 4, …) end"), "{refusals:?}");
     assert_eq!(findings.told(), [0, 1, 2, 3, 4, 5].map(TaskId));
     assert_eq!(findings.warnings(Places::Tasks, |_| None).len(), 1);
 }
