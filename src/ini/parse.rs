@@ -90,7 +90,6 @@ struct Parser {
 pub(super) fn parse(bytes: &[u8]) -> Result<RawFile, ParseError> {
     // Editors of Windows put it there, and nobody sees it.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
