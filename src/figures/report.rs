@@ -286,7 +286,10 @@ impl Figures {
             let others = if *count > tasks.len() as u64 { " …" } else { "" };
             lines.push(format!(
                 "{} left processes behind, which were terminated: {named}{others}; a task should wait for what it starts",
-                words::counted(*count, "task")
+                match *count > tasks.len() as u64 {
+                    true => format!("{} of tasks", words::counted(*count, "attempt")),
+                    false => words::counted(*count, "task"),
+                }
             ));
         }
         lines

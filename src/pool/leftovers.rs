@@ -20,6 +20,12 @@ use crate::sys::family::{Children, KILL, Pinned, each_of};
 /// A process that lives for so long after SIGKILL is not waited for.
 const UNKILLABLE_MAX: Duration = Duration::from_secs(30);
 
+/// Pause before the next look at a process that is becoming another program; it has no event for its end.
+const MOVING_PAUSE: Duration = Duration::from_millis(2);
+
+/// Whoever has no environment for longer has none.
+const MOVING_MAX: Duration = Duration::from_secs(1);
+
 /// A task that has its slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
@@ -37,10 +43,19 @@ pub(super) struct Holder {
 enum Owner {
     /// The task's in this slot.
     Slot(u32),
+    /// It is becoming another program, since this look or an earlier one, and has no environment for a moment.
+    Moving(Duration),
     /// Several tasks may have started it, and nothing of it tells which.
     Unknown,
     /// It stays until the pool ends: no signal reaches it, or its task was over before it appeared.
     Nobody,
+}
+
+impl Owner {
+    /// Another look may tell more.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Moving(_) | Self::Unknown)
+    }
 }
 
 /// Processes that are no task's first one.
@@ -51,6 +66,8 @@ pub(super) struct Leftovers {
     adopted: HashMap<Pid, Owner>,
     /// What descended from a task at a signal, by process ID and start: the kernel may give it to the pool later.
     seen: HashMap<(Pid, u64), u32>,
+    /// Some process is [`Owner::Moving`].
+    look_again: Option<Duration>,
     /// Slots whose processes are killed as soon as they are seen, since when.
     killing: HashMap<u32, Duration>,
 }
@@ -61,35 +78,53 @@ impl Leftovers {
     pub(super) fn look(
         &mut self,
         means: &Means,
-        without_leaders: impl FnOnce(&mut Vec<Pid>),
-        holders: impl FnOnce() -> Vec<Holder>,
+        without_leaders: impl Fn(&mut Vec<Pid>),
+        holders: impl Fn() -> Vec<Holder>,
     ) {
-        let mut children = self.children.list();
-        without_leaders(&mut children);
-        let is_open = |pid: &Pid| self.adopted.get(pid).is_none_or(|owner| *owner == Owner::Unknown);
-        children.retain(is_open);
-        if children.is_empty() {
-            return;
-        }
-        let holders = holders();
-        let mut late = HashSet::new();
-        for pid in children {
-            // One that has ended is about to be reaped.
-            let Some(process) = Pinned::new(pid) else { continue };
-            let owner = self.owner(&process, means, &holders);
-            self.adopted.insert(pid, owner);
-            if let Owner::Slot(slot) = owner
-                && self.killing.contains_key(&slot)
-            {
-                late.insert(slot);
+        let now = means.clock.now();
+        let (mut dead, mut late) = (HashSet::new(), HashSet::new());
+        self.look_again = None;
+        loop {
+            let mut children = self.children.list();
+            without_leaders(&mut children);
+            children.retain(|pid| !dead.contains(pid) && self.adopted.get(pid).is_none_or(|owner| owner.is_open()));
+            if children.is_empty() {
+                break;
+            }
+            let holders = holders();
+            let before = dead.len();
+            for pid in children {
+                let Some(process) = Pinned::new(pid) else {
+                    dead.insert(pid);
+                    // It is about to be reaped.
+                    self.adopted.remove(&pid);
+                    continue;
+                };
+                let known = self.adopted.get(&pid).copied();
+                let owner = self.owner(&process, known, means, &holders);
+                self.adopted.insert(pid, owner);
+                match owner {
+                    Owner::Slot(slot) if self.killing.contains_key(&slot) => _ = late.insert(slot),
+                    Owner::Moving(_) => self.look_again = Some(now + MOVING_PAUSE),
+                    _ => {}
+                }
+            }
+            // One that died since it was listed has left its children to the pool, behind those that were listed.
+            if dead.len() == before {
+                break;
             }
         }
-        late.into_iter().for_each(|slot| self.tell(means.clock.now(), slot, None, &KILL));
+        late.into_iter().for_each(|slot| self.tell(now, slot, None, &KILL));
     }
 
-    /// Whether anything is left of the task in this slot, beside its first process.
+    /// When to look again, because a process could not be asked who it is.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        self.look_again
+    }
+
+    /// Whether anything is left of the task in this slot, beside its first process. What cannot be asked yet may be.
     pub(super) fn are_left(&self, slot: u32) -> bool {
-        self.adopted.values().any(|owner| *owner == Owner::Slot(slot))
+        self.adopted.values().any(|owner| *owner == Owner::Slot(slot) || matches!(owner, Owner::Moving(_)))
     }
 
     /// Whether nothing runs that no task is known for.
@@ -101,7 +136,7 @@ impl Leftovers {
     pub(super) fn on_reaped(&mut self, pid: Pid) -> Option<u32> {
         match self.adopted.remove(&pid)? {
             Owner::Slot(slot) => Some(slot),
-            Owner::Unknown | Owner::Nobody => None,
+            Owner::Moving(_) | Owner::Unknown | Owner::Nobody => None,
         }
     }
 
@@ -163,7 +198,7 @@ impl Leftovers {
         }
     }
 
-    fn owner(&self, process: &Pinned, means: &Means, holders: &[Holder]) -> Owner {
+    fn owner(&self, process: &Pinned, known: Option<Owner>, means: &Means, holders: &[Holder]) -> Owner {
         if let Some(slot) = self.seen.get(&(process.pid, process.stat.started)) {
             return Owner::Slot(*slot);
         }
@@ -172,9 +207,15 @@ impl Leftovers {
         {
             return Owner::Slot(holder.slot);
         }
-        if let Some((id, attempt)) = mark_of(process.pid, means) {
-            let holder = holders.iter().find(|holder| (holder.id, holder.attempt) == (id, attempt));
-            return holder.map_or(Owner::Nobody, |holder| Owner::Slot(holder.slot));
+        let now = means.clock.now();
+        let moving_since = if let Some(Owner::Moving(since)) = known { since } else { now };
+        match mark_of(process.pid, means) {
+            Mark::Task(id, attempt) => {
+                let holder = holders.iter().find(|holder| (holder.id, holder.attempt) == (id, attempt));
+                return holder.map_or(Owner::Nobody, |holder| Owner::Slot(holder.slot));
+            }
+            Mark::NotYet if now.saturating_sub(moving_since) < MOVING_MAX => return Owner::Moving(moving_since),
+            Mark::NotYet | Mark::None => {}
         }
         // It has left its group and emptied its environment. Who came after it has not started it.
         let at = start_of(process, means);
@@ -187,10 +228,27 @@ impl Leftovers {
     }
 }
 
-/// Which task has started a process, by its environment, if it was one of this pool. A farm inside of a task has marks of
-/// its own.
-fn mark_of(pid: Pid, means: &Means) -> Option<(TaskId, Attempt)> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+/// What a process's environment says of the task that has started it.
+enum Mark {
+    /// This one, of this pool.
+    Task(TaskId, Attempt),
+    /// It has no environment, perhaps only for a moment: it is becoming another program, or it is ending.
+    NotYet,
+    /// Nothing. A farm inside of a task has marks of its own.
+    None,
+}
+
+fn mark_of(pid: Pid, means: &Means) -> Mark {
+    match std::fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environment) if environment.is_empty() => Mark::NotYet,
+        Ok(environment) => task_of(&environment, means).map_or(Mark::None, |(id, attempt)| Mark::Task(id, attempt)),
+        // It has just given up its memory.
+        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Mark::NotYet,
+        Err(_) => Mark::None,
+    }
+}
+
+fn task_of(environment: &[u8], means: &Means) -> Option<(TaskId, Attempt)> {
     let get = |name: &str| {
         let mut lines = environment.split(|&byte| byte == 0);
         lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))

@@ -92,7 +92,8 @@ impl Tasks {
     pub(super) fn next_look(&self) -> Option<Duration> {
         self.starters.as_ref()?;
         let given_up = self.lingering.keys().filter_map(|&slot| self.leftovers.give_up_at(slot));
-        given_up.chain(self.keeping.next_look()).min()
+        let again = self.leftovers.look_again().filter(|_| !self.lingering.is_empty());
+        given_up.chain(again).chain(self.keeping.next_look()).min()
     }
 
     /// Looks after output that waits for a place, and after what was kept.
@@ -159,7 +160,7 @@ impl Tasks {
             starters.means(),
             |children| starters.without_leaders(children),
             // Those that run come first: a process ID may be in use again.
-            || starters.holders().into_iter().chain(ended).chain(lingering).collect(),
+            || starters.holders().into_iter().chain(ended).chain(lingering.clone()).collect(),
         );
     }
 

@@ -24,7 +24,7 @@ impl SpawnError {
     pub fn into_event(self, slot: u32, task: Assignment) -> Event {
         match self {
             Self::Refused(error) => {
-                log::warn!("the node refuses to start a process ({error}); trying again");
+                log::warn!("cannot start a task now ({error}); trying again");
                 Event::SpawnRefused { slot, task }
             }
             Self::Impossible(outcome, usage) => Event::Ended { slot, outcome, usage },
