@@ -22,6 +22,26 @@ fn what_ends_soon_is_waited_for() {
     leftovers::what_ends_soon_is_waited_for(Farm::local);
 }
 
+/// What a task leaves is found though it forks, ends and becomes other programs in the very moment in which the first process
+/// ends, and other tasks run beside it: each task has its slot until it was told to end.
+#[test]
+fn what_is_on_the_move_is_found() {
+    let kinds = [
+        "(setsid bash -c \"(sleep 771 &) &\" &) ; exit 0",
+        "(setsid bash -c \"(setsid bash -c '(sleep 772 &) &' &) &\" &) ; exit 0",
+        "setsid -f setsid -f setsid -f sleep 773",
+    ];
+    // With sixteen slots, threads start the tasks.
+    for (slots, count) in [("3", 6), ("16", 48)] {
+        let list: String = (0..count).map(|id| format!("{}\n", kinds[id % kinds.len()])).collect();
+        let farm = Farm::local(list.as_bytes());
+        farm.run(&["--proc", slots, "--grace", "0"]).exits(0);
+        let length = |attempt: &crate::support::attempts::Attempt| attempt.end.unwrap() - attempt.start.unwrap();
+        let lengths: Vec<f64> = farm.workdir().attempts().iter().map(length).collect();
+        assert!(lengths.len() == count && lengths.iter().all(|length| *length > 4.9), "{slots} slots: {lengths:?}");
+    }
+}
+
 /// The time and the memory of what was left behind are the task's too.
 #[test]
 fn what_is_left_is_measured() {

@@ -23,8 +23,11 @@ const UNKILLABLE_MAX: Duration = Duration::from_secs(30);
 /// Pause before the next look at a process that is becoming another program; it has no event for its end.
 const MOVING_PAUSE: Duration = Duration::from_millis(2);
 
-/// Whoever has no environment for longer has none.
-const MOVING_MAX: Duration = Duration::from_secs(1);
+/// A process may be without memory for so long; one that ends may have to wait for a file system.
+const MOVING_MAX: Duration = Duration::from_secs(30);
+
+/// What is not in the environment for so long was not cut off there.
+const MISSING_MIN: Duration = Duration::from_millis(200);
 
 /// A task that has its slot.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +46,7 @@ pub(super) struct Holder {
 enum Owner {
     /// The task's in this slot.
     Slot(u32),
-    /// It is becoming another program, since this look or an earlier one, and has no environment for a moment.
+    /// It cannot be asked, since this look or an earlier one: it is becoming another program, or it is ending.
     Moving(Duration),
     /// Several tasks may have started it, and nothing of it tells which.
     Unknown,
@@ -96,6 +99,7 @@ impl Leftovers {
             for pid in children {
                 let Some(process) = Pinned::new(pid) else {
                     dead.insert(pid);
+                    log::debug!("process {pid} is dead");
                     // It is about to be reaped.
                     self.adopted.remove(&pid);
                     continue;
@@ -103,6 +107,7 @@ impl Leftovers {
                 let known = self.adopted.get(&pid).copied();
                 let owner = self.owner(&process, known, means, &holders);
                 self.adopted.insert(pid, owner);
+                log::debug!("process {pid} ({}) has come to the pool: {owner:?}", process.stat.name);
                 match owner {
                     Owner::Slot(slot) if self.killing.contains_key(&slot) => _ = late.insert(slot),
                     Owner::Moving(_) => self.look_again = Some(now + MOVING_PAUSE),
@@ -215,7 +220,8 @@ impl Leftovers {
                 return holder.map_or(Owner::Nobody, |holder| Owner::Slot(holder.slot));
             }
             Mark::NotYet if now.saturating_sub(moving_since) < MOVING_MAX => return Owner::Moving(moving_since),
-            Mark::NotYet | Mark::None => {}
+            Mark::Missing if now.saturating_sub(moving_since) < MISSING_MIN => return Owner::Moving(moving_since),
+            Mark::NotYet | Mark::Missing | Mark::Closed => {}
         }
         // It has left its group and emptied its environment. Who came after it has not started it.
         let at = start_of(process, means);
@@ -232,22 +238,30 @@ impl Leftovers {
 enum Mark {
     /// This one, of this pool.
     Task(TaskId, Attempt),
-    /// It has no environment, perhaps only for a moment: it is becoming another program, or it is ending.
+    /// It has no memory for a moment: it is becoming another program, or it is ending.
     NotYet,
-    /// Nothing. A farm inside of a task has marks of its own.
-    None,
+    /// No task of this pool; or it went while it was read, and this is only the beginning of it.
+    Missing,
+    /// It may not be read.
+    Closed,
 }
 
 fn mark_of(pid: Pid, means: &Means) -> Mark {
-    match std::fs::read(format!("/proc/{pid}/environ")) {
-        Ok(environment) if environment.is_empty() => Mark::NotYet,
-        Ok(environment) => task_of(&environment, means).map_or(Mark::None, |(id, attempt)| Mark::Task(id, attempt)),
-        // It has just given up its memory.
-        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Mark::NotYet,
-        Err(_) => Mark::None,
+    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}"));
+    let has_gone = |error: &std::io::Error| error.raw_os_error() == Some(Errno::ESRCH as i32);
+    match read("environ") {
+        Ok(environment) => match task_of(&environment, means) {
+            Some((id, attempt)) => Mark::Task(id, attempt),
+            // Without memory it has no arguments either.
+            None if read("cmdline").map_or_else(|error| has_gone(&error), |line| line.is_empty()) => Mark::NotYet,
+            None => Mark::Missing,
+        },
+        Err(error) if has_gone(&error) => Mark::NotYet,
+        Err(_) => Mark::Closed,
     }
 }
 
+/// A farm inside of a task has marks of its own.
 fn task_of(environment: &[u8], means: &Means) -> Option<(TaskId, Attempt)> {
     let get = |name: &str| {
         let mut lines = environment.split(|&byte| byte == 0);
