@@ -1,6 +1,6 @@
 //! Writing down what has ended: timeline, `tasks.tsv`, the job log, then `finished` or `failed`.
 //!
-//! Owns the files that grow during a run. [`super::sync`] brings them to the disk.
+//! Owns the files that grow during a run. `super::sync` brings them to the disk.
 
 use std::fs;
 use std::io::{self, Write};
