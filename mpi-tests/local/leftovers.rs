@@ -74,6 +74,12 @@ wait
 exit $code"#;
 
 fn can_make_namespaces() -> bool {
+    // Before Linux 6.14, a namespace has the `pid_max` of the whole machine, and would change that.
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(|number| number.trim().parse::<u32>().unwrap_or(0));
+    if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 14) {
+        return false;
+    }
     let mut probe = std::process::Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "sh", "-c", "echo 400 > /proc/sys/kernel/pid_max"]);
     probe.output().is_ok_and(|output| output.status.success())
