@@ -8,6 +8,8 @@ mod looker;
 
 use looker::{Frame, Looker};
 
+use super::quote::KEYWORDS;
+
 /// What a look at a line has found.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Look {
@@ -66,27 +68,6 @@ const DOLLAR: u8 = 2;
 /// Within a word, the next one is looked at.
 const ORDINARY: u8 = 4;
 
-/// First words that need an end, or a beginning, elsewhere; or that a keyword may follow.
-const COMPOUND: [&[u8]; 17] = [
-    b"!",
-    b"case",
-    b"coproc",
-    b"do",
-    b"done",
-    b"elif",
-    b"else",
-    b"esac",
-    b"fi",
-    b"for",
-    b"function",
-    b"if",
-    b"select",
-    b"then",
-    b"time",
-    b"until",
-    b"while",
-];
-
 /// Looks at lines, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Eye {
@@ -121,7 +102,8 @@ fn begins_compound(line: &[u8]) -> bool {
         return false;
     }
     let end = line.iter().take(9).position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len().min(9));
-    COMPOUND.contains(&&line[..end])
+    // They need an end, or a beginning, elsewhere; or a keyword may follow.
+    KEYWORDS.contains(&&line[..end])
 }
 
 #[cfg(test)]

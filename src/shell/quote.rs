@@ -1,7 +1,7 @@
 //! Values → words of a shell command.
 
 /// Words that mean something to a shell where a command may begin.
-const KEYWORDS: [&[u8]; 18] = [
+pub(super) const KEYWORDS: [&[u8]; 17] = [
     b"case",
     b"coproc",
     b"do",
@@ -13,7 +13,6 @@ const KEYWORDS: [&[u8]; 18] = [
     b"for",
     b"function",
     b"if",
-    b"in",
     b"select",
     b"then",
     b"time",
@@ -29,7 +28,7 @@ pub(crate) fn is_plain(byte: u8) -> bool {
 
 /// Whether a value, standing by itself, means itself to any shell.
 fn is_plain_word(value: &[u8]) -> bool {
-    !value.is_empty() && value.iter().all(|&byte| is_plain(byte)) && !KEYWORDS.contains(&value)
+    !value.is_empty() && value.iter().all(|&byte| is_plain(byte)) && !KEYWORDS.contains(&value) && value != b"in"
 }
 
 /// Appends the value between single quotes: one word, and nothing but itself, to any POSIX shell.
