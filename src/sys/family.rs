@@ -197,6 +197,10 @@ static STRANGERS: OnceLock<Vec<(Pid, u64)>> = OnceLock::new();
 /// Remembers the children that this process has now: they are not the farm's, and are left alone for ever. To be called
 /// before the first fork.
 pub fn remember_strangers() {
+    // Most have none, and that costs one call.
+    if !may_have_orphans() {
+        return;
+    }
     let children = Kinship::look().children(Pid::this()).into_iter();
     let strangers = children.filter_map(|pid| Some((pid, Stat::read(&pid.to_string())?.started)));
     let _ = STRANGERS.set(strangers.collect());
