@@ -107,7 +107,9 @@ impl Leftovers {
                 let known = self.adopted.get(&pid).copied();
                 let owner = self.owner(&process, known, means, &holders);
                 self.adopted.insert(pid, owner);
-                log::debug!("process {pid} ({}) has come to the pool: {owner:?}", process.stat.name);
+                if known != Some(owner) {
+                    log::debug!("process {pid} ({}) has come to the pool: {owner:?}", process.stat.name);
+                }
                 match owner {
                     Owner::Slot(slot) if self.killing.contains_key(&slot) => _ = late.insert(slot),
                     Owner::Moving(_) => self.look_again = Some(now + MOVING_PAUSE),
