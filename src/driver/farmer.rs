@@ -165,7 +165,8 @@ fn prepare(
     signals: &SignalSource,
     clock: Clock,
 ) -> Result<Option<Farm>, InputError> {
-    let input = input.unwrap_or_else(|| Input::found_late(config));
+    let mut input = input.unwrap_or_else(|| Input::found_late(config));
+    let job_end = std::mem::take(&mut input.job_end);
     let (Work { runner, tasks }, mut asker) = input.finish(config, signals, clock)?;
     check::list(config, &tasks, &runner, &mut asker)?;
     drop(asker);
@@ -177,7 +178,7 @@ fn prepare(
     if list.is_empty() {
         return Ok(None);
     }
-    let timeout_at = time_limit(config, clock);
+    let timeout_at = time_limit(config, job_end.finish(signals, config.timeout.is_none()), clock);
     if let Some((task, at)) = config.rules.task_time.zip(timeout_at).filter(|&(task, at)| clock.now() + task >= at) {
         return Err(InputError::NoTime { task, left: at.saturating_sub(clock.now()) });
     }
@@ -206,9 +207,10 @@ fn prepare(
 }
 
 /// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace
-/// period and the last records reach the disk.
-fn time_limit(config: &Config, clock: Clock) -> Option<Duration> {
-    let job_end = walltime::job_end(|name| std::env::var(name).ok()).map(|end| {
+/// period and the last records reach the disk. `told`: the end of the job as a program of the batch system told it.
+fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<Duration> {
+    let in_environment = walltime::job_end(|name| std::env::var(name).ok());
+    let job_end = in_environment.into_iter().chain(told).min().map(|end| {
         let left = end.saturating_sub(Duration::from_micros(clock.epoch_us(Duration::ZERO)));
         let limit = left.saturating_sub(config.grace + walltime::RESERVE);
         log::info!("the batch job ends in {} s; the farm stops {} s before", left.as_secs(), (left - limit).as_secs());

@@ -7,6 +7,7 @@
 mod asker;
 mod check;
 pub mod farmer;
+mod job_end;
 mod keep_alive;
 pub mod link;
 pub mod pace;

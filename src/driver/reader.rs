@@ -2,8 +2,8 @@
 //!
 //! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI does
 //! neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be read is read
-//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0. So does a
-//! second one, which asks a shell about lines of any list: see `driver::asker`.
+//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0. So do
+//! others: one asks a shell about lines of any list (see `driver::asker`), one when the batch job ends (`driver::job_end`).
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use thiserror::Error;
 
 use super::asker::Asker;
+use super::job_end::JobEnd;
 use crate::config::Config;
 use crate::progress;
 use crate::protocol::codec;
@@ -66,6 +67,8 @@ pub(super) struct Work {
 pub struct Input {
     state: State,
     asker: Asker,
+    /// When the batch job ends, for who wants to know before [`Input::finish`].
+    pub(super) job_end: JobEnd,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Input {
     pub fn start(config: &Config) -> io::Result<Self> {
         // Without it nothing is refused for its syntax: no reason not to run.
         let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
+        let job_end = JobEnd::start()?;
         let state = match (runner::find(&config.runner), Handler::find(&config.handler)) {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
@@ -138,13 +142,13 @@ impl Input {
             }
             found => State::Here(Box::new(found)),
         };
-        Ok(Self { state, asker })
+        Ok(Self { state, asker, job_end })
     }
 
     /// Where nobody knew before MPI started that this is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
         let found = (runner::find(&config.runner), Handler::find(&config.handler));
-        Self { state: State::Here(Box::new(found)), asker: Asker::nobody() }
+        Self { state: State::Here(Box::new(found)), asker: Asker::nobody(), job_end: JobEnd::default() }
     }
 
     /// Here and now: for a dry run.

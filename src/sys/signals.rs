@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getppid;
@@ -86,6 +87,13 @@ impl SignalSource {
         let set: SigSet = signals.into_iter().collect();
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { fd })
+    }
+
+    /// Whether a signal is waiting. It stays there.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let mut look = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// The next signal that is waiting, if any.

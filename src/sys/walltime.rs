@@ -1,13 +1,15 @@
 //! When the batch job ends.
 //!
-//! Reads what the batch system says in the environment; asks no server.
+//! Owns what batch systems say about that: Slurm in the environment, others by a program (see [`ask`]). Decides nothing.
+
+pub mod ask;
 
 use std::time::Duration;
 
 /// Time before the job's end, beside the grace period, in which the last records are written and all ranks end.
 pub const RESERVE: Duration = Duration::from_secs(15);
 
-/// End of the job since 1970, if the batch system tells: newer Slurms set `SLURM_JOB_END_TIME` in seconds; for 22.05,
+/// End of the job since 1970, if the environment tells: newer Slurms set `SLURM_JOB_END_TIME` in seconds; for 22.05,
 /// which does not, the batch scripts do.
 /// `get` looks a variable up.
 pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
