@@ -90,3 +90,34 @@ fn documents_name_every_option_and_every_file() {
         assert!(page.contains(&format!("| `{name}")), "{name} in docs/workdir.md");
     }
 }
+
+/// The names of test files and functions in docs/architecture.md, promise by promise, are names of tests.
+#[test]
+fn every_promise_names_its_tests() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut entries = Vec::new();
+    ["src", "mpi-tests"].iter().for_each(|folder| crate::support::farm::collect(&root.join(folder), &mut entries));
+    let sources: Vec<(String, String)> = entries
+        .into_iter()
+        .filter(|entry| entry.path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|entry| {
+            let path = entry.path.with_extension("").to_string_lossy().into_owned();
+            (path, String::from_utf8(std::fs::read(&entry.path).unwrap()).unwrap())
+        })
+        .collect();
+    let page = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let (_, promises) = page.split_once("\n## Promises\n").expect("the last section");
+    let mut numbered = promises.split("\n1. ").nth(1).expect("a list").to_owned();
+    for number in 2..=7 {
+        let (one, rest) = numbered.split_once(&format!("\n{number}. ")).expect("seven promises");
+        assert!(one.contains("Tests:"), "a promise without tests: {one}");
+        numbered = rest.to_owned();
+    }
+    let names = promises.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::"));
+    for (file, function) in names {
+        let is_in = |path: &str| path.ends_with(&format!("/{file}")) || path.contains(&format!("/{file}/"));
+        let wanted = if function == "*" { "#[test]".to_owned() } else { format!("fn {function}(") };
+        let found = sources.iter().any(|(path, text)| is_in(path) && text.contains(&wanted));
+        assert!(found, "there is no test {file}::{function}");
+    }
+}

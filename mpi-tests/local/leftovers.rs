@@ -85,7 +85,7 @@ fn can_make_namespaces() -> bool {
     probe.output().is_ok_and(|output| output.status.success())
 }
 
-/// Promise 5: no signal reaches a process that is not the farm's, though process IDs wrap within a second, while tasks and
+/// Promise 4: no signal reaches a process that is not the farm's, though process IDs wrap within a second, while tasks and
 /// what they leave behind are terminated and killed all the time.
 #[test]
 fn no_neighbor_is_hit() {
