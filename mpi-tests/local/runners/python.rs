@@ -22,6 +22,7 @@ class Noting(Runner):
         logfh.write(f'{self.text}|{taskid!r}|{command}\n')
         logfh.flush()
         self.child = subprocess.Popen(['/bin/bash', '-c', command], stdout=logfh, stderr=logfh)
+        open(f'begun_{taskid}', 'w').close()
         self.child.wait()
         logfh.write('end\n')
         return None if command.endswith('# forget') else self.child.returncode
@@ -102,7 +103,9 @@ fn a_stop_calls_terminate() {
     let mut farm = farm(&list, "Runner = mysite.Noting\nprefix = p\n");
     with_pytaskfarmer(&mut farm, &program);
     let mut running = farm.start(&["--runner", "r", "--grace", "600"]);
-    running.wait_until("all run", || farm.lines("ran").len() == 3);
+    // Its shell may run before the class knows of its child, which `terminate` needs.
+    let all_known = || (0..3).all(|id| farm.path(&format!("begun_{id}")).exists());
+    running.wait_until("all run", || farm.lines("ran").len() == 3 && all_known());
     processes::signal(running.pid(), Signal::SIGTERM);
     // `terminate` kills at once; the grace period is longer than the test may take.
     running.wait().exits(3);
