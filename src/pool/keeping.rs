@@ -3,12 +3,12 @@
 //! Owns what becomes of a task that has ended when `logs/` does not take its output. If something has the name of its log,
 //! that is the task's failure. Otherwise it is trouble of the farm: the output stays where it is, the task keeps its
 //! slot, and the rank starts nothing more and tries again, until there is a place, or the farm stops for it. So no task
-//! runs again and again on a full disk.
+//! runs again and again on a full disk. Generic over where output goes, and without a clock, as [`super::turn`] is.
 
+use std::io;
 use std::time::Duration;
 
-use super::logs::{Ended, KeepError, Logs};
-use super::tasks::is_ours;
+pub(crate) use super::logs::{Ended, KeepError};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::worker::{Event, Usage};
 
@@ -21,16 +21,40 @@ const PAUSE: Duration = Duration::from_secs(4);
 /// It is looked so often whether a file with all output is where it belongs.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Where the output of tasks goes.
+pub(crate) trait Outputs {
+    /// Keeps the output of the task in this slot. `is_alone`: no process is left that may write to the same file.
+    ///
+    /// # Errors
+    /// If it does not get to its place. It can be tried again, or [`Self::discard`]ed.
+    fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError>;
+
+    /// Whether all tasks write into one file.
+    fn is_packed(&self) -> bool;
+
+    /// Whether that file is still where it belongs.
+    ///
+    /// # Errors
+    /// If not: nobody would find it.
+    fn check(&self) -> Result<(), KeepError>;
+
+    /// Whether this error is trouble of the node or the farm, and not of the task in this slot.
+    fn is_ours(&self, error: &io::Error, slot: u32) -> bool;
+
+    /// Forgets what was written in this slot.
+    fn discard(&self, slot: u32);
+}
+
 /// A task that has ended, and what is to be told of it when its output is kept.
 #[derive(Debug)]
-pub(super) struct Over {
-    pub(super) slot: u32,
-    pub(super) task: Assignment,
-    pub(super) outcome: Outcome,
-    pub(super) usage: Usage,
+pub(crate) struct Over {
+    pub(crate) slot: u32,
+    pub(crate) task: Assignment,
+    pub(crate) outcome: Outcome,
+    pub(crate) usage: Usage,
     /// No process is left that may write to the same file.
-    pub(super) is_alone: bool,
-    pub(super) told_to_end: bool,
+    pub(crate) is_alone: bool,
+    pub(crate) told_to_end: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +68,7 @@ struct Waiting {
 
 /// Tasks whose output waits, and whether that of others is still there.
 #[derive(Debug, Default)]
-pub(super) struct Keeping {
+pub(crate) struct Keeping {
     waiting: Vec<Waiting>,
     checked: Duration,
     check_due: Option<Duration>,
@@ -56,30 +80,30 @@ pub(super) struct Keeping {
 
 impl Keeping {
     /// Keeps the output of a task; gives what the worker core has to hear.
-    pub(super) fn keep(&mut self, now: Duration, logs: &Logs, over: Over) -> Event {
+    pub(crate) fn keep(&mut self, now: Duration, logs: &impl Outputs, over: Over) -> Event {
         self.decide(now, now, logs, over)
     }
 
     /// The task in this slot is to end. `true`: it has, and only its output waited.
-    pub(super) fn give_up(&mut self, slot: u32) -> bool {
+    pub(crate) fn give_up(&mut self, slot: u32) -> bool {
         let waiting = self.waiting.iter_mut().find(|waiting| waiting.over.slot == slot);
         waiting.map(|waiting| waiting.given_up = true).is_some()
     }
 
     /// The farm stops: what was kept is looked after once more, and after each end.
-    pub(super) fn stop(&mut self, level: StopLevel) {
+    pub(crate) fn stop(&mut self, level: StopLevel) {
         self.stopping = self.stopping.max(Some(level));
         self.check_due = Some(Duration::ZERO);
     }
 
     /// When [`Self::look`] has something to do.
-    pub(super) fn next_look(&self) -> Option<Duration> {
+    pub(crate) fn next_look(&self) -> Option<Duration> {
         let due = |waiting: &Waiting| if waiting.given_up { Duration::ZERO } else { waiting.next };
         self.waiting.iter().map(due).chain(self.check_due).min()
     }
 
     /// Does what is due.
-    pub(super) fn look(&mut self, now: Duration, logs: &Logs) -> Vec<Event> {
+    pub(crate) fn look(&mut self, now: Duration, logs: &impl Outputs) -> Vec<Event> {
         if self.check_due.is_some_and(|at| now >= at) {
             self.check(now, logs);
         }
@@ -98,13 +122,13 @@ impl Keeping {
     }
 
     /// Why the farm is to end, once.
-    pub(super) fn take_failure(&mut self) -> Option<String> {
+    pub(crate) fn take_failure(&mut self) -> Option<String> {
         let failed = self.failed.as_ref().filter(|_| !self.told)?;
         self.told = true;
         Some(failed.clone())
     }
 
-    fn decide(&mut self, now: Duration, since: Duration, logs: &Logs, over: Over) -> Event {
+    fn decide(&mut self, now: Duration, since: Duration, logs: &impl Outputs, over: Over) -> Event {
         let (slot, usage) = (over.slot, over.usage);
         let ended_ms = usage.start_us.saturating_add(usage.duration_us) / 1_000;
         let end = Ended { task: &over.task, outcome: &over.outcome, told_to_end: over.told_to_end, ended_ms };
@@ -122,7 +146,7 @@ impl Keeping {
             }
             Err(error) => error,
         };
-        if !logs.is_packed() && !is_ours(&error.source, logs, slot) {
+        if !logs.is_packed() && !logs.is_ours(&error.source, slot) {
             return ended_without(logs, over, format!("cannot write its log: {}", error.source));
         }
         if self.stopping >= Some(StopLevel::Terminate) {
@@ -140,7 +164,7 @@ impl Keeping {
     }
 
     /// After a while without a look: nothing more is put where nobody finds it.
-    fn check_before(&mut self, now: Duration, logs: &Logs) -> Result<(), KeepError> {
+    fn check_before(&mut self, now: Duration, logs: &impl Outputs) -> Result<(), KeepError> {
         if logs.is_packed() && (self.failed.is_some() || now >= self.checked + CHECK_PAUSE) {
             self.checked = now;
             return logs.check().inspect_err(|error| self.fail(error, ""));
@@ -148,7 +172,7 @@ impl Keeping {
         Ok(())
     }
 
-    fn check(&mut self, now: Duration, logs: &Logs) {
+    fn check(&mut self, now: Duration, logs: &impl Outputs) {
         (self.checked, self.check_due) = (now, None);
         if let Err(error) = logs.check() {
             self.fail(&error, "");
@@ -166,7 +190,7 @@ impl Keeping {
 }
 
 /// The end of a task whose output is given up.
-fn ended_without(logs: &Logs, over: Over, why: String) -> Event {
+fn ended_without(logs: &impl Outputs, over: Over, why: String) -> Event {
     logs.discard(over.slot);
     let outcome = over.outcome.unkept(format!("its output cannot be kept: {why}"));
     Event::Ended { slot: over.slot, outcome, usage: over.usage }

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
 use thiserror::Error;
 
+use super::keeping::Outputs;
 use super::packed::Packed;
-use super::start_error::StartError;
+use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use crate::protocol::{Assignment, Logs as Kind, Outcome};
 use crate::sys::regular;
 use crate::workdir::logs::{folder_of, path_of, probe_of};
@@ -101,19 +103,41 @@ impl Logs {
         }
     }
 
-    /// Forgets what was written of a task that is not to be this one's output.
-    pub(super) fn discard(&self, slot: u32) {
+    /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
+    /// folder, a link or a FIFO stands there. If not, that is trouble of the node or the farm, whatever the error.
+    fn takes_files(&self, slot: u32) -> bool {
+        let path = probe_of(&self.folder, self.rank, slot);
+        let made = OpenOptions::new().write(true).create_new(true).open(&path);
+        // One that a kill left behind shows no more than that it could be made then.
+        let removed = fs::remove_file(&path);
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.is_ok(),
+            made => made.is_ok() && removed.is_ok(),
+        }
+    }
+
+    /// Removes what an earlier run kept of a task that has run anew. If that can't be done, the task has what it needs all
+    /// the same, and `logs` prints the newest.
+    fn forget(&self, id: u32) {
+        if !self.used {
+            return;
+        }
+        let path = path_of(&self.folder, id);
+        let Err(error) = fs::remove_file(&path) else { return };
+        if error.kind() != io::ErrorKind::NotFound && !self.told_of_old.swap(true, Ordering::Relaxed) {
+            log::warn!("cannot remove {}, which is from an earlier run: {error}", path.display());
+        }
+    }
+}
+
+impl Outputs for Logs {
+    fn discard(&self, slot: u32) {
         if let Sink::Kept(scratch) | Sink::Packed(scratch, _) = &self.sink {
             scratch.take(slot);
         }
     }
 
-    /// Keeps the output of a task that has ended, where it has to be moved to its place. `is_alone`: no process is left that
-    /// may write to the same file.
-    ///
-    /// # Errors
-    /// If the disk does not take it. It can be tried again, or [`Self::discard`]ed.
-    pub(super) fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError> {
+    fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError> {
         let id = end.task.id.0;
         let scratch = match &self.sink {
             Sink::Files { .. } => return Ok(()),
@@ -146,54 +170,28 @@ impl Logs {
         Ok(())
     }
 
-    /// Whether all tasks write into one file.
-    pub(super) fn is_packed(&self) -> bool {
+    fn is_packed(&self) -> bool {
         matches!(self.sink, Sink::Packed(..))
     }
 
-    /// Whether what was kept is where it belongs, as far as it is in one file.
-    ///
-    /// # Errors
-    /// If not: nobody would find it.
-    pub(super) fn check(&self) -> Result<(), KeepError> {
+    fn check(&self) -> Result<(), KeepError> {
         if let Sink::Packed(_, packed) = &self.sink { lock(packed).check() } else { Ok(()) }
     }
 
-    /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
-    /// folder, a link or a FIFO stands there. If not, that is trouble of the node or the farm, whatever the error.
-    pub(super) fn takes_files(&self, slot: u32) -> bool {
-        let path = probe_of(&self.folder, self.rank, slot);
-        let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        // One that a kill left behind shows no more than that it could be made then.
-        let removed = fs::remove_file(&path);
-        match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.is_ok(),
-            made => made.is_ok() && removed.is_ok(),
-        }
-    }
-
-    /// Removes what an earlier run kept of a task that has run anew. If that can't be done, the task has what it needs all
-    /// the same, and `logs` prints the newest.
-    fn forget(&self, id: u32) {
-        if !self.used {
-            return;
-        }
-        let path = path_of(&self.folder, id);
-        let Err(error) = fs::remove_file(&path) else { return };
-        if error.kind() != io::ErrorKind::NotFound && !self.told_of_old.swap(true, Ordering::Relaxed) {
-            log::warn!("cannot remove {}, which is from an earlier run: {error}", path.display());
-        }
+    fn is_ours(&self, error: &io::Error, slot: u32) -> bool {
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        errno.is_some_and(|errno| is_shortage(errno) || is_disk_trouble(errno)) || !self.takes_files(slot)
     }
 }
 
 /// Output that can't be kept.
 #[derive(Debug, Error)]
 #[error("{}: {source}", path.display())]
-pub(super) struct KeepError {
+pub(crate) struct KeepError {
     /// Where.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What the system said.
-    pub(super) source: io::Error,
+    pub(crate) source: io::Error,
 }
 
 impl KeepError {
@@ -216,12 +214,12 @@ fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepEr
 }
 
 /// A task that has ended, for its log.
-pub(super) struct Ended<'a> {
-    pub(super) task: &'a Assignment,
-    pub(super) outcome: &'a Outcome,
-    pub(super) told_to_end: bool,
+pub(crate) struct Ended<'a> {
+    pub(crate) task: &'a Assignment,
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) told_to_end: bool,
     /// Milliseconds since 1970.
-    pub(super) ended_ms: u64,
+    pub(crate) ended_ms: u64,
 }
 
 pub(super) fn how(outcome: &Outcome) -> String {

@@ -8,7 +8,7 @@
 //! polls. With many slots, threads of `starters` do nothing but start tasks.
 
 pub mod handle;
-mod keeping;
+pub(crate) mod keeping;
 mod leftovers;
 mod logs;
 mod means;

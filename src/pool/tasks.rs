@@ -9,11 +9,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::keeping::{Keeping, Over};
+use super::keeping::{Keeping, Outputs, Over};
 use super::leftovers::{Holder, Leftovers};
 use super::logs::Logs;
 use super::means::Means;
-use super::start_error::{StartError, is_disk_trouble, is_shortage};
+use super::start_error::{StartError, is_shortage};
 use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
@@ -231,19 +231,13 @@ impl Tasks {
 fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
     let text = || format!("{}{}", error.place(), error.reason());
     let is_refusal = match error {
-        StartError::Log(_, error) => is_ours(error, logs, slot),
+        StartError::Log(_, error) => logs.is_ours(error, slot),
         StartError::Temp(_, errno) => is_shortage(*errno) || matches!(errno, Errno::ENOSPC | Errno::EDQUOT),
         StartError::Program(..) | StartError::Input(_) | StartError::Folder(..) => {
             error.errno().is_some_and(is_shortage)
         }
     };
     is_refusal.then(text)
-}
-
-/// Whether a log that cannot be written is trouble of the node or the farm, and not of its task.
-pub(super) fn is_ours(error: &std::io::Error, logs: &Logs, slot: u32) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    errno.is_some_and(|errno| is_shortage(errno) || is_disk_trouble(errno)) || !logs.takes_files(slot)
 }
 
 impl Processes for Tasks {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{Plan, Poison};
-use super::processes::{Deed, Process, Reaped, Simulated};
+use super::processes::{Deed, Output, Process, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
 use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
@@ -54,6 +54,8 @@ pub struct Node {
     pub refusing: bool,
     /// Tasks that are started fail at once.
     pub broken: bool,
+    /// The disk for the output of its tasks.
+    pub output: Output,
     /// It says that it can't run tasks.
     pub unfit: bool,
     /// What the pool has yet to read.
@@ -81,6 +83,7 @@ impl Node {
             wake_at: None,
             refusing: false,
             broken: false,
+            output: Output::default(),
             unfit,
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -102,6 +105,7 @@ impl Node {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
             turns.processes.broken = self.broken;
+            turns.processes.output = self.output;
         }
         while let Some(frame) = self.inbox.pop_front() {
             match codec::decode::<ToWorker>(&frame) {
@@ -116,14 +120,22 @@ impl Node {
         let ended: Vec<u32> =
             turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
         for slot in ended {
-            match turns.processes.reap(now, slot) {
-                Some(Reaped::Lingers) => turns.turn(now, Event::Lingers(slot), said),
-                Some(Reaped::Over(outcome, usage)) => turns.turn(now, Event::Ended { slot, outcome, usage }, said),
-                None => {}
+            if let Some(event) = turns.processes.reap(now, slot) {
+                turns.turn(now, event, said);
             }
         }
-        turns.turn(now, Event::Tick, said);
-        turns.flush(now, said);
+        loop {
+            for event in turns.processes.look_after_output(now) {
+                turns.turn(now, event, said);
+            }
+            said.extend(turns.processes.keeping.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
+            turns.turn(now, Event::Tick, said);
+            turns.flush(now, said);
+            // The real loop does not wait then, but begins anew.
+            if turns.processes.keeping.next_look().is_none_or(|at| at > now) {
+                break;
+            }
+        }
         std::mem::take(&mut turns.processes.deeds)
     }
 
@@ -135,7 +147,11 @@ impl Node {
                 turns.turn(now, Event::Message(message), said);
                 self.pool = Pool::Up(Box::new(turns));
             }
-            (Pool::Up(turns), message) => turns.turn(now, Event::Message(message), said),
+            (Pool::Up(turns), message) => {
+                let stop = if let ToWorker::Stop { level } = message { Some(level) } else { None };
+                turns.turn(now, Event::Message(message), said);
+                stop.into_iter().for_each(|level| turns.processes.keeping.stop(level));
+            }
             (Pool::Forked | Pool::Ended | Pool::Dead, _) => {}
         }
     }
@@ -150,6 +166,7 @@ impl Node {
         };
         let mut processes = Simulated::new(Rc::clone(&self.plan));
         (processes.now, processes.refusing, processes.broken) = (now, self.refusing, self.broken);
+        processes.output = self.output;
         let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
         self.pool = Pool::Up(Box::new(Turns::new(core, processes)));
         ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }
@@ -189,7 +206,11 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         match &self.pool {
-            Pool::Up(turns) => [turns.core.next_deadline(), turns.processes.next_refusal()].into_iter().flatten().min(),
+            Pool::Up(turns) => {
+                let Turns { core, processes, .. } = &**turns;
+                let due = [core.next_deadline(), processes.next_refusal(), processes.keeping.next_look()];
+                due.into_iter().flatten().min()
+            }
             _ => None,
         }
     }

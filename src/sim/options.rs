@@ -59,11 +59,13 @@ pub enum Fault {
     Signal,
     /// Every task that a node starts fails at once.
     BlackHole,
+    /// There is no place for the output of a node's tasks.
+    LogsFull,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::StallLink,
         Self::HangRelay,
         Self::HangPool,
@@ -81,6 +83,7 @@ impl Fault {
         Self::SyncFails,
         Self::Signal,
         Self::BlackHole,
+        Self::LogsFull,
     ];
 }
 
@@ -117,6 +120,8 @@ pub struct Options {
     pub flaky: u32,
     /// Of 1,000 tasks, how many take their pool down.
     pub poison: u32,
+    /// All output of a rank goes into one file.
+    pub packed: bool,
     /// The farm's own limit, if any.
     pub timeout: Option<Duration>,
     /// Of 1,000 ranks, how many say that they can't run tasks, or come up late.
@@ -149,6 +154,7 @@ impl Options {
             rules: Rules::default(),
             flaky: 0,
             poison: 0,
+            packed: false,
             timeout: None,
             unfit: 0,
             faults: Vec::new(),
@@ -187,6 +193,7 @@ impl Options {
             ranks,
             slots,
             poison: 0,
+            packed: false,
             farmer_only: ranks > 1 && prng.chance(150),
             tasks,
             lengths: prng.pick(&[
@@ -216,6 +223,7 @@ impl Options {
             options.poison = prng.pick(&[5, 20, 100]).min(20_000 / tasks.max(1));
             options.rules.crash_limit = u16::try_from(prng.pick(&[1_u32, 2, 3, 3, 5])).expect("small");
         }
+        options.packed = prng.chance(500);
         options
     }
 }

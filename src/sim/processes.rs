@@ -1,17 +1,19 @@
 //! Processes that only exist on paper: they start, get signals, and end when their time has come.
 //!
-//! Owns the processes of one node. What happens to them is noted, for the world to plan their ends and for the checker
+//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is noted, for the world to plan their ends and for the checker
 //! to judge.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{OnTerm, Plan};
 use crate::lengths::micros;
+use crate::pool::keeping::{Ended, KeepError, Keeping, Outputs, Over};
 use crate::pool::turn::{Processes, SpawnError};
-use crate::protocol::{Assignment, Attempt, Outcome, TaskId};
-use crate::worker::Usage;
+use crate::protocol::{Assignment, Outcome, TaskId};
+use crate::worker::{Event, Usage};
 
 /// From a deadly signal to the end of the process.
 const DYING: Duration = Duration::from_micros(300);
@@ -50,8 +52,7 @@ pub struct Process {
     pub number: u64,
     /// Its task.
     pub id: TaskId,
-    /// Which try.
-    pub attempt: Attempt,
+    task: Assignment,
     /// When it was started.
     pub started: Duration,
     /// When the first process, or what it has left, ends, as things stand.
@@ -62,15 +63,16 @@ pub struct Process {
     left: Option<(Duration, OnTerm)>,
     /// The first process has ended.
     lingers: bool,
+    told_to_end: bool,
 }
 
-/// What has ended.
-#[derive(Debug)]
-pub enum Reaped {
-    /// The first process only.
-    Lingers,
-    /// All.
-    Over(Outcome, Usage),
+/// The disk for the output of tasks.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Output {
+    /// It takes nothing.
+    pub full: bool,
+    /// All output of a rank goes into one file.
+    pub packed: bool,
 }
 
 /// The processes of a node.
@@ -83,6 +85,10 @@ pub struct Simulated {
     pub refusing: bool,
     /// What is started fails at once.
     pub broken: bool,
+    /// Where output goes.
+    pub output: Output,
+    /// The real rules for output that has no place.
+    pub(crate) keeping: Keeping,
     /// What happened since the last look, by slot.
     pub deeds: Vec<(u32, Deed)>,
     /// What runs, or has ended and was not reaped yet.
@@ -102,6 +108,8 @@ impl Simulated {
             now: Duration::ZERO,
             refusing: false,
             broken: false,
+            output: Output::default(),
+            keeping: Keeping::default(),
             deeds: Vec::new(),
             slots: BTreeMap::new(),
             refused: VecDeque::new(),
@@ -124,13 +132,13 @@ impl Simulated {
         Some((slot, task))
     }
 
-    /// Takes the process of this slot away, if it has ended by now.
-    pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Reaped> {
+    /// Takes the process of this slot away, if it has ended by now; gives what the worker core has to hear.
+    pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
             (process.lingers, process.ends_at) = (true, until);
             self.deeds.push((slot, Deed::Lingers));
-            return Some(Reaped::Lingers);
+            return Some(Event::Lingers(slot));
         }
         let usage = Usage {
             start_us: micros(process.started),
@@ -141,7 +149,14 @@ impl Simulated {
         };
         let process = self.slots.remove(&slot).expect("seen");
         self.deeds.push((slot, Deed::Ended(process.outcome.clone())));
-        Some(Reaped::Over(process.outcome, usage))
+        let Process { task, outcome, told_to_end, .. } = process;
+        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end };
+        Some(self.keeping.keep(now, &self.output, over))
+    }
+
+    /// Looks after output that waits.
+    pub fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
+        self.keeping.look(now, &self.output)
     }
 
     /// A batch system sends SIGTERM to everything.
@@ -190,6 +205,26 @@ impl Process {
     }
 }
 
+impl Outputs for Output {
+    fn keep(&self, _slot: u32, _is_alone: bool, _end: &Ended<'_>) -> Result<(), KeepError> {
+        if self.full { Err(KeepError { path: "logs".into(), source: ErrorKind::StorageFull.into() }) } else { Ok(()) }
+    }
+
+    fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    fn check(&self) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn is_ours(&self, _error: &Error, _slot: u32) -> bool {
+        true
+    }
+
+    fn discard(&self, _slot: u32) {}
+}
+
 impl Processes for Simulated {
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
         if self.refusing {
@@ -216,12 +251,13 @@ impl Processes for Simulated {
         let process = Process {
             number: self.count,
             id: task.id,
-            attempt: task.attempt,
+            task: task.clone(),
             started: now,
             ends_at: now + length,
             outcome,
             left: behaviour.leaves.map(|(longer, on_term)| (now + length + longer, on_term)),
             lingers: false,
+            told_to_end: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
         self.deeds.push((slot, Deed::Spawned(task.clone())));
@@ -229,10 +265,18 @@ impl Processes for Simulated {
     }
 
     fn terminate(&mut self, slot: u32) {
+        if self.keeping.give_up(slot) {
+            return;
+        }
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
         self.signal(slot, Deed::Terminated, react_to_term);
     }
 
     fn kill(&mut self, slot: u32) {
+        if self.keeping.give_up(slot) {
+            return;
+        }
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
         self.signal(slot, Deed::Killed, |_, process, now| {
             if let Some((until, _)) = &mut process.left {
                 *until = (now + DYING).min(*until);

@@ -63,6 +63,7 @@ impl World {
             if let ToFarmer::Hello { slots, .. } = &message {
                 self.checker.joined(rank, *slots);
             }
+            self.checker.output_failed |= matches!(message, ToFarmer::LogsFailed { .. });
             self.nodes[rank as usize].outbox.push_back(message);
         }
         self.see(rank, &deeds);

@@ -66,6 +66,7 @@ impl World {
             Fault::Garbage => self.links.push(Towards::Farmer(rank), vec![0xff; 3]),
             Fault::RefuseSpawn => self.nodes[rank as usize].refusing = true,
             Fault::BlackHole => self.nodes[rank as usize].broken = true,
+            Fault::LogsFull => self.nodes[rank as usize].output.full = true,
             Fault::HangFarmer => {
                 self.held_up = false; // Its threads too.
                 self.hang_farmer(time);
@@ -222,6 +223,7 @@ impl World {
             }
             Fault::RefuseSpawn => node.refusing = false,
             Fault::BlackHole => node.broken = false,
+            Fault::LogsFull => node.output.full = false,
             Fault::DiskFull => self.disk.borrow_mut().full = false,
             Fault::DiskSlow => self.disk.borrow_mut().slow = Duration::ZERO,
             // The farmer is gone, and its pool sees its socket close.
@@ -246,7 +248,7 @@ impl World {
         self.tell(|| "all faults end".to_owned());
         self.calm = true;
         for rank in 0..self.options.ranks {
-            for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn, Fault::BlackHole] {
+            for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn, Fault::BlackHole, Fault::LogsFull] {
                 self.heal(fault, rank);
             }
         }

@@ -195,7 +195,8 @@ impl World {
         for rank in 0..self.options.ranks {
             let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
             let unfit = self.prng.chance(self.options.unfit);
-            let node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
+            let mut node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
+            node.output.packed = self.options.packed;
             let is_late = self.prng.chance(self.options.unfit);
             if is_late {
                 let until = self.now + self.prng.duration(1_000..=60_000_000);

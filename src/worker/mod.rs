@@ -320,7 +320,9 @@ impl Worker {
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        if running.interrupted {
+        // The pool waits for no disk when the farm stops. That must not count against the task, however it ended.
+        let is_given_up = self.stop >= Some(StopLevel::Terminate) && matches!(result.outcome, Outcome::Unkept { .. });
+        if running.interrupted || is_given_up {
             self.interrupted.push(result);
             self.report_due = Some(now);
         } else if looks_interrupted(&result.outcome) && !result.timed_out && !result.left_behind {

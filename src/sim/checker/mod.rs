@@ -50,6 +50,8 @@ pub struct Checker {
     excused_until: Duration,
     /// Somebody asked for a stop, or the disk failed.
     pub stop_was_asked: bool,
+    /// A rank has given up on the output of its tasks.
+    pub output_failed: bool,
     /// Every rank that takes tasks was given up at some time.
     helpless: bool,
     /// Ranks that take no tasks by order.
@@ -95,6 +97,7 @@ impl Checker {
             // The start is rationed for 5 s.
             excused_until: now + Duration::from_secs(6),
             stop_was_asked: false,
+            output_failed: false,
             helpless: false,
             idle_by_order: BTreeSet::new(),
             rules: Rules::default(),
@@ -454,7 +457,7 @@ impl Checker {
             0 => remaining == 0 && failed == 0,
             1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
             3 => figures[2] > 0 && self.stop_was_asked,
-            4 => disk_erred || (figures[2] > 0 && self.helpless),
+            4 => disk_erred || self.output_failed || (figures[2] > 0 && self.helpless),
             _ => false,
         };
         self.must(right, || format!("exit code {code} with {figures:?}"));

@@ -197,6 +197,24 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(scenario.lines(0), 20);
 }
 
+/// Output that has no place for a while waits for one. If that takes too long, the farm stops with code 4, and no task has
+/// failed or runs again and again for it.
+#[test]
+fn output_without_a_place_fails_no_task() {
+    for packed in [false, true] {
+        for (time, code) in [(secs(10), 0), (secs(90), 4)] {
+            let mut scenario = Scenario::new(|options| options.packed = packed);
+            let mut world = scenario.start();
+            go(&mut world, Duration::from_millis(2_500));
+            (0..3).for_each(|rank| world.strike_with(Fault::LogsFull, rank, time));
+            assert_eq!(scenario.run(world), RunEnd::Ended(code));
+            assert_eq!(scenario.lines(0) == 20, code == 0);
+            assert_eq!(scenario.resume(), RunEnd::Ended(0));
+            assert_eq!((scenario.lines(0), scenario.lines(1)), (20, 0));
+        }
+    }
+}
+
 /// Wherever in a run the farmer is killed, or its node loses power, the next start finds a journal that it can read.
 #[test]
 fn a_crash_at_any_step_is_resumed() {

@@ -58,3 +58,18 @@ fn a_stop_does_not_wait_for_a_place() {
         assert_eq!((results.len(), interrupted.len()), (0, 1), "{is_late}");
     }
 }
+
+/// Nor does that count against a task that had ended by itself, while what it had left behind was being ended.
+#[test]
+fn a_stop_that_gives_output_up_fails_no_task() {
+    let mut pool = TestPool::new(1);
+    pool.assign([0]);
+    pool.event(Event::Lingers(0));
+    pool.wait(LINGER);
+    pool.stop(StopLevel::Terminate);
+    pool.said.clear();
+    pool.end(0, Outcome::Exited(0).unkept("the disk is full".to_owned()));
+    let said = std::mem::take(&mut pool.said);
+    let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((results.len(), interrupted.len()), (0, 1));
+}
