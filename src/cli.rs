@@ -4,6 +4,8 @@
 //! subcommands and their own options are in [`crate::commands`]; one is only meant by the first word, so that a list
 //! may have any name behind an option, and as `./NAME`.
 
+mod slips;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,20 +14,30 @@ use clap::{ArgAction, Parser};
 use crate::commands::Subcommand;
 use crate::protocol::Bind;
 
+pub use slips::explain;
+
+/// Options are shown in these groups.
+const STARTING: &str = "Starting";
+const LIMITS: &str = "Limits";
+const FAILURES: &str = "Failures";
+const OUTPUT: &str = "Output";
+const ADVANCED: &str = "Advanced";
+
 const EXAMPLES: &str = "\
 Examples:
-  srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
-  mpirun -n 1 taskfarmer-mpi tasks.txt         one node
   taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
-  taskfarmer-mpi --timeout 1:55:00 tasks.txt   stop in time; the same command goes on
-  taskfarmer-mpi --retry-failed tasks.txt      once more what has failed
-  taskfarmer-mpi status tasks.txt              how far it is, from any node
+  mpirun -n 1 taskfarmer-mpi tasks.txt         one node
+  srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
+  taskfarmer-mpi --timeout 1h55m tasks.txt     stop in time; can be resumed
+  taskfarmer-mpi --retry-failed tasks.txt      run what failed once more
+  taskfarmer-mpi status tasks.txt              progress, from any node
 
-A tasklist has one shell command per line; blank lines and lines that start with # are skipped.
-Results are in LIST_workdir: finished, failed, logs/log_<ID>, timeline.json (for Perfetto).
+A tasklist has one shell command per line; blank lines and lines that start
+with # are skipped. Results are in LIST_workdir: finished, failed,
+logs/log_<ID>, timeline.json (for Perfetto).
 
-Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input, 3 stopped before the end,
-4 the farm itself failed.";
+Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input,
+3 stopped before the end, 4 the farm itself failed.";
 
 /// How a run shows how far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -50,7 +62,8 @@ pub enum Progress {
     args_conflicts_with_subcommands = true,
     args_override_self = true,
     after_help = EXAMPLES,
-    max_term_width = 100
+    max_term_width = 80,
+    disable_help_flag = true
 )]
 pub struct Cli {
     /// What to do instead of a run.
@@ -62,106 +75,111 @@ pub struct Cli {
     pub list: Option<PathBuf>,
 
     /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: 8]
-    #[arg(short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
+    #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
-    /// Stop after this time: seconds, or 90s, 30m, 2h, 1:30:00. In any case before the batch job ends (Slurm)
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub timeout: Option<String>,
-
     /// Folder for records and logs [default: LIST_workdir]
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
-    /// Append a line per task to this file, in the format of GNU parallel's job log
-    #[arg(long, value_name = "FILE")]
-    pub joblog: Option<PathBuf>,
-
-    /// Print more; repeat for even more
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-
-    /// Print nothing as long as all goes well
-    #[arg(short, long)]
-    pub quiet: bool,
-
-    /// How to show progress: `auto` is a bar on a terminal, otherwise a line now and then
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    pub progress: Progress,
-
-    /// How tasks are run
-    #[arg(short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
-    pub runner: String,
-
     /// How the list is read
-    #[arg(short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
+    #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
     pub tasklist: String,
 
-    /// Time that tasks get from SIGTERM to SIGKILL when the farm is stopped
-    #[arg(long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
-    pub grace: String,
-
-    /// CPUs of a task: all that its rank has, or an equal share for each slot
-    #[arg(long, value_enum, default_value_t)]
-    pub bind: Bind,
-
-    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only of tasks that failed or
-    /// wrote anything), rank (two files for each rank), none
-    #[arg(long, value_name = "KIND", default_value = "task")]
-    pub logs: String,
+    /// How tasks are run
+    #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
+    pub runner: String,
 
     /// Run no tasks on rank 0
-    #[arg(long)]
+    #[arg(help_heading = STARTING, long)]
     pub farmer_only: bool,
 
-    /// Also run tasks that failed in earlier runs
-    #[arg(long)]
-    pub retry_failed: bool,
+    /// Print the ID and command of each task that would run, and how many there are; change nothing
+    #[arg(help_heading = STARTING, long)]
+    pub dry_run: bool,
 
-    /// Retry a task that fails, up to N times [default: 0]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub retries: Option<String>,
-
-    /// Retry only after these exit codes, such as 75,100-110; a death by a signal counts as 128 + signal
-    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
-    pub retry_exit: Option<String>,
-
-    /// Record a task as failed after it has taken its pool or node down N times [default: 3]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub crash_limit: Option<String>,
+    /// Stop after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. In any case before the batch job ends
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub timeout: Option<String>,
 
     /// End a task that runs for longer: a time, or a percentage of the median so far, such as 300%
-    #[arg(long, value_name = "TIME|N%", allow_hyphen_values = true)]
+    #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
-
-    /// End the farm after failures: `soon` lets running tasks end, `now` ends them; N tasks, or N% of those that have ended
-    #[arg(long, value_name = "soon|now,fail=N|N%", allow_hyphen_values = true)]
-    pub halt: Option<String>,
 
     /// Start no task that would not end in time if it takes this long; 0 starts all
     /// [default: the time in which nine out of ten finished]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
+    /// Time that tasks get from SIGTERM to SIGKILL when the farm is stopped
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
+    pub grace: String,
+
+    /// Retry a task that fails, up to N times [default: 0]
+    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
+    pub retries: Option<String>,
+
+    /// Retry only after these exit codes, such as 75,100-110; a death by a signal counts as 128 + signal
+    #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
+    pub retry_exit: Option<String>,
+
+    /// Also run tasks that failed in earlier runs
+    #[arg(help_heading = FAILURES, long)]
+    pub retry_failed: bool,
+
+    /// End the farm after failures: `soon,fail=N` lets running tasks end, `now,fail=N` ends them; N tasks, or N% of those
+    /// that have ended
+    #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
+    pub halt: Option<String>,
+
+    /// Record a task as failed after it has taken its pool or node down N times [default: 3]
+    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
+    pub crash_limit: Option<String>,
+
+    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only of tasks that failed or
+    /// wrote anything), rank (two files for each rank), none
+    #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
+    pub logs: String,
+
+    /// Append a line per task to this file, in the format of GNU parallel's job log
+    #[arg(help_heading = OUTPUT, long, value_name = "FILE")]
+    pub joblog: Option<PathBuf>,
+
+    /// How to show progress: `auto` is a bar on a terminal, otherwise a line now and then
+    #[arg(help_heading = OUTPUT, long, value_enum, value_name = "HOW", default_value_t)]
+    pub progress: Progress,
+
+    /// Print more; repeat for even more
+    #[arg(help_heading = OUTPUT, short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Print nothing as long as all goes well
+    #[arg(help_heading = OUTPUT, short, long)]
+    pub quiet: bool,
+
+    /// CPUs of a task: all that its rank has, or an equal share for each slot
+    #[arg(help_heading = ADVANCED, long, value_enum, default_value_t)]
+    pub bind: Bind,
+
     /// Resume in this folder, even if the last run was started in another one
-    #[arg(long)]
+    #[arg(help_heading = ADVANCED, long)]
     pub here: bool,
 
-    /// Print the ID and command of each task that would run, and how many there are; change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-
     /// Print name, kind, file and line of each runner
-    #[arg(long)]
+    #[arg(help_heading = ADVANCED, long)]
     pub list_runners: bool,
 
     /// Print name, kind, file and line of each tasklist handler
-    #[arg(long)]
+    #[arg(help_heading = ADVANCED, long)]
     pub list_handlers: bool,
 
     /// Print version and MPI library
-    #[arg(short = 'V', long)]
+    #[arg(help_heading = ADVANCED, short = 'V', long)]
     pub version: bool,
+
+    /// Print this help
+    #[arg(help_heading = ADVANCED, short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 impl Cli {
@@ -269,7 +287,8 @@ mod tests {
             assert!(cli.list.is_some_and(|list| list.ends_with("completions")), "{line}");
         }
         assert_eq!(read("x -n completions").unwrap().proc.as_deref(), Some("completions"), "a list, as config finds");
-        assert_eq!(read("x help").unwrap().list, Some("help".into()), "no subcommand of clap's own");
+        assert!(read("x help").unwrap().command.is_some());
+        assert_eq!(read("x ./help").unwrap().list, Some("./help".into()));
     }
 
     /// clap's own check of the definitions.

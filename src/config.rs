@@ -1,7 +1,7 @@
 //! What a run needs, checked.
 //!
 //! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by
-//! rank 0 alone.
+//! rank 0 alone. It only looks whether a list in /dev or /proc is one.
 
 mod values;
 
@@ -81,7 +81,7 @@ pub enum ConfigError {
     #[error("--proc {0}: not a number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU")]
     Slots(String),
     /// `--timeout` or `--grace`.
-    #[error("{option} {value}: not a time\n  give seconds, or 90s, 30m, 2h, 1:30:00")]
+    #[error("{option} {value}: not a time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00")]
     Time {
         /// Which option.
         option: &'static str,
@@ -104,7 +104,7 @@ pub enum ConfigError {
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 30m, 2h, 1:30:00, or a percentage of the median above 100, such as 300%"
+        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 1h30m, 1:30:00, or a percentage of the median above 100, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.
@@ -135,8 +135,8 @@ impl Config {
             other => other,
         };
         let list = list.filter(|list| !list.as_os_str().is_empty()).ok_or(ConfigError::NoList)?;
-        let is_stream = cli.workdir.is_none() && ["/dev", "/proc"].iter().any(|folder| list.starts_with(folder));
-        if is_stream || list == Path::new("-") {
+        let is_special = ["/dev", "/proc"].iter().any(|folder| list.starts_with(folder)) && !list.is_file();
+        if (is_special && cli.workdir.is_none()) || list == Path::new("-") {
             return Err(ConfigError::Stream(list));
         }
         let slots_chosen = proc.is_some();
@@ -145,7 +145,7 @@ impl Config {
             Some(word) => parse_slots(&word).ok_or(ConfigError::Slots(word))?,
         };
         let time = |option, value: &str| {
-            parse_time(value).ok_or_else(|| ConfigError::Time { option, value: value.to_owned() })
+            values::time(value).ok_or_else(|| ConfigError::Time { option, value: value.to_owned() })
         };
         let task_time = cli.task_time.as_deref().map(|value| time("--task-time", value)).transpose()?;
         rules.task_time = task_time;
@@ -241,35 +241,6 @@ fn default_workdir(list: &Path) -> PathBuf {
     path.into()
 }
 
-/// Seconds, with a fraction if need be; a number with `s`, `m`, `h` or `d`; `H:MM:SS` or `M:SS`.
-fn parse_time(text: &str) -> Option<Duration> {
-    const YEAR: f64 = 366.0 * 86_400.0;
-    let number = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-        plain.then(|| text.parse::<f64>().ok()).flatten()
-    };
-    let seconds = if text.contains(':') {
-        let parts = text.split(':').map(number).collect::<Option<Vec<f64>>>()?;
-        if parts.len() > 3 || parts[1..].iter().any(|&part| part >= 60.0) {
-            return None;
-        }
-        parts.iter().fold(0.0, |sum, part| sum * 60.0 + part)
-    } else {
-        let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-            Some(digits) => (digits, &text[digits.len()..]),
-            None => (text, "s"),
-        };
-        let factor = match unit {
-            "m" => 60.0,
-            "h" => 3_600.0,
-            "d" => 86_400.0,
-            _ => 1.0,
-        };
-        number(digits)? * factor
-    };
-    (seconds <= YEAR).then(|| Duration::from_secs_f64(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -340,28 +311,14 @@ mod tests {
                 if let Ok(cli) = Cli::read(words) {
                     let _ = Config::check(cli);
                 }
-                prop_assert!(parse_time(&time).is_none_or(|time| time <= Duration::from_secs(366 * 86_400)));
+                prop_assert!(values::time(&time).is_none_or(|time| time <= Duration::from_secs(366 * 86_400)));
             }
         }
     }
 
-    /// Times as Slurm's and GNU parallel's users type them.
+    /// No time, and less than none, is none; a grace period may be.
     #[test]
-    fn times_are_read() {
-        for (text, seconds) in [
-            ("60", 60.0),
-            ("1.5", 1.5),
-            ("90s", 90.0),
-            ("30m", 1_800.0),
-            ("2h", 7_200.0),
-            ("1:30:00", 5_400.0),
-            ("1:30", 90.0),
-        ] {
-            assert_eq!(parse_time(text), Some(Duration::from_secs_f64(seconds)), "{text}");
-        }
-        for bad in ["", "-1", "x", "1:60", "1:2:3:4", "s", "1e9", "inf", "nan", ":", "99999999999", "1 h"] {
-            assert_eq!(parse_time(bad), None, "{bad}");
-        }
+    fn times_are_checked() {
         assert!(check("x l --timeout 0").is_err());
         assert!(check("x l --timeout -1").is_err());
         assert!(check("x l --grace 0").is_ok());

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode as ProcessExitCode;
 
 use clap::error::ErrorKind;
-use taskfarmer::cli::Cli;
+use taskfarmer::cli::{self, Cli};
 use taskfarmer::config::Config;
 use taskfarmer::driver;
 use taskfarmer::driver::reader::Input;
@@ -46,28 +46,11 @@ fn main() -> ProcessExitCode {
     }
 }
 
-/// What clap says of a command line, in words of this program where those lead further.
-fn usage_error(text: &str) -> String {
-    let text = text.trim_start_matches("error: ").trim_end();
-    let word = |before: &str| text.strip_prefix(before)?.split('\'').next();
-    if let Some(word) = word("the subcommand '").filter(|_| text.contains("'[LIST]'")) {
-        return format!(
-            "'{word}' is one word too many\n  a farm has one tasklist: put the lines of all into one file\n  \
-             a subcommand (status, logs) is the first word"
-        );
-    }
-    if word("unexpected argument '").is_some_and(|word| word.starts_with("-j") || word == "--jobs") {
-        let first = text.lines().next().unwrap_or_default();
-        return format!("{first}\n  --proc N (or -n N) runs N tasks at a time on each rank");
-    }
-    text.to_owned()
-}
-
 fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
     let cli = Cli::read(std::env::args_os()).map_err(|error| {
         let is_error = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if speaks && is_error {
-            say_error(&usage_error(&error.render().to_string()));
+            say_error(&cli::explain(&error));
         } else if speaks {
             // Help on a closed pipe is nobody's loss.
             let _ = error.print();

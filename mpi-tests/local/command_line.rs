@@ -53,10 +53,10 @@ fn proc_right_before_the_list_is_bare() {
     runs(&["-n", "tasks.txt"]);
 }
 
-/// `--timeout` takes seconds, `90s`, `30m`, `2h` and `1:30:00`.
+/// `--timeout` takes seconds, units, and hours and minutes as Slurm has them.
 #[test]
 fn timeout_takes_times() {
-    for time in ["100", "90s", "30m", "2h", "1:30:00"] {
+    for time in ["100", "90s", "30m", "2h", "1h30m", "1:30:00", "1-12:00:00"] {
         runs(&["--timeout", time, "tasks.txt"]);
     }
 }
@@ -164,4 +164,36 @@ fn dry_run_refuses_bad_input() {
     farm.run(&["--dry-run", "--runner", "no-such-runner"]).refused(&["no-such-runner"]);
     farm.run_exactly(&["--dry-run", "no-such-list"]).refused(&["no-such-list"]);
     assert_eq!(farm.everything(), before);
+}
+
+/// `help` is what `--help` is, for the program and for a subcommand.
+#[test]
+fn help_is_a_word_too() {
+    let farm = Farm::local(LIST);
+    let of = |words: &[&str]| String::from_utf8(farm.run_exactly(words).exits(0).stdout.clone()).unwrap();
+    assert_eq!(of(&["help"]), of(&["--help"]));
+    assert_eq!(of(&["help", "status"]), of(&["status", "-h"]));
+}
+
+/// Help fits a terminal of 80 columns and two screens, in groups by purpose, and begins its examples with one that fills
+/// the machine.
+#[test]
+fn help_is_short() {
+    let help = String::from_utf8(Farm::local(LIST).run_exactly(&["--help"]).exits(0).stdout.clone()).unwrap();
+    assert!(help.lines().count() <= 90 && help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    let groups: Vec<&str> = help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+    let expected =
+        ["Commands:", "Arguments:", "Starting:", "Limits:", "Failures:", "Output:", "Advanced:", "Examples:"];
+    assert_eq!(groups, expected);
+    assert!(help.contains("Examples:\n  taskfarmer-mpi --proc auto tasks.txt "));
+}
+
+/// A list may lie wherever regular files do.
+#[test]
+fn a_list_may_lie_in_shared_memory() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let list = folder.path().join("tasks.txt");
+    fs::write(&list, LIST).unwrap();
+    let farm = Farm::local(b"");
+    assert_eq!(farm.run_exactly(&[list.to_str().unwrap()]).exits(0).summary(), [2, 0, 0]);
 }

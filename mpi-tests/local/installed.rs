@@ -26,7 +26,7 @@ fn completions_are_made() {
     farm.write("completions", &completions);
     let input = std::fs::File::open(farm.path("completions")).unwrap();
     let output = Command::new("bash").args(["-c", script]).stdin(input).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "--retry-failed\n--failed\n--help status logs ", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "--retry-failed\n--failed\nstatus logs help ", "{output:?}");
     farm.run_exactly(&["completions", "no-such-shell"]).exits(2);
 }
 

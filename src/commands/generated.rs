@@ -34,6 +34,7 @@ fn visible(command: &Command) -> Command {
         .about(command.get_about().cloned().unwrap_or_default())
         .disable_version_flag(true)
         .disable_help_subcommand(true)
+        .disable_help_flag(true)
         .args_conflicts_with_subcommands(true)
         .args(command.get_arguments())
         .subcommands(command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()))

@@ -4,15 +4,24 @@
 //! done on a login node while a farm runs elsewhere.
 
 mod generated;
+mod help;
 mod logs;
 mod status;
 
 use std::path::PathBuf;
 
-use clap::Subcommand as Subcommands;
+use clap::{ArgAction, Args, Subcommand as Subcommands};
 use clap_complete::Shell;
 
 use crate::exit_code::ExitCode;
+
+/// `--help` of a subcommand: as short as `-h`.
+#[derive(Args, Default, Debug)]
+pub struct ShortHelp {
+    /// Print this help
+    #[arg(short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
 
 /// A subcommand and its options.
 #[derive(Subcommands, Debug)]
@@ -27,6 +36,18 @@ pub enum Subcommand {
         /// IDs of tasks
         #[arg(value_name = "ID", required = true)]
         ids: Vec<u32>,
+        /// Its own `--help`.
+        #[command(flatten)]
+        help: ShortHelp,
+    },
+    /// Print this help, or that of a subcommand
+    Help {
+        /// A subcommand
+        #[arg(value_name = "SUBCOMMAND")]
+        topic: Option<String>,
+        /// Its own `--help`.
+        #[command(flatten)]
+        help: ShortHelp,
     },
     /// Print completions for a shell
     #[command(hide = true)]
@@ -50,7 +71,8 @@ impl Subcommand {
     pub fn run(self) -> ExitCode {
         match self {
             Self::Status(args) => status::run(&args),
-            Self::Logs { workdir, ids } => logs::run(&workdir, &ids),
+            Self::Logs { workdir, ids, .. } => logs::run(&workdir, &ids),
+            Self::Help { topic, .. } => help::run(topic.as_deref()),
             Self::Completions { shell } => generated::completions(shell),
             Self::ManPages { folder } => generated::man_pages(&folder),
         }

@@ -4,11 +4,57 @@
 
 use std::time::Duration;
 
-use super::parse_time;
 use crate::farmer::{ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
+
+/// Times beyond this are typing errors, in seconds: a year.
+const TIME_MAX: f64 = 366.0 * 86_400.0;
 
 /// A percentage above this is a typing error.
 const PERCENT_MAX: u32 = 100_000;
+
+/// Seconds, with a fraction if need be; numbers with units, the largest first: `1h30m`, `1.5d`; `M:SS` and `H:MM:SS`; and
+/// days in front, as Slurm has them: `1-12`, `1-12:30`, `1-12:30:00`.
+pub(super) fn time(text: &str) -> Option<Duration> {
+    let seconds = match (text.split_once('-'), text.contains(':')) {
+        // Behind days, the first number is of hours.
+        (Some((days, rest)), _) => {
+            let of_day = clock(rest, 3)?;
+            (of_day < 86_400.0).then_some(fraction(days)? * 86_400.0 + of_day)?
+        }
+        (None, true) => clock(text, text.split(':').count())?,
+        (None, false) if text.ends_with(|last: char| last.is_ascii_digit() || last == '.') => fraction(text)?,
+        (None, false) => units(text)?,
+    };
+    (seconds <= TIME_MAX).then(|| Duration::from_secs_f64(seconds))
+}
+
+/// Two or three numbers between colons, the first of which may be large; `places` says what the first one is of: 3 for hours.
+fn clock(text: &str, places: usize) -> Option<f64> {
+    let parts = text.split(':').map(fraction).collect::<Option<Vec<f64>>>()?;
+    if !(1..=3).contains(&places) || parts.len() > places || parts[1..].iter().any(|&part| part >= 60.0) {
+        return None;
+    }
+    let units = [3_600.0, 60.0, 1.0];
+    Some(parts.iter().zip(&units[3 - places..]).map(|(part, unit)| part * unit).sum())
+}
+
+/// Numbers with units, each unit once, the largest first.
+fn units(text: &str) -> Option<f64> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    for (unit, factor) in [('d', 86_400.0), ('h', 3_600.0), ('m', 60.0), ('s', 1.0)] {
+        if let Some((number, behind)) = rest.split_once(unit) {
+            seconds += fraction(number)? * factor;
+            rest = behind;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(seconds)
+}
+
+fn fraction(text: &str) -> Option<f64> {
+    let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    plain.then(|| text.parse().ok()).flatten()
+}
 
 /// Exit codes of failures and ranges of them, between commas: `75,100-110`.
 pub(super) fn exit_codes(text: &str) -> Option<ExitCodes> {
@@ -34,7 +80,7 @@ pub(super) fn task_limit(text: &str) -> Option<TaskLimit> {
         Some(percent) => {
             number(percent).filter(|percent| (101..=PERCENT_MAX).contains(percent)).map(TaskLimit::Percent)
         }
-        None => parse_time(text).filter(|&time| time > Duration::ZERO).map(TaskLimit::Fixed),
+        None => time(text).filter(|&time| time > Duration::ZERO).map(TaskLimit::Fixed),
     }
 }
 
@@ -64,6 +110,35 @@ fn number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Times as users of Slurm and of GNU parallel type them.
+    #[test]
+    fn times_are_read() {
+        for (text, seconds) in [
+            ("60", 60.0),
+            ("1.5", 1.5),
+            ("90s", 90.0),
+            ("30m", 1_800.0),
+            ("2h", 7_200.0),
+            ("1h30m", 5_400.0),
+            ("1d2h3m4.5s", 93_784.5),
+            ("1.5d", 129_600.0),
+            ("1:30:00", 5_400.0),
+            ("1:30", 90.0),
+            ("100:00:00", 360_000.0),
+            ("1-0", 86_400.0),
+            ("1-12:30", 131_400.0),
+            ("2-00:00:01", 172_801.0),
+        ] {
+            assert_eq!(time(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for bad in ["", "-1", "x", "1:60", "1:2:3:4", "s", "1e9", "inf", "nan", ":", "99999999999", "1 h", "30m1h"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+        for bad in ["1h30", "1h1h", "1-", "-12:00", "1-24", "1-1:60", "1-1:1:1:1", "1-2-3", "1:30m", "1..5"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
 
     /// Codes and ranges; 0 is no failure, and nonsense is refused.
     #[test]

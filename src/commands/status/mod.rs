@@ -62,6 +62,9 @@ pub struct StatusArgs {
     /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
     #[arg(long, value_name = "N")]
     slowest: Option<u32>,
+
+    #[command(flatten)]
+    help: super::ShortHelp,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -316,6 +319,7 @@ mod tests {
                 failed: false,
                 running: false,
                 slowest: None,
+                help: super::super::ShortHelp::default(),
             };
             Status::read(folder.path(), &args, None).figures.elapsed_s
         };

@@ -1,0 +1,127 @@
+//! Slips on the command line, and what was probably meant.
+//!
+//! Owns the words for options of other farmers and of batch systems, whose users type what they are used to. Everything
+//! else is told in clap's own words.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::ini::nearest;
+
+/// Options of GNU parallel, xargs, PyTaskFarmer, HyperQueue, disBatch and Slurm, and what does the same here.
+const OTHERS: &[(&[&str], &str)] = &[
+    (
+        &["-j", "--jobs", "-P", "--max-procs", "-c", "--cpus", "--cores", "--workers"],
+        "--proc N (or -n N) runs N tasks at a time on each rank",
+    ),
+    (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
+    (
+        &["--retry", "--resume-failed", "--rerun", "--rerun-failed"],
+        "--retry-failed also runs what failed in earlier runs; --retries N retries each task that fails",
+    ),
+    (&["--eta", "--bar"], "on a terminal there is a live line with the time that is left; --progress bar forces it"),
+    (
+        &["-k", "--keep-order"],
+        "each task has an output file of its own: taskfarmer-mpi logs WORKDIR ID… prints them in any order",
+    ),
+    (&["-a", "--arg-file", "--file"], "the tasklist is the argument without an option: taskfarmer-mpi tasks.txt"),
+    (
+        &["--logDir", "--logdir", "--log-dir", "--results", "--output", "-o"],
+        "output is in LIST_workdir/logs; --workdir DIR puts records and logs into another folder",
+    ),
+    (&["--dryrun", "--dry"], "--dry-run prints what would run"),
+    (&["-N", "--nodes", "--ntasks"], "the launcher starts one rank on each node: srun -N 4 taskfarmer-mpi tasks.txt"),
+    (
+        &["-S", "--sshlogin", "--slf", "--hostfile"],
+        "the launcher starts the ranks: mpirun --hostfile HOSTS --map-by ppr:1:node taskfarmer-mpi tasks.txt",
+    ),
+    (&["--time", "--walltime"], "--timeout TIME stops the farm after that time"),
+    (&["-C", "--colsep"], "a tasklist handler reads tables: taskfarmer-mpi --list-handlers, docs/handlers.md"),
+];
+
+/// What is wrong with a command line, below it what to do.
+#[must_use]
+pub fn explain(error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        // clap takes what follows a list for a subcommand.
+        ErrorKind::ArgumentConflict if context(ContextKind::InvalidSubcommand).is_some() => {
+            two_lists(context(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
+        ErrorKind::UnknownArgument => match context(ContextKind::InvalidArg).and_then(hint) {
+            Some((name, hint)) => format!("there is no option {name}\n  {hint}"),
+            None => in_claps_words(error),
+        },
+        _ => in_claps_words(error),
+    }
+}
+
+/// What does the same here as this option elsewhere. `-j4` is `-j`.
+fn hint(word: &str) -> Option<(&str, &'static str)> {
+    let name = word.split('=').next().unwrap_or_default();
+    let is_short = |known: &str| known.len() == 2 && !name.starts_with("--") && name.starts_with(known);
+    let (known, hint) = OTHERS.iter().find_map(|(names, hint)| {
+        names.iter().find(|known| **known == name || is_short(known)).map(|known| (*known, *hint))
+    })?;
+    Some((if is_short(known) { &name[..2] } else { name }, hint))
+}
+
+fn two_lists(word: &str) -> String {
+    let first = std::env::args().nth(1).unwrap_or_default();
+    let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
+    let cure = match meant {
+        Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
+        None => "a farm has one tasklist: put the lines of all into one file".to_owned(),
+    };
+    format!("'{word}' is one argument too many\n  {cure}\n  a subcommand (status, logs, help) must come first")
+}
+
+fn in_claps_words(error: &clap::Error) -> String {
+    error.render().to_string().trim_start_matches("error: ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+
+    fn told(line: &str) -> String {
+        explain(&Cli::read(line.split(' ').map(Into::into)).unwrap_err())
+    }
+
+    /// Who types what other programs understand learns what this one does.
+    #[test]
+    fn options_of_others_are_explained() {
+        for (line, words) in [
+            ("x -j4 l", "no option -j\n  --proc N"),
+            ("x --jobs=4 l", "no option --jobs\n  --proc N"),
+            ("x --resume l", "no option --resume\n  the same command resumes"),
+            ("x --eta l", "no option --eta\n  on a terminal"),
+            ("x -k l", "no option -k\n  each task has"),
+            ("x l --logDir d", "no option --logDir\n  output is in"),
+            ("x -S host l", "no option -S\n  the launcher"),
+        ] {
+            assert!(told(line).contains(words), "{line}: {}", told(line));
+        }
+    }
+
+    /// Every hint is for a word that is not an option here.
+    #[test]
+    fn hints_are_for_others_options_only() {
+        for (names, _) in OTHERS {
+            for name in *names {
+                let error = Cli::read(["x", "l", name].map(Into::into)).map(|cli| format!("{cli:?}")).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::UnknownArgument, "{name}");
+            }
+        }
+    }
+
+    /// A typing error in an option is told as clap tells it, with the option that is near.
+    #[test]
+    fn typing_errors_are_told_with_what_is_near() {
+        assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));
+        assert!(told("x a b").starts_with("'b' is one argument too many\n"));
+    }
+}

@@ -1,0 +1,31 @@
+//! `help`: what `--help` prints, for those who type it as a word.
+
+use clap::CommandFactory;
+
+use crate::cli::Cli;
+use crate::exit_code::ExitCode;
+use crate::progress::{PROGRAM, say_error};
+
+/// Prints the help of the program, or of one subcommand.
+pub(super) fn run(topic: Option<&str>) -> ExitCode {
+    let mut command = Cli::command();
+    command.build();
+    let Some(topic) = topic else { return print(&mut command) };
+    match command.find_subcommand_mut(topic) {
+        Some(subcommand) => print(subcommand),
+        None => {
+            say_error(&format!("no help on '{topic}'\n  {PROGRAM} help, {PROGRAM} help status, {PROGRAM} help logs"));
+            ExitCode::BadInput
+        }
+    }
+}
+
+fn print(command: &mut clap::Command) -> ExitCode {
+    match command.print_help() {
+        Ok(()) => ExitCode::Success,
+        Err(error) => {
+            say_error(&format!("cannot write to standard output: {error}"));
+            ExitCode::BadInput
+        }
+    }
+}
