@@ -62,7 +62,10 @@ fn tasks_may_be_started_to_the_end() {
     let farm = Farm::local("echo >> ran; sleep 0.3\n".repeat(300).as_bytes());
     let outcome = farm.run(&["--proc", "2", "--timeout", "4", "--task-time", "0"]).exits(3);
     assert!(outcome.stderr_text().contains("the time limit is reached"), "it came to its end");
-    assert_eq!(farm.lines("ran").len() as u64, outcome.summary()[0] + 2);
+    // Not what they wrote: one that has just been started may be told to end before it writes.
+    let table = farm.workdir().bytes("tasks.tsv");
+    let cut_off = String::from_utf8(table).unwrap().lines().filter(|line| line.contains("\tinterrupted\t")).count();
+    assert_eq!(cut_off, 2, "both slots were in use");
 }
 
 /// Nonsense, and times in which no task would be started, are refused before anything is made.
