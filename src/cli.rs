@@ -147,6 +147,10 @@ pub struct Cli {
     #[arg(long)]
     pub here: bool,
 
+    /// Use a workdir that belongs to another user
+    #[arg(long)]
+    pub shared_workdir: bool,
+
     /// Print the ID and command of each task that would run, and how many there are; change nothing
     #[arg(long)]
     pub dry_run: bool,

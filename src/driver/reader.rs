@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::asker::Asker;
 use crate::config::Config;
+use crate::ini::Remarks;
 use crate::progress;
 use crate::protocol::codec;
 use crate::runner::{self, Found, RunnerConfig, RunnerError};
@@ -66,11 +67,13 @@ pub(super) struct Work {
 pub struct Input {
     state: State,
     asker: Asker,
+    /// To be said once somebody listens.
+    remarks: Vec<Remarks>,
 }
 
 #[derive(Debug)]
 enum State {
-    Here(Box<(Result<Found, RunnerError>, Result<Handler, ListError>)>),
+    Here(Box<Names>),
     There(Process),
 }
 
@@ -104,6 +107,23 @@ impl Drop for Process {
     }
 }
 
+/// What was found, by name.
+type Names = (Result<Found, RunnerError>, Result<Handler, ListError>);
+
+fn find(config: &Config) -> (Names, Vec<Remarks>) {
+    let (runner, handler) = (runner::find(&config.runner), Handler::find(&config.handler));
+    let of_runner = runner.iter().map(|runner| runner.remarks.clone());
+    let remarks = of_runner.chain(handler.iter().map(|handler| handler.remarks.clone())).collect();
+    ((runner, handler), remarks)
+}
+
+fn tell(config: &Config, remarks: &[Remarks]) {
+    for Remarks { ignored, redefined } in remarks {
+        ignored.iter().for_each(|text| log::warn!("{text}"));
+        redefined.iter().filter(|_| !config.quiet).for_each(|text| progress::say(text));
+    }
+}
+
 fn source(config: &Config) -> Source<'_> {
     Source { list: &config.list, workdir: &config.workdir }
 }
@@ -117,7 +137,8 @@ impl Input {
     pub fn start(config: &Config) -> io::Result<Self> {
         // Without it nothing is refused for its syntax: no reason not to run.
         let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
-        let state = match (runner::find(&config.runner), Handler::find(&config.handler)) {
+        let (found, remarks) = find(config);
+        let state = match found {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
                 match fork_reader()? {
@@ -138,19 +159,21 @@ impl Input {
             }
             found => State::Here(Box::new(found)),
         };
-        Ok(Self { state, asker })
+        Ok(Self { state, asker, remarks })
     }
 
     /// Where nobody knew before MPI started that this is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
-        let found = (runner::find(&config.runner), Handler::find(&config.handler));
-        Self { state: State::Here(Box::new(found)), asker: Asker::nobody() }
+        let (found, remarks) = find(config);
+        Self { state: State::Here(Box::new(found)), asker: Asker::nobody(), remarks }
     }
 
     /// Here and now: for a dry run.
     pub(super) fn read_here(config: &Config) -> Result<Work, NoTasks> {
-        let runner = runner::by_name(&config.runner)?;
-        Ok(Work { runner, tasks: Handler::find(&config.handler)?.read(source(config))? })
+        let ((runner, handler), remarks) = find(config);
+        tell(config, &remarks);
+        let runner = runner?.prepare()?;
+        Ok(Work { runner, tasks: handler?.read(source(config))? })
     }
 
     /// Waits for runner and tasks. Whoever judges them may ask a shell by what comes with them.
@@ -160,6 +183,7 @@ impl Input {
         signals: &SignalSource,
         clock: Clock,
     ) -> Result<(Work, Asker), NoTasks> {
+        tell(config, &self.remarks);
         let work = match self.state {
             State::Here(found) => {
                 let (runner, handler) = *found;

@@ -23,6 +23,10 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         let place = format!("{}:{}", listed.file.display(), listed.line);
         [listed.name, kind_of(&listed.class), place]
     }));
+    rows.extend(catalog.list_ignored().into_iter().map(|listed| {
+        let place = format!("{}:{}, ignored", listed.file.display(), listed.line);
+        [listed.name, kind_of(&listed.class), place]
+    }));
     (table(&rows), catalog)
 }
 
