@@ -133,6 +133,15 @@ fn ini_files_of_another_user_are_ignored() {
     fs::write(place.join("x.ini"), RUNNER).unwrap();
     give(&place.join("x.ini"), OTHER);
     is_ignored(&farm, "runner", &["runners.d/x.ini:1 ", words[0]]);
+    fs::remove_file(place.join("x.ini")).unwrap();
+    // A group, unless nobody else is in it.
+    farm.write_with_mode("x.ini", 0o664, RUNNER);
+    give(&farm.cwd(), 0);
+    chown(farm.path("x.ini"), None, Some(OTHER)).unwrap();
+    is_ignored(&farm, "runner", &["the group 4294967 can write it\n", "chmod go-w x.ini\n"]);
+    chown(farm.path("x.ini"), None, Some(0)).unwrap();
+    is_used(&farm, "runner");
+    fs::rename(farm.path("x.ini"), place.join("x.ini")).unwrap();
     // A server that knows everybody by another number: the home folder is the user's all the same.
     for path in [&farm.home(), &place] {
         give(path, OTHER);
@@ -263,6 +272,13 @@ fn workdirs_of_other_users_are_refused() {
         assert_eq!(farm.contents(), before, "{what}");
         farm.run(&["--dry-run"]).exits(0);
         assert_eq!(farm.contents(), before, "{what}");
+        if what != "logs" && what != "logs link" {
+            let class = "import os\nclass Tasks(list):\n    def __init__(self, path, workdir):\n        os.mkdir(workdir + '/made')\n";
+            farm.write("own.py", class.as_bytes());
+            farm.write("x.ini", b"[own]\nTaskList = own.Tasks\n");
+            farm.run(&["--tasklist", "own"]).refused(&["belongs to user 4294967", "--shared-workdir"]);
+            assert!(!workdir.file("made").exists(), "{what}: a handler has written there");
+        }
         let outcome = farm.run(&["--shared-workdir"]).exits(0);
         assert_eq!(outcome.summary(), [1, 0, 0]);
         // Whoever looks only reads.

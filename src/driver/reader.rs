@@ -27,6 +27,7 @@ use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::tasklist::{Handler, ListError, Made, Source, Tasks};
+use crate::workdir;
 
 /// Signals are looked at this often at least.
 const LOOK: Duration = Duration::from_millis(500);
@@ -124,6 +125,14 @@ fn tell(config: &Config, remarks: &[Remarks]) {
     }
 }
 
+/// Reads the list by a handler that may write into the workdir.
+fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
+    if !config.shared_workdir {
+        workdir::check_owner(&config.workdir).map_err(|error| ListError::Told(error.to_string()))?;
+    }
+    handler.read(source(config))
+}
+
 fn source(config: &Config) -> Source<'_> {
     Source { list: &config.list, workdir: &config.workdir }
 }
@@ -150,7 +159,7 @@ impl Input {
                         made.keep();
                         progress::install_logger(config.log_level());
                         // Never back to the caller: a panic would take down what is the parent's.
-                        let read = || encode(runner.prepare(), || handler.read(source(config)));
+                        let read = || encode(runner.prepare(), || read_list(config, &handler));
                         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                         let written = result.is_ok_and(|result| socket.write_all(&result).is_ok());
                         std::process::exit(i32::from(!written));

@@ -150,8 +150,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
-        std::fs::create_dir(path("folder")).unwrap();
-        std::fs::write(path("file"), "text").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("file"), "text").unwrap();
         std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
         for (name, path) in [("fifo", path("fifo")), ("folder", path("folder")), ("null", "/dev/null".into())] {
             for result in [reader(&path), open(OpenOptions::new().append(true), &path), create_for_task(&path)] {
@@ -162,14 +162,14 @@ mod tests {
         }
         assert!(is_something_else(&reader(&path("folder")).unwrap_err()));
         assert!(!is_something_else(&reader(&path("nothing")).unwrap_err()));
-        assert_eq!(std::io::read_to_string(reader(&path("link")).unwrap()).unwrap(), "text");
+        assert_eq!(io::read_to_string(reader(&path("link")).unwrap()).unwrap(), "text");
         assert!(is_something_else(&bytes(&path("link")).unwrap_err()));
         let here = super::folder(folder.path()).unwrap();
-        assert_eq!(std::io::read_to_string(reader_in(&here, "link".as_ref()).unwrap()).unwrap(), "text");
+        assert_eq!(io::read_to_string(reader_in(&here, "link".as_ref()).unwrap()).unwrap(), "text");
         assert!(is_something_else(&reader_in(&here, "fifo".as_ref()).unwrap_err()));
         assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
         for name in ["link", "fifo", "new"] {
-            std::io::Write::write_all(&mut temporary(&path(name)).unwrap(), b"new").unwrap();
+            io::Write::write_all(&mut temporary(&path(name)).unwrap(), b"new").unwrap();
             assert_eq!(bytes(&path(name)).unwrap(), b"new");
         }
         temporary(&path("folder")).unwrap_err();

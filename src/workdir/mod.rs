@@ -278,6 +278,7 @@ impl Workdir {
     }
 }
 
+pub use owner::check as check_owner;
 pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 

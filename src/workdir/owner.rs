@@ -6,17 +6,18 @@
 use std::fs::{metadata, symlink_metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::WorkdirError;
 use crate::sys::owner;
 
-/// Checks that a workdir belongs to the user, and so does the link, if it is one. One that is not there is checked by
-/// whoever makes it.
+/// Checks that a workdir belongs to the user, and so does the link, if it is one. One that is not there will.
 ///
 /// # Errors
 /// With the owner's name.
-pub(super) fn check(workdir: &Path) -> Result<(), WorkdirError> {
+pub fn check(workdir: &Path) -> Result<(), WorkdirError> {
+    // With a slash at its end, a link would be followed.
+    let workdir = &workdir.components().collect::<PathBuf>();
     let (Ok(link), Ok(folder)) = (symlink_metadata(workdir), metadata(workdir)) else { return Ok(()) };
     let foreign = |uid| WorkdirError::Foreign { path: workdir.to_owned(), owner: owner::user(uid) };
     if folder.is_dir() && !owner::is_trusted(folder.uid()) && new_files_belong_to(workdir).ok() != Some(folder.uid()) {
@@ -64,7 +65,7 @@ mod tests {
         std::fs::create_dir(at("work/logs")).unwrap();
         symlink("work", at("link")).unwrap();
         check(&at("work")).unwrap();
-        check(&at("link")).unwrap();
+        check(&at("link/")).unwrap();
         check(&at("new")).unwrap();
         check_within(&at("work"), "logs").unwrap();
         check_within(&at("work"), "new").unwrap();
@@ -73,7 +74,7 @@ mod tests {
         if lchown(at("link"), Some(OTHER), None).is_err() {
             return;
         }
-        assert!(check(&at("link")).unwrap_err().to_string().contains("user 4294967"));
+        assert!(check(&at("link/")).unwrap_err().to_string().contains("user 4294967"));
         check(&at("work")).unwrap();
         lchown(at("link"), Some(0), None).unwrap();
         chown(at("work"), Some(OTHER), None).unwrap();
