@@ -141,12 +141,12 @@ fn ini_files_of_another_user_are_ignored() {
     is_ignored(&farm, "runner", &["the group 4294967 can write it\n", "chmod go-w x.ini\n"]);
     chown(farm.path("x.ini"), None, Some(0)).unwrap();
     is_used(&farm, "runner");
+    // Root may have anybody's HOME.
     fs::rename(farm.path("x.ini"), place.join("x.ini")).unwrap();
-    // A server that knows everybody by another number: the home folder is the user's all the same.
-    for path in [&farm.home(), &place] {
+    for path in [&farm.home(), &place, &place.join("x.ini")] {
         give(path, OTHER);
     }
-    is_used(&farm, "runner");
+    is_ignored(&farm, "runner", &[words[0]]);
 
     // Somebody who is not root.
     let farm = Farm::local(b"echo a task\n").run_by_nobody();
@@ -157,6 +157,16 @@ fn ini_files_of_another_user_are_ignored() {
     give(&farm.path("x.ini"), OTHER);
     let said = farm.run(&options).exits(0).stderr_text();
     assert!(said.contains("is ignored: it belongs to user 4294967"), "{said}");
+    // A server that knows everybody by another number: the home folder is the user's all the same.
+    fs::remove_file(farm.path("x.ini")).unwrap();
+    let place = farm.home().join(".config/taskfarmer");
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join("x.ini"), RUNNER).unwrap();
+    for path in [&farm.home(), &place, &place.join("x.ini")] {
+        give(path, OTHER);
+    }
+    let said = farm.run(&options).exits(0).stderr_text();
+    assert!(said.contains("x.ini:1 defines the runner 'default': it is 'template'"), "{said}");
 }
 
 /// Python that starts for a handler imports nothing from a folder that others can write, and nothing of Python's own from the

@@ -39,7 +39,9 @@ pub(super) struct Distrust {
 /// The folders that may hold definitions of this kind, in the order in which they are read: what is in later ones wins.
 pub(super) fn places(kind: Kind) -> Vec<Place> {
     let home = home();
-    let home_owner = home.as_deref().and_then(|home| Some(home.metadata().ok()?.uid()));
+    // Root may still have the home folder of whoever it was before.
+    let home_owner = home.as_deref().filter(|_| !nix::unistd::geteuid().is_root());
+    let home_owner = home_owner.and_then(|home| Some(home.metadata().ok()?.uid()));
     let at_home = home.iter().flat_map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
     let folders = at_home.map(|path| (path, home_owner)).chain([(PathBuf::from("."), None)]);
     folders.filter_map(|(path, home_owner)| Place::open(path, home_owner).ok()).collect()

@@ -66,7 +66,7 @@ pub enum WorkdirError {
     NotAFolder(PathBuf),
     /// It, or a part of it, is another user's.
     #[error(
-        "{} belongs to {owner}\n  nothing was started: its owner decides where files go that are written there. Name another \
+        "{} belongs to {owner}\n  nothing was started: its owner decides where files go that are written there\n  name another \
          workdir with --workdir, or give --shared-workdir to use this one",
         path.display()
     )]
