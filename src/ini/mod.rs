@@ -100,15 +100,24 @@ pub struct IniError {
 
 impl fmt::Display for IniError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", shown(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if let Some(section) = &self.section {
-            write!(f, ": [{section}]")?;
+            write!(f, ": [{}]", shown(section))?;
         }
-        write!(f, ": {}", self.what)
+        // Keys and values are in it, but no newline of theirs.
+        self.what.split('\n').map(shown).enumerate().try_for_each(|(line, text)| {
+            let before = if line == 0 { ": " } else { "\n" };
+            write!(f, "{before}{text}")
+        })
     }
+}
+
+/// Text from a file, or a file's name, without what would control a terminal: both may be anybody's.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
 impl std::error::Error for IniError {}

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Kind;
+use crate::shell::quote_if_needed;
 use crate::sys::{owner, regular};
 
 /// Where what is the user's own is always used, as it is called in messages.
@@ -102,7 +103,7 @@ impl Place {
 
     /// Judges what is open: what it is called, what others may be able to do, and its path.
     fn judge(&self, all: &[(&Metadata, &str, &str, &Path)]) -> Option<Distrust> {
-        let (mut whys, mut to_close) = (Vec::new(), Some(Vec::new()));
+        let (mut whys, mut to_close) = (Vec::new(), Some(String::new()));
         for (of, what, to_write, path) in all {
             if !owner::is_trusted(of.uid()) && self.home_owner != Some(of.uid()) {
                 whys.push(format!("{what} belongs to {}", owner::user(of.uid())));
@@ -110,15 +111,24 @@ impl Place {
             } else if let Some(others) = owner::other_writers(of) {
                 whys.push(format!("{others} can {to_write}"));
                 to_close = to_close.filter(|_| owner::may_change_mode(of.uid()));
-                to_close.iter_mut().for_each(|paths| paths.push(path.display().to_string()));
+                to_close = to_close.zip(as_word(path)).map(|(words, word)| words + " " + &word);
             }
         }
         let cure = match to_close {
-            Some(paths) => format!("see what it says, then: chmod go-w {}", paths.join(" ")),
+            Some(words) => format!("see what it says, then: chmod go-w{words}"),
             None => format!("if you trust what it says, copy it to {OWN_FOLDER}"),
         };
         (!whys.is_empty()).then(|| Distrust { why: whys.join(", and "), cure })
     }
+}
+
+/// A path as a word of a shell command that can be typed; `None` if it can't. It may be anybody's choice.
+fn as_word(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| !text.contains(char::is_control))?;
+    let path = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
+    let mut word = Vec::new();
+    quote_if_needed(path.as_bytes(), &mut word);
+    String::from_utf8(word).ok()
 }
 
 /// Why nothing in the current folder may be taken for the user's own; `None` if it may.

@@ -205,6 +205,10 @@ impl Workdir {
         list: &TaskList,
         wanted: &Wanted<'_>,
     ) -> Result<(Self, TaskTable, Journal), WorkdirError> {
+        if !wanted.shared {
+            // It may be another one by now.
+            owner::check(path)?;
+        }
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
