@@ -165,6 +165,10 @@ pub struct Cli {
     #[arg(help_heading = ADVANCED, long)]
     pub here: bool,
 
+    /// Use a workdir that belongs to another user
+    #[arg(help_heading = ADVANCED, long)]
+    pub shared_workdir: bool,
+
     /// Print name, kind, file and line of each runner
     #[arg(help_heading = ADVANCED, long)]
     pub list_runners: bool,

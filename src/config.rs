@@ -63,6 +63,8 @@ pub struct Config {
     pub rules: Rules,
     /// The folder in which an earlier run was started does not matter.
     pub here: bool,
+    /// The workdir may belong to another user.
+    pub shared_workdir: bool,
     /// Only say what would run.
     pub dry_run: bool,
 }
@@ -175,6 +177,7 @@ impl Config {
             farmer_only: cli.farmer_only,
             failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
             here: cli.here,
+            shared_workdir: cli.shared_workdir,
             dry_run: cli.dry_run,
         })
     }

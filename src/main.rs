@@ -100,6 +100,7 @@ fn print_list((text, catalog): &(String, Catalog)) {
     for error in catalog.broken() {
         say(&format!("not read: {error}"));
     }
+    catalog.ignored().for_each(|text| say(&text));
 }
 
 /// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.

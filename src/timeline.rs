@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::farmer::{Record, Why};
 use crate::protocol::Outcome;
-use crate::workdir::{Begin, Kind};
+use crate::workdir::{Begin, Kind, Links};
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
@@ -109,7 +109,7 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
 
 /// How a timeline is gone on with: a torn end is cut off, and so is the bracket that closes it. A file that is no timeline
 /// is moved aside, since a timeline is never worth a run.
-pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged" };
+pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", links: Links::Refuse };
 
 fn start(separator: &str) -> Vec<u8> {
     [separator.as_bytes(), RUN.as_bytes()].concat()

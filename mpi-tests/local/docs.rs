@@ -108,9 +108,9 @@ fn every_promise_names_its_tests() {
     let page = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
     let (_, promises) = page.split_once("\n## Promises\n").expect("the last section");
     let mut numbered = promises.split("\n1. ").nth(1).expect("a list").to_owned();
-    for number in 2..=7 {
-        let (one, rest) = numbered.split_once(&format!("\n{number}. ")).expect("seven promises");
-        assert!(one.contains("Tests:"), "a promise without tests: {one}");
+    for number in 2..=8 {
+        let (one, rest) = numbered.split_once(&format!("\n{number}. ")).expect("eight promises");
+        assert!(one.contains("Tests:") || one.contains("measured, not tested"), "a promise without tests: {one}");
         numbered = rest.to_owned();
     }
     let names = promises.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::"));

@@ -24,6 +24,7 @@ mod logs;
 mod mixed;
 mod moments;
 mod names;
+mod owners;
 mod poison;
 mod progress;
 mod pytaskfarmer;

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
@@ -74,6 +75,8 @@ impl Farm {
         let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
         setrlimit(Resource::RLIMIT_CORE, 0, hard).unwrap();
 
+        // INI files that a group can write would be ignored.
+        umask(Mode::from_bits_truncate(0o022));
         let root = tempfile::Builder::new().prefix("taskfarmer-test-").tempdir().unwrap();
         for folder in ["cwd", "home", "io"] {
             fs::create_dir(root.path().join(folder)).unwrap();
@@ -101,7 +104,8 @@ impl Farm {
             let root = self.root.path();
             // The build folder may be closed to others.
             self.program = root.join("taskfarmer-mpi");
-            fs::copy(program(), &self.program).unwrap();
+            // Not by this process: what another test starts meanwhile would have it open to write, and nobody could run it.
+            assert!(Command::new("cp").arg(program()).arg(&self.program).status().unwrap().success());
             for path in [root, &self.program] {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
             }

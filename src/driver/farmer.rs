@@ -187,7 +187,7 @@ fn prepare(
     let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
     let folder = check::folder(config, &runner, &cwd);
     let (failed, joblog) = (config.failed, joblog.as_deref());
-    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder };
+    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared: config.shared_workdir };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {

@@ -19,6 +19,7 @@ use thiserror::Error;
 use super::asker::Asker;
 use super::job_end::JobEnd;
 use crate::config::Config;
+use crate::ini::Remarks;
 use crate::progress;
 use crate::protocol::codec;
 use crate::runner::{self, Found, RunnerConfig, RunnerError};
@@ -27,6 +28,7 @@ use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::tasklist::{Handler, ListError, Made, Source, Tasks};
+use crate::workdir;
 
 /// Signals are looked at this often at least.
 const LOOK: Duration = Duration::from_millis(500);
@@ -69,11 +71,13 @@ pub struct Input {
     asker: Asker,
     /// When the batch job ends, for who wants to know before [`Input::finish`].
     pub(super) job_end: JobEnd,
+    /// To be said once somebody listens.
+    remarks: Vec<Remarks>,
 }
 
 #[derive(Debug)]
 enum State {
-    Here(Box<(Result<Found, RunnerError>, Result<Handler, ListError>)>),
+    Here(Box<Names>),
     There(Process),
 }
 
@@ -107,6 +111,31 @@ impl Drop for Process {
     }
 }
 
+/// What was found, by name.
+type Names = (Result<Found, RunnerError>, Result<Handler, ListError>);
+
+fn find(config: &Config) -> (Names, Vec<Remarks>) {
+    let (runner, handler) = (runner::find(&config.runner), Handler::find(&config.handler));
+    let of_runner = runner.iter().map(|runner| runner.remarks.clone());
+    let remarks = of_runner.chain(handler.iter().map(|handler| handler.remarks.clone())).collect();
+    ((runner, handler), remarks)
+}
+
+fn tell(config: &Config, remarks: &[Remarks]) {
+    for Remarks { ignored, redefined } in remarks {
+        ignored.iter().for_each(|text| log::warn!("{text}"));
+        redefined.iter().filter(|_| !config.quiet).for_each(|text| progress::say(text));
+    }
+}
+
+/// Reads the list by a handler that may write into the workdir.
+fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
+    if !config.shared_workdir {
+        workdir::check_owner(&config.workdir).map_err(|error| ListError::Told(error.to_string()))?;
+    }
+    handler.read(source(config))
+}
+
 fn source(config: &Config) -> Source<'_> {
     Source { list: &config.list, workdir: &config.workdir }
 }
@@ -121,7 +150,8 @@ impl Input {
         // Without it nothing is refused for its syntax: no reason not to run.
         let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
         let job_end = JobEnd::start()?;
-        let state = match (runner::find(&config.runner), Handler::find(&config.handler)) {
+        let (found, remarks) = find(config);
+        let state = match found {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
                 match fork_reader()? {
@@ -133,7 +163,7 @@ impl Input {
                         made.keep();
                         progress::install_logger(config.log_level());
                         // Never back to the caller: a panic would take down what is the parent's.
-                        let read = || encode(runner.prepare(), || handler.read(source(config)));
+                        let read = || encode(runner.prepare(), || read_list(config, &handler));
                         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                         let written = result.is_ok_and(|result| socket.write_all(&result).is_ok());
                         std::process::exit(i32::from(!written));
@@ -142,19 +172,22 @@ impl Input {
             }
             found => State::Here(Box::new(found)),
         };
-        Ok(Self { state, asker, job_end })
+        Ok(Self { state, asker, job_end, remarks })
     }
 
     /// Where nobody knew before MPI started that this is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
-        let found = (runner::find(&config.runner), Handler::find(&config.handler));
-        Self { state: State::Here(Box::new(found)), asker: Asker::nobody(), job_end: JobEnd::default() }
+        let (found, remarks) = find(config);
+        let state = State::Here(Box::new(found));
+        Self { state, asker: Asker::nobody(), job_end: JobEnd::default(), remarks }
     }
 
     /// Here and now: for a dry run.
     pub(super) fn read_here(config: &Config) -> Result<Work, NoTasks> {
-        let runner = runner::by_name(&config.runner)?;
-        Ok(Work { runner, tasks: Handler::find(&config.handler)?.read(source(config))? })
+        let ((runner, handler), remarks) = find(config);
+        tell(config, &remarks);
+        let runner = runner?.prepare()?;
+        Ok(Work { runner, tasks: handler?.read(source(config))? })
     }
 
     /// Waits for runner and tasks. Whoever judges them may ask a shell by what comes with them.
@@ -164,6 +197,7 @@ impl Input {
         signals: &SignalSource,
         clock: Clock,
     ) -> Result<(Work, Asker), NoTasks> {
+        tell(config, &self.remarks);
         let work = match self.state {
             State::Here(found) => {
                 let (runner, handler) = *found;

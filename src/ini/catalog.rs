@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::interpolate::Budget;
 use super::parse::{self, ParseError, RawFile, RawKey, RawSection};
-use super::{IniError, Key, Kind, Section, find_files, interpolate, nearest};
+use super::places::{self, Distrust, Place};
+use super::{IniError, Key, Kind, Section, interpolate, nearest, shown};
+use crate::sys::regular;
 
 /// Larger files are none of ours, in bytes.
 const FILE_LEN_MAX: u64 = 4 << 20;
@@ -32,11 +34,29 @@ struct Broken {
     bytes: Vec<u8>,
 }
 
+/// A file that was found.
+#[derive(Debug)]
+struct Found {
+    path: PathBuf,
+    content: Content,
+    /// Its definitions do not count.
+    distrust: Option<Distrust>,
+}
+
 /// All definitions of a kind.
 #[derive(Debug)]
 pub struct Catalog {
     kind: Kind,
-    files: Vec<(PathBuf, Content)>,
+    files: Vec<Found>,
+}
+
+/// What a user should know of a definition that was looked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Remarks {
+    /// Files that would have defined it, and are not used: which, why, and what to do.
+    pub ignored: Vec<String>,
+    /// A file defines what is built in.
+    pub redefined: Option<String>,
 }
 
 /// A line of `--list-runners` or `--list-handlers`.
@@ -52,48 +72,73 @@ pub struct Listed {
     pub line: u64,
 }
 
-/// Reads all definitions of a kind. Files that can't be read are remembered, see [`Catalog::find`].
+/// Reads all definitions of a kind. Files that can't be read are remembered, see [`Catalog::find`]. Those that others may
+/// have written do not count, see [`Catalog::remarks`].
 #[must_use]
 pub fn load(kind: Kind) -> Catalog {
-    load_files(kind, find_files(kind))
+    load_places(kind, &places::places(kind))
 }
 
-/// [`load`] of these files.
+/// [`load`] of these folders.
+pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
+    let in_place = |place: &Place| -> Vec<Found> {
+        let read = |name| {
+            let path = place.path_of(&name);
+            let (file, metadata) = match place.open_file(&name)?.and_then(|file| Ok((file.metadata()?, file))) {
+                Ok((metadata, file)) => (Ok(file), Some(metadata)),
+                Err(error) => (Err(error), None),
+            };
+            let content = Content::read(kind, &path, file);
+            // Most files are none of ours, and nobody is asked whose they are.
+            let metadata = metadata.filter(|_| content.may_define());
+            let distrust = metadata.and_then(|metadata| place.distrust(&path, &metadata));
+            Some(Found { path, content, distrust })
+        };
+        place.names().into_iter().filter_map(read).collect()
+    };
+    Catalog { kind, files: places.iter().flat_map(in_place).collect() }
+}
+
+/// Reads all definitions of a kind in these files, whosever they are.
 #[must_use]
 pub fn load_files(kind: Kind, files: Vec<PathBuf>) -> Catalog {
-    let read = |path: PathBuf| {
-        let content = read_file(&path)?;
-        let content = match content.and_then(|bytes| match parse::parse(&bytes) {
+    let read =
+        |path: PathBuf| Found { content: Content::read(kind, &path, regular::reader(&path)), path, distrust: None };
+    Catalog { kind, files: files.into_iter().map(read).collect() }
+}
+
+impl Content {
+    fn read(kind: Kind, path: &Path, file: io::Result<File>) -> Self {
+        let parsed = read_file(path, file).and_then(|bytes| match parse::parse(&bytes) {
             Ok(file) => Ok(file),
-            Err(error) => Err(Broken { error: at(&path, error), bytes }),
-        }) {
-            Ok(file) => Content::Definitions(Definitions::of(kind, file)),
-            Err(broken) => Content::Broken(broken),
-        };
-        Some((path, content))
-    };
-    Catalog { kind, files: files.into_iter().filter_map(read).collect() }
+            Err(error) => Err(Broken { error: at(path, error), bytes }),
+        });
+        match parsed {
+            Ok(file) => Self::Definitions(Definitions::of(kind, file)),
+            Err(broken) => Self::Broken(broken),
+        }
+    }
+
+    fn may_define(&self) -> bool {
+        !matches!(self, Self::Definitions(definitions) if definitions.sections.is_empty())
+    }
 }
 
 fn at(path: &Path, error: ParseError) -> IniError {
     IniError { file: path.to_owned(), line: Some(error.line), section: error.section, what: error.what }
 }
 
-/// `None` for what is no file: a folder, a pipe that would block, or gone since.
-fn read_file(path: &Path) -> Option<Result<Vec<u8>, Broken>> {
-    if !path.is_file() {
-        return None;
-    }
+fn read_file(path: &Path, file: io::Result<File>) -> Result<Vec<u8>, Broken> {
     let error = |what: String| IniError { file: path.to_owned(), line: None, section: None, what };
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes));
-    Some(match read {
+    let read = file.and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes));
+    match read {
         Err(cause) => Err(Broken { error: error(format!("it cannot be read: {cause}")), bytes }),
         Ok(_) if bytes.len() as u64 > FILE_LEN_MAX => {
             Err(Broken { error: error(format!("it is longer than {FILE_LEN_MAX} bytes")), bytes })
         }
         Ok(_) => Ok(bytes),
-    })
+    }
 }
 
 impl Definitions {
@@ -137,37 +182,94 @@ impl Definitions {
     }
 }
 
+impl Found {
+    /// The definition of a name, if it has, or seems to have, one.
+    fn define(&self, name: &str, kind: Kind) -> Option<Result<Section, IniError>> {
+        match &self.content {
+            Content::Definitions(definitions) => {
+                let section = definitions.sections.iter().find(|section| section.name == name)?;
+                Some(definitions.resolve(section, kind, &self.path, &mut Budget::default()))
+            }
+            Content::Broken(Broken { error, bytes }) if mentions(bytes, name, kind.key()) => {
+                let what = format!("{}\n  it seems to define '{name}', so it must be readable", error.what);
+                Some(Err(IniError { what, ..error.clone() }))
+            }
+            Content::Broken(..) => None,
+        }
+    }
+}
+
 impl Catalog {
     /// The definition of this name that counts: the last one.
     ///
     /// # Errors
     /// If a value of it makes no sense, or if a file that can't be read might hold one that would count instead.
     pub fn find(&self, name: &str) -> Result<Option<Section>, IniError> {
-        for (path, content) in self.files.iter().rev() {
-            match content {
-                Content::Definitions(definitions) => {
-                    if let Some(section) = definitions.sections.iter().find(|section| section.name == name) {
-                        return definitions.resolve(section, self.kind, path, &mut Budget::default()).map(Some);
-                    }
-                }
-                Content::Broken(Broken { error, bytes }) if mentions(bytes, name, self.kind.key()) => {
-                    let what = format!("{}\n  it seems to define '{name}', so it must be readable", error.what);
-                    return Err(IniError { what, ..error.clone() });
-                }
-                Content::Broken(..) => {}
-            }
+        self.trusted().rev().find_map(|found| found.define(name, self.kind)).transpose()
+    }
+
+    /// What there is to say of this name beside what [`Self::find`] says: `section` is what that found, `built_in` whether
+    /// there is one of this name anyway.
+    #[must_use]
+    pub fn remarks(&self, name: &str, section: Option<&Section>, built_in: bool) -> Remarks {
+        let (what, _) = self.kind.words();
+        let mut remarks = Remarks::default();
+        for found in self.files.iter().rev() {
+            let Some(defined) = found.define(name, self.kind) else { continue };
+            // What is before it would not have counted anyway.
+            let Some(distrust) = &found.distrust else { break };
+            let place = match &defined {
+                // As after the cure: a copy of it counts.
+                Ok(defined) if section.is_some_and(|section| section.is_same(defined)) => continue,
+                Ok(defined) => format!("{}:{} defines", shown(&found.path.to_string_lossy()), defined.line),
+                Err(_) => format!("{} seems to define", shown(&found.path.to_string_lossy())),
+            };
+            let Distrust { why, cure } = distrust;
+            remarks.ignored.push(format!("{place} the {what} '{name}', and is ignored: {why}\n  {cure}"));
         }
-        Ok(None)
+        remarks.ignored.reverse();
+        remarks.redefined = section.filter(|_| built_in).map(|Section { file, line, class, .. }| {
+            format!(
+                "{}:{line} defines the {what} '{name}': it is '{}', not the built-in one",
+                file.display(),
+                class.value
+            )
+        });
+        remarks
+    }
+
+    fn trusted(&self) -> impl DoubleEndedIterator<Item = &Found> {
+        self.files.iter().filter(|found| found.distrust.is_none())
     }
 
     /// The definitions that count, in the order of the files.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
+        self.list_of(self.trusted())
+    }
+
+    /// The definitions in files that are not used.
+    #[must_use]
+    pub fn list_ignored(&self) -> Vec<Listed> {
+        self.list_of(self.files.iter().filter(|found| found.distrust.is_some()))
+    }
+
+    /// Files that would have defined something, and are not used: which, why, and what to do.
+    pub fn ignored(&self) -> impl Iterator<Item = String> {
+        let told = |found: &Found| {
+            let Distrust { why, cure } = found.distrust.as_ref()?;
+            let Content::Definitions(_) = &found.content else { return None };
+            Some(format!("{} is ignored: {why}\n  {cure}", shown(&found.path.to_string_lossy())))
+        };
+        self.files.iter().filter_map(told)
+    }
+
+    fn list_of<'a>(&self, files: impl DoubleEndedIterator<Item = &'a Found>) -> Vec<Listed> {
         let mut listed: Vec<Listed> = Vec::new();
         let mut names: HashSet<&str> = HashSet::new();
         let mut budget = Budget::default();
         // From the end: the last definition of a name counts.
-        for (path, content) in self.files.iter().rev() {
+        for Found { path, content, .. } in files.rev() {
             let Content::Definitions(definitions) = content else { continue };
             for section in definitions.sections.iter().rev().filter(|section| names.insert(&section.name)) {
                 let class = match definitions.resolve(section, self.kind, path, &mut budget) {
@@ -183,7 +285,7 @@ impl Catalog {
 
     /// Files that can't be read, and why: worth a word where a name is not found.
     pub fn broken(&self) -> impl Iterator<Item = &IniError> {
-        self.files.iter().filter_map(|(_, content)| match content {
+        self.files.iter().filter_map(|found| match &found.content {
             Content::Broken(broken) => Some(&broken.error),
             Content::Definitions(_) => None,
         })
@@ -205,6 +307,9 @@ impl Catalog {
         }
         for error in self.broken() {
             text.push_str(&format!("\n  not readable: {}", error.to_string().replace('\n', " ")));
+        }
+        for ignored in self.remarks(name, None, false).ignored {
+            text.push_str(&format!("\n  {ignored}"));
         }
         text.push_str(&format!("\n  taskfarmer-mpi {lister} shows what each is, and where"));
         text

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Catalog, Kind, load};
+use super::{Catalog, Kind, load, shown};
 
 /// Widest column, in characters: what is longer sticks out.
 const WIDTH_MAX: usize = 60;
@@ -23,12 +23,17 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         let place = format!("{}:{}", listed.file.display(), listed.line);
         [listed.name, kind_of(&listed.class), place]
     }));
+    rows.extend(catalog.list_ignored().into_iter().map(|listed| {
+        let place = format!("{}:{}, ignored", listed.file.display(), listed.line);
+        [listed.name, kind_of(&listed.class), place]
+    }));
     (table(&rows), catalog)
 }
 
 fn table(rows: &[[String; 3]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
     let (names, kinds) = (width(0), width(1));
+    let rows = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell)));
     let mut text = String::new();
     for [name, kind, place] in rows {
         let _ = writeln!(text, "{name:names$}  {kind:kinds$}  {place}");

@@ -4,19 +4,22 @@
 //! which definition of a name counts. Knows no runner and no handler. Only rank 0 reads files.
 //!
 //! Any `*.ini` in the current folder is looked at, and most of them in this world have nothing to do with us: a file
-//! that cannot be read only matters if it might have defined the wanted name.
+//! that cannot be read only matters if it might have defined the wanted name. One that others may have written is not
+//! used, see [`places`].
 
 mod catalog;
 mod interpolate;
 mod listing;
 mod parse;
+mod places;
 mod suggest;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use catalog::{Catalog, Listed, load, load_files};
+pub use catalog::{Catalog, Listed, Remarks, load, load_files};
 pub use listing::{kind_name, listing};
+pub use places::distrust_of_current_folder;
 pub use suggest::nearest;
 
 /// What is looked for.
@@ -97,15 +100,24 @@ pub struct IniError {
 
 impl fmt::Display for IniError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", shown(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if let Some(section) = &self.section {
-            write!(f, ": [{section}]")?;
+            write!(f, ": [{}]", shown(section))?;
         }
-        write!(f, ": {}", self.what)
+        // Keys and values are in it, but no newline of theirs.
+        self.what.split('\n').map(shown).enumerate().try_for_each(|(line, text)| {
+            let before = if line == 0 { ": " } else { "\n" };
+            write!(f, "{before}{text}")
+        })
     }
+}
+
+/// Text from a file, or a file's name, without what would control a terminal: both may be anybody's.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
 impl std::error::Error for IniError {}
@@ -121,6 +133,14 @@ impl Section {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.get(name).map(|key| &key.value[..])
+    }
+
+    /// Whether another section, wherever it stands, says the same.
+    fn is_same(&self, other: &Self) -> bool {
+        let keys = |section: &Self| -> Vec<(String, String)> {
+            section.keys.iter().map(|key| (key.name.clone(), key.value.clone())).collect()
+        };
+        self.class.value == other.class.value && keys(self) == keys(other)
     }
 
     /// The value of a key that has to be there.
@@ -174,38 +194,6 @@ pub fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
         None => format!("it has: {}", known.join(", ")),
     };
     section.error(Some(key), &format!("{} has no such key\n  {cure}", section.class.value))
-}
-
-/// The files that may hold definitions of this kind, in the order in which they are read: later ones win.
-#[must_use]
-pub fn find_files(kind: Kind) -> Vec<PathBuf> {
-    let home = home().map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
-    let folders = home.into_iter().flatten().chain([PathBuf::from(".")]);
-    folders.flat_map(|folder| ini_files(&folder)).collect()
-}
-
-fn home() -> Option<PathBuf> {
-    match std::env::var_os("HOME") {
-        Some(home) => Some(home.into()),
-        None => nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir),
-    }
-}
-
-fn ini_files(folder: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name())
-        .filter(|name| {
-            let name = name.as_encoded_bytes();
-            name.ends_with(b".ini") && !name.starts_with(b".")
-        })
-        .collect();
-    names.sort();
-    // "./x.ini" is not nicer than "x.ini" in a message.
-    let folder = if folder == Path::new(".") { Path::new("") } else { folder };
-    names.into_iter().map(|name| folder.join(name)).collect()
 }
 
 #[cfg(test)]

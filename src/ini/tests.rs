@@ -2,6 +2,8 @@ use std::fs::File;
 
 use proptest::prelude::*;
 
+use super::catalog::load_places;
+use super::places::Place;
 use super::*;
 use crate::fuzz::{nearly, nearly_text, within};
 
@@ -10,8 +12,14 @@ fn catalog(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Catalog) {
     for (name, bytes) in files {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
-    let catalog = load_files(Kind::Runners, ini_files(folder.path()));
+    let place = place(&folder);
+    let files = place.names().iter().map(|name| place.path_of(name)).collect();
+    let catalog = load_files(Kind::Runners, files);
     (folder, catalog)
+}
+
+fn place(folder: &tempfile::TempDir) -> Place {
+    Place::open(folder.path().to_owned(), None).unwrap()
 }
 
 /// Sections of both kinds, and others, may share a file; the last definition of a name wins.
@@ -76,9 +84,78 @@ fn odd_files_do_not_hang_the_farm() {
     std::os::unix::fs::symlink("nowhere", folder.path().join("gone.ini")).unwrap();
     let long = File::create(folder.path().join("long.ini")).unwrap();
     long.set_len(1 << 40).unwrap();
-    let catalog = load_files(Kind::Runners, ini_files(folder.path()));
+    let catalog = load_places(Kind::Runners, &[place(&folder)]);
     assert_eq!(catalog.find("x").unwrap(), None);
     assert_eq!(catalog.broken().count(), 1);
+}
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is told of if
+/// it would have counted, and only then.
+#[test]
+fn what_others_can_write_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, text) in
+        [("a.ini", "[x]\nRunner = a\n"), ("b.ini", "[x]\nRunner = b\n[y]\nRunner = b\n"), ("c.ini", "[z]\na=1\n")]
+    {
+        std::fs::write(at(name), text).unwrap();
+        set_mode(&at(name), 0o644);
+    }
+    let found = |name: &str| {
+        let catalog = load_places(Kind::Runners, &[place(&folder)]);
+        let section = catalog.find(name).unwrap();
+        let remarks = catalog.remarks(name, section.as_ref(), name == "x");
+        (section.map(|section| section.class.value), remarks)
+    };
+    let (class, remarks) = found("x");
+    assert_eq!((class.as_deref(), remarks.ignored.len()), (Some("b"), 0));
+    assert!(remarks.redefined.unwrap().contains("b.ini:1 defines the runner 'x': it is 'b'"));
+    set_mode(&at("b.ini"), 0o666);
+    set_mode(&at("c.ini"), 0o666);
+    let (class, remarks) = found("x");
+    assert_eq!(class.as_deref(), Some("a"));
+    let text = remarks.ignored.join("");
+    for part in ["b.ini:1 defines the runner 'x', and is ignored: anybody can write it\n", "chmod go-w /", "/b.ini"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!((found("z"), found("none")), ((None, Remarks::default()), (None, Remarks::default())));
+    let catalog = load_places(Kind::Runners, &[place(&folder)]);
+    let text = catalog.not_found("y", &[]);
+    assert!(text.contains("b.ini:3 defines the runner 'y', and is ignored"), "{text}");
+    assert_eq!((catalog.list().len(), catalog.list_ignored().len(), catalog.ignored().count()), (1, 2, 1));
+    // A later file that nobody else can write counts, whatever is before it.
+    set_mode(&at("b.ini"), 0o644);
+    set_mode(&at("a.ini"), 0o666);
+    assert_eq!(found("x").1.ignored, [""; 0]);
+    // One that says what counts anyway is no news.
+    std::fs::write(at("c.ini"), "[x]\n\nRunner = b\n").unwrap();
+    assert_eq!(found("x").1.ignored, [""; 0]);
+    std::fs::write(at("c.ini"), "[x]\nno delimiter\nRunner = c\n").unwrap();
+    let (class, remarks) = found("x");
+    assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write stops nobody");
+    assert!(remarks.ignored[0].contains("c.ini seems to define the runner 'x'"), "{remarks:?}");
+    // Names that somebody chose to be typed or shown.
+    for (name, shown, cure) in [
+        ("$(x).ini", "/$(x).ini:1 defines", "/$(x).ini'"),
+        ("\u{1b}[2J\n.ini", "/?[2J?.ini:1 defines", "copy it to ~/.config/taskfarmer"),
+    ] {
+        std::fs::write(at(name), "[\u{1b}]\nRunner = a\n[w]\nRunner = a\n").unwrap();
+        set_mode(&at(name), 0o666);
+        let text = found("w").1.ignored.concat().replace(":3 ", ":1 ");
+        assert!(text.contains(shown) && text.ends_with(cure) && !text.contains('\u{1b}'), "{text}");
+        std::fs::remove_file(at(name)).unwrap();
+    }
+    let error = IniError { file: "\n".into(), line: None, section: Some("\u{1}".into()), what: "\u{7}\n  a".into() };
+    assert_eq!(error.to_string(), "?: [?]: ?\n  a");
+    set_mode(folder.path(), 0o1777);
+    let (class, remarks) = found("x");
+    assert_eq!((class, remarks.ignored.len()), (None, 3));
+    assert!(remarks.ignored[1].contains("anybody can write into its folder"), "{remarks:?}");
 }
 
 /// Values that each name a long one, and defaults that reach many sections, are refused before memory or time is.

@@ -14,7 +14,7 @@ use super::config::{Defined, RunnerConfig, Shell, Start};
 use super::python::{self, PythonError};
 use super::template::{Field, Template, Values};
 use super::{DEFAULT_RUNNER, environment};
-use crate::ini::{self, Catalog, IniError, Kind, Section};
+use crate::ini::{self, Catalog, IniError, Kind, Remarks, Section};
 
 /// Built-in kinds of runners: their names in `Runner =`, PyTaskFarmer's class for each.
 pub const KINDS: &[(&str, Option<&str>)] = &[
@@ -63,6 +63,8 @@ pub fn listing() -> (String, Catalog) {
 pub struct Found {
     /// `None`: the default, which no file defines.
     section: Option<Section>,
+    /// What the user should know of it.
+    pub remarks: Remarks,
 }
 
 /// Finds the runner of this name. Reads INI files, and starts nothing.
@@ -73,18 +75,13 @@ pub fn find(name: &str) -> Result<Found, RunnerError> {
     find_in(&ini::load(Kind::Runners), name)
 }
 
-/// The runner of this name. Reads INI files; starts `python3` to try a class that is not built in.
-///
-/// # Errors
-/// If there is none, or its section makes no sense.
-pub fn by_name(name: &str) -> Result<RunnerConfig, RunnerError> {
-    find(name)?.prepare()
-}
-
 fn find_in(catalog: &Catalog, name: &str) -> Result<Found, RunnerError> {
     match catalog.find(name)? {
         None if name != DEFAULT_RUNNER => Err(RunnerError::NotFound(catalog.not_found(name, &[DEFAULT_RUNNER]))),
-        section => Ok(Found { section }),
+        section => {
+            let remarks = catalog.remarks(name, section.as_ref(), name == DEFAULT_RUNNER);
+            Ok(Found { section, remarks })
+        }
     }
 }
 
@@ -96,7 +93,7 @@ impl Found {
         class.is_some_and(|class| built_in(class).is_none() && python::is_class(class))
     }
 
-    /// Checks it and makes it ready.
+    /// Checks it and makes it ready. Starts `python3` to try a class that is not built in.
     ///
     /// # Errors
     /// If its section makes no sense, or its class can't be used.

@@ -20,7 +20,7 @@ use crate::sys::process::c_string;
 pub use config::RunnerConfig;
 use config::{Defined, Shell, Start};
 use environment::Environment;
-pub use kinds::{Found, KINDS, RunnerError, by_name, find, listing};
+pub use kinds::{Found, KINDS, RunnerError, find, listing};
 use shell_rules::ShellRules;
 use template::{Field, Values, as_operand};
 

@@ -23,6 +23,7 @@ pub mod nursery;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
+pub mod owner;
 pub mod process;
 pub mod regular;
 #[cfg(any(feature = "mpi", test))]

@@ -1,15 +1,18 @@
 //! Opens regular files, and nothing else.
 //!
 //! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a device,
-//! and what is no regular file is an error that says so. The user's own files (tasklists, runners) may be what they like.
+//! and what is no regular file is an error that says so. A symbolic link is followed only where the user named the file:
+//! what another link leads to could be anybody's. The user's own files (tasklists, runners) may be what they like.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
 
 /// Opens a regular file.
 ///
@@ -35,6 +38,21 @@ pub fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
+/// Opens a regular file in a folder to read it, whatever becomes of the folder's name meanwhile. A link is followed.
+///
+/// # Errors
+/// As [`open`].
+pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
+    // To open a device may do something, so it is not even tried.
+    let found = fstatat(folder, name, AtFlags::empty())?;
+    if SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
+        return Err(NotRegular::Other.into());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
+}
+
 /// Opens a regular file to read it, and follows no symbolic link.
 ///
 /// # Errors
@@ -51,13 +69,29 @@ pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
 }
 
-/// All bytes of a regular file.
+/// Makes a file whose name is only meant to last until it gets another one. Whatever has the name by then, except for a
+/// folder, is removed: a link is not followed.
 ///
 /// # Errors
-/// As [`open`], or if it can't be read.
+/// What the system said.
+pub fn temporary(path: &Path) -> io::Result<File> {
+    let make = || OpenOptions::new().write(true).create_new(true).open(path);
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            make()
+        }
+        made => made,
+    }
+}
+
+/// All bytes of a regular file. A symbolic link is not followed.
+///
+/// # Errors
+/// As [`open_no_link`], or if it can't be read.
 pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader(path)?.read_to_end(&mut bytes)?;
+    reader_no_link(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -74,21 +108,27 @@ pub fn create_for_task(path: &Path) -> io::Result<File> {
 fn open_with(options: &OpenOptions, path: &Path, flags: OFlag) -> io::Result<File> {
     let opened = options.clone().custom_flags(flags.bits()).open(path);
     let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => io::Error::other("a symbolic link has its name"),
+        Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => NotRegular::Link.into(),
         // A FIFO that nobody reads, a socket, a device that is not there.
-        Some(Errno::ENXIO) => not_regular(),
+        Some(Errno::ENXIO) => NotRegular::Other.into(),
         _ => error,
     })?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
 }
 
 /// What stands there is no regular file.
 #[derive(Debug, thiserror::Error)]
-#[error("it is not a regular file")]
-struct NotRegular;
+enum NotRegular {
+    #[error("a symbolic link has its name")]
+    Link,
+    #[error("it is not a regular file")]
+    Other,
+}
 
-fn not_regular() -> io::Error {
-    io::Error::other(NotRegular)
+impl From<NotRegular> for io::Error {
+    fn from(error: NotRegular) -> Self {
+        Self::other(error)
+    }
 }
 
 /// Whether an error of this module says that something else than a regular file has the name.
@@ -110,8 +150,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
-        std::fs::create_dir(path("folder")).unwrap();
-        std::fs::write(path("file"), "text").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("file"), "text").unwrap();
         std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
         for (name, path) in [("fifo", path("fifo")), ("folder", path("folder")), ("null", "/dev/null".into())] {
             for result in [reader(&path), open(OpenOptions::new().append(true), &path), create_for_task(&path)] {
@@ -122,8 +162,18 @@ mod tests {
         }
         assert!(is_something_else(&reader(&path("folder")).unwrap_err()));
         assert!(!is_something_else(&reader(&path("nothing")).unwrap_err()));
-        assert_eq!(bytes(&path("link")).unwrap(), b"text");
+        assert_eq!(io::read_to_string(reader(&path("link")).unwrap()).unwrap(), "text");
+        assert!(is_something_else(&bytes(&path("link")).unwrap_err()));
+        let here = super::folder(folder.path()).unwrap();
+        assert_eq!(io::read_to_string(reader_in(&here, "link".as_ref()).unwrap()).unwrap(), "text");
+        assert!(is_something_else(&reader_in(&here, "fifo".as_ref()).unwrap_err()));
         assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
+        for name in ["link", "fifo", "new"] {
+            io::Write::write_all(&mut temporary(&path(name)).unwrap(), b"new").unwrap();
+            assert_eq!(bytes(&path(name)).unwrap(), b"new");
+        }
+        temporary(&path("folder")).unwrap_err();
+        assert_eq!(bytes(&path("file")).unwrap(), b"text", "not written through the link");
         create_for_task(&path("file")).unwrap();
         assert_eq!(bytes(&path("file")).unwrap(), b"");
     }

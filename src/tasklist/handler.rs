@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ListError, Made, TaskList, atlas, exec, fields, product, python, read_lines};
-use crate::ini::{self, Catalog, Key, Section, nearest};
+use crate::ini::{self, Catalog, Key, Remarks, Section, nearest};
 
 /// The handler that a tasklist gets when `--tasklist` is not given.
 pub const DEFAULT_HANDLER: &str = "default";
@@ -75,6 +75,8 @@ enum Kind {
 pub struct Handler {
     kind: Kind,
     section: Section,
+    /// What the user should know of it.
+    pub remarks: Remarks,
 }
 
 fn kind_of(section: &Section) -> Result<Kind, ListError> {
@@ -113,8 +115,9 @@ impl Handler {
     /// If there is none, or its section makes no sense.
     pub fn find(name: &str) -> Result<Self, ListError> {
         let catalog = ini::load(ini::Kind::Handlers);
-        let section = catalog
-            .find(name)?
+        let defined = catalog.find(name)?;
+        let remarks = catalog.remarks(name, defined.as_ref(), built_in(name).is_some());
+        let section = defined
             .or_else(|| built_in(name))
             .ok_or_else(|| ListError::Told(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let kind = kind_of(&section)?;
@@ -128,7 +131,7 @@ impl Handler {
         if let Some(keys) = keys {
             section.check_keys(keys)?;
         }
-        Ok(Self { kind, section })
+        Ok(Self { kind, section, remarks })
     }
 
     /// Whether it only reads lines, which needs neither a program nor much time.

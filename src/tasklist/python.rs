@@ -8,7 +8,7 @@ use std::process::Command;
 use super::commands::Commands;
 use super::program::run;
 use super::{ListError, Made, Source, TaskList, Tasks, built_in_kinds};
-use crate::ini::Section;
+use crate::ini::{self, Section};
 
 const SCRIPT: &str = include_str!("python_tasks.py");
 
@@ -34,7 +34,9 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
     let keys: Vec<(&str, &str)> = section.keys.iter().map(|key| (&key.name[..], &key.value[..])).collect();
     let arguments = serde_json::to_vec(&keys).map_err(|error| failed(&error.to_string()))?;
     let mut python = Command::new("python3");
+    let distrust = ini::distrust_of_current_folder();
     python.args(["-c", SCRIPT, &class.value]).arg(source.list).arg(source.workdir);
+    python.arg(if distrust.is_none() { "here" } else { "" });
     let output = run(&mut python, Some(&arguments)).map_err(|error| {
         failed(&format!(
             "{} is not built in, and python3 cannot be started: {error}\n  built in: {}",
@@ -46,9 +48,10 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
         (None, _) => {}
         (Some(_), Some(NO_CLASS)) => {
             return Err(failed(&format!(
-                "{} is not built in, and python3 cannot import it{}\n  built in: {}",
+                "{} is not built in, and python3 cannot import it{}{}\n  built in: {}",
                 class.value,
                 output.told(),
+                distrust.map_or_else(String::new, |why| format!("\n  the current folder is not searched: {why}")),
                 built_in_kinds()
             )));
         }

@@ -1,22 +1,26 @@
 # Lists the tasks of a PyTaskFarmer TaskList class, each with a NUL behind it. Started by taskfarmer-mpi:
-#   python3 -c THIS CLASS LIST WORKDIR < [[key, value], …]
-# Exit code 70: there is no such class.
+#   python3 -c THIS CLASS LIST WORKDIR HERE < [[key, value], …]
+# HERE is empty if the current folder is not to be searched. Exit code 70: there is no such class.
+import sys
+
+# Before anything is imported: a module of the current folder would hide another one of the same name.
+if sys.path and sys.path[0] == '':
+    del sys.path[0]
+
 import importlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import traceback
 
 # Only tasks go to standard output, whatever the class prints.
 out = os.fdopen(os.dup(1), 'wb')
 os.dup2(2, 1)
-if sys.path and sys.path[0] == '':
-    # Modules of the user's folder must not hide others.
-    sys.path.append(sys.path.pop(0))
 
-name, path, workdir = sys.argv[1:4]
+name, path, workdir, here = sys.argv[1:5]
+if here:
+    sys.path.append('')
 arguments = dict(json.loads(sys.stdin.buffer.read().decode('utf-8')))
 
 

@@ -1,15 +1,21 @@
 # Counts the entries of a tree in ROOT files that taskfarmer-mpi cannot read itself. Started by it:
 #   python3 -c THIS TREE < FILE NUL FILE NUL …
 # Answers: who counts, NUL, then for each file "ok NUMBER" or "error TEXT", NUL. Exit code 70: nobody can.
-import os
 import sys
+
+# Nothing of the current folder, which may be anybody's, is asked for: no module, and no .rootrc or .rootlogon.C, which ROOT
+# would read.
+if sys.path and sys.path[0] == '':
+    del sys.path[0]
+
+import os
 
 out = os.fdopen(os.dup(1), 'wb')
 os.dup2(2, 1)
-if sys.path and sys.path[0] == '':
-    sys.path.append(sys.path.pop(0))
 tree = sys.argv[1]
 files = [os.fsdecode(name) for name in sys.stdin.buffer.read().split(b'\0')[:-1]]
+files = [name if '://' in name else os.path.abspath(name) for name in files]
+os.chdir('/')
 
 problems = []
 try:

@@ -6,6 +6,25 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::regular;
 
+/// What becomes of a symbolic link that has the name of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Links {
+    /// It is followed: the user named the file.
+    Follow,
+    /// It is refused: in a workdir, anybody may have put it there.
+    Refuse,
+}
+
+impl Links {
+    /// Opens a regular file.
+    pub(super) fn open(self, options: &OpenOptions, path: &Path) -> io::Result<File> {
+        match self {
+            Self::Follow => regular::open(options, path),
+            Self::Refuse => regular::open_no_link(options, path),
+        }
+    }
+}
+
 /// A file that grows at its end. After an error it takes nothing more: what is in it then is known.
 #[derive(Debug)]
 pub(crate) struct Appender {
@@ -17,8 +36,8 @@ pub(crate) struct Appender {
 
 impl Appender {
     /// Opens the file, and makes it if it is not there.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = regular::open(OpenOptions::new().append(true).create(true), path)?;
+    pub(super) fn open(path: &Path, links: Links) -> io::Result<Self> {
+        let file = links.open(OpenOptions::new().append(true).create(true), path)?;
         let len = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, len, failed: false })
     }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use super::append::Links;
 use super::begin::{Begin, Kind};
 use crate::farmer::Record;
 
@@ -64,8 +65,12 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 
 /// How a table is gone on with: a torn last line is cut off. A file that is something else is moved aside, since this one
 /// is never worth a run.
-pub(super) const KIND: Kind =
-    Kind { look: |file| go_on_with_lines(file, HEADER), start: || HEADER.to_vec(), aside: "tsv.damaged" };
+pub(super) const KIND: Kind = Kind {
+    look: |file| go_on_with_lines(file, HEADER),
+    start: || HEADER.to_vec(),
+    aside: "tsv.damaged",
+    links: Links::Refuse,
+};
 
 /// How a file of lines is gone on with that begins with this one; `None` if it does not.
 pub(super) fn go_on_with_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {

@@ -7,8 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::append::Appender;
-use crate::sys::regular;
+use super::append::{Appender, Links};
 
 /// A longer end of a file, in bytes, is not put back once it was cut off: only a crash leaves such a thing.
 const TAIL_LEN_MAX: u64 = 1 << 20;
@@ -31,12 +30,15 @@ pub(crate) struct Kind {
     pub(crate) start: fn() -> Vec<u8>,
     /// The extension under which something else is kept.
     pub(crate) aside: &'static str,
+    /// Whether it may be a symbolic link.
+    pub(crate) links: Links,
 }
 
 /// A file as a run finds it.
 #[derive(Debug)]
 pub(crate) struct Found {
     path: PathBuf,
+    links: Links,
     state: State,
 }
 
@@ -53,14 +55,14 @@ impl Found {
     /// # Errors
     /// If it can't be used: it is no regular file, or can't be read or written.
     pub(crate) fn look(path: &Path, kind: &Kind) -> io::Result<Self> {
-        let state = match open_if_there(path)? {
+        let state = match open_if_there(path, kind.links)? {
             None => State::Missing { first: (kind.start)() },
             Some(mut file) => match (kind.look)(&mut file)? {
                 Some(begin) => State::There { file, begin },
                 None => State::Other { aside: path.with_extension(kind.aside), first: (kind.start)() },
             },
         };
-        Ok(Self { path: path.to_owned(), state })
+        Ok(Self { path: path.to_owned(), links: kind.links, state })
     }
 
     /// Its path.
@@ -73,7 +75,7 @@ impl Found {
     /// # Errors
     /// If the disk does not take it. The file is as it was before then.
     pub(crate) fn begin(self) -> io::Result<(Appender, Undo)> {
-        let Self { path, state } = self;
+        let Self { path, links, state } = self;
         let (how, first) = match state {
             State::Missing { first } => (How::Remove, first),
             State::There { file, begin: Begin { len, first } } => {
@@ -90,7 +92,7 @@ impl Found {
         if let Some((_, How::PutBack { file, len, .. })) = &undo.0 {
             file.set_len(*len)?;
         }
-        let mut appender = Appender::open(&path)?;
+        let mut appender = Appender::open(&path, links)?;
         appender.append(&first)?;
         Ok((appender, undo))
     }
@@ -100,8 +102,8 @@ impl Found {
 ///
 /// # Errors
 /// If something is there that can't be used so.
-pub(super) fn open_if_there(path: &Path) -> io::Result<Option<File>> {
-    match regular::open(OpenOptions::new().read(true).write(true), path) {
+pub(super) fn open_if_there(path: &Path, links: Links) -> io::Result<Option<File>> {
+    match links.open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Err(_) if fs::symlink_metadata(path).is_ok() => Err(io::Error::other("it is a dangling symbolic link")),
         opened => Ok(opened.ok()),
@@ -186,6 +188,7 @@ mod tests {
         },
         start: || b"start".to_vec(),
         aside: "old",
+        links: Links::Follow,
     };
 
     /// A look changes nothing; what a start has changed is taken back if it does not go on.
@@ -219,6 +222,8 @@ mod tests {
         let path = folder.path().join("file");
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
         assert!(Found::look(&path, &KIND).unwrap_err().to_string().contains("dangling"));
+        let in_workdir = Kind { links: Links::Refuse, ..KIND };
+        assert_eq!(Found::look(&path, &in_workdir).unwrap_err().to_string(), "a symbolic link has its name");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         Found::look(&path, &KIND).unwrap_err();

@@ -26,7 +26,7 @@ const CHUNK_LEN: usize = 1 << 20;
 /// Tells the table of the crashes of its open tasks. Those in `skipped` begin anew: they were recorded as failed, and the
 /// user runs them once more.
 pub(super) fn read(path: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
-    let read = match regular::reader(path) {
+    let read = match regular::reader_no_link(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         Ok(file) => count(file, list),
         Err(error) => Err(error),

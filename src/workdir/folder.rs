@@ -25,7 +25,7 @@ struct Status {
 /// Where the last run in this workdir was started, if that is known and is another folder than `cwd`.
 pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
     let mut bytes = Vec::new();
-    regular::reader(&workdir.join(names::STATUS)).ok()?.take(LEN_MAX).read_to_end(&mut bytes).ok()?;
+    regular::reader_no_link(&workdir.join(names::STATUS)).ok()?.take(LEN_MAX).read_to_end(&mut bytes).ok()?;
     let status: Status = serde_json::from_slice(&bytes).ok()?;
     // What is not UTF-8 was replaced there: nobody knows what it was.
     if status.cwd.is_empty() || status.cwd.contains(char::REPLACEMENT_CHARACTER) {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::append::Links;
 use super::attempts::{begins_with, go_on_with_lines, push_number};
 use super::begin::{Begin, Kind};
 use crate::farmer::{Record, Why};
@@ -70,7 +71,7 @@ pub(super) fn is_one(path: &Path) -> io::Result<bool> {
 }
 
 /// How a job log is gone on with. A torn last line is cut off; what is something else is an error.
-pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "" };
+pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", links: Links::Follow };
 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
     match go_on_with_lines(file, HEADER)? {

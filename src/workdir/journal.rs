@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::append::Appender;
+use super::append::{Appender, Links};
 use super::begin::{Found, Undo};
 use super::sync::{Failure, Syncer};
 use super::{attempts, joblog, names};
@@ -188,7 +188,8 @@ impl Journal {
         let file = match file {
             Some(file) => file,
             None => {
-                let opened = Appender::open(&path).and_then(|opened| self.syncer.add(&opened).map(|()| opened));
+                let opened =
+                    Appender::open(&path, Links::Refuse).and_then(|opened| self.syncer.add(&opened).map(|()| opened));
                 file.insert(opened.map_err(|error| (path.clone(), error))?)
             }
         };

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::is_still;
 use crate::sys::family::Stat;
-use crate::sys::host;
+use crate::sys::{host, regular};
 
 /// Tries until the file that is locked is the one that the name stands for.
 const TRIES_MAX: u32 = 20;
@@ -77,7 +77,8 @@ enum Held {
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, LockError> {
         for _ in 0..TRIES_MAX {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            let mut options = OpenOptions::new();
+            let file = regular::open_no_link(options.read(true).write(true).create(true).truncate(false), path);
             match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
                     // The last holder may have removed the file between our open and our lock.

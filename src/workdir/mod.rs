@@ -13,6 +13,7 @@ mod joblog;
 pub mod journal;
 mod lock;
 pub mod logs;
+mod owner;
 mod scan;
 mod status_file;
 mod sync;
@@ -27,7 +28,9 @@ use nix::unistd::{AccessFlags, access};
 use thiserror::Error;
 
 use crate::farmer::TaskTable;
+use crate::sys::regular;
 use crate::tasklist::{OUTPUT, TaskList};
+pub(crate) use append::Links;
 pub(crate) use attempts::{HEADER, push_line};
 #[cfg(test)]
 pub(crate) use begin::Found;
@@ -61,8 +64,20 @@ pub enum WorkdirError {
     /// The path is taken by something else.
     #[error("the workdir {} is not a folder\n  name another one with --workdir", .0.display())]
     NotAFolder(PathBuf),
+    /// It, or a part of it, is another user's.
+    #[error(
+        "{} belongs to {owner}\n  nothing was started: its owner decides where files go that are written there\n  name another \
+         workdir with --workdir, or give --shared-workdir to use this one",
+        path.display()
+    )]
+    Foreign {
+        /// The workdir, a folder in it, or a link.
+        path: PathBuf,
+        /// The user.
+        owner: String,
+    },
     /// No right to write, no space, or the like.
-    #[error("cannot {what} {}: {source}\n  the workdir must be writable; name another one with --workdir", path.display())]
+    #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the workdir must be writable; name another one with --workdir"))]
     Unusable {
         /// What was tried.
         what: &'static str,
@@ -124,6 +139,15 @@ pub(crate) fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
     }
 }
 
+/// What to do: `otherwise`, unless something else than a regular file has the name.
+fn cure(error: &io::Error, otherwise: &'static str) -> &'static str {
+    if regular::is_something_else(error) {
+        "nothing was started; move it away, or name another workdir with --workdir"
+    } else {
+        otherwise
+    }
+}
+
 fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkdirError {
     let path = path.to_owned();
     move |source| WorkdirError::Unusable { what, path, source }
@@ -142,6 +166,8 @@ pub struct Wanted<'a> {
     pub output: bool,
     /// Where tasks start, if that matters to them.
     pub cwd: Option<&'a Path>,
+    /// It may belong to another user.
+    pub shared: bool,
 }
 
 /// A workdir that this farm holds.
@@ -156,9 +182,12 @@ impl Workdir {
     /// runs, and begins to record.
     ///
     /// # Errors
-    /// If it can't be written, is in use, or holds records that are damaged or of another list, or of tasks that started in
-    /// another folder. It is as it was before then.
+    /// If it can't be written, is another user's or in use, or holds records that are damaged or of another list, or of
+    /// tasks that started in another folder. It is as it was before then.
     pub fn open(path: &Path, list: &TaskList, wanted: &Wanted<'_>) -> Result<(Self, TaskTable, Journal), WorkdirError> {
+        if !wanted.shared {
+            owner::check(path)?;
+        }
         check_path(path)?;
         let made = make_folders(path)?;
         let opened = Self::open_existing(path, list, wanted);
@@ -176,6 +205,10 @@ impl Workdir {
         list: &TaskList,
         wanted: &Wanted<'_>,
     ) -> Result<(Self, TaskTable, Journal), WorkdirError> {
+        if !wanted.shared {
+            // It may be another one by now.
+            owner::check(path)?;
+        }
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
@@ -186,7 +219,7 @@ impl Workdir {
         let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
         let appended = [Some(&finished), (wanted.failed == Failed::Keep).then_some(&failed)];
         for path in appended.into_iter().flatten() {
-            begin::open_if_there(path).map_err(unusable("write", path))?;
+            begin::open_if_there(path, Links::Refuse).map_err(unusable("write", path))?;
         }
         let unwritable = |(path, source)| match wanted.joblog {
             Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
@@ -196,6 +229,9 @@ impl Workdir {
         // Then the changes, each taken back if a later one fails.
         let folders = [Some(names::LOGS), wanted.output.then_some(OUTPUT)].into_iter().flatten();
         let make = |folder: &str| {
+            if !wanted.shared {
+                owner::check_within(path, folder)?;
+            }
             let folder = path.join(folder);
             Undo::of_folder(&folder).map_err(unusable("make", &folder))
         };
@@ -246,6 +282,7 @@ impl Workdir {
     }
 }
 
+pub use owner::check as check_owner;
 pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 

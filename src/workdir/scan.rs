@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{crashes, names};
+use super::{crashes, cure, names};
 use crate::farmer::{TaskState, TaskTable};
 use crate::protocol::TaskId;
 use crate::sys::regular;
@@ -19,7 +19,7 @@ use crate::tasklist::TaskList;
 #[derive(Debug, Error)]
 pub enum ScanError {
     /// The file can't be read, or not be repaired.
-    #[error("cannot read {}: {source}\n  nothing was started", path.display())]
+    #[error("cannot read {}: {source}\n  {}", path.display(), cure(source, "nothing was started"))]
     Io {
         /// The file.
         path: PathBuf,
@@ -124,7 +124,7 @@ fn read_file(
     commands: Commands,
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
-    let file = match regular::reader(path) {
+    let file = match regular::reader_no_link(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
     };
@@ -217,7 +217,7 @@ fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
 fn cut_off(path: &Path, torn: &Torn) -> io::Result<()> {
     let line = torn.line;
     log::warn!("{}: line {line} was not written to its end; it is cut off, and its task runs again", path.display());
-    let file = regular::open(OpenOptions::new().write(true), path)?;
+    let file = regular::open_no_link(OpenOptions::new().write(true), path)?;
     file.set_len(torn.valid_len)?;
     file.sync_all()
 }

@@ -3,12 +3,13 @@
 //! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is replaced
 //! by rename, by a thread of its own, so that a slow disk holds nothing up. It is never the truth, and not synced.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::journal::remove_if_there;
+use crate::sys::regular;
 
 /// First write after the start: most runs that end sooner are tests of a list.
 const FIRST: Duration = Duration::from_secs(1);
@@ -103,7 +104,8 @@ impl Drop for StatusFile {
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("json.new");
-    let result = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
+    let written = regular::temporary(&new).and_then(|mut file| file.write_all(bytes));
+    let result = written.and_then(|()| std::fs::rename(&new, path));
     if result.is_err() {
         let _ = remove_if_there(&new);
     }

@@ -2,8 +2,8 @@
 //!
 //! A disk that is slow stalls this thread and nothing else.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::append::Appender;
 use super::journal::remove_if_there;
 use super::{is_in_place, names};
+use crate::sys::regular;
 
 /// At most so much of what has ended is lost when a node loses power.
 const SYNC_INTERVAL: Duration = Duration::from_millis(900);
@@ -169,7 +170,10 @@ impl Probe {
     fn run(&mut self) -> Result<(), Failure> {
         let try_in = |folder: &Path| {
             let path = folder.join(names::PROBE);
-            let tried = fs::write(&path, [b'\n'; 4096]).and_then(|()| File::open(&path)?.sync_all());
+            let tried = regular::temporary(&path).and_then(|mut file| {
+                file.write_all(&[b'\n'; 4096])?;
+                file.sync_all()
+            });
             let removed = remove_if_there(&path);
             tried.and(removed).map_err(|source| (path, source))
         };
@@ -186,6 +190,8 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Many ranks that ask at once hold nobody up, and get one answer; a later question gets another one.

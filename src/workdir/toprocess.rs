@@ -3,7 +3,6 @@
 //! Owns that file. It is never the source of truth, so it is written at the start, at the end and now and then
 //! between, by a thread of its own, and replaced by rename: a reader sees an old list or a new one.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::journal::remove_if_there;
 use crate::farmer::TaskState;
 use crate::protocol::TaskId;
+use crate::sys::regular;
 use crate::tasklist::TaskList;
 
 /// Least time between two writes during a run.
@@ -89,7 +89,7 @@ fn write(path: &Path, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut out = BufWriter::with_capacity(1 << 20, regular::temporary(path)?);
     for (id, state) in (0..).map(TaskId).zip(states) {
         if !matches!(state, TaskState::Finished | TaskState::Failed) {
             write!(out, "{id} ")?;

@@ -203,7 +203,7 @@ struct Args {
 /// Reads `timeline.json`; of the tasks in it only if `tasks`. The damage, if there is some.
 fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
     let mut damage = None;
-    each_object(regular::reader(&workdir.join("timeline.json"))?, |at, bytes| {
+    each_object(regular::reader_no_link(&workdir.join("timeline.json"))?, |at, bytes| {
         let event = match serde_json::from_slice::<Event>(bytes) {
             Ok(event) => event,
             Err(error) => {

@@ -102,7 +102,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Goes through a file: number of a line from 1, the line, and whether it has its end.
 pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8], bool)) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 20, regular::reader(path)?);
+    let mut reader = BufReader::with_capacity(1 << 20, regular::reader_no_link(path)?);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();

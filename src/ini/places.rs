@@ -1,0 +1,143 @@
+//! Where INI files are looked for, and whether what is found there may be used.
+//!
+//! A definition says what runs as the user, and is picked up without being named. So a file counts only if nobody but the
+//! user and root can have written it or put it where it is: owner and mode of the file and of its folder are judged, by
+//! what was opened. Folders further up are not: whoever can exchange those can only put another folder there, which is
+//! judged, too. docs/runners.md explains the rule to users.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Kind;
+use crate::shell::quote_if_needed;
+use crate::sys::{owner, regular};
+
+/// Where what is the user's own is always used, as it is called in messages.
+const OWN_FOLDER: &str = "~/.config/taskfarmer";
+
+/// A folder in which INI files are looked for.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    folder: File,
+    metadata: Metadata,
+    /// Below the home folder, its owner is the user, too, by whatever number a server knows the user.
+    home_owner: Option<u32>,
+}
+
+/// Why a file is not used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Distrust {
+    /// Who could have written it.
+    pub(super) why: String,
+    /// What to do.
+    pub(super) cure: String,
+}
+
+/// The folders that may hold definitions of this kind, in the order in which they are read: what is in later ones wins.
+pub(super) fn places(kind: Kind) -> Vec<Place> {
+    let home = home();
+    // Root may still have the home folder of whoever it was before.
+    let home_owner = home.as_deref().filter(|_| !nix::unistd::geteuid().is_root());
+    let home_owner = home_owner.and_then(|home| Some(home.metadata().ok()?.uid()));
+    let at_home = home.iter().flat_map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
+    let folders = at_home.map(|path| (path, home_owner)).chain([(PathBuf::from("."), None)]);
+    folders.filter_map(|(path, home_owner)| Place::open(path, home_owner).ok()).collect()
+}
+
+fn home() -> Option<PathBuf> {
+    match std::env::var_os("HOME") {
+        Some(home) => Some(home.into()),
+        None => nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir),
+    }
+}
+
+impl Place {
+    /// Opens a folder.
+    pub(super) fn open(path: PathBuf, home_owner: Option<u32>) -> io::Result<Self> {
+        let folder = regular::folder(&path)?;
+        Ok(Self { path, metadata: folder.metadata()?, folder, home_owner })
+    }
+
+    /// Names of INI files, in the order in which they are read.
+    pub(super) fn names(&self) -> Vec<OsString> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .filter(|name| {
+                let name = name.as_encoded_bytes();
+                name.ends_with(b".ini") && !name.starts_with(b".")
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The path of a file, as it is told.
+    pub(super) fn path_of(&self, name: &OsString) -> PathBuf {
+        // "./x.ini" is not nicer than "x.ini" in a message.
+        if self.path == Path::new(".") { name.into() } else { self.path.join(name) }
+    }
+
+    /// Opens a file; `None` for what is no file: a folder, a pipe that would block, or gone since.
+    pub(super) fn open_file(&self, name: &OsString) -> Option<io::Result<File>> {
+        match regular::reader_in(&self.folder, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || regular::is_something_else(&error) => None,
+            opened => Some(opened),
+        }
+    }
+
+    /// Why this file, which was opened here, is not to be used; `None` if it may be.
+    pub(super) fn distrust(&self, path: &Path, file: &Metadata) -> Option<Distrust> {
+        self.judge(&[(file, "it", "write it", path), self.itself()])
+    }
+
+    fn itself(&self) -> (&Metadata, &str, &str, &Path) {
+        (&self.metadata, "its folder", "write into its folder", &self.path)
+    }
+
+    /// Judges what is open: what it is called, what others may be able to do, and its path.
+    fn judge(&self, all: &[(&Metadata, &str, &str, &Path)]) -> Option<Distrust> {
+        let (mut whys, mut to_close) = (Vec::new(), Some(String::new()));
+        for (of, what, to_write, path) in all {
+            if !owner::is_trusted(of.uid()) && self.home_owner != Some(of.uid()) {
+                whys.push(format!("{what} belongs to {}", owner::user(of.uid())));
+                to_close = None;
+            } else if let Some(others) = owner::other_writers(of) {
+                whys.push(format!("{others} can {to_write}"));
+                to_close = to_close.filter(|_| owner::may_change_mode(of.uid()));
+                to_close = to_close.zip(as_word(path)).map(|(words, word)| words + " " + &word);
+            }
+        }
+        let cure = match to_close {
+            Some(words) => format!("see what it says, then: chmod go-w{words}"),
+            None => format!("if you trust what it says, copy it to {OWN_FOLDER}"),
+        };
+        (!whys.is_empty()).then(|| Distrust { why: whys.join(", and "), cure })
+    }
+}
+
+/// A path as a word of a shell command that can be typed; `None` if it can't. It may be anybody's choice.
+fn as_word(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| !text.contains(char::is_control))?;
+    let path = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
+    let mut word = Vec::new();
+    quote_if_needed(path.as_bytes(), &mut word);
+    String::from_utf8(word).ok()
+}
+
+/// Why nothing in the current folder may be taken for the user's own; `None` if it may.
+pub fn distrust_of_current_folder() -> Option<String> {
+    match Place::open(PathBuf::from("."), None) {
+        Ok(place) => {
+            let (metadata, _, _, path) = place.itself();
+            Some(place.judge(&[(metadata, "it", "write into it", path)])?.why)
+        }
+        Err(error) => Some(error.to_string()),
+    }
+}

@@ -1,0 +1,100 @@
+//! Whose a file is, and who else can change it.
+//!
+//! Owns whom the program trusts as its user: the user it runs as, and root; for root under `sudo`, also the user who
+//! typed that, as git does. Judges what fstat(2) says of something open, or lstat(2) of a link. Never decides what follows.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use nix::unistd::{Group, Uid, User, geteuid};
+
+/// Whether files of this user can do nothing that the user could not do anyway.
+#[must_use]
+pub fn is_trusted(owner: u32) -> bool {
+    let (me, root) = (geteuid(), Uid::from_raw(0));
+    [me, root].contains(&Uid::from_raw(owner)) || (me == root && sudo_user() == Some(owner))
+}
+
+/// Whether the user, who may be root, can change the mode of a file of this owner.
+#[must_use]
+pub fn may_change_mode(owner: u32) -> bool {
+    geteuid().is_root() || geteuid().as_raw() == owner
+}
+
+fn sudo_user() -> Option<u32> {
+    std::env::var("SUDO_UID").ok()?.parse().ok()
+}
+
+/// Who can write a file or into a folder, beside its owner, as its mode says: `anybody`, or `the group NAME`; `None` if
+/// nobody can. A group of which only a trusted user is a member, as many systems give each user one, is nobody.
+#[must_use]
+pub fn other_writers(of: &Metadata) -> Option<String> {
+    match of.mode() {
+        mode if mode & 0o002 != 0 => Some("anybody".to_owned()),
+        mode if mode & 0o020 != 0 && !is_private(of.gid()) => Some(format!("the group {}", group(of.gid()))),
+        _ => None,
+    }
+}
+
+/// Whether a group is that of one trusted user alone: it has the user's name and nobody else in it.
+fn is_private(group: u32) -> bool {
+    let Ok(Some(group)) = Group::from_gid(group.into()) else { return false };
+    let Ok(Some(user)) = User::from_name(&group.name) else { return false };
+    user.gid == group.gid && is_trusted(user.uid.as_raw()) && group.mem.iter().all(|member| *member == user.name)
+}
+
+/// What a user is called in a message.
+#[must_use]
+pub fn user(uid: u32) -> String {
+    match User::from_uid(uid.into()) {
+        Ok(Some(user)) => user.name,
+        _ => format!("user {uid}"),
+    }
+}
+
+fn group(gid: u32) -> String {
+    match Group::from_gid(gid.into()) {
+        Ok(Some(group)) => group.name,
+        _ => gid.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The user and root are trusted, others are not; `nobody`, whose files may be anybody's, only if it is the user.
+    #[test]
+    fn the_user_and_root_are_trusted() {
+        let me = geteuid().as_raw();
+        assert!(is_trusted(me) && is_trusted(0));
+        for other in [1, 65_534, u32::MAX - 1] {
+            assert_eq!(is_trusted(other), other == me, "{other}");
+        }
+        assert_eq!((user(0), user(u32::MAX - 1)), ("root".to_owned(), "user 4294967294".to_owned()));
+    }
+
+    /// Whoever the mode lets write; a group counts only if it may have other members.
+    #[test]
+    fn other_writers_are_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writers = |mode: u32, group: u32| {
+            let _ = std::os::unix::fs::chown(file.path(), None, Some(group));
+            file.as_file().set_permissions(Permissions::from_mode(mode)).unwrap();
+            other_writers(&file.as_file().metadata().unwrap())
+        };
+        let own = nix::unistd::getegid().as_raw();
+        assert_eq!(writers(0o644, own), None);
+        assert_eq!(writers(0o646, own).as_deref(), Some("anybody"));
+        assert_eq!(writers(0o1777, own).as_deref(), Some("anybody"));
+        assert_eq!(writers(0o664, own).is_none(), is_private(own));
+        if geteuid().is_root() {
+            assert_eq!(writers(0o664, 0), None, "root's own group");
+            assert_eq!(writers(0o664, 4_294_967).as_deref(), Some("the group 4294967"));
+        }
+        assert!(!is_private(4_294_967));
+    }
+}
