@@ -26,7 +26,7 @@ fn main() -> ProcessExitCode {
     let clock = Clock::start();
     let launch = Launch::of_this_process();
     // Every rank sees the same command line; one of them speaks and fails for all.
-    let speaks = launch.is_none_or(|launch| launch.rank == 0);
+    let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());
     let exit = |code: ExitCode| ProcessExitCode::from(if speaks { code as u8 } else { 0 });
     let config = match read_command_line(speaks) {
         Ok(config) => config,
@@ -160,9 +160,15 @@ fn run(
         _ => None,
     };
     match (launch, mpi) {
-        (Some(launch), Some(mpi)) if launch.size.is_some() && mpi.size() == 1 => {
+        (Some(launch), Some(mpi)) if (launch.size.is_some() || launch.rank > 0) && mpi.size() == 1 => {
             pool.shut();
-            Err((ExitCode::BadInput, alone(&launch, mpi::library().as_ref())))
+            let text = alone(&launch, mpi::library().as_ref());
+            if launch.size.is_some() {
+                return Err((ExitCode::BadInput, text));
+            }
+            // Where the launcher does not tell how many there are, rank 0 takes itself for the only one and says nothing.
+            say_error(&text);
+            Ok(ExitCode::BadInput as u8)
         }
         (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
         (_, mpi) => {
@@ -178,6 +184,9 @@ fn run(
 /// Checks that MPI can start, before it does: MPI itself would end the process with its own exit code and message.
 fn check_mpi(launch: &Launch) -> Result<(), String> {
     let library = mpi::library();
+    if launch.is_left_over() {
+        return Err(alone(launch, library.as_ref()));
+    }
     match (Library::built_with(), &library) {
         (Some(built), Some(loaded)) if !built.runs_on(loaded) => {
             let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
@@ -197,6 +206,13 @@ fn check_mpi(launch: &Launch) -> Result<(), String> {
 /// Continuing would start one farm per rank, all on the same workdir.
 fn alone(launch: &Launch, library: Option<&Library>) -> String {
     let processes = launch.size.map_or_else(String::new, |size| format!("{size} "));
+    if launch.is_left_over() {
+        let (rank, name) = (launch.rank, launch.launcher.command());
+        return format!(
+            "this process has the variables of rank {rank} of {processes}ranks of {name}, but {name} has not started it\n  {}",
+            launch.cure(library)
+        );
+    }
     format!(
         "the launcher started {processes}processes, but MPI ({}) does not connect them\n  {}",
         mpi::library_version(),
