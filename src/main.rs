@@ -184,9 +184,6 @@ fn run(
 /// Checks that MPI can start, before it does: MPI itself would end the process with its own exit code and message.
 fn check_mpi(launch: &Launch) -> Result<(), String> {
     let library = mpi::library();
-    if launch.is_left_over() {
-        return Err(alone(launch, library.as_ref()));
-    }
     match (Library::built_with(), &library) {
         (Some(built), Some(loaded)) if !built.runs_on(loaded) => {
             let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
@@ -198,6 +195,7 @@ fn check_mpi(launch: &Launch) -> Result<(), String> {
         _ => {}
     }
     match &library {
+        _ if launch.is_left_over() => Err(alone(launch, library.as_ref())),
         Some(found) if !launch.serves(found) => Err(alone(launch, library.as_ref())),
         _ => Ok(()),
     }

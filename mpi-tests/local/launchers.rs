@@ -1,6 +1,6 @@
 //! What the variables of launchers and of Slurm do to a process that was started by itself.
 
-use crate::support::Farm;
+use crate::support::{Farm, skipped};
 
 /// Variables that some launcher sets, each of them together with others.
 const HALVES: [(&str, &str); 13] = [
@@ -60,6 +60,7 @@ fn leftovers_are_refused_and_never_silent() {
         &[("PMI_RANK", "1"), ("PMI_SIZE", "2")][..],
         &[("PMI_RANK", "1"), ("PMI_SIZE", "2"), ("PMI_FD", "4321"), ("HYDI_CONTROL_FD", "4322")],
         &[("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")],
+        &[("PMIX_RANK", "3"), ("PMIX_NAMESPACE", "prterun-a-1@1")],
     ] {
         let mut farm = Farm::local(b"echo hello\n");
         farm.run(&[]).exits(0);
@@ -81,7 +82,7 @@ const LAUNCHERS: [(&str, &[(&str, &str)]); 6] = [
     ("MV2_COMM_WORLD_RANK", &[("MV2_COMM_WORLD_SIZE", "2")]),
     ("MVP_COMM_WORLD_RANK", &[("MVP_COMM_WORLD_SIZE", "2")]),
     ("PALS_RANKID", &[("PALS_APID", "a")]),
-    ("PMIX_RANK", &[("PMIX_NAMESPACE", "prterun-a-1@1")]),
+    ("PMIX_RANK", &[("PMIX_NAMESPACE", "prterun-a-1@1"), ("PMIX_SERVER_URI4", "prterun-a-1@0.0;tcp4://127.0.0.1:1")]),
 ];
 
 /// Two processes of a launcher that MPI does not connect: never two farms in one workdir. One that is told the number
@@ -89,6 +90,10 @@ const LAUNCHERS: [(&str, &[(&str, &str)]); 6] = [
 #[test]
 fn processes_of_other_launchers_never_run_a_farm_each() {
     for (rank, others) in LAUNCHERS {
+        if rank == "PMIX_RANK" && cfg!(feature = "mpi") {
+            skipped("MPI itself would end, for lack of a PMIx server; mpi-tests/ranks tests prterun itself");
+            continue;
+        }
         let tells_size = others[0].0.ends_with("_SIZE");
         let mut ran = 0;
         for number in ["1", "0"] {

@@ -159,6 +159,7 @@ impl Launch {
             _ if self.is_left_over() => {
                 let names = match self.launcher {
                     Launcher::Hydra => "PMI_RANK and PMI_SIZE",
+                    Launcher::Prun => "PMIX_RANK and PMIX_NAMESPACE",
                     _ => "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE",
                 };
                 let unset: String = names.split(" and ").map(|name| format!(" -u {name}")).collect();

@@ -109,6 +109,16 @@ const TABLE: [Signs; 10] = [
 /// What shows that a process can ask for the other ranks by PMIx; by PMI-1, PMI-2 or a relative; and the name that Slurm
 /// gives to its plug-in, which provides any of them.
 const PMIX: [&str; 2] = ["PMIX_NAMESPACE", "PMIX_RANK"];
+/// Where PMIx's server is, for versions 2 to 5. Without one of these, Open MPI 5 crashes.
+const PMIX_SERVER: [&str; 7] = [
+    "PMIX_SERVER_TMPDIR",
+    "PMIX_SERVER_URI",
+    "PMIX_SERVER_URI2",
+    "PMIX_SERVER_URI21",
+    "PMIX_SERVER_URI3",
+    "PMIX_SERVER_URI4",
+    "PMIX_SERVER_URI41",
+];
 const PMI: [&str; 2] = ["PMI_FD", "PMI_PORT"];
 const OTHER: [&str; 4] = ["PMI_CONTROL_PORT", "ALPS_APP_PE", "PALS_APID", "SLURM_MPI_TYPE"];
 
@@ -174,7 +184,8 @@ fn is_in_step(get: &impl Fn(&str) -> Option<String>) -> bool {
 fn pmi(launcher: Launcher, get: &impl Fn(&str) -> Option<String>) -> Pmi {
     let has = |names: &[&str]| names.iter().any(|name| get(name).is_some_and(|value| value != "none"));
     match launcher {
-        Launcher::OpenMpi | Launcher::Prun if has(&PMIX) => Pmi::Pmix,
+        Launcher::Prun if has(&PMIX_SERVER) => Pmi::Pmix,
+        Launcher::OpenMpi if has(&PMIX) => Pmi::Pmix,
         Launcher::OpenMpi | Launcher::Prun => Pmi::Missing,
         Launcher::Hydra if has(&PMI) => Pmi::Pmi,
         Launcher::Hydra if has(&PMIX) => Pmi::Pmix,
@@ -368,10 +379,11 @@ mod tests {
             assert_eq!(Launch::detect(&get), Some(Launch { launcher, rank: 3, size, pmi }));
             assert_eq!(NodePlace::detect(&get), NodePlace { rank: 1, ranks: 2 }, "{launcher:?}");
         }
-        let prun = [("PMIX_RANK", "3"), ("PMIX_NAMESPACE", "prterun-a-1@1"), ("PRTE_LAUNCHED", "1")];
+        let prun = [("PMIX_RANK", "3"), ("PMIX_NAMESPACE", "prterun-a-1@1"), ("PMIX_SERVER_URI4", "prterun-a-1@0.0")];
         let launch = Launch { launcher: Launcher::Prun, rank: 3, size: None, pmi: Pmi::Pmix };
         assert_eq!(Launch::detect(looked_up(&prun)), Some(launch));
         assert!(launch.may_have_others(), "only MPI knows");
+        assert!(Launch::detect(looked_up(&prun[..2])).unwrap().is_left_over(), "there is no server");
     }
 
     /// A rank alone, or a number of ranks alone, is left over from something: no launcher sets only one of them.
