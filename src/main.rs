@@ -15,7 +15,7 @@ use taskfarmer::progress::{say, say_error};
 use taskfarmer::runner;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
-use taskfarmer::sys::launcher::Launch;
+use taskfarmer::sys::launcher::{Launch, Pmi};
 use taskfarmer::sys::library::Library;
 use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
@@ -27,13 +27,15 @@ fn main() -> ProcessExitCode {
     let launch = Launch::of_this_process();
     // Every rank sees the same command line; one of them speaks and fails for all.
     let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());
-    let exit = |code: ExitCode| ProcessExitCode::from(if speaks { code as u8 } else { 0 });
-    let config = match read_command_line(speaks) {
+    // Nothing shows that the others exist where srun connects no ranks: a task of another program looks the same.
+    let answers = speaks || launch.is_some_and(|launch| launch.pmi == Pmi::Missing);
+    let exit = |code: ExitCode| ProcessExitCode::from(if answers { code as u8 } else { 0 });
+    let config = match read_command_line(answers) {
         Ok(config) => config,
         Err(code) => return exit(code),
     };
     if config.dry_run {
-        return exit(if speaks { driver::farmer::dry_run(&config) } else { ExitCode::Success });
+        return exit(if answers { driver::farmer::dry_run(&config) } else { ExitCode::Success });
     }
     match start(&config, launch, speaks, clock) {
         Ok(code) => ProcessExitCode::from(code),

@@ -75,6 +75,22 @@ fn leftovers_are_refused_and_never_silent() {
     }
 }
 
+/// A process of a job step that srun has not connected to the others may as well be a task of another program: the farm
+/// leaves the message to rank 0, but its exit code is not 0, and `status`, `logs` and `--version` work.
+#[test]
+fn a_lone_process_of_a_job_step_is_never_silent() {
+    let step = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "2")];
+    let mut farm = Farm::local(b"echo hello\n");
+    farm.run(&[]).exits(0);
+    step.iter().for_each(|(name, value)| farm.set(name, value));
+    let before = farm.everything();
+    farm.run(&[]).exits(2);
+    assert_eq!(farm.everything(), before, "nothing is started");
+    subcommands_speak(&farm, &step);
+    farm.set("SLURM_PROCID", "0");
+    farm.run(&[]).refused(&[if cfg!(feature = "mpi") { "--mpi=" } else { "without MPI" }]);
+}
+
 /// What launchers set of which only the documentation is known, for one process of two: rank and number of ranks.
 const LAUNCHERS: [(&str, &[(&str, &str)]); 6] = [
     ("FLUX_TASK_RANK", &[("FLUX_JOB_SIZE", "2")]),
