@@ -141,8 +141,8 @@ impl Launch {
         match (self.pmi, library.family) {
             (Pmi::Missing, _) => false,
             (Pmi::Pmix, Family::Mpich) => library.may_speak_pmix,
-            // Open MPI 4 may have been built for Slurm's PMI, but never for mpiexec's.
             (Pmi::Other, Family::OpenMpi) => self.launcher != Launcher::MpirunRsh,
+            // Open MPI 4 may have been built for Slurm's PMI, but never for mpiexec's.
             (Pmi::Pmi, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
             _ => true,
         }

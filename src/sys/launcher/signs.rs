@@ -160,7 +160,7 @@ impl Signs {
         let rank = number(get, self.rank)?;
         let size = self.sizes.iter().find_map(|name| number(get, name));
         let is_proven = self.proof.is_empty() || self.proof.iter().any(|name| get(name).is_some());
-        let is_here = self.launcher != Launcher::Srun || is_in_step(get);
+        let is_here = self.launcher != Launcher::Srun || is_in_step(get) && !is_of_another_pmi(get, rank, size);
         let is_whole = size.is_some() || self.may_not_tell_size;
         (is_proven && is_here && is_whole).then(|| Launch {
             launcher: self.launcher,
@@ -178,6 +178,12 @@ fn number(get: &impl Fn(&str) -> Option<String>, name: &str) -> Option<u32> {
 /// Whether this is a job step: a batch script has Slurm's variables too, but no step; salloc's shell likewise.
 fn is_in_step(get: &impl Fn(&str) -> Option<String>) -> bool {
     number(get, "SLURM_STEP_ID").is_some_and(|id| id < SLURM_STEP_SPECIAL)
+}
+
+/// Whether PMI's variables are not srun's: mpiexec starts its helpers on other nodes as a job step, so ranks have the
+/// variables of the step, one process per node, beside their own.
+fn is_of_another_pmi(get: &impl Fn(&str) -> Option<String>, rank: u32, size: Option<u32>) -> bool {
+    number(get, "PMI_RANK").zip(number(get, "PMI_SIZE")).is_some_and(|pmi| Some(pmi) != size.map(|size| (rank, size)))
 }
 
 /// How ranks of this launcher find each other.
@@ -410,6 +416,17 @@ mod tests {
         assert_eq!(launch(&[]).size, Some(1));
         let mpiexec = launch(&[("PMI_RANK", "1"), ("PMI_SIZE", "2"), ("PMI_FD", "6")]);
         assert_eq!((mpiexec.launcher, mpiexec.rank, mpiexec.size), (Launcher::Hydra, 1, Some(2)));
+        // Intel MPI's mpiexec, which does not set HYDI_CONTROL_FD, on the second of two nodes with two ranks each.
+        let second = [
+            ("SLURM_STEP_ID", "0"),
+            ("SLURM_PROCID", "1"),
+            ("SLURM_STEP_NUM_TASKS", "2"),
+            ("PMI_RANK", "2"),
+            ("PMI_SIZE", "4"),
+            ("PMI_FD", "9"),
+        ];
+        let mpiexec = Launch::detect(looked_up(&second)).unwrap();
+        assert_eq!((mpiexec.launcher, mpiexec.rank, mpiexec.size), (Launcher::Hydra, 2, Some(4)));
         let flux = launch(&[("FLUX_TASK_RANK", "1"), ("FLUX_JOB_SIZE", "2")]);
         assert_eq!((flux.launcher, flux.rank), (Launcher::Flux, 1));
         let prun = launch(&[("PMIX_RANK", "1"), ("PMIX_NAMESPACE", "prterun-a-1@1")]);
