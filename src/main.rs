@@ -15,7 +15,7 @@ use taskfarmer::progress::{say, say_error};
 use taskfarmer::runner;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
-use taskfarmer::sys::launcher::Launch;
+use taskfarmer::sys::launcher::{Launch, Pmi};
 use taskfarmer::sys::library::Library;
 use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
@@ -26,14 +26,16 @@ fn main() -> ProcessExitCode {
     let clock = Clock::start();
     let launch = Launch::of_this_process();
     // Every rank sees the same command line; one of them speaks and fails for all.
-    let speaks = launch.is_none_or(|launch| launch.rank == 0);
-    let exit = |code: ExitCode| ProcessExitCode::from(if speaks { code as u8 } else { 0 });
-    let config = match read_command_line(speaks) {
+    let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());
+    // Nothing shows that the others exist where srun connects no ranks: a task of another program looks the same.
+    let answers = speaks || launch.is_some_and(|launch| launch.pmi == Pmi::Missing);
+    let exit = |code: ExitCode| ProcessExitCode::from(if answers { code as u8 } else { 0 });
+    let config = match read_command_line(answers) {
         Ok(config) => config,
         Err(code) => return exit(code),
     };
     if config.dry_run {
-        return exit(if speaks { driver::farmer::dry_run(&config) } else { ExitCode::Success });
+        return exit(if answers { driver::farmer::dry_run(&config) } else { ExitCode::Success });
     }
     match start(&config, launch, speaks, clock) {
         Ok(code) => ProcessExitCode::from(code),
@@ -144,9 +146,15 @@ fn run(
         _ => None,
     };
     match (launch, mpi) {
-        (Some(launch), Some(mpi)) if launch.size.is_some() && mpi.size() == 1 => {
+        (Some(launch), Some(mpi)) if (launch.size.is_some() || launch.rank > 0) && mpi.size() == 1 => {
             pool.shut();
-            Err((ExitCode::BadInput, alone(&launch, mpi::library().as_ref())))
+            let text = alone(&launch, mpi::library().as_ref());
+            if launch.size.is_some() {
+                return Err((ExitCode::BadInput, text));
+            }
+            // Where the launcher does not tell how many there are, rank 0 takes itself for the only one and says nothing.
+            say_error(&text);
+            Ok(ExitCode::BadInput as u8)
         }
         (_, Some(mpi)) if mpi.rank() != 0 => driver::relay::run(mpi, pool, signals, clock, launcher),
         (_, mpi) => {
@@ -173,6 +181,7 @@ fn check_mpi(launch: &Launch) -> Result<(), String> {
         _ => {}
     }
     match &library {
+        _ if launch.is_left_over() => Err(alone(launch, library.as_ref())),
         Some(found) if !launch.serves(found) => Err(alone(launch, library.as_ref())),
         _ => Ok(()),
     }
@@ -181,6 +190,13 @@ fn check_mpi(launch: &Launch) -> Result<(), String> {
 /// Continuing would start one farm per rank, all on the same workdir.
 fn alone(launch: &Launch, library: Option<&Library>) -> String {
     let processes = launch.size.map_or_else(String::new, |size| format!("{size} "));
+    if launch.is_left_over() {
+        let (rank, name) = (launch.rank, launch.launcher.command());
+        return format!(
+            "this process has the variables of rank {rank} of {processes}ranks of {name}, but {name} has not started it\n  {}",
+            launch.cure(library)
+        );
+    }
     format!(
         "the launcher started {processes}processes, but MPI ({}) does not connect them\n  {}",
         mpi::library_version(),

@@ -26,7 +26,9 @@ use crate::figures::watch::Watch;
 use crate::protocol::{Logs, Rank, StopLevel};
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
-use crate::sys::launcher::{Launch, Launcher};
+use crate::sys::launcher::Launch;
+use crate::sys::launcher::allocation::Unused;
+use crate::sys::library::Library;
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 use screen::LiveLine;
@@ -117,13 +119,13 @@ impl Reporter {
         let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
         log::info!(target: OWN, "{} {}{before}; {ranks} {}; workdir {}",
             tasks.total(), plural(tasks.total().into(), "task"), plural(ranks.into(), "rank"), config.workdir.display());
-        let launched = match Launch::of_this_process().map(|launch| launch.launcher) {
-            None => "",
-            Some(Launcher::OpenMpi) => "mpirun … ",
-            Some(Launcher::Hydra) => "mpiexec … ",
-            Some(Launcher::Srun) => "srun … ",
-        };
-        let command = format!("{launched}{}", command_line(std::env::args_os()));
+        let launch = Launch::of_this_process();
+        let launched = launch.map_or_else(String::new, |launch| format!("{} … ", launch.launcher.command()));
+        let typed = command_line(std::env::args_os());
+        if let Some(unused) = Unused::by_this_process(&host::name()) {
+            log::warn!(target: OWN, "{}", unused.warning(&typed, Library::option_of_srun()));
+        }
+        let command = format!("{launched}{typed}");
         let how = match config.progress {
             Progress::Auto if screen::is_terminal() => Progress::Bar,
             Progress::Auto => Progress::Log,

@@ -17,6 +17,7 @@ mod job_end;
 mod joblog;
 mod journal;
 mod judged;
+mod launchers;
 mod leftovers;
 mod lock;
 mod log_trouble;

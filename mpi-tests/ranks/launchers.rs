@@ -70,6 +70,29 @@ fn a_build_with_mpich_runs_on_its_descendants() {
     }
 }
 
+/// PRRTE's own launcher, which sets nothing but PMIx's variables and does not say how many ranks there are: one farm, not
+/// one per rank. A single rank is a farm, too.
+#[test]
+fn ranks_of_prterun_are_one_farm() {
+    let Ok(bin) = std::env::var("TASKFARMER_TEST_MPI_BIN") else {
+        return skipped("only an Open MPI 5 from PyPI has its prterun beside it");
+    };
+    if !Mpi::is_prrte() {
+        return skipped("prterun belongs to Open MPI 5");
+    }
+    for ranks in ["3", "1"] {
+        let prterun = format!("{bin}/prterun");
+        let words = [&*prterun, "--allow-run-as-root", "--map-by", ":oversubscribe", "-n", ranks];
+        let launcher = words.map(Into::into).to_vec();
+        let mut farm = Farm::launched_by(launcher, "echo $TASKFARMER_RANK; sleep 0.05\n".repeat(60).as_bytes());
+        farm.set("TASKFARMER_MPI_INIT_LIMIT", "60");
+        let outcome = farm.run(&["--proc", "2"]).exits(0);
+        assert_eq!(outcome.summary(), [60, 0, 0]);
+        let seen: std::collections::BTreeSet<_> = (0..60).map(|id| farm.workdir().log(id)).collect();
+        assert_eq!(seen.len().to_string(), ranks, "one farm of {ranks} ranks");
+    }
+}
+
 /// The program finds the library that it was built with, whatever the environment says of libraries, and says which.
 #[test]
 fn the_library_is_the_one_of_the_build() {

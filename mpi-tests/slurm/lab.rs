@@ -29,11 +29,18 @@ pub(crate) fn mpi_type(mpi: Mpi) -> &'static str {
     }
 }
 
+/// How srun binds the processes of a step, if it is not told on the command line.
+pub(crate) const CPU_BIND: &str = "SLURM_CPU_BIND";
+
 /// Makes a farm known to the lab's Slurm.
 pub(crate) fn at_home(mut farm: Farm) -> Farm {
     let conf = std::env::var("SLURM_CONF");
     let conf = conf.expect("these tests run inside of a lab: mpi-tests/slurm-lab/lab cargo test --test slurm …");
     farm.set("SLURM_CONF", &conf);
+    // To CPUs that a node only says it has, Slurm can't bind.
+    if slots() < CPUS as usize {
+        farm.set(CPU_BIND, "none");
+    }
     // The batch scripts start the program by its name.
     let path = format!("{}:{}", folder_of_program(), std::env::var("PATH").unwrap());
     farm.set("PATH", &path);

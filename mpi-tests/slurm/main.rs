@@ -11,4 +11,5 @@ mod lab;
 mod losses;
 mod runs;
 mod scripts;
+mod steps;
 mod stops;

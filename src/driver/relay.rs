@@ -82,7 +82,7 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
 
 /// The rank that speaks when rank 0 is lost: its node may be lost with all its ranks, so the first one of the next node.
 fn speaker(ranks: u32) -> u32 {
-    let on_node = NodePlace::detect(|name| std::env::var(name).ok()).ranks;
+    let on_node = NodePlace::of_this_process().ranks;
     if on_node < ranks { on_node } else { 1 }
 }
 

@@ -208,17 +208,18 @@ impl Pool {
             return ToFarmer::Unfit { reason };
         }
         let host = host::name();
-        let mut place = NodePlace::detect(|name| std::env::var(name).ok());
+        let launch = Launch::of_this_process();
+        let mut place = NodePlace::of_this_process();
         if config.farmer_only_host.as_ref() == Some(&host) {
             place = place.without_first();
         }
-        cpus::take_share(Launch::of_this_process(), place);
-        let cpus = cpus::usable();
+        cpus::take_share(launch, place);
+        let cpus = cpus::usable(launch);
         let slots = match config.slots {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
-        let means = Means::new(config, slots, &host, &cwd, self.clock);
+        let means = Means::new(config, slots, &host::node_name(launch), &cwd, self.clock);
         self.executing.clear(slots);
         match means.and_then(|means| Tasks::new(means, threads_for(slots), self.executing)) {
             Ok(tasks) => {

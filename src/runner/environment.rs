@@ -27,21 +27,30 @@ impl Environment {
     #[must_use]
     pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let inherited = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
-        let kept = inherited.filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
-        Self::from_variables(kept.chain(changed.iter().cloned()), cwd)
+        Self::with_changes(inherited, changed, cwd)
     }
 
     /// These variables, without those that a launcher meant for one rank.
     #[must_use]
     pub fn from_variables(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>, cwd: &Path) -> Self {
+        Self::with_changes(variables, &[], cwd)
+    }
+
+    /// What a runner changes is the user's own, also where a launcher sets a variable of that name.
+    fn with_changes(
+        variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+        changed: &[(Vec<u8>, Vec<u8>)],
+        cwd: &Path,
+    ) -> Self {
         let variables: Vec<_> = variables.collect();
         let leftovers = Leftovers::of(|name| {
             let value = &variables.iter().find(|(other, _)| other == name.as_bytes())?.1;
             Some(String::from_utf8_lossy(value).into_owned())
         });
         let is_taken_out = |name: &[u8]| TAKEN_OUT_BY_BASH.iter().any(|known| name == known.as_bytes());
-        let stays = |name: &[u8]| !leftovers.contains(name) && !is_ours(name) && !is_taken_out(name);
-        let variables: Vec<_> = variables.into_iter().filter(|(name, _)| stays(name)).collect();
+        let is_kept = |name: &[u8]| !leftovers.contains(name) && changed.iter().all(|(other, _)| other != name);
+        let kept = variables.into_iter().filter(|(name, _)| is_kept(name)).chain(changed.iter().cloned());
+        let variables: Vec<_> = kept.filter(|(name, _)| !is_ours(name) && !is_taken_out(name)).collect();
         let line = |(name, value): &(Vec<u8>, Vec<u8>)| c_string(&[&name[..], b"=", &value[..]].concat());
         let mut environment =
             Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
@@ -177,6 +186,18 @@ mod tests {
             ("A", "b=c"),
         ]);
         assert_eq!(lines(&environment, false), ["A=b=c"]);
+    }
+
+    /// A variable of a runner goes to its tasks, also one that is taken away if a launcher has set it.
+    #[test]
+    fn what_a_runner_sets_stays() {
+        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let rank =
+            [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2"), ("SLURM_CPUS_PER_TASK", "64")];
+        let changed = [pair("SLURM_CPUS_PER_TASK", "4"), pair("TASKFARMER_SLOT", "9")];
+        let inherited = rank.into_iter().map(|(name, value)| pair(name, value));
+        let environment = Environment::with_changes(inherited, &changed, Path::new("/usr"));
+        assert_eq!(lines(&environment, false), ["SLURM_CPUS_PER_TASK=4"]);
     }
 
     /// A program can't tell whether a shell had started it.

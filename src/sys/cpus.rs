@@ -16,15 +16,20 @@ use super::launcher::{Launch, NodePlace};
 /// Where Linux describes CPUs.
 const TOPOLOGY: &str = "/sys/devices/system/cpu";
 
-/// CPUs that this process may run on, limited by the batch system's `SLURM_CPUS_PER_TASK` and by a quota of its
-/// control group; at least 1.
+/// CPUs that this process may run on, limited by what Slurm says of them and by a quota of its control group; at least 1.
 #[must_use]
-pub fn usable() -> u32 {
+pub fn usable(launch: Option<Launch>) -> u32 {
     let bound = u32::try_from(affinity().len()).unwrap_or(u32::MAX);
-    let slurm = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|text| text.parse::<u32>().ok());
+    let slurm = std::env::var(slurms_count(launch)).ok().and_then(|text| text.parse::<u32>().ok());
     // The standard library knows control group quotas (versions 1 and 2) and rounds them down to whole CPUs.
     let quota = std::thread::available_parallelism().ok().and_then(|cpus| u32::try_from(cpus.get()).ok());
     [slurm, quota].into_iter().flatten().filter(|&limit| limit > 0).fold(bound, u32::min).max(1)
+}
+
+/// Slurm's variable for the CPUs of this process: those of one rank, or, without a launcher, all that the job has on this
+/// node, because the ranks among which the job wanted to divide them were never started.
+fn slurms_count(launch: Option<Launch>) -> &'static str {
+    if launch.is_some() { "SLURM_CPUS_PER_TASK" } else { "SLURM_CPUS_ON_NODE" }
 }
 
 /// Gives this process, and the tasks that it will start, the CPUs that are this rank's: see the module. What was

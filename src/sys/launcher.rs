@@ -1,8 +1,11 @@
 //! What a launcher (mpirun, mpiexec, srun) left in the environment.
 //!
 //! Owns what that shows: whether there is a launcher at all, whether it works with the MPI library, and the rank and
-//! its place on the node. [`variables`] removes from the environment of tasks what was meant for their rank.
+//! its place on the node. `signs` is the table of what each launcher sets. [`variables`] removes from the environment of
+//! tasks what was meant for their rank. [`allocation`] knows what a farm without a launcher leaves unused.
 
+pub mod allocation;
+mod signs;
 pub mod variables;
 
 use std::time::Duration;
@@ -18,12 +21,40 @@ pub enum Launcher {
     Hydra,
     /// Slurm's srun.
     Srun,
+    /// IBM's jsrun.
+    Jsrun,
+    /// `flux run` and `flux submit`.
+    Flux,
+    /// Cray's PALS, whose launchers are called mpiexec and aprun.
+    Pals,
+    /// MVAPICH's mpirun_rsh.
+    MpirunRsh,
+    /// PRRTE's prun and prterun, of which mpirun of Open MPI 5 is a part, and others that set nothing but PMIx's
+    /// variables.
+    Prun,
+}
+
+impl Launcher {
+    /// What a user types to use it.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::OpenMpi => "mpirun",
+            Self::Hydra | Self::Pals => "mpiexec",
+            Self::Srun => "srun",
+            Self::Jsrun => "jsrun",
+            Self::Flux => "flux run",
+            Self::MpirunRsh => "mpirun_rsh",
+            Self::Prun => "prun",
+        }
+    }
 }
 
 /// The process manager interface by which MPI finds the other ranks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pmi {
-    /// None: under an srun that was started without one, ranks do not find each other.
+    /// None: ranks do not find each other. Under srun, it was started without one; elsewhere, the launcher's variables are
+    /// left over from another program.
     Missing,
     /// PMI-1 or PMI-2, MPICH's.
     Pmi,
@@ -50,35 +81,23 @@ impl Launch {
     /// How this very process was launched; `None` without a launcher.
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
-        Self::detect(|name| std::env::var(name).ok())
+        let launch = Self::detect(|name| std::env::var(name).ok())?;
+        // mpiexec's ranks inherit their connection. A program that starts others, as a farmer does, closes it for them.
+        let fd = std::env::var(PMI_FD).ok().and_then(|fd| fd.parse().ok());
+        let is_closed = launch.launcher == Launcher::Hydra && fd.is_some_and(|fd| !is_open(fd));
+        Some(if is_closed { Self { pmi: Pmi::Missing, ..launch } } else { launch })
     }
 
     /// Reads the launcher's variables; `None` without a launcher. `get` looks a variable up.
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let number = |names: &[&str]| names.iter().find_map(|name| get(name)?.trim().parse::<u32>().ok());
-        let ompi = number(&["OMPI_COMM_WORLD_SIZE"]);
-        // A batch script has Slurm's variables too, but no step; salloc's shell likewise.
-        let step = get("SLURM_STEP_ID").and_then(|id| id.trim().parse::<u32>().ok());
-        let in_step = step.is_some_and(|id| id < SLURM_STEP_SPECIAL) && get("SLURM_PROCID").is_some();
-        if let Some(size) = ompi {
-            let rank = number(&["OMPI_COMM_WORLD_RANK", "PMIX_RANK"]).unwrap_or(0);
-            // Open MPI sets its own variables under srun as well, but only after MPI_Init.
-            Some(Self { launcher: Launcher::OpenMpi, rank, size: Some(size), pmi: Pmi::Pmix })
-        } else if let (Some(size), Some(rank)) = (number(&["PMI_SIZE"]), number(&["PMI_RANK"])) {
-            let launcher = if in_step && get("HYDI_CONTROL_FD").is_none() { Launcher::Srun } else { Launcher::Hydra };
-            Some(Self { launcher, rank, size: Some(size), pmi: Pmi::Pmi })
-        } else if in_step {
-            let size = number(&["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]);
-            let is_set = |name: &&str| get(name).is_some_and(|value| value != "none");
-            let pmi = match PMI_SIGNS.iter().find(|name| is_set(name)) {
-                None => Pmi::Missing,
-                Some(sign) if sign.starts_with("PMIX_") => Pmi::Pmix,
-                Some(_) => Pmi::Other,
-            };
-            Some(Self { launcher: Launcher::Srun, rank: number(&["SLURM_PROCID"]).unwrap_or(0), size, pmi })
-        } else {
-            None
-        }
+        signs::read(&get)
+    }
+
+    /// Whether these variables are a whole set, but nothing connects this process to a launcher: they are left over from
+    /// another program, and there is no rank 0 that would speak for all.
+    #[must_use]
+    pub fn is_left_over(&self) -> bool {
+        self.pmi == Pmi::Missing && self.launcher != Launcher::Srun
     }
 
     /// Whether there may be other ranks than this one.
@@ -91,9 +110,9 @@ impl Launch {
     /// period may be: Open MPI's mpirun waits 0.85 to 1 s; since 5.0 (PRRTE), it waits 0.25 s.
     #[must_use]
     pub fn patience(&self, library: Option<&Library>) -> Option<Duration> {
-        let is_prrte = library.is_some_and(|library| library.version >= (5, 0));
+        let is_prrte = self.launcher == Launcher::Prun || library.is_some_and(|library| library.version >= (5, 0));
         let ms = if is_prrte { 250 } else { 850 };
-        (self.launcher == Launcher::OpenMpi).then(|| Duration::from_millis(ms))
+        matches!(self.launcher, Launcher::OpenMpi | Launcher::Prun).then(|| Duration::from_millis(ms))
     }
 
     /// Whether this launcher has bound ranks to CPUs without being asked: Open MPI's does by default, as does Intel
@@ -109,9 +128,9 @@ impl Launch {
             "I_MPI_PIN_PROCESSOR_EXCLUDE_LIST",
         ];
         match self.launcher {
-            Launcher::OpenMpi => true,
+            Launcher::OpenMpi | Launcher::Prun => true,
             Launcher::Hydra => has("I_MPI_PIN_INFO") && !ASKED.iter().any(|name| has(name)),
-            Launcher::Srun => false,
+            Launcher::Srun | Launcher::Jsrun | Launcher::Flux | Launcher::Pals | Launcher::MpirunRsh => false,
         }
     }
 
@@ -122,6 +141,7 @@ impl Launch {
         match (self.pmi, library.family) {
             (Pmi::Missing, _) => false,
             (Pmi::Pmix, Family::Mpich) => library.may_speak_pmix,
+            (Pmi::Other, Family::OpenMpi) => self.launcher != Launcher::MpirunRsh,
             // Open MPI 4 may have been built for Slurm's PMI, but never for mpiexec's.
             (Pmi::Pmi, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
             _ => true,
@@ -136,9 +156,30 @@ impl Launch {
         let name = library.map_or("the MPI that it was built with", |library| library.name);
         let is_own = library.is_some_and(|library| self.launcher == Launcher::Hydra && library.family == Family::Mpich);
         match (self.launcher, library.map(|library| library.family)) {
+            _ if self.is_left_over() => {
+                let names = match self.launcher {
+                    Launcher::Hydra => "PMI_RANK and PMI_SIZE",
+                    Launcher::Prun => "PMIX_RANK and PMIX_NAMESPACE",
+                    _ => "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE",
+                };
+                let unset: String = names.split(" and ").map(|name| format!(" -u {name}")).collect();
+                format!(
+                    "{names} are left over from another program: for a farm on this node, remove them \
+                     (env{unset} taskfarmer-mpi …)\n  for a farm of several ranks, start it with the mpirun or mpiexec of {name}"
+                )
+            }
             (Launcher::Srun, _) => {
                 "use srun --mpi=pmix for Open MPI, srun --mpi=pmi2 for MPICH (srun --mpi=list shows what is available)"
                     .to_owned()
+            }
+            (Launcher::Flux, Some(Family::OpenMpi)) => format!(
+                "use flux run -o pmi=pmix, which needs Flux's plug-in for PMIx, or start it with the mpirun of {name}"
+            ),
+            (Launcher::Pals, Some(Family::OpenMpi)) => {
+                format!("build with the machine's own MPI (make build MPICC=cc), or start it with the mpirun of {name}")
+            }
+            (Launcher::MpirunRsh, Some(Family::OpenMpi)) => {
+                format!("build with MVAPICH (make build MPICC=mpicc, with its mpicc), or use the mpirun of {name}")
             }
             // Ubuntu 24.04's MPICH 4.2.0 speaks only PMIx, which its mpiexec does not.
             _ if is_own => format!(
@@ -152,6 +193,14 @@ impl Launch {
     }
 }
 
+/// The variable with the file descriptor by which a rank talks to mpiexec.
+const PMI_FD: &str = "PMI_FD";
+
+fn is_open(fd: i32) -> bool {
+    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one by that number, and touches no memory.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
 /// Where a rank stands among the ranks of its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NodePlace {
@@ -162,21 +211,17 @@ pub struct NodePlace {
 }
 
 impl NodePlace {
-    /// Reads the launcher's variables; a rank of which nothing is told is alone. `get` looks a variable up.
+    /// The place of this very process; without a launcher it is alone.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self::detect(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the launcher's variables; a rank of which nothing is told is alone, and so is a process without a launcher:
+    /// in a batch script, Slurm's variables describe ranks that were never started. `get` looks a variable up.
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
-        let number = |name: &str| get(name)?.trim().parse::<u32>().ok();
-        let slurm = || {
-            let node = number("SLURM_NODEID")?;
-            let counts = get("SLURM_STEP_TASKS_PER_NODE").or_else(|| get("SLURM_TASKS_PER_NODE"))?;
-            Some((number("SLURM_LOCALID")?, tasks_of_node(&counts, node)?))
-        };
-        let (rank, ranks) = number("OMPI_COMM_WORLD_LOCAL_RANK")
-            .zip(number("OMPI_COMM_WORLD_LOCAL_SIZE"))
-            .or_else(|| number("MPI_LOCALRANKID").zip(number("MPI_LOCALNRANKS")))
-            .or_else(slurm)
-            .filter(|(rank, ranks)| rank < ranks)
-            .unwrap_or((0, 1));
-        Self { rank, ranks }
+        let told = Launch::detect(&get).and_then(|launch| signs::place(launch.launcher, &get));
+        told.filter(|place| place.rank < place.ranks).unwrap_or(Self { rank: 0, ranks: 1 })
     }
 
     /// The place among the others where the first rank of the node, rank 0 of all, leaves its CPUs to them.
@@ -186,66 +231,9 @@ impl NodePlace {
     }
 }
 
-/// Slurm's short form: `2(x3),1` are three nodes with two tasks and one with one.
-fn tasks_of_node(counts: &str, node: u32) -> Option<u32> {
-    let mut before: u32 = 0;
-    for part in counts.split(',') {
-        let (count, times) = match part.trim().strip_suffix(')').and_then(|part| part.split_once("(x")) {
-            Some((count, times)) => (count, times.parse().ok()?),
-            None => (part.trim(), 1_u32),
-        };
-        before = before.saturating_add(times);
-        if node < before {
-            return count.parse().ok();
-        }
-    }
-    None
-}
-
-/// Variables of the process managers that srun's plug-ins provide (PMIx, PMI-1 and PMI-2, Cray's), and the name that
-/// Slurm gives to the plug-in. Without one, none of them is set.
-const PMI_SIGNS: [&str; 8] = [
-    "PMIX_NAMESPACE",
-    "PMIX_RANK",
-    "PMI_FD",
-    "PMI_RANK",
-    "PMI_CONTROL_PORT",
-    "ALPS_APP_PE",
-    "PALS_RANKID",
-    "SLURM_MPI_TYPE",
-];
-
-/// Slurm numbers batch scripts and other special steps from here on.
-const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        /// Promise 5: whatever stands in a launcher's variables, the answer is a launch or none, and a place that there is.
-        #[test]
-        fn any_values_are_read(
-            values in prop::collection::vec("[0-9]{1,2}|[0-9 -]{0,11}|[0-9]{0,3}(\\(x[0-9]{0,10}\\))?(,[0-9]?(\\(x?[0-9]?\\))?){0,3}|\\PC*", 12),
-            present: [bool; 12],
-        ) {
-            let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_PROCID", "PMI_RANK", "SLURM_NODEID",
-                "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
-                "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"];
-            let get = |name: &str| {
-                let index = names.iter().position(|known| *known == name).filter(|&index| present[index])?;
-                Some(values[index].clone())
-            };
-            let launch = Launch::detect(get);
-            prop_assert!(launch.is_none() || present[..4].iter().any(|&present| present));
-            let place = NodePlace::detect(get);
-            prop_assert!(place.rank < place.ranks);
-            let others = place.without_first();
-            prop_assert!(others.rank < others.ranks && others.ranks <= place.ranks);
-        }
-    }
 
     fn detect(variables: &[(&str, &str)]) -> Option<Launch> {
         Launch::detect(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
@@ -260,17 +248,20 @@ mod tests {
         assert_eq!(detect(&[("SLURM_STEP_ID", "4294967291"), ("SLURM_PROCID", "0")]), None);
     }
 
+    const MPIRUN: [(&str, &str); 3] =
+        [("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_RANK", "0")];
+    const MPIEXEC: [(&str, &str); 3] = [("PMI_SIZE", "4"), ("PMI_RANK", "0"), ("PMI_FD", "6")];
+
     /// Each launcher is told by what it sets; nonsense is no panic.
     #[test]
     fn launchers_are_told_apart() {
-        let ompi = detect(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]).unwrap();
-        assert_eq!(ompi, Launch { launcher: Launcher::OpenMpi, rank: 3, size: Some(4), pmi: Pmi::Pmix });
         let hydra = [
             ("PMI_SIZE", "2"),
             ("PMI_RANK", "1"),
             ("HYDI_CONTROL_FD", "7"),
             ("SLURM_STEP_ID", "0"),
             ("SLURM_PROCID", "0"),
+            ("SLURM_NTASKS", "1"),
         ];
         assert_eq!(detect(&hydra).unwrap().launcher, Launcher::Hydra);
         assert_eq!(detect(&hydra[..2]).unwrap().launcher, Launcher::Hydra);
@@ -284,14 +275,28 @@ mod tests {
         assert_eq!(detect(&pmi2).unwrap(), Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Pmi });
         let pmix = [&srun[..], &[("PMIX_RANK", "9")]].concat();
         assert_eq!(detect(&pmix).unwrap().pmi, Pmi::Pmix);
-        assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
+        assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many"), ("OMPI_COMM_WORLD_RANK", "0")]), None);
+    }
+
+    /// A whole set of variables that nothing connects to a launcher: every process has to say so, because there is no
+    /// rank 0 that would.
+    #[test]
+    fn leftovers_are_known() {
+        for (connected, count) in [(MPIRUN, 2), (MPIEXEC, 2)] {
+            assert!(!detect(&connected).unwrap().is_left_over());
+            let left = detect(&connected[..count]).unwrap();
+            assert!(left.is_left_over());
+            let cure = left.cure(Library::parse("Open MPI v5.0.11").as_ref());
+            assert!(cure.contains(&format!("-u {}", connected[0].0)), "{cure}");
+        }
+        let srun = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "2")];
+        assert!(!detect(&srun).unwrap().is_left_over(), "an srun without --mpi has a rank 0");
     }
 
     /// A launcher that can't connect the ranks of this library is recognized before MPI ends the process because of it.
     #[test]
     fn launchers_go_with_libraries() {
-        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
-        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let (mpirun, mpiexec) = (detect(&MPIRUN).unwrap(), detect(&MPIEXEC).unwrap());
         let step = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "4")];
         let srun = |more: &[(&str, &str)]| detect(&[&step[..], more].concat()).unwrap();
         let (pmi2, pmix) = (srun(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]), srun(&[("PMIX_RANK", "0")]));
@@ -315,8 +320,7 @@ mod tests {
     /// A binding that the user has asked for is kept.
     #[test]
     fn a_binding_that_nobody_asked_for_is_known() {
-        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
-        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let (mpirun, mpiexec) = (detect(&MPIRUN).unwrap(), detect(&MPIEXEC).unwrap());
         let has = |names: &'static [&str]| move |name: &str| names.contains(&name);
         assert!(mpirun.binds_unasked(has(&[])));
         assert!(!mpiexec.binds_unasked(has(&[])), "MPICH's does not");
@@ -327,32 +331,22 @@ mod tests {
     /// Advice helps: users are not told to do what they have just done.
     #[test]
     fn cures_do_not_go_in_circles() {
-        let mpiexec = detect(&[("PMI_SIZE", "4"), ("PMI_RANK", "0")]).unwrap();
+        let mpiexec = detect(&MPIEXEC).unwrap();
         let (openmpi, mpich) = (Library::parse("Open MPI v5.0.11"), Library::parse("MPICH Version: 4.2.0"));
         assert!(mpiexec.cure(openmpi.as_ref()).contains("mpirun of Open MPI"));
         assert!(mpiexec.cure(mpich.as_ref()).contains("build with another MPI"));
-        let mpirun = detect(&[("OMPI_COMM_WORLD_SIZE", "4")]).unwrap();
+        let mpirun = detect(&MPIRUN).unwrap();
         assert!(mpirun.cure(mpich.as_ref()).contains("mpiexec of MPICH"));
         assert!(mpirun.cure(None).contains("built with"));
     }
 
-    /// Ranks of one node share its CPUs; each launcher tells them in its own way.
+    /// A rank that uses the CPUs of the first rank of its node.
     #[test]
-    fn the_place_on_the_node_is_read() {
-        let place = |variables: &[(&str, &str)]| {
-            NodePlace::detect(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
-        };
-        assert_eq!(place(&[]), NodePlace { rank: 0, ranks: 1 });
-        let ompi = [("OMPI_COMM_WORLD_LOCAL_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "4")];
-        assert_eq!(place(&ompi), NodePlace { rank: 1, ranks: 4 });
-        assert_eq!(place(&[("MPI_LOCALRANKID", "0"), ("MPI_LOCALNRANKS", "2")]), NodePlace { rank: 0, ranks: 2 });
-        let slurm = [("SLURM_NODEID", "3"), ("SLURM_LOCALID", "0"), ("SLURM_STEP_TASKS_PER_NODE", "2(x3),1")];
-        assert_eq!(place(&slurm), NodePlace { rank: 0, ranks: 1 });
-        assert_eq!(place(&ompi).without_first(), NodePlace { rank: 0, ranks: 3 });
-        assert_eq!(tasks_of_node("2(x3),1", 2), Some(2));
-        for bad in ["", "2(x", "2(x3", "(x1)", "2(x99999999999)", "-"] {
-            assert_eq!(tasks_of_node(bad, 0), None, "{bad}");
-        }
-        assert_eq!(place(&[("MPI_LOCALRANKID", "7"), ("MPI_LOCALNRANKS", "2")]), NodePlace { rank: 0, ranks: 1 });
+    fn a_rank_0_that_runs_no_tasks_leaves_its_cpus() {
+        assert_eq!(NodePlace { rank: 1, ranks: 4 }.without_first(), NodePlace { rank: 0, ranks: 3 });
+        assert_eq!(NodePlace { rank: 0, ranks: 1 }.without_first(), NodePlace { rank: 0, ranks: 1 });
+        let odd = [&MPIEXEC[..], &[("MPI_LOCALRANKID", "7"), ("MPI_LOCALNRANKS", "2")]].concat();
+        let get = |name: &str| odd.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        assert_eq!(NodePlace::detect(get), NodePlace { rank: 0, ranks: 1 });
     }
 }

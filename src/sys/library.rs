@@ -60,6 +60,19 @@ impl Library {
         Self::parse(option_env!("TASKFARMER_MPI_BUILT_WITH")?)
     }
 
+    /// The option with which `srun` connects ranks of the program; `None` if it was built without MPI. Of an MPI that the
+    /// build did not recognize, no option is known: then it is empty.
+    #[must_use]
+    pub fn option_of_srun() -> Option<&'static str> {
+        let option = match Self::built_with() {
+            Some(Self { family: Family::OpenMpi, .. }) => "--mpi=pmix",
+            Some(Self { name: "Cray MPICH", .. }) => "--mpi=cray_shasta",
+            Some(Self { family: Family::Mpich, .. }) => "--mpi=pmi2",
+            None => "",
+        };
+        cfg!(feature = "mpi").then_some(option)
+    }
+
     /// Whether a program that was built with this library runs on the other one. MPICH and its descendants promise this
     /// to each other for all versions; Open MPI promises it for newer versions.
     #[must_use]

@@ -429,7 +429,7 @@ fn wait_for_rank_0() {
 /// (47 of 60 runs of a program that does nothing, MPICH 5.0.2 on eight nodes), which only MPI_Abort prevents. It is not
 /// known whether libraries that descend from MPICH (such as Cray's) hang, so they get the watchdog like all others.
 fn finalize_hangs(size: u32) -> bool {
-    is_mpich() && NodePlace::detect(|name| std::env::var(name).ok()).ranks < size
+    is_mpich() && NodePlace::of_this_process().ranks < size
 }
 
 /// Whether the library is MPICH itself, as it describes itself.

@@ -96,7 +96,7 @@ const WITH_STAND_INS: [(&str, &[&str]); 8] = [
     ("numa", &["numactl", "--cpunodebind=0", "--membind=0"]),
     ("time", &["time", "-v", "-o", "<workdir>/time_<id>"]),
     ("perf", &["perf", "stat", "-x", ",", "-o", "<workdir>/perf_<id>.csv", "--"]),
-    ("step", &["srun", "--exact", "--ntasks=1", "--cpus-per-task=4"]),
+    ("step", &["srun", "--nodes=1", "--ntasks=1", "--nodelist=<host>", "--overlap", "--cpu-bind=none"]),
     (
         "docker",
         &[
@@ -145,8 +145,10 @@ fn examples_run_with_stand_ins() {
                 (!word.contains(&cwd)).then(|| word[at..].split(':').next().unwrap().to_owned())
             });
             let workdir = format!("{cwd}/tasks.txt_workdir");
+            let host = &start.environment["TASKFARMER_HOST"];
+            let fresh = fresh.unwrap_or_default();
             let values =
-                [("<cwd>", &cwd), ("<workdir>", &workdir), ("<id>", id), ("<fresh>", &fresh.unwrap_or_default())];
+                [("<cwd>", &cwd), ("<workdir>", &workdir), ("<id>", id), ("<fresh>", &fresh), ("<host>", host)];
             let fill =
                 |word: &&str| values.iter().fold((*word).to_owned(), |word, (name, value)| word.replace(name, value));
             let filled: Vec<String> = expected.iter().map(fill).collect();

@@ -4,7 +4,9 @@
 //! `mpirun` or `srun` follows the farm's placement. Without a launcher, nothing is removed; with one, only what that
 //! launcher sets is. A variable that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
 //!
-//! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05.
+//! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05;
+//! those of jsrun, Flux, PALS and mpirun_rsh are from their documentation. Of what srun reads in its environment, all
+//! goes that says how large a step is, where it runs, and where its output goes: that was meant for the farm's own step.
 
 use super::Launch;
 
@@ -17,8 +19,8 @@ struct Setter {
     names: &'static [&'static str],
 }
 
-/// Open MPI's mpirun, PMIx, PMI, Slurm.
-const SETTERS: [Setter; 4] = [
+/// Open MPI's mpirun, PMIx, PMI, mpirun_rsh, jsrun, Flux, Slurm.
+const SETTERS: [Setter; 7] = [
     Setter {
         signs: &["OMPI_COMM_WORLD_SIZE"],
         prefixes: &["OMPI_COMM_WORLD_", "OMPI_UNIVERSE_", "OMPI_WORLD_", "OMPI_MCA_ess_base_", "OMPI_MCA_orte_ess_"],
@@ -85,7 +87,7 @@ const SETTERS: [Setter; 4] = [
         ],
     },
     Setter {
-        signs: &["PMI_RANK", "PMI_FD", "PMI_CONTROL_PORT"],
+        signs: &["PMI_RANK", "PMI_FD", "PMI_CONTROL_PORT", "PALS_RANKID"],
         prefixes: &["PALS_", "PMI2_", "HYDI_", "HYDRA_BSTRAP_", "I_MPI_INFO_", "I_MPI_INTERNAL_"],
         names: &[
             "PMI_APPNUM",
@@ -118,10 +120,44 @@ const SETTERS: [Setter; 4] = [
         ],
     },
     Setter {
+        signs: &["MV2_COMM_WORLD_RANK", "MVP_COMM_WORLD_RANK"],
+        prefixes: &["MV2_COMM_WORLD_", "MVP_COMM_WORLD_", "MPISPAWN_"],
+        names: &["MPIRUN_ID", "MPIRUN_NPROCS", "MPIRUN_RANK", "MPIRUN_RSH_LAUNCH", "PMI_ID", "PMI_PORT"],
+    },
+    Setter { signs: &["JSM_NAMESPACE_RANK"], prefixes: &["JSM_NAMESPACE_"], names: &[] },
+    Setter {
+        signs: &["FLUX_TASK_RANK"],
+        prefixes: &[],
+        names: &["FLUX_JOB_NNODES", "FLUX_JOB_SIZE", "FLUX_TASK_LOCAL_ID", "FLUX_TASK_RANK"],
+    },
+    Setter {
         signs: &[],
-        prefixes: &["SLURM_STEP", "SLURM_SRUN_", "SLURM_LAUNCH", "SLURM_PMI"],
+        prefixes: &[
+            "SLURM_BCAST",
+            "SLURM_CPU_BIND",
+            "SLURM_DIST",
+            "SLURM_GPUS_PER_",
+            "SLURM_GPU_BIND",
+            "SLURM_LAUNCH",
+            "SLURM_MEM_BIND",
+            "SLURM_MEM_PER_",
+            "SLURM_NTASKS",
+            "SLURM_PMI",
+            "SLURM_PTY_",
+            "SLURM_SRUN_COMM_",
+            "SLURM_STEP",
+            "SLURM_TRES_",
+        ],
         names: &[
-            "SRUN_DEBUG",
+            "SLURM_CPUS_PER_GPU",
+            "SLURM_CPUS_PER_TASK",
+            "SLURM_CPU_FREQ_REQ",
+            "SLURM_EXACT",
+            "SLURM_EXCLUSIVE",
+            "SLURM_GPUS",
+            "SLURM_GPU_FREQ",
+            "SLURM_GRES",
+            "SLURM_GRES_FLAGS",
             "SLURM_GTIDS",
             "SLURM_JOBID",
             "SLURM_LOCALID",
@@ -130,10 +166,21 @@ const SETTERS: [Setter; 4] = [
             "SLURM_NODEID",
             "SLURM_NODELIST",
             "SLURM_NPROCS",
-            "SLURM_NTASKS",
+            "SLURM_OVERCOMMIT",
             "SLURM_PROCID",
+            "SLURM_REMOTE_CWD",
+            "SLURM_SIGNAL",
+            "SLURM_STDERRMODE",
+            "SLURM_STDINMODE",
+            "SLURM_STDOUTMODE",
             "SLURM_TASKS_PER_NODE",
             "SLURM_TASK_PID",
+            "SLURM_WORKING_DIR",
+            "SRUN_CPUS_PER_TASK",
+            "SRUN_DEBUG",
+            "SRUN_ERROR",
+            "SRUN_INPUT",
+            "SRUN_OUTPUT",
         ],
     },
 ];
@@ -172,7 +219,7 @@ mod tests {
     }
 
     /// A user's settings for a launcher's tools.
-    const SETTINGS: [&str; 14] = [
+    const SETTINGS: [&str; 20] = [
         "OMPI_ALLOW_RUN_AS_ROOT",
         "OMPI_MCA_btl",
         "OMPI_MCA_orte_enable_recovery",
@@ -186,6 +233,12 @@ mod tests {
         "I_MPI_PIN_DOMAIN",
         "SLURM_JOB_ID",
         "SLURM_JOB_NODELIST",
+        "SLURM_CPUS_ON_NODE",
+        "SLURM_GPUS_ON_NODE",
+        "SLURM_OVERLAP",
+        "SLURM_SRUN_REDUCE_TASK_EXIT_MSG",
+        "SLURMD_NODENAME",
+        "FLUX_JOB_ID",
         "PATH",
     ];
 
@@ -195,11 +248,25 @@ mod tests {
         let mpirun =
             leftovers(&[("OMPI_COMM_WORLD_SIZE", "2"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_NAMESPACE", "x")]);
         let hydra = leftovers(&[("PMI_SIZE", "2"), ("PMI_RANK", "0")]);
-        let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0")]);
+        let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2")]);
+        let flux = leftovers(&[("FLUX_TASK_RANK", "0"), ("FLUX_JOB_SIZE", "2")]);
+        let jsrun = leftovers(&[("JSM_NAMESPACE_RANK", "0"), ("JSM_NAMESPACE_SIZE", "2")]);
+        let mpirun_rsh = leftovers(&[("MV2_COMM_WORLD_RANK", "0"), ("MV2_COMM_WORLD_SIZE", "2")]);
+        let pals = leftovers(&[("PALS_RANKID", "0"), ("PALS_APID", "a")]);
+        let prun = leftovers(&[("PMIX_RANK", "0"), ("PMIX_NAMESPACE", "prterun-a-1@1")]);
         for (launcher, theirs, others) in [
             (&mpirun, ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PRTE_LAUNCHED", "SLURM_STEP_ID"], "PMI_RANK"),
             (&hydra, ["PMI_FD", "HYDI_CONTROL_FD", "I_MPI_INFO_BRAND", "SLURM_PROCID"], "PMIX_RANK"),
-            (&srun, ["SLURM_STEP_ID", "SLURM_GTIDS", "SRUN_DEBUG", "SLURM_PROCID"], "PMI_RANK"),
+            (&srun, ["SLURM_STEP_ID", "SLURM_GTIDS", "SRUN_DEBUG", "SLURM_CPU_BIND_LIST"], "PMI_RANK"),
+            (&flux, ["FLUX_TASK_RANK", "FLUX_TASK_LOCAL_ID", "FLUX_JOB_SIZE", "FLUX_JOB_NNODES"], "FLUX_URI"),
+            (
+                &jsrun,
+                ["JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_LOCAL_RANK", "SLURM_PROCID"],
+                "PMI_RANK",
+            ),
+            (&mpirun_rsh, ["MV2_COMM_WORLD_RANK", "MPISPAWN_NNODES", "PMI_ID", "MPIRUN_RANK"], "MV2_SMP_USE_CMA"),
+            (&pals, ["PALS_RANKID", "PALS_LOCAL_RANKID", "PMI_RANK", "SLURM_PROCID"], "PMIX_RANK"),
+            (&prun, ["PMIX_RANK", "PMIX_NAMESPACE", "PMIX_SERVER_URI4", "SLURM_PROCID"], "PMI_RANK"),
         ] {
             for name in theirs {
                 assert!(launcher.contains(name.as_bytes()), "{name}");
@@ -223,10 +290,13 @@ mod tests {
     /// docs/tasklist.md lists them all, row by row.
     #[test]
     fn the_documentation_has_every_name() {
-        const TITLES: [&str; 4] = [
+        const TITLES: [&str; 7] = [
             "Open MPI's `mpirun`",
             "PMIx, of `mpirun` or `srun --mpi=pmix`",
-            "`mpiexec` of MPICH and Intel MPI, `srun --mpi=pmi2` and `cray_shasta`",
+            "`mpiexec` of MPICH, Intel MPI and PALS, `srun --mpi=pmi2` and `cray_shasta`",
+            "`mpirun_rsh` of MVAPICH",
+            "IBM's `jsrun`",
+            "`flux run`",
             "Slurm, where there is a launcher",
         ];
         let text = include_str!("../../../docs/tasklist.md");
@@ -241,5 +311,48 @@ mod tests {
             known.sort();
             assert_eq!(named, known, "{title}");
         }
+    }
+    /// What srun reads in its environment, according to the manuals of Slurm 22.05 and 24.11.
+    const READ_BY_SRUN: &str = "PMI_FANOUT PMI_FANOUT_OFF_HOST PMI_TIME SLURM_ACCOUNT SLURM_ACCTG_FREQ SLURM_BCAST \
+        SLURM_BCAST_EXCLUDE SLURM_BURST_BUFFER SLURM_CLUSTERS SLURM_COMPRESS SLURM_CONF SLURM_CONSTRAINT \
+        SLURM_CORE_SPEC SLURM_CPU_BIND SLURM_CPU_FREQ_REQ SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SRUN_CPUS_PER_TASK \
+        SLURM_DEBUG SLURM_DEBUG_FLAGS SLURM_DELAY_BOOT SLURM_DEPENDENCY SLURM_DISABLE_STATUS SLURM_DIST_PLANESIZE \
+        SLURM_DISTRIBUTION SLURM_EPILOG SLURM_EXACT SLURM_EXCLUSIVE SLURM_EXIT_ERROR SLURM_EXIT_IMMEDIATE \
+        SLURM_EXPORT_ENV SLURM_GPU_BIND SLURM_GPU_FREQ SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK SLURM_GRES \
+        SLURM_GRES_FLAGS SLURM_HINT SLURM_IMMEDIATE SLURM_JOB_ID SLURM_JOB_NAME SLURM_JOB_NUM_NODES \
+        SLURM_KILL_BAD_EXIT SLURM_LABELIO SLURM_MEM_BIND SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE \
+        SLURM_MPI_TYPE SLURM_NETWORK SLURM_NNODES SLURM_NO_KILL SLURM_NPROCS SLURM_NTASKS SLURM_NTASKS_PER_CORE \
+        SLURM_NTASKS_PER_GPU SLURM_NTASKS_PER_NODE SLURM_NTASKS_PER_SOCKET SLURM_OOMKILLSTEP SLURM_OPEN_MODE \
+        SLURM_OVERCOMMIT SLURM_OVERLAP SLURM_PARTITION SLURM_PMI_KVS_NO_DUP_KEYS SLURM_POWER SLURM_PROFILE \
+        SLURM_PROLOG SLURM_QOS SLURM_REMOTE_CWD SLURM_REQ_SWITCH SLURM_RESERVATION SLURM_RESV_PORTS SLURM_SEND_LIBS \
+        SLURM_SIGNAL SLURM_SPREAD_JOB SLURM_SRUN_REDUCE_TASK_EXIT_MSG SLURM_STDERRMODE SLURM_STDINMODE \
+        SLURM_STDOUTMODE SLURM_STEP_GRES SLURM_STEP_KILLED_MSG_NODE_ID SLURM_TASK_EPILOG SLURM_TASK_PROLOG \
+        SLURM_TEST_EXEC SLURM_THREAD_SPEC SLURM_THREADS SLURM_THREADS_PER_CORE SLURM_TIMELIMIT SLURM_TRES_BIND \
+        SLURM_TRES_PER_TASK SLURM_UMASK SLURM_UNBUFFEREDIO SLURM_USE_MIN_NODES SLURM_WAIT SLURM_WAIT4SWITCH \
+        SLURM_WCKEY SLURM_WORKING_DIR SLURMD_DEBUG SRUN_CONTAINER SRUN_CONTAINER_ID SRUN_ERROR SRUN_EXPORT_ENV \
+        SRUN_INPUT SRUN_OUTPUT SRUN_SEGMENT_SIZE";
+
+    /// A task may start a job step of its own: for each variable that its srun would read, docs/tasklist.md says whether
+    /// it is there, and so it is.
+    #[test]
+    fn what_srun_reads_is_removed_or_kept_as_documented() {
+        let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2")]);
+        let text = include_str!("../../../docs/tasklist.md");
+        let rows = |word: &str| -> Vec<String> {
+            let start = format!("| {word} |");
+            let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+            let names = text
+                .lines()
+                .filter(|line| line.starts_with(&start))
+                .flat_map(|line| line.split('`').skip(1).step_by(2));
+            names.filter(is_name).map(str::to_owned).collect()
+        };
+        let (mut removed, mut kept) = (rows("removed"), rows("kept"));
+        let (mut gone, mut stays): (Vec<String>, Vec<String>) =
+            READ_BY_SRUN.split_whitespace().map(str::to_owned).partition(|name| srun.contains(name.as_bytes()));
+        for names in [&mut removed, &mut kept, &mut gone, &mut stays] {
+            names.sort();
+        }
+        assert_eq!((removed, kept), (gone, stays));
     }
 }
