@@ -25,6 +25,7 @@ mod mixed;
 mod moments;
 mod names;
 mod poison;
+mod printed;
 mod progress;
 mod pytaskfarmer;
 mod refused;

@@ -1,8 +1,10 @@
 //! What `--list-runners` and `--list-handlers` print.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 
 use super::{Catalog, Kind, load};
+use crate::shown;
 
 /// Widest column, in characters: what is longer sticks out.
 const WIDTH_MAX: usize = 60;
@@ -20,8 +22,8 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         .map(|(name, kind)| [(*name).to_owned(), (*kind).to_owned(), "built in".to_owned()])
         .collect();
     rows.extend(defined.into_iter().map(|listed| {
-        let place = format!("{}:{}", listed.file.display(), listed.line);
-        [listed.name, kind_of(&listed.class), place]
+        let place = format!("{}:{}", shown::line(listed.file.as_os_str().as_bytes()), listed.line);
+        [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
     }));
     (table(&rows), catalog)
 }

@@ -51,14 +51,14 @@ pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
 }
 
-/// All bytes of a regular file.
+/// All bytes of a regular file that has no more than `max`.
 ///
 /// # Errors
-/// As [`open`], or if it can't be read.
-pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// As [`open`], or if it can't be read or is longer.
+pub fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    reader(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(io::Error::other(format!("it has more than {max} bytes"))) } else { Ok(bytes) }
 }
 
 /// Makes or empties a regular file, for a task to write to: opened as a shell opens it, but for links.
@@ -122,9 +122,10 @@ mod tests {
         }
         assert!(is_something_else(&reader(&path("folder")).unwrap_err()));
         assert!(!is_something_else(&reader(&path("nothing")).unwrap_err()));
-        assert_eq!(bytes(&path("link")).unwrap(), b"text");
+        assert_eq!(bytes(&path("link"), 4).unwrap(), b"text");
+        assert_eq!(bytes(&path("link"), 3).unwrap_err().to_string(), "it has more than 3 bytes");
         assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
         create_for_task(&path("file")).unwrap();
-        assert_eq!(bytes(&path("file")).unwrap(), b"");
+        assert_eq!(bytes(&path("file"), 0).unwrap(), b"");
     }
 }
