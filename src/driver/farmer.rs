@@ -111,7 +111,9 @@ pub fn dry_run(config: &Config) -> ExitCode {
     match look(config) {
         Ok((table, list)) => {
             let print = |out: &mut dyn Write| {
-                table.unrecorded().try_for_each(|id| writeln!(out, "{id} {}", shown::line(list.command(id))))
+                table
+                    .unrecorded()
+                    .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
             };
             match stdout::print(print) {
                 Ok(()) if !config.quiet => progress::say(&count(&table)),
