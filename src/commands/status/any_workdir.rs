@@ -244,7 +244,7 @@ proptest! {
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(value["failed_tasks"].is_array(), lists);
         }
-        let _ = within(MEMORY_MAX, || exit_code::of_last_run(folder.path(), Some(RUN)));
+        let _ = within(MEMORY_MAX, || exit_code::judge(&Life::read(folder.path()), Some(RUN)));
     }
 
     /// Promise 5: whatever is in a workdir, `logs` prints what there is, and on a terminal nothing that it would obey, but colors.

@@ -103,6 +103,9 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             print::status(&status, args, &workdir, out)?;
             if !clears && args.watch.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
         });
+        if printed.is_ok() {
+            print::beside_lists(&status, args);
+        }
         let at_work = matches!(status.figures.state, State::Running | State::Stopping);
         match (printed, args.watch) {
             // Nobody reads any more.

@@ -62,26 +62,32 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
         return whole(status, out);
     }
     for task in failed.iter().flat_map(FailedTasks::tasks) {
-        let [how, host, log, command] = [&task.how, task.host, &task.log, &task.command].map(|text| shown::line(text));
+        let [how, host, log, command] = [&task.how, task.host, &task.log, &task.command].map(shown::line);
         writeln!(out, "{}\t{how}\t{host}\t{log}\t{command}", task.id)?;
     }
     for task in running.iter().flat_map(RunningTasks::tasks) {
-        let [host, command] = [task.host, &task.command].map(|text| shown::line(text));
+        let [host, command] = [task.host, &task.command].map(shown::line);
         writeln!(out, "{}\t{:.1}\t{host}\t{}\t{command}", task.id, task.seconds, task.rank)?;
     }
     if args.slowest.is_some() {
         for task in &status.figures.slowest {
-            let [host, command] = [&task.host, &task.command].map(|text| shown::line(text));
+            let [host, command] = [&task.host, &task.command].map(shown::line);
             writeln!(out, "{}\t{:.3}\t{host}\t{}\t{command}", task.id, task.seconds, task.rank)?;
         }
     }
-    // Lists go into other programs; what is wrong must not be lost, nor be in the way.
+    Ok(())
+}
+
+/// Says what does not belong into lists. They go into other programs; what is wrong must not be lost, nor be in the way.
+pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
+    if args.json || !args.lists() {
+        return;
+    }
     status.figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     let has_just_started = status.figures.state == State::Running && status.age_s.is_none();
     if args.running && has_just_started {
         say("note: the farm has just started; running tasks are known in about a second");
     }
-    Ok(())
 }
 
 /// The tasks that have failed, each made when it is printed: there may be millions.
