@@ -1,6 +1,5 @@
 //! Parse, fork the pool, start MPI if launched, take the role that the rank has, exit.
 
-use std::io::IsTerminal;
 use std::process::ExitCode as ProcessExitCode;
 
 use clap::error::ErrorKind;
@@ -71,7 +70,7 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
             say_error(&usage_error(&error.render().to_string()));
         } else if speaks {
             let text = error.render();
-            let text = if std::io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+            let text = if stdout::wants_color() { text.ansi().to_string() } else { text.to_string() };
             return printed(&text);
         }
         if is_error { ExitCode::BadInput } else { ExitCode::Success }

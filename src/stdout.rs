@@ -6,7 +6,7 @@
 //! error, see [`crate::progress`].
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, IntoRawFd};
 
 use nix::errno::Errno;
@@ -28,6 +28,13 @@ pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R
             ExitCode::FarmFailed
         }
     })
+}
+
+/// Whether standard output is a terminal on which colors are wanted: <https://no-color.org>.
+#[must_use]
+pub fn wants_color() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {

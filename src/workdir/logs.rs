@@ -97,13 +97,16 @@ impl Output {
             let source = io::Error::other(format!("line {} is damaged: {text}", place.line));
             OddLog { path: index.to_owned(), source }
         };
+        let whole = if let Check::Only(sure, _) = check { sure } else { entry.len };
         let (len, odd) = match check {
             Check::Sound => (entry.len, None),
+            // Found to be too short when it is read.
+            Check::CutOff(there) => (there, None),
             Check::Only(sure, text) => (sure, Some(odd(text))),
             Check::Nothing(text) => return Err(odd(text)),
         };
         file.seek(SeekFrom::Start(entry.offset)).map_err(OddLog::at(&path))?;
-        Ok(Self { path, reader: file.take(len), part: Some(len), odd })
+        Ok(Self { path, reader: file.take(len), part: Some(whole), odd })
     }
 
     /// Copies all of it to `out`. What is there is copied, also if that is not all.
@@ -387,6 +390,13 @@ mod tests {
         let other = "no output of task 8, attempt 1, begins at byte 39 of the log";
         expect(printed(" 85 5\n", " 39 6\n", 8), "", &of(3, other));
         expect(printed(" 85 5\n", " 850 5\n", 8), "", &of(3, "the log ends at byte 135, before byte 850"));
+        for len in [5, 50] {
+            let short = format!(
+                "cannot read /rank_0.log: it ends in the middle of this task's output, {} bytes short",
+                len - 4
+            );
+            expect(printed(" 4\n", &format!(" {len}\n"), 9), "nine", &short);
+        }
         let garbage = "cannot read /rank_0.idx: line 2 is not \"ID attempt ended_ms offset length\"";
         expect(printed("7 1 5", "7 1 x", 8), "eight", garbage);
         expect(printed("7 1 5", "\0\n\n7 1 x", 9), "nine", &format!("{garbage}, and 2 more lines"));

@@ -50,7 +50,15 @@ impl Life {
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
         let lock = workdir.join("lock");
-        let holder = regular::bytes(&lock, LOCK_LEN_MAX).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let holder = match regular::bytes(&lock, LOCK_LEN_MAX) {
+            Ok(bytes) => String::from_utf8(bytes).ok(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    life.notes.push(left_out("lock", &error));
+                }
+                None
+            }
+        };
         let lock_age = holder.is_some().then(|| age(&lock));
         life.judge(holder.as_deref().map(str::trim), lock_age);
         life

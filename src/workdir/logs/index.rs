@@ -123,8 +123,10 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
 /// How much of an entry is true.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Check {
-    /// All of it, as far as the log goes.
+    /// All of it.
     Sound,
+    /// The log ends before the output does: so many bytes of it are there.
+    CutOff(u64),
     /// So many bytes of the output are certainly the task's; and what is wrong.
     Only(u64, String),
     /// Nothing: what is wrong.
@@ -163,8 +165,11 @@ pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
             let sure = next - offset;
             Check::Only(sure, format!("of {len} bytes, only {sure} are certainly of task {id}"))
         }
-        // Cut off, it may be: what there is will be read, and found too short.
-        None if end >= size => Check::Sound,
+        None if end >= size => {
+            // The newline at the very end may be the one behind the output.
+            let is_newline = size > offset && bytes_at(log, size - 1, 1)? == b"\n";
+            Check::CutOff(size.saturating_sub(offset).saturating_sub(is_newline.into()))
+        }
         None => Check::Only(len, format!("the output of task {id} does not end after {len} bytes")),
     })
 }
