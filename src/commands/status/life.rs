@@ -156,6 +156,20 @@ mod tests {
         life.state
     }
 
+    /// Promise 5: something else in place of a lock, or one that is too long, is noted, and not waited for.
+    #[test]
+    fn an_odd_lock_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let notes = || Life::read(folder.path()).notes;
+        assert_eq!(notes(), [""; 0]);
+        fs::write(&lock, vec![b'x'; LOCK_LEN_MAX as usize + 1]).unwrap();
+        assert_eq!(notes(), ["lock: it has more than 4096 bytes; it is ignored"]);
+        fs::remove_file(&lock).unwrap();
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(notes(), ["lock: it is not a regular file; it is ignored"]);
+    }
+
     /// What a stale file is recognised by. The process of another node can't be seen; that of this one can.
     #[test]
     fn a_stale_status_is_recognised() {
