@@ -287,7 +287,7 @@ pub struct Unprinted {
 }
 
 /// Prints the output of tasks, each under a heading if there are several, as far as it can be read: byte by byte, or, on a
-/// terminal, as [`TerminalWriter`] shows it. Tells what could not be printed.
+/// terminal, as `TerminalWriter` shows it. Tells what could not be printed.
 ///
 /// # Errors
 /// The outer one if `out` takes no more, the inner one if there are no logs.
