@@ -11,7 +11,8 @@ pub enum ExitCode {
     BadInput = 2,
     /// Stopped before the end by a signal or the timeout. The same command goes on.
     Stopped = 3,
-    /// The farm itself failed: workdir not writable, all workers lost. What was recorded is safe.
+    /// The farm itself failed: workdir not writable, all workers lost. What was recorded is safe. Or standard output could not
+    /// be written.
     FarmFailed = 4,
 }
 

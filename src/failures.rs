@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
+use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};
 
 /// So many bytes of a line are looked at.
@@ -40,9 +41,9 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     for Failure { id, rank, end, max_rss_kib } in tally.failures() {
         let late = Instant::now() >= deadline;
         let line = match end {
-            End::NotStarted(why) if !why.is_empty() => Some(shown(why)),
+            End::NotStarted(why) if !why.is_empty() => Some(shown(why.as_bytes())),
             // What stands in the place of its log is not its output.
-            End::Unkept(why) => Some(shown(why)),
+            End::Unkept(why) => Some(shown(why.as_bytes())),
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };
@@ -103,7 +104,7 @@ impl<'a> Logs<'a> {
     fn last_line(&mut self, id: u32) -> String {
         self.output(id)
             .and_then(|output| output.last_line(LINE_LEN_MAX).ok())
-            .map_or_else(String::new, |line| shown(&String::from_utf8_lossy(&line)))
+            .map_or_else(String::new, |line| shown(&line))
     }
 
     /// Where its log is, as a user may say it; empty if there is none.
@@ -123,27 +124,21 @@ impl<'a> Logs<'a> {
     }
 }
 
-/// A line for a terminal: without what would move its cursor, and not too long.
-fn shown(line: &str) -> String {
-    let mut text = String::new();
-    let mut chars = line.trim().chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            // A sequence of the terminal, such as a colour.
-            '\u{1b}' if chars.next_if_eq(&'[').is_some() => {
-                _ = chars.by_ref().find(|c| ('@'..='~').contains(c));
-            }
+/// What a line of output says: without the colors of a terminal, and not too long.
+fn shown(line: &[u8]) -> String {
+    let mut text = Vec::new();
+    let mut bytes = line.trim_ascii().iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            // A sequence of the terminal, such as a color.
+            0x1b if bytes.next_if_eq(&b'[').is_some() => _ = bytes.by_ref().find(|byte| (b'@'..=b'~').contains(byte)),
             // What overwrites a line counts, not what was overwritten.
-            '\r' => text.clear(),
-            c if c.is_control() => text.push(' '),
-            c => text.push(c),
+            b'\r' => text.clear(),
+            b'\t' => text.push(b' '),
+            byte => text.push(byte),
         }
     }
-    text.truncate(text.trim_end().len());
-    if text.chars().count() > SHOWN_MAX {
-        text = text.chars().take(SHOWN_MAX - 1).chain(['…']).collect();
-    }
-    text
+    shown::short(text.trim_ascii(), SHOWN_MAX)
 }
 
 /// What lines of the same kind have in common: all but their numbers.
@@ -194,9 +189,9 @@ mod tests {
     /// A log may hold anything; a terminal gets a line of text.
     #[test]
     fn lines_are_made_harmless() {
-        assert_eq!(shown("10 %\r20 %\rdone\tnow \u{7}"), "done now");
-        assert_eq!(shown("\u{1b}[2J\u{1b}[1;31mred\u{1b}[0m"), "red");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN_MAX);
+        assert_eq!(shown(b"10 %\r20 %\rdone\tnow \x07"), "done now \\x07");
+        assert_eq!(shown(b"\x1b[2J\x1b[1;31mred\x1b[0m\x1b]0;t\xff"), "red\\x1b]0;t\\xff");
+        assert_eq!(shown(&[b'x'; 500]).chars().count(), SHOWN_MAX);
         assert_eq!(alike("at 0x7f: line 12"), "at #x#f: line #");
     }
 }

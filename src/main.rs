@@ -1,6 +1,5 @@
 //! Parse, fork the pool, start MPI if launched, take the role that the rank has, exit.
 
-use std::io::Write;
 use std::process::ExitCode as ProcessExitCode;
 
 use clap::error::ErrorKind;
@@ -13,6 +12,7 @@ use taskfarmer::ini::Catalog;
 use taskfarmer::pool::{self, handle::PoolHandle};
 use taskfarmer::progress::{say, say_error};
 use taskfarmer::runner;
+use taskfarmer::stdout;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
 use taskfarmer::sys::launcher::{Launch, Pmi};
@@ -54,30 +54,17 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
         if speaks && is_error {
             say_error(&cli::explain(&error));
         } else if speaks {
-            // Help on a closed pipe is nobody's loss.
-            let _ = error.print();
+            let text = error.render();
+            let text = if stdout::wants_color() { text.ansi().to_string() } else { text.to_string() };
+            return printed(&text);
         }
         if is_error { ExitCode::BadInput } else { ExitCode::Success }
     })?;
     if let Some(command) = cli.command {
         return Err(if speaks { command.run() } else { ExitCode::Success });
     }
-    if cli.version {
-        if speaks {
-            print_version();
-        }
-        return Err(ExitCode::Success);
-    }
-    if cli.list_runners || cli.list_handlers {
-        if speaks {
-            if cli.list_runners {
-                print_list(&runner::listing());
-            }
-            if cli.list_handlers {
-                print_list(&tasklist::listing());
-            }
-        }
-        return Err(ExitCode::Success);
+    if cli.version || cli.list_runners || cli.list_handlers {
+        return Err(if speaks { print_about(&cli) } else { ExitCode::Success });
     }
     Config::check(cli).map_err(|error| {
         if speaks {
@@ -87,22 +74,33 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
     })
 }
 
-fn print_version() {
+/// Prints something. Returns the exit code.
+fn printed(text: &str) -> ExitCode {
+    stdout::print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
+}
+
+/// Prints what was asked for instead of a run. Returns the exit code.
+fn print_about(cli: &Cli) -> ExitCode {
+    if cli.version {
+        return printed(&version());
+    }
+    let lists = [cli.list_runners.then(runner::listing), cli.list_handlers.then(tasklist::listing)];
+    let (texts, catalogs): (Vec<_>, Vec<_>) = lists.into_iter().flatten().unzip();
+    let code = printed(&texts.concat());
+    for error in catalogs.iter().flat_map(Catalog::broken) {
+        say(&format!("not read: {error}"));
+    }
+    catalogs.iter().flat_map(Catalog::ignored).for_each(|text| say(&text));
+    code
+}
+
+fn version() -> String {
     let revision = env!("TASKFARMER_GIT_REVISION");
     let revision = if revision.is_empty() { String::new() } else { format!(" (git {revision})") };
     let (version, library) = (env!("CARGO_PKG_VERSION"), mpi::library_version());
     let built_with = Library::built_with().map_or_else(String::new, |built| format!("Built with: {built}\n"));
     let path = mpi::library_path().map_or_else(String::new, |path| format!("Loaded from: {path}\n"));
-    // A closed pipe is not a reason to fail; print would panic.
-    let _ = write!(std::io::stdout(), "taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}");
-}
-
-fn print_list((text, catalog): &(String, Catalog)) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    for error in catalog.broken() {
-        say(&format!("not read: {error}"));
-    }
-    catalog.ignored().for_each(|text| say(&text));
+    format!("taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}")
 }
 
 /// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.

@@ -9,6 +9,7 @@ mod screen;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use crate::figures::report::{Figures, State};
 use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
 use crate::protocol::{Logs, Rank, StopLevel};
+use crate::shell::pasted;
+use crate::shown;
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
 use crate::sys::launcher::Launch;
@@ -57,8 +60,9 @@ const LISTED_MAX: usize = 20;
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
 
-/// Says something; a closed terminal is no reason to fail.
+/// Says something, whatever is in it; a closed terminal is no reason to fail.
 pub fn say(text: &str) {
+    let text = shown::message(text);
     screen::above(|| _ = std::io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
 }
 
@@ -84,7 +88,7 @@ pub fn install_logger(level: LevelFilter) {
         };
         let own =
             if record.target() == module_path!() { String::new() } else { format!("rank 0 ({}): ", host::name()) };
-        writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), record.args())
+        writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), shown::message(&record.args().to_string()))
     };
     let out = Target::Pipe(Box::new(screen::Lines));
     // A second logger in one process is a bug of tests only; the first one stays.
@@ -359,6 +363,7 @@ impl Reporter {
             let said = match config.logs {
                 Logs::Task => format!(", what they said in {workdir}/logs/log_<ID>"),
                 Logs::Folders(_) | Logs::Failed | Logs::Rank => {
+                    let workdir = pasted(config.workdir.as_os_str().as_bytes());
                     format!("; {PROGRAM} logs {workdir} ID prints what one said")
                 }
                 Logs::None => String::new(),
@@ -397,12 +402,8 @@ fn fate(tasks: u32, others: bool) -> String {
 
 /// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
 fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
-    let quoted = |argument: OsString| {
-        let text = argument.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=.,:/@%".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-    };
-    arguments.filter(|argument| argument != "--retry-failed").map(quoted).collect::<Vec<_>>().join(" ")
+    let arguments = arguments.filter(|argument| argument != "--retry-failed");
+    arguments.map(|argument| pasted(argument.as_bytes())).collect::<Vec<_>>().join(" ")
 }
 
 /// Numbers of tasks in a line: the first ones, and how many more.
@@ -410,7 +411,7 @@ fn listed(ids: impl ExactSizeIterator<Item = u32>) -> String {
     let more = ids.len().saturating_sub(LISTED_MAX);
     let mut text = ids.take(LISTED_MAX).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
     if more > 0 {
-        text += &format!(" and {more} more");
+        text += &format!(" and {more} more (status --failed lists them)");
     }
     text
 }

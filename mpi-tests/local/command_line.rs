@@ -134,13 +134,13 @@ fn help_names_every_option() {
     }
 }
 
-/// `--dry-run` prints ID and command of every task and touches nothing.
+/// `--dry-run` prints ID and command of every task, so that a person can read them, and touches nothing.
 #[test]
 fn dry_run_touches_nothing() {
     let farm = Farm::local(b"# comment\n  echo 'one'  \n\ntouch made\necho \xff > out\n # x\n");
     let before = farm.everything();
     let outcome = farm.run(&["--dry-run"]).exits(0);
-    assert_eq!(outcome.stdout, b"0 echo 'one'\n1 touch made\n2 echo \xff > out\n3 # x\n");
+    assert_eq!(outcome.stdout, b"0 echo 'one'\n1 touch made\n2 echo \\xff > out\n3 # x\n");
     assert_eq!(farm.everything(), before);
 }
 

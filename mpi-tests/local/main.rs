@@ -27,6 +27,7 @@ mod moments;
 mod names;
 mod owners;
 mod poison;
+mod printed;
 mod progress;
 mod pytaskfarmer;
 mod refused;

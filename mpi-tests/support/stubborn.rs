@@ -227,7 +227,9 @@ fn daemons_end(make: impl Fn(&[u8]) -> Farm, slots: usize, end: impl Fn(&Running
     end(&running);
     let outcome = running.wait();
     no_daemon_is_left(&farm, slots);
-    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    // MPICH's launcher has exited with 0 when all its ranks were killed; the farm itself does not say that it succeeded.
+    let code = if outcome.is_launched { outcome.own_code() } else { outcome.status.unwrap().code() };
+    assert_ne!(code, Some(0));
     assert!(ended.elapsed() < LATE, "took {:?}", ended.elapsed());
     assert!(farm.workdir().recorded().is_empty(), "nothing has ended by itself");
 }

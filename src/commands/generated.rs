@@ -2,7 +2,6 @@
 //!
 //! Owns nothing but the way out: `make install` puts them where shells and `man` look.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
@@ -11,6 +10,7 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::exit_code::ExitCode;
 use crate::progress::{PROGRAM, say_error};
+use crate::stdout;
 
 /// Prints completions.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -19,13 +19,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     // A name with a dash: where the script chooses by subcommand it spells the program's part otherwise than where it sets
     // it, and no subcommand would have completions. Nothing to replace where clap_complete has that mended.
     let text = String::from_utf8_lossy(&text).replace("taskfarmer__subcmd__mpi", "taskfarmer__mpi");
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::Success,
-        Err(error) => {
-            say_error(&format!("cannot write the completions: {error}"));
-            ExitCode::BadInput
-        }
-    }
+    stdout::print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
 }
 
 /// The command line without hidden subcommands: clap_complete would offer them.

@@ -5,6 +5,7 @@ use clap::CommandFactory;
 use crate::cli::Cli;
 use crate::exit_code::ExitCode;
 use crate::progress::{PROGRAM, say_error};
+use crate::stdout;
 
 /// Prints the help of the program, or of one subcommand.
 pub(super) fn run(topic: Option<&str>) -> ExitCode {
@@ -21,11 +22,7 @@ pub(super) fn run(topic: Option<&str>) -> ExitCode {
 }
 
 fn print(command: &mut clap::Command) -> ExitCode {
-    match command.print_help() {
-        Ok(()) => ExitCode::Success,
-        Err(error) => {
-            say_error(&format!("cannot write to standard output: {error}"));
-            ExitCode::BadInput
-        }
-    }
+    let help = command.render_help();
+    let help = if stdout::wants_color() { help.ansi().to_string() } else { help.to_string() };
+    stdout::print(|out| out.write_all(help.as_bytes())).err().unwrap_or(ExitCode::Success)
 }

@@ -1,11 +1,12 @@
 //! `logs`: what tasks wrote.
 
-use std::io::{self, BufWriter};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::status::find_workdir;
 use crate::exit_code::ExitCode;
 use crate::progress::say_error;
+use crate::stdout;
 use crate::workdir::logs;
 
 /// Prints the output of these tasks.
@@ -17,19 +18,14 @@ pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
             return ExitCode::BadInput;
         }
     };
-    let mut out = BufWriter::new(io::stdout().lock());
-    let unprinted = match logs::print(workdir, ids, &mut out) {
+    let is_terminal = io::stdout().is_terminal();
+    let unprinted = match stdout::print(|out| logs::print(workdir, ids, is_terminal, out)) {
         Ok(Ok(unprinted)) => unprinted,
         Ok(Err(odd)) => {
             say_error(&format!("{odd}\n  is this the workdir of a farm?"));
             return ExitCode::BadInput;
         }
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::Success,
-        Err(error) => {
-            say_error(&format!("cannot print: {error}"));
-            return ExitCode::BadInput;
-        }
+        Err(code) => return code,
     };
     for (id, odd) in &unprinted.odd {
         match id {

@@ -28,6 +28,8 @@ use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
 use crate::protocol::{FARMER, Logs, PROTOCOL_VERSION, Rank, StopLevel, TaskId, ToFarmer, ToWorker, WorkerConfig};
+use crate::shown;
+use crate::stdout;
 use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::sys::mpi::Mpi;
@@ -108,16 +110,15 @@ pub fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
     match look(config) {
         Ok((table, list)) => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            for id in table.unrecorded() {
-                let line =
-                    write!(out, "{id} ").and_then(|()| out.write_all(list.command(id))).and_then(|()| writeln!(out));
-                if line.is_err() {
-                    return ExitCode::Success; // The reader has seen enough.
-                }
-            }
-            if out.flush().is_ok() && !config.quiet {
-                progress::say(&count(&table));
+            let print = |out: &mut dyn Write| {
+                table
+                    .unrecorded()
+                    .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
+            };
+            match stdout::print(print) {
+                Ok(()) if !config.quiet => progress::say(&count(&table)),
+                Ok(()) => {}
+                Err(code) => return code,
             }
             ExitCode::Success
         }

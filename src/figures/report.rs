@@ -9,6 +9,7 @@ use super::tally::LeftBehind;
 use super::usage::UsageFigures;
 use super::words;
 use crate::lengths::Lengths;
+use crate::shown;
 
 /// The form of this file; raised when a key changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -219,10 +220,27 @@ impl From<&Lengths> for LengthFigures {
 }
 
 impl Figures {
+    /// The same with every text in one harmless line, to be shown. What is wrong or to be noted may have several.
+    #[must_use]
+    pub fn for_eyes(&self) -> Self {
+        let mut shown = self.clone();
+        let texts = [&mut shown.version, &mut shown.workdir, &mut shown.cwd, &mut shown.command, &mut shown.host];
+        let slowest = shown.slowest.iter_mut().flat_map(|task| [&mut task.host, &mut task.command]);
+        let failures = shown.failures.iter_mut().flat_map(|group| {
+            let FailureGroup { how, last_line, log, only_on, .. } = group;
+            [how, last_line, log].into_iter().chain(only_on)
+        });
+        let workers = shown.workers.iter_mut().flat_map(|worker| [&mut worker.host, &mut worker.state]);
+        let others = shown.job.iter_mut().chain(&mut shown.run);
+        let all = texts.into_iter().chain(slowest).chain(failures).chain(workers).chain(others);
+        all.for_each(|text| *text = shown::line(text));
+        shown
+    }
+
     /// Tasks that have ended, in this run or an earlier one.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.finished + self.failed
+        self.finished.saturating_add(self.failed)
     }
 
     /// What earlier runs have recorded of the totals, if there was one: `of these, 120 finished and 1 failed in earlier
@@ -323,7 +341,7 @@ impl Figures {
         }
         let further: u64 = self.failures.iter().skip(KINDS_TOLD).map(|group| group.count).sum();
         if further > 0 {
-            lines.push(format!("  {} more of other kinds", words::count(further)));
+            lines.push(format!("  {} more of other kinds (status --failed lists all tasks)", words::count(further)));
         }
         lines
     }
@@ -392,6 +410,6 @@ mod tests {
                 "  1 × exit 9",
             ]
         );
-        assert_eq!(lines.last().unwrap(), "  4 more of other kinds");
+        assert_eq!(lines.last().unwrap(), "  4 more of other kinds (status --failed lists all tasks)");
     }
 }

@@ -286,6 +286,12 @@ impl Tally {
         &self.left_behind
     }
 
+    /// How many of the slowest are kept.
+    #[must_use]
+    pub fn slowest_max(&self) -> usize {
+        self.slowest_max
+    }
+
     /// The slowest, longest first.
     #[must_use]
     pub fn slowest(&self) -> Vec<Slow> {

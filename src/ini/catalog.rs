@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::interpolate::Budget;
 use super::parse::{self, ParseError, RawFile, RawKey, RawSection};
 use super::places::{self, Distrust, Place};
-use super::{IniError, Key, Kind, Section, interpolate, nearest, shown};
+use super::{IniError, Key, Kind, Section, interpolate, nearest};
+use crate::shown;
 use crate::sys::regular;
 
 /// Larger files are none of ours, in bytes.
@@ -221,8 +223,8 @@ impl Catalog {
             let place = match &defined {
                 // As after the cure: a copy of it counts.
                 Ok(defined) if section.is_some_and(|section| section.is_same(defined)) => continue,
-                Ok(defined) => format!("{}:{} defines", shown(&found.path.to_string_lossy()), defined.line),
-                Err(_) => format!("{} seems to define", shown(&found.path.to_string_lossy())),
+                Ok(defined) => format!("{}:{} defines", shown::line(found.path.as_os_str().as_bytes()), defined.line),
+                Err(_) => format!("{} seems to define", shown::line(found.path.as_os_str().as_bytes())),
             };
             let Distrust { why, cure } = distrust;
             remarks.ignored.push(format!("{place} the {what} '{name}', and is ignored: {why}\n  {cure}"));
@@ -259,7 +261,7 @@ impl Catalog {
         let told = |found: &Found| {
             let Distrust { why, cure } = found.distrust.as_ref()?;
             let Content::Definitions(_) = &found.content else { return None };
-            Some(format!("{} is ignored: {why}\n  {cure}", shown(&found.path.to_string_lossy())))
+            Some(format!("{} is ignored: {why}\n  {cure}", shown::line(found.path.as_os_str().as_bytes())))
         };
         self.files.iter().filter_map(told)
     }

@@ -1,8 +1,10 @@
 //! What `--list-runners` and `--list-handlers` print.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 
-use super::{Catalog, Kind, load, shown};
+use super::{Catalog, Kind, load};
+use crate::shown;
 
 /// Widest column, in characters: what is longer sticks out.
 const WIDTH_MAX: usize = 60;
@@ -20,12 +22,12 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         .map(|(name, kind)| [(*name).to_owned(), (*kind).to_owned(), "built in".to_owned()])
         .collect();
     rows.extend(defined.into_iter().map(|listed| {
-        let place = format!("{}:{}", listed.file.display(), listed.line);
-        [listed.name, kind_of(&listed.class), place]
+        let place = format!("{}:{}", shown::line(listed.file.as_os_str().as_bytes()), listed.line);
+        [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
     }));
     rows.extend(catalog.list_ignored().into_iter().map(|listed| {
-        let place = format!("{}:{}, ignored", listed.file.display(), listed.line);
-        [listed.name, kind_of(&listed.class), place]
+        let place = format!("{}:{}, ignored", shown::line(listed.file.as_os_str().as_bytes()), listed.line);
+        [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
     }));
     (table(&rows), catalog)
 }
@@ -33,7 +35,6 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
 fn table(rows: &[[String; 3]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
     let (names, kinds) = (width(0), width(1));
-    let rows = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell)));
     let mut text = String::new();
     for [name, kind, place] in rows {
         let _ = writeln!(text, "{name:names$}  {kind:kinds$}  {place}");

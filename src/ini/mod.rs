@@ -15,7 +15,10 @@ mod places;
 mod suggest;
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use crate::shown;
 
 pub use catalog::{Catalog, Listed, Remarks, load, load_files};
 pub use listing::{kind_name, listing};
@@ -100,24 +103,19 @@ pub struct IniError {
 
 impl fmt::Display for IniError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", shown(&self.file.to_string_lossy()))?;
+        write!(f, "{}", shown::line(self.file.as_os_str().as_bytes()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if let Some(section) = &self.section {
-            write!(f, ": [{}]", shown(section))?;
+            write!(f, ": [{}]", shown::line(section))?;
         }
         // Keys and values are in it, but no newline of theirs.
-        self.what.split('\n').map(shown).enumerate().try_for_each(|(line, text)| {
+        self.what.split('\n').map(shown::line).enumerate().try_for_each(|(line, text)| {
             let before = if line == 0 { ": " } else { "\n" };
             write!(f, "{before}{text}")
         })
     }
-}
-
-/// Text from a file, or a file's name, without what would control a terminal: both may be anybody's.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
 impl std::error::Error for IniError {}

@@ -327,6 +327,9 @@ mod tests {
         OpenOptions::new().append(true).open(index).unwrap().write_all(b"1 1 99").unwrap();
         let packed = logs(Kind::Rank, workdir.path());
         say(&packed, 5, "five", OK);
+        // Whatever is the reason, its heading is one line.
+        say(&packed, 6, "six", OK.unkept("cannot write a\n==> task 9\u{1b}[2J".to_owned()));
+        assert_eq!(found(workdir.path(), 6).as_deref(), Some("six"));
         assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
         let texts = [1, 2, 3, 4, 5].map(|id| found(workdir.path(), id));
         let text = |text: &str| Some(text.to_owned());

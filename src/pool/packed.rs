@@ -8,9 +8,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::logs::{Ended, KeepError, how};
+use crate::shown;
 use crate::sys::regular;
 use crate::workdir::is_in_place;
-use crate::workdir::logs::{INDEX_HEAD, IndexEntry, rank_files};
+use crate::workdir::logs::{INDEX_HEAD, INDEX_TORN, IndexEntry, heading_of, rank_files};
 
 /// Output up to this size, in bytes, is written in one go.
 const ONE_WRITE: u64 = 64 << 10;
@@ -45,7 +46,7 @@ impl Packed {
         let mut entry = IndexEntry { id, attempt, ended_ms: end.ended_ms, offset: 0, len };
         let mut before = None;
         if len > 0 {
-            let heading = format!("==> task {id}, attempt {attempt}: {} <==\n", how(end.outcome)).into_bytes();
+            let heading = format!("{}{} <==\n", heading_of(id, attempt), shown::line(&how(end.outcome))).into_bytes();
             let begin = self.log.append(|file| write_output(file, heading, output, len))?;
             // Behind what was just written, whoever else has appended before.
             entry.offset = self.log.position()?.saturating_sub(len + 1);
@@ -106,8 +107,8 @@ fn write_output(log: &mut File, mut heading: Vec<u8>, output: &mut impl Read, le
     log.write_all(b"\n")
 }
 
-/// Makes an index ready for the next line. A crash may have left half of one: no reader takes that for an entry, once
-/// it has an end.
+/// Makes an index ready for the next line. A crash may have left half of one: with this end, it is no entry, even if all
+/// that it lacks is a digit, and no damage.
 fn begin_index(index: &mut File) -> io::Result<()> {
     let len = index.seek(SeekFrom::End(0))?;
     if len == 0 {
@@ -116,5 +117,5 @@ fn begin_index(index: &mut File) -> io::Result<()> {
     let mut last = [0];
     index.seek(SeekFrom::Start(len - 1))?;
     index.read_exact(&mut last)?;
-    if last == [b'\n'] { Ok(()) } else { index.write_all(b"\n") }
+    if last == [b'\n'] { Ok(()) } else { index.write_all([INDEX_TORN, b"\n"].concat().as_slice()) }
 }

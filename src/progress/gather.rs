@@ -11,6 +11,7 @@ use crate::figures::report::{FORMAT, Figures, SlowTask, State, WorkerFigures, ru
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::protocol::{Rank, TaskId};
+use crate::shown;
 use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::tasklist::TaskList;
@@ -111,25 +112,15 @@ pub(super) fn add_slowest(figures: &mut Figures, core: &Farmer, tally: &Tally, l
             seconds: slow.length_us as f64 / 1e6,
             rank: slow.rank,
             host: host(slow.rank),
-            command: shown(list.get(TaskId(slow.id)).unwrap_or_default()),
+            command: shown::short(list.get(TaskId(slow.id)).unwrap_or_default(), COMMAND_MAX),
         })
         .collect();
 }
 
-/// A command in one short line.
-fn shown(command: &[u8]) -> String {
-    let text = String::from_utf8_lossy(command);
-    let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COMMAND_MAX).collect();
-    if text.chars().count() > COMMAND_MAX {
-        shown.pop();
-        shown.push('…');
-    }
-    shown
-}
-
 /// The bytes of `status.json`.
 pub(super) fn json(figures: &Figures) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(figures).expect("numbers and strings are JSON");
+    let mut bytes = Vec::new();
+    shown::to_json(figures, &mut bytes).expect("numbers and strings are JSON");
     bytes.push(b'\n');
     bytes
 }

@@ -97,7 +97,7 @@ fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8
 /// The error is what Python says last.
 fn last_lines(output: &[u8]) -> String {
     const LINES: usize = 4;
-    let text = String::from_utf8_lossy(output);
+    let text = crate::shown::text(output);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n  ")
 }

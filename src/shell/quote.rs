@@ -1,5 +1,9 @@
 //! Values → words of a shell command.
 
+use std::fmt::Write;
+
+use crate::shown::is_hidden;
+
 /// Words that mean something to a shell where a command may begin.
 pub(super) const KEYWORDS: [&[u8]; 17] = [
     b"case",
@@ -50,4 +54,72 @@ pub(crate) fn quoted(value: &[u8]) -> Vec<u8> {
 /// Appends the value as one word, with quotes if it needs them.
 pub(crate) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
     if is_plain_word(value) { out.extend_from_slice(value) } else { quote(value, out) }
+}
+
+/// The value as one word of a command that a person may paste: as by [`quote_if_needed`], and nothing in it is hidden. What
+/// would be, and bytes that are not UTF-8, are octal numbers in `$'…'`, which bash, zsh and ksh read, and POSIX since 2024.
+pub(crate) fn pasted(value: &[u8]) -> String {
+    let mut out = Vec::with_capacity(value.len() + 2);
+    if std::str::from_utf8(value).is_ok_and(|text| !text.contains(is_hidden)) {
+        quote_if_needed(value, &mut out);
+        return String::from_utf8_lossy(&out).into_owned();
+    }
+    let mut out = "$'".to_owned();
+    let push = |out: &mut String, bytes: &[u8]| {
+        // Writing into a String never fails.
+        bytes.iter().for_each(|byte| _ = write!(out, "\\{byte:03o}"));
+    };
+    for chunk in value.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\'' | '\\' => out.extend(['\\', c]),
+                c if is_hidden(c) => push(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                c => out.push(c),
+            }
+        }
+        push(&mut out, chunk.invalid());
+    }
+    out.push('\'');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Promise: what is printed to be pasted is one word, and one can see what it is.
+    #[test]
+    fn a_pasted_word_hides_nothing() {
+        for (value, expected) in [
+            (&b"a/b"[..], "a/b"),
+            (b"", "''"),
+            (b"my dir", "'my dir'"),
+            (b"it's; rm -rf ~", r"'it'\''s; rm -rf ~'"),
+            (b"a\x1b[2J", r"$'a\033[2J'"),
+            (b"it's\n\\", r"$'it\'s\012\\'"),
+            ("é\u{202e}".as_bytes(), r"$'é\342\200\256'"),
+            (b"\xff1", r"$'\3771'"),
+        ] {
+            assert_eq!(pasted(value), expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Whatever it is, bash makes the same value of it.
+        #[test]
+        fn any_word_is_what_it_was(value in prop::collection::vec(
+            prop_oneof![1..=u8::MAX, prop::sample::select(b"\\'\"$`! \n\x1b123".to_vec())], 0..20))
+        {
+            let word = pasted(&value);
+            prop_assert!(!word.contains(is_hidden));
+            let output = Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+            prop_assert_eq!(output.stdout, value);
+        }
+    }
 }

@@ -30,6 +30,7 @@ pub mod regular;
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod shared_memory;
 pub mod signals;
+pub mod stdio;
 pub mod title;
 pub mod transport;
 pub mod wait;

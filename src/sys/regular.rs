@@ -85,14 +85,14 @@ pub fn temporary(path: &Path) -> io::Result<File> {
     }
 }
 
-/// All bytes of a regular file. A symbolic link is not followed.
+/// All bytes of a regular file that has no more than `max`. A symbolic link is not followed.
 ///
 /// # Errors
-/// As [`open_no_link`], or if it can't be read.
-pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// As [`open_no_link`], or if it can't be read or is longer.
+pub fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader_no_link(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    reader_no_link(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(io::Error::other(format!("it has more than {max} bytes"))) } else { Ok(bytes) }
 }
 
 /// Makes or empties a regular file, for a task to write to: opened as a shell opens it, but for links.
@@ -163,18 +163,20 @@ mod tests {
         assert!(is_something_else(&reader(&path("folder")).unwrap_err()));
         assert!(!is_something_else(&reader(&path("nothing")).unwrap_err()));
         assert_eq!(io::read_to_string(reader(&path("link")).unwrap()).unwrap(), "text");
-        assert!(is_something_else(&bytes(&path("link")).unwrap_err()));
+        assert!(is_something_else(&bytes(&path("link"), 4).unwrap_err()));
         let here = super::folder(folder.path()).unwrap();
         assert_eq!(io::read_to_string(reader_in(&here, "link".as_ref()).unwrap()).unwrap(), "text");
         assert!(is_something_else(&reader_in(&here, "fifo".as_ref()).unwrap_err()));
+        assert_eq!(bytes(&path("file"), 4).unwrap(), b"text");
+        assert_eq!(bytes(&path("file"), 3).unwrap_err().to_string(), "it has more than 3 bytes");
         assert_eq!(create_for_task(&path("link")).unwrap_err().to_string(), "a symbolic link has its name");
         for name in ["link", "fifo", "new"] {
             io::Write::write_all(&mut temporary(&path(name)).unwrap(), b"new").unwrap();
-            assert_eq!(bytes(&path(name)).unwrap(), b"new");
+            assert_eq!(bytes(&path(name), 9).unwrap(), b"new");
         }
         temporary(&path("folder")).unwrap_err();
-        assert_eq!(bytes(&path("file")).unwrap(), b"text", "not written through the link");
+        assert_eq!(bytes(&path("file"), 9).unwrap(), b"text", "not written through the link");
         create_for_task(&path("file")).unwrap();
-        assert_eq!(bytes(&path("file")).unwrap(), b"");
+        assert_eq!(bytes(&path("file"), 0).unwrap(), b"");
     }
 }

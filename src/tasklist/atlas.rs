@@ -117,7 +117,7 @@ fn for_each_part(
         }
         let count = parts.map_or(1, |(max, events)| part_count(events, max));
         if count == 0 {
-            log::info!("{} has no events and gets no task", String::from_utf8_lossy(input.name));
+            log::info!("{} has no events and gets no task", crate::shown::text(input.name));
         }
         let bad = |bad: BadCommand| ListError::content(list, input.line, &format!("its command has {bad}"));
         let mut command = |number_of_part, id| make(number, id, &name, parts.map(|(max, _)| part(number_of_part, max)));

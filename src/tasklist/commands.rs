@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::TaskList;
 
 /// Longest command that a handler may make, in bytes.
-pub(super) const COMMAND_LEN_MAX: usize = 1 << 20;
+pub(crate) const COMMAND_LEN_MAX: usize = 1 << 20;
 
 /// All commands of a handler together, in bytes.
 pub(super) const TEXT_LEN_MAX: u64 = 4 << 30;

@@ -31,7 +31,7 @@ pub(super) struct Input<'a> {
 /// The number of events in each file.
 pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListError> {
     let error = |input: &Input<'_>, what: &str| {
-        let name = String::from_utf8_lossy(input.name);
+        let name = crate::shown::text(input.name);
         ListError::content(list, input.line, &format!("cannot count the events of {name}: {what}"))
     };
     let mut counts = vec![0; inputs.len()];

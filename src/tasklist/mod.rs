@@ -33,7 +33,7 @@ use crate::ini::{IniError, Key, Section};
 use crate::protocol::TaskId;
 
 pub(crate) use atlas::OUTPUT;
-use commands::COMMAND_LEN_MAX;
+pub(crate) use commands::COMMAND_LEN_MAX;
 use handler::built_in_kinds;
 pub use handler::{DEFAULT_HANDLER, Handler, KINDS, Source, Tasks, listing};
 pub use made::Made;

@@ -4,12 +4,13 @@
 //! no run is lost for it. Whatever it says, a task that is not recorded in `failed` runs at least once more.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use memchr::memmem::Finder;
 
 use super::attempts::HEADER;
+use super::lines::{End, Lines};
 use crate::farmer::{CRASHED, TaskState, TaskTable};
 use crate::protocol::TaskId;
 use crate::sys::regular;
@@ -51,21 +52,13 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
         return Ok(crashes); // Nearly always, and many times faster than to look at each line.
     }
     file.rewind()?;
-    let mut reader = BufReader::with_capacity(CHUNK_LEN, file);
-    let mut line = Vec::new();
-    // A line that is longer than any of ours is none of ours, and its rest neither.
-    let len_max = (list.len_max() + 4_096) as u64;
-    let mut number = 0;
-    loop {
-        line.clear();
-        if (&mut reader).take(len_max).read_until(b'\n', &mut line)? == 0 {
-            return Ok(crashes);
-        }
-        number += 1;
-        if number == 1 && line != HEADER {
+    // A line that is longer than any of ours is none of ours.
+    let mut lines = Lines::of(file, list.len_max() + 4_096);
+    while let Some(line) = lines.next()? {
+        if line.number == 1 && (line.end, line.bytes) != (End::Whole, HEADER.trim_ascii_end()) {
             return Err(io::Error::other("its first line is not the header"));
         }
-        let Some((id, why)) = line.strip_suffix(b"\n").and_then(|line| attempt(line, list)) else { continue };
+        let Some((id, why)) = attempt(line.bytes, list).filter(|_| line.end == End::Whole) else { continue };
         match why {
             _ if why == CRASHED.as_bytes() => {
                 let count: &mut u16 = crashes.entry(id).or_default();
@@ -76,6 +69,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
             _ => {}
         }
     }
+    Ok(crashes)
 }
 
 /// The task of a line, if the list has it, and why that attempt was over.

@@ -11,6 +11,7 @@ mod crashes;
 mod folder;
 mod joblog;
 pub mod journal;
+pub(crate) mod lines;
 mod lock;
 pub mod logs;
 mod owner;

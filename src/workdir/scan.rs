@@ -4,11 +4,12 @@
 //! `ID command` with the command of this list is damage, or an edited list, and nothing is started.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::lines::{End, Line, Lines};
 use super::{crashes, cure, names};
 use crate::farmer::{TaskState, TaskTable};
 use crate::protocol::TaskId;
@@ -142,7 +143,7 @@ pub(crate) struct Torn {
 
 /// Takes every record of a file into the table; `path` is for messages only.
 pub(crate) fn read_records(
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     path: &Path,
     list: &TaskList,
     success: bool,
@@ -151,31 +152,18 @@ pub(crate) fn read_records(
 ) -> Result<Option<Torn>, ScanError> {
     let io_error = |source| ScanError::Io { path: path.to_owned(), source };
     // Of a line that is longer than any record of this list, a part says enough.
-    let len_max = (ID_LEN_MAX + 1 + list.len_max() + 1) as u64;
-    let (mut line, mut number, mut valid_len) = (Vec::new(), 0, 0_u64);
-    loop {
-        line.clear();
-        if (&mut reader).take(len_max).read_until(b'\n', &mut line).map_err(io_error)? == 0 {
-            return Ok(None);
+    let mut lines = Lines::new(reader, ID_LEN_MAX + 1 + list.len_max());
+    while let Some(Line { number, at, bytes: record, end }) = lines.next().map_err(io_error)? {
+        if end == End::Torn {
+            return Ok(Some(Torn { valid_len: at, line: number }));
         }
-        number += 1;
-        let whole = line.strip_suffix(b"\n");
-        let more = match whole {
-            Some(_) => 0,
-            None => match rest_of_line(&mut reader).map_err(io_error)? {
-                Some(more) => more,
-                None => return Ok(Some(Torn { valid_len, line: number })),
-            },
-        };
-        let record = whole.unwrap_or(&line);
-        valid_len += line.len() as u64 + more;
         let (id, command) =
             split_record(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
         let other_list =
             |found, may_retry| ScanError::OtherList { path: path.to_owned(), line: number, id, found, may_retry };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
         let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
-        if commands == Commands::AsRecorded && (expected != command || whole.is_none()) {
+        if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
             return Err(other_list("which is another command in the list", !success));
         }
         if !table.record(id, success) {
@@ -183,26 +171,7 @@ pub(crate) fn read_records(
             log::info!("{}: line {number}: task {id} is in {before} already; that counts", path.display());
         }
     }
-}
-
-/// Skips the rest of a line, with its newline, and tells how long that was; `None` if the line has no end.
-fn rest_of_line(reader: &mut impl BufRead) -> io::Result<Option<u64>> {
-    let mut skipped = 0;
-    loop {
-        let bytes = match reader.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
-        let len = end.unwrap_or(bytes.len());
-        reader.consume(len);
-        skipped += len as u64;
-        match (end, len) {
-            (Some(_), _) => return Ok(Some(skipped)),
-            (None, 0) => return Ok(None),
-            _ => {}
-        }
-    }
+    Ok(None)
 }
 
 fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {

@@ -21,7 +21,7 @@ pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
     }
 }
 
-fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
+pub(super) fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
     if matches!(life.state, State::Running | State::Stopping) {
         return Err("the farm is still running, so there is no exit code yet".to_owned());
     }

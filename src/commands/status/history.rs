@@ -2,24 +2,33 @@
 //!
 //! Owns the reading of both, ours and PyTaskFarmer's, whole or torn by a crash. Memory grows with the failures only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::records::{each_line, one_line};
+use super::records::each_line;
 use crate::farmer::CRASHED;
 use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::figures::usage::Usage;
+use crate::figures::words;
+use crate::shown;
 use crate::sys::regular;
+use crate::workdir::lines::End as LineEnd;
 
-/// An event longer than this is none.
-const EVENT_LEN_MAX: usize = 16 << 20;
+/// An event longer than this is none, in bytes: a command has at most a mebibyte, and JSON takes six bytes for one of it.
+const EVENT_LEN_MAX: usize = 7 << 20;
 
-/// So much of a command is kept for the slowest tasks.
+/// So much of a command is kept for the slowest tasks, in characters.
 const COMMAND_MAX: usize = 200;
+
+/// So much of any other text, in characters.
+const TEXT_MAX: usize = 255;
+
+/// The line of column names is not longer, in bytes.
+const HEAD_LEN_MAX: usize = 4 << 10;
 
 /// What is known of the past.
 #[derive(Debug, Default)]
@@ -32,8 +41,8 @@ pub(super) struct History {
     pub(super) commands: BTreeMap<u32, String>,
     /// What cannot be read.
     pub(super) damage: Vec<String>,
-    /// How the tasks in `failed` ended last.
-    failures: BTreeMap<u32, Failure>,
+    /// How the tasks in `failed` ended last, in the same order.
+    pub(super) failures: Vec<Failure>,
 }
 
 /// One end of a task, as a file tells it.
@@ -59,14 +68,13 @@ struct Attempt<'a> {
 impl History {
     /// Reads what there is, for these tasks in `failed` (ascending) and so many of the slowest.
     pub(super) fn read(workdir: &Path, failed: &[u32], slowest: usize) -> Self {
-        let mut history = Self { tally: Tally::new(slowest), ..Self::default() };
+        let unknown = |&id: &u32| Failure { id, rank: None, end: End::Unknown, max_rss_kib: 0 };
+        let failures = failed.iter().map(unknown).collect();
+        let mut history = Self { tally: Tally::new(slowest), failures, ..Self::default() };
         // The table tells more, but only the timeline was there in earlier versions; in it are also the names of ranks.
         let has_table = history.file("tasks.tsv", |history| read_attempts(workdir, history, failed));
         history.file("timeline.json", |history| read_timeline(workdir, history, failed, !has_table));
-        for &id in failed {
-            let failure = history.failures.remove(&id);
-            history.tally.add_failure(failure.unwrap_or(Failure { id, rank: None, end: End::Unknown, max_rss_kib: 0 }));
-        }
+        history.failures.iter().for_each(|failure| history.tally.add_failure(failure.clone()));
         history
     }
 
@@ -81,6 +89,12 @@ impl History {
         true
     }
 
+    fn add_host(&mut self, rank: u32, host: &str) {
+        if !host.is_empty() && self.hosts.get(&rank).is_none_or(|known| known != host) {
+            self.hosts.insert(rank, cut(host));
+        }
+    }
+
     fn take(&mut self, told: Told<'_>, failed: &[u32]) {
         let Told { id, rank, length_us, end, max_rss_kib, command } = told;
         let Some(id) = id else {
@@ -88,57 +102,73 @@ impl History {
             return self.tally.add_length(length_us);
         };
         let is_crash = end == End::Crashed;
-        if failed.binary_search(&id).is_ok() {
-            if end == End::Exit(0) {
-                self.failures.remove(&id);
-            } else {
-                self.failures.insert(id, Failure { id, rank: Some(rank), end, max_rss_kib });
-            }
+        if let Ok(place) = failed.binary_search(&id) {
+            self.failures[place] = match end {
+                End::Exit(0) => Failure { id, rank: None, end: End::Unknown, max_rss_kib: 0 },
+                end => Failure { id, rank: Some(rank), end, max_rss_kib },
+            };
         }
         if is_crash {
             return; // How long it would have taken, nobody knows.
         }
         // Failures are counted by what is in `failed`, not by what was tried.
         if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0), max_rss_kib }) {
-            self.commands.insert(id, one_line(command).chars().take(COMMAND_MAX).collect());
-            let slowest = self.tally.slowest();
-            if self.commands.len() > 2 * slowest.len() + 100 {
-                self.commands.retain(|id, _| slowest.iter().any(|slow| slow.id == *id));
+            self.commands.insert(id, command.chars().take(COMMAND_MAX).collect());
+            // Seldom enough that a task costs next to nothing, however many are wanted.
+            if self.commands.len() / 2 > self.tally.slowest_max().saturating_add(100) {
+                let slowest: BTreeSet<u32> = self.tally.slowest().iter().map(|slow| slow.id).collect();
+                self.commands.retain(|id, _| slowest.contains(id));
             }
         }
     }
 }
 
+/// As much of a text as is kept.
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
+
 /// Reads `tasks.tsv`. The damage, if there is some.
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
-    let mut damage = None;
-    each_line(&workdir.join("tasks.tsv"), |number, line, whole| {
-        let text = String::from_utf8_lossy(line);
-        if number == 1 {
+    let mut head_is_wrong = false;
+    // The first line that is no attempt, and how many there are.
+    let (mut bad, mut bad_count) = (0, 0_u64);
+    each_line(&workdir.join("tasks.tsv"), |line| {
+        if line.number == 1 {
+            let text = shown::text(&line.bytes[..line.bytes.len().min(HEAD_LEN_MAX)]);
             columns = text.split('\t').zip(0..).map(|(name, column)| (name.to_owned(), column)).collect();
-            if !["id", "rank", "start", "end", "why", "command"].iter().all(|name| columns.contains_key(*name)) {
-                damage = Some("line 1 is not the line of column names".to_owned());
-            }
+            let needed = ["id", "rank", "start", "end", "why", "command"];
+            head_is_wrong = !needed.iter().all(|name| columns.contains_key(*name));
         }
-        if number == 1 || damage.is_some() || !whole {
+        if line.number == 1 || head_is_wrong || line.end == LineEnd::Torn {
             return;
         }
+        let text = shown::text(line.bytes);
         let fields: Vec<&str> = text.splitn(columns.len(), '\t').collect();
-        match attempt(&fields, &columns) {
+        match attempt(&fields, &columns).filter(|_| line.end == LineEnd::Whole) {
             Some(Attempt { rank, host, usage, told }) => {
                 history.tally.add_usage(usage);
-                if !host.is_empty() {
-                    history.hosts.insert(rank, one_line(host));
-                }
+                history.add_host(rank, host);
                 if let Some(told) = told {
                     history.take(told, failed);
                 }
             }
-            None => damage = Some(format!("line {number} is not an attempt of a task")),
+            None => {
+                bad_count += 1;
+                bad = if bad_count == 1 { line.number } else { bad };
+            }
         }
     })?;
-    Ok(damage)
+    Ok(match bad_count {
+        _ if head_is_wrong => Some("line 1 is not the line of column names".to_owned()),
+        0 => None,
+        1 => Some(format!("line {bad} is not an attempt of a task")),
+        _ => {
+            let more = words::counted(bad_count - 1, "more line");
+            Some(format!("line {bad} is not an attempt of a task, and {more}"))
+        }
+    })
 }
 
 /// One line of the table.
@@ -215,15 +245,15 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
         match &event.ph[..] {
             "M" if event.name == "process_name" => {
                 if let Some((_, host)) = event.args.name.split_once(" on ") {
-                    history.hosts.insert(rank, one_line(host));
+                    history.add_host(rank, host);
                 }
             }
             "X" if tasks => {
                 let end = match event.args {
                     // Whatever it made of being asked to end.
                     Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
-                    Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(text.into()),
-                    Args { error: Some(why), .. } => End::NotStarted(why.into()),
+                    Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(cut(&text).into()),
+                    Args { error: Some(why), .. } => End::NotStarted(cut(&why).into()),
                     Args { signal: Some(signal), .. } => End::Signal(signal),
                     Args { exit: Some(code), .. } => End::Exit(code),
                     _ => End::Unknown,
@@ -330,7 +360,7 @@ mod tests {
         let history = read("tasks.tsv", table.as_bytes(), &[1, 2]);
         assert!(history.damage.is_empty(), "{:?}", history.damage);
         assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_500_000));
-        assert_eq!((&history.hosts[&2][..], &history.commands[&0][..]), ("n2", "echo a b"));
+        assert_eq!((&history.hosts[&2][..], &history.commands[&0][..]), ("n2", "echo a\tb"));
         let failures: Vec<_> = history.tally.failures().iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
         assert_eq!(failures, [(End::Exit(3), 950), (End::Timeout, 900)]);
         assert_eq!(history.tally.usage(), Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });

@@ -4,7 +4,7 @@
 //! whether that process is there (on this node), and how old `status.json` is.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,12 @@ use crate::workdir::Holder;
 
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
+
+/// A longer `status.json` is none of ours, in bytes: that of a million slots has half of this.
+const LEN_MAX: u64 = 64 << 20;
+
+/// A longer lock is none of ours, in bytes.
+const LOCK_LEN_MAX: u64 = 4 << 10;
 
 /// What is known of the last run.
 #[derive(Debug, Default)]
@@ -32,21 +38,27 @@ impl Life {
     pub(super) fn read(workdir: &Path) -> Self {
         let mut life = Self::default();
         let path = workdir.join("status.json");
-        match regular::bytes(&path) {
-            Ok(bytes) => match serde_json::from_slice::<Figures>(&bytes) {
-                Ok(figures) => {
-                    life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
-                    life.figures = figures;
-                }
-                Err(error) => life.damage.push(format!("status.json: {error}; it is ignored")),
-            },
+        match read_figures(&path) {
+            Ok(Ok(figures)) => {
+                life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
+                life.figures = figures;
+            }
+            Ok(Err(error)) => life.damage.push(format!("status.json: {error}; it is ignored")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Nothing depends on it, and the next start puts its own there.
             Err(error) if regular::is_something_else(&error) => life.notes.push(left_out("status.json", &error)),
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
         let lock = workdir.join("lock");
-        let holder = regular::bytes(&lock).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let holder = match regular::bytes(&lock, LOCK_LEN_MAX) {
+            Ok(bytes) => String::from_utf8(bytes).ok(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    life.notes.push(left_out("lock", &error));
+                }
+                None
+            }
+        };
         let lock_age = holder.is_some().then(|| age(&lock));
         life.judge(holder.as_deref().map(str::trim), lock_age);
         life
@@ -105,6 +117,16 @@ impl Life {
     }
 }
 
+/// Reads `status.json`: no more of it than makes sense, so that a file of zeros costs nothing.
+fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
+    let file = regular::reader_no_link(path)?;
+    let len = file.metadata()?.len();
+    if len > LEN_MAX {
+        return Err(io::Error::other(format!("it has {len} bytes, more than any of ours; it is ignored")));
+    }
+    Ok(serde_json::from_reader(BufReader::new(file.take(LEN_MAX))))
+}
+
 /// Says that a file on which nothing depends is as good as absent.
 pub(super) fn left_out(name: &str, error: &io::Error) -> String {
     format!("{name}: {error}; it is ignored")
@@ -132,6 +154,20 @@ mod tests {
         let mut life = Life { figures, age_s: (said != State::Unknown).then_some(age_s), ..Life::default() };
         life.judge(holder, holder.map(|_| lock_age));
         life.state
+    }
+
+    /// Promise 5: something else in place of a lock, or one that is too long, is noted, and not waited for.
+    #[test]
+    fn an_odd_lock_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let notes = || Life::read(folder.path()).notes;
+        assert_eq!(notes(), [""; 0]);
+        fs::write(&lock, vec![b'x'; LOCK_LEN_MAX as usize + 1]).unwrap();
+        assert_eq!(notes(), ["lock: it has more than 4096 bytes; it is ignored"]);
+        fs::remove_file(&lock).unwrap();
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(notes(), ["lock: it is not a regular file; it is ignored"]);
     }
 
     /// What a stale file is recognised by. The process of another node can't be seen; that of this one can.

@@ -3,6 +3,8 @@
 //! Owns the choice of what to believe: `finished` and `failed` are the truth on what has ended; `status.json` tells what
 //! runs, if it is not stale; timeline and `tasks.tsv` tell of the past. Takes no lock and writes nothing.
 
+#[cfg(test)]
+mod any_workdir;
 mod exit_code;
 mod history;
 mod life;
@@ -10,7 +12,7 @@ mod print;
 mod records;
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::figures::report::{FORMAT, Figures, SlowTask, State, run_name};
 use crate::figures::tally::SLOWEST;
 use crate::figures::words;
 use crate::progress::say_error;
+use crate::stdout;
 use history::History;
 use life::Life;
 use records::Records;
@@ -67,6 +70,13 @@ pub struct StatusArgs {
     help: super::ShortHelp,
 }
 
+impl StatusArgs {
+    /// Whether lists were asked for, and not the whole.
+    fn lists(&self) -> bool {
+        self.failed || self.running || self.slowest.is_some()
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds, 0.1 or more".to_owned())
@@ -89,16 +99,21 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
     let mut before = None;
     loop {
         let status = Status::read(&workdir, args, before);
-        let mut text = if clears { "\u{1b}[H\u{1b}[J".to_owned() } else { String::new() };
-        print::status(&status, args, &workdir, &mut text);
-        if !clears && args.watch.is_some() && !args.json {
-            text.push('\n');
+        let printed = stdout::print(|out| {
+            if clears {
+                out.write_all(b"\x1b[H\x1b[J")?;
+            }
+            print::status(&status, args, &workdir, out)?;
+            if !clears && args.watch.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
+        });
+        if printed.is_ok() {
+            print::beside_lists(&status, args);
         }
-        let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
         let at_work = matches!(status.figures.state, State::Running | State::Stopping);
-        match args.watch {
-            // The reader may have seen enough.
-            Some(pause) if at_work && written.is_ok() => std::thread::sleep(pause),
+        match (printed, args.watch) {
+            // Nobody reads any more.
+            (Err(code), _) => return code,
+            (Ok(()), Some(pause)) if at_work => std::thread::sleep(pause),
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
             _ => return ExitCode::BadInput,
         }
@@ -130,12 +145,12 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
 
 /// What is known of a farm at one moment.
 #[derive(Debug)]
-pub(super) struct Status {
-    pub(super) figures: Figures,
+struct Status {
+    figures: Figures,
     /// Seconds since `status.json` was written; none if it was not, or does not count.
-    pub(super) age_s: Option<f64>,
-    /// Failed tasks with their ends and hosts, if they were asked for.
-    pub(super) failed: Vec<(u32, String, String)>,
+    age_s: Option<f64>,
+    /// What the past tells, if it was read.
+    history: Option<History>,
 }
 
 impl Status {
@@ -156,7 +171,7 @@ impl Status {
             figures.elapsed_s += age_s;
         }
         let wants_lists = args.failed || args.slowest.is_some();
-        let mut failed = Vec::new();
+        let mut history = None;
         let is_quick = at_work && figures.total > 0 && !wants_lists && recorded_len(workdir) > QUICK_FROM;
         if let Some(before) = before.filter(|_| is_quick) {
             carry_over(&mut figures, before);
@@ -164,13 +179,14 @@ impl Status {
             let records = Records::read(workdir);
             count(&mut figures, &records, at_work);
             let slowest = args.slowest.map_or(SLOWEST, |count| count as usize);
-            let history = History::read(workdir, &records.failed, slowest);
-            add_history(&mut figures, &history, workdir);
-            if args.failed {
-                failed = list_failed(&history);
+            let history = history.insert(History::read(workdir, &records.failed, slowest));
+            add_history(&mut figures, history);
+            // Logs are read for that: not if it is not shown.
+            if args.json || !args.lists() {
+                add_failures(&mut figures, history, workdir);
             }
         }
-        Self { figures, age_s: life.age_s, failed }
+        Self { figures, age_s: life.age_s, history }
     }
 }
 
@@ -179,7 +195,7 @@ fn carry_over(figures: &mut Figures, before: Figures) {
     // It may be older than the last look.
     figures.finished = figures.finished.max(before.finished);
     figures.failed = figures.failed.max(before.failed);
-    figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+    figures.waiting = figures.total.saturating_sub(figures.done().saturating_add(figures.running));
     if figures.earlier > 0 {
         (figures.lengths, figures.slowest, figures.usage) = (before.lengths, before.slowest, before.usage);
     }
@@ -202,7 +218,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     figures.format = FORMAT;
     figures.finished = records.finished.len() as u64;
     figures.failed = records.failed.len() as u64;
-    let known = figures.done() + records.open.len() as u64;
+    let known = figures.done().saturating_add(records.open.len() as u64);
     if known > figures.total {
         figures.total = known;
     }
@@ -214,7 +230,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
         State::Running => figures.running.min(figures.total.saturating_sub(figures.done())).max(listed),
         _ => figures.running.min(listed),
     };
-    figures.waiting = figures.total.saturating_sub(figures.done() + figures.running);
+    figures.waiting = figures.total.saturating_sub(figures.done().saturating_add(figures.running));
     figures.damage.extend(records.damage.iter().cloned());
     figures.notes.extend(records.notes.iter().cloned());
     if !at_work {
@@ -232,7 +248,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
 }
 
 /// Takes over what the past tells.
-fn add_history(figures: &mut Figures, history: &History, workdir: &Path) {
+fn add_history(figures: &mut Figures, history: &History) {
     let tally = &history.tally;
     figures.damage.extend(history.damage.iter().cloned());
     if let Some(usage) = tally.usage().into() {
@@ -252,15 +268,13 @@ fn add_history(figures: &mut Figures, history: &History, workdir: &Path) {
             })
             .collect();
     }
-    let hosts = history.hosts.values().collect::<BTreeSet<_>>().len();
     figures.ranks = figures.ranks.max(history.hosts.len() as u64);
-    figures.failures = failures::group(workdir, tally, |rank| history.hosts.get(&rank).cloned(), hosts);
 }
 
-fn list_failed(history: &History) -> Vec<(u32, String, String)> {
-    let failures = history.tally.failures().iter();
-    let host = |rank: Option<u32>| rank.and_then(|rank| history.hosts.get(&rank).cloned()).unwrap_or_default();
-    failures.map(|failure| (failure.id, failure.end.to_string(), host(failure.rank))).collect()
+/// Takes over what failed in which way.
+fn add_failures(figures: &mut Figures, history: &History, workdir: &Path) {
+    let hosts = history.hosts.values().collect::<BTreeSet<_>>().len();
+    figures.failures = failures::group(workdir, &history.tally, |rank| history.hosts.get(&rank).cloned(), hosts);
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
 //! How a status reads.
 
-use std::fmt::Write;
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::records::commands;
+use super::history::History;
+use super::records::Commands;
 use super::{Status, StatusArgs};
 use crate::failures::Logs;
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
+use crate::progress::say;
+use crate::shell::pasted;
+use crate::shown;
 
 /// `--json`: the figures, and the lists that were asked for.
 #[derive(Serialize)]
@@ -21,100 +26,138 @@ struct Json<'a> {
     /// Seconds since the figures on what runs were written.
     age_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failed_tasks: Option<Vec<FailedTask>>,
+    failed_tasks: Option<FailedTasks<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    running_tasks: Option<Vec<RunningTask>>,
+    running_tasks: Option<RunningTasks<'a>>,
 }
 
 #[derive(Serialize)]
-struct FailedTask {
+struct FailedTask<'a> {
     id: u32,
     how: String,
-    host: String,
+    host: &'a str,
     log: String,
     command: String,
 }
 
 #[derive(Serialize)]
-struct RunningTask {
+struct RunningTask<'a> {
     id: u32,
     seconds: f64,
-    host: String,
+    host: &'a str,
     rank: u32,
     command: String,
 }
 
-/// Appends what was asked for.
-pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &mut String) {
-    let failed = args.failed.then(|| failed_tasks(status, workdir));
-    let running = args.running.then(|| running_tasks(&status.figures, workdir));
+/// Prints what was asked for.
+pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &mut dyn Write) -> io::Result<()> {
+    let failed = status.history.as_ref().filter(|_| args.failed).map(|history| FailedTasks::new(history, workdir));
+    let running = args.running.then(|| RunningTasks::new(&status.figures, workdir));
     if args.json {
         let json = Json { figures: &status.figures, age_s: status.age_s, failed_tasks: failed, running_tasks: running };
-        out.push_str(&serde_json::to_string(&json).expect("numbers and strings are JSON"));
-        out.push('\n');
-        return;
+        shown::to_json(&json, &mut *out)?;
+        return out.write_all(b"\n");
     }
-    let lists = args.failed || args.running || args.slowest.is_some();
-    if !lists {
+    if !args.lists() {
         return whole(status, out);
     }
-    // Writing into a String never fails.
-    for task in failed.unwrap_or_default() {
-        let _ = writeln!(out, "{}\t{}\t{}\t{}\t{}", task.id, task.how, task.host, task.log, task.command);
+    for task in failed.iter().flat_map(FailedTasks::tasks) {
+        let [how, host, log, command] = [&task.how, task.host, &task.log, &task.command].map(shown::line);
+        writeln!(out, "{}\t{how}\t{host}\t{log}\t{command}", task.id)?;
     }
-    for task in running.unwrap_or_default() {
-        let _ = writeln!(out, "{}\t{:.1}\t{}\t{}\t{}", task.id, task.seconds, task.host, task.rank, task.command);
+    for task in running.iter().flat_map(RunningTasks::tasks) {
+        let [host, command] = [task.host, &task.command].map(shown::line);
+        writeln!(out, "{}\t{:.1}\t{host}\t{}\t{command}", task.id, task.seconds, task.rank)?;
     }
     if args.slowest.is_some() {
         for task in &status.figures.slowest {
-            let _ = writeln!(out, "{}\t{:.3}\t{}\t{}\t{}", task.id, task.seconds, task.host, task.rank, task.command);
+            let [host, command] = [&task.host, &task.command].map(shown::line);
+            writeln!(out, "{}\t{:.3}\t{host}\t{}\t{command}", task.id, task.seconds, task.rank)?;
         }
     }
-    // Lists go into other programs; what is wrong must not be lost, nor be in the way.
-    status.figures.damage.iter().for_each(|damage| crate::progress::say(&format!("damaged: {damage}")));
+    Ok(())
+}
+
+/// Says what does not belong into lists. They go into other programs; what is wrong must not be lost, nor be in the way.
+pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
+    if args.json || !args.lists() {
+        return;
+    }
+    status.figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     let has_just_started = status.figures.state == State::Running && status.age_s.is_none();
     if args.running && has_just_started {
-        crate::progress::say("note: the farm has just started; running tasks are known in about a second");
+        say("note: the farm has just started; running tasks are known in about a second");
     }
 }
 
-fn failed_tasks(status: &Status, workdir: &Path) -> Vec<FailedTask> {
-    let ids: Vec<u32> = status.failed.iter().map(|(id, ..)| *id).collect();
-    let commands = commands(workdir, "failed", &ids);
-    let mut logs = Logs::of(workdir);
-    let tasks = status.failed.iter().map(|(id, how, host)| FailedTask {
-        id: *id,
-        how: how.clone(),
-        host: host.clone(),
-        log: logs.name(*id),
-        command: command_of(&commands, *id),
-    });
-    tasks.collect()
+/// The tasks that have failed, each made when it is printed: there may be millions.
+struct FailedTasks<'a> {
+    history: &'a History,
+    commands: Commands,
+    logs: RefCell<Logs<'a>>,
 }
 
-fn running_tasks(figures: &Figures, workdir: &Path) -> Vec<RunningTask> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let mut ids: Vec<u32> = figures.workers.iter().flat_map(|worker| &worker.running).map(|(id, _)| *id).collect();
-    ids.sort_unstable();
-    let commands = if ids.is_empty() { Vec::new() } else { commands(workdir, "toprocess", &ids) };
-    let mut tasks: Vec<RunningTask> = figures
-        .workers
-        .iter()
-        .flat_map(|worker| worker.running.iter().map(move |task| (worker, task)))
-        .map(|(worker, (id, since_s))| RunningTask {
-            id: *id,
-            seconds: (now - since_s).max(0.0),
-            host: worker.host.clone(),
-            rank: worker.rank,
-            command: command_of(&commands, *id),
+impl<'a> FailedTasks<'a> {
+    fn new(history: &'a History, workdir: &'a Path) -> Self {
+        let ids: Vec<u32> = history.failures.iter().map(|failure| failure.id).collect();
+        Self { history, commands: Commands::find(workdir, "failed", &ids), logs: RefCell::new(Logs::of(workdir)) }
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = FailedTask<'_>> {
+        self.history.failures.iter().map(|failure| FailedTask {
+            id: failure.id,
+            how: failure.end.to_string(),
+            host: failure.rank.and_then(|rank| self.history.hosts.get(&rank)).map_or("", |host| host),
+            log: self.logs.borrow_mut().name(failure.id),
+            command: shown::text(&self.commands.get(failure.id)).into_owned(),
         })
-        .collect();
-    tasks.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.id.cmp(&b.id)));
-    tasks
+    }
 }
 
-fn command_of(commands: &[(u32, String)], id: u32) -> String {
-    commands.binary_search_by_key(&id, |(id, _)| *id).map_or_else(|_| String::new(), |place| commands[place].1.clone())
+impl Serialize for FailedTasks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.tasks())
+    }
+}
+
+/// The tasks that run, the longest first.
+struct RunningTasks<'a> {
+    figures: &'a Figures,
+    commands: Commands,
+    /// Place of the worker, ID and seconds.
+    tasks: Vec<(usize, u32, f64)>,
+}
+
+impl<'a> RunningTasks<'a> {
+    fn new(figures: &'a Figures, workdir: &Path) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let workers = figures.workers.iter().enumerate();
+        let mut tasks: Vec<(usize, u32, f64)> = workers
+            .flat_map(|(place, worker)| worker.running.iter().map(move |task| (place, task)))
+            .map(|(place, (id, since_s))| (place, *id, (now - since_s).max(0.0)))
+            .collect();
+        tasks.sort_by(|(_, a, long), (_, b, longer)| longer.total_cmp(long).then(a.cmp(b)));
+        let mut ids: Vec<u32> = tasks.iter().map(|(_, id, _)| *id).collect();
+        ids.sort_unstable();
+        let commands = if ids.is_empty() { Commands::default() } else { Commands::find(workdir, "toprocess", &ids) };
+        Self { figures, commands, tasks }
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = RunningTask<'_>> {
+        self.tasks.iter().map(|&(place, id, seconds)| RunningTask {
+            id,
+            seconds,
+            host: &self.figures.workers[place].host,
+            rank: self.figures.workers[place].rank,
+            command: shown::text(&self.commands.get(id)).into_owned(),
+        })
+    }
+}
+
+impl Serialize for RunningTasks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.tasks())
+    }
 }
 
 fn time(epoch_s: f64) -> String {
@@ -122,13 +165,11 @@ fn time(epoch_s: f64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Appends all figures.
-fn whole(status: &Status, out: &mut String) {
-    let figures = &status.figures;
-    let mut say = |line: &str| {
-        let _ = writeln!(out, "{line}");
-    };
-    say(&format!("{}: {}", figures.workdir, headline(status)));
+/// Prints all figures.
+fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let figures = &status.figures.for_eyes();
+    let mut lines = vec![format!("{}: {}", figures.workdir, headline(figures, status.age_s))];
+    let mut say = |line: &str| lines.push(line.to_owned());
     let at_work = matches!(figures.state, State::Running | State::Stopping);
     let remaining = figures.total.saturating_sub(figures.done());
     if at_work {
@@ -150,13 +191,21 @@ fn whole(status: &Status, out: &mut String) {
     figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     figures.notes.iter().for_each(|note| say(&format!("note: {note}")));
     if !at_work && remaining > 0 && !figures.command.is_empty() {
-        say(&format!("to resume: cd {} && {}", figures.cwd, figures.command));
+        // As it was written by rank 0, which has quoted it.
+        let command = &figures.command;
+        match &status.figures.cwd[..] {
+            // What is not UTF-8 was replaced there.
+            cwd if cwd.is_empty() || cwd.contains(char::REPLACEMENT_CHARACTER) => {
+                say(&format!("to resume, in the folder where it was started: {command}"));
+            }
+            cwd => say(&format!("to resume: cd {} && {command}", pasted(cwd.as_bytes()))),
+        }
     }
+    lines.iter().try_for_each(|line| writeln!(out, "{}", shown::message(line)))
 }
 
 /// What the farm is doing.
-fn headline(status: &Status) -> String {
-    let figures = &status.figures;
+fn headline(figures: &Figures, age_s: Option<f64>) -> String {
     let job = figures.job.as_ref().map_or_else(String::new, |job| format!(", job {job}"));
     let place = if figures.host.is_empty() {
         String::new()
@@ -164,9 +213,9 @@ fn headline(status: &Status) -> String {
         format!(" on {} (pid {}{job})", figures.host, figures.pid)
     };
     let took = words::length(figures.elapsed_s);
-    let age = status.age_s.map_or_else(String::new, |age| format!(", as of {} ago", words::short(age)));
+    let age = age_s.map_or_else(String::new, |age| format!(", as of {} ago", words::short(age)));
     match figures.state {
-        State::Running if status.age_s.is_none() => format!("has just started{place}"),
+        State::Running if age_s.is_none() => format!("has just started{place}"),
         State::Running => format!("running{place} for {took}{age}"),
         State::Stopping => format!("stopping{place} after {took}{age}"),
         State::Ended => {

@@ -2,11 +2,15 @@
 //!
 //! Owns the count of what is recorded. What cannot be read is told with file and line, and the rest is counted.
 
-use std::io::{self, BufRead, BufReader};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::life::left_out;
+use crate::figures::words;
 use crate::sys::regular;
+use crate::workdir::lines::{End, LINE_LEN_MAX, Line, Lines};
 
 /// The records of a workdir.
 #[derive(Debug, Default)]
@@ -48,19 +52,26 @@ impl Records {
     /// The IDs of a file; none if it is not there.
     fn ids(&mut self, workdir: &Path, name: &'static str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
-        let mut bad: Vec<u64> = Vec::new();
+        // The first of them, and how many there are.
+        let (mut bad, mut bad_count) = (0, 0_u64);
         let mut torn = false;
-        let read = each_line(&workdir.join(name), |number, line, whole| match id_of(line) {
-            Some((id, _)) if whole => ids.push(id),
-            _ if !whole => torn = true,
-            _ => bad.push(number),
+        let read = each_line(&workdir.join(name), |line| match (id_of(line.bytes), line.end) {
+            (_, End::Torn) => torn = true,
+            (Some((id, _)), End::Whole) => ids.push(id),
+            _ => {
+                bad_count += 1;
+                bad = if bad_count == 1 { line.number } else { bad };
+            }
         });
         if torn {
             self.torn.push(name);
         }
-        if let [first, further @ ..] = &bad[..] {
-            let more = if further.is_empty() { String::new() } else { format!(", and {} more lines", further.len()) };
-            self.damage.push(format!("{name}: line {first} is not \"ID command\"{more}"));
+        if bad_count > 0 {
+            let more = match bad_count - 1 {
+                0 => String::new(),
+                more => format!(", and {}", words::counted(more, "more line")),
+            };
+            self.damage.push(format!("{name}: line {bad} is not \"ID command\"{more}"));
         }
         match read {
             Ok(()) => Some(ids),
@@ -78,41 +89,57 @@ impl Records {
     }
 }
 
-/// The commands of some tasks, as a file has them: `wanted` is ascending.
-pub(super) fn commands(workdir: &Path, name: &str, wanted: &[u32]) -> Vec<(u32, String)> {
-    let mut found = Vec::new();
-    // What can't be read was told before.
-    let _ = each_line(&workdir.join(name), |_, line, whole| {
-        if let Some((id, command)) = id_of(line)
-            && whole
-            && wanted.binary_search(&id).is_ok()
-        {
-            found.push((id, one_line(&String::from_utf8_lossy(command))));
-        }
-    });
-    found.sort();
-    found.dedup_by_key(|(id, _)| *id);
-    found
+/// The commands of some tasks, as a file has them. Only their places are kept, however many and however long they are.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    file: Option<File>,
+    /// ID, first byte and length of a record, by ID.
+    places: Vec<(u32, u64, u32)>,
 }
 
-/// Text without what would move a terminal's cursor.
-pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Goes through a file: number of a line from 1, the line, and whether it has its end.
-pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8], bool)) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 20, regular::reader_no_link(path)?);
-    let (mut line, mut number) = (Vec::new(), 0);
-    loop {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
+impl Commands {
+    /// Finds those of `wanted`, which is ascending.
+    pub(super) fn find(workdir: &Path, name: &str, wanted: &[u32]) -> Self {
+        let mut found = Self::default();
+        // What can't be read was told before.
+        let Ok(file) = regular::reader_no_link(&workdir.join(name)) else { return found };
+        let mut lines = Lines::of(&file, LINE_LEN_MAX);
+        while let Ok(Some(line)) = lines.next() {
+            if let Some((id, _)) = id_of(line.bytes)
+                && line.end != End::Torn
+                && wanted.binary_search(&id).is_ok()
+            {
+                found.places.push((id, line.at, line.bytes.len() as u32));
+            }
         }
-        number += 1;
-        let whole = line.pop_if(|byte| *byte == b'\n').is_some();
-        take(number, &line, whole);
+        found.places.sort_unstable();
+        found.places.dedup_by_key(|(id, ..)| *id);
+        Self { file: Some(file), ..found }
     }
+
+    /// The command of a task; empty if it is not known.
+    pub(super) fn get(&self, id: u32) -> Vec<u8> {
+        self.read(id).unwrap_or_default()
+    }
+
+    fn read(&self, id: u32) -> Option<Vec<u8>> {
+        let place = self.places.binary_search_by_key(&id, |(id, ..)| *id).ok()?;
+        let (_, at, len) = self.places[place];
+        let mut record = vec![0; len as usize];
+        self.file.as_ref()?.read_exact_at(&mut record, at).ok()?;
+        // A farm that runs may have written the file anew.
+        let (found, command) = id_of(&record)?;
+        (found == id).then(|| command.to_vec())
+    }
+}
+
+/// Goes through the lines of a file.
+pub(super) fn each_line(path: &Path, mut take: impl FnMut(Line<'_>)) -> io::Result<()> {
+    let mut lines = Lines::of(regular::reader_no_link(path)?, LINE_LEN_MAX);
+    while let Some(line) = lines.next()? {
+        take(line);
+    }
+    Ok(())
 }
 
 /// `ID command`.
@@ -151,8 +178,22 @@ mod tests {
     fn damage_is_told_and_the_rest_counted() {
         let records = read(b"0 a\nx\n\n1 b\n2 c", b"99999999999 x\n", b"");
         assert_eq!((records.finished, records.torn), (vec![0, 1], vec!["finished"]));
-        let told = ["finished: line 2 is not \"ID command\", and 1 more lines", "failed: line 1 is not \"ID command\""];
+        let told = ["finished: line 2 is not \"ID command\", and 1 more line", "failed: line 1 is not \"ID command\""];
         assert_eq!(records.damage, told);
+    }
+
+    /// A command is found again by its place, and a line that is too long costs no more than others.
+    #[test]
+    fn commands_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = [b"7 ", &vec![b'x'; 2 * LINE_LEN_MAX][..]].concat();
+        let file = [b"5 five\n2 t\two\n2 again\nx\n", &long[..], b"\n9 \xff\n3 torn"].concat();
+        std::fs::write(folder.path().join("failed"), file).unwrap();
+        let commands = Commands::find(folder.path(), "failed", &[2, 3, 4, 5, 7, 9]);
+        let found = [2, 3, 4, 5, 9].map(|id| commands.get(id));
+        assert_eq!(found, [&b"t\two"[..], b"", b"", b"five", b"\xff"]);
+        assert_eq!(commands.get(7).len(), LINE_LEN_MAX - 2);
+        assert_eq!(Commands::find(folder.path(), "nothing", &[2]).get(2), b"");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fuzz::within;
+use crate::fuzz::{nearly, within};
 
 fn list(commands: &[&str]) -> TaskList {
     TaskList::from_commands(commands.iter().map(|command| command.as_bytes()))
@@ -135,11 +135,38 @@ fn threads_agree() {
     assert_eq!(look(&list, no_variable), alone);
 }
 
+/// A command of the kinds that are told apart, nearly or not at all.
+fn command() -> impl Strategy<Value = Vec<u8>> {
+    let lines = prop::sample::select(vec![
+        "./run --n 4 > out/4.dat",
+        "for x in a b; do echo $x; done",
+        "cat <<EOF",
+        "echo 'it",
+        "[# 1 #] ./run",
+        "4,./run",
+        "./run \\",
+        "./run &",
+        "echo $SLURM_ARRAY_TASK_ID ${PARALLEL_SEQ}",
+        "export X=1",
+        "a\u{a0}b \u{202e}c \u{2018}d\u{2019}",
+        "if [[ a && b ]]; then echo \"$(x | y)\"; fi",
+        "case $x in a) b ;; esac",
+    ]);
+    let newline_is_none = |mut bytes: Vec<u8>| {
+        bytes.retain(|byte| !matches!(byte, b'\n' | 0));
+        bytes
+    };
+    prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 1..30),
+        2 => nearly(lines.prop_map(|line| line.as_bytes().to_vec())).prop_map(newline_is_none),
+    ]
+}
+
 proptest! {
     /// Promise 5: any commands are judged, and what is said of them has no byte of theirs that a terminal could take for
     /// something else.
     #[test]
-    fn any_commands_are_judged(commands in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..30), 0..6)) {
+    fn any_commands_are_judged(commands in prop::collection::vec(command(), 0..6)) {
         let list = TaskList::from_commands(commands.iter().map(Vec::as_slice));
         let mut findings = within(64 << 10, || look(&list, no_variable));
         findings.confirm(&list, |_, _| Some(true));

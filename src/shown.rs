@@ -1,0 +1,161 @@
+//! Text of others, made fit to be shown to a person.
+//!
+//! Owns the one notation for what must not reach a terminal as it is, or would not be seen there: control characters are
+//! `\t`, `\n`, `\r`, `\x1b`; other characters that are invisible or change the direction of text are `\u{202e}`; bytes that
+//! are not UTF-8 are `\xff`. Everything else stays as it is, backslashes too: the notation is for eyes, and who needs
+//! the bytes themselves reads the file or `--json`. Never decides what is shown, nor where.
+
+mod json;
+mod terminal;
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+pub(crate) use json::to_json;
+pub(crate) use terminal::TerminalWriter;
+
+/// Whether a character acts on a terminal, or cannot be seen: controls, line and paragraph separators, and what Unicode
+/// calls `Default_Ignorable_Code_Point`, which has all marks that change the direction of text.
+#[must_use]
+pub(crate) fn is_hidden(c: char) -> bool {
+    if c < '\u{a0}' {
+        return c.is_control();
+    }
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Appends a character: itself, or how it is written.
+fn push(out: &mut String, c: char) {
+    // Writing into a String never fails.
+    match c {
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        c if !is_hidden(c) => out.push(c),
+        c if c.is_ascii() => _ = write!(out, "\\x{:02x}", u32::from(c)),
+        c => _ = write!(out, "\\u{{{:x}}}", u32::from(c)),
+    }
+}
+
+fn push_byte(out: &mut String, byte: u8) {
+    let _ = write!(out, "\\x{byte:02x}");
+}
+
+/// Text in one line.
+#[must_use]
+pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
+    let mut out = String::with_capacity(text.as_ref().len());
+    for chunk in text.as_ref().utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push(&mut out, c));
+        chunk.invalid().iter().for_each(|&byte| push_byte(&mut out, byte));
+    }
+    out
+}
+
+/// Text in one line of at most `max` characters; the last one is `…` if that is not all.
+#[must_use]
+pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
+    // Of more bytes than that, nothing would be shown.
+    let text = text.as_ref();
+    let mut shown = line(&text[..text.len().min(4 * max + 4)]);
+    if let Some((cut, _)) = shown.char_indices().nth(max) {
+        let cut = shown[..cut].char_indices().next_back().map_or(0, |(at, _)| at);
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}
+
+/// A message of this program. It may have several lines and tabs, and any text in it: a further line is always indented, so
+/// that none looks like another message.
+#[must_use]
+pub(crate) fn message(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c == '\t' || !is_hidden(c);
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            out.push('\n');
+            if !line.is_empty() && !line.starts_with("  ") {
+                out.push_str("  ");
+            }
+        }
+        line.chars().for_each(|c| if c == '\t' { out.push(c) } else { push(&mut out, c) });
+    }
+    Cow::Owned(out)
+}
+
+/// Bytes as text, with all that is text as it is: for what is shown only later, or goes to other programs.
+#[must_use]
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|&byte| push_byte(&mut out, byte));
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Promise: what acts on a terminal or cannot be seen is written out; what can be read stays as it is.
+    #[test]
+    fn hidden_characters_are_written_out() {
+        for (text, shown) in [
+            (&b"./run --name 'a b' > out\\x"[..], "./run --name 'a b' > out\\x"),
+            ("Grüße, 日本語, e\u{301}, 🙂".as_bytes(), "Grüße, 日本語, e\u{301}, 🙂"),
+            (b"\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+            (b"a\tb\r\nc\0\x7f", "a\\tb\\r\\nc\\x00\\x7f"),
+            ("\u{9b}2J\u{85}".as_bytes(), "\\u{9b}2J\\u{85}"),
+            (
+                "a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{e0041}".as_bytes(),
+                "a\\u{202e}b\\u{2066}c\\u{200b}d\\u{feff}e\\u{e0041}",
+            ),
+            (b"caf\xe9 \xf0\x9f\x98", "caf\\xe9 \\xf0\\x9f\\x98"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(short("abc", 3), "abc");
+        assert_eq!(short("abcd", 3), "ab…");
+        assert_eq!(short("ééé\u{1b}", 4), "ééé…");
+        assert_eq!(text(b"a\x1b\xff\t"), "a\x1b\\xff\t");
+    }
+
+    /// A message has lines of its own, but no text in it can begin one that looks like another message.
+    #[test]
+    fn a_message_keeps_its_lines() {
+        assert_eq!(message("cannot read x\n  do that"), "cannot read x\n  do that");
+        assert_eq!(message("x\ntaskfarmer-mpi: all is well\n\ty"), "x\n  taskfarmer-mpi: all is well\n  \ty");
+        assert_eq!(message("a\u{1b}[2Jb\r"), "a\\x1b[2Jb\\r");
+    }
+
+    proptest! {
+        /// Promise 5: whatever is shown, it is a line of text, and is shown again as it is.
+        #[test]
+        fn any_bytes_are_shown(bytes: Vec<u8>, text in "\\PC*|[\u{0}-\u{ff}\u{2000}-\u{206f}a-z]{0,40}", max in 1_usize..40) {
+            for bytes in [&bytes[..], text.as_bytes()] {
+                let shown = line(bytes);
+                prop_assert!(!shown.contains(is_hidden), "{:?}", shown);
+                prop_assert_eq!(&line(&shown), &shown);
+                prop_assert!(short(bytes, max).chars().count() <= max);
+            }
+            prop_assert!(!message(&text).contains(|c| is_hidden(c) && c != '\n' && c != '\t'));
+            if !text.contains(is_hidden) {
+                prop_assert_eq!(line(&text), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The output of tasks on a terminal.
+
+use std::io::{self, Write};
+
+use super::{push, push_byte};
+
+/// A color is not longer than this, in bytes.
+const COLOR_LEN_MAX: usize = 64;
+
+/// Passes text on to a terminal, line by line and with its colors, as `less -R` shows it; what else would act on the
+/// terminal is written out. What was passed on ends with [`Self::finish`].
+#[derive(Debug)]
+pub(crate) struct TerminalWriter<W> {
+    out: W,
+    /// What may be the beginning of something longer.
+    waiting: Vec<u8>,
+    /// A color was passed on.
+    is_colored: bool,
+}
+
+impl<W: Write> TerminalWriter<W> {
+    /// Shows on this.
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, waiting: Vec::new(), is_colored: false }
+    }
+
+    /// Shows the rest, and takes colors back.
+    ///
+    /// # Errors
+    /// If the terminal takes no more.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.out.write_all(super::line(&waiting).as_bytes())?;
+        if std::mem::take(&mut self.is_colored) {
+            self.out.write_all(b"\x1b[0m")?;
+        }
+        Ok(())
+    }
+
+    /// Shows what these bytes begin with; returns its length, or `None` if more of it must be known.
+    fn show(&mut self, bytes: &[u8], shown: &mut String) -> Option<usize> {
+        match bytes {
+            [b'\n' | b'\t', ..] => shown.push(char::from(bytes[0])),
+            // The end of a line of other systems.
+            [b'\r', b'\n', ..] => {
+                shown.push('\n');
+                return Some(2);
+            }
+            [b'\r' | 0x1b] => return None,
+            [0x1b, b'[', rest @ ..] => {
+                let len = rest.iter().take(COLOR_LEN_MAX).take_while(|byte| matches!(byte, b'0'..=b';')).count();
+                match rest.get(len) {
+                    Some(b'm') => {
+                        self.is_colored = true;
+                        // Digits, `:`, `;` and the end of the sequence.
+                        shown.extend(bytes[..len + 3].iter().map(|&byte| char::from(byte)));
+                        return Some(len + 3);
+                    }
+                    None => return None,
+                    _ => push(shown, '\u{1b}'),
+                }
+            }
+            [byte, ..] if byte.is_ascii() => push(shown, char::from(*byte)),
+            _ => match std::str::from_utf8(&bytes[..bytes.len().min(4)]) {
+                Err(error) if error.valid_up_to() == 0 && error.error_len().is_none() => return None,
+                Err(error) if error.valid_up_to() == 0 => push_byte(shown, bytes[0]),
+                Err(error) => return self.show(&bytes[..error.valid_up_to()], shown),
+                Ok(text) => {
+                    let c = text.chars().next()?;
+                    push(shown, c);
+                    return Some(c.len_utf8());
+                }
+            },
+        }
+        Some(1)
+    }
+}
+
+impl<W: Write> Write for TerminalWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = std::mem::take(&mut self.waiting);
+        all.extend_from_slice(bytes);
+        let (mut at, mut shown) = (0, String::with_capacity(all.len()));
+        while at < all.len()
+            && let Some(len) = self.show(&all[at..], &mut shown)
+        {
+            at += len;
+        }
+        self.waiting = all.split_off(at);
+        self.out.write_all(shown.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(pieces: &[&[u8]]) -> String {
+        let mut writer = TerminalWriter::new(Vec::new());
+        pieces.iter().for_each(|piece| writer.write_all(piece).unwrap());
+        writer.finish().unwrap();
+        String::from_utf8(writer.out).unwrap()
+    }
+
+    /// Promise: a terminal shows text, lines and colors of a log, and obeys nothing else in it.
+    #[test]
+    fn colors_pass_and_nothing_else() {
+        for (text, expected) in [
+            (&b"one\n\ttwo\r\nthree"[..], "one\n\ttwo\nthree"),
+            (b"\x1b[1;31mred\x1b[m x", "\x1b[1;31mred\x1b[m x\x1b[0m"),
+            (b"\x1b[2J\x1b]0;t\x07\x1b[31", "\\x1b[2J\\x1b]0;t\\x07\\x1b[31"),
+            (b"10 %\r20 %\x08", "10 %\\r20 %\\x08"),
+            ("é\u{202e}\u{9b}".as_bytes(), "é\\u{202e}\\u{9b}"),
+            (b"\xff\xe2\x82", "\\xff\\xe2\\x82"),
+        ] {
+            assert_eq!(shown(&[text]), expected);
+        }
+    }
+
+    proptest! {
+        /// Promise 5: whatever a task has written, and however it comes, it is shown alike, and no control but colors, tabs and
+        /// ends of lines comes through.
+        #[test]
+        fn any_output_is_shown(pieces in prop::collection::vec(prop::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(b"\x1b\x1b[[31;m\r\n\xc3\xa9\xe2\x80\xae".to_vec())], 0..12), 0..8))
+        {
+            let all = pieces.concat();
+            let whole = shown(&[&all]);
+            prop_assert_eq!(&whole, &shown(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+            let mut rest = &whole[..];
+            while let Some(at) = rest.find('\u{1b}') {
+                let sequence = rest[at..].strip_prefix("\u{1b}[").expect("a color");
+                let end = sequence.find('m').expect("a color");
+                prop_assert!(sequence[..end].bytes().all(|byte| matches!(byte, b'0'..=b';')), "{:?}", whole);
+                rest = &sequence[end..];
+            }
+            let is_odd = |c| crate::shown::is_hidden(c) && !matches!(c, '\n' | '\t' | '\x1b');
+            prop_assert!(!whole.contains(is_odd), "{:?}", whole);
+        }
+    }
+}

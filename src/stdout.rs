@@ -1,0 +1,78 @@
+//! What is printed for its own sake, to standard output: lists, logs, figures, help.
+//!
+//! Owns what becomes of it if it cannot be written, for all commands: a full disk and a closed descriptor are errors, as for
+//! the usual tools. A reader that has closed its pipe has seen enough: the command ends quietly, and with exit code 0 rather
+//! than by SIGPIPE, so that `status | head -1` is no failure where a script has set `pipefail`. Messages go to standard
+//! error, see [`crate::progress`].
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::os::fd::{AsFd, IntoRawFd};
+
+use nix::errno::Errno;
+
+use crate::exit_code::ExitCode;
+use crate::progress::say_error;
+use crate::sys::stdio;
+
+/// Lets `write` print. Every error of it must be one of its writer.
+///
+/// # Errors
+/// The exit code with which to end now: nothing more can be printed, and that was said if it had to be.
+pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R, ExitCode> {
+    let printed = to(&mut Stdout(None), write);
+    printed.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => ExitCode::Success,
+        _ => {
+            say_error(&format!("cannot write to standard output: {error}\n  what was printed is incomplete"));
+            ExitCode::FarmFailed
+        }
+    })
+}
+
+/// Whether standard output is a terminal on which colors are wanted: <https://no-color.org>.
+#[must_use]
+pub fn wants_color() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {
+    let mut buffered = BufWriter::with_capacity(64 << 10, &mut *out);
+    let result = write(&mut buffered).and_then(|result| buffered.flush().map(|()| result));
+    // After an error, the rest is not tried again.
+    drop(buffered.into_parts());
+    let result = result?;
+    out.close()?;
+    Ok(result)
+}
+
+/// The descriptor itself, once something is printed: Rust's own writer takes a closed one for a success.
+struct Stdout(Option<File>);
+
+impl Stdout {
+    /// Some file systems tell only at this point that a disk is full.
+    fn close(&mut self) -> io::Result<()> {
+        let Some(file) = self.0.take() else { return Ok(()) };
+        match nix::unistd::close(file.into_raw_fd()) {
+            Err(Errno::EINTR) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if stdio::stdout_was_closed() {
+            return Err(io::Error::other("it is closed"));
+        }
+        if self.0.is_none() {
+            self.0 = Some(io::stdout().as_fd().try_clone_to_owned()?.into());
+        }
+        self.0.as_mut().map_or(Ok(0), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Standard output as this process was given it.
+//!
+//! Owns one look, made before Rust's own start: that opens `/dev/null` in place of a descriptor that is closed, and whatever
+//! is printed there would seem to be written. Never writes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[used]
+// SAFETY: the linker gives this section to the C library, which calls each function in it once, before `main`, on the only
+// thread. What it may do then is asked of `look`.
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = look;
+
+/// Needs nothing of Rust's runtime, which has not started yet: one system call and one store.
+extern "C" fn look() {
+    // SAFETY: F_GETFD has no argument and changes nothing.
+    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+    STDOUT_WAS_CLOSED.store(flags == -1, Ordering::Relaxed);
+}
+
+/// Whether this process was started with its standard output closed.
+#[must_use]
+pub fn stdout_was_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}

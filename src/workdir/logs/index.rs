@@ -1,0 +1,226 @@
+//! `rank_<r>.idx`: where in `rank_<r>.log` the output of each attempt is.
+//!
+//! Owns the format of both, and what an index is worth that was damaged: an entry counts only if the output that it names
+//! begins and ends in the log as the log itself says. Where that is not so, only what is certainly of the task is given.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use memchr::memmem::Finder;
+
+use crate::figures::words;
+use crate::sys::regular;
+use crate::workdir::lines::{End, Line, Lines};
+
+/// First line of an index, for people.
+pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length\n";
+
+/// The end of a line that a crash has torn, once a later run goes on behind it.
+pub(crate) const INDEX_TORN: &[u8] = b" torn";
+
+/// An index line is not longer: five numbers of at most 20 digits.
+const INDEX_LINE_MAX: usize = 128;
+
+/// A heading in a log is not longer, in bytes.
+const HEADING_LEN_MAX: u64 = 16 << 10;
+
+const HEADING: &str = "==> task ";
+
+/// Bytes of a log that are looked at in one go.
+const CHUNK_LEN: u64 = 64 << 10;
+
+/// What the heading of an attempt begins with, in a rank's log. It is a line, and ends with ` <==`.
+#[must_use]
+pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
+    format!("{HEADING}{id}, attempt {attempt}: ")
+}
+
+/// Where the output of one attempt lies in a rank's file: a line of its index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexEntry {
+    /// The task.
+    pub id: u32,
+    /// Which try of it, within its run of the farm.
+    pub attempt: u16,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_ms: u64,
+    /// First byte of its output; 0 if there is none.
+    pub offset: u64,
+    /// Bytes of its output.
+    pub len: u64,
+}
+
+impl fmt::Display for IndexEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {} {} {} {}", self.id, self.attempt, self.ended_ms, self.offset, self.len)
+    }
+}
+
+impl IndexEntry {
+    /// Reads a line, without its newline; `None` for the head, and for what is no entry.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = std::str::from_utf8(line).ok()?.split(' ');
+        let mut number = || fields.next()?.parse::<u64>().ok();
+        let entry = Self {
+            id: u32::try_from(number()?).ok()?,
+            attempt: u16::try_from(number()?).ok()?,
+            ended_ms: number()?,
+            offset: number()?,
+            len: number()?,
+        };
+        fields.next().is_none().then_some(entry)
+    }
+}
+
+/// An entry, and where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// Which index.
+    pub(super) index: u32,
+    /// Its line there, from 1.
+    pub(super) line: u64,
+    pub(super) entry: IndexEntry,
+}
+
+/// The last entry of each task.
+pub(super) type Places = HashMap<u32, Place>;
+
+/// Takes the entries of an index, which is the given one; of each task, that which ended last.
+///
+/// # Errors
+/// If it can't be read, or holds what is no entry. All that is one was taken.
+pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<()> {
+    let mut lines = Lines::of(regular::reader_no_link(path)?, INDEX_LINE_MAX);
+    // The first line that is no entry, and how many there are.
+    let (mut bad, mut bad_count) = (0, 0_u64);
+    while let Some(Line { number, bytes, end, .. }) = lines.next()? {
+        match IndexEntry::parse(bytes) {
+            // A farm may be writing it just now; but not this much.
+            _ if end == End::Torn && bytes.len() < INDEX_LINE_MAX => {}
+            Some(entry) if end == End::Whole => match places.get(&entry.id) {
+                Some(known) if known.entry.ended_ms > entry.ended_ms => {}
+                _ => _ = places.insert(entry.id, Place { index, line: number, entry }),
+            },
+            None if end == End::Whole && (bytes == INDEX_HEAD.trim_ascii_end() || bytes.ends_with(INDEX_TORN)) => {}
+            _ => {
+                bad_count += 1;
+                bad = if bad_count == 1 { number } else { bad };
+            }
+        }
+    }
+    let more = match bad_count {
+        0 => return Ok(()),
+        1 => String::new(),
+        count => format!(", and {}", words::counted(count - 1, "more line")),
+    };
+    Err(io::Error::other(format!("line {bad} is not \"ID attempt ended_ms offset length\"{more}")))
+}
+
+/// How much of an entry is true.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Check {
+    /// All of it.
+    Sound,
+    /// The log ends before the output does: so many bytes of it are there.
+    CutOff(u64),
+    /// So many bytes of the output are certainly the task's; and what is wrong.
+    Only(u64, String),
+    /// Nothing: what is wrong.
+    Nothing(String),
+}
+
+/// Compares an entry with the log.
+///
+/// # Errors
+/// If the log can't be read.
+pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
+    let IndexEntry { id, attempt, offset, len, .. } = *entry;
+    if len == 0 {
+        return Ok(match offset {
+            0 => Check::Sound,
+            _ => Check::Nothing(format!("an output of no bytes at byte {offset} is none")),
+        });
+    }
+    let size = log.metadata()?.len();
+    if !begins_with_heading(log, offset, &heading_of(id, attempt))? {
+        // A log that was cut off says so when it is read.
+        let is_cut_off = size < offset;
+        return Ok(match is_cut_off {
+            true => Check::Nothing(format!("the log ends at byte {size}, before byte {offset}")),
+            false => {
+                Check::Nothing(format!("no output of task {id}, attempt {attempt}, begins at byte {offset} of the log"))
+            }
+        });
+    }
+    let end = offset.saturating_add(len);
+    if end < size && ends_at(log, end)? {
+        return Ok(Check::Sound);
+    }
+    Ok(match next_heading(log, offset, end.min(size))? {
+        Some(next) => {
+            let sure = next - offset;
+            Check::Only(sure, format!("of {len} bytes, only {sure} are certainly of task {id}"))
+        }
+        None if end >= size => {
+            // The newline at the very end may be the one behind the output.
+            let is_newline = size > offset && bytes_at(log, size - 1, 1)? == b"\n";
+            Check::CutOff(size.saturating_sub(offset).saturating_sub(is_newline.into()))
+        }
+        None => Check::Only(len, format!("the output of task {id} does not end after {len} bytes")),
+    })
+}
+
+/// Whether a heading ends right before this byte.
+fn begins_with_heading(log: &File, offset: u64, heading: &str) -> io::Result<bool> {
+    let from = offset.saturating_sub(HEADING_LEN_MAX);
+    let before = bytes_at(log, from, offset - from)?;
+    let Some(line) = before.strip_suffix(b" <==\n").filter(|_| before.len() as u64 == offset - from) else {
+        return Ok(false);
+    };
+    let begin = memchr::memrchr(b'\n', line).map_or(0, |at| at + 1);
+    // Behind what a crash has left of another one, it does not begin a line.
+    Ok(memchr::memmem::rfind(&line[begin..], heading.as_bytes()).is_some())
+}
+
+/// Whether an output ends at this byte: a newline follows, and then a heading or nothing.
+fn ends_at(log: &File, end: u64) -> io::Result<bool> {
+    let behind = bytes_at(log, end, 5)?;
+    Ok(behind.strip_prefix(b"\n").is_some_and(|next| HEADING.as_bytes().starts_with(next)))
+}
+
+/// The first place between two bytes of a log where an output could end: a newline, and a heading behind it.
+fn next_heading(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let needle = format!("\n{HEADING}");
+    let finder = Finder::new(&needle);
+    let mut at = from;
+    while at < to {
+        // Long enough for one that begins at the end of the chunk.
+        let bytes = bytes_at(log, at, CHUNK_LEN + needle.len() as u64)?;
+        let found = finder.find(&bytes).map(|found| at + found as u64).filter(|&found| found < to);
+        if found.is_some() || bytes.is_empty() {
+            return Ok(found);
+        }
+        at += CHUNK_LEN;
+    }
+    Ok(None)
+}
+
+/// So many bytes of a file, or as many as there are.
+fn bytes_at(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
