@@ -133,9 +133,11 @@ fn sigkill_of_the_farmer_loses_nothing() {
     let slots = RANKS as usize * SLOTS;
     running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
     processes::signal(running.rank(0), Signal::SIGKILL);
-    // Looks for processes that live on. The exit code is the launcher's.
+    // Looks for processes that live on. The exit code is the launcher's, and MPICH's can be 0.
     let outcome = running.wait();
-    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    if Mpi::of_program() != Mpi::Mpich {
+        assert_ne!(outcome.status.unwrap().code(), Some(0));
+    }
     outcome.was_own_code(4);
     let recorded = farm.workdir().recorded();
     farm.workdir().open_timeline().by_task();
