@@ -5,11 +5,14 @@
 //! did not read is told by its exit code alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
+use crate::progress::PROGRAM;
+use crate::shell::pasted;
 use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};
 
@@ -105,6 +108,19 @@ impl<'a> Logs<'a> {
         self.output(id)
             .and_then(|output| output.last_line(LINE_LEN_MAX).ok())
             .map_or_else(String::new, |line| shown(&line))
+    }
+
+    /// The last line of a task, and the path of its output, or the command that prints it where it has no file of its own. Both
+    /// can be pasted, as long as the path of the workdir is what the user typed.
+    pub(crate) fn last_line_and_place(&mut self, id: u32) -> (String, String) {
+        let Some(output) = self.output(id) else { return Default::default() };
+        let is_own = output.path.to_string_lossy().ends_with(&format!("log_{id}"));
+        let quoted = |path: &Path| pasted(path.as_os_str().as_bytes());
+        let place = match is_own {
+            true => quoted(&output.path),
+            false => format!("{PROGRAM} logs {} {id}", quoted(self.workdir)),
+        };
+        (self.last_line(id), place)
     }
 
     /// Where its log is, as a user may say it; empty if there is none.

@@ -4,13 +4,14 @@
 //! is shows in a live line (`screen`, `bar`) or in lines with growing intervals; figures are gathered in `gather`.
 
 mod bar;
+mod failed;
 mod gather;
 mod screen;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use env_logger::Target;
@@ -20,11 +21,12 @@ use log::{Level, LevelFilter};
 use crate::cli::Progress;
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
-use crate::farmer::{End, Farmer, Note, Status, StopCause, WorkerState};
+use crate::farmer::{End, Farmer, Note, Status, StopCause, TaskTable, WorkerState};
 use crate::figures::report::{Figures, State};
 use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
-use crate::protocol::{Logs, Rank, StopLevel};
+use crate::figures::words;
+use crate::protocol::{Logs, Rank, SlotCount, StopLevel};
 use crate::shell::pasted;
 use crate::shown;
 use crate::sys::clock::{Clock, thread_cpu_time};
@@ -34,6 +36,7 @@ use crate::sys::launcher::allocation::Unused;
 use crate::sys::library::Library;
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
+use failed::Failures;
 use screen::LiveLine;
 
 /// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
@@ -101,6 +104,12 @@ pub struct Reporter {
     quiet: bool,
     advise_slots: bool,
     warned_of_slots: bool,
+    /// The workdir as the user typed it.
+    workdir: PathBuf,
+    grace: Duration,
+    /// Who runs the tasks, until it is said; on a single rank, its slots are added.
+    who: Option<String>,
+    failures: Failures,
     watch: Watch,
     clock: Clock,
     next_look: Duration,
@@ -118,11 +127,7 @@ impl Reporter {
     /// A run begins.
     #[must_use]
     pub fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
-        let (tasks, ranks) = (core.tasks(), core.workers().len());
-        let done = tasks.finished() + tasks.failed();
-        let before = if done > 0 { format!(", {done} recorded by earlier runs") } else { String::new() };
-        log::info!(target: OWN, "{} {}{before}; {ranks} {}; workdir {}",
-            tasks.total(), plural(tasks.total().into(), "task"), plural(ranks.into(), "rank"), config.workdir.display());
+        let tasks = core.tasks();
         let launch = Launch::of_this_process();
         let launched = launch.map_or_else(String::new, |launch| format!("{} … ", launch.launcher.command()));
         let typed = command_line(std::env::args_os());
@@ -141,6 +146,10 @@ impl Reporter {
             quiet: config.quiet,
             advise_slots: !config.slots_chosen,
             warned_of_slots: false,
+            workdir: config.workdir.clone(),
+            grace: config.grace,
+            who: Some(who(config, core.workers().len())),
+            failures: Failures::new(now),
             watch: Watch::new(now),
             clock,
             next_look: now,
@@ -171,6 +180,9 @@ impl Reporter {
         if let Some(live) = &self.live {
             live.show(|columns| bar::line(&figures(), columns, self.colour));
         }
+        if !self.quiet {
+            self.failures.look(now, &self.workdir, tally).iter().for_each(|line| say(line));
+        }
         if self.next_line.is_some_and(|at| now >= at) {
             let elapsed = now - self.watch.started();
             self.next_line = Some(now + elapsed.clamp(LINE_FIRST, LINE_INTERVAL_MAX));
@@ -200,6 +212,9 @@ impl Reporter {
                 if self.quiet {
                     return;
                 }
+                if let Some(who) = self.who.take() {
+                    say(&announcement(core.tasks(), &who, worker.slots, &self.workdir));
+                }
                 if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.slots == SLOTS_DEFAULT {
                     self.advise_slots = false;
                     say(&format!(
@@ -207,7 +222,8 @@ impl Reporter {
                         worker.cpus
                     ));
                 }
-                if !self.warned_of_slots && worker.slots > worker.cpus && worker.cpus > 0 {
+                let at_a_time = worker.slots.min(core.tasks().remaining());
+                if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
                     self.warned_of_slots = true;
                     say(&format!(
                         "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
@@ -266,9 +282,13 @@ impl Reporter {
             Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
                 let how = match level {
-                    StopLevel::Drain => "no more tasks are started",
-                    StopLevel::Terminate => "running tasks are asked to end (SIGTERM)",
-                    StopLevel::Kill => "running tasks are killed",
+                    StopLevel::Drain => "no more tasks are started".to_owned(),
+                    StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
+                    StopLevel::Terminate => format!(
+                        "running tasks get SIGTERM, and SIGKILL after {}; a second signal (Ctrl-C) kills them now",
+                        words::length(self.grace.as_secs_f64())
+                    ),
+                    StopLevel::Kill => "running tasks are killed".to_owned(),
                 };
                 // What to do about it stands in the summary.
                 let cause = cause.to_string();
@@ -359,16 +379,15 @@ impl Reporter {
             ));
         }
         if end.failed > 0 {
-            let workdir = config.workdir.display();
-            let said = match config.logs {
-                Logs::Task => format!(", what they said in {workdir}/logs/log_<ID>"),
-                Logs::Folders(_) | Logs::Failed | Logs::Rank => {
-                    let workdir = pasted(config.workdir.as_os_str().as_bytes());
-                    format!("; {PROGRAM} logs {workdir} ID prints what one said")
-                }
+            let workdir = pasted(config.workdir.as_os_str().as_bytes());
+            let output = match config.logs {
                 Logs::None => String::new(),
+                _ => format!("; what a task wrote: {PROGRAM} logs {workdir} ID"),
             };
-            say(&format!("failed tasks are in {workdir}/failed{said}; --retry-failed runs them again"));
+            say(&format!("to list the failed tasks: {PROGRAM} status --failed {workdir}{output}"));
+            if end.remaining == 0 {
+                say(&format!("to run them again: {} --retry-failed", self.about.command));
+            }
         }
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);
@@ -376,6 +395,33 @@ impl Reporter {
             say(&format!("to resume, run the same command again: {}", self.about.command));
         }
     }
+}
+
+/// Who runs tasks in a farm of so many ranks; empty for a single one.
+fn who(config: &Config, ranks: u32) -> String {
+    let slots = match config.slots {
+        SlotCount::Cpus => "a slot per CPU".to_owned(),
+        SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
+    };
+    match (ranks, config.farmer_only) {
+        (0 | 1, _) => String::new(),
+        (_, false) => format!("{ranks} ranks with {slots}"),
+        (_, true) => format!("rank 0, and {} with {slots}", words::counted(u64::from(ranks) - 1, "rank")),
+    }
+}
+
+/// What begins: how much there is to do, who does it, and where the results go. `slots`: those of a single rank.
+fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
+    let total = words::counted(tasks.total().into(), "task");
+    let work = match tasks.finished() + tasks.failed() {
+        0 => total,
+        done => {
+            let [left, done] = [tasks.remaining(), done].map(|count| words::count(count.into()));
+            format!("{left} of {total} to run ({done} recorded by earlier runs)")
+        }
+    };
+    let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
+    format!("{work}; {who}; results go to {}", workdir.display())
 }
 
 /// Whether there are others that take over what a lost rank held.

@@ -173,3 +173,27 @@ fn details_have_lengths_and_the_slowest() {
     let slowest = text.lines().skip_while(|line| !line.contains("slowest tasks:")).nth(1).unwrap();
     assert!(slowest.starts_with("taskfarmer-mpi:   0 sleep 3: 3."), "{slowest}");
 }
+
+/// What a user meets: what begins, a failure as it happens with a path that can be pasted, what a stop does and when, and
+/// what to type next.
+#[test]
+fn a_run_tells_its_story() {
+    let farm = Farm::local(b"echo begin; echo 'no such sample' >&2; exit 3\nexec sleep 600\n");
+    let mut running = farm.start(&["--grace", "7", "--workdir", "my work"]);
+    let failure = "task 0 failed (exit 3): no such sample — 'my work/logs/log_0'\n";
+    running.wait_until("the failure is told", || {
+        String::from_utf8_lossy(&farm.last_stderr()).contains(&format!("taskfarmer-mpi: {failure}"))
+    });
+    crate::support::processes::signal(running.rank(0), nix::sys::signal::Signal::SIGINT);
+    let text = running.wait().exits(3).stderr_text();
+    for part in [
+        "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
+        "running tasks get SIGTERM, and SIGKILL after 7.0 s; a second signal (Ctrl-C) kills them now\n",
+        "to list the failed tasks: taskfarmer-mpi status --failed 'my work'; what a task wrote: taskfarmer-mpi logs 'my work' ID\n",
+        "to resume, run the same command again: ",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let text = farm.run(&["--workdir", "my work", "--timeout", "1", "--logs", "rank"]).exits(3).stderr_text();
+    assert!(text.contains("1 of 2 tasks to run (1 recorded by earlier runs); 8 slots; "), "{text}");
+}

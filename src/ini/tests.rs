@@ -142,7 +142,7 @@ fn what_others_can_write_is_ignored() {
     // Names that somebody chose to be typed or shown.
     for (name, shown, cure) in [
         ("$(x).ini", "/$(x).ini:1 defines", "/$(x).ini'"),
-        ("\u{1b}[2J\n.ini", "/?[2J?.ini:1 defines", "copy it to ~/.config/taskfarmer"),
+        ("\u{1b}[2J\n.ini", r"/\x1b[2J\n.ini:1 defines", "copy it to ~/.config/taskfarmer"),
     ] {
         std::fs::write(at(name), "[\u{1b}]\nRunner = a\n[w]\nRunner = a\n").unwrap();
         set_mode(&at(name), 0o666);
@@ -151,7 +151,7 @@ fn what_others_can_write_is_ignored() {
         std::fs::remove_file(at(name)).unwrap();
     }
     let error = IniError { file: "\n".into(), line: None, section: Some("\u{1}".into()), what: "\u{7}\n  a".into() };
-    assert_eq!(error.to_string(), "?: [?]: ?\n  a");
+    assert_eq!(error.to_string(), "\\n: [\\x01]: \\x07\n  a");
     set_mode(folder.path(), 0o1777);
     let (class, remarks) = found("x");
     assert_eq!((class, remarks.ignored.len()), (None, 3));
