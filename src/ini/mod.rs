@@ -5,7 +5,7 @@
 //!
 //! Any `*.ini` in the current folder is looked at, and most of them in this world have nothing to do with us: a file
 //! that cannot be read only matters if it might have defined the wanted name. One that others may have written is not
-//! used, see [`places`].
+//! used, see `ini::places`.
 
 mod catalog;
 mod interpolate;
