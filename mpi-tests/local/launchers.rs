@@ -155,7 +155,7 @@ fn a_plain_start_in_a_batch_script_has_all_cpus() {
         let text = outcome.stderr_text();
         let slots = if cpus == 1 { "1 slot".to_owned() } else { format!("{cpus} slots") };
         assert!(text.contains(&format!("on 1 rank, {slots}")), "{text}");
-        assert_eq!(text.lines().count(), 1, "nothing but the summary: {text}");
+        assert_eq!(text.lines().count(), 2, "nothing but the beginning and the summary: {text}");
     }
     // A node of which the job has only a part, and on which Slurm does not bind.
     let mut farm = farm(b"echo hello\n", &batch);
