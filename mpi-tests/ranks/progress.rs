@@ -20,16 +20,18 @@ fn live_line_is_that_of_all_ranks() {
     assert!(lines.last().unwrap().contains("6 finished, 0 failed, 0 remaining"), "{lines:#?}");
 }
 
-/// Behind a launcher, a short run without failures is one line; with `--quiet`, or `--progress none`, no more than that.
+/// Behind a launcher, a short run without failures is two lines, also with `--progress none`; with `--quiet`, none.
 #[test]
 fn batch_output_is_short() {
     let farm = Farm::mpi(3, "true\n".repeat(60).as_bytes()).time_limit(60);
     let outcome = farm.run(&["--proc", "1"]).exits(0);
-    assert_eq!(outcome.stderr_text().lines().count(), 1, "the summary");
+    let begin = "taskfarmer-mpi: 60 tasks; 3 ranks with 1 slot each; results go to tasks.txt_workdir\n";
+    assert!(outcome.stderr_text().starts_with(begin), "{}", outcome.stderr_text());
+    assert_eq!(outcome.stderr_text().lines().count(), 2, "the beginning and the summary");
     let outcome = farm.run(&["--proc", "1", "--quiet", "--workdir", "other"]).exits(0);
     assert_eq!(outcome.stderr_text(), "");
     let outcome = farm.run(&["--proc", "1", "--progress", "none", "--workdir", "third"]).exits(0);
-    assert_eq!(outcome.stderr_text().lines().count(), 1, "the summary");
+    assert_eq!(outcome.stderr_text().lines().count(), 2, "the beginning and the summary");
 }
 
 /// Failures on one host are told with one log to look at, whichever rank ran them.
