@@ -47,6 +47,32 @@ fn a_file_per_task() {
     }
 }
 
+/// Ranges, all failed tasks, the last lines; and no word for the workdir where there is only one.
+#[test]
+fn tasks_are_chosen() {
+    let farm = Farm::local(&list(2));
+    farm.run(&["--logs", "rank"]).exits(1);
+    let printed = |words: &[&str], code| {
+        let outcome = farm.run_exactly(&[&["logs"], words].concat()).exits(code);
+        String::from_utf8(outcome.stdout.clone()).unwrap()
+    };
+    let two = "==> task 5 <==\nout 5\nerr\n==> task 7 <==\nbad 7\n";
+    assert_eq!(printed(&["tasks.txt", "5", "7"], 0), two);
+    assert_eq!(printed(&["5", "7-7"], 0), two);
+    assert_eq!(printed(&["--tail", "1", "5", "7"], 0), two.replace("out 5\n", ""));
+    assert_eq!(printed(&["--failed"], 0).matches("==> task ").count(), 4);
+    assert!(printed(&["--failed", "tasks.txt_workdir"], 0).contains("==> task 3 <==\nbad 3\n"));
+    farm.run_exactly(&["logs"]).refused(&["--failed"]);
+    farm.run_exactly(&["logs", "7-5"]).refused(&["7-5"]);
+    let status = String::from_utf8(farm.run_exactly(&["status"]).exits(0).stdout.clone()).unwrap();
+    assert!(status.contains("4 finished, 4 failed"), "{status}");
+    let watched = farm.run_exactly(&["status", "--watch", "tasks.txt_workdir"]).exits(0);
+    assert!(String::from_utf8_lossy(&watched.stdout).contains("4 finished, 4 failed"));
+    farm.run(&["--workdir", "second_workdir"]).exits(1);
+    farm.run_exactly(&["logs", "7"]).refused(&["2 workdirs", "second_workdir"]);
+    farm.run_exactly(&["status"]).refused(&["2 workdirs", "tasks.txt_workdir"]);
+}
+
 /// `--logs failed`: a file only for tasks that failed or said anything.
 #[test]
 fn a_file_where_something_is_to_be_said() {

@@ -1,25 +1,105 @@
 //! `logs`: what tasks wrote.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
-use super::status::find_workdir;
+use clap::Args;
+
+use super::ShortHelp;
+use super::status::{failed_tasks, find_workdir, only_workdir};
 use crate::exit_code::ExitCode;
 use crate::progress::say_error;
 use crate::stdout;
 use crate::workdir::logs;
 
-/// Prints the output of these tasks.
-pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
-    let workdir = &match find_workdir(workdir) {
-        Ok(workdir) => workdir,
+/// More IDs than a list may have are a typing error.
+const IDS_MAX: usize = 10_000_000;
+
+/// As many tasks without output are named.
+const NAMED_MAX: usize = 20;
+
+/// Options of `logs`.
+#[derive(Args, Debug)]
+pub struct LogsArgs {
+    /// Workdir of a farm, or its tasklist; without it, the only workdir in this folder
+    #[arg(value_name = "WORKDIR")]
+    workdir: Option<PathBuf>,
+
+    /// IDs of tasks, and ranges such as 5-9
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+
+    /// Print the output of all failed tasks
+    #[arg(long, conflicts_with = "ids")]
+    failed: bool,
+
+    /// Print only the last N lines of each task
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
+
+    #[command(flatten)]
+    help: ShortHelp,
+}
+
+/// Prints the output of tasks.
+pub(super) fn run(args: LogsArgs) -> ExitCode {
+    let LogsArgs { workdir, mut ids, failed, tail, .. } = args;
+    // The first word is an ID if it reads as one and there is no workdir of that name.
+    let workdir = match workdir {
+        Some(word) if word.to_str().is_some_and(|word| range(word).is_some()) && find_workdir(&word).is_err() => {
+            ids.insert(0, word.to_string_lossy().into_owned());
+            only_workdir()
+        }
+        Some(workdir) => find_workdir(&workdir),
+        None => only_workdir(),
+    };
+    let found = workdir.and_then(|workdir| Ok((wanted(&workdir, &ids, failed)?, workdir)));
+    let (ids, workdir) = match found {
+        Ok(found) => found,
         Err(text) => {
             say_error(&text);
             return ExitCode::BadInput;
         }
     };
+    print(&workdir, &ids, tail)
+}
+
+/// The tasks that are meant.
+fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, String> {
+    if failed {
+        return failed_tasks(workdir)
+            .map_err(|error| format!("cannot read {}: {error}", workdir.join("failed").display()));
+    }
+    if words.is_empty() {
+        return Err("no task\n  give IDs of tasks, such as 17 or 5-9, or --failed".to_owned());
+    }
+    let mut ids = Vec::new();
+    for word in words {
+        let range =
+            range(word).ok_or_else(|| format!("{word} is not the ID of a task\n  give IDs such as 17 or 5-9"))?;
+        if (range.end() - range.start()) as usize >= IDS_MAX - ids.len().min(IDS_MAX) {
+            return Err(format!("{word}: these are more than {IDS_MAX} tasks"));
+        }
+        ids.extend(range);
+    }
+    Ok(ids)
+}
+
+/// `17` or `5-9`.
+fn range(word: &str) -> Option<RangeInclusive<u32>> {
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<u32>().ok()).flatten()
+    };
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    let range = number(first)?..=number(last)?;
+    (!range.is_empty()).then_some(range)
+}
+
+fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
-    let unprinted = match stdout::print(|out| logs::print(workdir, ids, is_terminal, out)) {
+    let unprinted = match stdout::print(|out| logs::print(workdir, ids, tail, is_terminal, out)) {
         Ok(Ok(unprinted)) => unprinted,
         Ok(Err(odd)) => {
             say_error(&format!("{odd}\n  is this the workdir of a farm?"));
@@ -34,10 +114,13 @@ pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
         }
     }
     if !unprinted.without.is_empty() {
-        let ids: Vec<String> = unprinted.without.iter().map(u32::to_string).collect();
+        let mut named: Vec<String> = unprinted.without.iter().take(NAMED_MAX).map(u32::to_string).collect();
+        if let more @ 1.. = unprinted.without.len().saturating_sub(NAMED_MAX) {
+            named.push(format!("and {more} more"));
+        }
         say_error(&format!(
             "no output of task {} in {}\n  it has not run yet, or its output was not kept: see --logs",
-            ids.join(", "),
+            named.join(", "),
             workdir.join(logs::FOLDER).display()
         ));
     }
@@ -45,5 +128,25 @@ pub(super) fn run(workdir: &Path, ids: &[u32]) -> ExitCode {
         (false, _) => ExitCode::BadInput,
         (true, false) => ExitCode::TasksFailed,
         (true, true) => ExitCode::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// IDs and ranges of them; anything else is not one, and neither is a range that no list has.
+    #[test]
+    fn ids_are_read() {
+        let read = |words: &[&str]| {
+            wanted(Path::new("w"), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), false)
+        };
+        assert_eq!(read(&["17", "5-7", "0-0"]), Ok(vec![17, 5, 6, 7, 0]));
+        for bad in ["", "-", "5-", "-5", "7-5", "x", "1-2-3", "+1", "4294967296", "1.5"] {
+            assert!(read(&[bad]).unwrap_err().contains("is not the ID of a task"), "{bad}");
+        }
+        assert!(read(&["0-4294967295"]).unwrap_err().contains("more than"));
+        assert!(read(&["0-9999999", "1"]).unwrap_err().contains("more than"));
+        assert!(read(&[]).unwrap_err().contains("--failed"));
     }
 }

@@ -29,17 +29,7 @@ pub enum Subcommand {
     /// Show how a farm is doing, from any node, while it runs or afterwards
     Status(status::StatusArgs),
     /// Print what tasks wrote, however their logs are kept
-    Logs {
-        /// The workdir
-        #[arg(value_name = "WORKDIR")]
-        workdir: PathBuf,
-        /// IDs of tasks
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<u32>,
-        /// Its own `--help`.
-        #[command(flatten)]
-        help: ShortHelp,
-    },
+    Logs(logs::LogsArgs),
     /// Print this help, or that of a subcommand
     Help {
         /// A subcommand
@@ -70,8 +60,8 @@ impl Subcommand {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {
-            Self::Status(args) => status::run(&args),
-            Self::Logs { workdir, ids, .. } => logs::run(&workdir, &ids),
+            Self::Status(args) => status::run(args),
+            Self::Logs(args) => logs::run(args),
             Self::Help { topic, .. } => help::run(topic.as_deref()),
             Self::Completions { shell } => generated::completions(shell),
             Self::ManPages { folder } => generated::man_pages(&folder),

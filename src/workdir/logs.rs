@@ -8,6 +8,7 @@ mod index;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -134,6 +135,39 @@ impl Output {
             }
             _ => self.odd.map_or(Ok(()), Err),
         })
+    }
+
+    /// Leaves out all but the last lines.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    fn keep_last_lines(&mut self, lines: u64) -> io::Result<()> {
+        const CHUNK: u64 = 64 << 10;
+        let begin = self.reader.get_mut().stream_position()?;
+        let there = self.reader.get_ref().metadata()?.len().saturating_sub(begin);
+        let end = begin + self.reader.limit().min(there);
+        let mut from = if lines == 0 { end } else { begin };
+        let (mut at, mut ends, mut chunk) = (end, 0, Vec::new());
+        'search: while at > from {
+            let len = CHUNK.min(at - begin);
+            at -= len;
+            chunk.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+            self.reader.get_ref().read_exact_at(&mut chunk, at)?;
+            for (place, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+                let next = at + place as u64 + 1;
+                // The one at the very end belongs to the last line.
+                ends += u64::from(next < end);
+                if ends == lines {
+                    from = next;
+                    break 'search;
+                }
+            }
+        }
+        self.reader.get_mut().seek(SeekFrom::Start(from))?;
+        let skipped = from - begin;
+        self.reader.set_limit(if self.reader.limit() == u64::MAX { u64::MAX } else { self.reader.limit() - skipped });
+        self.part = self.part.map(|len| len.saturating_sub(skipped));
+        Ok(())
     }
 
     /// The last line that is not blank, without white space around it; at most `max` bytes of it. Reads no more than
@@ -287,13 +321,14 @@ pub struct Unprinted {
 }
 
 /// Prints the output of tasks, each under a heading if there are several, as far as it can be read: byte by byte, or, on a
-/// terminal, as `TerminalWriter` shows it. Tells what could not be printed.
+/// terminal, as `TerminalWriter` shows it. `tail`: only that many lines at the end of each. Returns what could not be printed.
 ///
 /// # Errors
 /// The outer one if `out` takes no more, the inner one if there are no logs.
 pub fn print(
     workdir: &Path,
     ids: &[u32],
+    tail: Option<u64>,
     is_terminal: bool,
     out: &mut dyn Write,
 ) -> io::Result<Result<Unprinted, OddLog>> {
@@ -308,9 +343,13 @@ pub fn print(
                 unprinted.without.push(id);
                 continue;
             }
-            Ok(Some(output)) => {
+            Ok(Some(mut output)) => {
                 if ids.len() > 1 {
                     writeln!(out, "==> task {id} <==")?;
+                }
+                if let Some(Err(source)) = tail.map(|lines| output.keep_last_lines(lines)) {
+                    unprinted.odd.push((Some(id), OddLog { path: output.path, source }));
+                    continue;
                 }
                 if is_terminal {
                     let mut terminal = TerminalWriter::new(&mut *out);
@@ -373,7 +412,7 @@ mod tests {
             assert!(whole.contains(from), "{from} in {whole}");
             fs::write(&index, whole.replacen(from, to, 1)).unwrap();
             let mut out = Vec::new();
-            let unprinted = print(workdir.path(), &[id], false, &mut out).unwrap().unwrap();
+            let unprinted = print(workdir.path(), &[id], None, false, &mut out).unwrap().unwrap();
             let odd: Vec<_> =
                 unprinted.odd.iter().map(|(_, odd)| odd.to_string().replace(&*logs.to_string_lossy(), "")).collect();
             (String::from_utf8(out).unwrap(), odd.join("; "), unprinted.without)
@@ -420,7 +459,7 @@ mod tests {
         let text = |text: &str| Some(text.as_bytes().to_vec());
         assert_eq!(found, [text("seven\n"), text("in a folder"), text("eight"), text("new"), text(""), None]);
         let mut printed = Vec::new();
-        let unprinted = print(workdir.path(), &[7, 11, 8], false, &mut printed).unwrap().unwrap();
+        let unprinted = print(workdir.path(), &[7, 11, 8], None, false, &mut printed).unwrap().unwrap();
         assert_eq!((&unprinted.without[..], unprinted.odd.len()), (&[11][..], 0));
         assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8 <==\neight");
     }
@@ -478,6 +517,31 @@ mod tests {
             let read = index::read(&path, 3, &mut places);
             prop_assert_eq!((places[&id].entry, places[&id].index), (entry, 3));
             prop_assert!(bytes.is_empty() || read.is_err() || places.len() > 1, "{:?}", bytes);
+        }
+    }
+
+    /// The last lines, with and without a newline at the end, of a file and of a part of one.
+    #[test]
+    fn last_lines_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log_0");
+        let long = format!("{}\nlast\n", "x".repeat(200_000));
+        for (text, lines, kept) in [
+            ("a\nb\nc\n", 2, "b\nc\n"),
+            ("a\nb\nc", 2, "b\nc"),
+            ("a\nb\n", 5, "a\nb\n"),
+            ("a\nb\n", 0, ""),
+            ("\n\n", 1, "\n"),
+            ("", 3, ""),
+            (&long, 1, "last\n"),
+            (&long, 2, &long),
+        ] {
+            fs::write(&path, text).unwrap();
+            let mut output = Output::of_file(path.clone()).unwrap();
+            output.keep_last_lines(lines).unwrap();
+            let mut out = Vec::new();
+            output.copy_to(&mut out).unwrap().unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), kept, "{lines} of {text:?}");
         }
     }
 }

@@ -205,7 +205,7 @@ fn make(files: &[(&'static str, Content)]) -> tempfile::TempDir {
 /// What `status` prints.
 fn shown(workdir: &Path, json: bool, lists: bool, before: Option<Figures>) -> (Vec<u8>, Figures) {
     let args = StatusArgs {
-        workdir: workdir.to_owned(),
+        workdir: Some(workdir.to_owned()),
         json,
         watch: None,
         exit_code: false,
@@ -252,10 +252,10 @@ proptest! {
     #[test]
     fn any_workdir_has_logs(files in files()) {
         let folder = make(&files);
-        for is_terminal in [false, true] {
+        for (is_terminal, tail) in [(false, None), (true, None), (false, Some(2))] {
             let mut out = Beginning(Vec::with_capacity(KEPT));
             let start = Instant::now();
-            let printed = within(MEMORY_MAX, || logs::print(folder.path(), &[7, 8, 9, 1, 12, 1234, 99], is_terminal, &mut out));
+            let printed = within(MEMORY_MAX, || logs::print(folder.path(), &[7, 8, 9, 1, 12, 1234, 99], tail, is_terminal, &mut out));
             prop_assert!(start.elapsed() < TIME_MAX);
             let unprinted = printed.unwrap().unwrap();
             prop_assert!(unprinted.without.contains(&99) || unprinted.odd.iter().any(|(id, _)| *id != Some(99)) || !out.0.is_empty());
@@ -275,7 +275,7 @@ proptest! {
         fs::write(folder.path().join("logs/rank_0.idx"), &index).unwrap();
         for id in 0..20 {
             let mut out = Vec::new();
-            let unprinted = logs::print(folder.path(), &[id], false, &mut out).unwrap().unwrap();
+            let unprinted = logs::print(folder.path(), &[id], None, false, &mut out).unwrap().unwrap();
             let own = PACKED.iter().filter(|(task, ..)| *task == id);
             let is_own = out.is_empty() || own.clone().any(|(.., output)| output.as_bytes().starts_with(&out));
             prop_assert!(is_own, "task {}: {:?}", id, String::from_utf8_lossy(&out));

@@ -35,20 +35,23 @@ const FILES: [&str; 6] = ["finished", "failed", "toprocess", "timeline.json", "t
 /// With so many bytes of records, `--watch` reads them once only.
 const QUICK_FROM: u64 = 4 << 20;
 
+/// The pause of `--watch` without a number.
+const WATCH_DEFAULT: Duration = Duration::from_secs(2);
+
 /// Options of `status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// Workdir of a farm, or its tasklist
+    /// Workdir of a farm, or its tasklist; without it, the only workdir in this folder
     #[arg(value_name = "WORKDIR")]
-    workdir: PathBuf,
+    workdir: Option<PathBuf>,
 
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 
     /// Print again every SECONDS seconds, until the farm has ended
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
-    watch: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    watch: Option<String>,
 
     /// Print nothing, and exit with the exit code of the last run; 4 if it did not end cleanly
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
@@ -77,20 +80,31 @@ impl StatusArgs {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds, 0.1 or more".to_owned())
+/// The pause between two looks. A word behind `--watch` that is no number is the workdir, if there is no other word.
+fn watch(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
+    let Some(word) = &args.watch else { return Ok(None) };
+    match word.parse::<f64>() {
+        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Some(Duration::from_secs_f64(seconds))),
+        Err(_) if args.workdir.is_none() => {
+            args.workdir = Some(word.into());
+            Ok(Some(WATCH_DEFAULT))
+        }
+        _ => Err(format!("--watch {word}: not a number of seconds, 0.1 or more")),
+    }
 }
 
 /// Prints the status.
-pub(super) fn run(args: &StatusArgs) -> ExitCode {
-    let workdir = match find_workdir(&args.workdir) {
-        Ok(workdir) => workdir,
+pub(super) fn run(mut args: StatusArgs) -> ExitCode {
+    let pause = watch(&mut args);
+    let found = pause.and_then(|pause| Ok((pause, args.workdir.as_deref().map_or_else(only_workdir, find_workdir)?)));
+    let (pause, workdir) = match found {
+        Ok(found) => found,
         Err(text) => {
             say_error(&text);
             return ExitCode::BadInput;
         }
     };
+    let args = &args;
     if args.exit_code {
         return exit_code::of_last_run(&workdir, run_name().as_deref());
     }
@@ -110,7 +124,7 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             print::beside_lists(&status, args);
         }
         let at_work = matches!(status.figures.state, State::Running | State::Stopping);
-        match (printed, args.watch) {
+        match (printed, pause) {
             // Nobody reads any more.
             (Err(code), _) => return code,
             (Ok(()), Some(pause)) if at_work => std::thread::sleep(pause),
@@ -118,6 +132,30 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
             _ => return ExitCode::BadInput,
         }
         before = Some(status.figures);
+    }
+}
+
+/// The tasks that are recorded as failed, in the order in which they failed.
+pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
+    records::ids(&workdir.join("failed"))
+}
+
+/// The only workdir in the current folder, absolute.
+pub(super) fn only_workdir() -> Result<PathBuf, String> {
+    let names = std::fs::read_dir(".").map_err(|error| format!("cannot read the current folder: {error}"))?;
+    let names = names.flatten().map(|entry| PathBuf::from(entry.file_name()));
+    let is_named_so = |path: &PathBuf| path.to_string_lossy().ends_with("_workdir") && path.is_dir();
+    let mut found: Vec<PathBuf> = names.filter(is_named_so).filter(|path| find_workdir(path).is_ok()).collect();
+    found.sort();
+    match &found[..] {
+        [] => Err("there is no workdir in this folder\n  give the workdir of a farm, or its tasklist".to_owned()),
+        [workdir] => find_workdir(workdir),
+        [first, second, ..] => Err(format!(
+            "there are {} workdirs in this folder, such as {} and {}\n  give the one that you mean",
+            found.len(),
+            first.display(),
+            second.display()
+        )),
     }
 }
 
@@ -326,7 +364,7 @@ mod tests {
             std::fs::write(&path, serde_json::to_vec(figures).unwrap()).unwrap();
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
             let args = StatusArgs {
-                workdir: folder.path().to_owned(),
+                workdir: Some(folder.path().to_owned()),
                 json: false,
                 watch: None,
                 exit_code: false,

@@ -142,6 +142,17 @@ pub(super) fn each_line(path: &Path, mut take: impl FnMut(Line<'_>)) -> io::Resu
     Ok(())
 }
 
+/// The IDs in a file of records, in its order. Nothing if it is not there.
+pub(super) fn ids(path: &Path) -> io::Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    let read =
+        each_line(path, |line| ids.extend(id_of(line.bytes).filter(|_| line.end == End::Whole).map(|(id, _)| id)));
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(ids),
+    }
+}
+
 /// `ID command`.
 fn id_of(line: &[u8]) -> Option<(u32, &[u8])> {
     let space = line.iter().position(|&byte| byte == b' ')?;
