@@ -386,7 +386,7 @@ mod tests {
         expect(printed(" 5\n", " 50\n", 8), "eight", &of(3, "of 50 bytes, only 5 are certainly of task 8"));
         expect(printed(" 5\n", " 5000\n", 8), "eight", &of(3, "of 5000 bytes, only 5 are certainly of task 8"));
         expect(printed(" 5\n", " 3\n", 8), "eig", &of(3, "the output of task 8 does not end after 3 bytes"));
-        expect(printed(" 5\n", " 0\n", 8), "", &of(3, "an output of no bytes at byte 85 is none"));
+        expect(printed(" 5\n", " 0\n", 8), "", &of(3, "an empty output cannot begin at byte 85"));
         let other = "no output of task 8, attempt 1, begins at byte 39 of the log";
         expect(printed(" 85 5\n", " 39 6\n", 8), "", &of(3, other));
         expect(printed(" 85 5\n", " 850 5\n", 8), "", &of(3, "the log ends at byte 135, before byte 850"));
