@@ -94,8 +94,8 @@ fn set_mode(path: &std::path::Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is told of if
-/// it would have counted, and only then.
+/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is
+/// reported if it would have counted, and only then.
 #[test]
 fn what_others_can_write_is_ignored() {
     let folder = tempfile::tempdir().unwrap();

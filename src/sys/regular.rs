@@ -38,12 +38,13 @@ pub fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file in a folder to read it, whatever becomes of the folder's name meanwhile. A link is followed.
+/// Opens a regular file in a folder to read it, whatever happens to the folder's name in the meantime. A link is
+/// followed.
 ///
 /// # Errors
 /// As [`open`].
 pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
-    // To open a device may do something, so it is not even tried.
+    // Opening a device may have effects, so it is not even tried.
     let found = fstatat(folder, name, AtFlags::empty())?;
     if SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
         return Err(NotRegular::Other.into());
@@ -73,7 +74,7 @@ pub fn folder(path: &Path) -> io::Result<File> {
 /// folder, is removed: a link is not followed.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn temporary(path: &Path) -> io::Result<File> {
     let make = || OpenOptions::new().write(true).create_new(true).open(path);
     match make() {

@@ -163,7 +163,7 @@ pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
     Ok(match next_heading(log, offset, end.min(size))? {
         Some(next) => {
             let sure = next - offset;
-            Check::Only(sure, format!("of {len} bytes, only {sure} are certainly of task {id}"))
+            Check::Only(sure, format!("of {len} bytes, only {sure} certainly belong to task {id}"))
         }
         None if end >= size => {
             // The newline at the very end may be the one behind the output.
