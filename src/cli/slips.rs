@@ -21,7 +21,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["--eta", "--bar"], "on a terminal, a live line shows the time left; --progress bar forces it"),
     (
         &["-k", "--keep-order"],
-        "each task has its own output file: taskfarmer-mpi logs WORKDIR ID… prints them in any order",
+        "each task has its own output file: taskfarmer-mpi logs WORKDIR ID… prints them in that order",
     ),
     (&["-a", "--arg-file", "--file"], "the tasklist needs no option: taskfarmer-mpi tasks.txt"),
     (

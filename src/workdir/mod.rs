@@ -67,7 +67,7 @@ pub enum WorkdirError {
     NotAFolder(PathBuf),
     /// The workdir, or a part of it, belongs to another user.
     #[error(
-        "{} belongs to {owner}\n  nothing was started: its owner controls where files that are written there go\n  name another \
+        "{} belongs to {owner}\n  nothing was started: its owner controls where files written there end up\n  name another \
          workdir with --workdir, or give --shared-workdir to use this one",
         path.display()
     )]
