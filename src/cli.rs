@@ -29,7 +29,7 @@ Examples:
   mpirun -n 1 taskfarmer-mpi tasks.txt         one node
   srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
   taskfarmer-mpi --timeout 1h55m tasks.txt     stop in time; can be resumed
-  taskfarmer-mpi --retry-failed tasks.txt      run what failed once more
+  taskfarmer-mpi --retry-failed tasks.txt      run failed tasks again
   taskfarmer-mpi status tasks.txt              progress, from any node
 
 A tasklist has one shell command per line; blank lines and lines that start

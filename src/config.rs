@@ -1,7 +1,7 @@
 //! What a run needs, checked.
 //!
-//! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by
-//! rank 0 alone. It only looks whether a list in /dev or /proc is one.
+//! Owns the step from typed words to values that make sense. Reads no file: what depends on files is checked by rank 0
+//! alone. It only checks whether a list in /dev or /proc is a regular file.
 
 mod values;
 
@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// No time, and less than none, is none; a grace period may be.
+    /// A time of zero or less is refused; a grace period of zero is not.
     #[test]
     fn times_are_checked() {
         assert!(check("x l --timeout 0").is_err());

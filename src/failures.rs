@@ -110,8 +110,8 @@ impl<'a> Logs<'a> {
             .map_or_else(String::new, |line| shown(&line))
     }
 
-    /// The last line of a task, and the path of its output, or the command that prints it where it has no file of its own. Both
-    /// can be pasted, as long as the path of the workdir is what the user typed.
+    /// The last line of a task, and the path of its output, or, if the output has no file of its own, the command that
+    /// prints it. Path and command can be pasted if the path of the workdir is what the user typed.
     pub(crate) fn last_line_and_place(&mut self, id: u32) -> (String, String) {
         let Some(output) = self.output(id) else { return Default::default() };
         let is_own = output.path.to_string_lossy().ends_with(&format!("log_{id}"));
@@ -140,13 +140,13 @@ impl<'a> Logs<'a> {
     }
 }
 
-/// What a line of output says: without the colors of a terminal, and not too long.
+/// A line of output as it is shown: without colors, and not too long.
 fn shown(line: &[u8]) -> String {
     let mut text = Vec::new();
     let mut bytes = line.trim_ascii().iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match byte {
-            // A sequence of the terminal, such as a color.
+            // A terminal sequence, such as a color.
             0x1b if bytes.next_if_eq(&b'[').is_some() => _ = bytes.by_ref().find(|byte| (b'@'..=b'~').contains(byte)),
             // What overwrites a line counts, not what was overwritten.
             b'\r' => text.clear(),

@@ -27,7 +27,7 @@ fn main() -> ProcessExitCode {
     let launch = Launch::of_this_process();
     // Every rank sees the same command line; one of them speaks and fails for all.
     let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());
-    // Nothing shows that the others exist where srun connects no ranks: a task of another program looks the same.
+    // If srun connects no ranks, nothing shows that the others exist: a task of another program looks the same.
     let answers = speaks || launch.is_some_and(|launch| launch.pmi == Pmi::Missing);
     let exit = |code: ExitCode| ProcessExitCode::from(if answers { code as u8 } else { 0 });
     let config = match read_command_line(answers) {
@@ -150,7 +150,8 @@ fn run(
             if launch.size.is_some() {
                 return Err((ExitCode::BadInput, text));
             }
-            // Where the launcher does not tell how many there are, rank 0 takes itself for the only one and says nothing.
+            // If the launcher does not give the number of ranks, rank 0 assumes that it is the only one, so this
+            // process reports it.
             say_error(&text);
             Ok(ExitCode::BadInput as u8)
         }
@@ -191,7 +192,7 @@ fn alone(launch: &Launch, library: Option<&Library>) -> String {
     if launch.is_left_over() {
         let (rank, name) = (launch.rank, launch.launcher.command());
         return format!(
-            "this process has the variables of rank {rank} of {processes}ranks of {name}, but {name} has not started it\n  {}",
+            "this process has the variables of rank {rank} of {processes}ranks of {name}, but {name} did not start it\n  {}",
             launch.cure(library)
         );
     }

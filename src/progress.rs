@@ -63,7 +63,7 @@ const LISTED_MAX: usize = 20;
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
 
-/// Says something, whatever is in it; a closed terminal is no reason to fail.
+/// Prints a message, whatever is in it; a closed terminal is not a reason to fail.
 pub fn say(text: &str) {
     let text = shown::message(text);
     screen::above(|| _ = std::io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
@@ -107,7 +107,7 @@ pub struct Reporter {
     /// The workdir as the user typed it.
     workdir: PathBuf,
     grace: Duration,
-    /// Who runs the tasks, until it is said; on a single rank, its slots are added.
+    /// Who runs the tasks, until this is printed; on a single rank, its slots are added.
     who: Option<String>,
     failures: Failures,
     watch: Watch,
@@ -397,7 +397,7 @@ impl Reporter {
     }
 }
 
-/// Who runs tasks in a farm of so many ranks; empty for a single one.
+/// Who runs tasks in a farm of this many ranks; empty for a single one.
 fn who(config: &Config, ranks: u32) -> String {
     let slots = match config.slots {
         SlotCount::Cpus => "a slot per CPU".to_owned(),
@@ -410,7 +410,8 @@ fn who(config: &Config, ranks: u32) -> String {
     }
 }
 
-/// What begins: how much there is to do, who does it, and where the results go. `slots`: those of a single rank.
+/// The first line of a run: how much there is to do, who does it, and where the results go. `slots`: those of a single
+/// rank.
 fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
     let total = words::counted(tasks.total().into(), "task");
     let work = match tasks.finished() + tasks.failed() {

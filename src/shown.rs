@@ -1,9 +1,10 @@
-//! Text of others, made fit to be shown to a person.
+//! Text from elsewhere, made safe to show to a person.
 //!
-//! Owns the one notation for what must not reach a terminal as it is, or would not be seen there: control characters are
-//! `\t`, `\n`, `\r`, `\x1b`; other characters that are invisible or change the direction of text are `\u{202e}`; bytes that
-//! are not UTF-8 are `\xff`. Everything else stays as it is, backslashes too: the notation is for eyes, and who needs
-//! the bytes themselves reads the file or `--json`. Never decides what is shown, nor where.
+//! Owns the one notation for what must not reach a terminal unescaped, or would be invisible there: control characters
+//! are `\t`, `\n`, `\r`, `\x1b`; other characters that are invisible or change the direction of text are `\u{202e}`;
+//! bytes that are not UTF-8 are `\xff`. Everything else stays as it is, including backslashes: the notation is for
+//! people, and a program that needs the bytes themselves reads the file or `--json`. Never decides what is shown, or
+//! where.
 
 mod json;
 mod terminal;
@@ -14,8 +15,8 @@ use std::fmt::Write;
 pub(crate) use json::to_json;
 pub(crate) use terminal::TerminalWriter;
 
-/// Whether a character acts on a terminal, or cannot be seen: controls, line and paragraph separators, and what Unicode
-/// calls `Default_Ignorable_Code_Point`, which has all marks that change the direction of text.
+/// Whether a character acts on a terminal, or is invisible: controls, line and paragraph separators, and what Unicode
+/// calls `Default_Ignorable_Code_Point`, which includes all marks that change the direction of text.
 #[must_use]
 pub(crate) fn is_hidden(c: char) -> bool {
     if c < '\u{a0}' {
@@ -28,7 +29,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Appends a character: itself, or how it is written.
+/// Appends a character: itself, or its notation.
 fn push(out: &mut String, c: char) {
     // Writing into a String never fails.
     match c {
@@ -45,7 +46,7 @@ fn push_byte(out: &mut String, byte: u8) {
     let _ = write!(out, "\\x{byte:02x}");
 }
 
-/// Text in one line.
+/// Text as one line.
 #[must_use]
 pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
     let mut out = String::with_capacity(text.as_ref().len());
@@ -56,10 +57,10 @@ pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
     out
 }
 
-/// Text in one line of at most `max` characters; the last one is `…` if that is not all.
+/// Text as one line of at most `max` characters; the last one is `…` if the text is longer.
 #[must_use]
 pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
-    // Of more bytes than that, nothing would be shown.
+    // Bytes beyond this would not be shown.
     let text = text.as_ref();
     let mut shown = line(&text[..text.len().min(4 * max + 4)]);
     if let Some((cut, _)) = shown.char_indices().nth(max) {
@@ -70,8 +71,8 @@ pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
     shown
 }
 
-/// A message of this program. It may have several lines and tabs, and any text in it: a further line is always indented, so
-/// that none looks like another message.
+/// A message of this program. It may have several lines and tabs, and contain any text: every line after the first is
+/// indented, so that none looks like another message.
 #[must_use]
 pub(crate) fn message(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c == '\t' || !is_hidden(c);
@@ -91,7 +92,7 @@ pub(crate) fn message(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Bytes as text, with all that is text as it is: for what is shown only later, or goes to other programs.
+/// Bytes as text; what is UTF-8 stays as it is. For text that is shown only later, or goes to other programs.
 #[must_use]
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Promise: what acts on a terminal or cannot be seen is written out; what can be read stays as it is.
+    /// Promise: what acts on a terminal or is invisible is escaped; what can be read stays as it is.
     #[test]
     fn hidden_characters_are_written_out() {
         for (text, shown) in [
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(text(b"a\x1b\xff\t"), "a\x1b\\xff\t");
     }
 
-    /// A message has lines of its own, but no text in it can begin one that looks like another message.
+    /// A message has lines of its own, but no text in it can begin a line that looks like another message.
     #[test]
     fn a_message_keeps_its_lines() {
         assert_eq!(message("cannot read x\n  do that"), "cannot read x\n  do that");
@@ -143,7 +144,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever is shown, it is a line of text, and is shown again as it is.
+        /// Promise 5: whatever is shown becomes one line of text, and showing that line again does not change it.
         #[test]
         fn any_bytes_are_shown(bytes: Vec<u8>, text in "\\PC*|[\u{0}-\u{ff}\u{2000}-\u{206f}a-z]{0,40}", max in 1_usize..40) {
             for bytes in [&bytes[..], text.as_bytes()] {

@@ -1,9 +1,9 @@
-//! What is printed for its own sake, to standard output: lists, logs, figures, help.
+//! Output that the user has asked for, on standard output: lists, logs, figures, help.
 //!
-//! Owns what becomes of it if it cannot be written, for all commands: a full disk and a closed descriptor are errors, as for
-//! the usual tools. A reader that has closed its pipe has seen enough: the command ends quietly, and with exit code 0 rather
-//! than by SIGPIPE, so that `status | head -1` is no failure where a script has set `pipefail`. Messages go to standard
-//! error, see [`crate::progress`].
+//! Owns what happens if it cannot be written, for all commands: a full disk and a closed descriptor are errors, as for
+//! the usual tools. A reader that has closed its pipe has seen enough: the command ends quietly, with exit code 0
+//! rather than by SIGPIPE, so that `status | head -1` does not fail in a script that sets `pipefail`. Messages go to
+//! standard error, see [`crate::progress`].
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -15,16 +15,16 @@ use crate::exit_code::ExitCode;
 use crate::progress::say_error;
 use crate::sys::stdio;
 
-/// Lets `write` print. Every error of it must be one of its writer.
+/// Lets `write` print. Every error that it returns must come from its writer.
 ///
 /// # Errors
-/// The exit code with which to end now: nothing more can be printed, and that was said if it had to be.
+/// The exit code with which to end now: nothing more can be printed, and this has been reported if necessary.
 pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R, ExitCode> {
     let printed = to(&mut Stdout(None), write);
     printed.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => ExitCode::Success,
         _ => {
-            say_error(&format!("cannot write to standard output: {error}\n  what was printed is incomplete"));
+            say_error(&format!("cannot write to standard output: {error}\n  the output is incomplete"));
             ExitCode::FarmFailed
         }
     })
@@ -40,18 +40,18 @@ pub fn wants_color() -> bool {
 fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {
     let mut buffered = BufWriter::with_capacity(64 << 10, &mut *out);
     let result = write(&mut buffered).and_then(|result| buffered.flush().map(|()| result));
-    // After an error, the rest is not tried again.
+    // After an error, the rest is not written.
     drop(buffered.into_parts());
     let result = result?;
     out.close()?;
     Ok(result)
 }
 
-/// The descriptor itself, once something is printed: Rust's own writer takes a closed one for a success.
+/// The descriptor itself, once something is printed: Rust's own writer reports success for a closed one.
 struct Stdout(Option<File>);
 
 impl Stdout {
-    /// Some file systems tell only at this point that a disk is full.
+    /// Some file systems report a full disk only at this point.
     fn close(&mut self) -> io::Result<()> {
         let Some(file) = self.0.take() else { return Ok(()) };
         match nix::unistd::close(file.into_raw_fd()) {

@@ -55,7 +55,7 @@ fn usual_slips_are_understood() {
     let before = farm.everything();
     farm.run_exactly(&["tasks.txt", "more.txt"]).refused(&["more.txt", "one tasklist"]);
     farm.run_exactly(&["statsu", "tasks.txt_workdir"]).refused(&["did you mean taskfarmer-mpi status?"]);
-    farm.run_exactly(&["help", "statsu"]).refused(&["no help on 'statsu'", "help status"]);
+    farm.run_exactly(&["help", "statsu"]).refused(&["no help for 'statsu'", "help status"]);
     farm.run(&["--jobs", "4"]).refused(&["--jobs", "--proc"]);
     farm.run(&["-j4"]).refused(&["-j", "--proc"]);
     farm.run(&["--resume"]).refused(&["--resume", "the same command resumes"]);

@@ -66,7 +66,7 @@ fn leftovers_are_refused_and_never_silent() {
         farm.run(&[]).exits(0);
         variables.iter().for_each(|(name, value)| farm.set(name, value));
         let before = farm.everything();
-        farm.run(&[]).refused(&[&format!("-u {}", variables[0].0), "has not started it"]);
+        farm.run(&[]).refused(&[&format!("-u {}", variables[0].0), "did not start it"]);
         assert_eq!(farm.everything(), before, "nothing is started");
         subcommands_speak(&farm, variables);
         // What the message says helps.

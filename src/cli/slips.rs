@@ -1,13 +1,13 @@
-//! Slips on the command line, and what was probably meant.
+//! Mistakes on the command line, and what the user probably meant.
 //!
-//! Owns the words for options of other farmers and of batch systems, whose users type what they are used to. Everything
-//! else is told in clap's own words.
+//! Owns the hints for options of other farmers and of batch systems, which users type out of habit. clap words all
+//! other errors.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::ini::nearest;
 
-/// Options of GNU parallel, xargs, PyTaskFarmer, HyperQueue, disBatch and Slurm, and what does the same here.
+/// Options of GNU parallel, xargs, PyTaskFarmer, HyperQueue, disBatch and Slurm, and their equivalents here.
 const OTHERS: &[(&[&str], &str)] = &[
     (
         &["-j", "--jobs", "-P", "--max-procs", "-c", "--cpus", "--cores", "--workers"],
@@ -16,14 +16,14 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
     (
         &["--retry", "--resume-failed", "--rerun", "--rerun-failed"],
-        "--retry-failed also runs what failed in earlier runs; --retries N retries each task that fails",
+        "--retry-failed also runs tasks that failed in earlier runs; --retries N retries each task that fails",
     ),
-    (&["--eta", "--bar"], "on a terminal there is a live line with the time that is left; --progress bar forces it"),
+    (&["--eta", "--bar"], "on a terminal, a live line shows the time left; --progress bar forces it"),
     (
         &["-k", "--keep-order"],
-        "each task has an output file of its own: taskfarmer-mpi logs WORKDIR ID… prints them in any order",
+        "each task has its own output file: taskfarmer-mpi logs WORKDIR ID… prints them in that order",
     ),
-    (&["-a", "--arg-file", "--file"], "the tasklist is the argument without an option: taskfarmer-mpi tasks.txt"),
+    (&["-a", "--arg-file", "--file"], "the tasklist needs no option: taskfarmer-mpi tasks.txt"),
     (
         &["--logDir", "--logdir", "--log-dir", "--results", "--output", "-o"],
         "output is in LIST_workdir/logs; --workdir DIR puts records and logs into another folder",
@@ -38,7 +38,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["-C", "--colsep"], "a tasklist handler reads tables: taskfarmer-mpi --list-handlers, docs/handlers.md"),
 ];
 
-/// What is wrong with a command line, below it what to do.
+/// The error in a command line and, below it, what to do.
 #[must_use]
 pub fn explain(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
@@ -58,7 +58,7 @@ pub fn explain(error: &clap::Error) -> String {
     }
 }
 
-/// What does the same here as this option elsewhere. `-j4` is `-j`.
+/// The hint for an option of another program. `-j4` counts as `-j`.
 fn hint(word: &str) -> Option<(&str, &'static str)> {
     let name = word.split('=').next().unwrap_or_default();
     let is_short = |known: &str| known.len() == 2 && !name.starts_with("--") && name.starts_with(known);
@@ -73,7 +73,7 @@ fn two_lists(word: &str) -> String {
     let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
     let cure = match meant {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
-        None => "a farm has one tasklist: put the lines of all into one file".to_owned(),
+        None => "a farm has one tasklist: put all lines into one file".to_owned(),
     };
     format!("'{word}' is one argument too many\n  {cure}\n  a subcommand (status, logs, help) must come first")
 }
@@ -91,7 +91,7 @@ mod tests {
         explain(&Cli::read(line.split(' ').map(Into::into)).unwrap_err())
     }
 
-    /// Who types what other programs understand learns what this one does.
+    /// Users who type options of other programs learn the equivalents here.
     #[test]
     fn options_of_others_are_explained() {
         for (line, words) in [
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// A typing error in an option is told as clap tells it, with the option that is near.
+    /// clap reports a typing error in an option, with the option that is closest.
     #[test]
     fn typing_errors_are_told_with_what_is_near() {
         assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));

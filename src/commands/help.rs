@@ -1,4 +1,4 @@
-//! `help`: what `--help` prints, for those who type it as a word.
+//! `help`: a subcommand that prints what `--help` prints.
 
 use clap::CommandFactory;
 
@@ -15,7 +15,7 @@ pub(super) fn run(topic: Option<&str>) -> ExitCode {
     match command.find_subcommand_mut(topic) {
         Some(subcommand) => print(subcommand),
         None => {
-            say_error(&format!("no help on '{topic}'\n  {PROGRAM} help, {PROGRAM} help status, {PROGRAM} help logs"));
+            say_error(&format!("no help for '{topic}'\n  {PROGRAM} help, {PROGRAM} help status, {PROGRAM} help logs"));
             ExitCode::BadInput
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::farmer::{ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
 
-/// Times beyond this are typing errors, in seconds: a year.
+/// Longer times are typing errors, in seconds: a year.
 const TIME_MAX: f64 = 366.0 * 86_400.0;
 
 /// A percentage above this is a typing error.
@@ -16,7 +16,7 @@ const PERCENT_MAX: u32 = 100_000;
 /// days in front, as Slurm has them: `1-12`, `1-12:30`, `1-12:30:00`.
 pub(super) fn time(text: &str) -> Option<Duration> {
     let seconds = match (text.split_once('-'), text.contains(':')) {
-        // Behind days, the first number is of hours.
+        // After days, the first number is hours.
         (Some((days, rest)), _) => {
             let of_day = clock(rest, 3)?;
             (of_day < 86_400.0).then_some(fraction(days)? * 86_400.0 + of_day)?
@@ -28,7 +28,8 @@ pub(super) fn time(text: &str) -> Option<Duration> {
     (seconds <= TIME_MAX).then(|| Duration::from_secs_f64(seconds))
 }
 
-/// Two or three numbers between colons, the first of which may be large; `places` says what the first one is of: 3 for hours.
+/// Two or three numbers between colons, the first of which may be large; `places` says what the first one is: 3 for
+/// hours.
 fn clock(text: &str, places: usize) -> Option<f64> {
     let parts = text.split(':').map(fraction).collect::<Option<Vec<f64>>>()?;
     if !(1..=3).contains(&places) || parts.len() > places || parts[1..].iter().any(|&part| part >= 60.0) {

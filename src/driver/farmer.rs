@@ -207,8 +207,8 @@ fn prepare(
     Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, timeout_at }))
 }
 
-/// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace
-/// period and the last records reach the disk. `told`: the end of the job as a program of the batch system told it.
+/// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace period
+/// and the last records reach the disk. `told`: the end of the job as a program of the batch system reported it.
 fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<Duration> {
     let in_environment = walltime::job_end(|name| std::env::var(name).ok());
     let job_end = in_environment.into_iter().chain(told).min().map(|end| {

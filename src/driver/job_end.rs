@@ -1,7 +1,8 @@
-//! When the batch job ends, where only a program of the batch system can tell.
+//! When the batch job ends, if only a program of the batch system knows.
 //!
-//! Owns the process that asks, once per farm: forked before MPI starts, as the reader is, and only in a job of such a batch
-//! system. It asks while the tasklist is read and MPI starts, so the farm rarely waits for it, and never long.
+//! Owns the process that asks, once per farm: forked before MPI starts, as the reader is, and only in a job of such a
+//! batch system. It asks while the tasklist is read and MPI starts, so the farm rarely waits for it, and never for
+//! long.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -19,7 +20,7 @@ use crate::tasklist::Made;
 /// How long a batch system may take to answer. After that, the farm starts without knowing when its job ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whoever asks; nobody outside of such a job.
+/// The process that asks; none outside such a job.
 #[derive(Debug, Default)]
 pub(super) struct JobEnd(Option<Asking>);
 
@@ -42,7 +43,7 @@ impl JobEnd {
                 Ok(Self(Some(Asking { question, process, deadline: Instant::now() + PATIENCE })))
             }
             Reader::Child(mut socket) => {
-                // Never back to the caller, as with the reader. The parent gives up first, and ends this process.
+                // Never returns to the caller, like the reader. The parent gives up first, and ends this process.
                 let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     let answer = codec::encode(&question.ask(PATIENCE * 2)).unwrap_or_default();
                     socket.write_all(&answer).and_then(|()| socket.shutdown(Shutdown::Write))
@@ -52,8 +53,8 @@ impl JobEnd {
         }
     }
 
-    /// The end of the job since 1970, if the batch system tells it in time. A signal ends the wait. `matters`: whether
-    /// nothing else limits the farm, so that users should hear of an end that nobody knows.
+    /// The end of the job since 1970, if the batch system reports it in time. A signal ends the wait. `matters`:
+    /// whether nothing else limits the farm, so that users should learn that the end is unknown.
     pub(super) fn finish(self, signals: &SignalSource, matters: bool) -> Option<Duration> {
         let Asking { question, mut process, deadline } = self.0?;
         let reason = match answer(&mut process, deadline, signals) {

@@ -1,9 +1,10 @@
 //! Tasklist and runner on their way in.
 //!
-//! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI does
-//! neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be read is read
-//! by a process of its own, forked before MPI starts. It ends when it has told its result, and dies with rank 0. So do
-//! others: one asks a shell about lines of any list (see `driver::asker`), one when the batch job ends (`driver::job_end`).
+//! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI
+//! does neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be
+//! read is read by a process of its own, forked before MPI starts. It ends when it has sent its result, and dies with
+//! rank 0. So do two others: one asks a shell about lines of any list (see `driver::asker`), one asks the batch system
+//! when the job ends (`driver::job_end`).
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -69,9 +70,9 @@ pub(super) struct Work {
 pub struct Input {
     state: State,
     asker: Asker,
-    /// When the batch job ends, for who wants to know before [`Input::finish`].
+    /// When the batch job ends, for callers that need it before [`Input::finish`].
     pub(super) job_end: JobEnd,
-    /// To be said once somebody listens.
+    /// To be reported once messages can be seen.
     remarks: Vec<Remarks>,
 }
 
@@ -111,7 +112,7 @@ impl Drop for Process {
     }
 }
 
-/// What was found, by name.
+/// The runner and the handler that were found by their names.
 type Names = (Result<Found, RunnerError>, Result<Handler, ListError>);
 
 fn find(config: &Config) -> (Names, Vec<Remarks>) {

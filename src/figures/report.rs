@@ -220,7 +220,7 @@ impl From<&Lengths> for LengthFigures {
 }
 
 impl Figures {
-    /// The same with every text in one harmless line, to be shown. What is wrong or to be noted may have several.
+    /// The same figures with every text as one harmless line, to be shown. Damage and notes may have several lines.
     #[must_use]
     pub fn for_eyes(&self) -> Self {
         let mut shown = self.clone();

@@ -52,7 +52,7 @@ pub struct Catalog {
     files: Vec<Found>,
 }
 
-/// What a user should know of a definition that was looked for.
+/// What the user should know about a definition that was looked for.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Remarks {
     /// Files that would have defined it, and are not used: which, why, and what to do.
@@ -91,7 +91,7 @@ pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
                 Err(error) => (Err(error), None),
             };
             let content = Content::read(kind, &path, file);
-            // Most files are none of ours, and nobody is asked whose they are.
+            // Most files are not meant for this program, and their owners do not matter.
             let metadata = metadata.filter(|_| content.may_define());
             let distrust = metadata.and_then(|metadata| place.distrust(&path, &metadata));
             Some(Found { path, content, distrust })
@@ -101,7 +101,7 @@ pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
     Catalog { kind, files: places.iter().flat_map(in_place).collect() }
 }
 
-/// Reads all definitions of a kind in these files, whosever they are.
+/// Reads all definitions of a kind in these files, whoever owns them.
 #[must_use]
 pub fn load_files(kind: Kind, files: Vec<PathBuf>) -> Catalog {
     let read =
@@ -210,15 +210,15 @@ impl Catalog {
         self.trusted().rev().find_map(|found| found.define(name, self.kind)).transpose()
     }
 
-    /// What there is to say of this name beside what [`Self::find`] says: `section` is what that found, `built_in` whether
-    /// there is one of this name anyway.
+    /// Remarks on this name in addition to what [`Self::find`] returns: `section` is what that found, `built_in`
+    /// whether there is a built-in one of this name.
     #[must_use]
     pub fn remarks(&self, name: &str, section: Option<&Section>, built_in: bool) -> Remarks {
         let (what, _) = self.kind.words();
         let mut remarks = Remarks::default();
         for found in self.files.iter().rev() {
             let Some(defined) = found.define(name, self.kind) else { continue };
-            // What is before it would not have counted anyway.
+            // Earlier definitions would not have counted anyway.
             let Some(distrust) = &found.distrust else { break };
             let place = match &defined {
                 // As after the cure: a copy of it counts.

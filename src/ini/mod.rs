@@ -4,8 +4,8 @@
 //! which definition of a name counts. Knows no runner and no handler. Only rank 0 reads files.
 //!
 //! Any `*.ini` in the current folder is looked at, and most of them in this world have nothing to do with us: a file
-//! that cannot be read only matters if it might have defined the wanted name. One that others may have written is not
-//! used, see `ini::places`.
+//! that cannot be read only matters if it might have defined the wanted name. A file that others may have written is
+//! not used, see `ini::places`.
 
 mod catalog;
 mod interpolate;
@@ -110,7 +110,7 @@ impl fmt::Display for IniError {
         if let Some(section) = &self.section {
             write!(f, ": [{}]", shown::line(section))?;
         }
-        // Keys and values are in it, but no newline of theirs.
+        // It contains keys and values, but no newlines of theirs.
         self.what.split('\n').map(shown::line).enumerate().try_for_each(|(line, text)| {
             let before = if line == 0 { ": " } else { "\n" };
             write!(f, "{before}{text}")

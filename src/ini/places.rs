@@ -1,9 +1,9 @@
-//! Where INI files are looked for, and whether what is found there may be used.
+//! Where the program looks for INI files, and whether it may use what it finds.
 //!
-//! A definition says what runs as the user, and is picked up without being named. So a file counts only if nobody but the
-//! user and root can have written it or put it where it is: owner and mode of the file and of its folder are judged, by
-//! what was opened. Folders further up are not: whoever can exchange those can only put another folder there, which is
-//! judged, too. docs/runners.md explains the rule to users.
+//! A definition determines what runs as the user, and is picked up without its file being named. So a file counts only
+//! if nobody but the user and root can have written it or put it where it is: owner and mode of the file and of its
+//! folder are checked, on what was opened. Folders further up are not checked: a user who can replace those can only
+//! put another folder there, which is checked, too. docs/runners.md explains the rule to users.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -15,7 +15,7 @@ use super::Kind;
 use crate::shell::quote_if_needed;
 use crate::sys::{owner, regular};
 
-/// Where what is the user's own is always used, as it is called in messages.
+/// The folder for the user's own files, as messages name it.
 const OWN_FOLDER: &str = "~/.config/taskfarmer";
 
 /// A folder in which INI files are looked for.
@@ -24,7 +24,7 @@ pub(super) struct Place {
     path: PathBuf,
     folder: File,
     metadata: Metadata,
-    /// Below the home folder, its owner is the user, too, by whatever number a server knows the user.
+    /// Below the home folder, its owner counts as the user, too: a file server may know the user by a different ID.
     home_owner: Option<u32>,
 }
 
@@ -37,10 +37,11 @@ pub(super) struct Distrust {
     pub(super) cure: String,
 }
 
-/// The folders that may hold definitions of this kind, in the order in which they are read: what is in later ones wins.
+/// The folders that may hold definitions of this kind, in the order in which they are read: definitions in later ones
+/// win.
 pub(super) fn places(kind: Kind) -> Vec<Place> {
     let home = home();
-    // Root may still have the home folder of whoever it was before.
+    // Root may still have HOME from the user it was before.
     let home_owner = home.as_deref().filter(|_| !nix::unistd::geteuid().is_root());
     let home_owner = home_owner.and_then(|home| Some(home.metadata().ok()?.uid()));
     let at_home = home.iter().flat_map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
@@ -78,13 +79,13 @@ impl Place {
         names
     }
 
-    /// The path of a file, as it is told.
+    /// The path of a file, as messages show it.
     pub(super) fn path_of(&self, name: &OsString) -> PathBuf {
-        // "./x.ini" is not nicer than "x.ini" in a message.
+        // In a message, "x.ini" reads better than "./x.ini".
         if self.path == Path::new(".") { name.into() } else { self.path.join(name) }
     }
 
-    /// Opens a file; `None` for what is no file: a folder, a pipe that would block, or gone since.
+    /// Opens a file; `None` if it is not a regular file (a folder, a pipe that would block) or no longer exists.
     pub(super) fn open_file(&self, name: &OsString) -> Option<io::Result<File>> {
         match regular::reader_in(&self.folder, name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound || regular::is_something_else(&error) => None,
@@ -92,7 +93,7 @@ impl Place {
         }
     }
 
-    /// Why this file, which was opened here, is not to be used; `None` if it may be.
+    /// Why this file, which was opened here, must not be used; `None` if it may be.
     pub(super) fn distrust(&self, path: &Path, file: &Metadata) -> Option<Distrust> {
         self.judge(&[(file, "it", "write it", path), self.itself()])
     }
@@ -101,7 +102,7 @@ impl Place {
         (&self.metadata, "its folder", "write into its folder", &self.path)
     }
 
-    /// Judges what is open: what it is called, what others may be able to do, and its path.
+    /// Judges what was opened, given its metadata, its name in messages, what others may be able to do, and its path.
     fn judge(&self, all: &[(&Metadata, &str, &str, &Path)]) -> Option<Distrust> {
         let (mut whys, mut to_close) = (Vec::new(), Some(String::new()));
         for (of, what, to_write, path) in all {
@@ -115,14 +116,14 @@ impl Place {
             }
         }
         let cure = match to_close {
-            Some(words) => format!("see what it says, then: chmod go-w{words}"),
-            None => format!("if you trust what it says, copy it to {OWN_FOLDER}"),
+            Some(words) => format!("read it, then: chmod go-w{words}"),
+            None => format!("if you trust its content, copy it to {OWN_FOLDER}"),
         };
         (!whys.is_empty()).then(|| Distrust { why: whys.join(", and "), cure })
     }
 }
 
-/// A path as a word of a shell command that can be typed; `None` if it can't. It may be anybody's choice.
+/// A path as a word of a shell command; `None` if it cannot be typed. Anybody may have chosen the path.
 fn as_word(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|text| !text.contains(char::is_control))?;
     let path = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
@@ -131,7 +132,7 @@ fn as_word(path: &Path) -> Option<String> {
     String::from_utf8(word).ok()
 }
 
-/// Why nothing in the current folder may be taken for the user's own; `None` if it may.
+/// Why nothing in the current folder may be taken for the user's own; `None` if it may be.
 pub fn distrust_of_current_folder() -> Option<String> {
     match Place::open(PathBuf::from("."), None) {
         Ok(place) => {

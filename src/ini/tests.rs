@@ -94,8 +94,8 @@ fn set_mode(path: &std::path::Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is told of if
-/// it would have counted, and only then.
+/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is
+/// reported if it would have counted, and only then.
 #[test]
 fn what_others_can_write_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,14 +132,14 @@ fn what_others_can_write_is_ignored() {
     set_mode(&at("b.ini"), 0o644);
     set_mode(&at("a.ini"), 0o666);
     assert_eq!(found("x").1.ignored, [""; 0]);
-    // One that says what counts anyway is no news.
+    // An ignored file with the same definition as the one that counts is not reported.
     std::fs::write(at("c.ini"), "[x]\n\nRunner = b\n").unwrap();
     assert_eq!(found("x").1.ignored, [""; 0]);
     std::fs::write(at("c.ini"), "[x]\nno delimiter\nRunner = c\n").unwrap();
     let (class, remarks) = found("x");
     assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write stops nobody");
     assert!(remarks.ignored[0].contains("c.ini seems to define the runner 'x'"), "{remarks:?}");
-    // Names that somebody chose to be typed or shown.
+    // Names that somebody chose for what they do when they are typed or shown.
     for (name, shown, cure) in [
         ("$(x).ini", "/$(x).ini:1 defines", "/$(x).ini'"),
         ("\u{1b}[2J\n.ini", r"/\x1b[2J\n.ini:1 defines", "copy it to ~/.config/taskfarmer"),

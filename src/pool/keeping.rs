@@ -26,7 +26,7 @@ pub(crate) trait Outputs {
     /// Keeps the output of the task in this slot. `is_alone`: no process is left that may write to the same file.
     ///
     /// # Errors
-    /// If it does not get to its place. It can be tried again, or [`Self::discard`]ed.
+    /// If it cannot be written to its place. It can be tried again, or [`Self::discard`]ed.
     fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError>;
 
     /// Whether all tasks write into one file.

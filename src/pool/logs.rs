@@ -108,7 +108,7 @@ impl Logs {
     fn takes_files(&self, slot: u32) -> bool {
         let path = probe_of(&self.folder, self.rank, slot);
         let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        // One that a kill left behind shows no more than that it could be made then.
+        // A file that a kill left behind shows only that it could be made then.
         let removed = fs::remove_file(&path);
         match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.is_ok(),
@@ -116,8 +116,8 @@ impl Logs {
         }
     }
 
-    /// Removes what an earlier run kept of a task that has run anew. If that can't be done, the task has what it needs all
-    /// the same, and `logs` prints the newest.
+    /// Removes what an earlier run kept of a task that has run anew. If that fails, the task still has what it needs,
+    /// and `logs` prints the newest.
     fn forget(&self, id: u32) {
         if !self.used {
             return;
@@ -327,7 +327,7 @@ mod tests {
         OpenOptions::new().append(true).open(index).unwrap().write_all(b"1 1 99").unwrap();
         let packed = logs(Kind::Rank, workdir.path());
         say(&packed, 5, "five", OK);
-        // Whatever is the reason, its heading is one line.
+        // Whatever the reason is, its heading is one line.
         say(&packed, 6, "six", OK.unkept("cannot write a\n==> task 9\u{1b}[2J".to_owned()));
         assert_eq!(found(workdir.path(), 6).as_deref(), Some("six"));
         assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);

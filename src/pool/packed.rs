@@ -107,8 +107,8 @@ fn write_output(log: &mut File, mut heading: Vec<u8>, output: &mut impl Read, le
     log.write_all(b"\n")
 }
 
-/// Makes an index ready for the next line. A crash may have left half of one: with this end, it is no entry, even if all
-/// that it lacks is a digit, and no damage.
+/// Makes an index ready for the next line. A crash may have left a part of a line: with this end, it counts neither as
+/// an entry, even if it lacks only a digit, nor as damage.
 fn begin_index(index: &mut File) -> io::Result<()> {
     let len = index.seek(SeekFrom::End(0))?;
     if len == 0 {

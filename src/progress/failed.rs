@@ -1,7 +1,8 @@
-//! Failures, told as they happen.
+//! Failures, reported as they happen.
 //!
-//! Owns how many of them are told, so that ten thousand failing tasks do not fill a screen or the log of a batch job: a few
-//! in a row, then one line now and then for all since the last one. What they are about is the summary's business.
+//! Owns how many of them are reported, so that ten thousand failing tasks do not fill a screen or the log of a batch
+//! job: a few in a row, then a line now and then for all failures since the last line. The summary groups and explains
+//! them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,21 +11,21 @@ use crate::failures::Logs;
 use crate::figures::tally::{End, Failure, Tally};
 use crate::figures::words;
 
-/// So many are told one after the other.
+/// This many are reported in a row.
 const ROW_MAX: u32 = 5;
 
-/// Another one may be told after each of these.
+/// After each pause, one more may be reported.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What was told, and what may be told next.
+/// What was reported, and what may be reported next.
 #[derive(Debug)]
 pub(super) struct Failures {
-    /// As many as the tally had at the last look.
+    /// The number of failures in the tally at the last look.
     seen: u64,
-    /// Failures since the last one that was told.
+    /// Failures since the last one that was reported.
     untold: u64,
     allowed: u32,
-    /// When the allowance was last looked at.
+    /// When the allowance was last updated.
     since: Duration,
 }
 
@@ -34,7 +35,7 @@ impl Failures {
         Self { seen: 0, untold: 0, allowed: ROW_MAX, since: now }
     }
 
-    /// The lines to be printed for what has failed since the last look. `workdir` is as the user typed it.
+    /// The lines to print for what has failed since the last look. `workdir` is as the user typed it.
     pub(super) fn look(&mut self, now: Duration, workdir: &Path, tally: &Tally) -> Vec<String> {
         let pauses = u32::try_from((now - self.since).as_secs() / PAUSE.as_secs()).unwrap_or(ROW_MAX);
         self.since += PAUSE * pauses;
@@ -48,7 +49,7 @@ impl Failures {
                 (self.untold, self.allowed) = (0, self.allowed - 1);
             }
         } else if new > 0 {
-            // Of those that the tally does not remember one by one, only the number is known.
+            // Of failures that the tally does not remember one by one, only the number is known.
             let known = tally.failures().iter().skip(usize::try_from(self.seen).unwrap_or(usize::MAX));
             lines.extend(known.take(self.allowed as usize).map(|failure| line(failure, workdir)));
             let told = u32::try_from(lines.len()).unwrap_or(self.allowed);
@@ -79,7 +80,8 @@ mod tests {
         ids.for_each(|id| tally.add_failure(Failure { id, rank: Some(0), end: End::Exit(3), max_rss_kib: 0 }));
     }
 
-    /// The first failures are told at once, with what they wrote and where that is; a flood of them is a line now and then.
+    /// The first failures are reported immediately, with what they wrote and where that is; a flood of them is a line
+    /// now and then.
     #[test]
     fn a_flood_is_a_line_now_and_then() {
         let folder = tempfile::tempdir().unwrap();

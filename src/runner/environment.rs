@@ -36,7 +36,7 @@ impl Environment {
         Self::with_changes(variables, &[], cwd)
     }
 
-    /// What a runner changes is the user's own, also where a launcher sets a variable of that name.
+    /// What a runner changes is the user's own, even if a launcher sets a variable of that name.
     fn with_changes(
         variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
         changed: &[(Vec<u8>, Vec<u8>)],
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(lines(&environment, false), ["A=b=c"]);
     }
 
-    /// A variable of a runner goes to its tasks, also one that is taken away if a launcher has set it.
+    /// A variable of a runner goes to its tasks, even one that is removed if a launcher has set it.
     #[test]
     fn what_a_runner_sets_stays() {
         let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());

@@ -63,7 +63,7 @@ pub fn listing() -> (String, Catalog) {
 pub struct Found {
     /// `None`: the default, which no file defines.
     section: Option<Section>,
-    /// What the user should know of it.
+    /// What the user should know about it.
     pub remarks: Remarks,
 }
 

@@ -56,8 +56,9 @@ pub(crate) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
     if is_plain_word(value) { out.extend_from_slice(value) } else { quote(value, out) }
 }
 
-/// The value as one word of a command that a person may paste: as by [`quote_if_needed`], and nothing in it is hidden. What
-/// would be, and bytes that are not UTF-8, are octal numbers in `$'…'`, which bash, zsh and ksh read, and POSIX since 2024.
+/// The value as one word of a command that a person may paste: as by [`quote_if_needed`], but nothing in it is hidden.
+/// Hidden characters, and bytes that are not UTF-8, are octal numbers in `$'…'`, which bash, zsh and ksh read, and
+/// which POSIX has had since 2024.
 pub(crate) fn pasted(value: &[u8]) -> String {
     let mut out = Vec::with_capacity(value.len() + 2);
     if std::str::from_utf8(value).is_ok_and(|text| !text.contains(is_hidden)) {
@@ -91,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// Promise: what is printed to be pasted is one word, and one can see what it is.
+    /// Promise: what is printed to be pasted is one word, and all of it is visible.
     #[test]
     fn a_pasted_word_hides_nothing() {
         for (value, expected) in [
@@ -111,7 +112,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
-        /// Whatever it is, bash makes the same value of it.
+        /// bash reads any word back as the same value.
         #[test]
         fn any_word_is_what_it_was(value in prop::collection::vec(
             prop_oneof![1..=u8::MAX, prop::sample::select(b"\\'\"$`! \n\x1b123".to_vec())], 0..20))

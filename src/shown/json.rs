@@ -8,10 +8,10 @@ use serde_json::ser::Formatter;
 
 use super::is_hidden;
 
-/// Writes a value as JSON in one line, with every hidden character escaped: the strings are the same to whoever reads JSON.
+/// Writes a value as JSON in one line, with every hidden character escaped: a JSON parser reads the original strings.
 ///
 /// # Errors
-/// If `out` takes no more.
+/// If `out` cannot be written.
 pub(crate) fn to_json(value: &impl Serialize, out: impl Write) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaping)).map_err(io::Error::from)
 }

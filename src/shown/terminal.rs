@@ -4,30 +4,30 @@ use std::io::{self, Write};
 
 use super::{push, push_byte};
 
-/// A color is not longer than this, in bytes.
+/// The longest color sequence, in bytes.
 const COLOR_LEN_MAX: usize = 64;
 
-/// Passes text on to a terminal, line by line and with its colors, as `less -R` shows it; what else would act on the
-/// terminal is written out. What was passed on ends with [`Self::finish`].
+/// Passes text on to a terminal, line by line and with its colors, as `less -R` shows it; anything else that would act
+/// on the terminal is escaped. The text ends with [`Self::finish`].
 #[derive(Debug)]
 pub(crate) struct TerminalWriter<W> {
     out: W,
-    /// What may be the beginning of something longer.
+    /// Bytes that may be the beginning of a longer sequence.
     waiting: Vec<u8>,
-    /// A color was passed on.
+    /// Whether a color was passed on.
     is_colored: bool,
 }
 
 impl<W: Write> TerminalWriter<W> {
-    /// Shows on this.
+    /// Writes to `out`.
     pub(crate) fn new(out: W) -> Self {
         Self { out, waiting: Vec::new(), is_colored: false }
     }
 
-    /// Shows the rest, and takes colors back.
+    /// Shows the rest, and resets colors.
     ///
     /// # Errors
-    /// If the terminal takes no more.
+    /// If `out` cannot be written.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         self.out.write_all(super::line(&waiting).as_bytes())?;
@@ -37,11 +37,11 @@ impl<W: Write> TerminalWriter<W> {
         Ok(())
     }
 
-    /// Shows what these bytes begin with; returns its length, or `None` if more of it must be known.
+    /// Shows the first character or sequence of these bytes; returns its length, or `None` if more bytes are needed.
     fn show(&mut self, bytes: &[u8], shown: &mut String) -> Option<usize> {
         match bytes {
             [b'\n' | b'\t', ..] => shown.push(char::from(bytes[0])),
-            // The end of a line of other systems.
+            // A line ending of other systems.
             [b'\r', b'\n', ..] => {
                 shown.push('\n');
                 return Some(2);
@@ -108,7 +108,7 @@ mod tests {
         String::from_utf8(writer.out).unwrap()
     }
 
-    /// Promise: a terminal shows text, lines and colors of a log, and obeys nothing else in it.
+    /// Promise: a terminal shows the text, lines and colors of a log, and obeys nothing else in it.
     #[test]
     fn colors_pass_and_nothing_else() {
         for (text, expected) in [
@@ -124,8 +124,8 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever a task has written, and however it comes, it is shown alike, and no control but colors, tabs and
-        /// ends of lines comes through.
+        /// Promise 5: whatever a task has written, and in whatever pieces it arrives, it is shown the same way, and no
+        /// controls except colors, tabs and line ends come through.
         #[test]
         fn any_output_is_shown(pieces in prop::collection::vec(prop::collection::vec(
             prop_oneof![any::<u8>(), prop::sample::select(b"\x1b\x1b[[31;m\r\n\xc3\xa9\xe2\x80\xae".to_vec())], 0..12), 0..8))

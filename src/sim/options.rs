@@ -59,7 +59,7 @@ pub enum Fault {
     Signal,
     /// Every task that a node starts fails at once.
     BlackHole,
-    /// There is no place for the output of a node's tasks.
+    /// The output of a node's tasks cannot be written.
     LogsFull,
 }
 

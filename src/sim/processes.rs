@@ -1,7 +1,7 @@
 //! Processes that only exist on paper: they start, get signals, and end when their time has come.
 //!
-//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is noted, for the world to plan their ends and for the checker
-//! to judge.
+//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is noted, so
+//! that the world can plan their ends and the checker can judge.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
@@ -69,7 +69,7 @@ pub struct Process {
 /// The disk for the output of tasks.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Output {
-    /// It takes nothing.
+    /// The disk takes nothing.
     pub full: bool,
     /// All output of a rank goes into one file.
     pub packed: bool,
@@ -87,7 +87,7 @@ pub struct Simulated {
     pub broken: bool,
     /// Where output goes.
     pub output: Output,
-    /// The real rules for output that has no place.
+    /// The real rules for output that cannot be written.
     pub(crate) keeping: Keeping,
     /// What happened since the last look, by slot.
     pub deeds: Vec<(u32, Deed)>,
@@ -132,7 +132,7 @@ impl Simulated {
         Some((slot, task))
     }
 
-    /// Takes the process of this slot away, if it has ended by now; gives what the worker core has to hear.
+    /// Removes the process of this slot, if it has ended by now; returns what the worker core has to be sent.
     pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
@@ -154,7 +154,7 @@ impl Simulated {
         Some(self.keeping.keep(now, &self.output, over))
     }
 
-    /// Looks after output that waits.
+    /// Tries again to write output that waits.
     pub fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
         self.keeping.look(now, &self.output)
     }

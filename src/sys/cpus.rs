@@ -16,7 +16,7 @@ use super::launcher::{Launch, NodePlace};
 /// Where Linux describes CPUs.
 const TOPOLOGY: &str = "/sys/devices/system/cpu";
 
-/// CPUs that this process may run on, limited by what Slurm says of them and by a quota of its control group; at least 1.
+/// CPUs that this process may run on, limited by what Slurm reports and by a quota of its control group; at least 1.
 #[must_use]
 pub fn usable(launch: Option<Launch>) -> u32 {
     let bound = u32::try_from(affinity().len()).unwrap_or(u32::MAX);

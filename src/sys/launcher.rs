@@ -53,8 +53,8 @@ impl Launcher {
 /// The process manager interface by which MPI finds the other ranks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pmi {
-    /// None: ranks do not find each other. Under srun, it was started without one; elsewhere, the launcher's variables are
-    /// left over from another program.
+    /// None: ranks do not find each other. Under srun, the program was started without one; elsewhere, the launcher's
+    /// variables are left over from another program.
     Missing,
     /// PMI-1 or PMI-2, MPICH's.
     Pmi,
@@ -82,7 +82,7 @@ impl Launch {
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         let launch = Self::detect(|name| std::env::var(name).ok())?;
-        // mpiexec's ranks inherit their connection. A program that starts others, as a farmer does, closes it for them.
+        // mpiexec's ranks inherit their connection. A program that starts others, such as a farmer, closes it for them.
         let fd = std::env::var(PMI_FD).ok().and_then(|fd| fd.parse().ok());
         let is_closed = launch.launcher == Launcher::Hydra && fd.is_some_and(|fd| !is_open(fd));
         Some(if is_closed { Self { pmi: Pmi::Missing, ..launch } } else { launch })
@@ -93,8 +93,8 @@ impl Launch {
         signs::read(&get)
     }
 
-    /// Whether these variables are a whole set, but nothing connects this process to a launcher: they are left over from
-    /// another program, and there is no rank 0 that would speak for all.
+    /// Whether these variables are complete, but nothing connects this process to a launcher: they are left over from
+    /// another program, and there is no rank 0 that could report this for all.
     #[must_use]
     pub fn is_left_over(&self) -> bool {
         self.pmi == Pmi::Missing && self.launcher != Launcher::Srun
@@ -217,7 +217,7 @@ impl NodePlace {
         Self::detect(|name| std::env::var(name).ok())
     }
 
-    /// Reads the launcher's variables; a rank of which nothing is told is alone, and so is a process without a launcher:
+    /// Reads the launcher's variables; a rank without such variables is alone, and so is a process without a launcher:
     /// in a batch script, Slurm's variables describe ranks that were never started. `get` looks a variable up.
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
         let told = Launch::detect(&get).and_then(|launch| signs::place(launch.launcher, &get));
@@ -278,8 +278,8 @@ mod tests {
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many"), ("OMPI_COMM_WORLD_RANK", "0")]), None);
     }
 
-    /// A whole set of variables that nothing connects to a launcher: every process has to say so, because there is no
-    /// rank 0 that would.
+    /// A complete set of variables without a connection to a launcher: every process has to report this, because there
+    /// is no rank 0 that could.
     #[test]
     fn leftovers_are_known() {
         for (connected, count) in [(MPIRUN, 2), (MPIEXEC, 2)] {

@@ -1,14 +1,15 @@
-//! Whose a file is, and who else can change it.
+//! Who owns a file, and who else can change it.
 //!
-//! Owns whom the program trusts as its user: the user it runs as, and root; for root under `sudo`, also the user who
-//! typed that, as git does. Judges what fstat(2) says of something open, or lstat(2) of a link. Never decides what follows.
+//! Owns which users the program trusts: the user it runs as, and root; for root under `sudo`, also the user who ran
+//! `sudo`, as git does. Judges by fstat(2) of something open, or by lstat(2) of a link. Never decides what follows from
+//! this.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use nix::unistd::{Group, Uid, User, geteuid};
 
-/// Whether files of this user can do nothing that the user could not do anyway.
+/// Whether this owner is trusted: its files can do nothing that the user could not do anyway.
 #[must_use]
 pub fn is_trusted(owner: u32) -> bool {
     let (me, root) = (geteuid(), Uid::from_raw(0));
@@ -25,8 +26,9 @@ fn sudo_user() -> Option<u32> {
     std::env::var("SUDO_UID").ok()?.parse().ok()
 }
 
-/// Who can write a file or into a folder, beside its owner, as its mode says: `anybody`, or `the group NAME`; `None` if
-/// nobody can. A group of which only a trusted user is a member, as many systems give each user one, is nobody.
+/// Who besides its owner can write to a file or into a folder, according to its mode: `anybody`, or `the group NAME`;
+/// `None` if nobody can. A group whose only member is a trusted user, as many systems create for each user, does not
+/// count.
 #[must_use]
 pub fn other_writers(of: &Metadata) -> Option<String> {
     match of.mode() {
@@ -36,14 +38,14 @@ pub fn other_writers(of: &Metadata) -> Option<String> {
     }
 }
 
-/// Whether a group is that of one trusted user alone: it has the user's name and nobody else in it.
+/// Whether a group is the private group of a trusted user: it has the user's name and no other members.
 fn is_private(group: u32) -> bool {
     let Ok(Some(group)) = Group::from_gid(group.into()) else { return false };
     let Ok(Some(user)) = User::from_name(&group.name) else { return false };
     user.gid == group.gid && is_trusted(user.uid.as_raw()) && group.mem.iter().all(|member| *member == user.name)
 }
 
-/// What a user is called in a message.
+/// The name of a user, for messages.
 #[must_use]
 pub fn user(uid: u32) -> String {
     match User::from_uid(uid.into()) {
@@ -77,7 +79,7 @@ mod tests {
         assert_eq!((user(0), user(u32::MAX - 1)), ("root".to_owned(), "user 4294967294".to_owned()));
     }
 
-    /// Whoever the mode lets write; a group counts only if it may have other members.
+    /// Everybody whom the mode allows to write is named; a group counts only if it may have other members.
     #[test]
     fn other_writers_are_named() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,8 +1,9 @@
 //! Opens regular files, and nothing else.
 //!
-//! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a device,
-//! and what is no regular file is an error that says so. A symbolic link is followed only where the user named the file:
-//! what another link leads to could be anybody's. The user's own files (tasklists, runners) may be what they like.
+//! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a
+//! device, and anything other than a regular file is an error that says so. A symbolic link is followed only if the
+//! user named the file: the target of another link could be anybody's. The user's own files (tasklists, runners) may be
+//! what they like.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -38,12 +39,13 @@ pub fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file in a folder to read it, whatever becomes of the folder's name meanwhile. A link is followed.
+/// Opens a regular file in a folder to read it, whatever happens to the folder's name in the meantime. A link is
+/// followed.
 ///
 /// # Errors
 /// As [`open`].
 pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
-    // To open a device may do something, so it is not even tried.
+    // Opening a device may have effects, so it is not even tried.
     let found = fstatat(folder, name, AtFlags::empty())?;
     if SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
         return Err(NotRegular::Other.into());
@@ -69,11 +71,11 @@ pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
 }
 
-/// Makes a file whose name is only meant to last until it gets another one. Whatever has the name by then, except for a
-/// folder, is removed: a link is not followed.
+/// Makes a file whose name is only meant to last until it gets another one. Anything that has this name already, except
+/// for a folder, is removed: a link is not followed.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn temporary(path: &Path) -> io::Result<File> {
     let make = || OpenOptions::new().write(true).create_new(true).open(path);
     match make() {
@@ -85,7 +87,7 @@ pub fn temporary(path: &Path) -> io::Result<File> {
     }
 }
 
-/// All bytes of a regular file that has no more than `max`. A symbolic link is not followed.
+/// All bytes of a regular file that has at most `max`. A symbolic link is not followed.
 ///
 /// # Errors
 /// As [`open_no_link`], or if it can't be read or is longer.

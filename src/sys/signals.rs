@@ -89,7 +89,7 @@ impl SignalSource {
         Ok(Self { fd })
     }
 
-    /// Whether a signal is waiting. It stays there.
+    /// Whether a signal is pending. It stays pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         let mut look = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];

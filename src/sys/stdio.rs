@@ -1,7 +1,7 @@
 //! Standard output as this process was given it.
 //!
-//! Owns one look, made before Rust's own start: that opens `/dev/null` in place of a descriptor that is closed, and whatever
-//! is printed there would seem to be written. Never writes.
+//! Owns one check, made before Rust's runtime starts: the runtime opens `/dev/null` in place of a closed descriptor,
+//! and output there would seem to be written. Never writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[used]
 // SAFETY: the linker gives this section to the C library, which calls each function in it once, before `main`, on the only
-// thread. What it may do then is asked of `look`.
+// thread. `look` states what it needs.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
 

@@ -1,6 +1,7 @@
 //! When the batch job ends.
 //!
-//! Owns what batch systems say about that: Slurm in the environment, others by a program (see [`ask`]). Decides nothing.
+//! Owns what batch systems report about that: Slurm in the environment, others by a program (see [`ask`]). Decides
+//! nothing.
 
 pub mod ask;
 

@@ -75,7 +75,7 @@ enum Kind {
 pub struct Handler {
     kind: Kind,
     section: Section,
-    /// What the user should know of it.
+    /// What the user should know about it.
     pub remarks: Remarks,
 }
 

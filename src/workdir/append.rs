@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::regular;
 
-/// What becomes of a symbolic link that has the name of a file.
+/// What happens to a symbolic link that has the name of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Links {
     /// It is followed: the user named the file.

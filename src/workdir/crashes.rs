@@ -52,7 +52,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
         return Ok(crashes); // Nearly always, and many times faster than to look at each line.
     }
     file.rewind()?;
-    // A line that is longer than any of ours is none of ours.
+    // A line that is longer than any that a farm writes is not a farm's.
     let mut lines = Lines::of(file, list.len_max() + 4_096);
     while let Some(line) = lines.next()? {
         if line.number == 1 && (line.end, line.bytes) != (End::Whole, HEADER.trim_ascii_end()) {

@@ -1,14 +1,14 @@
 //! Files of a workdir, line by line.
 //!
-//! Owns the bound on what a line may cost: whatever is in a file, no more of a line is kept than its reader asked for, and
-//! the rest is passed over. Knows no format.
+//! Owns the bound on the memory that a line takes: whatever is in a file, no more of a line is kept than its reader
+//! asked for, and the rest is skipped. Knows no format.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// A longer line is none of ours, in bytes: a command of the greatest length, and what stands before it.
+/// The longest line that a farm writes, in bytes: a command of the greatest length, and what precedes it.
 pub(crate) const LINE_LEN_MAX: usize = crate::tasklist::COMMAND_LEN_MAX + (64 << 10);
 
-/// Bytes that are read in one go.
+/// Bytes per read.
 const CHUNK_LEN: usize = 1 << 20;
 
 /// Reads lines.
@@ -28,7 +28,7 @@ pub(crate) struct Line<'a> {
     pub(crate) number: u64,
     /// Where it begins in the file.
     pub(crate) at: u64,
-    /// What is in it, without its newline; of one that is too long, the beginning.
+    /// Its content, without the newline; if it is too long, only the beginning.
     pub(crate) bytes: &'a [u8],
     /// How it ends.
     pub(crate) end: End,
@@ -39,9 +39,9 @@ pub(crate) struct Line<'a> {
 pub(crate) enum End {
     /// With a newline.
     Whole,
-    /// With a newline, and it is longer than its reader wanted.
+    /// With a newline, but it is longer than its reader wanted.
     TooLong,
-    /// With the file: a crash leaves such a line, and a farm may be writing it just now.
+    /// With the end of the file: a crash leaves such a line, or a farm is just writing it.
     Torn,
 }
 
@@ -53,7 +53,7 @@ impl<R: Read> Lines<BufReader<R>> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads what has a buffer already.
+    /// Reads from a reader that has its own buffer.
     pub(crate) fn new(reader: R, max: usize) -> Self {
         Self { reader, max, line: Vec::new(), number: 0, at: 0 }
     }
@@ -61,7 +61,7 @@ impl<R: BufRead> Lines<R> {
     /// The next line; `None` at the end.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         if (&mut self.reader).take(self.max as u64 + 1).read_until(b'\n', &mut self.line)? == 0 {
@@ -80,7 +80,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number, at, bytes: &self.line, end }))
     }
 
-    /// Passes over the rest of a line, with its newline: how long that was, and whether there was a newline.
+    /// Skips the rest of a line with its newline. Returns its length, and whether there was a newline.
     fn rest_of_line(&mut self) -> io::Result<(u64, bool)> {
         let mut passed = 0;
         loop {
@@ -115,7 +115,8 @@ mod tests {
         found
     }
 
-    /// A line is whole up to the length that was asked for, and its place is known however long those before it are.
+    /// A line is whole up to the length that was asked for, and its position is right however long the lines before it
+    /// are.
     #[test]
     fn long_lines_are_passed_over() {
         let expected = [

@@ -22,8 +22,8 @@ pub use super::names::LOGS as FOLDER;
 pub use index::IndexEntry;
 pub(crate) use index::{INDEX_HEAD, INDEX_TORN, heading_of};
 
-/// After so many folders were looked into for tasks, all of them are listed: a few tasks do not pay for it, and for many
-/// tasks it is done once.
+/// After this many lookups of tasks in folders, all folders are listed: for a few tasks this does not pay off, and for
+/// many tasks it is done once.
 const LOOKS_MAX: usize = 20_000;
 
 /// The file of one task.
@@ -89,7 +89,7 @@ impl Output {
         Ok(Self { path, reader, part: None, odd: None })
     }
 
-    /// What an entry of an index says is a task's; less, if not all of that is certain.
+    /// The output that an entry of an index gives to a task; less, if not all of it certainly belongs to the task.
     fn of_part(path: PathBuf, index: &Path, place: Place) -> Result<Self, OddLog> {
         let entry = place.entry;
         let mut file = regular::reader_no_link(&path).map_err(OddLog::at(&path))?;
@@ -101,7 +101,7 @@ impl Output {
         let whole = if let Check::Only(sure, _) = check { sure } else { entry.len };
         let (len, odd) = match check {
             Check::Sound => (entry.len, None),
-            // Found to be too short when it is read.
+            // Reading it shows that it is too short.
             Check::CutOff(there) => (there, None),
             Check::Only(sure, text) => (sure, Some(odd(text))),
             Check::Nothing(text) => return Err(odd(text)),
@@ -320,8 +320,8 @@ pub struct Unprinted {
     pub odd: Vec<(Option<u32>, OddLog)>,
 }
 
-/// Prints the output of tasks, each under a heading if there are several, as far as it can be read: byte by byte, or, on a
-/// terminal, as `TerminalWriter` shows it. `tail`: only that many lines at the end of each. Returns what could not be printed.
+/// Prints the output of tasks, each under a heading if there are several, as far as it can be read: byte by byte, or,
+/// on a terminal, as `TerminalWriter` shows it. `tail`: only that many lines at the end of each. Returns what could not be printed.
 ///
 /// # Errors
 /// The outer one if `out` takes no more, the inner one if there are no logs.
@@ -399,7 +399,8 @@ mod tests {
         fs::write(index_path, [&index, more].concat()).unwrap();
     }
 
-    /// Promise: a task's output is its own. What is wrong in an index is said, with the line, and what is certain is printed.
+    /// Promise: a task's output is its own. What is wrong in an index is reported with its line, and what is certain is
+    /// printed.
     #[test]
     fn a_damaged_index_is_told() {
         let workdir = tempfile::tempdir().unwrap();
@@ -422,10 +423,10 @@ mod tests {
         };
         let of = |line: u64, text: &str| format!("cannot read /rank_0.idx: line {line} is damaged: {text}");
         expect(printed("8 1", "8 1", 8), "eight", "");
-        expect(printed(" 5\n", " 50\n", 8), "eight", &of(3, "of 50 bytes, only 5 are certainly of task 8"));
-        expect(printed(" 5\n", " 5000\n", 8), "eight", &of(3, "of 5000 bytes, only 5 are certainly of task 8"));
+        expect(printed(" 5\n", " 50\n", 8), "eight", &of(3, "of 50 bytes, only 5 certainly belong to task 8"));
+        expect(printed(" 5\n", " 5000\n", 8), "eight", &of(3, "of 5000 bytes, only 5 certainly belong to task 8"));
         expect(printed(" 5\n", " 3\n", 8), "eig", &of(3, "the output of task 8 does not end after 3 bytes"));
-        expect(printed(" 5\n", " 0\n", 8), "", &of(3, "an output of no bytes at byte 85 is none"));
+        expect(printed(" 5\n", " 0\n", 8), "", &of(3, "an empty output cannot begin at byte 85"));
         let other = "no output of task 8, attempt 1, begins at byte 39 of the log";
         expect(printed(" 85 5\n", " 39 6\n", 8), "", &of(3, other));
         expect(printed(" 85 5\n", " 850 5\n", 8), "", &of(3, "the log ends at byte 135, before byte 850"));
@@ -464,7 +465,7 @@ mod tests {
         assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8 <==\neight");
     }
 
-    /// Who asks for many tasks finds the same as who asks for one, and does not look into every folder for each.
+    /// A search for many tasks finds the same as one for a single task, without looking into every folder for each.
     #[test]
     fn many_tasks_are_found() {
         let workdir = tempfile::tempdir().unwrap();

@@ -65,9 +65,9 @@ pub enum WorkdirError {
     /// The path is taken by something else.
     #[error("the workdir {} is not a folder\n  name another one with --workdir", .0.display())]
     NotAFolder(PathBuf),
-    /// It, or a part of it, is another user's.
+    /// The workdir, or a part of it, belongs to another user.
     #[error(
-        "{} belongs to {owner}\n  nothing was started: its owner decides where files go that are written there\n  name another \
+        "{} belongs to {owner}\n  nothing was started: its owner controls where files written there end up\n  name another \
          workdir with --workdir, or give --shared-workdir to use this one",
         path.display()
     )]
@@ -140,7 +140,7 @@ pub(crate) fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
     }
 }
 
-/// What to do: `otherwise`, unless something else than a regular file has the name.
+/// What to do: `otherwise`, unless something other than a regular file has the name.
 fn cure(error: &io::Error, otherwise: &'static str) -> &'static str {
     if regular::is_something_else(error) {
         "nothing was started; move it away, or name another workdir with --workdir"

@@ -1,7 +1,7 @@
-//! Whose a workdir is. Who owns a folder, or a link to one, decides what the names in it stand for.
+//! Who owns a workdir. The owner of a folder, or of a link to one, decides what the names in it refer to.
 //!
-//! Owns the rule that nothing is written into what is another user's unless the command line says so. What is in a workdir
-//! is no matter of trust: a link is never followed there, and records are checked.
+//! Owns the rule that nothing is written into another user's folder unless the command line allows it. The files in a
+//! workdir need no trust: links in place of them are never followed, and records are checked.
 
 use std::fs::{metadata, symlink_metadata};
 use std::io;
@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use super::WorkdirError;
 use crate::sys::owner;
 
-/// Checks that a workdir belongs to the user, and so does the link, if it is one. One that is not there will.
+/// Checks that a workdir belongs to the user, and so does the link, if it is one. A workdir that does not exist yet
+/// will.
 ///
 /// # Errors
-/// With the owner's name.
+/// If not; the error names the owner.
 pub fn check(workdir: &Path) -> Result<(), WorkdirError> {
     // With a slash at its end, a link would be followed.
     let workdir = &workdir.components().collect::<PathBuf>();
@@ -29,7 +30,8 @@ pub fn check(workdir: &Path) -> Result<(), WorkdirError> {
     Ok(())
 }
 
-/// Checks that a folder within a workdir, or the link that has its name, belongs to the user, or to whom the workdir does.
+/// Checks that a folder within a workdir, or the link that has its name, belongs to the user, or to the owner of the
+/// workdir.
 ///
 /// # Errors
 /// As [`check`].
@@ -42,8 +44,9 @@ pub(super) fn check_within(workdir: &Path, name: &str) -> Result<(), WorkdirErro
     Err(WorkdirError::Foreign { path, owner: owner::user(within.uid()) })
 }
 
-/// Whom a file belongs to that this process makes there. A server may know everybody, or root, by another number (NFS with
-/// `root_squash`, a share that is mounted for one user): then all that the user makes there looks like another user's.
+/// The owner of a file that this process makes there. A server may know everybody, or root, by a different ID (NFS with
+/// `root_squash`, a share that is mounted for one user): then everything that the user makes there seems to belong to
+/// another user.
 fn new_files_belong_to(folder: &Path) -> io::Result<u32> {
     let file = tempfile::Builder::new().prefix(".owner").tempfile_in(folder)?;
     Ok(file.as_file().metadata()?.uid())
@@ -55,8 +58,9 @@ mod tests {
 
     use super::*;
 
-    /// The user's own folders and links are fine, whoever made the place that a link leads to is asked for, and a refusal
-    /// leaves nothing behind. Giving files away takes root: `mpi-tests/local/owners.rs` says so where there is none.
+    /// The user's own folders and links are accepted, the owner of a link's target is checked, and a refusal leaves
+    /// nothing behind. Giving files away requires root: `mpi-tests/local/owners.rs` reports it if the tests do not run
+    /// as root.
     #[test]
     fn folders_of_others_are_refused() {
         let place = tempfile::tempdir().unwrap();

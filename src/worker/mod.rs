@@ -320,7 +320,8 @@ impl Worker {
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        // The pool waits for no disk when the farm stops. That must not count against the task, however it ended.
+        // The pool does not wait for a disk when the farm stops. That must not count against the task, however it
+        // ended.
         let is_given_up = self.stop >= Some(StopLevel::Terminate) && matches!(result.outcome, Outcome::Unkept { .. });
         if running.interrupted || is_given_up {
             self.interrupted.push(result);

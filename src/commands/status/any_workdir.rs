@@ -1,4 +1,4 @@
-//! `status` and `logs` on workdirs of which any part is damaged. Unit tests only.
+//! `status` and `logs` on workdirs in which any part may be damaged. Unit tests only.
 //!
 //! Owns a small workdir in which everything is right, and what may happen to each of its files.
 
@@ -19,7 +19,8 @@ use crate::shown::{is_hidden, to_json};
 use crate::workdir::lines::LINE_LEN_MAX;
 use crate::workdir::logs::{self, INDEX_HEAD, IndexEntry, heading_of};
 
-/// No look at a workdir may cost more memory, in bytes: a few buffers, and a few times the longest event of a timeline.
+/// The memory that a look at a workdir may take, in bytes: a few buffers, and a few times the longest event of a
+/// timeline.
 const MEMORY_MAX: usize = 24 * LINE_LEN_MAX;
 
 /// What small files may make `status` print, in bytes.
@@ -28,10 +29,10 @@ const OUTPUT_MAX: usize = 1 << 20;
 /// Longer than any file of which a part is kept; sparse, so that it costs no disk.
 const HUGE: u64 = MEMORY_MAX as u64 + 1;
 
-/// No look takes longer, however busy the machine is: logs are read for two seconds.
+/// The time that a look may take, however busy the machine is: logs are read for two seconds.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Bytes of an output that are looked at.
+/// Bytes of an output that are checked.
 const KEPT: usize = 64 << 10;
 
 /// The first bytes that are written.
@@ -227,8 +228,8 @@ fn shown(workdir: &Path, json: bool, lists: bool, before: Option<Figures>) -> (V
 }
 
 proptest! {
-    /// Promise 5: whatever is in a workdir, `status` ends soon, with lines of harmless text or with JSON, and its memory has a
-    /// bound.
+    /// Promise 5: whatever is in a workdir, `status` ends soon, with lines of harmless text or with JSON, and its
+    /// memory is bounded.
     #[test]
     fn any_workdir_has_a_status(files in files()) {
         let folder = make(&files);
@@ -248,7 +249,8 @@ proptest! {
         let _ = within(MEMORY_MAX, || exit_code::judge(&Life::read(folder.path()), Some(RUN)));
     }
 
-    /// Promise 5: whatever is in a workdir, `logs` prints what there is, and on a terminal nothing that it would obey, but colors.
+    /// Promise 5: whatever is in a workdir, `logs` prints what there is, and on a terminal nothing that it would obey
+    /// except colors.
     #[test]
     fn any_workdir_has_logs(files in files()) {
         let folder = make(&files);

@@ -18,16 +18,16 @@ use crate::shown;
 use crate::sys::regular;
 use crate::workdir::lines::End as LineEnd;
 
-/// An event longer than this is none, in bytes: a command has at most a mebibyte, and JSON takes six bytes for one of it.
+/// The longest event, in bytes: a command has at most 1 MiB, and JSON takes up to six bytes for each of its bytes.
 const EVENT_LEN_MAX: usize = 7 << 20;
 
-/// So much of a command is kept for the slowest tasks, in characters.
+/// How much of a command is kept for the slowest tasks, in characters.
 const COMMAND_MAX: usize = 200;
 
-/// So much of any other text, in characters.
+/// How much of any other text is kept, in characters.
 const TEXT_MAX: usize = 255;
 
-/// The line of column names is not longer, in bytes.
+/// The longest line of column names, in bytes.
 const HEAD_LEN_MAX: usize = 4 << 10;
 
 /// What is known of the past.
@@ -114,7 +114,7 @@ impl History {
         // Failures are counted by what is in `failed`, not by what was tried.
         if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0), max_rss_kib }) {
             self.commands.insert(id, command.chars().take(COMMAND_MAX).collect());
-            // Seldom enough that a task costs next to nothing, however many are wanted.
+            // So rarely that a task costs next to nothing, however many are wanted.
             if self.commands.len() / 2 > self.tally.slowest_max().saturating_add(100) {
                 let slowest: BTreeSet<u32> = self.tally.slowest().iter().map(|slow| slow.id).collect();
                 self.commands.retain(|id, _| slowest.contains(id));
@@ -123,7 +123,7 @@ impl History {
     }
 }
 
-/// As much of a text as is kept.
+/// The part of a text that is kept.
 fn cut(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }
@@ -132,7 +132,7 @@ fn cut(text: &str) -> String {
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
     let mut head_is_wrong = false;
-    // The first line that is no attempt, and how many there are.
+    // The first line that is not an attempt, and the number of such lines.
     let (mut bad, mut bad_count) = (0, 0_u64);
     each_line(&workdir.join("tasks.tsv"), |line| {
         if line.number == 1 {

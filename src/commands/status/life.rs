@@ -16,10 +16,10 @@ use crate::workdir::Holder;
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
 
-/// A longer `status.json` is none of ours, in bytes: that of a million slots has half of this.
+/// The longest `status.json`, in bytes: that of a million slots has half of this.
 const LEN_MAX: u64 = 64 << 20;
 
-/// A longer lock is none of ours, in bytes.
+/// The longest lock, in bytes.
 const LOCK_LEN_MAX: u64 = 4 << 10;
 
 /// What is known of the last run.
@@ -117,12 +117,12 @@ impl Life {
     }
 }
 
-/// Reads `status.json`: no more of it than makes sense, so that a file of zeros costs nothing.
+/// Reads `status.json`, but no more than makes sense, so that a file of zeros costs nothing.
 fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
     let file = regular::reader_no_link(path)?;
     let len = file.metadata()?.len();
     if len > LEN_MAX {
-        return Err(io::Error::other(format!("it has {len} bytes, more than any of ours; it is ignored")));
+        return Err(io::Error::other(format!("it has {len} bytes, more than a farm writes; it is ignored")));
     }
     Ok(serde_json::from_reader(BufReader::new(file.take(LEN_MAX))))
 }
@@ -156,7 +156,7 @@ mod tests {
         life.state
     }
 
-    /// Promise 5: something else in place of a lock, or one that is too long, is noted, and not waited for.
+    /// Promise 5: something else in place of a lock, or a lock that is too long, is noted, and not waited for.
     #[test]
     fn an_odd_lock_is_noted() {
         let folder = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ pub struct StatusArgs {
 }
 
 impl StatusArgs {
-    /// Whether lists were asked for, and not the whole.
+    /// Whether lists are wanted instead of the whole status.
     fn lists(&self) -> bool {
         self.failed || self.running || self.slowest.is_some()
     }
@@ -125,7 +125,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         }
         let at_work = matches!(status.figures.state, State::Running | State::Stopping);
         match (printed, pause) {
-            // Nobody reads any more.
+            // Nobody reads the output any more.
             (Err(code), _) => return code,
             (Ok(()), Some(pause)) if at_work => std::thread::sleep(pause),
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
@@ -187,7 +187,7 @@ struct Status {
     figures: Figures,
     /// Seconds since `status.json` was written; none if it was not, or does not count.
     age_s: Option<f64>,
-    /// What the past tells, if it was read.
+    /// What the records of the past contain, if they were read.
     history: Option<History>,
 }
 
@@ -219,7 +219,7 @@ impl Status {
             let slowest = args.slowest.map_or(SLOWEST, |count| count as usize);
             let history = history.insert(History::read(workdir, &records.failed, slowest));
             add_history(&mut figures, history);
-            // Logs are read for that: not if it is not shown.
+            // This reads logs, so it is not done if it is not shown.
             if args.json || !args.lists() {
                 add_failures(&mut figures, history, workdir);
             }
@@ -309,7 +309,7 @@ fn add_history(figures: &mut Figures, history: &History) {
     figures.ranks = figures.ranks.max(history.hosts.len() as u64);
 }
 
-/// Takes over what failed in which way.
+/// Takes over which tasks failed, and how.
 fn add_failures(figures: &mut Figures, history: &History, workdir: &Path) {
     let hosts = history.hosts.values().collect::<BTreeSet<_>>().len();
     figures.failures = failures::group(workdir, &history.tally, |rank| history.hosts.get(&rank).cloned(), hosts);

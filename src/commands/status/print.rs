@@ -78,7 +78,7 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
     Ok(())
 }
 
-/// Says what does not belong into lists. They go into other programs; what is wrong must not be lost, nor be in the way.
+/// Prints what does not belong in lists. Lists go to other programs; what is wrong must not be lost, or be in the way.
 pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
     if args.json || !args.lists() {
         return;
@@ -90,7 +90,7 @@ pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
     }
 }
 
-/// The tasks that have failed, each made when it is printed: there may be millions.
+/// The failed tasks. Each is assembled when it is printed: there may be millions.
 struct FailedTasks<'a> {
     history: &'a History,
     commands: Commands,
@@ -120,7 +120,7 @@ impl Serialize for FailedTasks<'_> {
     }
 }
 
-/// The tasks that run, the longest first.
+/// The running tasks, the longest first.
 struct RunningTasks<'a> {
     figures: &'a Figures,
     commands: Commands,
@@ -191,7 +191,7 @@ fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     figures.notes.iter().for_each(|note| say(&format!("note: {note}")));
     if !at_work && remaining > 0 && !figures.command.is_empty() {
-        // As it was written by rank 0, which has quoted it.
+        // As rank 0 has written it, quoted.
         let command = &figures.command;
         match &status.figures.cwd[..] {
             // What is not UTF-8 was replaced there.

@@ -52,7 +52,7 @@ impl Records {
     /// The IDs of a file; none if it is not there.
     fn ids(&mut self, workdir: &Path, name: &'static str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
-        // The first of them, and how many there are.
+        // The first damaged line, and the number of such lines.
         let (mut bad, mut bad_count) = (0, 0_u64);
         let mut torn = false;
         let read = each_line(&workdir.join(name), |line| match (id_of(line.bytes), line.end) {
@@ -89,7 +89,8 @@ impl Records {
     }
 }
 
-/// The commands of some tasks, as a file has them. Only their places are kept, however many and however long they are.
+/// The commands of some tasks, as a file has them. Only their positions are kept in memory, however many and however
+/// long they are.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     file: Option<File>,
@@ -101,7 +102,7 @@ impl Commands {
     /// Finds those of `wanted`, which is ascending.
     pub(super) fn find(workdir: &Path, name: &str, wanted: &[u32]) -> Self {
         let mut found = Self::default();
-        // What can't be read was told before.
+        // What can't be read has been reported before.
         let Ok(file) = regular::reader_no_link(&workdir.join(name)) else { return found };
         let mut lines = Lines::of(&file, LINE_LEN_MAX);
         while let Ok(Some(line)) = lines.next() {
@@ -127,7 +128,7 @@ impl Commands {
         let (_, at, len) = self.places[place];
         let mut record = vec![0; len as usize];
         self.file.as_ref()?.read_exact_at(&mut record, at).ok()?;
-        // A farm that runs may have written the file anew.
+        // A running farm may have rewritten the file.
         let (found, command) = id_of(&record)?;
         (found == id).then(|| command.to_vec())
     }
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(records.damage, told);
     }
 
-    /// A command is found again by its place, and a line that is too long costs no more than others.
+    /// A command is found again by its position, and a line that is too long costs no more memory than others.
     #[test]
     fn commands_are_found() {
         let folder = tempfile::tempdir().unwrap();

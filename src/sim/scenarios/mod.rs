@@ -197,8 +197,8 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(scenario.lines(0), 20);
 }
 
-/// Output that has no place for a while waits for one. If that takes too long, the farm stops with code 4, and no task has
-/// failed or runs again and again for it.
+/// Output that cannot be written for a while waits. If that takes too long, the farm stops with code 4, and no task
+/// fails or runs again and again because of it.
 #[test]
 fn output_without_a_place_fails_no_task() {
     for packed in [false, true] {

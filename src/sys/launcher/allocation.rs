@@ -1,6 +1,6 @@
 //! What a farm without a launcher leaves unused: nodes of a Slurm job on which it does not run.
 //!
-//! Owns the warning, and the reading of Slurm's lists of nodes. Decides nothing: the farm runs where it was started.
+//! Owns the warning, and the parser of Slurm's lists of nodes. Decides nothing: the farm runs where it was started.
 
 use super::Launch;
 use super::signs::count_of_node;
@@ -24,7 +24,7 @@ impl Unused {
     /// The same. `host`: the name of this node. `get` looks a variable up.
     pub fn detect(host: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let job = get("SLURM_JOB_ID").filter(|job| !job.is_empty())?;
-        // A task of another farm has one node, and its farm knows that.
+        // A task of another farm is meant to use one node.
         if Launch::detect(&get).is_some() || get("TASKFARMER_TASK_ID").is_some() {
             return None;
         }
@@ -49,8 +49,8 @@ impl Unused {
         Some(Self { what, nodes, cpus })
     }
 
-    /// The warning: what is not used, and the command that uses it. `command`: what the user has typed; `mpi`: the word
-    /// that srun needs for the program's MPI; `None` for a build without MPI, which runs on one node.
+    /// The warning: what is not used, and the command that uses it. `command`: what the user has typed; `mpi`: the
+    /// option that srun needs for the program's MPI; `None` for a build without MPI, which runs on one node.
     #[must_use]
     pub fn warning(&self, command: &str, mpi: Option<&str>) -> String {
         let Self { what, nodes, cpus } = self;
@@ -65,7 +65,8 @@ impl Unused {
     }
 }
 
-/// Whether Slurm's list has a node of this name: `node[1-4,07]`, `a,b[2-3]-ib`. A list that cannot be read has none.
+/// Whether Slurm's list contains a node of this name: `node[1-4,07]`, `a,b[2-3]-ib`. A list that cannot be read
+/// contains none.
 fn is_in(names: &str, host: &str) -> bool {
     let mut depth = 0;
     let is_end = |c: char| {
@@ -75,7 +76,7 @@ fn is_in(names: &str, host: &str) -> bool {
     names.split(is_end).any(|name| matches(name.trim(), host))
 }
 
-/// Whether one name with ranges stands for this host. Zeros in front of a number do not count.
+/// Whether one name with ranges matches this host. Leading zeros of a number do not count.
 fn matches(name: &str, host: &str) -> bool {
     let Some((before, rest)) = name.split_once('[') else { return !host.is_empty() && name == host };
     let (Some((ranges, after)), Some(host)) = (rest.split_once(']'), host.strip_prefix(before)) else { return false };
@@ -106,7 +107,7 @@ mod tests {
         ("SLURM_JOB_CPUS_PER_NODE", "64(x4)"),
     ];
 
-    /// A batch script that forgets srun, and a login node in salloc's shell: said, with the command.
+    /// A batch script without srun, and a login node in salloc's shell: a warning names the command to use.
     #[test]
     fn nodes_that_are_not_used_are_named() {
         let batch = unused("node1.cluster", &[&JOB[..], &[("SLURMD_NODENAME", "node1")]].concat()).unwrap();
@@ -125,7 +126,7 @@ mod tests {
         assert!(text.ends_with("srun --nodes=1 --ntasks=1 taskfarmer-mpi list"), "{text}");
     }
 
-    /// Nothing is said where nothing is unused, or where it is no business of this farm.
+    /// There is no warning if nothing is unused, or if what is unused does not concern this farm.
     #[test]
     fn a_job_that_is_used_is_not_mentioned() {
         let single = [("SLURM_JOB_ID", "5"), ("SLURM_JOB_NUM_NODES", "1"), ("SLURM_JOB_NODELIST", "node7")];
@@ -160,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever stands there is read.
+        /// Promise 5: any list can be read.
         #[test]
         fn any_list_is_read(names in "[a-z0-9,\\[\\]-]{0,30}|\\PC*", host in "[a-z]{0,2}[0-9]{0,25}|\\PC*") {
             is_in(&names, &host);

@@ -1,8 +1,8 @@
-//! The variables by which launchers tell a process its rank: one table, read by [`super::Launch`] and
+//! The variables with which launchers give a process its rank: one table, read by [`super::Launch`] and
 //! [`super::NodePlace`].
 //!
-//! Owns their names and what they mean together. A rank without a number of ranks, or with nothing that connects it
-//! to the others, is left over from another program: it makes no launcher.
+//! Owns their names and what they mean together. A rank without a number of ranks, or with nothing that connects it to
+//! the others, is left over from another program: it does not count as a launcher.
 
 use super::{Launch, Launcher, NodePlace, Pmi};
 
@@ -17,12 +17,12 @@ struct Signs {
     on_node: &'static [(&'static str, &'static str)],
     /// If not empty: one of these has to be set as well.
     proof: &'static [&'static str],
-    /// Whether a process that is told no number of ranks may still be one of several.
+    /// Whether a process without a number of ranks may still be one of several.
     may_not_tell_size: bool,
 }
 
-/// In this order: the launchers that set the variables of others as well come first. The names are from the
-/// documentation of jsrun, Flux, PALS, MVAPICH and Slurm, and from ranks of the others.
+/// The order matters: launchers that also set the variables of others come first. The names are from the documentation
+/// of jsrun, Flux, PALS, MVAPICH and Slurm, and from ranks of the other launchers.
 const TABLE: [Signs; 10] = [
     Signs {
         launcher: Launcher::Jsrun,
@@ -106,7 +106,7 @@ const TABLE: [Signs; 10] = [
     },
 ];
 
-/// What shows that a process can ask for the other ranks by PMIx; by PMI-1, PMI-2 or a relative; and the name that Slurm
+/// What shows that a process can find the other ranks by PMIx; by PMI-1, PMI-2 or a relative; and the name that Slurm
 /// gives to its plug-in, which provides any of them.
 const PMIX: [&str; 2] = ["PMIX_NAMESPACE", "PMIX_RANK"];
 /// Where PMIx's server is, for versions 2 to 5. Without one of these, Open MPI 5 crashes.
@@ -122,14 +122,14 @@ const PMIX_SERVER: [&str; 7] = [
 const PMI: [&str; 2] = ["PMI_FD", "PMI_PORT"];
 const OTHER: [&str; 4] = ["PMI_CONTROL_PORT", "ALPS_APP_PE", "PALS_APID", "SLURM_MPI_TYPE"];
 
-/// Slurm numbers batch scripts and other special steps from here on.
+/// The first step ID that Slurm uses for batch scripts and other special steps.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
 
 /// How a process with these variables was launched. `get` looks a variable up.
 ///
-/// Launchers may be nested, such as `mpirun` in the shell of a job step, and the inner one cannot be told from the outer
-/// one. A launcher of several processes goes before one of a single process: the other way around, each of the several
-/// would run a farm of its own.
+/// Launchers may be nested, such as `mpirun` in the shell of a job step, and nothing shows which one is the inner one.
+/// A launcher of several processes takes precedence over one of a single process: otherwise, each of the several would
+/// run a farm of its own.
 pub(super) fn read(get: &impl Fn(&str) -> Option<String>) -> Option<Launch> {
     let mut found: Vec<Launch> = TABLE.iter().filter_map(|signs| signs.read(get)).collect();
     let sets_pmix = |launch: &Launch| {
@@ -141,7 +141,7 @@ pub(super) fn read(get: &impl Fn(&str) -> Option<String>) -> Option<Launch> {
     found.iter().find(|launch| launch.size != Some(1)).or(found.first()).copied()
 }
 
-/// Where a rank of this launcher stands on its node; `None` if its variables do not tell.
+/// The place of a rank of this launcher on its node; `None` if its variables do not give it.
 pub(super) fn place(launcher: Launcher, get: &impl Fn(&str) -> Option<String>) -> Option<NodePlace> {
     let rows = TABLE.iter().filter(|signs| signs.launcher == launcher);
     let told = rows
@@ -181,7 +181,7 @@ fn is_in_step(get: &impl Fn(&str) -> Option<String>) -> bool {
 }
 
 /// Whether PMI's variables are not srun's: mpiexec starts its helpers on other nodes as a job step, so ranks have the
-/// variables of the step, one process per node, beside their own.
+/// variables of the step, which has one process per node, in addition to their own.
 fn is_of_another_pmi(get: &impl Fn(&str) -> Option<String>, rank: u32, size: Option<u32>) -> bool {
     number(get, "PMI_RANK").zip(number(get, "PMI_SIZE")).is_some_and(|pmi| Some(pmi) != size.map(|size| (rank, size)))
 }
@@ -214,7 +214,7 @@ fn slurm_place(get: &impl Fn(&str) -> Option<String>) -> Option<NodePlace> {
     Some(NodePlace { rank: number(get, "SLURM_LOCALID")?, ranks })
 }
 
-/// Flux tells the number of ranks on a node only where it is the same on all nodes.
+/// Flux's variables give the number of ranks on a node only if it is the same on all nodes.
 fn flux_place(get: &impl Fn(&str) -> Option<String>) -> Option<NodePlace> {
     let (ranks, nodes) = (number(get, "FLUX_JOB_SIZE")?, number(get, "FLUX_JOB_NNODES").filter(|&nodes| nodes > 0)?);
     let rank = number(get, "FLUX_TASK_LOCAL_ID")?;
@@ -247,7 +247,7 @@ mod tests {
         |name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
     }
 
-    /// Every variable of the table, as one launcher after the other sets it.
+    /// Every variable of the table, launcher by launcher.
     fn names() -> Vec<&'static str> {
         let of = |signs: &Signs| {
             let on_node = signs.on_node.iter().flat_map(|&(rank, ranks)| [rank, ranks]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever stands in a launcher's variables, the answer is a launch or none, and a place that there is.
+        /// Promise 5: whatever a launcher's variables contain, the result is a launch or none, and a place that exists.
         #[test]
         fn any_values_are_read(
             values in prop::collection::vec(
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// Each launcher is told by what it sets, with the rank, the number of ranks, and the place on the node.
+    /// Each launcher is recognized by what it sets, with the rank, the number of ranks, and the place on the node.
     #[test]
     fn each_launcher_is_known() {
         const SLURM: [(&str, &str); 3] =
@@ -407,8 +407,8 @@ mod tests {
         }
     }
 
-    /// A launcher of several goes before one of a single process, whichever is the inner one: N farms in one workdir are
-    /// worse than one that refuses to start.
+    /// A launcher of several processes takes precedence over one of a single process, whichever is the inner one: N
+    /// farms in one workdir are worse than one that refuses to start.
     #[test]
     fn several_go_before_one() {
         let shell = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "1")];

@@ -5,8 +5,9 @@
 //! launcher sets is. A variable that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
 //!
 //! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05;
-//! those of jsrun, Flux, PALS and mpirun_rsh are from their documentation. Of what srun reads in its environment, all
-//! goes that says how large a step is, where it runs, and where its output goes: that was meant for the farm's own step.
+//! those of jsrun, Flux, PALS and mpirun_rsh are from their documentation. Of the variables that srun itself reads, all
+//! are removed that determine how large a step is, where it runs, and where its output goes: they are meant for the
+//! farm's own step.
 
 use super::Launch;
 
@@ -332,8 +333,8 @@ mod tests {
         SLURM_WCKEY SLURM_WORKING_DIR SLURMD_DEBUG SRUN_CONTAINER SRUN_CONTAINER_ID SRUN_ERROR SRUN_EXPORT_ENV \
         SRUN_INPUT SRUN_OUTPUT SRUN_SEGMENT_SIZE";
 
-    /// A task may start a job step of its own: for each variable that its srun would read, docs/tasklist.md says whether
-    /// it is there, and so it is.
+    /// A task may start a job step of its own: for each variable that its srun would read, docs/tasklist.md states
+    /// correctly whether it is removed or kept.
     #[test]
     fn what_srun_reads_is_removed_or_kept_as_documented() {
         let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2")]);

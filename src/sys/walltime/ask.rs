@@ -1,8 +1,8 @@
-//! Programs of batch systems that tell when a job ends.
+//! Programs of batch systems that report when a job ends.
 //!
-//! Owns which program to ask, and how to read its answer: PBS, LSF and Flux set no variable for it. The sources are
-//! `OpenPBS`'s qstat(1B) and samples of its JSON, IBM's reference of bjobs, and flux-job(1). Never asks twice: the server
-//! behind such a program serves a whole site.
+//! Owns which program to ask, and how to read its answer: PBS, LSF and Flux set no variable for the end of a job. The
+//! sources are `OpenPBS`'s qstat(1B) and samples of its JSON, IBM's reference of bjobs, and flux-job(1). Never asks
+//! twice: the server behind such a program serves a whole site.
 
 use std::ffi::c_int;
 use std::process::Command;
@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use super::super::brief;
 
-/// What Flux says of a job without a limit, in seconds: this or more.
+/// What Flux reports for a job without a limit, in seconds: this or more.
 const FLUX_UNLIMITED: u64 = u32::MAX as u64;
 
-/// Limits beyond this are none, in seconds: a hundred years.
+/// Larger limits are not believed, in seconds: a hundred years.
 const LIMIT_MAX: u64 = 100 * 366 * 86_400;
 
 /// A batch system that has to be asked.
@@ -42,12 +42,12 @@ pub enum Answer {
     At(Duration),
     /// It has no time limit.
     Never,
-    /// Nobody knows; the reason.
+    /// Unknown; the reason.
     Unknown(String),
 }
 
 impl Question {
-    /// What to ask about the job that this process belongs to; `None` outside of a job of these systems. `get` looks a
+    /// What to ask about the job that this process belongs to; `None` outside a job of these systems. `get` looks a
     /// variable up.
     pub fn of_job(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
@@ -75,7 +75,7 @@ impl Question {
         self.words.join(" ")
     }
 
-    /// Runs the program, or kills it at the time limit.
+    /// Runs the program, and kills it at the time limit.
     #[must_use]
     pub fn ask(&self, limit: Duration) -> Answer {
         let mut command = Command::new(&self.words[0]);
@@ -93,7 +93,7 @@ impl Question {
         self.read(&text, now).unwrap_or_else(|| Answer::Unknown("its answer has no time in it".to_owned()))
     }
 
-    /// Reads an answer that was given now; `None` if it says nothing about the end.
+    /// Reads an answer that was given at `now`; `None` if it does not contain the end of the job.
     fn read(&self, text: &str, now: Duration) -> Option<Answer> {
         match self.system {
             System::Pbs => pbs_end(text),
@@ -137,7 +137,7 @@ fn hours_minutes_seconds(text: &str) -> Option<u64> {
     text.split(':').try_fold(0_u64, |sum, part| sum.checked_mul(60)?.checked_add(part.parse().ok()?))
 }
 
-/// `1:05 L`: hours, minutes, and that it is the run limit. `E` and `X` are about an estimate, which ends no job.
+/// `1:05 L`: hours, minutes, and the mark of the run limit. `E` and `X` mark an estimate, which does not end a job.
 fn lsf_left(text: &str) -> Option<Duration> {
     let mut words = text.split_whitespace();
     let (hours, minutes) = words.next()?.split_once(':')?;
@@ -159,7 +159,7 @@ fn local_time(text: &str) -> Option<u64> {
     let mut broken: libc::tm = unsafe { std::mem::zeroed() };
     (broken.tm_year, broken.tm_mon, broken.tm_mday) = (number(year)? - 1900, month, number(day)?);
     (broken.tm_hour, broken.tm_min, broken.tm_sec) = (hour, minute, second);
-    // Whether it was summer time is up to the time zone.
+    // Whether daylight saving time applied is up to the time zone.
     broken.tm_isdst = -1;
     // SAFETY: it reads and writes this structure only; any numbers in it are allowed.
     let seconds = unsafe { libc::mktime(&raw mut broken) };
@@ -184,7 +184,7 @@ mod tests {
     const LSF: [(&str, &str); 1] = [("LSB_JOBID", "12")];
     const FLUX: [(&str, &str); 1] = [("FLUX_JOB_ID", "f2u")];
 
-    /// Each batch system is asked about this very job; where there is none, nobody is asked.
+    /// Each batch system is asked about this very job; outside a job, no program is run.
     #[test]
     fn the_job_is_known_by_its_variables() {
         let command = |variables: &[(&str, &str)]| of(variables).map(|question| question.command());
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    /// bjobs counts minutes; what it estimates is no limit.
+    /// bjobs counts minutes; its estimates are not limits.
     #[test]
     fn lsf_is_read() {
         let at = |seconds: u64| Some(Answer::At(Duration::from_secs(1_000 + seconds)));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever such a program prints, it is a time or none.
+        /// Promise 5: whatever such a program prints is read as a time, or as none.
         #[test]
         fn any_answer_is_read(
             text in "\\PC*|[0-9]{1,20}(:[0-9]{1,20})? ?[LEX]?|\\{\"Jobs\":\\{\"1\":\\{\"stime\":(\"[A-Z][a-z]{2} (Apr|Feb) [0-9]{1,6} [0-9]{1,5}:[0-9]{1,5}:[0-9]{1,5} [0-9]{1,5}\"|[0-9]{1,20}),\"Resource_List\":\\{\"walltime\":(\"[0-9:]{0,30}\"|[0-9]{1,20})\\}\\}\\}\\}",

@@ -1,7 +1,7 @@
 //! `rank_<r>.idx`: where in `rank_<r>.log` the output of each attempt is.
 //!
-//! Owns the format of both, and what an index is worth that was damaged: an entry counts only if the output that it names
-//! begins and ends in the log as the log itself says. Where that is not so, only what is certainly of the task is given.
+//! Owns the format of both, and what a damaged index is worth: an entry counts only if the output that it names begins
+//! and ends where the headings in the log show it. Otherwise, only what certainly belongs to the task is returned.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,21 +19,21 @@ use crate::workdir::lines::{End, Line, Lines};
 /// First line of an index, for people.
 pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length\n";
 
-/// The end of a line that a crash has torn, once a later run goes on behind it.
+/// The end of a line that a crash has cut off, once a later run appends to the index.
 pub(crate) const INDEX_TORN: &[u8] = b" torn";
 
-/// An index line is not longer: five numbers of at most 20 digits.
+/// The longest index line, in bytes: five numbers of at most 20 digits.
 const INDEX_LINE_MAX: usize = 128;
 
-/// A heading in a log is not longer, in bytes.
+/// The longest heading in a log, in bytes.
 const HEADING_LEN_MAX: u64 = 16 << 10;
 
 const HEADING: &str = "==> task ";
 
-/// Bytes of a log that are looked at in one go.
+/// Bytes of a log that are searched at a time.
 const CHUNK_LEN: u64 = 64 << 10;
 
-/// What the heading of an attempt begins with, in a rank's log. It is a line, and ends with ` <==`.
+/// The beginning of an attempt's heading in a rank's log. The heading is a line that ends with ` <==`.
 #[must_use]
 pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
     format!("{HEADING}{id}, attempt {attempt}: ")
@@ -44,7 +44,7 @@ pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
 pub struct IndexEntry {
     /// The task.
     pub id: u32,
-    /// Which try of it, within its run of the farm.
+    /// The number of the attempt, within its run of the farm.
     pub attempt: u16,
     /// When it ended, in milliseconds since 1970.
     pub ended_ms: u64,
@@ -61,7 +61,7 @@ impl fmt::Display for IndexEntry {
 }
 
 impl IndexEntry {
-    /// Reads a line, without its newline; `None` for the head, and for what is no entry.
+    /// Reads a line, without its newline; `None` for the head, and for anything else that is not an entry.
     fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = std::str::from_utf8(line).ok()?.split(' ');
         let mut number = || fields.next()?.parse::<u64>().ok();
@@ -89,17 +89,17 @@ pub(super) struct Place {
 /// The last entry of each task.
 pub(super) type Places = HashMap<u32, Place>;
 
-/// Takes the entries of an index, which is the given one; of each task, that which ended last.
+/// Adds the entries of the index with this number; of each task, the one that ended last.
 ///
 /// # Errors
-/// If it can't be read, or holds what is no entry. All that is one was taken.
+/// If it can't be read, or contains lines that are not entries. All entries have been added anyway.
 pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<()> {
     let mut lines = Lines::of(regular::reader_no_link(path)?, INDEX_LINE_MAX);
-    // The first line that is no entry, and how many there are.
+    // The first line that is not an entry, and the number of such lines.
     let (mut bad, mut bad_count) = (0, 0_u64);
     while let Some(Line { number, bytes, end, .. }) = lines.next()? {
         match IndexEntry::parse(bytes) {
-            // A farm may be writing it just now; but not this much.
+            // A farm may be writing it just now, but not a line of this length.
             _ if end == End::Torn && bytes.len() < INDEX_LINE_MAX => {}
             Some(entry) if end == End::Whole => match places.get(&entry.id) {
                 Some(known) if known.entry.ended_ms > entry.ended_ms => {}
@@ -120,14 +120,14 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
     Err(io::Error::other(format!("line {bad} is not \"ID attempt ended_ms offset length\"{more}")))
 }
 
-/// How much of an entry is true.
+/// How much of an entry is correct.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Check {
     /// All of it.
     Sound,
-    /// The log ends before the output does: so many bytes of it are there.
+    /// The log ends before the output does: this many bytes of it are there.
     CutOff(u64),
-    /// So many bytes of the output are certainly the task's; and what is wrong.
+    /// This many bytes of the output certainly belong to the task; and what is wrong.
     Only(u64, String),
     /// Nothing: what is wrong.
     Nothing(String),
@@ -142,12 +142,12 @@ pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
     if len == 0 {
         return Ok(match offset {
             0 => Check::Sound,
-            _ => Check::Nothing(format!("an output of no bytes at byte {offset} is none")),
+            _ => Check::Nothing(format!("an empty output cannot begin at byte {offset}")),
         });
     }
     let size = log.metadata()?.len();
     if !begins_with_heading(log, offset, &heading_of(id, attempt))? {
-        // A log that was cut off says so when it is read.
+        // If the log was cut off, the message is about the log.
         let is_cut_off = size < offset;
         return Ok(match is_cut_off {
             true => Check::Nothing(format!("the log ends at byte {size}, before byte {offset}")),
@@ -163,7 +163,7 @@ pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
     Ok(match next_heading(log, offset, end.min(size))? {
         Some(next) => {
             let sure = next - offset;
-            Check::Only(sure, format!("of {len} bytes, only {sure} are certainly of task {id}"))
+            Check::Only(sure, format!("of {len} bytes, only {sure} certainly belong to task {id}"))
         }
         None if end >= size => {
             // The newline at the very end may be the one behind the output.
@@ -182,7 +182,7 @@ fn begins_with_heading(log: &File, offset: u64, heading: &str) -> io::Result<boo
         return Ok(false);
     };
     let begin = memchr::memrchr(b'\n', line).map_or(0, |at| at + 1);
-    // Behind what a crash has left of another one, it does not begin a line.
+    // After the rest of a heading that a crash cut off, this one does not begin a line.
     Ok(memchr::memmem::rfind(&line[begin..], heading.as_bytes()).is_some())
 }
 
@@ -192,13 +192,13 @@ fn ends_at(log: &File, end: u64) -> io::Result<bool> {
     Ok(behind.strip_prefix(b"\n").is_some_and(|next| HEADING.as_bytes().starts_with(next)))
 }
 
-/// The first place between two bytes of a log where an output could end: a newline, and a heading behind it.
+/// The first place in a range of a log where an output could end: a newline, followed by a heading.
 fn next_heading(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     let needle = format!("\n{HEADING}");
     let finder = Finder::new(&needle);
     let mut at = from;
     while at < to {
-        // Long enough for one that begins at the end of the chunk.
+        // Long enough for a heading that begins at the end of the chunk.
         let bytes = bytes_at(log, at, CHUNK_LEN + needle.len() as u64)?;
         let found = finder.find(&bytes).map(|found| at + found as u64).filter(|&found| found < to);
         if found.is_some() || bytes.is_empty() {
@@ -209,7 +209,7 @@ fn next_heading(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// So many bytes of a file, or as many as there are.
+/// This many bytes of a file, or as many as there are.
 fn bytes_at(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     let mut filled = 0;
