@@ -5,14 +5,12 @@
 //! did not read is told by its exit code alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
-use crate::progress::PROGRAM;
-use crate::shell::pasted;
+use crate::progress::{pasted_path, program_as_typed};
 use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};
 
@@ -115,10 +113,9 @@ impl<'a> Logs<'a> {
     pub(crate) fn last_line_and_place(&mut self, id: u32) -> (String, String) {
         let Some(output) = self.output(id) else { return Default::default() };
         let is_own = output.path.to_string_lossy().ends_with(&format!("log_{id}"));
-        let quoted = |path: &Path| pasted(path.as_os_str().as_bytes());
         let place = match is_own {
-            true => quoted(&output.path),
-            false => format!("{PROGRAM} logs {} {id}", quoted(self.workdir)),
+            true => pasted_path(&output.path),
+            false => format!("{} logs {} {id}", program_as_typed(), pasted_path(self.workdir)),
         };
         (self.last_line(id), place)
     }

@@ -120,6 +120,8 @@ pub struct Reporter {
     next_line: Option<Duration>,
     /// What is known of this run before it starts: what may be typed to go on, who runs it.
     about: Figures,
+    /// What comes before the program's name: a launcher, if there is one.
+    launched: String,
     status_file: StatusFile,
 }
 
@@ -157,6 +159,7 @@ impl Reporter {
             live,
             colour: screen::wants_colour(),
             next_line: (how == Progress::Log).then_some(now + LINE_FIRST),
+            launched,
             about: gather::about(command, workdir, tasks),
             status_file,
         }
@@ -379,14 +382,15 @@ impl Reporter {
             ));
         }
         if end.failed > 0 {
-            let workdir = pasted(config.workdir.as_os_str().as_bytes());
+            let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
             let output = match config.logs {
                 Logs::None => String::new(),
-                _ => format!("; what a task wrote: {PROGRAM} logs {workdir} ID"),
+                _ => format!("; what a task wrote: {program} logs {workdir} ID"),
             };
-            say(&format!("to list the failed tasks: {PROGRAM} status --failed {workdir}{output}"));
+            say(&format!("to list the failed tasks: {program} status --failed {workdir}{output}"));
             if end.remaining == 0 {
-                say(&format!("to run them again: {} --retry-failed", self.about.command));
+                let rest = command_line(std::env::args_os().skip(1));
+                say(&format!("to run them again: {}{program} --retry-failed {rest}", self.launched));
             }
         }
         if let StopCause::FarmFailed(reason) = &end.cause {
@@ -445,6 +449,17 @@ fn fate(tasks: u32, others: bool) -> String {
         (1, false) => "; its task stays open".to_owned(),
         (_, false) => format!("; its {tasks} tasks stay open"),
     }
+}
+
+/// The first word of the command line: the program need not be in `PATH`.
+pub(crate) fn program_as_typed() -> String {
+    std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| pasted(program.as_bytes()))
+}
+
+/// A path that may be pasted into a command, where it is not taken for an option.
+pub(crate) fn pasted_path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
 }
 
 /// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.

@@ -54,6 +54,9 @@ fn usual_slips_are_understood() {
     let farm = Farm::local(b"echo one\n");
     let before = farm.everything();
     farm.run_exactly(&["tasks.txt", "more.txt"]).refused(&["more.txt", "one tasklist"]);
+    let latin = std::os::unix::ffi::OsStrExt::from_bytes(b"\xe9.txt");
+    let words: [&std::ffi::OsStr; 3] = [crate::support::program().as_ref(), latin, "tasks.txt".as_ref()];
+    farm.start_other(&words).wait().refused(&["tasks.txt", "one tasklist"]);
     farm.run_exactly(&["statsu", "tasks.txt_workdir"]).refused(&["did you mean taskfarmer-mpi status?"]);
     farm.run_exactly(&["help", "statsu"]).refused(&["no help for 'statsu'", "help status"]);
     farm.run(&["--jobs", "4"]).refused(&["--jobs", "--proc"]);

@@ -60,7 +60,7 @@ sed 's/.*/{"Jobs":{"7.pbs":{"Resource_List":{"ncpus":1,"walltime":"00:02:00"},"s
     }
 }
 
-/// A batch system that fails, says nothing of use, or is not there: the farm runs, and says that it does not know its end.
+/// A batch system that fails, prints nothing of use, leaves something behind, or is not there: the farm runs, and says that it does not know its end.
 /// With `--timeout`, nothing needs to be said.
 #[test]
 fn a_batch_system_that_does_not_answer_holds_up_no_farm() {
@@ -77,6 +77,13 @@ fn a_batch_system_that_does_not_answer_holds_up_no_farm() {
         assert!(told.contains(&format!("{known}{reason}")) && told.contains("--timeout"), "{told}");
         assert_eq!(farm.lines("ran"), ["0"]);
     }
+    // What an answer leaves behind holds nothing up, and a job that has ended leaves no time: both are said.
+    let mut farm = Farm::local(b"echo 0 >> ran\n");
+    stand_in(&mut farm, "bjobs", "echo '0:00 L'; sleep 60 &");
+    farm.set("LSB_JOBID", "7");
+    let outcome = farm.run(&[]).exits(3);
+    assert!(outcome.stderr_text().contains("the batch job ends in 0 s"), "{}", outcome.stderr_text());
+    assert!(outcome.elapsed < std::time::Duration::from_secs(8), "{:?}", outcome.elapsed);
     let mut farm = Farm::local(b"echo 0 >> ran\n");
     farm.set("LSB_JOBID", "7");
     assert!(farm.run(&[]).exits(0).stderr_text().contains("bjobs -noheader -o time_left 7: "));

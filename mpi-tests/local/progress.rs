@@ -189,7 +189,8 @@ fn a_run_tells_its_story() {
     for part in [
         "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
         "running tasks get SIGTERM, and SIGKILL after 7.0 s; a second signal (Ctrl-C) kills them now\n",
-        "to list the failed tasks: taskfarmer-mpi status --failed 'my work'; what a task wrote: taskfarmer-mpi logs 'my work' ID\n",
+        "taskfarmer-mpi status --failed 'my work'; what a task wrote: ",
+        "taskfarmer-mpi logs 'my work' ID\n",
         "to resume, run the same command again: ",
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");

@@ -69,7 +69,7 @@ fn hint(word: &str) -> Option<(&str, &'static str)> {
 }
 
 fn two_lists(word: &str) -> String {
-    let first = std::env::args().nth(1).unwrap_or_default();
+    let first = std::env::args_os().nth(1).unwrap_or_default().to_string_lossy().into_owned();
     let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
     let cure = match meant {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),

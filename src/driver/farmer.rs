@@ -214,6 +214,14 @@ fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<D
     let job_end = in_environment.into_iter().chain(told).min().map(|end| {
         let left = end.saturating_sub(Duration::from_micros(clock.epoch_us(Duration::ZERO)));
         let limit = left.saturating_sub(config.grace + walltime::RESERVE);
+        if limit.is_zero() {
+            log::warn!(
+                "the batch job ends in {} s: there is no time left for tasks, because the farm stops {} s before the end\n  \
+                 submit a new job, or check what tells the end of this one: docs/signals.md",
+                left.as_secs(),
+                (config.grace + walltime::RESERVE).as_secs()
+            );
+        }
         log::info!("the batch job ends in {} s; the farm stops {} s before", left.as_secs(), (left - limit).as_secs());
         limit
     });

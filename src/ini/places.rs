@@ -109,9 +109,11 @@ impl Place {
             if !owner::is_trusted(of.uid()) && self.home_owner != Some(of.uid()) {
                 whys.push(format!("{what} belongs to {}", owner::user(of.uid())));
                 to_close = None;
-            } else if let Some(others) = owner::other_writers(of) {
+            } else if let Some(others) = owner::other_writers(of, path) {
                 whys.push(format!("{others} can {to_write}"));
-                to_close = to_close.filter(|_| owner::may_change_mode(of.uid()));
+                // Others are meant to write into a folder such as /tmp.
+                let is_shared = of.mode() & 0o1000 != 0;
+                to_close = to_close.filter(|_| owner::may_change_mode(of.uid()) && !is_shared);
                 to_close = to_close.zip(as_word(path)).map(|(words, word)| words + " " + &word);
             }
         }

@@ -50,6 +50,7 @@ impl<W: Write> TerminalWriter<W> {
             [0x1b, b'[', rest @ ..] => {
                 let len = rest.iter().take(COLOR_LEN_MAX).take_while(|byte| matches!(byte, b'0'..=b';')).count();
                 match rest.get(len) {
+                    Some(b'm') if hides(&rest[..len]) => push(shown, '\u{1b}'),
                     Some(b'm') => {
                         self.is_colored = true;
                         // Digits, `:`, `;` and the end of the sequence.
@@ -74,6 +75,22 @@ impl<W: Write> TerminalWriter<W> {
         }
         Some(1)
     }
+}
+
+/// Whether a color sequence makes text invisible (8, conceal). The numbers of a color, as in `38;5;8`, do not.
+fn hides(parameters: &[u8]) -> bool {
+    let mut numbers = parameters.split(|byte| *byte == b';').map(|text| std::str::from_utf8(text).unwrap_or_default());
+    while let Some(text) = numbers.next() {
+        match text.trim_start_matches('0') {
+            "8" => return true,
+            "38" | "48" | "58" => {
+                let more = if numbers.next() == Some("5") { 1 } else { 3 };
+                numbers.by_ref().take(more).for_each(drop);
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 impl<W: Write> Write for TerminalWriter<W> {
@@ -114,6 +131,8 @@ mod tests {
         for (text, expected) in [
             (&b"one\n\ttwo\r\nthree"[..], "one\n\ttwo\nthree"),
             (b"\x1b[1;31mred\x1b[m x", "\x1b[1;31mred\x1b[m x\x1b[0m"),
+            (b"a\x1b[1;08mb\x1b[m", "a\\x1b[1;08mb\x1b[m\x1b[0m"),
+            (b"\x1b[38;5;8;48;2;1;8;8mb", "\x1b[38;5;8;48;2;1;8;8mb\x1b[0m"),
             (b"\x1b[2J\x1b]0;t\x07\x1b[31", "\\x1b[2J\\x1b]0;t\\x07\\x1b[31"),
             (b"10 %\r20 %\x08", "10 %\\r20 %\\x08"),
             ("é\u{202e}\u{9b}".as_bytes(), "é\\u{202e}\\u{9b}"),

@@ -19,6 +19,9 @@ use super::wait::{Interest, wait_ready};
 /// Output beyond this many bytes is not kept.
 const OUTPUT_MAX: usize = 1 << 20;
 
+/// While nothing comes, it is looked this often whether the program has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What a program said.
 #[derive(Debug)]
 pub struct Answer {
@@ -53,7 +56,7 @@ pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> 
     // It has our copies of the other end.
     drop(command);
     let deadline = Instant::now() + limit;
-    let ended = read_to_end(File::from(read), deadline)
+    let ended = read_to_end(File::from(read), &mut child, deadline)
         .and_then(|output| Ok(Answer { status: wait(&mut child, deadline)?, output }));
     if ended.is_err() {
         let _ = child.kill();
@@ -62,9 +65,12 @@ pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> 
     ended
 }
 
-fn read_to_end(mut pipe: File, deadline: Instant) -> Result<Vec<u8>, BriefError> {
+/// Reads until the other end is closed. What the program leaves behind may keep it open: its end is the end of the
+/// answer, too.
+fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, BriefError> {
     let mut output = Vec::new();
     let mut buffer = [0; 16 << 10];
+    let mut has_ended = false;
     loop {
         match pipe.read(&mut buffer) {
             Ok(0) => return Ok(output),
@@ -72,10 +78,15 @@ fn read_to_end(mut pipe: File, deadline: Instant) -> Result<Vec<u8>, BriefError>
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let left = deadline.saturating_duration_since(Instant::now());
+                if has_ended {
+                    return Ok(output);
+                }
                 if left.is_zero() {
                     return Err(BriefError::TimedOut);
                 }
-                wait_ready(&[Interest { fd: pipe.as_fd(), write: false }], Some(left));
+                wait_ready(&[Interest { fd: pipe.as_fd(), write: false }], Some(left.min(LOOK)));
+                // Once more after that: its last words may have come in between.
+                has_ended = child.try_wait()?.is_some();
             }
             Err(error) => return Err(error.into()),
         }
@@ -113,6 +124,11 @@ mod tests {
         let answer = sh("echo $A; echo err >&2; cat; exit 3", minute).unwrap();
         assert_eq!((answer.status.code(), &answer.output[..]), (Some(3), &b"b\nerr\n"[..]));
         assert_eq!(sh("kill -9 $$", minute).unwrap().status.signal(), Some(9));
+        // It leaves its output open.
+        let left = sh("sleep 1000 & echo $!", minute).unwrap();
+        let pid = String::from_utf8(left.output).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(left.status.code(), Some(0));
         let long = sh("head -c 3000000 /dev/zero; exit 4", minute).unwrap();
         assert_eq!((long.status.code(), long.output.len()), (Some(4), OUTPUT_MAX));
         for hanging in ["exec sleep 1000", "exec >/dev/null 2>&1; exec sleep 1000"] {

@@ -4,8 +4,11 @@
 //! `sudo`, as git does. Judges by fstat(2) of something open, or by lstat(2) of a link. Never decides what follows from
 //! this.
 
+use std::ffi::CString;
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::unistd::{Group, Uid, User, geteuid};
 
@@ -30,12 +33,21 @@ fn sudo_user() -> Option<u32> {
 /// `None` if nobody can. A group whose only member is a trusted user, as many systems create for each user, does not
 /// count.
 #[must_use]
-pub fn other_writers(of: &Metadata) -> Option<String> {
+pub fn other_writers(of: &Metadata, path: &Path) -> Option<String> {
     match of.mode() {
         mode if mode & 0o002 != 0 => Some("anybody".to_owned()),
+        // With an access control list, these bits are the most that anybody in it may do.
+        mode if mode & 0o020 != 0 && has_acl(path) => Some("whoever its access control list names".to_owned()),
         mode if mode & 0o020 != 0 && !is_private(of.gid()) => Some(format!("the group {}", group(of.gid()))),
         _ => None,
     }
+}
+
+/// Whether a file has an access control list beside its mode. A file that cannot be asked has none.
+fn has_acl(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: both strings end with a NUL; with a length of 0, nothing is written.
+    unsafe { libc::getxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0) > 0 }
 }
 
 /// Whether a group is the private group of a trusted user: it has the user's name and no other members.
@@ -86,7 +98,7 @@ mod tests {
         let writers = |mode: u32, group: u32| {
             let _ = std::os::unix::fs::chown(file.path(), None, Some(group));
             file.as_file().set_permissions(Permissions::from_mode(mode)).unwrap();
-            other_writers(&file.as_file().metadata().unwrap())
+            other_writers(&file.as_file().metadata().unwrap(), file.path())
         };
         let own = nix::unistd::getegid().as_raw();
         assert_eq!(writers(0o644, own), None);
@@ -98,5 +110,27 @@ mod tests {
             assert_eq!(writers(0o664, 4_294_967).as_deref(), Some("the group 4294967"));
         }
         assert!(!is_private(4_294_967));
+    }
+
+    /// An access control list may let others write although the group is private.
+    #[test]
+    fn access_control_lists_are_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Version 2; then tag, permissions and ID: owner, one user, owning group, mask, others.
+        let entries =
+            [(1_u16, 6_u16, u32::MAX), (2, 7, 65_534), (4, 4, u32::MAX), (16, 7, u32::MAX), (32, 4, u32::MAX)];
+        let mut acl = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            acl.extend([&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat());
+        }
+        let path = CString::new(file.path().as_os_str().as_bytes()).unwrap();
+        let name = c"system.posix_acl_access";
+        // SAFETY: the strings end with a NUL, and the value has the length that is given.
+        let code = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), acl.as_ptr().cast(), acl.len(), 0) };
+        if code != 0 {
+            return eprintln!("SKIPPED: this file system has no access control lists");
+        }
+        let writers = other_writers(&file.as_file().metadata().unwrap(), file.path());
+        assert_eq!(writers.as_deref(), Some("whoever its access control list names"));
     }
 }

@@ -253,7 +253,7 @@ impl Workdir {
     /// # Errors
     /// As [`Self::open`], as far as reading can tell.
     pub fn peek(path: &Path, list: &TaskList, failed: Failed, cwd: Option<&Path>) -> Result<TaskTable, WorkdirError> {
-        check_path(path)?;
+        check_is_folder(path)?;
         let table = scan::read_back(path, list, failed)?.table;
         check_folder(path, &table, cwd)?;
         Ok(table)
@@ -303,11 +303,18 @@ pub fn check_joblog(path: &Path) -> Result<(), WorkdirError> {
 }
 
 fn check_path(path: &Path) -> Result<(), WorkdirError> {
+    if !check_is_folder(path)? {
+        return Ok(());
+    }
+    access(path, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| unusable("write into", path)(errno.into()))
+}
+
+/// Whether it is there; if so, it has to be a folder.
+fn check_is_folder(path: &Path) -> Result<bool, WorkdirError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => Err(WorkdirError::NotAFolder(path.to_owned())),
-        Ok(_) => access(path, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|errno| unusable("write into", path)(errno.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(WorkdirError::NotAFolder(path.to_owned())),
         Err(error) => Err(unusable("use", path)(error)),
     }

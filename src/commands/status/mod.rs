@@ -171,6 +171,9 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
             path.display()
         ));
     }
+    if let Err(error) = std::fs::read_dir(&folder) {
+        return Err(format!("cannot read {}: {error}", folder.display()));
+    }
     if !FILES.iter().any(|name| folder.join(name).exists()) && !folder.join("lock").exists() {
         return Err(format!(
             "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
