@@ -426,7 +426,7 @@ fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> Str
         }
     };
     let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
-    format!("{work}; {who}; results go to {}", workdir.display())
+    format!("{work}; {who}; results go to {}", shown::line(workdir.as_os_str().as_bytes()))
 }
 
 /// Whether there are others that take over what a lost rank held.
