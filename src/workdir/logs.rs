@@ -5,22 +5,22 @@
 //! which: the pools do, by [`crate::protocol::Logs`].
 
 mod index;
+mod output;
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
 use crate::shown::TerminalWriter;
-use crate::sys::regular;
-use index::{Check, Place, Places};
+use index::{Place, Places};
 
 pub use super::names::LOGS as FOLDER;
 pub use index::IndexEntry;
 pub(crate) use index::{INDEX_HEAD, INDEX_TORN, heading_of};
+pub use output::Output;
 
 /// After this many lookups of tasks in folders, all folders are listed: for a few tasks this does not pay off, and for
 /// many tasks it is done once.
@@ -64,130 +64,6 @@ impl OddLog {
     fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { path, source }
-    }
-}
-
-/// Output of a task, ready to be read.
-#[derive(Debug)]
-pub struct Output {
-    /// The file that it is in.
-    pub path: PathBuf,
-    reader: io::Take<File>,
-    /// How long it is, if it is a part of the file.
-    part: Option<u64>,
-    /// Why this is not all.
-    odd: Option<OddLog>,
-}
-
-impl Output {
-    /// All of a file. A symbolic link is not followed.
-    ///
-    /// # Errors
-    /// If it can't be opened.
-    pub fn of_file(path: PathBuf) -> Result<Self, OddLog> {
-        let reader = regular::reader_no_link(&path).map_err(OddLog::at(&path))?.take(u64::MAX);
-        Ok(Self { path, reader, part: None, odd: None })
-    }
-
-    /// The output that an entry of an index gives to a task; less, if not all of it certainly belongs to the task.
-    fn of_part(path: PathBuf, index: &Path, place: Place) -> Result<Self, OddLog> {
-        let entry = place.entry;
-        let mut file = regular::reader_no_link(&path).map_err(OddLog::at(&path))?;
-        let check = index::check(&file, &entry).map_err(OddLog::at(&path))?;
-        let odd = |text: String| {
-            let source = io::Error::other(format!("line {} is damaged: {text}", place.line));
-            OddLog { path: index.to_owned(), source }
-        };
-        let whole = if let Check::Only(sure, _) = check { sure } else { entry.len };
-        let (len, odd) = match check {
-            Check::Sound => (entry.len, None),
-            // Reading it shows that it is too short.
-            Check::CutOff(there) => (there, None),
-            Check::Only(sure, text) => (sure, Some(odd(text))),
-            Check::Nothing(text) => return Err(odd(text)),
-        };
-        file.seek(SeekFrom::Start(entry.offset)).map_err(OddLog::at(&path))?;
-        Ok(Self { path, reader: file.take(len), part: Some(whole), odd })
-    }
-
-    /// Copies all of it to `out`. What is there is copied, also if that is not all.
-    ///
-    /// # Errors
-    /// The outer one if `out` takes no more, the inner one if the log can't be read to its end.
-    pub(crate) fn copy_to(mut self, out: &mut (impl Write + ?Sized)) -> io::Result<Result<(), OddLog>> {
-        let mut chunk = vec![0; 64 << 10];
-        let mut copied = 0;
-        loop {
-            match self.reader.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(len) => {
-                    out.write_all(&chunk[..len])?;
-                    copied += len as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Ok(Err(OddLog { path: self.path, source })),
-            }
-        }
-        Ok(match self.part {
-            Some(len) if copied < len => {
-                let text = format!("it ends in the middle of this task's output, {} bytes short", len - copied);
-                Err(OddLog { path: self.path, source: io::Error::other(text) })
-            }
-            _ => self.odd.map_or(Ok(()), Err),
-        })
-    }
-
-    /// Leaves out all but the last lines.
-    ///
-    /// # Errors
-    /// If it can't be read.
-    fn keep_last_lines(&mut self, lines: u64) -> io::Result<()> {
-        const CHUNK: u64 = 64 << 10;
-        let begin = self.reader.get_mut().stream_position()?;
-        let there = self.reader.get_ref().metadata()?.len().saturating_sub(begin);
-        let end = begin + self.reader.limit().min(there);
-        let mut from = if lines == 0 { end } else { begin };
-        let (mut at, mut ends, mut chunk) = (end, 0, Vec::new());
-        'search: while at > from {
-            let len = CHUNK.min(at - begin);
-            at -= len;
-            chunk.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-            self.reader.get_ref().read_exact_at(&mut chunk, at)?;
-            for (place, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-                let next = at + place as u64 + 1;
-                // The one at the very end belongs to the last line.
-                ends += u64::from(next < end);
-                if ends == lines {
-                    from = next;
-                    break 'search;
-                }
-            }
-        }
-        self.reader.get_mut().seek(SeekFrom::Start(from))?;
-        let skipped = from - begin;
-        self.reader.set_limit(if self.reader.limit() == u64::MAX { u64::MAX } else { self.reader.limit() - skipped });
-        self.part = self.part.map(|len| len.saturating_sub(skipped));
-        Ok(())
-    }
-
-    /// The last line that is not blank, without white space around it; at most `max` bytes of it. Reads no more than
-    /// the end of the output.
-    ///
-    /// # Errors
-    /// If it can't be read.
-    pub fn last_line(mut self, max: usize) -> io::Result<Vec<u8>> {
-        const TAIL: u64 = 8 << 10;
-        let len = match self.reader.limit() {
-            u64::MAX => self.reader.get_ref().metadata()?.len(),
-            len => len,
-        };
-        let skipped = len.saturating_sub(TAIL);
-        self.reader.get_mut().seek_relative(i64::try_from(skipped).map_err(io::Error::other)?)?;
-        let mut tail = Vec::new();
-        self.reader.take(TAIL.min(len)).read_to_end(&mut tail)?;
-        let line =
-            tail.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).rfind(|line| !line.is_empty());
-        Ok(line.map_or(Vec::new(), |line| line[..line.len().min(max)].to_vec()))
     }
 }
 
@@ -488,24 +364,6 @@ mod tests {
         assert!(finder.in_folders.is_some() && finder.looks < LOOKS_MAX + 301);
     }
 
-    /// The last line that says something, of a file and of a part of one.
-    #[test]
-    fn the_last_line_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let long = "x".repeat(20_000);
-        fs::write(&path, format!("{long}\nfirst\n  Error: one \n\n \nother")).unwrap();
-        let last = |offset, len, max| {
-            let mut file = File::open(&path).unwrap();
-            file.seek(SeekFrom::Start(offset)).unwrap();
-            Output { path: path.clone(), reader: file.take(len), part: Some(len), odd: None }.last_line(max).unwrap()
-        };
-        assert_eq!(Output::of_file(path.clone()).unwrap().last_line(100).unwrap(), b"other");
-        assert_eq!(last(0, 20_023, 100), b"Error: one");
-        assert_eq!(last(20_001, 5, 3), b"fir");
-        assert_eq!(last(0, 0, 3), b"");
-    }
-
     proptest! {
         /// Promise 5: an index may hold anything. What is written is read back.
         #[test]
@@ -518,31 +376,6 @@ mod tests {
             let read = index::read(&path, 3, &mut places);
             prop_assert_eq!((places[&id].entry, places[&id].index), (entry, 3));
             prop_assert!(bytes.is_empty() || read.is_err() || places.len() > 1, "{:?}", bytes);
-        }
-    }
-
-    /// The last lines, with and without a newline at the end, of a file and of a part of one.
-    #[test]
-    fn last_lines_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log_0");
-        let long = format!("{}\nlast\n", "x".repeat(200_000));
-        for (text, lines, kept) in [
-            ("a\nb\nc\n", 2, "b\nc\n"),
-            ("a\nb\nc", 2, "b\nc"),
-            ("a\nb\n", 5, "a\nb\n"),
-            ("a\nb\n", 0, ""),
-            ("\n\n", 1, "\n"),
-            ("", 3, ""),
-            (&long, 1, "last\n"),
-            (&long, 2, &long),
-        ] {
-            fs::write(&path, text).unwrap();
-            let mut output = Output::of_file(path.clone()).unwrap();
-            output.keep_last_lines(lines).unwrap();
-            let mut out = Vec::new();
-            output.copy_to(&mut out).unwrap().unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), kept, "{lines} of {text:?}");
         }
     }
 }
