@@ -6,11 +6,11 @@
 mod bar;
 mod failed;
 mod gather;
+mod paste;
+mod phrases;
 mod screen;
 
-use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,13 +21,12 @@ use log::{Level, LevelFilter};
 use crate::cli::Progress;
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
-use crate::farmer::{End, Farmer, Note, Status, StopCause, TaskTable, WorkerState};
+use crate::farmer::{End, Farmer, Note, Status, StopCause};
 use crate::figures::report::{Figures, State};
 use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
 use crate::figures::words;
-use crate::protocol::{Logs, Rank, SlotCount, StopLevel};
-use crate::shell::pasted;
+use crate::protocol::{Logs, Rank, StopLevel};
 use crate::shown;
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
@@ -37,6 +36,9 @@ use crate::sys::library::Library;
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 use failed::Failures;
+use paste::command_line;
+pub(crate) use paste::{pasted_path, program_as_typed};
+use phrases::{announcement, fate, goes_on_without, listed, plural, who};
 use screen::LiveLine;
 
 /// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
@@ -56,9 +58,6 @@ const LINE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
 /// A run that took as long is told of in detail.
 const DETAILS_FROM: Duration = Duration::from_secs(60);
-
-/// So many tasks are named in one line.
-const LISTED_MAX: usize = 20;
 
 /// The name in front of every line.
 pub const PROGRAM: &str = "taskfarmer-mpi";
@@ -398,118 +397,5 @@ impl Reporter {
         } else if end.remaining > 0 {
             say(&format!("to resume, run the same command again: {}", self.about.command));
         }
-    }
-}
-
-/// Who runs tasks in a farm of this many ranks; empty for a single one.
-fn who(config: &Config, ranks: u32) -> String {
-    let slots = match config.slots {
-        SlotCount::Cpus => "a slot per CPU".to_owned(),
-        SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
-    };
-    match (ranks, config.farmer_only) {
-        (0 | 1, _) => String::new(),
-        (_, false) => format!("{ranks} ranks with {slots}"),
-        (_, true) => format!("rank 0, and {} with {slots}", words::counted(u64::from(ranks) - 1, "rank")),
-    }
-}
-
-/// The first line of a run: how much there is to do, who does it, and where the results go. `slots`: those of a single
-/// rank.
-fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
-    let total = words::counted(tasks.total().into(), "task");
-    let work = match tasks.finished() + tasks.failed() {
-        0 => total,
-        done => {
-            let [left, done] = [tasks.remaining(), done].map(|count| words::count(count.into()));
-            format!("{left} of {total} to run ({done} recorded by earlier runs)")
-        }
-    };
-    let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
-    format!("{work}; {who}; results go to {}", shown::line(workdir.as_os_str().as_bytes()))
-}
-
-/// Whether there are others that take over what a lost rank held.
-fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
-    // Rank 0 has no slots with --farmer-only; how many one has that is not up yet is not known.
-    let works = |worker: &WorkerState| match worker.status {
-        Status::Active => worker.slots > 0,
-        status => status.is_open(),
-    };
-    let is_other = |(rank, worker): (Rank, &WorkerState)| rank != lost && works(worker);
-    core.stop_level().is_none() && !core.is_draining() && core.workers().iter().any(is_other)
-}
-
-/// What becomes of the tasks of a lost rank.
-fn fate(tasks: u32, others: bool) -> String {
-    match (tasks, others) {
-        (0, _) => String::new(),
-        (1, true) => "; its task goes to another rank".to_owned(),
-        (_, true) => format!("; its {tasks} tasks go to other ranks"),
-        (1, false) => "; its task stays open".to_owned(),
-        (_, false) => format!("; its {tasks} tasks stay open"),
-    }
-}
-
-/// The first word of the command line: the program need not be in `PATH`.
-pub(crate) fn program_as_typed() -> String {
-    std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| pasted(program.as_bytes()))
-}
-
-/// A path that may be pasted into a command, where it is not taken for an option.
-pub(crate) fn pasted_path(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
-}
-
-/// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
-fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
-    let arguments = arguments.filter(|argument| argument != "--retry-failed");
-    arguments.map(|argument| pasted(argument.as_bytes())).collect::<Vec<_>>().join(" ")
-}
-
-/// Numbers of tasks in a line: the first ones, and how many more.
-fn listed(ids: impl ExactSizeIterator<Item = u32>) -> String {
-    let more = ids.len().saturating_sub(LISTED_MAX);
-    let mut text = ids.take(LISTED_MAX).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more (status --failed lists them)");
-    }
-    text
-}
-
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::figures::watch::tests as watch;
-    use crate::protocol::ToFarmer;
-
-    /// Promise: what is said of the tasks of a lost rank is true. On a single rank, and when the last one is lost, there are
-    /// no others that could take them.
-    #[test]
-    fn tasks_of_a_lost_rank_go_where_somebody_is() {
-        let texts = |others| [9, 1, 0].map(|tasks| fate(tasks, others));
-        assert_eq!(texts(true), ["; its 9 tasks go to other ranks", "; its task goes to another rank", ""]);
-        assert_eq!(texts(false), ["; its 9 tasks stay open", "; its task stays open", ""]);
-        let lost = || ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false };
-        let mut single = watch::farm(1, 9);
-        watch::say(&mut single, 0, lost());
-        assert!(!goes_on_without(&single, Rank(0)));
-        let mut pair = watch::farm(2, 9);
-        watch::say(&mut pair, 1, lost());
-        assert!(goes_on_without(&pair, Rank(1)));
-        watch::say(&mut pair, 0, lost());
-        assert!(!goes_on_without(&pair, Rank(0)) && !goes_on_without(&pair, Rank(1)));
-    }
-
-    /// What is printed can be pasted.
-    #[test]
-    fn a_command_line_is_quoted() {
-        let line = ["taskfarmer-mpi", "--retry-failed", "-w", "my dir", "it's", ""].map(OsString::from);
-        assert_eq!(command_line(line.into_iter()), r"taskfarmer-mpi -w 'my dir' 'it'\''s' ''");
     }
 }

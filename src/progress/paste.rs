@@ -1,0 +1,39 @@
+//! Commands and paths that a user may paste.
+//!
+//! Owns how they are written: quoted where a shell needs it, and never taken for an option.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::PROGRAM;
+use crate::shell::pasted;
+
+/// The first word of the command line: the program need not be in `PATH`.
+pub(crate) fn program_as_typed() -> String {
+    std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| pasted(program.as_bytes()))
+}
+
+/// A path that may be pasted into a command, where it is not taken for an option.
+pub(crate) fn pasted_path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
+}
+
+/// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
+pub(super) fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+    let arguments = arguments.filter(|argument| argument != "--retry-failed");
+    arguments.map(|argument| pasted(argument.as_bytes())).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed can be pasted.
+    #[test]
+    fn a_command_line_is_quoted() {
+        let line = ["taskfarmer-mpi", "--retry-failed", "-w", "my dir", "it's", ""].map(OsString::from);
+        assert_eq!(command_line(line.into_iter()), r"taskfarmer-mpi -w 'my dir' 'it'\''s' ''");
+    }
+}

@@ -1,0 +1,104 @@
+//! Parts of sentences that depend on numbers: what begins, and what becomes of tasks.
+//!
+//! Owns their words. When they are printed is decided in [`super::Reporter`].
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::farmer::{Farmer, Status, TaskTable, WorkerState};
+use crate::figures::words;
+use crate::protocol::{Rank, SlotCount};
+use crate::shown;
+
+/// At most this many tasks are named in one line.
+const LISTED_MAX: usize = 20;
+
+/// Who runs tasks in a farm of this many ranks; empty for a single one.
+pub(super) fn who(config: &Config, ranks: u32) -> String {
+    let slots = match config.slots {
+        SlotCount::Cpus => "a slot per CPU".to_owned(),
+        SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
+    };
+    match (ranks, config.farmer_only) {
+        (0 | 1, _) => String::new(),
+        (_, false) => format!("{ranks} ranks with {slots}"),
+        (_, true) => format!("rank 0, and {} with {slots}", words::counted(u64::from(ranks) - 1, "rank")),
+    }
+}
+
+/// The first line of a run: how much there is to do, who does it, and where the results go. `slots`: those of a single
+/// rank.
+pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
+    let total = words::counted(tasks.total().into(), "task");
+    let work = match tasks.finished() + tasks.failed() {
+        0 => total,
+        done => {
+            let [left, done] = [tasks.remaining(), done].map(|count| words::count(count.into()));
+            format!("{left} of {total} to run ({done} recorded by earlier runs)")
+        }
+    };
+    let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
+    format!("{work}; {who}; results go to {}", shown::line(workdir.as_os_str().as_bytes()))
+}
+
+/// Whether there are others that take over what a lost rank held.
+pub(super) fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
+    // Rank 0 has no slots with --farmer-only; how many one has that is not up yet is not known.
+    let works = |worker: &WorkerState| match worker.status {
+        Status::Active => worker.slots > 0,
+        status => status.is_open(),
+    };
+    let is_other = |(rank, worker): (Rank, &WorkerState)| rank != lost && works(worker);
+    core.stop_level().is_none() && !core.is_draining() && core.workers().iter().any(is_other)
+}
+
+/// What becomes of the tasks of a lost rank.
+pub(super) fn fate(tasks: u32, others: bool) -> String {
+    match (tasks, others) {
+        (0, _) => String::new(),
+        (1, true) => "; its task goes to another rank".to_owned(),
+        (_, true) => format!("; its {tasks} tasks go to other ranks"),
+        (1, false) => "; its task stays open".to_owned(),
+        (_, false) => format!("; its {tasks} tasks stay open"),
+    }
+}
+
+/// Numbers of tasks in a line: the first ones, and how many more.
+pub(super) fn listed(ids: impl ExactSizeIterator<Item = u32>) -> String {
+    let more = ids.len().saturating_sub(LISTED_MAX);
+    let mut text = ids.take(LISTED_MAX).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+pub(super) fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::watch::tests as watch;
+    use crate::protocol::ToFarmer;
+
+    /// Promise: what is said of the tasks of a lost rank is true. On a single rank, and when the last one is lost, there are
+    /// no others that could take them.
+    #[test]
+    fn tasks_of_a_lost_rank_go_where_somebody_is() {
+        let texts = |others| [9, 1, 0].map(|tasks| fate(tasks, others));
+        assert_eq!(texts(true), ["; its 9 tasks go to other ranks", "; its task goes to another rank", ""]);
+        assert_eq!(texts(false), ["; its 9 tasks stay open", "; its task stays open", ""]);
+        let lost = || ToFarmer::PoolLost { reason: "x".to_owned(), executing: Vec::new(), can_restart: false };
+        let mut single = watch::farm(1, 9);
+        watch::say(&mut single, 0, lost());
+        assert!(!goes_on_without(&single, Rank(0)));
+        let mut pair = watch::farm(2, 9);
+        watch::say(&mut pair, 1, lost());
+        assert!(goes_on_without(&pair, Rank(1)));
+        watch::say(&mut pair, 0, lost());
+        assert!(!goes_on_without(&pair, Rank(0)) && !goes_on_without(&pair, Rank(1)));
+    }
+}
