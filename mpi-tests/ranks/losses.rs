@@ -126,7 +126,10 @@ fn an_mpi_that_hangs_is_left() {
     running.wait_until("all ranks work", || farm.lines("ran").len() > 20);
     farm.write("hold", b"");
     let outcome = running.wait();
-    assert_ne!(outcome.status.unwrap().code(), Some(0));
+    // The launcher's code; MPICH's can be 0 if ranks end without MPI.
+    if Mpi::of_program() != Mpi::Mpich {
+        assert_ne!(outcome.status.unwrap().code(), Some(0));
+    }
     outcome.was_own_code(4);
     assert!(outcome.stderr_text().contains("MPI does not return from a call"), "the user is told");
     std::fs::remove_file(hold).unwrap();
