@@ -11,7 +11,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::reader::Process;
-use crate::sys::fork::{Reader, fork_reader};
 use crate::tasklist::Made;
 use crate::tasklist::judge::{Question, ask};
 
@@ -42,14 +41,7 @@ enum Who {
 impl Asker {
     /// Forks the process. To be called while there is one thread, and MPI has not been started.
     pub(super) fn start() -> io::Result<Self> {
-        match fork_reader()? {
-            Reader::Parent(pid, socket) => Ok(Self::new(Who::There(Process { pid, socket, made: Made::default() }))),
-            Reader::Child(socket) => {
-                // Never back to the caller, as with the reader.
-                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(&socket)));
-                std::process::exit(i32::from(!served.is_ok_and(|served| served.is_ok())));
-            }
-        }
+        Ok(Self::new(Who::There(Process::start(Made::default(), serve)?)))
     }
 
     /// In this process: for a dry run.

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use super::reader::Process;
 use crate::protocol::codec;
-use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime::ask::{Answer, Question};
@@ -36,21 +35,13 @@ impl JobEnd {
     /// started.
     pub(super) fn start() -> io::Result<Self> {
         let Some(question) = Question::of_job(|name| std::env::var(name).ok()) else { return Ok(Self(None)) };
-        match fork_reader()? {
-            Reader::Parent(pid, socket) => {
-                socket.set_nonblocking(true)?;
-                let process = Process { pid, socket, made: Made::default() };
-                Ok(Self(Some(Asking { question, process, deadline: Instant::now() + PATIENCE })))
-            }
-            Reader::Child(mut socket) => {
-                // Never returns to the caller, like the reader. The parent gives up first, and ends this process.
-                let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    let answer = codec::encode(&question.ask(PATIENCE * 2)).unwrap_or_default();
-                    socket.write_all(&answer).and_then(|()| socket.shutdown(Shutdown::Write))
-                }));
-                std::process::exit(i32::from(!told.is_ok_and(|told| told.is_ok())));
-            }
-        }
+        let process = Process::start(Made::default(), |mut socket| {
+            // The parent gives up first, and ends this process.
+            let answer = codec::encode(&question.ask(PATIENCE * 2)).unwrap_or_default();
+            socket.write_all(&answer).and_then(|()| socket.shutdown(Shutdown::Write))
+        })?;
+        process.socket.set_nonblocking(true)?;
+        Ok(Self(Some(Asking { question, process, deadline: Instant::now() + PATIENCE })))
     }
 
     /// The end of the job since 1970, if the batch system reports it in time. A signal ends the wait. `matters`:

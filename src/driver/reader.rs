@@ -82,13 +82,29 @@ enum State {
     There(Process),
 }
 
-/// The process that reads. Ends with this, and what it has started, too.
+/// One of these processes. Ends with this, and what it has started, too.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) pid: Pid,
+    pid: Pid,
     pub(super) socket: UnixStream,
     /// Dropped after it was ended.
-    pub(super) made: Made,
+    made: Made,
+}
+
+impl Process {
+    /// Forks it, to do this work with the socket to its parent, and no more. What was made is the parent's to remove. To be
+    /// called while there is one thread, and MPI has not been started.
+    pub(super) fn start(made: Made, work: impl FnOnce(&UnixStream) -> io::Result<()>) -> io::Result<Self> {
+        match fork_reader()? {
+            Reader::Parent(pid, socket) => Ok(Self { pid, socket, made }),
+            Reader::Child(socket) => {
+                made.keep();
+                // Never back to the caller: a panic would take down what is the parent's.
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&socket)));
+                std::process::exit(i32::from(!done.is_ok_and(|done| done.is_ok())));
+            }
+        }
+    }
 }
 
 impl Drop for Process {
@@ -155,21 +171,12 @@ impl Input {
         let state = match found {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
                 let made = handler.may_make(source(config));
-                match fork_reader()? {
-                    Reader::Parent(pid, socket) => {
-                        socket.set_nonblocking(true)?;
-                        State::There(Process { pid, socket, made })
-                    }
-                    Reader::Child(mut socket) => {
-                        made.keep();
-                        progress::install_logger(config.log_level());
-                        // Never back to the caller: a panic would take down what is the parent's.
-                        let read = || encode(runner.prepare(), || read_list(config, &handler));
-                        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
-                        let written = result.is_ok_and(|result| socket.write_all(&result).is_ok());
-                        std::process::exit(i32::from(!written));
-                    }
-                }
+                let process = Process::start(made, |mut socket| {
+                    progress::install_logger(config.log_level());
+                    socket.write_all(&encode(runner.prepare(), || read_list(config, &handler)))
+                })?;
+                process.socket.set_nonblocking(true)?;
+                State::There(process)
             }
             found => State::Here(Box::new(found)),
         };
