@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
-use crate::progress::{pasted_path, program_as_typed};
+use crate::progress::program_as_typed;
+use crate::shell::pasted_path;
 use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};
 

@@ -54,9 +54,7 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
         if speaks && is_error {
             say_error(&cli::explain(&error));
         } else if speaks {
-            let text = error.render();
-            let text = if stdout::wants_color() { text.ansi().to_string() } else { text.to_string() };
-            return printed(&text);
+            return stdout::styled(&error.render());
         }
         if is_error { ExitCode::BadInput } else { ExitCode::Success }
     })?;
@@ -74,19 +72,14 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
     })
 }
 
-/// Prints something. Returns the exit code.
-fn printed(text: &str) -> ExitCode {
-    stdout::print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
-}
-
 /// Prints what was asked for instead of a run. Returns the exit code.
 fn print_about(cli: &Cli) -> ExitCode {
     if cli.version {
-        return printed(&version());
+        return stdout::text(&version());
     }
     let lists = [cli.list_runners.then(runner::listing), cli.list_handlers.then(tasklist::listing)];
     let (texts, catalogs): (Vec<_>, Vec<_>) = lists.into_iter().flatten().unzip();
-    let code = printed(&texts.concat());
+    let code = stdout::text(&texts.concat());
     for error in catalogs.iter().flat_map(Catalog::broken) {
         say(&format!("not read: {error}"));
     }

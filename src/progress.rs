@@ -27,6 +27,7 @@ use crate::figures::tally::{self, Tally};
 use crate::figures::watch::Watch;
 use crate::figures::words;
 use crate::protocol::{Logs, Rank, StopLevel};
+use crate::shell::pasted_path;
 use crate::shown;
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
@@ -37,8 +38,8 @@ use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 use failed::Failures;
 use paste::command_line;
-pub(crate) use paste::{pasted_path, program_as_typed};
-use phrases::{announcement, fate, goes_on_without, listed, plural, who};
+pub(crate) use paste::program_as_typed;
+use phrases::{announcement, fate, goes_on_without, plural, who};
 use screen::LiveLine;
 
 /// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
@@ -248,7 +249,7 @@ impl Reporter {
             }
             Note::Suspected { rank, ids } => {
                 let (tasks, were) = if ids.len() == 1 { ("task", "was") } else { ("tasks", "were") };
-                let ids = listed(ids.iter().map(|id| id.0));
+                let ids = words::ids(ids.iter().map(|id| id.0));
                 log::warn!(
                     "{tasks} {ids} {were} running on {} at that time and will run again last, apart from other tasks",
                     name(rank)
@@ -364,7 +365,7 @@ impl Reporter {
             .collect();
         if !crashed.is_empty() {
             let tasks = plural(crashed.len() as u64, "task");
-            say(&format!("{tasks} {} crashed: each time, the pool or node went down", listed(crashed.into_iter())));
+            say(&format!("{tasks} {} crashed: each time, the pool or node went down", words::ids(crashed.into_iter())));
         }
         if end.stale_results > 0 {
             say(&format!(

@@ -11,6 +11,8 @@ mod terminal;
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 pub(crate) use json::to_json;
 pub(crate) use terminal::TerminalWriter;
@@ -55,6 +57,12 @@ pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
         chunk.invalid().iter().for_each(|&byte| push_byte(&mut out, byte));
     }
     out
+}
+
+/// A path as one line.
+#[must_use]
+pub(crate) fn path(path: &Path) -> String {
+    line(path.as_os_str().as_bytes())
 }
 
 /// Text as one line of at most `max` characters; the last one is `…` if the text is longer.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, IntoRawFd};
 
+use clap::builder::StyledStr;
 use nix::errno::Errno;
 
 use crate::exit_code::ExitCode;
@@ -30,9 +31,18 @@ pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R
     })
 }
 
+/// Prints a text. Returns the exit code.
+pub fn text(text: &str) -> ExitCode {
+    print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
+}
+
+/// Prints a text as clap styles it, if colors are wanted. Returns the exit code.
+pub fn styled(styled: &StyledStr) -> ExitCode {
+    text(&if wants_color() { styled.ansi().to_string() } else { styled.to_string() })
+}
+
 /// Whether standard output is a terminal on which colors are wanted: <https://no-color.org>.
-#[must_use]
-pub fn wants_color() -> bool {
+fn wants_color() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

@@ -19,7 +19,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     // A name with a dash: where the script chooses by subcommand it spells the program's part otherwise than where it sets
     // it, and no subcommand would have completions. Nothing to replace where clap_complete has that mended.
     let text = String::from_utf8_lossy(&text).replace("taskfarmer__subcmd__mpi", "taskfarmer__mpi");
-    stdout::print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
+    stdout::text(&text)
 }
 
 /// The command line without hidden subcommands: clap_complete would offer them.

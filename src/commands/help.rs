@@ -11,18 +11,12 @@ use crate::stdout;
 pub(super) fn run(topic: Option<&str>) -> ExitCode {
     let mut command = Cli::command();
     command.build();
-    let Some(topic) = topic else { return print(&mut command) };
+    let Some(topic) = topic else { return stdout::styled(&command.render_help()) };
     match command.find_subcommand_mut(topic) {
-        Some(subcommand) => print(subcommand),
+        Some(subcommand) => stdout::styled(&subcommand.render_help()),
         None => {
             say_error(&format!("no help for '{topic}'\n  {PROGRAM} help, {PROGRAM} help status, {PROGRAM} help logs"));
             ExitCode::BadInput
         }
     }
-}
-
-fn print(command: &mut clap::Command) -> ExitCode {
-    let help = command.render_help();
-    let help = if stdout::wants_color() { help.ansi().to_string() } else { help.to_string() };
-    stdout::print(|out| out.write_all(help.as_bytes())).err().unwrap_or(ExitCode::Success)
 }

@@ -9,15 +9,13 @@ use clap::Args;
 use super::ShortHelp;
 use super::status::{failed_tasks, find_workdir, only_workdir};
 use crate::exit_code::ExitCode;
+use crate::figures::words;
 use crate::progress::say_error;
 use crate::stdout;
 use crate::workdir::logs;
 
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
-
-/// As many tasks without output are named.
-const NAMED_MAX: usize = 20;
 
 /// Options of `logs`.
 #[derive(Args, Debug)]
@@ -114,13 +112,9 @@ fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
         }
     }
     if !unprinted.without.is_empty() {
-        let mut named: Vec<String> = unprinted.without.iter().take(NAMED_MAX).map(u32::to_string).collect();
-        if let more @ 1.. = unprinted.without.len().saturating_sub(NAMED_MAX) {
-            named.push(format!("and {more} more"));
-        }
         say_error(&format!(
             "no output of task {} in {}\n  it has not run yet, or its output was not kept: see --logs",
-            named.join(", "),
+            words::ids(unprinted.without.iter().copied()),
             workdir.join(logs::FOLDER).display()
         ));
     }

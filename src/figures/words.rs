@@ -1,5 +1,8 @@
 //! Numbers as users read them.
 
+/// At most this many tasks are named in one line.
+const IDS_MAX: usize = 20;
+
 /// `45,210`.
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -70,6 +73,16 @@ pub fn counted(number: u64, word: &str) -> String {
     format!("{} {word}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// IDs of tasks in a line: the first ones, and how many more.
+pub fn ids(ids: impl ExactSizeIterator<Item = u32>) -> String {
+    let more = ids.len().saturating_sub(IDS_MAX);
+    let mut words: Vec<_> = ids.take(IDS_MAX).map(|id| id.to_string()).collect();
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join(", ")
+}
+
 /// Whole percent of a part, never 100 before all is done.
 #[must_use]
 pub fn percent(part: u64, whole: u64) -> u64 {
@@ -98,6 +111,9 @@ mod tests {
             ["0 KiB", "1023 KiB", "1 MiB", "51 MiB", "1023 MiB", "1.0 GiB", "3.1 GiB", "99.9 GiB", "1,024 GiB"]
         );
         assert_eq!((percent(1, 3), percent(999, 1_000), percent(3, 3), percent(0, 0)), (33, 99, 100, 100));
+        assert_eq!(ids([7, 1].into_iter()), "7, 1");
+        assert!(ids(vec![5; 23].into_iter()).ends_with("5, 5, and 3 more"));
+        assert_eq!(ids(vec![5; 20].into_iter()), ids(vec![5; 23].into_iter()).replace(", and 3 more", ""));
         assert_eq!((counted(1, "rank"), counted(2_000, "slot")), ("1 rank".into(), "2,000 slots".into()));
     }
 }

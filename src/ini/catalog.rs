@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::interpolate::Budget;
@@ -223,8 +222,8 @@ impl Catalog {
             let place = match &defined {
                 // As after the cure: a copy of it counts.
                 Ok(defined) if section.is_some_and(|section| section.is_same(defined)) => continue,
-                Ok(defined) => format!("{}:{} defines", shown::line(found.path.as_os_str().as_bytes()), defined.line),
-                Err(_) => format!("{} seems to define", shown::line(found.path.as_os_str().as_bytes())),
+                Ok(defined) => format!("{}:{} defines", shown::path(&found.path), defined.line),
+                Err(_) => format!("{} seems to define", shown::path(&found.path)),
             };
             let Distrust { why, cure } = distrust;
             remarks.ignored.push(format!("{place} the {what} '{name}', and is ignored: {why}\n  {cure}"));
@@ -261,7 +260,7 @@ impl Catalog {
         let told = |found: &Found| {
             let Distrust { why, cure } = found.distrust.as_ref()?;
             let Content::Definitions(_) = &found.content else { return None };
-            Some(format!("{} is ignored: {why}\n  {cure}", shown::line(found.path.as_os_str().as_bytes())))
+            Some(format!("{} is ignored: {why}\n  {cure}", shown::path(&found.path)))
         };
         self.files.iter().filter_map(told)
     }

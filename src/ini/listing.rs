@@ -1,7 +1,6 @@
 //! What `--list-runners` and `--list-handlers` print.
 
 use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
 
 use super::{Catalog, Kind, load};
 use crate::shown;
@@ -22,11 +21,11 @@ pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> 
         .map(|(name, kind)| [(*name).to_owned(), (*kind).to_owned(), "built in".to_owned()])
         .collect();
     rows.extend(defined.into_iter().map(|listed| {
-        let place = format!("{}:{}", shown::line(listed.file.as_os_str().as_bytes()), listed.line);
+        let place = format!("{}:{}", shown::path(&listed.file), listed.line);
         [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
     }));
     rows.extend(catalog.list_ignored().into_iter().map(|listed| {
-        let place = format!("{}:{}, ignored", shown::line(listed.file.as_os_str().as_bytes()), listed.line);
+        let place = format!("{}:{}, ignored", shown::path(&listed.file), listed.line);
         [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
     }));
     (table(&rows), catalog)

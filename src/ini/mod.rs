@@ -15,7 +15,6 @@ mod places;
 mod suggest;
 
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::shown;
@@ -103,7 +102,7 @@ pub struct IniError {
 
 impl fmt::Display for IniError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", shown::line(self.file.as_os_str().as_bytes()))?;
+        write!(f, "{}", shown::path(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Kind;
-use crate::shell::quote_if_needed;
+use crate::shell::pasted_path;
 use crate::sys::{owner, regular};
 
 /// The folder for the user's own files, as messages name it.
@@ -127,11 +127,7 @@ impl Place {
 
 /// A path as a word of a shell command; `None` if it cannot be typed. Anybody may have chosen the path.
 fn as_word(path: &Path) -> Option<String> {
-    let text = path.to_str().filter(|text| !text.contains(char::is_control))?;
-    let path = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
-    let mut word = Vec::new();
-    quote_if_needed(path.as_bytes(), &mut word);
-    String::from_utf8(word).ok()
+    path.to_str().filter(|text| !text.contains(char::is_control)).map(|_| pasted_path(path))
 }
 
 /// Why nothing in the current folder may be taken for the user's own; `None` if it may be.

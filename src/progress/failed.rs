@@ -42,6 +42,8 @@ impl Failures {
         self.allowed = self.allowed.saturating_add(pauses).min(ROW_MAX);
         let new = tally.failed() - self.seen;
         let mut lines = Vec::new();
+        // For one look only: an index that is written meanwhile is read again.
+        let mut logs = Logs::of(workdir);
         if self.untold > 0 {
             self.untold += new;
             if self.allowed > 0 {
@@ -51,7 +53,7 @@ impl Failures {
         } else if new > 0 {
             // Of failures that the tally does not remember one by one, only the number is known.
             let known = tally.failures().iter().skip(usize::try_from(self.seen).unwrap_or(usize::MAX));
-            lines.extend(known.take(self.allowed as usize).map(|failure| line(failure, workdir)));
+            lines.extend(known.take(self.allowed as usize).map(|failure| line(failure, &mut logs)));
             let told = u32::try_from(lines.len()).unwrap_or(self.allowed);
             (self.untold, self.allowed) = (new - u64::from(told), self.allowed - told);
         }
@@ -61,11 +63,11 @@ impl Failures {
 }
 
 /// `task 26 failed (exit 1): ValueError: bad — w/logs/log_26`.
-fn line(failure: &Failure, workdir: &Path) -> String {
+fn line(failure: &Failure, logs: &mut Logs<'_>) -> String {
     let Failure { id, end, .. } = failure;
     let (said, place) = match end {
         End::NotStarted(why) | End::Unkept(why) => (why.to_string(), String::new()),
-        _ => Logs::of(workdir).last_line_and_place(*id),
+        _ => logs.last_line_and_place(*id),
     };
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let place = if place.is_empty() { String::new() } else { format!(" — {place}") };

@@ -1,10 +1,7 @@
-//! Commands and paths that a user may paste.
-//!
-//! Owns how they are written: quoted where a shell needs it, and never taken for an option.
+//! Commands that a user may paste, as this program was called.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use super::PROGRAM;
 use crate::shell::pasted;
@@ -12,12 +9,6 @@ use crate::shell::pasted;
 /// The first word of the command line: the program need not be in `PATH`.
 pub(crate) fn program_as_typed() -> String {
     std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| pasted(program.as_bytes()))
-}
-
-/// A path that may be pasted into a command, where it is not taken for an option.
-pub(crate) fn pasted_path(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
 }
 
 /// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.

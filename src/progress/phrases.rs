@@ -2,7 +2,6 @@
 //!
 //! Owns their words. When they are printed is decided in [`super::Reporter`].
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::config::Config;
@@ -10,9 +9,6 @@ use crate::farmer::{Farmer, Status, TaskTable, WorkerState};
 use crate::figures::words;
 use crate::protocol::{Rank, SlotCount};
 use crate::shown;
-
-/// At most this many tasks are named in one line.
-const LISTED_MAX: usize = 20;
 
 /// Who runs tasks in a farm of this many ranks; empty for a single one.
 pub(super) fn who(config: &Config, ranks: u32) -> String {
@@ -39,7 +35,7 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
         }
     };
     let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
-    format!("{work}; {who}; results go to {}", shown::line(workdir.as_os_str().as_bytes()))
+    format!("{work}; {who}; results go to {}", shown::path(workdir))
 }
 
 /// Whether there are others that take over what a lost rank held.
@@ -62,16 +58,6 @@ pub(super) fn fate(tasks: u32, others: bool) -> String {
         (1, false) => "; its task stays open".to_owned(),
         (_, false) => format!("; its {tasks} tasks stay open"),
     }
-}
-
-/// Numbers of tasks in a line: the first ones, and how many more.
-pub(super) fn listed(ids: impl ExactSizeIterator<Item = u32>) -> String {
-    let more = ids.len().saturating_sub(LISTED_MAX);
-    let mut text = ids.take(LISTED_MAX).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
 }
 
 pub(super) fn plural(count: u64, word: &str) -> String {

@@ -9,4 +9,4 @@ mod place;
 mod quote;
 
 pub(crate) use place::Follower;
-pub(crate) use quote::{is_plain, pasted, quote, quote_if_needed, quoted};
+pub(crate) use quote::{is_plain, pasted, pasted_path, quote, quote_if_needed, quoted};

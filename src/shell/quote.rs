@@ -1,6 +1,8 @@
 //! Values → words of a shell command.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::shown::is_hidden;
 
@@ -82,6 +84,12 @@ pub(crate) fn pasted(value: &[u8]) -> String {
     }
     out.push('\'');
     out
+}
+
+/// A path as [`pasted`] text that may be pasted into a command, where it is not taken for an option.
+pub(crate) fn pasted_path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
 }
 
 #[cfg(test)]

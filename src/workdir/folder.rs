@@ -3,17 +3,13 @@
 //! Tasks start where the farm is started, so the rest of a list that goes on elsewhere would read and write other files
 //! than its beginning. `status.json` knows the folder of the last run; where it is not there, nothing is known.
 
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::names;
+use super::{STATUS_LEN_MAX, names};
 use crate::sys::regular;
-
-/// A longer `status.json` is none of ours, in bytes.
-const LEN_MAX: u64 = 64 << 20;
 
 /// The part of `status.json` that is of interest here.
 #[derive(Deserialize)]
@@ -24,8 +20,7 @@ struct Status {
 
 /// Where the last run in this workdir was started, if that is known and is another folder than `cwd`.
 pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
-    let mut bytes = Vec::new();
-    regular::reader_no_link(&workdir.join(names::STATUS)).ok()?.take(LEN_MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = regular::bytes(&workdir.join(names::STATUS), STATUS_LEN_MAX).ok()?;
     let status: Status = serde_json::from_slice(&bytes).ok()?;
     // What is not UTF-8 was replaced there: nobody knows what it was.
     if status.cwd.is_empty() || status.cwd.contains(char::REPLACEMENT_CHARACTER) {

@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use crate::figures::words;
+
 /// The longest line that a farm writes, in bytes: a command of the greatest length, and what precedes it.
 pub(crate) const LINE_LEN_MAX: usize = crate::tasklist::COMMAND_LEN_MAX + (64 << 10);
 
@@ -43,6 +45,31 @@ pub(crate) enum End {
     TooLong,
     /// With the end of the file: a crash leaves such a line, or a farm is just writing it.
     Torn,
+}
+
+/// Lines of a file that are not what they should be: only the first one is told, however many there are.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct BadLines {
+    /// The number of the first one.
+    first: u64,
+    count: u64,
+}
+
+impl BadLines {
+    pub(crate) fn add(&mut self, number: u64) {
+        self.first = if self.count == 0 { number } else { self.first };
+        self.count += 1;
+    }
+
+    /// `line 3 is not WHAT, and 2 more lines`; `None` if there are no such lines.
+    pub(crate) fn told(self, what: &str) -> Option<String> {
+        let more = match self.count {
+            0 => return None,
+            1 => String::new(),
+            count => format!(", and {}", words::counted(count - 1, "more line")),
+        };
+        Some(format!("line {} is not {what}{more}", self.first))
+    }
 }
 
 impl<R: Read> Lines<BufReader<R>> {

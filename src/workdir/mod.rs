@@ -41,7 +41,7 @@ pub(crate) use crashes::count as count_crashes;
 use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
-pub(crate) use scan::{Commands, read_records};
+pub(crate) use scan::{Commands, read_records, split_record};
 pub use scan::{Failed, ScanError};
 
 /// Names within a workdir.
@@ -284,6 +284,7 @@ impl Workdir {
 }
 
 pub use owner::check as check_owner;
+pub(crate) use status_file::STATUS_LEN_MAX;
 pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 

@@ -174,7 +174,8 @@ pub(crate) fn read_records(
     Ok(None)
 }
 
-fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
+/// `ID command`.
+pub(crate) fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
     let space = record.iter().position(|&byte| byte == b' ')?;
     let (id, command) = (&record[..space], &record[space + 1..]);
     if id.is_empty() || !id.iter().all(u8::is_ascii_digit) {

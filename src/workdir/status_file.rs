@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use super::journal::remove_if_there;
 use crate::sys::regular;
 
+/// The longest `status.json`, in bytes: that of a million slots has half of this.
+pub(crate) const STATUS_LEN_MAX: u64 = 64 << 20;
+
 /// First write after the start: most runs that end sooner are tests of a list.
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -13,10 +13,9 @@ use super::records::each_line;
 use crate::farmer::CRASHED;
 use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::figures::usage::Usage;
-use crate::figures::words;
 use crate::shown;
 use crate::sys::regular;
-use crate::workdir::lines::End as LineEnd;
+use crate::workdir::lines::{BadLines, End as LineEnd};
 
 /// The longest event, in bytes: a command has at most 1 MiB, and JSON takes up to six bytes for each of its bytes.
 const EVENT_LEN_MAX: usize = 7 << 20;
@@ -132,8 +131,7 @@ fn cut(text: &str) -> String {
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
     let mut head_is_wrong = false;
-    // The first line that is not an attempt, and the number of such lines.
-    let (mut bad, mut bad_count) = (0, 0_u64);
+    let mut bad = BadLines::default();
     each_line(&workdir.join("tasks.tsv"), |line| {
         if line.number == 1 {
             let text = shown::text(&line.bytes[..line.bytes.len().min(HEAD_LEN_MAX)]);
@@ -154,20 +152,12 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
                     history.take(told, failed);
                 }
             }
-            None => {
-                bad_count += 1;
-                bad = if bad_count == 1 { line.number } else { bad };
-            }
+            None => bad.add(line.number),
         }
     })?;
-    Ok(match bad_count {
-        _ if head_is_wrong => Some("line 1 is not the line of column names".to_owned()),
-        0 => None,
-        1 => Some(format!("line {bad} is not an attempt of a task")),
-        _ => {
-            let more = words::counted(bad_count - 1, "more line");
-            Some(format!("line {bad} is not an attempt of a task, and {more}"))
-        }
+    Ok(match head_is_wrong {
+        true => Some("line 1 is not the line of column names".to_owned()),
+        false => bad.told("an attempt of a task"),
     })
 }
 

@@ -11,13 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
 use crate::sys::regular;
-use crate::workdir::Holder;
+use crate::workdir::{Holder, STATUS_LEN_MAX};
 
 /// Younger than this, a file is a sign of life, whatever it says.
 const FRESH_MIN: f64 = 30.0;
-
-/// The longest `status.json`, in bytes: that of a million slots has half of this.
-const LEN_MAX: u64 = 64 << 20;
 
 /// The longest lock, in bytes.
 const LOCK_LEN_MAX: u64 = 4 << 10;
@@ -121,10 +118,10 @@ impl Life {
 fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
     let file = regular::reader_no_link(path)?;
     let len = file.metadata()?.len();
-    if len > LEN_MAX {
+    if len > STATUS_LEN_MAX {
         return Err(io::Error::other(format!("it has {len} bytes, more than a farm writes; it is ignored")));
     }
-    Ok(serde_json::from_reader(BufReader::new(file.take(LEN_MAX))))
+    Ok(serde_json::from_reader(BufReader::new(file.take(STATUS_LEN_MAX))))
 }
 
 /// Says that a file on which nothing depends is as good as absent.

@@ -145,12 +145,13 @@ pub(super) fn only_workdir() -> Result<PathBuf, String> {
     let names = std::fs::read_dir(".").map_err(|error| format!("cannot read the current folder: {error}"))?;
     let names = names.flatten().map(|entry| PathBuf::from(entry.file_name()));
     let is_named_so = |path: &PathBuf| path.to_string_lossy().ends_with("_workdir") && path.is_dir();
-    let mut found: Vec<PathBuf> = names.filter(is_named_so).filter(|path| find_workdir(path).is_ok()).collect();
+    let mut found: Vec<(PathBuf, PathBuf)> =
+        names.filter(is_named_so).filter_map(|name| Some((find_workdir(&name).ok()?, name))).collect();
     found.sort();
     match &found[..] {
         [] => Err("there is no workdir in this folder\n  give the workdir of a farm, or its tasklist".to_owned()),
-        [workdir] => find_workdir(workdir),
-        [first, second, ..] => Err(format!(
+        [(workdir, _)] => Ok(workdir.clone()),
+        [(_, first), (_, second), ..] => Err(format!(
             "there are {} workdirs in this folder, such as {} and {}\n  give the one that you mean",
             found.len(),
             first.display(),

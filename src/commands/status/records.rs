@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::life::left_out;
-use crate::figures::words;
 use crate::sys::regular;
-use crate::workdir::lines::{End, LINE_LEN_MAX, Line, Lines};
+use crate::workdir::lines::{BadLines, End, LINE_LEN_MAX, Line, Lines};
+use crate::workdir::split_record;
 
 /// The records of a workdir.
 #[derive(Debug, Default)]
@@ -52,27 +52,17 @@ impl Records {
     /// The IDs of a file; none if it is not there.
     fn ids(&mut self, workdir: &Path, name: &'static str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
-        // The first damaged line, and the number of such lines.
-        let (mut bad, mut bad_count) = (0, 0_u64);
+        let mut bad = BadLines::default();
         let mut torn = false;
         let read = each_line(&workdir.join(name), |line| match (id_of(line.bytes), line.end) {
             (_, End::Torn) => torn = true,
             (Some((id, _)), End::Whole) => ids.push(id),
-            _ => {
-                bad_count += 1;
-                bad = if bad_count == 1 { line.number } else { bad };
-            }
+            _ => bad.add(line.number),
         });
         if torn {
             self.torn.push(name);
         }
-        if bad_count > 0 {
-            let more = match bad_count - 1 {
-                0 => String::new(),
-                more => format!(", and {}", words::counted(more, "more line")),
-            };
-            self.damage.push(format!("{name}: line {bad} is not \"ID command\"{more}"));
-        }
+        self.damage.extend(bad.told("\"ID command\"").map(|told| format!("{name}: {told}")));
         match read {
             Ok(()) => Some(ids),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -156,12 +146,8 @@ pub(super) fn ids(path: &Path) -> io::Result<Vec<u32>> {
 
 /// `ID command`.
 fn id_of(line: &[u8]) -> Option<(u32, &[u8])> {
-    let space = line.iter().position(|&byte| byte == b' ')?;
-    let id = &line[..space];
-    if id.is_empty() || !id.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some((std::str::from_utf8(id).ok()?.parse().ok()?, &line[space + 1..]))
+    let (id, command) = split_record(line)?;
+    Some((u32::try_from(id).ok()?, command))
 }
 
 #[cfg(test)]

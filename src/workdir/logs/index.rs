@@ -12,9 +12,8 @@ use std::path::Path;
 
 use memchr::memmem::Finder;
 
-use crate::figures::words;
 use crate::sys::regular;
-use crate::workdir::lines::{End, Line, Lines};
+use crate::workdir::lines::{BadLines, End, Line, Lines};
 
 /// First line of an index, for people.
 pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length\n";
@@ -95,8 +94,7 @@ pub(super) type Places = HashMap<u32, Place>;
 /// If it can't be read, or contains lines that are not entries. All entries have been added anyway.
 pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<()> {
     let mut lines = Lines::of(regular::reader_no_link(path)?, INDEX_LINE_MAX);
-    // The first line that is not an entry, and the number of such lines.
-    let (mut bad, mut bad_count) = (0, 0_u64);
+    let mut bad = BadLines::default();
     while let Some(Line { number, bytes, end, .. }) = lines.next()? {
         match IndexEntry::parse(bytes) {
             // A farm may be writing it just now, but not a line of this length.
@@ -106,18 +104,10 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
                 _ => _ = places.insert(entry.id, Place { index, line: number, entry }),
             },
             None if end == End::Whole && (bytes == INDEX_HEAD.trim_ascii_end() || bytes.ends_with(INDEX_TORN)) => {}
-            _ => {
-                bad_count += 1;
-                bad = if bad_count == 1 { number } else { bad };
-            }
+            _ => bad.add(number),
         }
     }
-    let more = match bad_count {
-        0 => return Ok(()),
-        1 => String::new(),
-        count => format!(", and {}", words::counted(count - 1, "more line")),
-    };
-    Err(io::Error::other(format!("line {bad} is not \"ID attempt ended_ms offset length\"{more}")))
+    bad.told("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
 }
 
 /// How much of an entry is correct.
