@@ -20,6 +20,10 @@ pub(crate) const END: &[u8] = b"\n]\n";
 /// A longer last line, in bytes, is no event of ours: the array is walked through instead.
 const LINE_LEN_MAX: u64 = 64 << 20;
 
+/// The first thread of a rank has this number times rank + 1, so that no thread has the number of its process: Perfetto
+/// takes that for the main thread. At least the number of slots.
+const THREADS: u64 = 100_000;
+
 /// An event that every run begins with, so that each further one can begin with a comma.
 const RUN: &str = r#"{"name":"taskfarmer_run","ph":"M","pid":0,"tid":0,"args":{}}"#;
 
@@ -28,10 +32,12 @@ struct TaskEvent<'a> {
     cat: &'static str,
     name: &'a str,
     pid: u32,
-    tid: u32,
+    tid: u64,
     ts: &'a RawValue,
     dur: &'a RawValue,
     ph: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cname: Option<&'static str>,
     args: TaskArgs<'a>,
 }
 
@@ -39,6 +45,7 @@ struct TaskEvent<'a> {
 struct TaskArgs<'a> {
     id: u32,
     attempt: u16,
+    slot: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,17 +57,34 @@ struct TaskArgs<'a> {
 }
 
 #[derive(Serialize)]
-struct NameEvent<'a> {
+struct NameEvent {
     name: &'static str,
     ph: &'static str,
     pid: u32,
-    tid: u32,
-    args: NameArgs<'a>,
+    tid: u64,
+    args: NameArgs,
 }
 
 #[derive(Serialize)]
-struct NameArgs<'a> {
-    name: &'a str,
+#[serde(rename_all = "snake_case")]
+enum NameArgs {
+    Name(String),
+    SortIndex(u32),
+}
+
+/// The thread of a slot.
+fn thread(rank: u32, slot: u32) -> u64 {
+    (u64::from(rank) + 1) * THREADS + u64::from(slot)
+}
+
+/// The categories of an attempt, the first of which is PyTaskFarmer's, and the name of its color in the format's own
+/// palette. Perfetto ignores colors; Chrome's viewer shows them.
+fn kind(record: &Record) -> (&'static str, Option<&'static str>) {
+    match (record.why, record.is_last) {
+        (Why::Finished, _) => ("task", None),
+        (Why::Interrupted | Why::Lost, _) | (Why::Crashed, false) => ("task,interrupted", Some("grey")),
+        (Why::Failed | Why::Timeout | Why::Unkept, _) | (Why::Crashed, true) => ("task,failed", Some("terrible")),
+    }
 }
 
 /// PyTaskFarmer's numbers are floats; a reader in a typed language may count on that.
@@ -73,7 +97,7 @@ fn push(out: &mut Vec<u8>, event: &impl Serialize) {
     serde_json::to_writer(&mut *out, event).expect("strings and numbers are JSON, and a Vec takes them");
 }
 
-/// Appends the event of a task that has ended. A command that is not UTF-8 appears with replacement characters;
+/// Appends the event of an attempt that is over. A command that is not UTF-8 appears with replacement characters;
 /// `finished` and `failed` have its bytes.
 pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     let result = &record.result;
@@ -83,27 +107,32 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     };
     let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
     // Where the end of the process does not tell it.
-    let why = matches!(record.why, Why::Timeout | Why::Unkept | Why::Crashed).then(|| record.why.word());
+    let why = (!matches!(record.why, Why::Finished | Why::Failed)).then(|| record.why.word());
+    let (cat, cname) = kind(record);
     let event = TaskEvent {
-        cat: "task",
+        cat,
         name: &String::from_utf8_lossy(command),
         pid: record.rank.0,
-        tid: result.slot,
+        tid: thread(record.rank.0, result.slot),
         ts: &float(result.start_us),
         dur: &float(result.duration_us),
         ph: "X",
-        args: TaskArgs { id: result.id.0, attempt: result.attempt.0, exit, signal, why, error },
+        cname,
+        args: TaskArgs { id: result.id.0, attempt: result.attempt.0, slot: result.slot, exit, signal, why, error },
     };
     push(out, &event);
 }
 
-/// Appends the names of a rank and its slots.
+/// Appends the names of a rank and its slots, and their order.
 pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
-    let process = format!("rank {rank} on {host}");
-    push(out, &NameEvent { name: "process_name", ph: "M", pid: rank, tid: 0, args: NameArgs { name: &process } });
+    let mut name = |name, slot, args| {
+        push(out, &NameEvent { name, ph: "M", pid: rank, tid: thread(rank, slot), args });
+    };
+    name("process_name", 0, NameArgs::Name(format!("rank {rank} on {host}")));
+    name("process_sort_index", 0, NameArgs::SortIndex(rank));
     for slot in 0..slots {
-        let thread = format!("slot {slot}");
-        push(out, &NameEvent { name: "thread_name", ph: "M", pid: rank, tid: slot, args: NameArgs { name: &thread } });
+        name("thread_name", slot, NameArgs::Name(format!("slot {slot}")));
+        name("thread_sort_index", slot, NameArgs::SortIndex(slot));
     }
 }
 
@@ -230,7 +259,7 @@ mod tests {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Record { rank: Rank(5), result, why: Why::Failed, is_last: true }
+        Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }
     }
 
     /// A run on a file with these bytes: prepare, two events, the end.
@@ -269,8 +298,43 @@ mod tests {
                 .collect::<Vec<_>>()
         );
         assert!(event["ts"].is_f64() && event["dur"].is_f64());
-        assert_eq!(event["args"], serde_json::json!({"id": 7, "attempt": 2, "exit": 0}));
+        assert_eq!(event["args"], serde_json::json!({"id": 7, "attempt": 2, "slot": 3, "exit": 0}));
         assert_eq!(events[2]["args"]["signal"], 9);
+    }
+
+    /// Promise: a viewer can tell what failed and what was cut short from what finished.
+    #[test]
+    fn ends_have_categories_and_colors() {
+        for (why, is_last, cat, cname, said) in [
+            (Why::Finished, true, "task", None, None),
+            (Why::Failed, false, "task,failed", Some("terrible"), None),
+            (Why::Timeout, true, "task,failed", Some("terrible"), Some("timeout")),
+            (Why::Interrupted, false, "task,interrupted", Some("grey"), Some("interrupted")),
+            (Why::Crashed, false, "task,interrupted", Some("grey"), Some("crashed")),
+            (Why::Crashed, true, "task,failed", Some("terrible"), Some("crashed")),
+        ] {
+            let mut text = Vec::new();
+            push_task(&mut text, &Record { why, is_last, ..record(Outcome::Exited(0)) }, b"x");
+            let event: Value = serde_json::from_slice(&text[2..]).unwrap();
+            let found = (event["cat"].as_str(), event["cname"].as_str(), event["args"]["why"].as_str());
+            assert_eq!(found, (Some(cat), cname, said), "{why:?}");
+        }
+    }
+
+    /// Promise: slots are shown in their order under their rank, and none is taken for the main thread of a process.
+    #[test]
+    fn threads_are_slots_in_their_order() {
+        let mut text = b"[{}".to_vec();
+        push_names(&mut text, 3, "nid0004", 5);
+        text.push(b']');
+        let events: Vec<Value> = serde_json::from_slice(&text).unwrap();
+        let threads: std::collections::BTreeSet<_> =
+            events.iter().filter(|event| event["name"] == "thread_name").map(|event| event["tid"].as_u64()).collect();
+        assert_eq!((threads.len(), threads.contains(&Some(3))), (5, false));
+        let sorted = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+        assert_eq!(sorted("process_sort_index")[0]["args"]["sort_index"], 3);
+        assert!((0..5).all(|slot| sorted("thread_sort_index")[slot]["args"]["sort_index"] == slot));
+        assert!(crate::protocol::SLOTS_MAX <= u32::try_from(THREADS).unwrap());
     }
 
     /// A resume goes on in the same array, whoever began it and however it ended.

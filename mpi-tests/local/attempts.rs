@@ -32,7 +32,7 @@ fn every_end_is_a_line() {
     assert!(busy.max_rss_kib.unwrap() > 1_000, "memory: {busy:?}");
 }
 
-/// A stop leaves a line for what it interrupted; the next run appends, and a task's last line is how it ended.
+/// A stop leaves a line for what it interrupted, and an event in the timeline; the next run appends, and a task's last line is how it ended.
 #[test]
 fn interruptions_are_lines_and_a_resume_appends() {
     let farm = Farm::local(&blockers::list(3, 2));
@@ -44,6 +44,10 @@ fn interruptions_are_lines_and_a_resume_appends() {
     let words: Vec<&str> = first.iter().map(|attempt| attempt.why.as_str()).collect();
     assert_eq!(words, ["finished", "finished", "finished", "interrupted", "interrupted"]);
     assert!(first[3..].iter().all(|attempt| attempt.signal == Some(15)), "{first:?}");
+    let timeline = farm.workdir().timeline();
+    let interrupted: Vec<u64> = timeline.interrupted().iter().map(|event| event.id).collect();
+    assert_eq!(interrupted.len(), 2, "in the timeline, too, in a category of their own: {interrupted:?}");
+    assert_eq!(timeline.by_task().len(), 3, "the others came to their end");
     blockers::let_go(&farm);
     farm.run(&["--proc", "2"]).exits(0);
     let all = farm.workdir().attempts();

@@ -30,6 +30,7 @@ pub(crate) struct Event {
     pub(crate) start_us: f64,
     pub(crate) duration_us: f64,
     pub(crate) end: End,
+    pub(crate) interrupted: bool,
 }
 
 impl Event {
@@ -61,9 +62,19 @@ impl Timeline {
         Self::read(&[text.strip_suffix(b",").unwrap_or(text), b"]"].concat())
     }
 
-    /// The events of tasks, each checked for its keys and types.
+    /// The events of attempts that came to an end of their own, each checked for its keys and types.
     #[track_caller]
     pub(crate) fn events(&self) -> Vec<Event> {
+        self.every_event().into_iter().filter(|event| !event.interrupted).collect()
+    }
+
+    /// The events of attempts that a stop or a loss cut short.
+    #[track_caller]
+    pub(crate) fn interrupted(&self) -> Vec<Event> {
+        self.every_event().into_iter().filter(|event| event.interrupted).collect()
+    }
+
+    fn every_event(&self) -> Vec<Event> {
         let of_tasks = self.all.iter().filter(|value| value["ph"] == "X");
         of_tasks.map(|value| event(value).unwrap_or_else(|| panic!("not a task's event: {value}"))).collect()
     }
@@ -92,14 +103,17 @@ impl Timeline {
                     processes.insert(value["pid"].as_u64());
                 }
                 Some("thread_name") if value["ph"] == "M" && !text.is_empty() => {
-                    threads.insert((value["pid"].as_u64(), value["tid"].as_u64()));
+                    threads.insert((
+                        value["pid"].as_u64(),
+                        value["tid"].as_u64().and_then(|tid| tid.checked_sub(THREADS)),
+                    ));
                 }
                 _ => assert!(value["ph"] == "X" || value["ph"] == "M", "neither a task's event nor metadata: {value}"),
             }
         }
         for event in self.events() {
             assert!(processes.contains(&Some(event.rank)), "rank {} has no process_name", event.rank);
-            let thread = (Some(event.rank), Some(event.slot));
+            let thread = (Some(event.rank), Some(event.rank * THREADS + event.slot));
             assert!(threads.contains(&thread), "slot {} of rank {} has no thread_name", event.slot, event.rank);
         }
     }
@@ -143,31 +157,47 @@ fn since_1970_us(time: SystemTime) -> f64 {
 
 /// None if a key is missing, has another type, or is one too many.
 fn event(value: &Value) -> Option<Event> {
-    let keys: BTreeSet<&str> = value.as_object()?.keys().map(String::as_str).collect();
+    let mut keys: BTreeSet<&str> = value.as_object()?.keys().map(String::as_str).collect();
     let arguments = value["args"].as_object()?;
     let numbers = value["ts"].is_f64() && value["dur"].is_f64();
-    if keys != BTreeSet::from(KEYS) || value["cat"] != "task" || !numbers {
+    // What did not finish has a color of its own.
+    let (is_colored, color) = match value["cat"].as_str()? {
+        "task" => (false, None),
+        "task,failed" => (true, Some("terrible")),
+        "task,interrupted" => (true, Some("grey")),
+        _ => return None,
+    };
+    if keys.remove("cname") != is_colored || value["cname"].as_str() != color {
+        return None;
+    }
+    if keys != BTreeSet::from(KEYS) || !numbers {
         return None;
     }
     let code = |name: &str| Some(u8::try_from(arguments.get(name)?.as_u64()?).unwrap());
     let end = match (code("exit"), code("signal")) {
+        (Some(0), None) if color == Some("terrible") && !arguments.contains_key("why") => return None,
         (Some(code), None) => End::Exit(code),
         (None, Some(_)) if arguments.get("why").is_some_and(|why| why == "crashed") => End::Crashed,
         (None, Some(signal)) => End::Signal(signal),
         _ => return None,
     };
     let duration_us = value["dur"].as_f64()?;
+    let (rank, slot) = (value["pid"].as_u64()?, arguments.get("slot")?.as_u64()?);
     Some(Event {
         id: arguments.get("id")?.as_u64()?,
         attempt: arguments.get("attempt")?.as_u64()?,
         name: value["name"].as_str()?.to_owned(),
-        rank: value["pid"].as_u64()?,
-        slot: value["tid"].as_u64()?,
+        rank,
+        slot: (value["tid"].as_u64()? == (rank + 1) * THREADS + slot).then_some(slot)?,
         start_us: value["ts"].as_f64()?,
         duration_us: (duration_us >= 0.0).then_some(duration_us)?,
         end,
+        interrupted: color == Some("grey"),
     })
 }
+
+/// The first thread of a rank has this number times rank + 1.
+const THREADS: u64 = 100_000;
 
 /// The keys of a task's event, PyTaskFarmer's.
 pub(crate) const KEYS: [&str; 8] = ["cat", "name", "pid", "tid", "ts", "dur", "ph", "args"];

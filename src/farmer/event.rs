@@ -194,11 +194,6 @@ impl Record {
         }
     }
 
-    /// Whether it belongs into the timeline: an end of its own, or the crash that was one too many.
-    pub(crate) fn is_event(&self) -> bool {
-        self.why.is_own_end() || (self.why == Why::Crashed && self.is_last && self.has_times())
-    }
-
     /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.
     #[must_use]
     pub fn verdict(&self) -> Option<bool> {
@@ -306,7 +301,7 @@ impl Actions {
 mod tests {
     use super::*;
 
-    /// Only what came to an end by itself goes into `finished` or `failed`, and into the timeline.
+    /// Only what came to an end by itself goes into `finished` or `failed`.
     #[test]
     fn an_end_from_outside_is_none() {
         let all = [Why::Finished, Why::Failed, Why::Unkept, Why::Interrupted, Why::Lost, Why::Crashed];

@@ -137,7 +137,7 @@ impl Journal {
             return Ok(());
         }
         self.text.clear();
-        for record in records.iter().filter(|record| record.is_event()) {
+        for record in records.iter().filter(|record| record.has_times()) {
             timeline::push_task(&mut self.text, record, list.command(record.result.id));
         }
         if let Err(source) = self.timeline.append(&self.text) {

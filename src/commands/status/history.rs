@@ -203,6 +203,7 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
 #[serde(default)]
 struct Event {
     ph: String,
+    cat: String,
     name: String,
     pid: serde_json::Value,
     dur: f64,
@@ -238,7 +239,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
                     history.add_host(rank, host);
                 }
             }
-            "X" if tasks => {
+            "X" if tasks && !event.cat.contains("interrupted") => {
                 let end = match event.args {
                     // Whatever it made of being asked to end.
                     Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
@@ -313,7 +314,8 @@ mod tests {
 {"name":"process_name","ph":"M","pid":3,"tid":0,"args":{"name":"rank 3 on nid0004"}},
 {"cat":"task","name":"a ]}","pid":3,"tid":0,"ts":1.0,"dur":2000000.0,"ph":"X","args":{"id":0,"attempt":1,"exit":0}},
 {"cat":"task","name":"b","pid":3,"tid":0,"ts":1.0,"dur":1000000.0,"ph":"X","args":{"id":1,"attempt":1,"exit":5}},
-{"cat":"task","name":"c","pid":3,"tid":0,"ts":1.0,"dur":500000.0,"ph":"X","args":{"id":2,"attempt":1,"signal":9}}"#;
+{"cat":"task,interrupted","name":"c","pid":3,"tid":400000,"ts":1.0,"dur":9000000.0,"ph":"X","args":{"id":2,"attempt":1,"signal":15}},
+{"cat":"task,failed","name":"c","pid":3,"tid":0,"ts":1.0,"dur":500000.0,"ph":"X","args":{"id":2,"attempt":2,"signal":9}}"#;
 
     /// A timeline tells lengths, hosts and how tasks failed, whether it was closed, torn, or written by PyTaskFarmer.
     #[test]
