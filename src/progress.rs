@@ -338,11 +338,11 @@ impl Reporter {
         let ranks = core.workers().len();
         let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.slots)).sum();
         say(&format!(
-            "{} finished, {} failed, {} remaining; {:.1} s on {ranks} {}, {slots} {}",
+            "{} finished, {} failed, {} remaining; {} on {ranks} {}, {slots} {}",
             end.finished,
             end.failed,
             end.remaining,
-            took.as_secs_f64(),
+            words::length(took.as_secs_f64()),
             plural(u64::from(ranks), "rank"),
             plural(slots, "slot"),
         ));

@@ -19,7 +19,7 @@ fn terminal_has_a_live_line() {
     assert!(live.len() >= 4, "it moves: {live:#?}");
     let full = live.iter().find(|line| line.contains("left") && line.contains("failed"));
     let full = full.unwrap_or_else(|| panic!("failures and time left: {live:#?}"));
-    for part in ["[", ">", "]", "%  ", "/80  ", " failed  ", "4 running on 4 slots  ", "/s  ", "s left"] {
+    for part in ["[", ">", "]", "%  ", "/80  ", " failed  ", "4 running on 4 slots  ", "/s  ", " left"] {
         assert!(full.contains(part), "{part:?} in {full:?}");
     }
     assert!(live.iter().all(|line| line.len() < 110), "never as wide as the terminal: {live:#?}");
@@ -128,7 +128,7 @@ fn batch_output_has_a_line_now_and_then() {
     assert_eq!((words[0], words[2], words[3]), ("taskfarmer-mpi:", "rank", "0"), "{line}");
     assert!(words[1].len() == 20 && words[1].ends_with('Z'), "a time: {line}");
     assert!(words[4].starts_with('(') && words[4].ends_with("):"), "a host: {line}");
-    assert!(line.contains("1 of 3 tasks done (33 %), 1 failed; 2 running on 3 slots"), "{line}");
+    assert!(line.contains("1 of 3 tasks done (33%), 1 failed; 2 running on 3 slots"), "{line}");
 }
 
 /// `--quiet` says nothing if all goes well, and what went wrong otherwise.
@@ -167,7 +167,7 @@ fn details_have_lengths_and_the_slowest() {
     let text = farm.run(&["--proc", "2", "-v"]).exits(0).stderr_text();
     assert!(text.contains("utilization: tasks ran in "), "{text}");
     let lengths = text.lines().find(|line| line.contains("task length: ")).unwrap_or_else(|| panic!("{text}"));
-    for part in ["shortest 0.", ", median 0.", ", 95 % up to 3.", ", longest 3."] {
+    for part in ["shortest 0.", ", median 0.", ", 95% up to 3.", ", longest 3."] {
         assert!(lengths.contains(part), "{part:?} in {lengths}");
     }
     let slowest = text.lines().skip_while(|line| !line.contains("slowest tasks:")).nth(1).unwrap();

@@ -27,7 +27,7 @@ fn running_farm_is_shown() {
     let shown = text(&farm, 0, &[WORKDIR]);
     for part in [
         ": running on ",
-        "10 of 22 tasks done (45 %); 4 running on 4 slots",
+        "10 of 22 tasks done (45%); 4 running on 4 slots",
         "10 finished, 0 failed, 12 remaining",
         "1 rank, 4 slots",
         "task length: ",

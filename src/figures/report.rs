@@ -256,7 +256,7 @@ impl Figures {
     #[must_use]
     pub fn progress_line(&self) -> String {
         let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
-        let mut line = format!("{done} of {total} done ({} %)", words::percent(self.done(), self.total));
+        let mut line = format!("{done} of {total} done ({}%)", words::percent(self.done(), self.total));
         if self.failed > 0 {
             line += &format!(", {} failed", words::count(self.failed));
         }
@@ -267,7 +267,7 @@ impl Figures {
         if self.state == State::Stopping {
             line += "; stopping";
         } else if let Some(left) = self.left_s {
-            line += &format!("; about {} left", words::length(left));
+            line += &format!("; about {} left", words::about(left));
         }
         line
     }
@@ -277,12 +277,12 @@ impl Figures {
     pub fn detail_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(share) = self.utilization {
-            lines.push(format!("utilization: tasks ran in {:.1} % of the slot time", share * 100.0));
+            lines.push(format!("utilization: tasks ran in {:.1}% of the slot time", share * 100.0));
         }
         lines.extend(self.usage.map(|usage| usage.line()));
         if let Some(of) = self.lengths.filter(|of| of.count > 0) {
             let [min, median, p95, max] = [of.min_s, of.median_s, of.p95_s, of.max_s].map(words::length);
-            lines.push(format!("task length: shortest {min}, median {median}, 95 % up to {p95}, longest {max}"));
+            lines.push(format!("task length: shortest {min}, median {median}, 95% up to {p95}, longest {max}"));
         }
         if self.slowest.len() > 1 {
             lines.push("slowest tasks:".to_owned());
@@ -367,7 +367,7 @@ mod tests {
             Figures { total: 100_000, finished: 45_000, failed: 210, running: 512, slots: 512, ..Figures::default() };
         (figures.tasks_per_s, figures.left_s) = (12.34, Some(4_440.0));
         let line =
-            "45,210 of 100,000 tasks done (45 %), 210 failed; 512 running on 512 slots; 12.3/s; about 1:14:00 h left";
+            "45,210 of 100,000 tasks done (45%), 210 failed; 512 running on 512 slots; 12.3/s; about 1 h 15 min left";
         assert_eq!(figures.progress_line(), line);
     }
 

@@ -75,12 +75,12 @@ impl From<Usage> for Option<UsageFigures> {
 }
 
 impl UsageFigures {
-    /// `CPU time: 1:02:03 h, 93.1 % of the time that tasks ran; peak memory: 3.1 GiB (task 26)`.
+    /// `CPU time: 1:02:03 h, 93.1% of the time that tasks ran; peak memory: 3.1 GiB (task 26)`.
     #[must_use]
     pub(super) fn line(&self) -> String {
         let mut line = format!("CPU time: {}", words::length(self.cpu_s));
         if self.busy_s > 0.0 {
-            line += &format!(", {:.1} % of the time that tasks ran", self.cpu_s / self.busy_s * 100.0);
+            line += &format!(", {:.1}% of the time that tasks ran", self.cpu_s / self.busy_s * 100.0);
         }
         if let Some(id) = self.peak_id {
             line += &format!("; peak memory: {} (task {id})", words::memory(self.peak_kib));
@@ -109,10 +109,10 @@ mod tests {
     fn use_is_one_line() {
         let line_of = |usage: Usage| Option::<UsageFigures>::from(usage).map(|usage| usage.line());
         let mut usage = Usage::of(26, 4_000_000_000, 3_724_000_000, 3_250_000);
-        let line = "CPU time: 1:02:04 h, 93.1 % of the time that tasks ran; peak memory: 3.1 GiB (task 26)";
+        let line = "CPU time: 1 h 2 min, 93.1% of the time that tasks ran; peak memory: 3.1 GiB (task 26)";
         assert_eq!(line_of(usage).unwrap(), line);
         (usage.busy_us, usage.peak) = (0, None);
-        assert_eq!(line_of(usage).unwrap(), "CPU time: 1:02:04 h");
+        assert_eq!(line_of(usage).unwrap(), "CPU time: 1 h 2 min");
         assert_eq!(line_of(Usage::default()), None, "nothing is known");
     }
 }

@@ -17,29 +17,49 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A length: `0.012 s`, `1.5 s`, `48 s`, `3:05 min`, `1:02:03 h`, `2 d 03:04 h`.
+/// A length that was measured: `0.012 s`, `1.5 s`, `48 s`, `3 min 5 s`, `1 h 2 min`, `2 d 3 h`.
 #[must_use]
 pub fn length(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
     match seconds {
         ..0.1 => format!("{:.3} s", seconds.max(0.0)),
         ..9.95 => format!("{seconds:.1} s"),
-        ..119.5 => format!("{whole} s"),
-        ..3_599.5 => format!("{}:{:02} min", whole / 60, whole % 60),
-        ..86_400.0 => format!("{}:{:02}:{:02} h", whole / 3_600, whole / 60 % 60, whole % 60),
-        _ => format!("{} d {:02}:{:02} h", whole / 86_400, whole / 3_600 % 24, whole / 60 % 60),
+        ..119.5 => format!("{} s", seconds.round()),
+        _ => whole(seconds),
     }
 }
 
-/// A time that is left, in few columns: `48s`, `3:05`, `1:02:03`, `2d03h`.
+/// A time that is estimated, no more precise than a person would say it: `a few seconds`, `25 s`, `2 min`, `1 h 15 min`,
+/// `14 h`, `2 d 6 h`.
 #[must_use]
-pub fn short(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match whole {
-        0..60 => format!("{whole}s"),
-        60..3_600 => format!("{}:{:02}", whole / 60, whole % 60),
-        3_600..86_400 => format!("{}:{:02}:{:02}", whole / 3_600, whole / 60 % 60, whole % 60),
-        _ => format!("{}d{:02}h", whole / 86_400, whole / 3_600 % 24),
+pub fn about(seconds: f64) -> String {
+    let step = match seconds {
+        ..7.5 => return "a few seconds".to_owned(),
+        ..60.0 => 5.0,
+        ..600.0 => 60.0,
+        ..10_800.0 => 300.0,
+        ..36_000.0 => 1_800.0,
+        ..172_800.0 => 3_600.0,
+        ..604_800.0 => 21_600.0,
+        _ => 86_400.0,
+    };
+    whole((seconds / step).round() * step)
+}
+
+/// A time in whole seconds: `0 s`, `3 s`, `2 min 10 s`.
+#[must_use]
+pub fn whole(seconds: f64) -> String {
+    units(seconds.max(0.0).round() as u64)
+}
+
+/// The two largest units of a time: `1 h 2 min`. The second one is left out if it is 0.
+fn units(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let place = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[place];
+    let rest = UNITS.get(place + 1).map(|(smaller, name)| (seconds % unit / smaller, name));
+    match rest.filter(|(count, _)| *count > 0) {
+        Some((count, smaller)) => format!("{} {name} {count} {smaller}", self::count(seconds / unit)),
+        None => format!("{} {name}", self::count(seconds / unit)),
     }
 }
 
@@ -100,11 +120,10 @@ mod tests {
             (count(0), count(999), count(1_000), count(1_234_567)),
             ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())
         );
-        let lengths = [0.0, 0.0123, 1.46, 9.99, 48.2, 119.7, 3_599.7, 3_723.0, 183_840.0];
+        let lengths = [0.0, 0.0123, 1.46, 9.99, 48.2, 119.7, 185.0, 3_599.7, 3_723.0, 183_840.0];
         let texts =
-            ["0.000 s", "0.012 s", "1.5 s", "10 s", "48 s", "2:00 min", "1:00:00 h", "1:02:03 h", "2 d 03:04 h"];
+            ["0.000 s", "0.012 s", "1.5 s", "10 s", "48 s", "2 min", "3 min 5 s", "1 h", "1 h 2 min", "2 d 3 h"];
         assert_eq!(lengths.map(length), texts);
-        assert_eq!([-1.0, 59.4, 61.0, 7_322.0, 270_000.0].map(short), ["0s", "59s", "1:01", "2:02:02", "3d03h"]);
         assert_eq!([1_234.4, 12.34, 0.123, 0.01, f64::NAN].map(rate), ["1,234/s", "12.3/s", "0.12/s", "36/h", "0/h"]);
         assert_eq!(
             [0, 1_023, 1_024, 52_430, 1_048_063, 1_048_064, 3_250_000, 104_805_171, 1 << 30].map(memory),
@@ -115,5 +134,29 @@ mod tests {
         assert!(ids(vec![5; 23].into_iter()).ends_with("5, 5, and 3 more"));
         assert_eq!(ids(vec![5; 20].into_iter()), ids(vec![5; 23].into_iter()).replace(", and 3 more", ""));
         assert_eq!((counted(1, "rank"), counted(2_000, "slot")), ("1 rank".into(), "2,000 slots".into()));
+    }
+
+    /// Promise: an estimate claims no more than it knows.
+    #[test]
+    fn estimates_are_round() {
+        for (seconds, text) in [
+            (-1.0, "a few seconds"),
+            (7.4, "a few seconds"),
+            (8.0, "10 s"),
+            (58.0, "1 min"),
+            (89.0, "1 min"),
+            (131.0, "2 min"),
+            (599.0, "10 min"),
+            (1_700.0, "30 min"),
+            (4_440.0, "1 h 15 min"),
+            (10_799.0, "3 h"),
+            (16_000.0, "4 h 30 min"),
+            (50_000.0, "14 h"),
+            (190_000.0, "2 d 6 h"),
+            (1e6, "12 d"),
+            (f64::INFINITY, "213,503,982,334,601 d 7 h"),
+        ] {
+            assert_eq!(about(seconds), text, "{seconds}");
+        }
     }
 }

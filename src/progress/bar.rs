@@ -18,7 +18,7 @@ pub(super) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
     let failed = (figures.failed > 0).then(|| format!("{} failed", words::count(figures.failed)));
     let left = match (figures.state, figures.left_s) {
         (State::Stopping, _) => Some("stopping".to_owned()),
-        (_, Some(left)) if done < figures.total => Some(format!("{} left", words::short(left))),
+        (_, Some(left)) if done < figures.total => Some(format!("{} left", words::about(left))),
         _ => None,
     };
     // In the order in which they stand, with what is kept longest at 0.
@@ -86,11 +86,11 @@ mod tests {
         let at = |columns| line(&figures(), columns, false);
         assert_eq!(
             at(120),
-            "[=================>                    ] 45%  45,210/100,000  210 failed  512 running on 512 slots  12.3/s  1:14:00 left"
+            "[================>                     ] 45%  45,210/100,000  210 failed  512 running on 512 slots  12.3/s  1 h 15 min left"
         );
-        assert_eq!(at(79), "45%  45,210/100,000  210 failed  512 running on 512 slots  1:14:00 left");
-        assert_eq!(at(60), "[=====>      ] 45%  45,210/100,000  210 failed  1:14:00 left");
-        assert_eq!(at(40), "45,210/100,000  210 failed  1:14:00 left");
+        assert_eq!(at(79), "45%  45,210/100,000  210 failed  512 running on 512 slots  1 h 15 min left");
+        assert_eq!(at(60), "[=====>      ] 45%  45,210/100,000  210 failed  1 h 15 min left");
+        assert_eq!(at(43), "45,210/100,000  210 failed  1 h 15 min left");
         assert_eq!(
             (at(30), at(20), at(5)),
             ("45,210/100,000  210 failed".into(), "45,210/100,000".into(), "45,21".into())

@@ -213,7 +213,7 @@ fn headline(figures: &Figures, age_s: Option<f64>) -> String {
         format!(" on {} (pid {}{job})", figures.host, figures.pid)
     };
     let took = words::length(figures.elapsed_s);
-    let age = age_s.map_or_else(String::new, |age| format!(", as of {} ago", words::short(age)));
+    let age = age_s.map_or_else(String::new, |age| format!(", as of {} ago", words::whole(age)));
     match figures.state {
         State::Running if age_s.is_none() => format!("has just started{place}"),
         State::Running => format!("running{place} for {took}{age}"),
