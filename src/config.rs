@@ -83,7 +83,7 @@ pub enum ConfigError {
     #[error("--proc {0}: not a number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU")]
     Slots(String),
     /// `--timeout` or `--grace`.
-    #[error("{option} {value}: not a time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00")]
+    #[error("{option} {value}: not a time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00; at most 366d")]
     Time {
         /// Which option.
         option: &'static str,
@@ -106,7 +106,7 @@ pub enum ConfigError {
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 1h30m, 1:30:00, or a percentage of the median above 100, such as 300%"
+        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 1h30m, 1:30:00, at most 366d, or a percentage of the median above 100, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.

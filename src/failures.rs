@@ -1,8 +1,10 @@
 //! What failed, by what it looks like.
 //!
-//! Owns the look into the logs of failed tasks, for the summary and for `status`: tasks that ended in the same way with
-//! nearly the same last line are one kind. Reads the ends of logs only, and not for longer than a few seconds; what it
-//! did not read is told by its exit code alone.
+//! Owns the look into the logs of failed tasks, for the summary and for `status`: tasks that ended in the same way, with
+//! the same cause on the last line of their output, are one kind. Reads only the ends of logs, for a few seconds at most;
+//! failures whose logs it has not read are described by their exit code alone.
+
+mod cause;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -49,7 +51,13 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };
-        let key = (end.to_string(), line.as_deref().map_or_else(|| "\0".to_owned(), alike));
+        let cause = match &line {
+            // What it wrote before has nothing to do with it.
+            _ if end.is_signal() || matches!(end, End::Timeout | End::Crashed) => "\0".to_owned(),
+            Some(line) => cause::alike(line),
+            None => "\0".to_owned(),
+        };
+        let key = (end.to_string(), cause);
         let kind = kinds.entry(key).or_default();
         kind.count += 1;
         kind.killed = end.is_kill();
@@ -102,11 +110,13 @@ impl<'a> Logs<'a> {
         Self { workdir, finder: None }
     }
 
-    /// The last line of a task that is not blank; empty if there is none, or it can't be read.
+    /// The line at the end of a task's output that names the cause of its failure; empty if there is none, or it can't be
+    /// read.
     fn last_line(&mut self, id: u32) -> String {
-        self.output(id)
-            .and_then(|output| output.last_line(LINE_LEN_MAX).ok())
-            .map_or_else(String::new, |line| shown(&line))
+        let tail = self.output(id).and_then(|output| output.tail().ok()).unwrap_or_default();
+        let lines: Vec<&[u8]> = lines(&tail).collect();
+        let line = cause::telling_line(&lines);
+        shown(&line[..line.len().min(LINE_LEN_MAX)])
     }
 
     /// The last line of a task, and the path of its output, or, if the output has no file of its own, the command that
@@ -138,6 +148,11 @@ impl<'a> Logs<'a> {
     }
 }
 
+/// The lines that are not blank, without white space around them.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
 /// A line of output as it is shown: without colors, and not too long.
 fn shown(line: &[u8]) -> String {
     let mut text = Vec::new();
@@ -153,19 +168,6 @@ fn shown(line: &[u8]) -> String {
         }
     }
     shown::short(text.trim_ascii(), SHOWN_MAX)
-}
-
-/// What lines of the same kind have in common: all but their numbers.
-fn alike(line: &str) -> String {
-    let mut text = String::new();
-    for c in line.chars() {
-        if !c.is_ascii_digit() {
-            text.push(c);
-        } else if !text.ends_with('#') {
-            text.push('#');
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -200,12 +202,27 @@ mod tests {
         assert_eq!([&groups[0], &groups[1]].map(|group| (group.killed, group.peak_kib)), [(false, 19), (true, 31)]);
     }
 
+    /// Promise: a signal is a cause by itself, whatever the task wrote before; so is running out of time.
+    #[test]
+    fn a_signal_is_a_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let words = ["one", "two", "three", "four", "five", "six"];
+        for (id, word) in words.iter().enumerate() {
+            std::fs::write(folder.path().join(format!("logs/log_{id}")), word).unwrap();
+        }
+        let ends = [End::Signal(11), End::Signal(11), End::Exit(139), End::Exit(139), End::Timeout, End::Timeout];
+        let ends: Vec<_> = (0..).zip(ends).map(|(id, end)| (id, 0, end)).collect();
+        let groups = group(folder.path(), &tally(&ends), |_| None, 1);
+        let found: Vec<_> = groups.iter().map(|group| (group.count, &group.how[..], &group.last_line[..])).collect();
+        assert_eq!(found, [(2, "SIGSEGV", "one"), (2, "exit 139", "three"), (2, "over its time limit", "five")]);
+    }
+
     /// A log may hold anything; a terminal gets a line of text.
     #[test]
     fn lines_are_made_harmless() {
         assert_eq!(shown(b"10 %\r20 %\rdone\tnow \x07"), "done now \\x07");
         assert_eq!(shown(b"\x1b[2J\x1b[1;31mred\x1b[0m\x1b]0;t\xff"), "red\\x1b]0;t\\xff");
         assert_eq!(shown(&[b'x'; 500]).chars().count(), SHOWN_MAX);
-        assert_eq!(alike("at 0x7f: line 12"), "at #x#f: line #");
     }
 }

@@ -59,7 +59,7 @@ fn commands_of_the_guide() {
 fn commands_for_newcomers() {
     let mut farm = farm_with_examples();
     let outcome = run(&mut farm, &local("docs/moving.md")).exits(0);
-    assert_eq!(outcome.stdout, b"==> task 0 <==\na\n==> task 1 <==\nb\n==> task 2 <==\nc\n");
+    assert_eq!(outcome.stdout, b"==> task 0: exit 0 <==\na\n==> task 1: exit 0 <==\nb\n==> task 2: exit 0 <==\nc\n");
 }
 
 /// Every option of `--help` is in README.md or on the page of its subcommand, and every file of a workdir in

@@ -1,7 +1,9 @@
 //! `--logs`: where the output of tasks goes, and `taskfarmer-mpi logs`, which finds it in each form.
 
+use nix::sys::signal::Signal;
+
 use crate::support::disk::Tmpfs;
-use crate::support::{Farm, Workdir, interrupted};
+use crate::support::{Farm, Workdir, interrupted, processes};
 
 /// Silent, loud, failing in silence, failing and loud: by ID modulo 4.
 const LIST: &[u8] = b"true\necho out $PROC_NUMBER; echo err >&2\nexit 3\necho bad $PROC_NUMBER; exit 4\n";
@@ -56,12 +58,12 @@ fn tasks_are_chosen() {
         let outcome = farm.run_exactly(&[&["logs"], words].concat()).exits(code);
         String::from_utf8(outcome.stdout.clone()).unwrap()
     };
-    let two = "==> task 5 <==\nout 5\nerr\n==> task 7 <==\nbad 7\n";
+    let two = "==> task 5: exit 0 <==\nout 5\nerr\n==> task 7: exit 4 <==\nbad 7\n";
     assert_eq!(printed(&["tasks.txt", "5", "7"], 0), two);
     assert_eq!(printed(&["5", "7-7"], 0), two);
     assert_eq!(printed(&["--tail", "1", "5", "7"], 0), two.replace("out 5\n", ""));
     assert_eq!(printed(&["--failed"], 0).matches("==> task ").count(), 4);
-    assert!(printed(&["--failed", "tasks.txt_workdir"], 0).contains("==> task 3 <==\nbad 3\n"));
+    assert!(printed(&["--failed", "tasks.txt_workdir"], 0).contains("==> task 3: exit 4 <==\nbad 3\n"));
     farm.run_exactly(&["logs"]).refused(&["--failed"]);
     farm.run_exactly(&["logs", "7-5"]).refused(&["7-5"]);
     let status = String::from_utf8(farm.run_exactly(&["status"]).exits(0).stdout.clone()).unwrap();
@@ -73,6 +75,42 @@ fn tasks_are_chosen() {
     farm.run_exactly(&["status"]).refused(&["2 workdirs", "tasks.txt_workdir"]);
 }
 
+/// Promise: `--follow` prints what a task writes while it runs, and ends with it; of a task that never ends, with the farm.
+/// It follows into the next attempt, and prints what is kept in another form when the task has ended.
+#[test]
+fn a_running_task_is_followed() {
+    const LIST: &[u8] = b"echo one; until [ -e go ]; do sleep 0.05; done; echo two\n\
+        echo attempt $TASKFARMER_ATTEMPT; until [ -e go ]; do sleep 0.05; done; [ $TASKFARMER_ATTEMPT = 2 ]\n\
+        until [ -e never ]; do sleep 0.05; done\n";
+    for kind in ["task", "task/10", "rank"] {
+        let farm = Farm::local(LIST);
+        let mut running = farm.start(&["--proc", "3", "--retries", "1", "--logs", kind]);
+        running.wait_until("it runs", || farm.workdir().file("status.json").exists());
+        let line = format!("exec {} logs --follow tasks.txt 0-1 > followed", crate::support::program());
+        let mut following = farm.start_other(&["sh".as_ref(), "-c".as_ref(), line.as_ref()]);
+        let followed = || std::fs::read_to_string(farm.path("followed")).unwrap_or_default();
+        if kind != "rank" {
+            following.wait_until("both tasks are shown", || {
+                followed().contains("one\n") && followed().contains("attempt 1\n")
+            });
+            assert!(!followed().contains("two"), "{}", followed());
+        }
+        farm.write("go", b"");
+        following.wait().exits(0);
+        let all = followed();
+        for text in ["==> task 0 <==\none\n", "two\n", "==> task 1 <==\nattempt 1\n", "attempt 2\n"] {
+            let first_attempt_is_lost = kind == "rank" && text.contains("attempt 1");
+            assert!(all.contains(text) || first_attempt_is_lost, "{kind}: {text:?} in {all}");
+        }
+        let mut following = farm.start_exactly(&["logs", "-f", "tasks.txt", "2"]);
+        assert!(!following.has_ended(), "the task runs");
+        processes::signal(running.pid(), Signal::SIGTERM);
+        running.wait().exits(3);
+        let outcome = following.wait().exits(1);
+        assert!(outcome.errors()[0].contains("task 2 is not recorded"), "{:?}", outcome.errors());
+    }
+}
+
 /// `--logs failed`: a file only for tasks that failed or said anything.
 #[test]
 fn a_file_where_something_is_to_be_said() {
@@ -81,7 +119,7 @@ fn a_file_where_something_is_to_be_said() {
     assert_eq!(names(&farm), ["log_1", "log_2", "log_3", "log_5", "log_6", "log_7"]);
     [1, 2, 3, 5, 6, 7].into_iter().for_each(|id| prints(&farm, id));
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "1", "4"]).exits(1);
-    assert_eq!(outcome.stdout, [b"==> task 1 <==\n", &expected(1)[..]].concat());
+    assert_eq!(outcome.stdout, [b"==> task 1: exit 0 <==\n", &expected(1)[..]].concat());
     assert!(outcome.errors()[0].contains("no output of task 4"), "{}", outcome.errors()[0]);
 }
 
@@ -137,7 +175,10 @@ fn odd_logs_do_not_hide_others() {
     let ids = ["1", "7", "90", "70", "5", "81", "99"];
     let outcome = farm.run_exactly(&[&["logs", "tasks.txt_workdir"], &ids[..]].concat()).exits(2);
     let printed = String::from_utf8(outcome.stdout.clone()).unwrap();
-    assert_eq!(printed, "==> task 1 <==\nout 1\nerr\n==> task 7 <==\nbad==> task 5 <==\nout 5\nerr\n");
+    assert_eq!(
+        printed,
+        "==> task 1: exit 0 <==\nout 1\nerr\n==> task 7: exit 4 <==\nbad==> task 5: exit 0 <==\nout 5\nerr\n"
+    );
     let errors = outcome.errors().concat();
     for named in ["task 7: cannot read", "logs/rank_0.log: it ends", "logs/log_90: a symbolic link", "logs/rank_9.idx"]
     {

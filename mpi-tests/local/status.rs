@@ -282,7 +282,7 @@ fn interrupted_and_resumed_farm_is_shown() {
     let outcome = running.wait().exits(3);
     for text in [outcome.stderr_text(), text(&farm, 0, &[WORKDIR])] {
         let line = text.lines().find_map(|line| line.split_once("utilization: tasks ran in ")).unwrap();
-        let share: f64 = line.1.split(' ').next().unwrap().parse().unwrap();
+        let share: f64 = line.1.split('%').next().unwrap().parse().unwrap();
         assert!(share > 50.0, "{text}");
         assert!(text.contains("CPU time: ") && text.contains("; peak memory: "), "{text}");
     }

@@ -29,6 +29,14 @@ const OTHERS: &[(&[&str], &str)] = &[
         "output is in LIST_workdir/logs; --workdir DIR puts records and logs into another folder",
     ),
     (&["--dryrun", "--dry"], "--dry-run prints what would run"),
+    (
+        &["-f", "--follow"],
+        "taskfarmer-mpi status --watch WORKDIR follows a farm, taskfarmer-mpi logs --follow WORKDIR ID a task",
+    ),
+    (
+        &["--stderr", "--stdout"],
+        "a task has one log, with its standard output and standard error in the order in which they were written",
+    ),
     (&["-N", "--nodes", "--ntasks"], "the launcher starts one rank on each node: srun -N 4 taskfarmer-mpi tasks.txt"),
     (
         &["-S", "--sshlogin", "--slf", "--hostfile"],
@@ -61,6 +69,9 @@ pub fn explain(error: &clap::Error) -> String {
 /// The hint for an option of another program. `-j4` counts as `-j`.
 fn hint(word: &str) -> Option<(&str, &'static str)> {
     let name = word.split('=').next().unwrap_or_default();
+    if name.strip_prefix('-').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())) {
+        return Some((name, "--proc auto (or -n auto) runs one task per CPU"));
+    }
     let is_short = |known: &str| known.len() == 2 && !name.starts_with("--") && name.starts_with(known);
     let (known, hint) = OTHERS.iter().find_map(|(names, hint)| {
         names.iter().find(|known| **known == name || is_short(known)).map(|known| (*known, *hint))
@@ -101,6 +112,9 @@ mod tests {
             ("x --eta l", "no option --eta\n  on a terminal"),
             ("x -k l", "no option -k\n  each task has"),
             ("x l --logDir d", "no option --logDir\n  output is in"),
+            ("x -1 l", "no option -1\n  --proc auto"),
+            ("x logs --stderr l 1", "no option --stderr\n  a task has one log"),
+            ("x status -f l", "no option -f\n  taskfarmer-mpi status --watch"),
             ("x -S host l", "no option -S\n  the launcher"),
         ] {
             assert!(told(line).contains(words), "{line}: {}", told(line));

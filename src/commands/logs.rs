@@ -1,5 +1,8 @@
 //! `logs`: what tasks wrote.
 
+mod follow;
+
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -7,12 +10,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::ShortHelp;
-use super::status::{failed_tasks, find_workdir, only_workdir};
+use super::status::{failed_tasks, find_workdir, last_ends, only_workdir};
 use crate::exit_code::ExitCode;
 use crate::figures::words;
 use crate::progress::say_error;
 use crate::stdout;
-use crate::workdir::logs;
+use crate::workdir::logs::{self, PrintOptions};
 
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
@@ -36,13 +39,17 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
 
+    /// Go on printing what running tasks write, until they have ended
+    #[arg(short, long, conflicts_with = "failed")]
+    follow: bool,
+
     #[command(flatten)]
     help: ShortHelp,
 }
 
 /// Prints the output of tasks.
 pub(super) fn run(args: LogsArgs) -> ExitCode {
-    let LogsArgs { workdir, mut ids, failed, tail, .. } = args;
+    let LogsArgs { workdir, mut ids, failed, tail, follow, .. } = args;
     // The first word is an ID if it reads as one and there is no workdir of that name.
     let workdir = match workdir {
         Some(word) if word.to_str().is_some_and(|word| range(word).is_some()) && find_workdir(&word).is_err() => {
@@ -60,7 +67,7 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
             return ExitCode::BadInput;
         }
     };
-    print(&workdir, &ids, tail)
+    if follow { follow::follow(&workdir, &ids, tail) } else { print(&workdir, &ids, tail) }
 }
 
 /// The tasks that are meant.
@@ -96,8 +103,11 @@ fn range(word: &str) -> Option<RangeInclusive<u32>> {
 }
 
 fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
-    let is_terminal = io::stdout().is_terminal();
-    let unprinted = match stdout::print(|out| logs::print(workdir, ids, tail, is_terminal, out)) {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    let ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
+    let options = PrintOptions { ends, tail, is_terminal: io::stdout().is_terminal() };
+    let unprinted = match stdout::print(|out| logs::print(workdir, ids, &options, out)) {
         Ok(Ok(unprinted)) => unprinted,
         Ok(Err(odd)) => {
             say_error(&format!("{odd}\n  is this the workdir of a farm?"));

@@ -69,6 +69,12 @@ impl End {
     pub fn is_kill(&self) -> bool {
         matches!(self, Self::Signal(SIGKILL) | Self::Exit(EXIT_OF_SIGKILL))
     }
+
+    /// By a signal that ends a process, by its own account or by that of a shell which saw its program die (128 + number).
+    #[must_use]
+    pub fn is_signal(&self) -> bool {
+        matches!(self, Self::Signal(_) | Self::Exit(129..=159))
+    }
 }
 
 /// The end of one task.

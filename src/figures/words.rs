@@ -58,8 +58,8 @@ fn units(seconds: u64) -> String {
     let (unit, name) = UNITS[place];
     let rest = UNITS.get(place + 1).map(|(smaller, name)| (seconds % unit / smaller, name));
     match rest.filter(|(count, _)| *count > 0) {
-        Some((count, smaller)) => format!("{} {name} {count} {smaller}", self::count(seconds / unit)),
-        None => format!("{} {name}", self::count(seconds / unit)),
+        Some((more, smaller)) => format!("{} {name} {more} {smaller}", count(seconds / unit)),
+        None => format!("{} {name}", count(seconds / unit)),
     }
 }
 

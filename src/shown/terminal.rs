@@ -77,6 +77,13 @@ impl<W: Write> TerminalWriter<W> {
     }
 }
 
+impl TerminalWriter<Vec<u8>> {
+    /// What can be shown so far.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+}
+
 /// Whether a color sequence makes text invisible (8, conceal). The numbers of a color, as in `38;5;8`, do not.
 fn hides(parameters: &[u8]) -> bool {
     let mut numbers = parameters.split(|byte| *byte == b';').map(|text| std::str::from_utf8(text).unwrap_or_default());

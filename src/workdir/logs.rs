@@ -7,6 +7,7 @@
 mod index;
 mod output;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use index::{Place, Places};
 pub use super::names::LOGS as FOLDER;
 pub use index::IndexEntry;
 pub(crate) use index::{INDEX_HEAD, INDEX_TORN, heading_of};
-pub use output::Output;
+pub use output::{Output, start_of_last_lines};
 
 /// After this many lookups of tasks in folders, all folders are listed: for a few tasks this does not pay off, and for
 /// many tasks it is done once.
@@ -137,6 +138,15 @@ impl Finder {
         }
     }
 
+    /// The file of a task in a folder of IDs, the one of the newest layout if there are several.
+    pub fn file_in_folder(&mut self, id: u32) -> Option<PathBuf> {
+        let files = self.folders_of(id).into_iter().map(|folder| folder.join(format!("log_{id}")));
+        files
+            .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?.modified().ok()?, path)))
+            .max()
+            .map(|(_, path)| path)
+    }
+
     /// Indexes that could not be read. Tasks that are only in these are not found.
     pub fn odd(&self) -> &[OddLog] {
         &self.odd
@@ -196,16 +206,32 @@ pub struct Unprinted {
     pub odd: Vec<(Option<u32>, OddLog)>,
 }
 
-/// Prints the output of tasks, each under a heading if there are several, as far as it can be read: byte by byte, or,
-/// on a terminal, as `TerminalWriter` shows it. `tail`: only that many lines at the end of each. Returns what could not be printed.
+/// What stands above the output of a task where there are several: `==> task 17: exit 3 <==`.
+pub fn heading(id: u32, end: Option<&String>) -> String {
+    let end = end.map_or_else(String::new, |end| format!(": {end}"));
+    format!("==> task {id}{end} <==\n")
+}
+
+/// How output is printed.
+#[derive(Default, Debug)]
+pub struct PrintOptions {
+    /// How tasks ended, for the headings.
+    pub ends: BTreeMap<u32, String>,
+    /// Only that many lines at the end of each.
+    pub tail: Option<u64>,
+    /// As `TerminalWriter` shows it, rather than byte by byte.
+    pub is_terminal: bool,
+}
+
+/// Prints the output of tasks, each under a heading if there are several, as far as it can be read. Returns what could not
+/// be printed.
 ///
 /// # Errors
 /// The outer one if `out` takes no more, the inner one if there are no logs.
 pub fn print(
     workdir: &Path,
     ids: &[u32],
-    tail: Option<u64>,
-    is_terminal: bool,
+    options: &PrintOptions,
     out: &mut dyn Write,
 ) -> io::Result<Result<Unprinted, OddLog>> {
     let mut finder = match Finder::new(workdir) {
@@ -221,13 +247,13 @@ pub fn print(
             }
             Ok(Some(mut output)) => {
                 if ids.len() > 1 {
-                    writeln!(out, "==> task {id} <==")?;
+                    out.write_all(heading(id, options.ends.get(&id)).as_bytes())?;
                 }
-                if let Some(Err(source)) = tail.map(|lines| output.keep_last_lines(lines)) {
+                if let Some(Err(source)) = options.tail.map(|lines| output.keep_last_lines(lines)) {
                     unprinted.odd.push((Some(id), OddLog { path: output.path, source }));
                     continue;
                 }
-                if is_terminal {
+                if options.is_terminal {
                     let mut terminal = TerminalWriter::new(&mut *out);
                     let copied = output.copy_to(&mut terminal)?;
                     terminal.finish()?;
@@ -289,7 +315,7 @@ mod tests {
             assert!(whole.contains(from), "{from} in {whole}");
             fs::write(&index, whole.replacen(from, to, 1)).unwrap();
             let mut out = Vec::new();
-            let unprinted = print(workdir.path(), &[id], None, false, &mut out).unwrap().unwrap();
+            let unprinted = print(workdir.path(), &[id], &PrintOptions::default(), &mut out).unwrap().unwrap();
             let odd: Vec<_> =
                 unprinted.odd.iter().map(|(_, odd)| odd.to_string().replace(&*logs.to_string_lossy(), "")).collect();
             (String::from_utf8(out).unwrap(), odd.join("; "), unprinted.without)
@@ -336,9 +362,11 @@ mod tests {
         let text = |text: &str| Some(text.as_bytes().to_vec());
         assert_eq!(found, [text("seven\n"), text("in a folder"), text("eight"), text("new"), text(""), None]);
         let mut printed = Vec::new();
-        let unprinted = print(workdir.path(), &[7, 11, 8], None, false, &mut printed).unwrap().unwrap();
+        let ends = BTreeMap::from([(8, "exit 1".to_owned())]);
+        let options = PrintOptions { ends, ..PrintOptions::default() };
+        let unprinted = print(workdir.path(), &[7, 11, 8], &options, &mut printed).unwrap().unwrap();
         assert_eq!((&unprinted.without[..], unprinted.odd.len()), (&[11][..], 0));
-        assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8 <==\neight");
+        assert_eq!(String::from_utf8(printed).unwrap(), "==> task 7 <==\nseven\n==> task 8: exit 1 <==\neight");
     }
 
     /// A search for many tasks finds the same as one for a single task, without looking into every folder for each.

@@ -17,7 +17,7 @@ use crate::figures::report::{FailureGroup, LengthFigures, RUN, SlowTask, WorkerF
 use crate::fuzz::{nearly, within};
 use crate::shown::{is_hidden, to_json};
 use crate::workdir::lines::LINE_LEN_MAX;
-use crate::workdir::logs::{self, INDEX_HEAD, IndexEntry, heading_of};
+use crate::workdir::logs::{self, INDEX_HEAD, IndexEntry, PrintOptions, heading_of};
 
 /// The memory that a look at a workdir may take, in bytes: a few buffers, and a few times the longest event of a
 /// timeline.
@@ -257,7 +257,8 @@ proptest! {
         for (is_terminal, tail) in [(false, None), (true, None), (false, Some(2))] {
             let mut out = Beginning(Vec::with_capacity(KEPT));
             let start = Instant::now();
-            let printed = within(MEMORY_MAX, || logs::print(folder.path(), &[7, 8, 9, 1, 12, 1234, 99], tail, is_terminal, &mut out));
+            let options = PrintOptions { tail, is_terminal, ..PrintOptions::default() };
+            let printed = within(MEMORY_MAX, || logs::print(folder.path(), &[7, 8, 9, 1, 12, 1234, 99], &options, &mut out));
             prop_assert!(start.elapsed() < TIME_MAX);
             let unprinted = printed.unwrap().unwrap();
             prop_assert!(unprinted.without.contains(&99) || unprinted.odd.iter().any(|(id, _)| *id != Some(99)) || !out.0.is_empty());
@@ -277,7 +278,7 @@ proptest! {
         fs::write(folder.path().join("logs/rank_0.idx"), &index).unwrap();
         for id in 0..20 {
             let mut out = Vec::new();
-            let unprinted = logs::print(folder.path(), &[id], None, false, &mut out).unwrap().unwrap();
+            let unprinted = logs::print(folder.path(), &[id], &PrintOptions::default(), &mut out).unwrap().unwrap();
             let own = PACKED.iter().filter(|(task, ..)| *task == id);
             let is_own = out.is_empty() || own.clone().any(|(.., output)| output.as_bytes().starts_with(&out));
             prop_assert!(is_own, "task {}: {:?}", id, String::from_utf8_lossy(&out));

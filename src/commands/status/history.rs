@@ -57,6 +57,7 @@ struct Told<'a> {
 
 /// An attempt, as the table tells it.
 struct Attempt<'a> {
+    id: u32,
     rank: u32,
     host: &'a str,
     usage: Usage,
@@ -127,8 +128,33 @@ fn cut(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }
 
+/// How the last attempts of these tasks (ascending) ended: `exit 3`, `SIGKILL`, `interrupted`. Empty for a workdir without
+/// a table of attempts.
+pub(in crate::commands) fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u32, String> {
+    let mut ends = BTreeMap::new();
+    // What cannot be read says nothing about an end.
+    let _ = each_attempt(workdir, |attempt| {
+        if ids.binary_search(&attempt.id).is_ok() {
+            let end = attempt.told.map_or_else(|| "interrupted".to_owned(), |told| told.end.to_string());
+            ends.insert(attempt.id, end);
+        }
+    });
+    ends
+}
+
 /// Reads `tasks.tsv`. The damage, if there is some.
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
+    each_attempt(workdir, |Attempt { rank, host, usage, told, .. }| {
+        history.tally.add_usage(usage);
+        history.add_host(rank, host);
+        if let Some(told) = told {
+            history.take(told, failed);
+        }
+    })
+}
+
+/// Goes through `tasks.tsv`. The damage, if there is some.
+fn each_attempt(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result<Option<String>> {
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
     let mut head_is_wrong = false;
     let mut bad = BadLines::default();
@@ -145,13 +171,7 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
         let text = shown::text(line.bytes);
         let fields: Vec<&str> = text.splitn(columns.len(), '\t').collect();
         match attempt(&fields, &columns).filter(|_| line.end == LineEnd::Whole) {
-            Some(Attempt { rank, host, usage, told }) => {
-                history.tally.add_usage(usage);
-                history.add_host(rank, host);
-                if let Some(told) = told {
-                    history.take(told, failed);
-                }
-            }
+            Some(attempt) => take(attempt),
             None => bad.add(line.number),
         }
     })?;
@@ -189,14 +209,14 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
             _ => End::NotStarted("".into()),
         },
-        _ => return Some(Attempt { rank, host, usage, told: None }),
+        _ => return Some(Attempt { id, rank, host, usage, told: None }),
     };
     // With its node: nobody knows when.
     if why != CRASHED && (field("start")?.is_empty() || field("end")?.is_empty()) {
         return None; // What came to an end of its own has run.
     }
     let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
-    Some(Attempt { rank, host, usage, told })
+    Some(Attempt { id, rank, host, usage, told })
 }
 
 #[derive(Deserialize, Default)]
@@ -356,6 +376,11 @@ mod tests {
         let failures: Vec<_> = history.tally.failures().iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
         assert_eq!(failures, [(End::Exit(3), 950), (End::Timeout, 900)]);
         assert_eq!(history.tally.usage(), Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tasks.tsv"), table).unwrap();
+        let ends = last_ends(folder.path(), &[0, 1, 2, 3, 5]);
+        let ends: Vec<_> = ends.iter().map(|(id, end)| (*id, &end[..])).collect();
+        assert_eq!(ends, [(0, "exit 0"), (1, "exit 3"), (2, "over its time limit"), (3, "interrupted")]);
         let without = "id\trank\tstart\tend\twhy\tcommand\n0\t2\t10.0\t12.5\tfinished\tx\n";
         let history = read("tasks.tsv", without.as_bytes(), &[]);
         assert_eq!((history.damage.len(), history.tally.usage().peak), (0, None), "a table with fewer columns");

@@ -9,7 +9,7 @@ mod exit_code;
 mod history;
 mod life;
 mod print;
-mod records;
+pub(super) mod records;
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -26,6 +26,7 @@ use crate::figures::words;
 use crate::progress::say_error;
 use crate::stdout;
 use history::History;
+pub(super) use history::last_ends;
 use life::Life;
 use records::Records;
 
@@ -138,6 +139,11 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
 /// The tasks that are recorded as failed, in the order in which they failed.
 pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
     records::ids(&workdir.join("failed"))
+}
+
+/// Whether a farm is at work in a workdir.
+pub(super) fn is_at_work(workdir: &Path) -> bool {
+    matches!(Life::read(workdir).state, State::Running | State::Stopping)
 }
 
 /// The only workdir in the current folder, absolute.

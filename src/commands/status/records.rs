@@ -2,10 +2,11 @@
 //!
 //! Owns the count of what is recorded. What cannot be read is told with file and line, and the rest is counted.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::life::left_out;
 use crate::sys::regular;
@@ -144,6 +145,53 @@ pub(super) fn ids(path: &Path) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Which tasks have been recorded so far, asked again and again: only what is new is read.
+#[derive(Debug)]
+pub(in crate::commands) struct Ended {
+    /// Files of records, each with the end of what was read.
+    files: [(PathBuf, u64); 2],
+    ids: BTreeSet<u32>,
+}
+
+impl Ended {
+    /// Those of a workdir, up to now.
+    pub(in crate::commands) fn new(workdir: &Path) -> Self {
+        let files = ["finished", "failed"].map(|name| (workdir.join(name), 0));
+        let mut ended = Self { files, ids: BTreeSet::new() };
+        ended.look();
+        ended
+    }
+
+    /// Takes over what is new. What can't be read now may be read the next time.
+    pub(in crate::commands) fn look(&mut self) {
+        for (path, read) in &mut self.files {
+            *read = read_new(path, *read, &mut self.ids).unwrap_or(*read);
+        }
+    }
+
+    /// Whether a task has been recorded.
+    pub(in crate::commands) fn contains(&self, id: u32) -> bool {
+        self.ids.contains(&id)
+    }
+}
+
+/// Reads the records behind `from`, or all if the file has become shorter. Returns the end of what was read.
+fn read_new(path: &Path, from: u64, ids: &mut BTreeSet<u32>) -> io::Result<u64> {
+    let mut file = regular::reader_no_link(path)?;
+    let len = file.metadata()?.len();
+    let from = if len < from { 0 } else { from };
+    file.seek(SeekFrom::Start(from))?;
+    let (mut torn, mut lines) = (None, Lines::of(&file, LINE_LEN_MAX));
+    while let Some(line) = lines.next()? {
+        match line.end {
+            End::Torn => torn = Some(from + line.at),
+            _ => ids.extend(id_of(line.bytes).map(|(id, _)| id)),
+        }
+    }
+    drop(lines);
+    torn.map_or_else(|| file.stream_position(), Ok)
+}
+
 /// `ID command`.
 fn id_of(line: &[u8]) -> Option<(u32, &[u8])> {
     let (id, command) = split_record(line)?;
@@ -192,6 +240,25 @@ mod tests {
         assert_eq!(found, [&b"t\two"[..], b"", b"", b"five", b"\xff"]);
         assert_eq!(commands.get(7).len(), LINE_LEN_MAX - 2);
         assert_eq!(Commands::find(folder.path(), "nothing", &[2]).get(2), b"");
+    }
+
+    /// What is appended is read once, a torn line when it is whole, and all of a file that was rewritten.
+    #[test]
+    fn new_records_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let mut ended = Ended::new(folder.path());
+        write("finished", "0 a\n17 b");
+        ended.look();
+        assert_eq!([0, 17, 1].map(|id| ended.contains(id)), [true, false, false]);
+        write("finished", "0 a\n17 b\n");
+        write("failed", "3 c\n4 c\n5 c\n");
+        ended.look();
+        assert_eq!([0, 17, 3, 1].map(|id| ended.contains(id)), [true, true, true, false]);
+        write("failed", "9 c\n");
+        ended.look();
+        assert!(ended.contains(9));
+        assert_eq!(ended.files.map(|(_, read)| read), [9, 4]);
     }
 
     proptest! {

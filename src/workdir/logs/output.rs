@@ -1,6 +1,6 @@
 //! The output of one task, in a file of its own or as a part of a larger one.
 //!
-//! Owns how it is read: from where to where, all of it, its last lines or its last line. Never looks for it.
+//! Owns how it is read: from where to where, all of it, its last lines or its end. Never looks for it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -86,27 +86,10 @@ impl Output {
     /// # Errors
     /// If it can't be read.
     pub(super) fn keep_last_lines(&mut self, lines: u64) -> io::Result<()> {
-        const CHUNK: u64 = 64 << 10;
         let begin = self.reader.get_mut().stream_position()?;
         let there = self.reader.get_ref().metadata()?.len().saturating_sub(begin);
         let end = begin + self.reader.limit().min(there);
-        let mut from = if lines == 0 { end } else { begin };
-        let (mut at, mut ends, mut chunk) = (end, 0, Vec::new());
-        'search: while at > from {
-            let len = CHUNK.min(at - begin);
-            at -= len;
-            chunk.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-            self.reader.get_ref().read_exact_at(&mut chunk, at)?;
-            for (place, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-                let next = at + place as u64 + 1;
-                // The one at the very end belongs to the last line.
-                ends += u64::from(next < end);
-                if ends == lines {
-                    from = next;
-                    break 'search;
-                }
-            }
-        }
+        let from = start_of_last_lines(self.reader.get_ref(), begin, end, lines)?;
         self.reader.get_mut().seek(SeekFrom::Start(from))?;
         let skipped = from - begin;
         self.reader.set_limit(if self.reader.limit() == u64::MAX { u64::MAX } else { self.reader.limit() - skipped });
@@ -114,12 +97,11 @@ impl Output {
         Ok(())
     }
 
-    /// The last line that is not blank, without white space around it; at most `max` bytes of it. Reads no more than
-    /// the end of the output.
+    /// The end of the output, a few KiB at most.
     ///
     /// # Errors
     /// If it can't be read.
-    pub fn last_line(mut self, max: usize) -> io::Result<Vec<u8>> {
+    pub fn tail(mut self) -> io::Result<Vec<u8>> {
         const TAIL: u64 = 8 << 10;
         let len = match self.reader.limit() {
             u64::MAX => self.reader.get_ref().metadata()?.len(),
@@ -129,10 +111,34 @@ impl Output {
         self.reader.get_mut().seek_relative(i64::try_from(skipped).map_err(io::Error::other)?)?;
         let mut tail = Vec::new();
         self.reader.take(TAIL.min(len)).read_to_end(&mut tail)?;
-        let line =
-            tail.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).rfind(|line| !line.is_empty());
-        Ok(line.map_or(Vec::new(), |line| line[..line.len().min(max)].to_vec()))
+        Ok(tail)
     }
+}
+
+/// Where the last lines of a part of a file begin; the newline at its very end belongs to the last line.
+///
+/// # Errors
+/// If it can't be read.
+pub fn start_of_last_lines(file: &File, begin: u64, end: u64, lines: u64) -> io::Result<u64> {
+    const CHUNK: u64 = 64 << 10;
+    if lines == 0 {
+        return Ok(end);
+    }
+    let (mut at, mut ends, mut chunk) = (end, 0, Vec::new());
+    while at > begin {
+        let len = CHUNK.min(at - begin);
+        at -= len;
+        chunk.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        file.read_exact_at(&mut chunk, at)?;
+        for (place, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            let next = at + place as u64 + 1;
+            ends += u64::from(next < end);
+            if ends == lines {
+                return Ok(next);
+            }
+        }
+    }
+    Ok(begin)
 }
 
 #[cfg(test)]
@@ -141,22 +147,22 @@ mod tests {
 
     use super::*;
 
-    /// The last line that says something, of a file and of a part of one.
+    /// The end of a file and of a part of one.
     #[test]
-    fn the_last_line_is_found() {
+    fn the_tail_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let long = "x".repeat(20_000);
-        fs::write(&path, format!("{long}\nfirst\n  Error: one \n\n \nother")).unwrap();
-        let last = |offset, len, max| {
+        fs::write(&path, format!("{long}\nfirst\nother")).unwrap();
+        let tail = |offset, len| {
             let mut file = File::open(&path).unwrap();
             file.seek(SeekFrom::Start(offset)).unwrap();
-            Output { path: path.clone(), reader: file.take(len), part: Some(len), odd: None }.last_line(max).unwrap()
+            Output { path: path.clone(), reader: file.take(len), part: Some(len), odd: None }.tail().unwrap()
         };
-        assert_eq!(Output::of_file(path.clone()).unwrap().last_line(100).unwrap(), b"other");
-        assert_eq!(last(0, 20_023, 100), b"Error: one");
-        assert_eq!(last(20_001, 5, 3), b"fir");
-        assert_eq!(last(0, 0, 3), b"");
+        let whole = Output::of_file(path.clone()).unwrap().tail().unwrap();
+        assert!(whole.ends_with(b"x\nfirst\nother") && whole.len() < 10_000);
+        assert!(tail(0, 20_006).ends_with(b"x\nfirst"));
+        assert_eq!((tail(20_001, 5), tail(0, 0)), (b"first".to_vec(), Vec::new()));
     }
 
     /// The last lines, with and without a newline at the end, of a file and of a part of one.
