@@ -36,6 +36,7 @@ use crate::sys::launcher::allocation::Unused;
 use crate::sys::library::Library;
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
+pub(crate) use bar::line as bar_line;
 use failed::Failures;
 use paste::command_line;
 pub(crate) use paste::program_as_typed;

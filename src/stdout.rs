@@ -41,10 +41,14 @@ pub fn styled(styled: &StyledStr) -> ExitCode {
     text(&if wants_color() { styled.ansi().to_string() } else { styled.to_string() })
 }
 
+/// Whether standard output is a terminal that can do more than append lines.
+pub fn is_screen() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Whether standard output is a terminal on which colors are wanted: <https://no-color.org>.
-fn wants_color() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+pub fn wants_color() -> bool {
+    is_screen() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {

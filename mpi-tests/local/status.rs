@@ -226,6 +226,76 @@ fn watch_follows_a_farm_to_its_end() {
     assert!(steps >= 3, "each look counts the records anew: {finished:?}");
 }
 
+/// What the terminal got between the beginning and the end of the screen, and what came after it.
+fn screen_and_rest(bytes: &[u8]) -> (String, String) {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let (before, rest) = text.split_once("\u{1b}[?1049h").unwrap_or_else(|| panic!("no screen: {text:?}"));
+    assert_eq!(before, "");
+    let (screen, rest) = rest.split_once("\u{1b}[?1049l").unwrap_or_else(|| panic!("not given back: {text:?}"));
+    assert!(screen.contains("\u{1b}[?25l") && screen.ends_with("\u{1b}[?25h"), "the cursor: {screen:?}");
+    (screen.to_owned(), rest.to_owned())
+}
+
+/// Promise: on a terminal, `--watch` has a screen of its own, with the progress first and nothing wider or higher than the
+/// terminal; q ends it, and so does the end of the farm. The status stays on the terminal, which is as it was before, also
+/// after a signal.
+#[test]
+fn watch_has_a_screen_of_its_own() {
+    let farm = Farm::local(b"until [ -e go ]; do sleep 0.05; done\ntrue\n");
+    let mut running = farm.start(&["--proc", "2"]);
+    running.wait_until("one is done", || {
+        let is_there = farm.workdir().file("status.json").exists();
+        is_there && json(&farm, 0)["finished"] == 1 && json(&farm, 0)["running"] == 1
+    });
+    let watch = |keys: &str| {
+        let line = format!(
+            "{{ {keys}; }} | script -qec 'stty cols 40 rows 6; echo $$ > pid; exec {} status --watch 0.2 tasks.txt' /dev/null > screen",
+            crate::support::program()
+        );
+        farm.start_other(&["sh".as_ref(), "-c".as_ref(), line.as_ref()])
+    };
+    let shown = || farm.path("screen").exists() && String::from_utf8_lossy(&farm.read("screen")).contains("q: quit");
+
+    watch("until [ -e press ]; do sleep 0.05; done; printf q").wait_until("it is shown", || {
+        let is_shown = shown();
+        if is_shown {
+            farm.write("press", b"");
+        }
+        is_shown && String::from_utf8_lossy(&farm.read("screen")).contains("1049l")
+    });
+    let (screen, rest) = screen_and_rest(&farm.read("screen"));
+    for frame in screen.split("\u{1b}[H").filter(|frame| frame.contains("q: quit")) {
+        let lines: Vec<&str> = frame.trim_end_matches("\u{1b}[?25h").split("\r\n").collect();
+        assert!(lines.len() <= 6 && lines[0].contains("1/2"), "{lines:#?}");
+        for line in lines {
+            let plain =
+                line.replace("\u{1b}[K", "").replace("\u{1b}[J", "").replace("\u{1b}[2m", "").replace("\u{1b}[0m", "");
+            assert!(plain.chars().count() <= 40 && !plain.contains('\u{1b}'), "{plain:?}");
+        }
+    }
+    assert!(rest.contains("running on ") && rest.contains("1 finished, 0 failed, 1 remaining"), "{rest}");
+
+    std::fs::remove_file(farm.path("screen")).unwrap();
+    let mut watching = watch("until [ -e end ]; do sleep 0.05; done");
+    watching.wait_until("it is shown again", shown);
+    processes::signal(String::from_utf8(farm.read("pid")).unwrap().trim().parse().unwrap(), Signal::SIGTERM);
+    watching.wait_until("it ended", || String::from_utf8_lossy(&farm.read("screen")).contains("1049l"));
+    farm.write("end", b"");
+    watching.wait();
+    assert_eq!(screen_and_rest(&farm.read("screen")).1.trim(), "", "nothing more");
+
+    std::fs::remove_file(farm.path("screen")).unwrap();
+    let mut watching = watch("until [ -e over ]; do sleep 0.05; done");
+    watching.wait_until("it is shown once more", shown);
+    farm.write("go", b"");
+    running.wait().exits(0);
+    watching.wait_until("it ended with the farm", || String::from_utf8_lossy(&farm.read("screen")).contains("1049l"));
+    farm.write("over", b"");
+    watching.wait().exits(0);
+    let (_, rest) = screen_and_rest(&farm.read("screen"));
+    assert!(rest.contains("ended with exit code 0") && rest.contains("2 finished"), "{rest}");
+}
+
 /// `--exit-code` is for scripts behind a launcher whose exit code means nothing: the farm's own code, and 4 for a run that
 /// did not get to say one, however the run before it ended.
 #[test]

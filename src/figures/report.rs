@@ -267,7 +267,9 @@ impl Figures {
         if self.state == State::Stopping {
             line += "; stopping";
         } else if let Some(left) = self.left_s {
-            line += &format!("; about {} left", words::about(left));
+            let left = words::about(left);
+            let about = if left.starts_with(|c: char| c.is_ascii_digit()) { "about " } else { "" };
+            line += &format!("; {about}{left} left");
         }
         line
     }

@@ -13,7 +13,7 @@ const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// The line for so many columns. What matters least is left out first.
-pub(super) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
+pub(crate) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
     let done = figures.done();
     let failed = (figures.failed > 0).then(|| format!("{} failed", words::count(figures.failed)));
     let left = match (figures.state, figures.left_s) {

@@ -31,6 +31,7 @@ pub mod regular;
 mod shared_memory;
 pub mod signals;
 pub mod stdio;
+pub mod terminal;
 pub mod title;
 pub mod transport;
 pub mod wait;

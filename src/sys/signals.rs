@@ -83,6 +83,18 @@ impl SignalSource {
         Self::of([Signal::SIGCHLD])
     }
 
+    /// What a terminal sends to the program that uses it, and what ends that; blocked from here on.
+    ///
+    /// # Errors
+    /// If there is no descriptor left.
+    pub fn of_terminal() -> nix::Result<Self> {
+        let hangup = (!is_ignored(Signal::SIGHUP)).then_some(Signal::SIGHUP);
+        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
+        let set: SigSet = signals.into_iter().chain(hangup).collect();
+        set.thread_block()?;
+        Self::of(set.iter())
+    }
+
     fn of(signals: impl IntoIterator<Item = Signal>) -> nix::Result<Self> {
         let set: SigSet = signals.into_iter().collect();
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;

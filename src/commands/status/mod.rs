@@ -10,9 +10,10 @@ mod history;
 mod life;
 mod print;
 pub(super) mod records;
+mod watch;
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,8 +82,8 @@ impl StatusArgs {
     }
 }
 
-/// The pause between two looks. A word behind `--watch` that is no number is the workdir, if there is no other word.
-fn watch(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
+/// The pause between two looks that `--watch` asks for. A word behind `--watch` that is no number is the workdir, if there is no other word.
+fn pause(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
     let Some(word) = &args.watch else { return Ok(None) };
     match word.parse::<f64>() {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Some(Duration::from_secs_f64(seconds))),
@@ -96,7 +97,7 @@ fn watch(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
 
 /// Prints the status.
 pub(super) fn run(mut args: StatusArgs) -> ExitCode {
-    let pause = watch(&mut args);
+    let pause = pause(&mut args);
     let found = pause.and_then(|pause| Ok((pause, args.workdir.as_deref().map_or_else(only_workdir, find_workdir)?)));
     let (pause, workdir) = match found {
         Ok(found) => found,
@@ -109,17 +110,20 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
     if args.exit_code {
         return exit_code::of_last_run(&workdir, run_name().as_deref());
     }
-    // A screen that changes is cleared; what goes into a file is kept.
-    let clears = args.watch.is_some() && !args.json && io::stdout().is_terminal();
+    // Figures that change are shown in place; what goes into a file is kept.
     let mut before = None;
+    if let Some(pause) = pause.filter(|_| !args.json && stdout::is_screen()) {
+        match watch::on_screen(&workdir, args, pause) {
+            Ok(last) => before = Some(last),
+            Err(code) => return code,
+        }
+    }
+    let is_over = before.is_some();
     loop {
         let status = Status::read(&workdir, args, before);
         let printed = stdout::print(|out| {
-            if clears {
-                out.write_all(b"\x1b[H\x1b[J")?;
-            }
             print::status(&status, args, &workdir, out)?;
-            if !clears && args.watch.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
+            if !is_over && args.watch.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
         });
         if printed.is_ok() {
             print::beside_lists(&status, args);
@@ -128,7 +132,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         match (printed, pause) {
             // Nobody reads the output any more.
             (Err(code), _) => return code,
-            (Ok(()), Some(pause)) if at_work => std::thread::sleep(pause),
+            (Ok(()), Some(pause)) if at_work && !is_over => std::thread::sleep(pause),
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
             _ => return ExitCode::BadInput,
         }

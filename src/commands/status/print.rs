@@ -167,14 +167,22 @@ fn time(epoch_s: f64) -> String {
 
 /// Prints all figures.
 fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let is_at_work = matches!(status.figures.state, State::Running | State::Stopping);
+    let mut lines = lines(status);
+    lines[0].insert_str(0, &format!("{}: ", shown::line(&status.figures.workdir)));
+    if is_at_work {
+        lines.insert(1, status.figures.progress_line());
+    }
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// All figures except the workdir and the progress, each a line or several; what the farm is doing comes first.
+pub(super) fn lines(status: &Status) -> Vec<String> {
     let figures = &status.figures.for_eyes();
-    let mut lines = vec![format!("{}: {}", figures.workdir, headline(figures, status.age_s))];
+    let mut lines = vec![headline(figures, status.age_s)];
     let mut say = |line: &str| lines.push(line.to_owned());
     let at_work = matches!(figures.state, State::Running | State::Stopping);
     let remaining = figures.total.saturating_sub(figures.done());
-    if at_work {
-        say(&figures.progress_line());
-    }
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
     if let Some(earlier) = figures.earlier_text() {
@@ -201,7 +209,7 @@ fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
             cwd => say(&format!("to resume: cd {} && {command}", pasted(cwd.as_bytes()))),
         }
     }
-    lines.iter().try_for_each(|line| writeln!(out, "{}", shown::message(line)))
+    lines.iter().map(|line| shown::message(line).into_owned()).collect()
 }
 
 /// What the farm is doing.
