@@ -116,7 +116,7 @@ fn words_of_markdown(text: &str) -> Vec<Word> {
                 words.push(("`".to_owned(), number));
                 (open, rest) = (None, after);
             }
-            let starts = [("`", "`"), ("<!--", "-->"), ("](", ")"), ("<", ">")];
+            let starts = [("``", "``"), ("`", "`"), ("<!--", "-->"), ("](", ")"), ("<", ">")];
             let next = starts.iter().filter_map(|(start, end)| rest.find(start).map(|at| (at, start.len(), *end)));
             // The longest mark at the first place: `<!--` is more than `<`.
             let Some((at, length, end)) = next.min_by_key(|(at, length, _)| (*at, usize::MAX - length)) else {

@@ -126,7 +126,13 @@ mod tests { fn g() { "not this"; { } } }
 "####;
     let found = of(source);
     let found: Vec<(&str, usize)> = found.iter().map(|(text, line)| (text.as_str(), *line)).collect();
-    let expected =
-        [("bytes here", 4), ("one \ntwo {}\\", 5), ("raw \"text\" here", 6), ("three", 7), ("after use", 11), ("last", 14)];
+    let expected = [
+        ("bytes here", 4),
+        ("one \ntwo {}\\", 5),
+        ("raw \"text\" here", 6),
+        ("three", 7),
+        ("after use", 11),
+        ("last", 14),
+    ];
     assert_eq!(found, expected);
 }
