@@ -132,7 +132,7 @@ fn read_file(
     read_records(BufReader::with_capacity(1 << 20, file), path, list, success, commands, table)
 }
 
-/// A last line that was not written to its end.
+/// A last line that was cut short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Torn {
     /// How long the file is without it.
