@@ -153,7 +153,7 @@ pub struct Cli {
     #[arg(help_heading = OUTPUT, short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Print nothing as long as all goes well
+    /// Print nothing unless something goes wrong
     #[arg(help_heading = OUTPUT, short, long)]
     pub quiet: bool,
 

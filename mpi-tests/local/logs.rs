@@ -254,16 +254,17 @@ fn no_task_runs_again_and_again_for_a_full_disk() {
         let Some(tmpfs) = Tmpfs::mount(&farm, "logs_disk", "size=100k") else { return };
         std::fs::create_dir(farm.workdir().path()).unwrap();
         std::os::unix::fs::symlink(farm.path("logs_disk"), farm.workdir().file("logs")).unwrap();
-        farms.push((kind, in_time, farm, tmpfs));
+        // In this order they are dropped: the folder of a farm can be removed once nothing is mounted in it.
+        farms.push((kind, in_time, tmpfs, farm));
     }
-    let mut running: Vec<_> = farms.iter().map(|(kind, _, farm, _)| farm.start(&options(kind))).collect();
-    for (running, (_, in_time, farm, tmpfs)) in running.iter_mut().zip(&farms) {
+    let mut running: Vec<_> = farms.iter().map(|(kind, _, _, farm)| farm.start(&options(kind))).collect();
+    for (running, (_, in_time, tmpfs, farm)) in running.iter_mut().zip(&farms) {
         running.wait_until("the farm says it", || String::from_utf8_lossy(&farm.last_stderr()).contains(SAID));
         if *in_time {
             tmpfs.remount("size=4m");
         }
     }
-    for (running, (kind, in_time, farm, tmpfs)) in running.into_iter().zip(&farms) {
+    for (running, (kind, in_time, tmpfs, farm)) in running.into_iter().zip(&farms) {
         let outcome = running.wait().exits(if *in_time { 0 } else { 4 });
         let (runs, attempts) = (interrupted::runs(farm), farm.workdir().attempts());
         assert!(runs.values().all(|&runs| runs == 1) && attempts.len() == runs.len(), "{kind}: {runs:?}, {attempts:?}");

@@ -29,6 +29,7 @@ mod owners;
 mod poison;
 mod printed;
 mod progress;
+mod prose;
 mod pytaskfarmer;
 mod refused;
 mod resume;

@@ -180,7 +180,7 @@ fn details_have_lengths_and_the_slowest() {
 fn a_run_tells_its_story() {
     let farm = Farm::local(b"echo begin; echo 'no such sample' >&2; exit 3\nexec sleep 600\n");
     let mut running = farm.start(&["--grace", "7", "--workdir", "my work"]);
-    let failure = "task 0 failed (exit 3): no such sample — 'my work/logs/log_0'\n";
+    let failure = "task 0 failed (exit 3): no such sample; output: 'my work/logs/log_0'\n";
     running.wait_until("the failure is told", || {
         String::from_utf8_lossy(&farm.last_stderr()).contains(&format!("taskfarmer-mpi: {failure}"))
     });

@@ -163,7 +163,7 @@ fn torn_ends_are_no_damage() {
     fs::remove_file(farm.workdir().file("status.json")).unwrap();
     let shown = text(&farm, 0, &[WORKDIR]);
     assert!(
-        shown.contains("1 finished, 0 failed") && shown.contains("finished: the last line was not written"),
+        shown.contains("1 finished, 0 failed") && shown.contains("finished: the last line was cut short"),
         "{shown}"
     );
 }

@@ -358,7 +358,7 @@ impl TaskTable {
                 (Some(TaskState::Pending), alone),
                 "task {id}"
             );
-            assert!(self.crashes(id) > 0 && !self.returned.contains(&id), "task {id} is no suspect");
+            assert!(self.crashes(id) > 0 && !self.returned.contains(&id), "task {id} is not a suspect");
         }
         let ahead = (self.next.min(self.total())..self.total()).map(TaskId);
         let ahead = ahead.filter(|&id| self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id));

@@ -62,7 +62,7 @@ impl Failures {
     }
 }
 
-/// `task 26 failed (exit 1): ValueError: bad — w/logs/log_26`.
+/// `task 26 failed (exit 1): ValueError: bad; output: w/logs/log_26`.
 fn line(failure: &Failure, logs: &mut Logs<'_>) -> String {
     let Failure { id, end, .. } = failure;
     let (said, place) = match end {
@@ -70,7 +70,7 @@ fn line(failure: &Failure, logs: &mut Logs<'_>) -> String {
         _ => logs.last_line_and_place(*id),
     };
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    let place = if place.is_empty() { String::new() } else { format!(" — {place}") };
+    let place = if place.is_empty() { String::new() } else { format!("; output: {place}") };
     format!("task {id} failed ({end}){said}{place}")
 }
 
@@ -94,7 +94,7 @@ mod tests {
         assert!(look(1, &tally).is_empty());
         fail(&mut tally, 0..2);
         let place = folder.path().join("logs/log_0");
-        let first = format!("task 0 failed (exit 3): ValueError: bad — {}", place.display());
+        let first = format!("task 0 failed (exit 3): ValueError: bad; output: {}", place.display());
         assert_eq!(look(2, &tally), [first, "task 1 failed (exit 3)".to_owned()]);
         fail(&mut tally, 2..30_000);
         assert_eq!(look(3, &tally).len(), 3);

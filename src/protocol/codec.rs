@@ -19,7 +19,7 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_LEN_MAX>> = standa
 #[derive(Debug, Error)]
 pub enum CodecError {
     /// Not a message of this version of the protocol.
-    #[error("the bytes are no message of this protocol version: {0}")]
+    #[error("the bytes are not a message of this protocol version: {0}")]
     Decode(#[from] bincode::error::DecodeError),
     /// A message, and then something more.
     #[error("{0} bytes are left over behind the message")]

@@ -31,7 +31,7 @@ impl World {
                 self.wipe(rank);
             }
             Ok(_) => {}
-            Err(error) => self.checker.report(&format!("the farmer sends what is no message: {error}")),
+            Err(error) => self.checker.report(&format!("the farmer sends something that is not a message: {error}")),
         }
         let node = &mut self.nodes[rank as usize];
         if matches!(node.pool, Pool::Forked | Pool::Up(_)) {

@@ -132,7 +132,7 @@ fn read_file(
     read_records(BufReader::with_capacity(1 << 20, file), path, list, success, commands, table)
 }
 
-/// A last line that was not written to its end.
+/// A last line that was cut short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Torn {
     /// How long the file is without it.
@@ -186,7 +186,7 @@ pub(crate) fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
 
 fn cut_off(path: &Path, torn: &Torn) -> io::Result<()> {
     let line = torn.line;
-    log::warn!("{}: line {line} was not written to its end; it is cut off, and its task runs again", path.display());
+    log::warn!("{}: line {line} was cut short; it is removed, and its task runs again", path.display());
     let file = regular::open_no_link(OpenOptions::new().write(true), path)?;
     file.set_len(torn.valid_len)?;
     file.sync_all()

@@ -176,7 +176,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     beside.push("_workdir");
     let folder = if path.is_dir() { path.to_owned() } else { PathBuf::from(beside) };
     if !folder.is_dir() {
-        let what = if path.exists() { "is no folder, and has no workdir beside it" } else { "does not exist" };
+        let what = if path.exists() { "is not a folder, and has no workdir next to it" } else { "does not exist" };
         return Err(format!(
             "{} {what}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
             path.display()
@@ -287,9 +287,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     figures.notes.extend(records.notes.iter().cloned());
     if !at_work {
         figures.notes.extend(records.torn.iter().map(|name| {
-            format!(
-                "{name}: the last line was not written to its end; the next start cuts it off and runs its task again"
-            )
+            format!("{name}: the last line was cut short; the next start cuts it off and runs its task again")
         }));
     }
     if figures.command.is_empty() && !records.has_toprocess {

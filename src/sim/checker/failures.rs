@@ -217,7 +217,7 @@ impl Checker {
         let open = || self.tasks.iter().any(|task| task.recorded.is_none());
         if goes_on && self.must_end() && open() {
             let failed = self.failed;
-            self.report(&format!("{failed} tasks have failed, and the farm goes on"));
+            self.report(&format!("{failed} tasks have failed, and the farm does not end"));
         }
     }
 }

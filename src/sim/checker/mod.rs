@@ -153,7 +153,7 @@ impl Checker {
                 let expected = id.and_then(|id| {
                     Some([format!("{id} ").as_bytes(), list.get(crate::protocol::TaskId(id))?, b"\n"].concat())
                 });
-                self.must(expected.as_deref() == Some(line), || format!("a line that is no record: {text:?}"));
+                self.must(expected.as_deref() == Some(line), || format!("a line that is not a record: {text:?}"));
                 if let Some(id) = id {
                     let twice = found.insert(id, success).is_some();
                     self.must(!twice, || format!("task {id} is in the files twice"));
