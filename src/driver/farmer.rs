@@ -296,19 +296,20 @@ impl Farm {
             wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
             let is_all = links.pump(&mut received);
             let now = clock.now();
-            for (rank, message) in received.drain(..) {
-                let event = match message {
-                    Ok(message) => Event::Message(rank, message),
-                    Err(error) => Event::LinkFailed(rank, error),
-                };
-                turns.turn(now, event, links, &mut notes);
-            }
+            // Signals first: no task is started once the farm was asked to stop.
             while let Some(caught) = signals.next_signal() {
                 turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
                 // To end in order, the farm must end before the launcher's SIGKILL, and writing records takes time too.
                 if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
                     killed_soon = killed_soon.or(patience.map(|patience| (now + patience / 4, caught.signal)));
                 }
+            }
+            for (rank, message) in received.drain(..) {
+                let event = match message {
+                    Ok(message) => Event::Message(rank, message),
+                    Err(error) => Event::LinkFailed(rank, error),
+                };
+                turns.turn(now, event, links, &mut notes);
             }
             if let Some((_, signal)) = killed_soon.take_if(|(at, _)| now >= *at) {
                 turns.turn(now, Event::KilledSoon(signal), links, &mut notes);
