@@ -275,7 +275,7 @@ fn watch_has_a_screen_of_its_own() {
     }
     assert!(rest.contains("running on ") && rest.contains("1 finished, 0 failed, 1 remaining"), "{rest}");
 
-    std::fs::remove_file(farm.path("screen")).unwrap();
+    fs::remove_file(farm.path("screen")).unwrap();
     let mut watching = watch("until [ -e end ]; do sleep 0.05; done");
     watching.wait_until("it is shown again", shown);
     processes::signal(String::from_utf8(farm.read("pid")).unwrap().trim().parse().unwrap(), Signal::SIGTERM);
@@ -284,7 +284,7 @@ fn watch_has_a_screen_of_its_own() {
     watching.wait();
     assert_eq!(screen_and_rest(&farm.read("screen")).1.trim(), "", "nothing more");
 
-    std::fs::remove_file(farm.path("screen")).unwrap();
+    fs::remove_file(farm.path("screen")).unwrap();
     let mut watching = watch("until [ -e over ]; do sleep 0.05; done");
     watching.wait_until("it is shown once more", shown);
     farm.write("go", b"");
