@@ -45,7 +45,7 @@ def main():
 
 def draw(scene, columns, binary, publish, text):
     name = f"{scene.name}-{columns}"
-    with Session(binary, HOST, scene.setup, columns, scene.rows_of(columns)) as session:
+    with Session(binary, HOST, scene.setup, columns, scene.rows) as session:
         for step in scene.steps:
             session.run(*step)
     frames = film.frames(session.events, columns, session.rows)
@@ -57,12 +57,11 @@ def draw(scene, columns, binary, publish, text):
         stills["moment"] = film.moment(frames, scene.moment)
         if stills["moment"] is None:
             sys.exit(f"pictures: {name} never shows {scene.moment}")
-    about = (columns, scene.title, scene.description)
     for theme in THEMES:
-        picture = terminal_svg.animated(frames, rows, columns, theme, *about[1:])
+        picture = terminal_svg.animated(frames, rows, columns, theme, scene.title, scene.description)
         write(CHECKED / f"{name}-{theme.name}.svg", picture)
         for kind, frame in stills.items():
-            view = terminal_svg.still(frame.view, rows, columns, theme, *about[1:])
+            view = terminal_svg.still(frame.view, rows, columns, theme, scene.title, scene.description)
             write(CHECKED / f"{name}-{theme.name}-{kind}.svg", view)
         if publish and (scene.name, columns) == PUBLISHED:
             write(DOCUMENTS / f"{scene.name}{theme.suffix}.svg", picture)

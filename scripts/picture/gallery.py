@@ -1,9 +1,8 @@
 """All pictures of a folder on one page, and as PNG files."""
 
 import html
-import shutil
-import subprocess
 
+from .svg import FONTS
 from .theme import THEMES
 
 
@@ -24,9 +23,9 @@ def write(folder, png):
 
 
 def _to_png(picture, target):
-    if shutil.which("rsvg-convert"):
-        subprocess.run(["rsvg-convert", "--output", target, picture], check=True)
-    else:
-        import cairosvg
+    # Installed only for --png.
+    import cairosvg
 
-        cairosvg.svg2png(url=str(picture), write_to=str(target))
+    # CairoSVG takes only the first font of a list.
+    text = picture.read_text(encoding="utf-8").replace(FONTS, "monospace")
+    cairosvg.svg2png(bytestring=text.encode(), write_to=str(target))

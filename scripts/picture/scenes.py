@@ -18,12 +18,9 @@ class Scene(NamedTuple):
     description: str
     setup: str
     steps: list
-    rows: int = 100
+    # High, so that nothing scrolls out of the picture; the picture is as high as what is used.
+    rows: int = 200
     moment: Optional[str] = None
-
-    def rows_of(self, columns):
-        """A terminal that scrolls as little as possible: lines are longer where it is narrow."""
-        return self.rows if columns >= 80 else 2 * self.rows
 
 
 # A program that takes a while, as simulations do, and a list that calls it 40 times. Three of its seeds fail.
@@ -40,7 +37,7 @@ esac
 echo "seed $seed"
 END
 chmod +x simulate
-for seed in $(seq 40); do
+for seed in $(seq "${1:-40}"); do
     echo "./simulate --seed $seed > out/$seed.dat"
 done > tasks.txt
 """
@@ -88,10 +85,12 @@ SCENES = [
         "watch",
         "A look at a running farm",
         "A terminal shows how a farm is doing, repeated until it has ended.",
-        SIMULATIONS + "(taskfarmer-mpi --quiet tasks.txt &)\nuntil [ -e tasks.txt_workdir/finished ]; do :; done\n",
+        f"set 100\n{SIMULATIONS}(taskfarmer-mpi --quiet tasks.txt &)\n"
+        "until [ -s tasks.txt_workdir/status.json ] && [ -e tasks.txt_workdir/failed ]; do :; done\n",
         [Step("taskfarmer-mpi status --watch 1")],
+        # A usual height: this program draws whole screens.
         rows=24,
-        moment=r"\b2\d of 40|\b2\d/40",
+        moment="running on 8 slots",
     ),
     Scene(
         "help",

@@ -112,7 +112,9 @@ def _class(style, theme, styles):
 
 
 def _base_css(theme):
-    return f"text{{font:{FONT_SIZE}px {FONTS};fill:{theme.color('fg')}}}.c{{fill:{theme.color('fg')};fill-opacity:.55}}"
+    # Some browsers keep blanks because of this rule, others because of xml:space.
+    text = f"text{{font:{FONT_SIZE}px {FONTS};fill:{theme.color('fg')};white-space:pre}}"
+    return text + f".c{{fill:{theme.color('fg')};fill-opacity:.55}}"
 
 
 def _window(rows, columns, theme):

@@ -117,7 +117,7 @@ def read(events, table):
 
 WIDTH = 800
 LEFT, RIGHT, TOP = 76, 22, 58
-ROW, GAP, HEAD, AXIS = 17, 12, 22, 46
+ROW, GAP, HEAD, AXIS = 17, 12, 22, 28
 
 
 def picture(timeline, theme):
@@ -158,8 +158,8 @@ def picture(timeline, theme):
     )
     window = (
         f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1}" rx="8" fill="{theme.color("bg")}" '
-        f'stroke="{theme.border}"/>\n<text class="b" x="14" y="24">timeline.json of a run that was stopped after '
-        f"{STOP} seconds and resumed</text>\n"
+        f'stroke="{theme.border}"/>\n<text class="b" x="14" y="24">timeline.json of a farm that was stopped by '
+        f"--timeout {STOP} and resumed</text>\n"
     )
     style = _style(theme, colors)
     return document(WIDTH, height, "Timeline of a farm", description, style, window + "".join(body))

@@ -1,0 +1,118 @@
+"""From recordings and timelines to files: times, and what the files consist of."""
+
+import re
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+from picture import film, terminal_svg, theme, timeline
+
+SVG = "{http://www.w3.org/2000/svg}"
+EVENTS = [
+    (0.0, "$ "),
+    (0.5, "x"),
+    (0.6, "\r\nfirst <&> \x1b[31mred\x1b[0m"),
+    (0.7, "\r\x1b[2K"),
+    (0.72, "second"),
+    (60.0, "\r\n$ "),
+]
+
+
+def text_of(element):
+    return "".join(element.itertext())
+
+
+class Films(unittest.TestCase):
+    def test_an_erased_line_that_is_written_again_is_one_frame(self):
+        """Promise: a live line does not flicker in a picture."""
+        found = film.frames(EVENTS, 40, 5)
+        self.assertEqual([frame.view.text().splitlines()[-1] for frame in found], ["$", "$ x", "first <&> red", "second", "$"])
+
+    def test_idle_time_is_shortened_and_the_rest_is_not(self):
+        times = [frame.at for frame in film.frames(EVENTS, 40, 5)]
+        for at, wanted in zip(times, [0.0, 0.5, 0.6, 0.7, 0.7 + film.IDLE]):
+            self.assertAlmostEqual(at, wanted)
+
+    def test_no_picture_takes_longer_than_the_limit(self):
+        found = film.frames([(float(at), str(at)) for at in range(100)], 40, 50)
+        self.assertAlmostEqual(film.length(found), film.LENGTH)
+
+    def test_a_picture_is_as_high_as_what_is_used(self):
+        self.assertEqual(film.height(film.frames(EVENTS, 40, 50)), 3)
+
+
+class Terminals(unittest.TestCase):
+    def test_a_row_that_stays_is_drawn_once(self):
+        """Promise: only what changes is in a picture more than once."""
+        root = self.picture(theme.LIGHT)
+        texts = [text_of(element) for element in root.iter(f"{SVG}text")]
+        self.assertEqual(sorted(texts), ["$", "$", "$ x", "first <&>", "red", "second"])
+
+    def test_each_group_has_its_time(self):
+        root = self.picture(theme.LIGHT)
+        style = text_of(root.find(f"{SVG}style"))
+        groups = [group.get("class").split()[-1] for group in root.iter(f"{SVG}g")]
+        self.assertTrue(groups)
+        for name in groups:
+            (frames,) = re.findall(rf"@keyframes {name}\{{(.*?\}})\}}", style)
+            times = [float(time) for time in re.findall(r"([\d.]+)%", frames)]
+            self.assertEqual(len(times), 2)
+            self.assertLess(times[0], times[1])
+            self.assertLess(times[1], 100)
+
+    def test_without_motion_the_last_frame_is_there(self):
+        """Promise: a reader who wants no motion, or a viewer that has none, sees the end."""
+        shown = []
+        for group in self.picture(theme.DARK).iter(f"{SVG}g"):
+            if "x" not in group.get("class").split():
+                shown += [text_of(element) for element in group.iter(f"{SVG}text")]
+        self.assertEqual(shown, ["$ x", "second", "$"])
+
+    def test_a_still_picture_does_not_move(self):
+        view = film.frames(EVENTS, 40, 5)[2].view
+        picture = terminal_svg.still(view, 3, 40, theme.LIGHT, "Title", "Description")
+        self.assertNotIn("animation", picture)
+        self.assertIn("first &lt;&amp;&gt;</text>", picture)
+        self.assertIn(theme.LIGHT.color("red"), picture)
+
+    def picture(self, colors):
+        picture = terminal_svg.animated(film.frames(EVENTS, 40, 5), 3, 40, colors, "Title", "Description")
+        return ElementTree.fromstring(picture)
+
+
+class Themes(unittest.TestCase):
+    def test_every_color_of_a_theme_can_be_read(self):
+        for colors in theme.THEMES:
+            for name in colors.colors:
+                if name != "bg" and not (name == "black" and colors is theme.DARK):
+                    ratio = theme.contrast(colors.color(name), colors.color("bg"))
+                    self.assertGreaterEqual(ratio, 4.5, f"{name} on a {colors.name} page")
+
+    def test_contrast_is_that_of_wcag(self):
+        self.assertAlmostEqual(theme.contrast("#000000", "#ffffff"), 21)
+        self.assertAlmostEqual(theme.contrast("#777777", "#ffffff"), 4.48, places=2)
+
+
+class Timelines(unittest.TestCase):
+    EVENTS = [
+        {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "rank 0 on a<b"}},
+        {"name": "echo", "ph": "X", "pid": 0, "tid": 0, "ts": 5e6, "dur": 1e6, "args": {"id": 0, "exit": 0}},
+        {"name": "false", "ph": "X", "pid": 0, "tid": 1, "ts": 5e6, "dur": 2e6, "args": {"id": 1, "exit": 1}},
+        {"name": "kill", "ph": "X", "pid": 0, "tid": 1, "ts": 7e6, "dur": 1.0, "args": {"id": 2, "signal": 9}},
+    ]
+    TABLE = (
+        "id\trank\tslot\tstart\tend\twhy\tcommand\n"
+        '0\t0\t0\t5.0\t6.0\tfinished\techo "\n'
+        "3\t0\t0\t6.0\t9.0\tinterrupted\tsleep 9\n"
+    )
+
+    def test_every_attempt_is_a_box_that_shows_how_it_ended(self):
+        found = timeline.read(self.EVENTS, self.TABLE)
+        ends = [(box.task, box.how) for box in found.boxes]
+        self.assertEqual(ends, [(0, "finished"), (3, "interrupted"), (1, "failed"), (2, "failed")])
+        root = ElementTree.fromstring(timeline.picture(found, theme.DARK))
+        boxes = [element for element in root.iter(f"{SVG}rect") if element.get("class") in ("finished", "failed", "interrupted")]
+        # One more of each kind in the legend.
+        self.assertEqual(len(boxes), len(ends) + 3)
+        texts = [text_of(element) for element in root.iter(f"{SVG}text")]
+        for text in ("rank 0 on a<b", "slot 1", "0 s", "4 s"):
+            self.assertIn(text, texts)
