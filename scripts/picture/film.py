@@ -76,5 +76,10 @@ def height(found):
 
 
 def moment(found, pattern):
-    """The first frame whose text matches."""
-    return next((frame for frame in found if re.search(pattern, frame.view.text())), None)
+    """The first frame whose text matches, or else the one at half time.
+
+    Blanks and ends of lines do not count: narrow terminals break lines anywhere.
+    """
+    matching = (frame for frame in found if re.search(pattern, re.sub(r"\s", "", frame.view.text())))
+    half = (frame for frame in found if frame.at >= found[-1].at / 2)
+    return next(matching, None) or next(half)

@@ -11,7 +11,8 @@ class Step(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A session. `setup` runs before the picture begins; `moment` is text on a screen of which there is a still picture."""
+    """A session. `setup` runs before the picture begins; `moment` is a pattern of text, without blanks, on
+    a screen of which there is a still picture."""
 
     name: str
     title: str
@@ -64,7 +65,7 @@ SCENES = [
         "failed, and says why they failed.",
         SIMULATIONS,
         [Step("head -n 3 tasks.txt"), Step("taskfarmer-mpi tasks.txt")],
-        moment=r"\b2\d/40",
+        moment=r"%2\d/40",
     ),
     Scene(
         "failures",
@@ -85,12 +86,12 @@ SCENES = [
         "watch",
         "A look at a running farm",
         "A terminal shows how a farm is doing, repeated until it has ended.",
-        f"set 100\n{SIMULATIONS}(taskfarmer-mpi --quiet tasks.txt &)\n"
+        f"set 100\n{SIMULATIONS}(taskfarmer-mpi tasks.txt 2> ~/other-terminal &)\n"
         "until [ -s tasks.txt_workdir/status.json ] && [ -e tasks.txt_workdir/failed ]; do :; done\n",
         [Step("taskfarmer-mpi status --watch 1")],
         # A usual height: this program draws whole screens.
         rows=24,
-        moment="running on 8 slots",
+        moment="runningon8slots",
     ),
     Scene(
         "help",

@@ -70,10 +70,16 @@ class Session:
             self.added += KEY
         self.added += ENTER
         os.write(self.terminal, b"\r")
+
+        def has_ended():
+            return self.screen.titles > prompts and self._at_prompt()
+
         if interrupt_at:
-            self._wait_for(lambda: re.search(interrupt_at, self.screen.view().text()))
+            self._wait_for(lambda: has_ended() or re.search(interrupt_at, self.screen.view().text()))
+            if has_ended():
+                raise LookupError(f"{command} never showed {interrupt_at}:\n{self.screen.view().text()}")
             os.write(self.terminal, b"\x03")
-        self._wait_for(lambda: self.screen.titles > prompts and self._at_prompt())
+        self._wait_for(has_ended)
 
     def _press(self, key):
         seen = len(self.events)

@@ -1,11 +1,8 @@
 """A real run of two ranks, stopped and resumed, and the picture of its timeline.json.
 
-Owns the run and the drawing. timeline.json has the attempts that ended on their own; those that were interrupted come
-from tasks.tsv of the same workdir.
+Owns the run and the drawing.
 """
 
-import csv
-import io
 import json
 import subprocess
 import sys
@@ -48,8 +45,6 @@ status=0; farm --timeout "$STOP" || status=$?
 status=0; farm || status=$?
 [ "$status" = 1 ] || exit 11
 cat tasks.txt_workdir/timeline.json >&3
-printf '\0' >&3
-cat tasks.txt_workdir/tasks.tsv >&3
 """
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
@@ -60,8 +55,10 @@ COLORS = {
 LEGEND = {
     FINISHED: "exit code 0",
     FAILED: "any other exit code",
-    INTERRUPTED: "ran again later; only in tasks.tsv",
+    INTERRUPTED: "ran again after the resume",
 }
+# The categories of events in timeline.json.
+KINDS = {"task": FINISHED, "task,failed": FAILED, "task,interrupted": INTERRUPTED}
 
 
 class Box(NamedTuple):
@@ -95,23 +92,19 @@ def record(binary, project):
     ran = subprocess.run(words, env=stage.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if ran.returncode != 0:
         sys.exit(f"pictures: the run for the timeline ended with exit code {ran.returncode}:\n{ran.stderr}")
-    events, table = ran.stdout.split("\0")
-    return read(json.loads(events), table)
+    return read(json.loads(ran.stdout))
 
 
-def read(events, table):
-    """What timeline.json and tasks.tsv say."""
+def read(events):
+    """What timeline.json says."""
     names, boxes = {}, []
     for event in events:
         if event["ph"] == "M" and event["name"] == "process_name":
             names[event["pid"]] = event["args"]["name"]
         elif event["ph"] == "X":
-            start, how = event["ts"] / 1e6, FINISHED if event["args"].get("exit") == 0 else FAILED
-            boxes.append(Box(event["args"]["id"], event["pid"], event["tid"], start, start + event["dur"] / 1e6, how))
-    for row in csv.DictReader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE):
-        if row["why"] == INTERRUPTED:
-            place = int(row["id"]), int(row["rank"]), int(row["slot"])
-            boxes.append(Box(*place, float(row["start"]), float(row["end"]), INTERRUPTED))
+            start, args = event["ts"] / 1e6, event["args"]
+            end = start + event["dur"] / 1e6
+            boxes.append(Box(args["id"], event["pid"], args["slot"], start, end, KINDS[event["cat"]]))
     return Timeline(sorted(boxes, key=lambda box: (box.rank, box.slot, box.start)), names)
 
 

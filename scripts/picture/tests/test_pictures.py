@@ -94,23 +94,28 @@ class Themes(unittest.TestCase):
 
 class Timelines(unittest.TestCase):
     EVENTS = [
-        {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "rank 0 on a<b"}},
-        {"name": "echo", "ph": "X", "pid": 0, "tid": 0, "ts": 5e6, "dur": 1e6, "args": {"id": 0, "exit": 0}},
-        {"name": "false", "ph": "X", "pid": 0, "tid": 1, "ts": 5e6, "dur": 2e6, "args": {"id": 1, "exit": 1}},
-        {"name": "kill", "ph": "X", "pid": 0, "tid": 1, "ts": 7e6, "dur": 1.0, "args": {"id": 2, "signal": 9}},
+        {"name": "process_name", "ph": "M", "pid": 0, "tid": 100000, "args": {"name": "rank 0 on a<b"}},
+        {"name": "thread_name", "ph": "M", "pid": 0, "tid": 100000, "args": {"name": "slot 0"}},
+        *(
+            {
+                "name": "command", "ph": "X", "cat": cat, "pid": 0, "tid": 100000 + slot, "ts": start * 1e6,
+                "dur": seconds * 1e6, "args": {"id": task, "attempt": 1, "slot": slot},
+            }
+            for task, cat, slot, start, seconds in [
+                (0, "task", 0, 5.0, 1.0),
+                (1, "task,failed", 1, 5.0, 2.0),
+                (2, "task,failed", 1, 7.0, 1e-6),
+                (3, "task,interrupted", 0, 6.0, 3.0),
+            ]
+        ),
     ]
-    TABLE = (
-        "id\trank\tslot\tstart\tend\twhy\tcommand\n"
-        '0\t0\t0\t5.0\t6.0\tfinished\techo "\n'
-        "3\t0\t0\t6.0\t9.0\tinterrupted\tsleep 9\n"
-    )
 
     def test_every_attempt_is_a_box_that_shows_how_it_ended(self):
-        found = timeline.read(self.EVENTS, self.TABLE)
+        found = timeline.read(self.EVENTS)
         ends = [(box.task, box.how) for box in found.boxes]
         self.assertEqual(ends, [(0, "finished"), (3, "interrupted"), (1, "failed"), (2, "failed")])
         root = ElementTree.fromstring(timeline.picture(found, theme.DARK))
-        boxes = [element for element in root.iter(f"{SVG}rect") if element.get("class") in ("finished", "failed", "interrupted")]
+        boxes = [box for box in root.iter(f"{SVG}rect") if box.get("class") in timeline.LEGEND]
         # One more of each kind in the legend.
         self.assertEqual(len(boxes), len(ends) + 3)
         texts = [text_of(element) for element in root.iter(f"{SVG}text")]
