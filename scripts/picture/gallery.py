@@ -1,6 +1,7 @@
 """All pictures of a folder on one page, and as PNG files."""
 
 import html
+import re
 
 from .svg import FONTS
 from .theme import THEMES
@@ -26,6 +27,7 @@ def _to_png(picture, target):
     # Installed only for --png.
     import cairosvg
 
-    # CairoSVG takes only the first font of a list.
+    # CairoSVG takes only the first font of a list, and one of several blanks.
     text = picture.read_text(encoding="utf-8").replace(FONTS, "monospace")
-    cairosvg.svg2png(bytestring=text.encode(), write_to=str(target))
+    text = re.sub("(?<=>)[^<>]+(?=</text>)", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    cairosvg.svg2png(bytestring=text.encode(), write_to=str(target), scale=2)

@@ -65,7 +65,7 @@ SCENES = [
         "failed, and says why they failed.",
         SIMULATIONS,
         [Step("head -n 3 tasks.txt"), Step("taskfarmer-mpi tasks.txt")],
-        moment=r"%2\d/40",
+        moment=r"2\d/40",
     ),
     Scene(
         "failures",

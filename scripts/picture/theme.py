@@ -60,15 +60,6 @@ for _theme in THEMES:
     # pyte 0.8 spells it like this.
     _theme.colors["bfightmagenta"] = _theme.colors["magenta"]
 
-# What xterm draws if nobody has chosen colors: black on white or white on black.
-XTERM = {
-    "fg": "", "bg": "",
-    "black": "#000000", "red": "#cd0000", "green": "#00cd00", "brown": "#cdcd00", "blue": "#0000ee",
-    "magenta": "#cd00cd", "cyan": "#00cdcd", "white": "#e5e5e5", "brightblack": "#7f7f7f", "brightred": "#ff0000",
-    "brightgreen": "#00ff00", "brightbrown": "#ffff00", "brightblue": "#5c5cff", "brightmagenta": "#ff00ff",
-    "brightcyan": "#00ffff", "brightwhite": "#ffffff",
-}
-
 
 def luminance(color):
     """Relative luminance as WCAG 2 defines it."""
