@@ -10,9 +10,11 @@ import pyte
 
 from .screen import Screen, View
 
-# Seconds. Output within MOMENT of each other is one frame, so that a line that is erased and written again stays visible.
+# Seconds. Output within this time is one frame, so that a line that is erased and written again stays visible.
 MOMENT = 0.04
+# If nothing changes for longer, the picture shows this much of it.
 IDLE = 1.2
+# All times of a longer session are shortened by the same factor.
 LENGTH = 12.0
 # The last frame stays for this long before the picture starts again.
 HOLD = 3.0

@@ -13,7 +13,7 @@ def write(folder, png):
         for picture in sorted(folder.glob("*-end.svg")) + sorted(folder.glob("*-moment.svg")):
             _to_png(picture, picture.with_suffix(".png"))
     parts = ['<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Pictures</title>\n']
-    parts.append("<style>body{font:16px sans-serif;margin:0}section{padding:1em}img{margin:.5em;vertical-align:top}</style>\n")
+    parts.append("<style>body{font:16px sans-serif;margin:0}section{padding:1em}img{margin:.5em}</style>\n")
     for theme in THEMES:
         parts.append(f'<section style="background:{theme.page};color:{theme.color("fg")}">\n<h1>{theme.name}</h1>\n')
         for picture in sorted(folder.glob(f"*-{theme.name}*.svg")):

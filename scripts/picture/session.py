@@ -1,7 +1,7 @@
 """Records a session: types commands into a shell on a terminal and notes what comes back, and when.
 
-Owns the terminal and the clock. What is typed is said in scenes.py. The clock is that of the machine, except that typing
-takes the time of a person: the pauses between keys are added to the clock instead of being waited for.
+Owns the terminal and the clock; scenes.py says what is typed. The clock is that of the machine, except that typing takes
+as long as a person needs: the pauses between keys are added to the clock, and nobody waits for them.
 """
 
 import codecs

@@ -11,7 +11,7 @@ import sys
 
 HOME = "/home/me"
 PROMPT = "$ "
-# The prompt also sets the window title, which nothing else does. This is how a session notices that a command has ended.
+# The prompt also sets the window title, which nothing else does. This shows a session that a command has ended.
 TITLE = "prompt"
 
 # Arguments: the host name, the program, the text of ~/.bashrc, and the command to run.
@@ -66,6 +66,7 @@ def shell(binary, host, setup):
 
 def check():
     """Ends the script if this machine does not allow it."""
-    tried = subprocess.run(command("/bin/true", "laptop", "", ["true"]), env=environment(), capture_output=True, text=True)
+    words = command("/bin/true", "laptop", "", ["true"])
+    tried = subprocess.run(words, env=environment(), capture_output=True, text=True)
     if tried.returncode != 0:
-        sys.exit(f"pictures: no host name or home folder can be set here (are you root?): {tried.stderr.strip()}")
+        sys.exit(f"pictures: cannot set a host name and a home folder of their own here; try it as root: {tried.stderr.strip()}")

@@ -54,7 +54,7 @@ COLORS = {
 }
 LEGEND = {
     FINISHED: "exit code 0",
-    FAILED: "any other exit code",
+    FAILED: "ended in any other way",
     INTERRUPTED: "ran again after the resume",
 }
 # The categories of events in timeline.json.
@@ -81,10 +81,10 @@ class Timeline(NamedTuple):
 def record(binary, project):
     """Runs the farm: two ranks if the program was built with MPI and its launcher is there, otherwise one."""
     version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    found = subprocess.run([project / ".ci" / "which-mpirun"], capture_output=True, text=True, check=True).stdout.strip()
+    which = subprocess.run([project / ".ci" / "which-mpirun"], capture_output=True, text=True, check=True)
     launch = []
-    if found and "Loaded from" in version:
-        launch = [found]
+    if which.stdout and "Loaded from" in version:
+        launch = [which.stdout.strip()]
         if "Open MPI" in version:
             launch += ["--oversubscribe", "--bind-to", "none"]
     setup = f"{TASKS}SLOTS={SLOTS if launch else 8}\nSTOP={STOP}\nlaunch=({' '.join(launch)})\n"
@@ -133,21 +133,22 @@ def picture(timeline, theme):
         y += GAP
     body += _axis(y, last - first, scale)
     for box in timeline.boxes:
-        x, width = LEFT + (box.start - first) * scale, max((box.end - box.start) * scale, 1.5)
-        top = rows[(box.rank, box.slot)]
-        body.append(
-            f'<rect class="{box.how}" x="{number(x)}" y="{top}" width="{number(max(width - 1, 1))}" height="{ROW - 2}" rx="2"/>'
-        )
-        if width > 18:
+        x, top = LEFT + (box.start - first) * scale, rows[(box.rank, box.slot)]
+        # A gap between neighbors, but no box is invisible.
+        width = max((box.end - box.start) * scale - 1, 1)
+        place = f'x="{number(x)}" y="{top}" width="{number(width)}" height="{ROW - 2}"'
+        body.append(f'<rect class="{box.how}" {place} rx="2"/>')
+        if width > 17:
             body.append(f'<text class="i {box.how}-i" x="{number(x + 4)}" y="{top + 12}">{box.task}</text>')
         body.append("\n")
     body += _legend()
     height = y + AXIS
     count = {how: sum(box.how == how for box in timeline.boxes) for how in LEGEND}
     description = (
-        f"A chart with a row for each slot of {len(timeline.names)} rank(s) and a time axis of {last - first:.1f} seconds. "
-        f"Each box is an attempt of a task, with the task's ID: {count[FINISHED]} finished, {count[FAILED]} failed, and "
-        f"{count[INTERRUPTED]} were interrupted when the farm was stopped and ran again after it was resumed."
+        f"A chart with a row for each slot of {', '.join(timeline.names.values())}, and a time axis of "
+        f"{last - first:.1f} seconds. Each box is an attempt of a task, with the task's ID: {count[FINISHED]} finished, "
+        f"{count[FAILED]} failed, and {count[INTERRUPTED]} were interrupted when the farm was stopped and ran again "
+        "after it was resumed."
     )
     window = (
         f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1}" rx="8" fill="{theme.color("bg")}" '
@@ -173,12 +174,14 @@ def _axis(y, seconds, scale):
     step = next(step for step in (1, 2, 5, 10, 30, 60, 300, 3600) if seconds / step <= 12 or step == 3600)
     for at in range(0, int(seconds) + 1, step):
         x = number(LEFT + at * scale)
-        yield f'<path class="t" d="M{x} {TOP + HEAD}V{y}"/><text class="m" x="{x}" y="{y + 15}" text-anchor="middle">{at} s</text>\n'
+        yield f'<path class="t" d="M{x} {TOP + HEAD}V{y}"/>'
+        yield f'<text class="m" x="{x}" y="{y + 15}" text-anchor="middle">{at} s</text>\n'
 
 
 def _legend():
     x = 14
     for how, meaning in LEGEND.items():
         words = f"{how}: {meaning}"
-        yield f'<rect class="{how}" x="{x}" y="36" width="14" height="12" rx="2"/><text x="{x + 20}" y="46">{words}</text>\n'
+        yield f'<rect class="{how}" x="{number(x)}" y="36" width="14" height="12" rx="2"/>'
+        yield f'<text x="{number(x + 20)}" y="46">{words}</text>\n'
         x += 40 + len(words) * 7.3

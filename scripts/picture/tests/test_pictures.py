@@ -25,7 +25,8 @@ class Films(unittest.TestCase):
     def test_an_erased_line_that_is_written_again_is_one_frame(self):
         """Promise: a live line does not flicker in a picture."""
         found = film.frames(EVENTS, 40, 5)
-        self.assertEqual([frame.view.text().splitlines()[-1] for frame in found], ["$", "$ x", "first <&> red", "second", "$"])
+        last_lines = [frame.view.text().splitlines()[-1] for frame in found]
+        self.assertEqual(last_lines, ["$", "$ x", "first <&> red", "second", "$"])
 
     def test_idle_time_is_shortened_and_the_rest_is_not(self):
         times = [frame.at for frame in film.frames(EVENTS, 40, 5)]
