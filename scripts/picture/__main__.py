@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import film, gallery, stage, terminal_svg, timeline
+from . import film, gallery, stage, terminal_svg, timeline, timeline_svg
 from .scenes import SCENES
 from .session import Session
 from .theme import THEMES
@@ -71,7 +71,7 @@ def draw(scene, columns, binary, publish, text):
 def draw_timeline(binary, publish):
     recorded = timeline.record(binary, PROJECT)
     for theme in THEMES:
-        picture = timeline.picture(recorded, theme)
+        picture = timeline_svg.picture(recorded, theme)
         write(CHECKED / f"timeline-{theme.name}-end.svg", picture)
         if publish:
             write(DOCUMENTS / f"timeline{theme.suffix}.svg", picture)

@@ -69,4 +69,4 @@ def check():
     words = command("/bin/true", "laptop", "", ["true"])
     tried = subprocess.run(words, env=environment(), capture_output=True, text=True)
     if tried.returncode != 0:
-        sys.exit(f"pictures: cannot set a host name and a home folder of their own here; try it as root: {tried.stderr.strip()}")
+        sys.exit(f"pictures: cannot set a host name and a home folder here; try it as root: {tried.stderr.strip()}")

@@ -4,7 +4,7 @@ import re
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from picture import film, terminal_svg, theme, timeline
+from picture import film, terminal_svg, theme, timeline, timeline_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVENTS = [
@@ -115,10 +115,19 @@ class Timelines(unittest.TestCase):
         found = timeline.read(self.EVENTS)
         ends = [(box.task, box.how) for box in found.boxes]
         self.assertEqual(ends, [(0, "finished"), (3, "interrupted"), (1, "failed"), (2, "failed")])
-        root = ElementTree.fromstring(timeline.picture(found, theme.DARK))
-        boxes = [box for box in root.iter(f"{SVG}rect") if box.get("class") in timeline.LEGEND]
+        root = ElementTree.fromstring(timeline_svg.picture(found, theme.DARK))
+        boxes = [box for box in root.iter(f"{SVG}rect") if box.get("class") in timeline_svg.LEGEND]
         # One more of each kind in the legend.
         self.assertEqual(len(boxes), len(ends) + 3)
         texts = [text_of(element) for element in root.iter(f"{SVG}text")]
         for text in ("rank 0 on a<b", "slot 1", "0 s", "4 s"):
             self.assertIn(text, texts)
+
+    def test_the_time_between_two_runs_is_not_drawn(self):
+        boxes = [timeline.Box(0, 0, 0, 10.0, 12.0, "finished"), timeline.Box(1, 0, 0, 100.0, 101.0, "finished")]
+        axis = timeline_svg.Axis(boxes)
+        self.assertEqual(axis.runs, [(10.0, 12.0), (100.0, 101.0)])
+        self.assertAlmostEqual(axis.seconds, 3.0)
+        self.assertAlmostEqual(axis.place(10.0), timeline_svg.LEFT)
+        self.assertAlmostEqual(axis.place(100.0) - axis.place(12.0), timeline_svg.BREAK)
+        self.assertAlmostEqual(axis.place(101.0), timeline_svg.WIDTH - timeline_svg.RIGHT)
