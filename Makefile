@@ -16,13 +16,14 @@ SHELL := /bin/bash
 heading = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help build install demo test soak fuzz chaos clean deps-build deps-demo deps-test build-release
+.PHONY: help build install demo test pictures soak fuzz chaos clean deps-build deps-demo deps-pictures deps-test build-release
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
 	@echo 'make install   copy it to PREFIX/bin, with man pages and shell completions in PREFIX/share (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with several MPIs (MPIS=… chooses those from PyPI)'
+	@echo 'make pictures  draw the pictures of the documents again, and more for checking, from real sessions (ONLY=… some of them)'
 	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
 	@echo 'make fuzz      feed every decoder with CASES=… inputs, right, nearly right and random (default 100000)'
 	@echo 'make chaos     kill and signal real farms with both MPIs (ROUNDS=… per MPI, default 100)'
@@ -76,9 +77,19 @@ test: deps-test
 	MPICC=$(OPENMPI_MPICC) RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --target-dir target/openmpi
 	$(call heading,tests without MPI)
 	$(CARGO) test --no-default-features --target-dir target/local
+	$(call heading,tests of the script that draws pictures)
+	scripts/pictures --test
 	$(call heading,tests with Open MPI and MPICH)
 	mpi-tests/run openmpi mpich $(MPIS)
 	$(call heading,all tests passed)
+
+deps-pictures:
+	@.ci/install-deps pictures
+
+# All of them into docs/pictures and target/pictures, or those that ONLY names into target/pictures.
+pictures: deps-pictures build-release
+	scripts/pictures --test
+	scripts/pictures $(BINARY) $(ONLY)
 
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)

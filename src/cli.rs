@@ -74,7 +74,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: 8]
+    /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 

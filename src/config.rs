@@ -15,7 +15,7 @@ use crate::farmer::{CRASH_LIMIT_DEFAULT, Rules};
 use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
-/// Tasks at the same time on a rank, if not told otherwise: PyTaskFarmer's default.
+/// Tasks at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has CPUs.
 pub const SLOTS_DEFAULT: u32 = 8;
 
 /// More retries than this are a typing error.
@@ -143,7 +143,7 @@ impl Config {
         }
         let slots_chosen = proc.is_some();
         let slots = match proc {
-            None => SlotCount::Fixed(SLOTS_DEFAULT),
+            None => SlotCount::CpusUpTo(SLOTS_DEFAULT),
             Some(word) => parse_slots(&word).ok_or(ConfigError::Slots(word))?,
         };
         let time = |option, value: &str| {
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn defaults() {
         let config = check("x dir/tasks.txt").unwrap();
-        assert_eq!(config.slots, SlotCount::Fixed(8));
+        assert_eq!(config.slots, SlotCount::CpusUpTo(8));
         assert_eq!(config.workdir, Path::new("dir/tasks.txt_workdir"));
         assert_eq!((config.timeout, config.grace), (None, Duration::from_secs(10)));
     }

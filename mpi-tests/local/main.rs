@@ -26,6 +26,7 @@ mod mixed;
 mod moments;
 mod names;
 mod owners;
+mod pictures;
 mod poison;
 mod printed;
 mod progress;

@@ -221,9 +221,13 @@ impl Farm {
         self.start_other(&line).wait()
     }
 
+    /// Starts `taskfarmer-mpi OPTIONS tasks.txt`, with eight slots unless the options say otherwise, whatever the number
+    /// of CPUs here.
     #[track_caller]
     pub(crate) fn start(&self, options: &[&str]) -> Running<'_> {
-        self.start_exactly(&[options, &[LIST]].concat())
+        let is_chosen = options.iter().any(|word| word.starts_with("--proc") || word.starts_with("-n"));
+        let slots: &[&str] = if is_chosen { &[] } else { &["--proc", "8"] };
+        self.start_exactly(&[slots, options, &[LIST]].concat())
     }
 
     #[track_caller]

@@ -217,6 +217,7 @@ impl Pool {
         let cpus = cpus::usable(launch);
         let slots = match config.slots {
             SlotCount::Cpus => cpus,
+            SlotCount::CpusUpTo(slots) => slots.min(cpus),
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
         let means = Means::new(config, slots, &host::node_name(launch), &cwd, self.clock);

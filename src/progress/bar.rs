@@ -9,7 +9,8 @@ use crate::figures::words;
 const BAR_MIN: usize = 10;
 const BAR_MAX: usize = 40;
 
-const RED: &str = "\u{1b}[31m";
+/// Bold as well: plain red is hard to read on black.
+const RED: &str = "\u{1b}[1;31m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// The line for so many columns. What matters least is left out first.
@@ -109,7 +110,7 @@ mod tests {
     /// Failures are red where colours are wanted, and nothing else has an escape.
     #[test]
     fn failures_are_red() {
-        assert!(line(&figures(), 80, true).contains("\u{1b}[31m210 failed\u{1b}[0m"));
+        assert!(line(&figures(), 80, true).contains("\u{1b}[1;31m210 failed\u{1b}[0m"));
         assert!(!line(&figures(), 80, false).contains('\u{1b}'));
     }
 

@@ -14,6 +14,7 @@ use crate::shown;
 pub(super) fn who(config: &Config, ranks: u32) -> String {
     let slots = match config.slots {
         SlotCount::Cpus => "a slot per CPU".to_owned(),
+        SlotCount::CpusUpTo(slots) => format!("a slot per CPU (up to {slots})"),
         SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
     };
     match (ranks, config.farmer_only) {

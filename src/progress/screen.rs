@@ -155,6 +155,8 @@ impl TermLike for Terminal {
 
     fn flush(&self) -> io::Result<()> {
         let text = std::mem::take(&mut *self.drawn.lock().unwrap_or_else(PoisonError::into_inner));
-        io::stderr().lock().write_all(text.as_bytes())
+        // indicatif pads the line to the right edge. What the terminal echoes there, such as ^C, would go on to the next
+        // line, and this one would stay.
+        io::stderr().lock().write_all(text.trim_end_matches(' ').as_bytes())
     }
 }

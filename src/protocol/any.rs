@@ -83,7 +83,8 @@ fn runner() -> impl Strategy<Value = RunnerConfig> {
 }
 
 fn config() -> impl Strategy<Value = WorkerConfig> {
-    let slots = prop_oneof![Just(SlotCount::Cpus), number().prop_map(SlotCount::Fixed)];
+    let slots =
+        prop_oneof![Just(SlotCount::Cpus), number().prop_map(SlotCount::CpusUpTo), number().prop_map(SlotCount::Fixed)];
     let bind = prop_oneof![Just(Bind::None), Just(Bind::Slot)];
     let logs = prop_oneof![
         prop::sample::select(vec![Logs::Task, Logs::Failed, Logs::Rank, Logs::None]),

@@ -66,6 +66,8 @@ pub const SLOTS_MAX: u32 = 100_000;
 pub enum SlotCount {
     /// As many as the rank has CPUs.
     Cpus,
+    /// As many as the rank has CPUs, but no more than this.
+    CpusUpTo(u32),
     /// This many, at most [`SLOTS_MAX`]; with 0 it takes no tasks.
     Fixed(u32),
 }

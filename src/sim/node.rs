@@ -162,6 +162,7 @@ impl Node {
         }
         let slots = match config.slots {
             SlotCount::Cpus => self.slots,
+            SlotCount::CpusUpTo(slots) => slots.min(self.slots),
             SlotCount::Fixed(slots) => slots,
         };
         let mut processes = Simulated::new(Rc::clone(&self.plan));

@@ -1,0 +1,1 @@
+"""Pictures of terminal sessions and timelines. Start it by `scripts/pictures`."""
