@@ -161,7 +161,7 @@ pub struct Cli {
     #[arg(help_heading = ADVANCED, long, value_enum, default_value_t)]
     pub bind: Bind,
 
-    /// Resume in this folder, even if the last run was started in another one
+    /// Resume in this folder, even if the last run was started in a different one
     #[arg(help_heading = ADVANCED, long)]
     pub here: bool,
 

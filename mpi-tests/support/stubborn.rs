@@ -158,7 +158,7 @@ pub(crate) fn daemons_end_with_their_tasks(make: impl Fn(&[u8]) -> Farm) {
     no_daemon_is_left(&farm, 4);
     assert_eq!(outcome.summary(), [4, 0, 0]);
     assert!(
-        outcome.stderr_text().contains("tasks left processes behind, which were terminated: "),
+        outcome.stderr_text().contains("tasks left processes behind, which the farm terminated: "),
         "{}",
         outcome.stderr_text()
     );

@@ -84,9 +84,9 @@ fn two_lists(word: &str) -> String {
     let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
     let cure = match meant {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
-        None => "a farm has one tasklist: put all lines into one file".to_owned(),
+        None => "put all lines into one file".to_owned(),
     };
-    format!("'{word}' is one argument too many\n  {cure}\n  a subcommand (status, logs, help) must come first")
+    format!("'{word}': a farm has one tasklist\n  {cure}\n  a subcommand (status, logs, help) must come first")
 }
 
 fn in_claps_words(error: &clap::Error) -> String {
@@ -136,6 +136,6 @@ mod tests {
     #[test]
     fn typing_errors_are_told_with_what_is_near() {
         assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));
-        assert!(told("x a b").starts_with("'b' is one argument too many\n"));
+        assert!(told("x a b").starts_with("'b': a farm has one tasklist\n"));
     }
 }

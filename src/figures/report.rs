@@ -3,12 +3,15 @@
 //! Owns the form of `status.json` and of `taskfarmer-mpi status --json`, and the lines that the summary and `status`
 //! have in common. Unknown keys are ignored and missing ones have a default, so that other versions can read it.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::tally::LeftBehind;
 use super::usage::UsageFigures;
 use super::words;
 use crate::lengths::Lengths;
+use crate::shell::pasted_path;
 use crate::shown;
 
 /// The form of this file; raised when a key changes its meaning.
@@ -274,9 +277,10 @@ impl Figures {
         line
     }
 
-    /// Utilization, use, lengths, the slowest tasks, and what failed: a line each, and as many as it takes.
+    /// Utilization, use, lengths, the slowest tasks, and what failed: a line each, and as many as it takes. `workdir` is
+    /// what goes before the names of logs.
     #[must_use]
-    pub fn detail_lines(&self) -> Vec<String> {
+    pub fn detail_lines(&self, workdir: &Path) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(share) = self.utilization {
             lines.push(format!("utilization: tasks ran in {:.1}% of the slot time", share * 100.0));
@@ -292,20 +296,20 @@ impl Figures {
                 format!("  {} {}: {}{}", task.id, task.command, words::length(task.seconds), self.place(task))
             }));
         }
-        lines.extend(self.trouble_lines());
+        lines.extend(self.trouble_lines(workdir));
         lines
     }
 
     /// What failed, and what was left behind.
     #[must_use]
-    pub fn trouble_lines(&self) -> Vec<String> {
+    pub fn trouble_lines(&self, workdir: &Path) -> Vec<String> {
         let LeftBehind { count, tasks } = &self.left_behind;
-        let mut lines = self.failure_lines();
+        let mut lines = self.failure_lines(workdir);
         if *count > 0 {
             let named = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let others = if *count > tasks.len() as u64 { " …" } else { "" };
             lines.push(format!(
-                "{} left processes behind, which were terminated: {named}{others}; a task should wait for what it starts",
+                "{} left processes behind, which the farm terminated: {named}{others}; a task should wait for the processes that it starts",
                 match *count > tasks.len() as u64 {
                     true => format!("{} of tasks", words::counted(*count, "attempt")),
                     false => words::counted(*count, "task"),
@@ -323,7 +327,7 @@ impl Figures {
     }
 
     /// What failed, by kinds.
-    fn failure_lines(&self) -> Vec<String> {
+    fn failure_lines(&self, workdir: &Path) -> Vec<String> {
         if self.failures.is_empty() {
             return Vec::new();
         }
@@ -334,7 +338,11 @@ impl Figures {
                 (true, false) => ": no output".to_owned(),
                 (true, true) => String::new(),
             };
-            let example = if group.log.is_empty() { String::new() } else { format!(", e.g. {}", group.log) };
+            let example = match group.log.split_once(" in ") {
+                _ if group.log.is_empty() => String::new(),
+                Some((task, file)) => format!(", e.g. {task} in {}", pasted_path(&workdir.join(file))),
+                None => format!(", e.g. {}", pasted_path(&workdir.join(&group.log))),
+            };
             let only_on = match &group.only_on[..] {
                 [] => String::new(),
                 hosts => format!(", only on {}", hosts.join(", ")),
@@ -402,13 +410,13 @@ mod tests {
             group(1, "exit 9", "", "", &[]),
         ];
         failures.extend((0..10).map(|_| group(1, "exit 2", "x", "logs/log_4", &[])));
-        let lines = Figures { failures, ..Figures::default() }.failure_lines();
+        let lines = Figures { failures, ..Figures::default() }.failure_lines(Path::new("w"));
         assert_eq!(
             lines[1..5],
             [
-                "  412 × exit 1: ModuleNotFoundError: No module named 'x', e.g. logs/log_17, only on nid0004",
-                "  2 × SIGKILL, which the farm did not send (out of memory? peak memory 3.1 GiB): no output, e.g. logs/log_3",
-                "  1 × exit 137 after SIGKILL, which the farm did not send (out of memory?): Killed, e.g. logs/log_5",
+                "  412 × exit 1: ModuleNotFoundError: No module named 'x', e.g. w/logs/log_17, only on nid0004",
+                "  2 × SIGKILL, which the farm did not send (out of memory? peak memory 3.1 GiB): no output, e.g. w/logs/log_3",
+                "  1 × exit 137 after SIGKILL, which the farm did not send (out of memory?): Killed, e.g. w/logs/log_5",
                 "  1 × exit 9",
             ]
         );

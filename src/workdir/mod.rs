@@ -88,7 +88,7 @@ pub enum WorkdirError {
         source: io::Error,
     },
     /// Another farm is at work there.
-    #[error("another farm works in {}: {holder}\n  wait for it to end, or give this run another --workdir", workdir.display())]
+    #[error("another farm is using {}: {holder}\n  wait for it to end, or give this run a different --workdir", workdir.display())]
     Locked {
         /// The workdir.
         workdir: PathBuf,
@@ -108,7 +108,7 @@ pub enum WorkdirError {
     NoJobLog(PathBuf),
     /// Tasks of earlier runs have started in another folder.
     #[error(
-        "the last run that used {} was started in another folder, {was:?}; the remaining tasks would run in {is:?}\n  \
+        "the last run that used {} was started in a different folder, {was:?}; the remaining tasks would run in {is:?}\n  \
          nothing was started; change to the other folder, or give --here to run the remaining tasks in this one",
         workdir.display()
     )]

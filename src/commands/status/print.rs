@@ -195,7 +195,7 @@ pub(super) fn lines(status: &Status) -> Vec<String> {
         };
         say(&format!("{}, {}{lost}", words::counted(figures.ranks, "rank"), words::counted(figures.slots, "slot")));
     }
-    figures.detail_lines().iter().for_each(|line| say(line));
+    figures.detail_lines(Path::new(&status.figures.workdir)).iter().for_each(|line| say(line));
     figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     figures.notes.iter().for_each(|note| say(&format!("note: {note}")));
     if !at_work && remaining > 0 && !figures.command.is_empty() {
