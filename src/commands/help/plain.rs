@@ -69,16 +69,32 @@ fn shown(label: &str, target: &str, folder: &str) -> String {
     if target.contains("://") {
         return if target.ends_with(label) { target.to_owned() } else { format!("{label} ({target})") };
     }
-    let path = resolved(target.split('#').next().unwrap_or_default(), folder);
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let path = resolved(path, folder);
     let name = path.rsplit('/').next().unwrap_or_default();
     let says_it = label == path || label == name || label.trim_end_matches('/') == path;
     match PAGES.iter().find(|page| page.file == path) {
         _ if target.starts_with('#') => label.to_owned(),
-        Some(page) if says_it || label == page.topic => format!("{PROGRAM} help {}", page.topic),
-        Some(page) => format!("{label} (help {})", page.topic),
+        Some(page) => {
+            let section = section(page, anchor).filter(|title| !title.eq_ignore_ascii_case(label));
+            let section = section.map_or_else(String::new, |title| format!(", \"{title}\""));
+            match page.topic {
+                topic if says_it || label == topic => format!("{PROGRAM} help {topic}{section}"),
+                topic => format!("{label} (help {topic}{section})"),
+            }
+        }
         None if says_it => path,
         None => format!("{label} ({path})"),
     }
+}
+
+/// The title of the section of a page that an anchor means.
+fn section(page: &Page, anchor: &str) -> Option<&'static str> {
+    let is_meant = |title: &&str| {
+        let kept = title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect::<String>().to_lowercase() == anchor
+    };
+    page.text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ')).find(is_meant)
 }
 
 /// A path that a page names, as seen from the top of the repository.
@@ -106,9 +122,10 @@ mod tests {
     #[test]
     fn links_say_where_they_lead() {
         for (text, expected) in [
-            ("see [tasklist.md](tasklist.md#lines-and-ids).", "see taskfarmer-mpi help tasklist."),
-            ("[Python\nclasses](handlers.md#a)", "Python\nclasses (help handlers)"),
-            ("[above](#here), [README](../README.md#install)", "above, README (help readme)"),
+            ("see [tasklist.md](tasklist.md#lines-and-ids).", "see taskfarmer-mpi help tasklist, \"Lines and IDs\"."),
+            ("[Python\nclasses](handlers.md#product)", "Python\nclasses (help handlers, \"product\")"),
+            ("[damage](workdir.md#damage)", "damage (help workdir)"),
+            ("[above](#here), [README](../README.md#install)", "above, README (help readme, \"Install\")"),
             ("[ui.perfetto.dev](https://ui.perfetto.dev)", "https://ui.perfetto.dev"),
             ("[Perfetto](https://ui.perfetto.dev)", "Perfetto (https://ui.perfetto.dev)"),
             ("[run.sbatch](../slurm/run.sbatch), [slurm/](../slurm)", "slurm/run.sbatch, slurm"),
