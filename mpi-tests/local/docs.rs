@@ -171,9 +171,7 @@ fn messages_name_topics() {
         let lines: Vec<&str> = text.lines().filter(is_code).map(|line| line.trim().trim_end_matches('\\')).collect();
         let text = lines.concat();
         if !entry.path.ends_with("help/pages.rs") && !entry.path.ends_with("help/plain.rs") {
-            for (at, _) in text.match_indices(".md") {
-                panic!("{}: a message names a file: {}", entry.path.display(), &text[at.saturating_sub(80)..at + 3]);
-            }
+            assert!(!text.contains(".md"), "{}: a message names a Markdown file", entry.path.display());
         }
         let words = text.split("taskfarmer-mpi help ").skip(1);
         let word = |rest: &str| {
