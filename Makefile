@@ -16,13 +16,14 @@ SHELL := /bin/bash
 heading = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help build install demo test pictures soak fuzz chaos clean deps-build deps-demo deps-pictures deps-test build-release
+.PHONY: help build install demo test docs pictures soak fuzz chaos clean deps-build deps-demo deps-docs deps-pictures deps-test build-release
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
 	@echo 'make install   copy it to PREFIX/bin, with man pages and shell completions in PREFIX/share (PREFIX=$(PREFIX))'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with several MPIs (MPIS=… chooses those from PyPI)'
+	@echo 'make docs      build a site with search from the documentation, with mdBook: target/site/index.html'
 	@echo 'make pictures  draw the pictures of the documents again, and more for checking, from real sessions (ONLY=… some of them)'
 	@echo 'make soak      simulate farms from random seeds until one fails or Ctrl-C (FIRST=… the first seed, else by the clock)'
 	@echo 'make fuzz      feed every decoder with CASES=… inputs, right, nearly right and random (default 100000)'
@@ -63,6 +64,9 @@ deps-demo:
 deps-test:
 	@.ci/install-deps test
 
+deps-docs:
+	@.ci/install-deps docs
+
 demo: deps-demo build-release
 	@.ci/demo $(BINARY)
 
@@ -90,6 +94,9 @@ deps-pictures:
 pictures: deps-pictures build-release
 	scripts/pictures --test
 	scripts/pictures $(BINARY) $(ONLY)
+
+docs: deps-docs
+	@.ci/docs
 
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)

@@ -37,7 +37,10 @@ with # are skipped. Results are in LIST_workdir: finished, failed,
 logs/log_<ID>, timeline.json (for Perfetto).
 
 Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input,
-3 stopped before the end, 4 the farm itself failed.";
+3 stopped before the end, 4 the farm itself failed.
+
+More help: taskfarmer-mpi help guide, taskfarmer-mpi help cheatsheet;
+taskfarmer-mpi help help lists all topics.";
 
 /// How a run shows how far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]

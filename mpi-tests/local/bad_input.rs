@@ -58,7 +58,11 @@ fn usual_slips_are_understood() {
     let words: [&std::ffi::OsStr; 3] = [crate::support::program().as_ref(), latin, "tasks.txt".as_ref()];
     farm.start_other(&words).wait().refused(&["tasks.txt", "one tasklist"]);
     farm.run_exactly(&["statsu", "tasks.txt_workdir"]).refused(&["did you mean taskfarmer-mpi status?"]);
-    farm.run_exactly(&["help", "statsu"]).refused(&["no help for 'statsu'", "help status"]);
+    farm.run_exactly(&["help", "statsu"]).refused(&[
+        "no help for 'statsu'",
+        "did you mean taskfarmer-mpi help status?",
+        "topics: index, ",
+    ]);
     farm.run(&["--jobs", "4"]).refused(&["--jobs", "--proc"]);
     farm.run(&["-j4"]).refused(&["-j", "--proc"]);
     farm.run(&["--resume"]).refused(&["--resume", "the same command resumes"]);

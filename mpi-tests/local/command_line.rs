@@ -166,13 +166,15 @@ fn dry_run_refuses_bad_input() {
     assert_eq!(farm.everything(), before);
 }
 
-/// `help` is what `--help` is, for the program and for a subcommand.
+/// `help` is what `--help` is, for the program and for a subcommand; a subcommand's page follows.
 #[test]
 fn help_is_a_word_too() {
     let farm = Farm::local(LIST);
     let of = |words: &[&str]| String::from_utf8(farm.run_exactly(words).exits(0).stdout.clone()).unwrap();
     assert_eq!(of(&["help"]), of(&["--help"]));
-    assert_eq!(of(&["help", "status"]), of(&["status", "-h"]));
+    assert_eq!(of(&["help", "logs"]), of(&["logs", "-h"]));
+    let (both, help) = (of(&["help", "status"]), of(&["status", "-h"]));
+    assert!(both.strip_prefix(&help).is_some_and(|page| page.starts_with("\n# Checking on a farm\n")), "{both}");
 }
 
 /// Help fits a terminal of 80 columns and two screens, in groups by purpose, and begins its examples with one that fills

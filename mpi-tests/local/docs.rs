@@ -1,7 +1,15 @@
-//! Every command in README.md and in the guide, typed as it stands there; and that the documents name everything.
+//! Every command in README.md and in the guide, typed as it stands there; that the documents name everything, that their
+//! links lead somewhere, and that the program has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::support::Farm;
 use crate::support::documents::{Block, By, blocks, run};
+use crate::support::farm::collect;
+use crate::support::links::{Document, resolved};
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The blocks that this machine runs without a launcher.
 fn local(document: &str) -> Vec<Block> {
@@ -54,6 +62,123 @@ fn commands_for_newcomers() {
     assert_eq!(outcome.stdout, b"==> task 0: exit 0 <==\na\n==> task 1: exit 0 <==\nb\n==> task 2: exit 0 <==\nc\n");
 }
 
+/// Promise: what the index and the cheat sheet show can be pasted, from top to bottom.
+#[test]
+fn commands_of_index_and_cheat_sheet() {
+    let mut farm = Farm::local(b"");
+    let outcome = run(&mut farm, &local("docs/index.md")).exits(0);
+    assert!(String::from_utf8_lossy(&outcome.stdout).ends_with("\nhello from task 1\n"));
+
+    let mut farm = Farm::local(b"");
+    let blocks = local("docs/cheatsheet.md");
+    assert!(blocks.len() >= 6, "{blocks:#?}");
+    let outcome = run(&mut farm, &blocks).exits(0);
+    let printed = String::from_utf8_lossy(&outcome.stdout);
+    assert!(printed.contains("==> task 0: exit 0 <==\ntask 1\n==> task 1: exit 0 <==\ntask 2\n"), "{printed}");
+    let whole = outcome.stderr_text().matches(" 0 failed, 0 remaining").count();
+    assert_eq!(whole, 5, "all runs but the one with a task that fails");
+    let page = std::fs::read_to_string(Path::new(PROJECT).join("docs/cheatsheet.md")).unwrap();
+    assert!(page.lines().count() <= 70, "one page");
+}
+
+/// The Markdown files of the project that users and developers read, from the top of the project.
+fn documents() -> BTreeMap<PathBuf, Document> {
+    let project = Path::new(PROJECT);
+    let mut entries = Vec::new();
+    ["docs", "slurm"].iter().for_each(|folder| collect(&project.join(folder), &mut entries));
+    let paths = entries.into_iter().map(|entry| entry.path);
+    let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let paths = paths.chain(["README.md", "CHANGELOG.md"].map(|name| project.join(name)));
+    let read = |path: PathBuf| {
+        let document = Document::parse(&std::fs::read_to_string(&path).unwrap());
+        (path.strip_prefix(project).unwrap().to_owned(), document)
+    };
+    paths.map(read).collect()
+}
+
+/// Promise: every link between files of the project leads to a file that is there, and its anchor to a heading.
+#[test]
+fn every_link_leads_somewhere() {
+    let documents = documents();
+    let (mut dead, mut count) = (Vec::new(), 0);
+    for (path, document) in &documents {
+        for (line, target) in &document.links {
+            let Some((file, anchor)) = resolved(target, path) else { continue };
+            count += 1;
+            let has = |anchor: &String| documents.get(&file).is_some_and(|found| found.anchors.contains(anchor));
+            if !Path::new(PROJECT).join(&file).exists() || !anchor.as_ref().is_none_or(has) {
+                dead.push(format!("{}:{line}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
+    assert!(count > 250, "{count} links are too few: are they recognized?");
+}
+
+/// Promise: the table of contents, which the site is made from, has every page once.
+#[test]
+fn the_table_of_contents_is_complete() {
+    let mut documents = documents();
+    let summary = Path::new("docs/SUMMARY.md");
+    let links = documents.remove(summary).unwrap().links;
+    let listed: Vec<PathBuf> = links.iter().map(|(_, target)| resolved(target, summary).unwrap().0).collect();
+    assert_eq!(listed.iter().collect::<BTreeSet<_>>(), documents.keys().collect());
+    assert_eq!(listed.len(), documents.len(), "no page twice");
+}
+
+/// Promise: every page for users is a topic of `help`, so that an installed program has it.
+#[test]
+fn every_page_is_a_topic() {
+    let farm = Farm::local(b"");
+    let topics = farm.run_exactly(&["help", "help"]).exits(0);
+    let topics = String::from_utf8_lossy(&topics.stdout).into_owned();
+    let mut pages = 0;
+    for entry in std::fs::read_dir(Path::new(PROJECT).join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let topic = path.file_stem().unwrap().to_str().unwrap();
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        if !is_page || ["SUMMARY", "architecture", "protocol", "simulation", "style"].contains(&topic) {
+            continue;
+        }
+        let page = farm.run_exactly(&["help", topic]).exits(0);
+        let title = std::fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+        assert!(String::from_utf8_lossy(&page.stdout).contains(&format!("{title}\n")), "{topic}");
+        assert!(topics.contains(&format!("\n  {topic} ")), "{topic} in:\n{topics}");
+        pages += 1;
+    }
+    assert!(pages >= 15);
+}
+
+/// Promise: a message that refers to the documentation names a topic of `help`, not a file that an installed program does
+/// not have.
+#[test]
+fn messages_name_topics() {
+    let farm = Farm::local(b"");
+    let mut entries = Vec::new();
+    collect(&Path::new(PROJECT).join("src"), &mut entries);
+    let mut named = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.path.extension().is_some_and(|extension| extension == "rs")) {
+        let text = std::fs::read_to_string(&entry.path).unwrap();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//") && !line.contains("include_str!");
+        let lines: Vec<&str> = text.lines().filter(is_code).map(|line| line.trim().trim_end_matches('\\')).collect();
+        let text = lines.concat();
+        if !entry.path.ends_with("help/pages.rs") && !entry.path.ends_with("help/plain.rs") {
+            assert!(!text.contains(".md"), "{}: a message names a Markdown file", entry.path.display());
+        }
+        let words = text.split("taskfarmer-mpi help ").skip(1);
+        let word = |rest: &str| {
+            rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-').next().unwrap().to_owned()
+        };
+        named.extend(words.map(word).filter(|word| !word.is_empty()));
+    }
+    for topic in ["handlers", "runners", "signals", "workdir"] {
+        assert!(named.contains(topic), "{topic} in {named:?}");
+    }
+    for topic in named {
+        farm.run_exactly(&["help", &topic]).exits(0);
+    }
+}
+
 /// Promise: every option of `--help` is in docs/options.md or on the page of its subcommand, and every file of a workdir
 /// in docs/workdir.md.
 #[test]
@@ -86,9 +211,9 @@ fn documents_name_every_option_and_every_file() {
 /// The names of test files and functions in docs/architecture.md, promise by promise, are names of tests.
 #[test]
 fn every_promise_names_its_tests() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(PROJECT);
     let mut entries = Vec::new();
-    ["src", "mpi-tests"].iter().for_each(|folder| crate::support::farm::collect(&root.join(folder), &mut entries));
+    ["src", "mpi-tests"].iter().for_each(|folder| collect(&root.join(folder), &mut entries));
     let sources: Vec<(String, String)> = entries
         .into_iter()
         .filter(|entry| entry.path.extension().is_some_and(|extension| extension == "rs"))

@@ -46,7 +46,34 @@ fn man_pages_are_made() {
     let examples = page.split(".SH EXAMPLES\n.nf\n").nth(1).and_then(|rest| rest.split("\n.fi\n.SH FILES\n").next());
     assert!(examples.is_some_and(|lines| lines.lines().count() == 6), "{page}");
     assert!(page.contains(".SH \"EXIT STATUS\"\n0 all tasks finished"), "{page}");
+    let section = |name: &str| page.split(&format!(".SH {name}\n")).nth(1).unwrap().split("\n.SH ").next().unwrap();
+    let tasklist = include_str!("../../docs/tasklist.md");
+    let of_tasks = tasklist.split('`').filter(|word| word.starts_with("TASKFARMER_") && !word.contains(['=', ' ']));
+    for name in of_tasks.chain(["PROC_NUMBER", "TASKFARMER_RUN", "TASKFARMER_MPI_INIT_LIMIT", "TMPDIR", "HOME"]) {
+        assert!(section("ENVIRONMENT").contains(&format!("\\fB{name}\\fR")), "{name} in the man page");
+    }
+    assert!(section("\"SEE ALSO\"").contains(".BR taskfarmer-mpi-status (1)"), "{page}");
+    let topics = String::from_utf8(farm.read("taskfarmer-mpi-help.1")).unwrap();
+    assert!(topics.contains(".SH TOPICS\n.nf\n  index "), "{topics}");
     farm.run_exactly(&["man-pages", "no/such/folder"]).refused(&["no/such/folder"]);
+}
+
+/// Promise: `man`, `groff` and `mandoc` read the man pages without a complaint, as far as they are installed.
+#[test]
+fn man_pages_are_sound() {
+    let farm = Farm::local(b"");
+    farm.run_exactly(&["man-pages", "."]).exits(0);
+    let readers: [&[&str]; 3] =
+        [&["man", "-l"], &["groff", "-man", "-ww", "-Tascii", "-z"], &["mandoc", "-T", "lint", "-W", "error"]];
+    for name in ["", "-status", "-logs", "-help"] {
+        for reader in readers {
+            let page = farm.path(&format!("taskfarmer-mpi{name}.1"));
+            // A minimal system has none of them.
+            let Ok(output) = Command::new(reader[0]).args(&reader[1..]).arg(page).output() else { continue };
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("warning"), "{reader:?} {name}: {said}");
+        }
+    }
 }
 
 /// `make install` puts program, man page and completions where they are looked for.

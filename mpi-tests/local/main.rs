@@ -9,6 +9,7 @@ mod command_line;
 mod disk;
 mod docs;
 mod ends;
+mod examples;
 mod halt;
 mod handlers;
 mod ini_rules;

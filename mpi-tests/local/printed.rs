@@ -141,7 +141,7 @@ fn a_full_or_closed_stdout_is_said() {
     let farm = Farm::local(b"echo one\nfalse\n");
     farm.run(&[]).exits(1);
     farm.write("more.txt", &b"echo a line of a list\n".repeat(20_000));
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 13] = [
         &["--dry-run", "more.txt"],
         &["status", WORKDIR],
         &["status", WORKDIR, "--json"],
@@ -153,6 +153,7 @@ fn a_full_or_closed_stdout_is_said() {
         &["--version"],
         &["--help"],
         &["status", "--help"],
+        &["help", "status"],
         &["completions", "bash"],
     ];
     for words in commands {

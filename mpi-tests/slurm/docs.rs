@@ -4,11 +4,11 @@ use crate::lab::{self, CPUS, NODES};
 use crate::support::documents::{By, blocks, run};
 use crate::support::{Farm, Mpi};
 
-/// The lines with srun of README.md and of the page for newcomers, on the nodes that there are.
+/// The lines with srun of README.md, of the page for newcomers and of the cheat sheet, on the nodes that there are.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn commands_with_srun() {
-    for document in ["README.md", "docs/moving.md"] {
+    for document in ["README.md", "docs/moving.md", "docs/cheatsheet.md"] {
         let mut blocks: Vec<_> = blocks(document).into_iter().filter(|block| block.by == By::Slurm).collect();
         assert!(!blocks.is_empty(), "{document}");
         for line in blocks.iter_mut().flat_map(|block| &mut block.lines) {
@@ -16,6 +16,7 @@ fn commands_with_srun() {
             *line = line
                 .replace("--nodes 64", &format!("--nodes {NODES}"))
                 .replace("--cpus-per-task 128", &format!("--cpus-per-task {CPUS}"))
+                .replace("--cpus-per-task 64", &format!("--cpus-per-task {CPUS}"))
                 .replace("--mpi=pmix", &format!("--mpi={}", lab::mpi_type(Mpi::of_program())));
             assert!(!typed.starts_with("srun") || *line != typed, "{typed}");
         }

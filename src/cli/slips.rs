@@ -43,7 +43,10 @@ const OTHERS: &[(&[&str], &str)] = &[
         "the launcher starts the ranks: mpirun --hostfile HOSTS --map-by ppr:1:node taskfarmer-mpi tasks.txt",
     ),
     (&["--time", "--walltime"], "--timeout TIME stops the farm after that time"),
-    (&["-C", "--colsep"], "a tasklist handler reads tables: taskfarmer-mpi --list-handlers, docs/handlers.md"),
+    (
+        &["-C", "--colsep"],
+        "a tasklist handler reads tables: taskfarmer-mpi --list-handlers, taskfarmer-mpi help handlers",
+    ),
 ];
 
 /// The error in a command line and, below it, what to do.

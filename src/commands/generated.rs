@@ -1,6 +1,7 @@
 //! Completions and man pages, made from the definitions of the command line.
 //!
-//! Owns nothing but the way out: `make install` puts them where shells and `man` look.
+//! Owns the sections of the man pages that `--help` does not have. `make install` puts the files where shells and `man`
+//! look.
 
 use std::path::Path;
 
@@ -36,10 +37,13 @@ fn visible(command: &Command) -> Command {
 
 /// Writes a man page for the program and one for each subcommand that users see.
 pub(super) fn man_pages(folder: &Path) -> ExitCode {
-    let made = clap_mangen::generate_to(Cli::command().version(env!("CARGO_PKG_VERSION")), folder).and_then(|()| {
-        let page = folder.join(format!("{PROGRAM}.1"));
-        std::fs::write(&page, with_sections(&std::fs::read_to_string(&page)?))
-    });
+    let change = |name: &str, change: fn(&str) -> String| {
+        let page = folder.join(name);
+        std::fs::write(&page, change(&std::fs::read_to_string(&page)?))
+    };
+    let made = clap_mangen::generate_to(Cli::command().version(env!("CARGO_PKG_VERSION")), folder)
+        .and_then(|()| change(&format!("{PROGRAM}.1"), with_sections))
+        .and_then(|()| change(&format!("{PROGRAM}-help.1"), with_topics));
     match made {
         Ok(()) => ExitCode::Success,
         Err(error) => {
@@ -49,10 +53,51 @@ pub(super) fn man_pages(folder: &Path) -> ExitCode {
     }
 }
 
-/// Puts what `--help` has at its end under the headings that man pages have. The table of examples keeps its lines; `man`
-/// would fill them up like a paragraph.
+/// Puts what `--help` has at its end under the headings that man pages have, and adds what a man page has besides. The table
+/// of examples keeps its lines; `man` would fill them up like a paragraph.
 fn with_sections(page: &str) -> String {
+    let environment = format!("\n.SH ENVIRONMENT\n{}.SH \"SEE ALSO\"\n{SEE_ALSO}.PP\n", environment());
     page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
         .replacen("\n\nA tasklist ", "\n.fi\n.SH FILES\nA tasklist ", 1)
         .replacen("\n\nExit codes: ", "\n.SH \"EXIT STATUS\"\n", 1)
+        .replacen("\n\nMore help: ", &environment, 1)
 }
+
+/// The topics of `help` keep their lines, too.
+fn with_topics(page: &str) -> String {
+    page.replacen(".SH EXTRA\nTopics:\n", ".SH TOPICS\n.nf\n", 1)
+}
+
+/// Variables that the farm reads, and those that it sets for tasks.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "TASKFARMER_RUN",
+        "A name for this run, for status --exit-code: it exits with 4 if the last run has a different name",
+    ),
+    ("TASKFARMER_MPI_INIT_LIMIT", "Seconds that MPI may take to start; default: 600"),
+    ("SLURM_JOB_END_TIME", "When the job ends, in seconds since 1970; the farm stops before that"),
+    ("HOME", "Runners and tasklist handlers are read from ~/.pytaskfarmer and ~/.config/taskfarmer"),
+    ("PATH, PYTHONPATH", "Where programs, python3, and classes of runners and handlers are found"),
+    ("TMPDIR", "Folder on each node for {tempdir} of runners and for the output of running tasks; default: /tmp"),
+    ("OMP_NUM_THREADS", "If it is not set, --bind slot sets it for tasks: the number of CPUs of the slot"),
+    ("NO_COLOR, TERM, COLUMNS", "Colors and width of what is printed on a terminal"),
+    ("PROC_NUMBER, TASKFARMER_TASK_ID", "Set for each task: its ID"),
+    ("TASKFARMER_ATTEMPT", "Set for each task: 1, and more if it runs again in the same run of the farm"),
+    ("TASKFARMER_RANK, TASKFARMER_SLOT, TASKFARMER_HOST", "Set for each task: where it runs"),
+    ("TASKFARMER_WORKDIR", "Set for each task: the absolute path of the workdir"),
+];
+
+fn environment() -> String {
+    let entry = |(names, text): &(&str, &str)| format!(".TP\n\\fB{}\\fR\n{text}\n", names.replace(", ", "\\fR, \\fB"));
+    let entries: String = ENVIRONMENT.iter().map(entry).collect();
+    entries.replace('-', "\\-").replace('~', "\\(ti")
+}
+
+const SEE_ALSO: &str = "\
+.BR taskfarmer\\-mpi\\-status (1),
+.BR taskfarmer\\-mpi\\-logs (1),
+.BR taskfarmer\\-mpi\\-help (1),
+.BR srun (1),
+.BR mpirun (1),
+.BR parallel (1)
+";

@@ -30,10 +30,11 @@ pub enum Subcommand {
     Status(status::StatusArgs),
     /// Print what tasks wrote, however their logs are kept
     Logs(logs::LogsArgs),
-    /// Print this help, or that of a subcommand
+    /// Print this help, that of a subcommand, or a page of the documentation
+    #[command(after_help = help::topics())]
     Help {
-        /// A subcommand
-        #[arg(value_name = "SUBCOMMAND")]
+        /// A subcommand or a topic
+        #[arg(value_name = "TOPIC")]
         topic: Option<String>,
         /// Its own `--help`.
         #[command(flatten)]

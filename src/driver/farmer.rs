@@ -217,7 +217,7 @@ fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<D
         if limit.is_zero() {
             log::warn!(
                 "the batch job ends in {} s: there is no time left for tasks, because the farm stops {} s before the end\n  \
-                 submit a new job, or check what tells the end of this one: docs/signals.md",
+                 submit a new job, or check what tells the end of this one: taskfarmer-mpi help signals",
                 left.as_secs(),
                 (config.grace + walltime::RESERVE).as_secs()
             );

@@ -26,13 +26,13 @@ impl Directive {
         let (what, cure) = match self {
             Self::DisBatch => (
                 "a disBatch directive (#DISBATCH), which changes what commands run, or in what order",
-                "PREFIX and SUFFIX: write them into the lines, or into a runner (docs/runners.md); REPEAT: use the handler \
-                 'product' (docs/handlers.md); BARRIER: put what comes after it in a separate list, and run that \
+                "PREFIX and SUFFIX: write them into the lines, or into a runner (taskfarmer-mpi help runners); REPEAT: use the handler \
+                 'product' (taskfarmer-mpi help handlers); BARRIER: put what comes after it in a separate list, and run that \
                  list afterward; PERENGINE: use the batch script, or the setup of a runner. Then remove the line",
             ),
             Self::HyperQueue => (
                 "a HyperQueue directive (#HQ), which makes an array of tasks",
-                "write one line per task, or use the handler 'product' or 'template' (docs/handlers.md). Then remove the line",
+                "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers). Then remove the line",
             ),
         };
         format!("{what}\n  {cure}")

@@ -30,7 +30,7 @@ pub enum ScanError {
     /// A line of another form.
     #[error(
         "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or give another --workdir. \
-         See docs/workdir.md, \"Damage\"",
+         See \"Damage\" in taskfarmer-mpi help workdir",
         path.display()
     )]
     Damaged {
@@ -42,7 +42,7 @@ pub enum ScanError {
     /// A task that this list does not have in this place.
     #[error(
         "{}: line {line} records task {id}, {found}\n  the tasklist was changed since; nothing was started. Put the old list \
-         back (adding lines at its end is fine), or give another --workdir{}. See docs/workdir.md",
+         back (adding lines at its end is fine), or give another --workdir{}. See taskfarmer-mpi help workdir",
         path.display(), if *may_retry { "; or, if failed lines were corrected, --retry-failed runs them as they are now" } else { "" }
     )]
     OtherList {

@@ -63,7 +63,7 @@ impl Kind {
                 "with a number and a comma, as in PyLauncher",
                 "the shell would take them as part of the command's name",
                 "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
-                 tables (docs/handlers.md)",
+                 tables (taskfarmer-mpi help handlers)",
             ),
             Self::BlankAfterBackslash => (
                 "end",
@@ -95,7 +95,7 @@ impl Kind {
                 "no other task",
                 "each task has its own shell, which ends with the task",
                 "put it before each command that needs it, as in cd DIR && ./run, or in the setup of a runner \
-                 (docs/runners.md), or do it before you start the farm",
+                 (taskfarmer-mpi help runners), or do it before you start the farm",
             ),
         };
         Text { verb, what, why, cure }

@@ -1,0 +1,2 @@
+# In the container, before each task.
+export LC_ALL=C
