@@ -1,7 +1,7 @@
 //! What a worker's messages mean.
 //!
-//! Owns the farmer's answer to each variant of [`ToFarmer`]. Ranks were checked; everything else in a message may
-//! hold anything.
+//! Owns the farmer's response to each variant of [`ToFarmer`]. Ranks have been checked; everything else in a message
+//! may hold anything.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
 use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
 
-/// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
-/// not let it have tasks without end.
+/// The most tasks whose verdict may be pending at one worker: they do not count against its slots, so a wrong number
+/// must not let it have an unlimited number of tasks.
 const UNDECIDED_MAX: u32 = 4096;
 
-/// What has become of tasks, in a Report.
+/// What has happened to tasks, in a Report.
 struct News {
     results: Vec<TaskResult>,
     interrupted: Vec<TaskResult>,
     returned: Vec<TaskId>,
 }
 
-/// What a worker says of its node.
+/// What a worker reports about its node.
 struct Node {
     host: String,
     slots: u32,
@@ -115,7 +115,7 @@ impl Farmer {
         actions: &mut Actions,
     ) {
         let all = results.len();
-        // One update for all: the indexes are brought up to date after each.
+        // One update for all, because the indexes are updated after each.
         self.workers.update(rank, |worker| {
             results.retain(|result| remove(&mut worker.book, result.id));
             interrupted.retain(|result| remove(&mut worker.book, result.id));
@@ -134,7 +134,7 @@ impl Farmer {
                 self.record(now, rank, result, actions);
             }
         }
-        // Before anything is handed out for them.
+        // Before anything is handed out in their place.
         self.check_halt(now, actions);
         self.follow_median(actions);
         self.learn_task_time();
@@ -169,7 +169,7 @@ impl Farmer {
             self.lose(rank, Status::Gone, "its pool exited unexpectedly".to_owned(), &Blame::None, actions);
             return self.fill_idle(now, actions);
         }
-        // Whatever it held and did not report did not happen, as far as we know.
+        // As far as the farmer knows, anything that it held and did not report did not happen.
         let book = self.workers.update(rank, |worker| {
             worker.status = Status::Stopped;
             std::mem::take(&mut worker.book)

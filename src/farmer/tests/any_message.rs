@@ -1,4 +1,4 @@
-//! Promise 5: whatever ranks say, in whatever order, is input.
+//! Promise 5: whatever ranks send, in whatever order, is input.
 
 use super::*;
 use crate::sim::prng::Prng;
@@ -52,7 +52,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
     }
 }
 
-/// No words of any rank make the farmer panic, contradict itself, or record a task twice.
+/// No message of any rank makes the farmer panic, contradict itself, or record a task twice.
 #[test]
 fn any_words_in_any_order_are_survived() {
     for seed in 0..400 {

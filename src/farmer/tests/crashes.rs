@@ -1,8 +1,8 @@
-//! Tasks that take their pool down, and what becomes of those beside them.
+//! Tasks that take down their pool, and what happens to those beside them.
 
 use super::*;
 
-/// The pool of a rank died while these tasks executed.
+/// The pool of a rank died while these tasks were executing.
 fn pool_lost(tasks: &[u32]) -> ToFarmer {
     let executing = |&id| Executing { id: TaskId(id), slot: 1, start_us: 20, duration_us: 30 };
     ToFarmer::PoolLost {
@@ -23,7 +23,7 @@ impl TestFarm {
         self.turns.core.tasks().crashes(TaskId(id))
     }
 
-    /// Its pool dies while it executes these, and the next one comes up.
+    /// Its pool dies while it executes these, and the next one starts.
     fn die(&mut self, rank: u32, slots: u32, tasks: &[u32]) {
         self.say(rank, pool_lost(tasks));
         assert_eq!(self.mailbox.started.pop(), Some(rank), "it gets a new pool");
@@ -31,7 +31,7 @@ impl TestFarm {
     }
 }
 
-/// Alone with its pool, a task fails when it has crashed as often as was asked for, and the rank goes on.
+/// Alone with its pool, a task fails when it has reached the limit of crashes, and the rank continues.
 #[test]
 fn a_task_that_crashes_again_and_again_fails() {
     let mut farm = limited(1, 1, 2, 3);
@@ -53,7 +53,7 @@ fn a_task_that_crashes_again_and_again_fails() {
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
 
-/// What waited in the pool's queue is not blamed.
+/// Tasks that waited in the pool's queue are not blamed.
 #[test]
 fn a_queue_is_not_blamed() {
     let mut farm = TestFarm::up(1, 3, 3);
@@ -64,12 +64,12 @@ fn a_queue_is_not_blamed() {
     assert_eq!(whys, [(1, Why::Crashed), (0, Why::Lost), (2, Why::Lost)]);
 }
 
-/// Suspects of one crash run in small groups, with nothing beside them; those of two run alone.
+/// Suspects of one crash run in small groups, with nothing beside them; suspects of two run alone.
 #[test]
 fn suspects_run_apart() {
     let mut farm = TestFarm::up(1, 9, 10);
     farm.die(0, 9, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
-    assert_eq!(farm.handed(), [(0, vec![9])], "what is no suspect goes first");
+    assert_eq!(farm.handed(), [(0, vec![9])], "tasks that are not suspects go first");
     farm.finish(0, [9]);
     assert_eq!(farm.handed(), [(0, vec![0, 1, 2])]);
     farm.finish(0, [1]);
@@ -79,7 +79,7 @@ fn suspects_run_apart() {
     farm.finish(0, [4, 5, 6]);
     assert_eq!(farm.handed(), [(0, vec![7, 8])]);
     farm.finish(0, [7]);
-    assert_eq!(farm.handed(), [], "who has to be alone waits");
+    assert_eq!(farm.handed(), [], "a task that must be alone waits");
     farm.finish(0, [8]);
     for id in [0, 2, 3] {
         assert_eq!(farm.handed(), [(0, vec![id])]);
@@ -88,7 +88,7 @@ fn suspects_run_apart() {
     assert_eq!(farm.turns.storage.records.len(), 10);
 }
 
-/// However low the limit, a task that was not alone is not recorded for what another one did.
+/// However low the limit, a task that was not alone is not recorded for what a different one did.
 #[test]
 fn nobody_fails_for_another() {
     let mut farm = limited(1, 4, 4, 1);
@@ -100,7 +100,7 @@ fn nobody_fails_for_another() {
     assert_eq!(farm.handed(), [(0, vec![1])]);
 }
 
-/// A suspect that comes to an end of its own, whatever end, is none any more.
+/// A suspect that ends by itself, in whatever way, is no longer a suspect.
 #[test]
 fn an_end_clears_a_suspect() {
     let mut farm = TestFarm::with(1, 1, |settings| settings.rules.retries = 1);
@@ -115,7 +115,7 @@ fn an_end_clears_a_suspect() {
     assert_eq!((farm.crashes(0), farm.turns.storage.records.len()), (1, 0), "it begins anew");
 }
 
-/// Stops, and leaving in order, are nobody's crash.
+/// Stops, and ranks that leave normally, are not crashes.
 #[test]
 fn a_stop_is_no_crash() {
     let mut farm = TestFarm::up(2, 1, 2);
@@ -126,8 +126,8 @@ fn a_stop_is_no_crash() {
     assert_eq!((farm.status(0), farm.code()), (Status::Gone, Some(3)));
 }
 
-/// Of a rank that is silent nobody knows what it executed: at most what it was given first. If it is heard again, it was
-/// not down.
+/// It is unknown what a silent rank was executing: at most the tasks that it was given first. If it responds again, it
+/// was not down.
 #[test]
 fn a_silent_rank_was_executing_what_it_got_first() {
     let mut farm = TestFarm::up(2, 2, 8);
@@ -149,8 +149,8 @@ fn a_silent_rank_was_executing_what_it_got_first() {
     assert!((0..8).all(|id| farm.crashes(id) == 0));
 }
 
-/// A pool that dies again and again, without a task that could be the reason, is given up; one that has ended tasks
-/// meanwhile is not.
+/// A pool that dies repeatedly, without a task that could be the cause, is given up; one that has ended tasks in
+/// between is not.
 #[test]
 fn a_pool_that_dies_for_nothing_is_given_up() {
     let mut farm = TestFarm::up(2, 1, 9);
@@ -169,7 +169,7 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
     );
 }
 
-/// A task of an earlier run that had crashed as often as is allowed runs once more before it fails.
+/// A task of an earlier run that had already reached the limit of crashes runs once more before it fails.
 #[test]
 fn a_limit_that_was_reached_before_is_no_verdict() {
     let mut table = TaskTable::new(2);
@@ -202,7 +202,7 @@ fn a_start_that_was_dropped_is_sent_again() {
     assert_eq!(farm.handed().len(), 1, "it takes part");
 }
 
-/// A suspect of an earlier run that a rank still runs when it responds again is its own: nobody else gets it.
+/// A suspect of an earlier run that a rank still runs when it responds again is its own: no other rank gets it.
 #[test]
 fn a_suspect_goes_back_to_the_rank_that_runs_it() {
     let mut farm = TestFarm::new(2, 2);

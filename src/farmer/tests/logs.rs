@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Promise 3: it is the farm's trouble. The farm stops in order, with exit code 4, and records what ends meanwhile.
+/// Promise 3: it is the farm's problem. The farm stops normally, with exit code 4, and records tasks that end
+/// meanwhile.
 #[test]
 fn a_rank_that_keeps_no_output_ends_the_farm() {
     let mut farm = TestFarm::up(2, 1, 6);
@@ -18,7 +19,7 @@ fn a_rank_that_keeps_no_output_ends_the_farm() {
     );
 }
 
-/// Output that is found to be gone when all tasks are recorded is no success either.
+/// Nor is it a success if output turns out to be gone when all tasks are recorded.
 #[test]
 fn a_rank_that_has_kept_no_output_is_no_success() {
     let mut farm = TestFarm::up(1, 2, 2);
