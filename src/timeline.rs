@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 use crate::protocol::Outcome;
 use crate::workdir::{Begin, Kind, Links};
 
@@ -83,7 +83,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     };
     let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
     // Where the end of the process does not tell it.
-    let why = matches!(record.why, Why::Timeout | Why::Unkept | Why::Crashed).then(|| record.why.word());
+    let why = matches!(record.cause, Cause::Timeout | Cause::Unkept | Cause::Crashed).then(|| record.cause.word());
     let event = TaskEvent {
         cat: "task",
         name: &String::from_utf8_lossy(command),
@@ -230,7 +230,7 @@ mod tests {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Record { rank: Rank(5), result, why: Why::Failed, is_last: true }
+        Record { rank: Rank(5), result, cause: Cause::Failed, is_last: true }
     }
 
     /// A run on a file with these bytes: prepare, two events, the end.

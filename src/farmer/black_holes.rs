@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::doubts::{Stage, end_us};
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Record, Send, Why, handout};
+use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
 use crate::protocol::{Rank, TaskResult};
 
 /// A task that fails within this time counts as a quick failure.
@@ -176,7 +176,7 @@ impl Farmer {
                 self.tasks.set_crashes(result.id, 0);
                 self.tasks.put_back(result.id, true);
                 self.doubts.given_back.insert(result.id, rank);
-                actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });
+                actions.records.push(Record { rank, result, cause: Cause::Failed, is_last: false });
                 count += 1;
             }
         }

@@ -87,7 +87,7 @@ pub enum Send {
 
 /// Why an attempt of a task has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
+pub enum Cause {
     /// It exited with code 0.
     Finished,
     /// It ended in any other way.
@@ -105,10 +105,10 @@ pub enum Why {
     Crashed,
 }
 
-/// The word for [`Why::Crashed`]: a resume looks for it.
+/// The word for [`Cause::Crashed`]: a resume looks for it.
 pub(crate) const CRASHED: &str = "crashed";
 
-impl Why {
+impl Cause {
     /// The word that users see.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -149,7 +149,7 @@ pub struct Record {
     /// How it ended.
     pub result: TaskResult,
     /// Why it has ended.
-    pub why: Why,
+    pub cause: Cause,
     /// The task has ended with this attempt and belongs in `finished` or `failed`; otherwise it runs again.
     pub is_last: bool,
 }
@@ -159,16 +159,16 @@ impl Record {
     pub(super) fn lost(rank: Rank, id: TaskId, attempt: Attempt) -> Self {
         let outcome = Outcome::NotStarted(String::new());
         let executing = Executing { id, slot: 0, start_us: 0, duration_us: 0 };
-        Self::unfinished(rank, executing, attempt, outcome, Why::Lost)
+        Self::unfinished(rank, executing, attempt, outcome, Cause::Lost)
     }
 
     /// An attempt that was killed with its pool or its rank.
     pub(super) fn crashed(rank: Rank, executing: Executing, attempt: Attempt) -> Self {
         // Whatever the pool died of, the process that cleans up after it kills its tasks.
-        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Why::Crashed)
+        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Cause::Crashed)
     }
 
-    fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, why: Why) -> Self {
+    fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, cause: Cause) -> Self {
         let Executing { id, slot, start_us, duration_us } = executing;
         let result = TaskResult {
             id,
@@ -183,27 +183,27 @@ impl Record {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Self { rank, result, why, is_last: false }
+        Self { rank, result, cause, is_last: false }
     }
 
     /// Whether it is known when and where it ran.
     pub(crate) fn has_times(&self) -> bool {
-        match self.why {
-            Why::Lost => false,
-            Why::Crashed => self.result.start_us > 0,
-            Why::Finished | Why::Failed | Why::Timeout | Why::Unkept | Why::Interrupted => true,
+        match self.cause {
+            Cause::Lost => false,
+            Cause::Crashed => self.result.start_us > 0,
+            Cause::Finished | Cause::Failed | Cause::Timeout | Cause::Unkept | Cause::Interrupted => true,
         }
     }
 
     /// Whether it belongs in the timeline: it ended by itself, or its crash was the last one allowed.
     pub(crate) fn is_event(&self) -> bool {
-        self.why.is_own_end() || (self.why == Why::Crashed && self.is_last && self.has_times())
+        self.cause.is_own_end() || (self.cause == Cause::Crashed && self.is_last && self.has_times())
     }
 
     /// Whether the task belongs in `finished` (`true`), in `failed`, or in neither yet.
     #[must_use]
     pub fn verdict(&self) -> Option<bool> {
-        self.is_last.then_some(self.why == Why::Finished)
+        self.is_last.then_some(self.cause == Cause::Finished)
     }
 }
 
@@ -311,7 +311,7 @@ mod tests {
     /// Only an attempt that ended by itself goes into `finished` or `failed`, and into the timeline.
     #[test]
     fn an_end_from_outside_is_none() {
-        let all = [Why::Finished, Why::Failed, Why::Unkept, Why::Interrupted, Why::Lost, Why::Crashed];
-        assert_eq!(all.map(Why::is_own_end), [true, true, true, false, false, false]);
+        let all = [Cause::Finished, Cause::Failed, Cause::Unkept, Cause::Interrupted, Cause::Lost, Cause::Crashed];
+        assert_eq!(all.map(Cause::is_own_end), [true, true, true, false, false, false]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::crashes::Blame;
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
+use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
 use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// The most tasks whose verdict may be pending at one worker: they do not count against its slots, so a wrong number
@@ -142,7 +142,7 @@ impl Farmer {
         for result in interrupted {
             if self.tasks.owner(result.id) == Some(rank) {
                 self.tasks.put_back(result.id, false);
-                actions.records.push(Record { rank, result, why: Why::Interrupted, is_last: false });
+                actions.records.push(Record { rank, result, cause: Cause::Interrupted, is_last: false });
             }
         }
         for id in returned {

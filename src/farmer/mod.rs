@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use doubts::Stage;
 pub(crate) use event::CRASHED;
-pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
+pub use event::{Actions, Cause, Event, Note, Record, Send, Settings};
 pub use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};

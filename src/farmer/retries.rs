@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Actions, Farmer, Record, TaskState, Why};
+use super::{Actions, Cause, Farmer, Record, TaskState};
 use crate::protocol::{Rank, TaskResult};
 
 /// Pause before the first retry of a task; it doubles with each further one.
@@ -27,20 +27,20 @@ impl Farmer {
         if self.tasks.crashes(result.id) > 0 {
             self.tasks.set_crashes(result.id, 0);
         }
-        let why = Why::of(&result);
+        let cause = Cause::of(&result);
         let is_open = !matches!(self.tasks.state(result.id), Some(TaskState::Finished | TaskState::Failed) | None);
-        if why != Why::Finished && is_open && self.settings.rules.may_retry(&result) {
+        if cause != Cause::Finished && is_open && self.settings.rules.may_retry(&result) {
             let failures = self.tasks.failures(result.id).saturating_add(1);
             if failures <= self.settings.rules.retries {
                 self.retry(now, rank, result, failures, actions);
                 return;
             }
         }
-        if self.tasks.record(result.id, why == Why::Finished) {
-            if why == Why::Finished {
+        if self.tasks.record(result.id, cause == Cause::Finished) {
+            if cause == Cause::Finished {
                 self.lengths.add(result.duration_us);
             }
-            actions.records.push(Record { rank, result, why, is_last: true });
+            actions.records.push(Record { rank, result, cause, is_last: true });
         } else {
             self.stale_results += 1;
         }
@@ -53,8 +53,8 @@ impl Farmer {
         // A rank that was given up may report a task that is with others by now: that attempt continues.
         let is_own = self.tasks.owner(result.id) == Some(rank);
         self.tasks.fail(result.id, is_own.then_some((now + pause, elsewhere)));
-        let why = Why::of(&result);
-        actions.records.push(Record { rank, result, why, is_last: false });
+        let cause = Cause::of(&result);
+        actions.records.push(Record { rank, result, cause, is_last: false });
     }
 
     /// Whether a task that this rank should not have can run elsewhere.

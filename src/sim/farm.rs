@@ -10,7 +10,7 @@ use super::network::Towards;
 use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
-use crate::farmer::{End, Event, Note, Why};
+use crate::farmer::{Cause, End, Event, Note};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
 
 impl World {
@@ -50,15 +50,15 @@ impl World {
             }
         }
         // All of tasks.tsv is read for it.
-        let crashes = match attempts.iter().any(|record| record.why == Why::Crashed) {
+        let crashes = match attempts.iter().any(|record| record.cause == Cause::Crashed) {
             true => self.disk.borrow().crashes(&self.plan.list),
             false => BTreeMap::new(),
         };
         for record in &attempts {
             self.checker.attempt_over(self.now, record.rank.0, record);
-            if record.why == Why::Crashed {
+            if record.cause == Cause::Crashed {
                 let rank = &self.nodes[record.rank.0 as usize];
-                let others = attempts.iter().filter(|other| other.why == Why::Crashed && other.rank == record.rank);
+                let others = attempts.iter().filter(|other| other.cause == Cause::Crashed && other.rank == record.rank);
                 let is_alone = others.count() == 1;
                 let is_innocent = rank.was_poisoned && self.plan.poison(record.result.id).is_none();
                 let count = crashes.get(&record.result.id).copied().unwrap_or(0);

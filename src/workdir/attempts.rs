@@ -45,7 +45,7 @@ pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
         push_number(out, result.max_rss_kib);
     }
     out.push(b'\t');
-    out.extend_from_slice(record.why.word().as_bytes());
+    out.extend_from_slice(record.cause.word().as_bytes());
     out.push(b'\t');
     out.extend_from_slice(command);
     out.push(b'\n');
@@ -113,10 +113,10 @@ mod tests {
 
     use super::super::begin::Found;
     use super::*;
-    use crate::farmer::Why;
+    use crate::farmer::Cause;
     use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
-    fn line(outcome: Outcome, why: Why) -> String {
+    fn line(outcome: Outcome, cause: Cause) -> String {
         let result = TaskResult {
             id: TaskId(7),
             attempt: Attempt(2),
@@ -131,7 +131,7 @@ mod tests {
             max_rss_kib: 4_096,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), result, why, is_last: true }, b"node5", b"a\tb  c");
+        push_line(&mut out, &Record { rank: Rank(5), result, cause, is_last: true }, b"node5", b"a\tb  c");
         String::from_utf8(out).unwrap()
     }
 
@@ -140,26 +140,26 @@ mod tests {
     fn a_line_has_the_promised_columns() {
         let times = "1795358813.250435\t1795358813.253198";
         let usage = "1.000001\t0.000020\t4096";
-        for (outcome, why, end, word) in [
-            (Outcome::Exited(0), Why::Finished, "0\t", "finished"),
-            (Outcome::Exited(255), Why::Failed, "255\t", "failed"),
-            (Outcome::Exited(0), Why::Timeout, "0\t", "timeout"),
-            (Outcome::Signaled(15), Why::Interrupted, "\t15", "interrupted"),
-            (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t", "failed"),
-            (Outcome::Exited(0).unkept("a folder".to_owned()), Why::Unkept, "0\t", "unkept"),
-            (Outcome::Signaled(9).unkept("a folder".to_owned()), Why::Unkept, "\t9", "unkept"),
+        for (outcome, cause, end, word) in [
+            (Outcome::Exited(0), Cause::Finished, "0\t", "finished"),
+            (Outcome::Exited(255), Cause::Failed, "255\t", "failed"),
+            (Outcome::Exited(0), Cause::Timeout, "0\t", "timeout"),
+            (Outcome::Signaled(15), Cause::Interrupted, "\t15", "interrupted"),
+            (Outcome::NotStarted("no log".to_owned()), Cause::Failed, "\t", "failed"),
+            (Outcome::Exited(0).unkept("a folder".to_owned()), Cause::Unkept, "0\t", "unkept"),
+            (Outcome::Signaled(9).unkept("a folder".to_owned()), Cause::Unkept, "\t9", "unkept"),
         ] {
             let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
-            assert_eq!(line(outcome, why), expected);
+            assert_eq!(line(outcome, cause), expected);
         }
         assert_eq!(
-            line(Outcome::NotStarted(String::new()), Why::Lost),
+            line(Outcome::NotStarted(String::new()), Cause::Lost),
             "7\t2\t5\tnode5\t\t\t\t\t\t\t\t\tlost\ta\tb  c\n"
         );
         let crashed = format!("7\t2\t5\tnode5\t3\t{times}\t\t9\t{usage}\tcrashed\ta\tb  c\n");
-        assert_eq!(line(Outcome::Signaled(9), Why::Crashed), crashed);
+        assert_eq!(line(Outcome::Signaled(9), Cause::Crashed), crashed);
         let tabs = |line: &str| line.bytes().filter(|&byte| byte == b'\t').count();
-        assert_eq!(tabs(&line(Outcome::Exited(0), Why::Lost)), tabs(&line(Outcome::Exited(0), Why::Failed)));
+        assert_eq!(tabs(&line(Outcome::Exited(0), Cause::Lost)), tabs(&line(Outcome::Exited(0), Cause::Failed)));
         assert_eq!(HEADER.iter().filter(|&&byte| byte == b'\t').count() + 1, 14);
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::append::Links;
 use super::attempts::{begins_with, go_on_with_lines, push_number};
 use super::begin::{Begin, Kind};
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
@@ -42,7 +42,7 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let blanks = (at + 10).saturating_sub(out.len());
     out.splice(at..at, std::iter::repeat_n(b' ', blanks));
     out.extend_from_slice(b"\t0\t0\t");
-    if matches!(record.why, Why::Timeout | Why::Unkept) {
+    if matches!(record.cause, Cause::Timeout | Cause::Unkept) {
         out.extend_from_slice(NO_CODE);
     } else {
         push_number(out, exit.into());
@@ -101,7 +101,12 @@ mod tests {
             max_rss_kib: 0,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }, b"node5", b"a\tb");
+        push_line(
+            &mut out,
+            &Record { rank: Rank(5), cause: Cause::of(&result), result, is_last: true },
+            b"node5",
+            b"a\tb",
+        );
         String::from_utf8(out).unwrap()
     }
 

@@ -57,7 +57,7 @@ fn a_node_that_fails_all_at_once_is_set_aside() {
     assert_eq!(farm.handed(), [(0, vec![failed[0]])], "the first of them goes elsewhere, as attempt 2");
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(failed[0])), Attempt(2));
     let attempts = &farm.turns.storage.attempts;
-    assert!(failed.iter().all(|&id| attempts.contains(&(id, 1, 2, Why::Failed))), "each attempt is recorded");
+    assert!(failed.iter().all(|&id| attempts.contains(&(id, 1, 2, Cause::Failed))), "each attempt is recorded");
 }
 
 /// A task that fails elsewhere too is the cause itself, and is recorded immediately.

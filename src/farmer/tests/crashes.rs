@@ -46,9 +46,10 @@ fn a_task_that_crashes_again_and_again_fails() {
         }
     }
     assert_eq!(farm.turns.storage.records, [(0, false)]);
-    let whys: Vec<_> = farm.turns.storage.attempts.iter().map(|&(id, attempt, _, why)| (id, attempt, why)).collect();
-    let crashed = |attempt| (0, attempt, Why::Crashed);
-    assert_eq!(whys, [crashed(1), (1, 1, Why::Finished), crashed(2), crashed(3)]);
+    let causes: Vec<_> =
+        farm.turns.storage.attempts.iter().map(|&(id, attempt, _, cause)| (id, attempt, cause)).collect();
+    let crashed = |attempt| (0, attempt, Cause::Crashed);
+    assert_eq!(causes, [crashed(1), (1, 1, Cause::Finished), crashed(2), crashed(3)]);
     assert!(farm.notes.contains(&Note::Crashed { id: TaskId(0), rank: Rank(0), crashes: 3 }));
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
@@ -60,8 +61,8 @@ fn a_queue_is_not_blamed() {
     farm.die(0, 3, &[1]);
     assert_eq!([0, 1, 2].map(|id| farm.crashes(id)), [0, 1, 0]);
     assert_eq!(farm.handed(), [(0, vec![0, 2])], "they go first");
-    let whys: Vec<_> = farm.turns.storage.attempts.iter().map(|&(id, _, _, why)| (id, why)).collect();
-    assert_eq!(whys, [(1, Why::Crashed), (0, Why::Lost), (2, Why::Lost)]);
+    let causes: Vec<_> = farm.turns.storage.attempts.iter().map(|&(id, _, _, cause)| (id, cause)).collect();
+    assert_eq!(causes, [(1, Cause::Crashed), (0, Cause::Lost), (2, Cause::Lost)]);
 }
 
 /// Suspects of one crash run in small groups, with nothing beside them; suspects of two run alone.

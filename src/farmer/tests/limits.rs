@@ -79,7 +79,7 @@ fn a_timeout_is_a_failure() {
     farm.wait(secs(1));
     farm.report(0, Report { results: vec![timed_out(0, 2)], ..Report::default() });
     assert_eq!(farm.turns.storage.records, [(1, true), (0, false)]);
-    let attempts = [(0, 1, 0, Why::Timeout), (1, 1, 0, Why::Finished), (0, 2, 0, Why::Timeout)];
+    let attempts = [(0, 1, 0, Cause::Timeout), (1, 1, 0, Cause::Finished), (0, 2, 0, Cause::Timeout)];
     assert_eq!(farm.turns.storage.attempts, attempts);
 }
 

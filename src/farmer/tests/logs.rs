@@ -37,7 +37,7 @@ fn a_task_without_its_output_has_failed() {
     let unkept = result(0, Outcome::Exited(0).unkept("a folder".to_owned()));
     farm.report(0, Report { results: vec![unkept.clone()], ..Report::default() });
     assert_eq!(farm.turns.storage.records, [(0, false)]);
-    assert_eq!(farm.turns.storage.attempts, [(0, 1, 0, Why::Unkept)]);
+    assert_eq!(farm.turns.storage.attempts, [(0, 1, 0, Cause::Unkept)]);
     let listed = Rules { retry_exit: Some([0].into_iter().collect()), ..Rules::default() };
     assert!(Rules::default().may_retry(&unkept) && !listed.may_retry(&unkept));
 }

@@ -26,7 +26,7 @@ fn every_attempt_is_written_down() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::Signal(15));
     farm.report(0, Report { interrupted: vec![result(2, Outcome::Signaled(15))], ..Report::default() });
-    let attempts = [(0, 1, 0, Why::Finished), (1, 1, 1, Why::Crashed), (2, 1, 0, Why::Interrupted)];
+    let attempts = [(0, 1, 0, Cause::Finished), (1, 1, 1, Cause::Crashed), (2, 1, 0, Cause::Interrupted)];
     assert_eq!(farm.turns.storage.attempts, attempts);
     assert_eq!(farm.turns.storage.records, [(0, true)]);
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(2)), Attempt(1), "an interruption costs no attempt");

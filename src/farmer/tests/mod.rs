@@ -27,7 +27,7 @@ use crate::tasklist::TaskList;
 struct Paper {
     records: Vec<(u32, bool)>,
     /// All attempts that have ended: task, attempt, rank.
-    attempts: Vec<(u32, u16, u32, Why)>,
+    attempts: Vec<(u32, u16, u32, Cause)>,
     full: bool,
 }
 
@@ -39,7 +39,7 @@ impl Storage for Paper {
         }
         let verdict = |record: &Record| Some((record.result.id.0, record.verdict()?));
         self.records.extend(records.iter().filter_map(verdict));
-        let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.why);
+        let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.cause);
         self.attempts.extend(records.iter().map(attempt));
         Ok(())
     }

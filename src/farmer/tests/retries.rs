@@ -39,7 +39,7 @@ fn a_task_fails_with_its_last_attempt() {
     assert_eq!(farm.turns.storage.records, []);
     fail(&mut farm, 0, 0);
     assert_eq!(farm.turns.storage.records, [(0, false)]);
-    let attempts = [1, 2, 3, 4].map(|attempt| (0, attempt, 0, Why::Failed));
+    let attempts = [1, 2, 3, 4].map(|attempt| (0, attempt, 0, Cause::Failed));
     assert_eq!(farm.turns.storage.attempts, attempts);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Checker, Node, Run};
-use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
+use crate::farmer::{Cause, HaltAt, Record, StopCause, TaskLimit};
 use crate::protocol::{Outcome, StopLevel, TaskResult};
 use crate::worker::LINGER;
 
@@ -41,8 +41,8 @@ impl Checker {
 
     /// A line of `tasks.tsv`: an attempt is over, and it is true why.
     pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
-        let (result, why) = (&record.result, record.why);
-        if why == Why::Finished {
+        let (result, cause) = (&record.result, record.cause);
+        if cause == Cause::Finished {
             let at = self.finished_us.partition_point(|&us| us < result.duration_us);
             self.finished_us.insert(at, result.duration_us);
         }
@@ -53,30 +53,30 @@ impl Checker {
         let node = &self.nodes[rank as usize];
         // Else a failure is the node's fault, or may be.
         let own_fault = !node.lost && !node.is_aside;
-        let (is_true, ended) = match why {
-            Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
-            Why::Failed | Why::Unkept => (own_end && result.outcome != Outcome::Exited(0), true),
-            Why::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
-            Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
-            Why::Lost | Why::Crashed => (node.lost, false),
+        let (is_true, ended) = match cause {
+            Cause::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
+            Cause::Failed | Cause::Unkept => (own_end && result.outcome != Outcome::Exited(0), true),
+            Cause::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
+            Cause::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
+            Cause::Lost | Cause::Crashed => (node.lost, false),
         };
-        if why.is_own_end() {
+        if cause.is_own_end() {
             self.tasks[result.id.0 as usize].is_suspect = false;
         }
         if ended {
             self.tasks[result.id.0 as usize].holders.remove(&rank);
         }
-        self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
-        if matches!(why, Why::Failed | Why::Timeout | Why::Unkept) && !record.is_last && own_fault {
+        self.must(is_true, || format!("rank {rank}: an attempt is told to be {cause:?}, and is not: {result:?}"));
+        if matches!(cause, Cause::Failed | Cause::Timeout | Cause::Unkept) && !record.is_last && own_fault {
             self.retried(now, rank, result);
-        } else if why == Why::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
+        } else if cause == Cause::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
             // Of a failure there that nobody has judged in time the farmer says that it is the task's own.
             let task = &mut self.tasks[result.id.0 as usize];
             let pause = Duration::from_secs(1 << task.failures.min(6)).min(Duration::from_secs(60));
             task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
-        self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
-            format!("task {} is recorded as {why:?}", result.id)
+        self.must(!record.is_last || cause.is_own_end() || cause == Cause::Crashed, || {
+            format!("task {} is recorded as {cause:?}", result.id)
         });
         if record.is_last {
             // If it goes on all the same, the disk did not take the record, and its retries count anew.

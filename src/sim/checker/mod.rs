@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::processes::Deed;
-use crate::farmer::{Record, Rules, Why};
+use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
 use crate::worker::LINGER;
@@ -195,7 +195,7 @@ impl Checker {
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
         let twice = self.tasks[id as usize].recorded.replace(success).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
-        if record.why == Why::Crashed {
+        if record.cause == Cause::Crashed {
             return; // It came to no end, and has no retries; see [`Self::crashed`].
         }
         let left = !success && self.is_worth_a_retry(result) && self.tasks[id as usize].failures <= self.rules.retries;
