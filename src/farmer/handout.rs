@@ -84,7 +84,7 @@ impl Farmer {
     fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let Some(is_alone) = self.tasks.next_suspect_is_alone() else { return };
-        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) || !worker.takes_tasks() {
+        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) || !worker.takes_tasks() {
             return;
         }
         let room = match worker.quarantine {
@@ -169,7 +169,7 @@ impl Farmer {
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
         let again = self.recall_again.take();
         // A task that only other ranks may have does not help the idle ones.
-        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) {
+        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) {
             return;
         }
         let mut idle_slots: u32 = 0;

@@ -200,7 +200,7 @@ impl TaskTable {
 
     /// How many of the pending tasks are withheld from one rank.
     #[must_use]
-    pub fn picky(&self) -> u32 {
+    pub fn restricted(&self) -> u32 {
         self.waiting.ready()
     }
 

@@ -233,7 +233,7 @@ fn a_rank_that_is_set_aside_comes_last_too() {
     fail(&mut farm, 1, long);
     farm.wait(secs(1));
     assert_eq!(
-        (farm.turns.core.tasks().state(TaskId(long)), farm.turns.core.tasks().picky()),
+        (farm.turns.core.tasks().state(TaskId(long)), farm.turns.core.tasks().restricted()),
         (Some(TaskState::Pending), 1)
     );
 }
@@ -248,7 +248,7 @@ fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
         farm.turns.core.workers.update(Rank(0), |worker| worker.book.push(id));
     }
     farm.wait(secs(1));
-    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().picky()), (1, 1));
+    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().restricted()), (1, 1));
     farm.finish(1, [2]);
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
