@@ -70,7 +70,7 @@ pub struct Farmer {
     /// Tasks that earlier runs have recorded as failed.
     failed_before: u32,
     /// The farm stops because no worker was left. A worker may come back with the last results.
-    helpless: bool,
+    out_of_workers: bool,
     next_silence_check: Duration,
     /// Slots are idle, and not all queues were asked for: when more are asked, and how many tasks were asked for per
     /// idle slot.
@@ -102,7 +102,7 @@ impl Farmer {
             spread_over: false,
             signals: SignalCount::default(),
             stop: None,
-            helpless: false,
+            out_of_workers: false,
             next_silence_check: now + settings.silence_max / 4,
             recall_again: None,
             listening_since: now,
@@ -176,7 +176,7 @@ impl Farmer {
     #[must_use]
     pub fn end(&self) -> Option<End> {
         let stop = self.stop.as_ref().filter(|_| self.ended)?;
-        let all_done = self.helpless && self.tasks.remaining() == 0;
+        let all_done = self.out_of_workers && self.tasks.remaining() == 0;
         let was_in_time = matches!(stop.cause, StopCause::NoTimeLeft { .. }) && self.tasks.remaining() == 0;
         Some(End {
             cause: if all_done || was_in_time { StopCause::AllDone } else { stop.cause.clone() },
@@ -236,7 +236,9 @@ impl Farmer {
         match &mut self.stop {
             Some(stop) => {
                 // A failing disk is worse than any other cause.
-                if failed && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.helpless)) {
+                if failed
+                    && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.out_of_workers))
+                {
                     stop.cause = cause.clone();
                 }
                 if level <= stop.level {
@@ -316,7 +318,7 @@ impl Farmer {
             } else if !self.somebody_can_work() && self.drain.is_none() {
                 let reason = "no worker is left that can run tasks".to_owned();
                 self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
-                self.helpless = true;
+                self.out_of_workers = true;
             }
         }
         self.ended = self.stop.is_some() && self.workers.open() == 0;

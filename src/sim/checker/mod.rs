@@ -53,7 +53,7 @@ pub struct Checker {
     /// A rank has given up on the output of its tasks.
     pub output_failed: bool,
     /// Every rank that takes tasks was given up at some time.
-    helpless: bool,
+    out_of_workers: bool,
     /// Ranks that take no tasks by order.
     idle_by_order: BTreeSet<u32>,
     /// What was asked for failures.
@@ -98,7 +98,7 @@ impl Checker {
             excused_until: now + Duration::from_secs(6),
             stop_was_asked: false,
             output_failed: false,
-            helpless: false,
+            out_of_workers: false,
             idle_by_order: BTreeSet::new(),
             rules: Rules::default(),
             timeout_at: None,
@@ -387,7 +387,7 @@ impl Checker {
     pub fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
         let mut ranks = self.nodes.iter().zip(0..);
-        self.helpless |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
+        self.out_of_workers |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
     }
 
     /// Looks at the whole: hand-out, kill ladder, and the time that a stop takes.
@@ -457,7 +457,7 @@ impl Checker {
             0 => remaining == 0 && failed == 0,
             1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
             3 => figures[2] > 0 && self.stop_was_asked,
-            4 => disk_erred || self.output_failed || (figures[2] > 0 && self.helpless),
+            4 => disk_erred || self.output_failed || (figures[2] > 0 && self.out_of_workers),
             _ => false,
         };
         self.must(right, || format!("exit code {code} with {figures:?}"));
