@@ -25,7 +25,7 @@ pub(super) struct Fit {
     /// That time has come.
     is_over: bool,
     /// The estimate is updated when this many tasks have finished.
-    look_at: u64,
+    update_at: u64,
 }
 
 impl Farmer {
@@ -60,8 +60,8 @@ impl Farmer {
             return;
         };
         let known = self.lengths.count();
-        if known >= LENGTHS_MIN.max(self.fit.look_at) {
-            self.fit.look_at = self.lengths.next_look();
+        if known >= LENGTHS_MIN.max(self.fit.update_at) {
+            self.fit.update_at = self.lengths.next_look();
             self.fit.task_time = Duration::from_micros(self.lengths.percentile_us(90));
             self.fit.until = Some(timeout_at.saturating_sub(self.fit.task_time));
             self.fit.is_over = false;

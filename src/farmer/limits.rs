@@ -21,7 +21,7 @@ pub(super) struct Limits {
     /// In microseconds; 0: none.
     told_us: u64,
     /// The median is computed again when this many tasks have finished.
-    pub(super) look_at: u64,
+    pub(super) update_at: u64,
 }
 
 impl Farmer {
@@ -39,10 +39,10 @@ impl Farmer {
     pub(super) fn follow_median(&mut self, actions: &mut Actions) {
         let Some(TaskLimit::Percent(percent)) = self.settings.rules.task_limit else { return };
         let known = self.lengths.count();
-        if known < KNOWN_MIN.max(self.limits.look_at) {
+        if known < KNOWN_MIN.max(self.limits.update_at) {
             return;
         }
-        self.limits.look_at = self.lengths.next_look();
+        self.limits.update_at = self.lengths.next_look();
         let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum();
         if known < slots && self.limits.told_us == 0 {
             return;

@@ -122,9 +122,9 @@ impl Farmer {
     /// Handles one event. Call it for every event, and at [`Self::next_deadline`].
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Actions) {
         if let Some(stop) = &mut self.stop {
-            let away = now.saturating_sub(stop.look_at);
+            let away = now.saturating_sub(stop.check_at);
             stop.escalate_at = stop.escalate_at.map(|at| at + away);
-            stop.look_at = now + STOP_TICK;
+            stop.check_at = now + STOP_TICK;
         }
         // Before anything is handed out: these failures may end the farm.
         self.record_overdue_doubts(now, actions);
@@ -165,7 +165,7 @@ impl Farmer {
         }
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
-        let stopping = self.stop.as_ref().map(|stop| stop.look_at);
+        let stopping = self.stop.as_ref().map(|stop| stop.check_at);
         let due =
             [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again.map(|(at, _)| at)];
         let cutoff = self.next_cutoff();
@@ -248,7 +248,7 @@ impl Farmer {
             }
             None => {
                 let cause = self.first_cause(cause.clone());
-                self.stop = Some(Stop { level, cause, escalate_at: None, look_at: now + STOP_TICK });
+                self.stop = Some(Stop { level, cause, escalate_at: None, check_at: now + STOP_TICK });
             }
         }
         let stop = self.stop.as_mut().expect("set above");

@@ -76,7 +76,7 @@ pub(super) struct Stop {
     /// When the next level is due; never for a drain that waits for running tasks.
     pub(super) escalate_at: Option<Duration>,
     /// When the farmer next checks the clock.
-    pub(super) look_at: Duration,
+    pub(super) check_at: Duration,
 }
 
 /// Two signals on one rank within this time count as one: Open MPI's mpirun forwards some twice.

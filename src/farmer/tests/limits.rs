@@ -92,5 +92,5 @@ fn the_median_is_looked_at_seldom() {
         assert_eq!(limits(&mut farm), [], "after {finished}");
         finish(&mut farm, 0, 5_000_000);
     }
-    assert_eq!((limits(&mut farm).len(), farm.turns.core.limits.look_at), (1, 11));
+    assert_eq!((limits(&mut farm).len(), farm.turns.core.limits.update_at), (1, 11));
 }
