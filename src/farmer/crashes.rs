@@ -43,13 +43,13 @@ impl Farmer {
         }
         // Each crash brings a task closer to its verdict, so only deaths without a task could repeat forever.
         let deaths = if executing.is_empty() { worker.idle_deaths + 1 } else { 0 };
-        let book = worker.book.clone();
+        let assigned = worker.assigned.clone();
         let blame = Blame::Executing(executing);
         if !can_restart || self.is_ending() || deaths > IDLE_DEATHS_MAX {
             self.lose(rank, Status::Gone, reason, &blame, actions);
         } else {
             let at = actions.notes.len();
-            let tasks = self.release_lost(rank, &book, &blame, actions);
+            let tasks = self.release_lost(rank, &assigned, &blame, actions);
             self.workers.update(rank, |worker| {
                 worker.start_anew(now);
                 worker.idle_deaths = deaths;
@@ -63,18 +63,18 @@ impl Farmer {
     }
 
     /// Counts a crash for each task of this rank that may be the cause of its loss; returns how many run again.
-    pub(super) fn charge(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
+    pub(super) fn charge(&mut self, rank: Rank, assigned: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
         let suspects: Vec<Executing> = match blame {
             _ if self.stop.is_some() => Vec::new(),
             Blame::None => Vec::new(),
             Blame::Executing(executing) => executing.clone(),
             Blame::Unknown => {
                 let slots = self.workers.get(rank).map_or(0, |worker| worker.slots) as usize;
-                book.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
+                assigned.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
             }
         };
         let is_alone = match blame {
-            Blame::Unknown => book.len() == 1,
+            Blame::Unknown => assigned.len() == 1,
             Blame::Executing(_) | Blame::None => suspects.len() == 1,
         };
         let mut ids = Vec::new();

@@ -117,7 +117,7 @@ impl Farmer {
             let attempt = self.tasks.attempt(id);
             // It came back from being lost with tasks that had gone to others since; now they are its own again.
             let runs_it =
-                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.book.contains(&id));
+                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.assigned.contains(&id));
             if !runs_it {
                 actions.assigned.push((id, attempt));
             }

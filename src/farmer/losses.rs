@@ -18,22 +18,22 @@ impl Farmer {
         if matches!(worker.status, Status::Stopped | Status::Gone) || worker.status == status {
             return;
         }
-        let book = worker.book.clone();
+        let assigned = worker.assigned.clone();
         self.workers.update(rank, |worker| {
             worker.status = status;
             if status == Status::Gone {
-                worker.book.clear();
+                worker.assigned.clear();
             }
         });
-        let tasks = self.release_lost(rank, &book, blame, actions);
+        let tasks = self.release_lost(rank, &assigned, blame, actions);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
         actions.notes.push(Note::Lost { rank, reason, tasks });
     }
 
     /// Puts back what a worker was responsible for and did not report.
-    pub(super) fn release(&mut self, rank: Rank, book: &[TaskId]) {
-        for &id in book {
+    pub(super) fn release(&mut self, rank: Rank, assigned: &[TaskId]) {
+        for &id in assigned {
             if self.tasks.owner(id) == Some(rank) {
                 self.tasks.put_back(id, false);
             }
@@ -41,9 +41,15 @@ impl Farmer {
     }
 
     /// The same for a rank that is lost: it costs each task an attempt. Returns how many there are.
-    pub(super) fn release_lost(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
-        let mut count = self.charge(rank, book, blame, actions);
-        for &id in book {
+    pub(super) fn release_lost(
+        &mut self,
+        rank: Rank,
+        assigned: &[TaskId],
+        blame: &Blame,
+        actions: &mut Actions,
+    ) -> u32 {
+        let mut count = self.charge(rank, assigned, blame, actions);
+        for &id in assigned {
             if self.tasks.owner(id) == Some(rank) {
                 actions.records.push(Record::lost(rank, id, self.tasks.attempt(id)));
                 self.tasks.put_back(id, true);
@@ -130,13 +136,13 @@ impl Farmer {
         if !answered {
             return actions.notes.push(Note::Odd(rank, "it answers a question that is out of date"));
         }
-        let (book, charged) =
-            self.workers.update(rank, |worker| (worker.book.clone(), std::mem::take(&mut worker.charged)));
+        let (assigned, charged) =
+            self.workers.update(rank, |worker| (worker.assigned.clone(), std::mem::take(&mut worker.charged)));
         // It was not down at all, so none of these tasks has taken it down.
         for id in charged {
             self.tasks.set_crashes(id, self.tasks.crashes(id).saturating_sub(1));
         }
-        for id in book {
+        for id in assigned {
             self.tasks.adopt(id, rank);
         }
         self.fill(now, rank, actions);

@@ -117,9 +117,9 @@ impl Farmer {
         let all = results.len();
         // One update for all, because the indexes are updated after each.
         self.workers.update(rank, |worker| {
-            results.retain(|result| remove(&mut worker.book, result.id));
-            interrupted.retain(|result| remove(&mut worker.book, result.id));
-            returned.retain(|&id| remove(&mut worker.book, id));
+            results.retain(|result| remove(&mut worker.assigned, result.id));
+            interrupted.retain(|result| remove(&mut worker.assigned, result.id));
+            returned.retain(|&id| remove(&mut worker.assigned, id));
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
             worker.trust.learn(&results);
@@ -170,17 +170,17 @@ impl Farmer {
             return self.fill_idle(now, actions);
         }
         // As far as the farmer knows, anything that it held and did not report did not happen.
-        let book = self.workers.update(rank, |worker| {
+        let assigned = self.workers.update(rank, |worker| {
             worker.status = Status::Stopped;
-            std::mem::take(&mut worker.book)
+            std::mem::take(&mut worker.assigned)
         });
-        self.release(rank, &book);
+        self.release(rank, &assigned);
     }
 }
 
-fn remove(book: &mut Vec<TaskId>, id: TaskId) -> bool {
+fn remove(assigned: &mut Vec<TaskId>, id: TaskId) -> bool {
     // From the front: tasks end roughly in the order in which they were handed out.
-    let Some(index) = book.iter().position(|&held| held == id) else { return false };
-    book.remove(index);
+    let Some(index) = assigned.iter().position(|&held| held == id) else { return false };
+    assigned.remove(index);
     true
 }

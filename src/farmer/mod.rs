@@ -224,7 +224,7 @@ impl Farmer {
         for id in (0..self.tasks.total()).map(TaskId) {
             let Some(owner) = self.tasks.owner(id) else { continue };
             let worker = self.workers.get(owner).expect("an owner is a rank");
-            let held = worker.book.contains(&id) || self.doubts.holds(owner, id);
+            let held = worker.assigned.contains(&id) || self.doubts.holds(owner, id);
             assert!(held, "task {id} is assigned to rank {owner}, which does not hold it");
             assert!(worker.status == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status);
         }

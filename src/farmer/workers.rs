@@ -54,7 +54,7 @@ pub struct WorkerState {
     pub cpus: u32,
     /// Tasks that it holds, in order of hand-out: running, queued or on the way. Kept when it is lost, since they fill
     /// its slots if it comes back.
-    pub book: Vec<TaskId>,
+    pub assigned: Vec<TaskId>,
     /// Assigned tasks that have left their slot, while their verdict is pending.
     pub undecided: u32,
     /// The usual length of its tasks; 0 before the first result.
@@ -103,7 +103,7 @@ impl WorkerState {
             host: String::new(),
             slots: 0,
             cpus: 0,
-            book: Vec::new(),
+            assigned: Vec::new(),
             undecided: 0,
             task_us: 0,
             round_trip_us: 0,
@@ -134,7 +134,7 @@ impl WorkerState {
         self.status = Status::Expected;
         self.awaits_start = true;
         (self.rejoining, self.recalled) = (None, None);
-        (self.book, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
+        (self.assigned, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
         (self.handed_since, self.queue_empty) = (false, false);
         self.in_flight.clear();
     }
@@ -154,7 +154,7 @@ impl WorkerState {
             return false;
         }
         self.rejoining = None;
-        self.book.retain(|id| held.contains(id));
+        self.assigned.retain(|id| held.contains(id));
         true
     }
 
@@ -171,7 +171,7 @@ impl WorkerState {
 
     /// Notes that these tasks are handed to it.
     pub(super) fn hand(&mut self, now: Duration, ids: impl Iterator<Item = TaskId>) {
-        self.book.extend(ids);
+        self.assigned.extend(ids);
         self.trust.handed(now);
         (self.handed_since, self.queue_empty) = (true, false);
     }
@@ -192,7 +192,7 @@ impl WorkerState {
     }
 
     fn is_busy(&self) -> bool {
-        self.status == Status::Active && !self.book.is_empty()
+        self.status == Status::Active && !self.assigned.is_empty()
     }
 
     pub(super) fn is_aside(&self) -> bool {
@@ -214,7 +214,7 @@ impl WorkerState {
     /// Tasks that it holds.
     #[must_use]
     pub fn held(&self) -> u32 {
-        u32::try_from(self.book.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.assigned.len()).unwrap_or(u32::MAX)
     }
 
     /// Tasks that it can hold without one waiting for a slot.
@@ -328,7 +328,7 @@ impl WorkerTable {
             // When it comes back, it may report failures from before that success.
             worker.trust = Trust { last_success_us: worker.trust.last_success_us, ..Trust::default() };
         }
-        if worker.book.is_empty() {
+        if worker.assigned.is_empty() {
             worker.quarantine = None;
         }
         if paused_before != worker.paused_until {
@@ -527,7 +527,7 @@ mod tests {
             worker.slots = 2;
         });
         assert_eq!((table.idle_from(Rank(0)), table.is_empty(), table.len()), (Some(rank), false, 3));
-        table.update(rank, |worker| worker.book.extend([TaskId(0), TaskId(1), TaskId(2)]));
+        table.update(rank, |worker| worker.assigned.extend([TaskId(0), TaskId(1), TaskId(2)]));
         table.check_invariants();
         assert_eq!((table.idle_count(), table.longest_queue()), (0, Some((rank, 1))));
         table.update(rank, |worker| worker.status = Status::Lost);

@@ -378,7 +378,7 @@ impl World {
             ));
             for (rank, worker) in workers.iter().filter(|(_, worker)| worker.status.is_open()).take(10) {
                 let node = self.nodes[rank.0 as usize].describe();
-                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.book));
+                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.assigned));
             }
         }
         why.join("\n  ")

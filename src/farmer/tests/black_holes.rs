@@ -21,7 +21,7 @@ fn pass(farm: &mut TestFarm, time: u64) {
 }
 
 fn held(farm: &TestFarm, rank: u32) -> Vec<u32> {
-    farm.turns.core.workers().get(Rank(rank)).unwrap().book.iter().map(|id| id.0).collect()
+    farm.turns.core.workers().get(Rank(rank)).unwrap().assigned.iter().map(|id| id.0).collect()
 }
 
 /// All that the rank holds fails there, within a millisecond; returns what that was.

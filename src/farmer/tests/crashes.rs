@@ -132,11 +132,11 @@ fn a_stop_is_no_crash() {
 #[test]
 fn a_silent_rank_was_executing_what_it_got_first() {
     let mut farm = TestFarm::up(2, 2, 8);
-    let book = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().book.clone();
+    let assigned = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
     farm.now += secs(1);
-    let results = vec![result(book(&farm)[0].0, Outcome::Exited(0))];
+    let results = vec![result(assigned(&farm)[0].0, Outcome::Exited(0))];
     farm.report(1, Report { results, ack: 1, ..Report::default() });
-    let held = book(&farm);
+    let held = assigned(&farm);
     assert!(held.len() > 2, "some wait there");
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     let charged: Vec<TaskId> = (0..8).map(TaskId).filter(|id| farm.crashes(id.0) > 0).collect();
@@ -157,7 +157,7 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
     let mut farm = TestFarm::up(2, 1, 9);
     for _ in 0..5 {
         farm.die(1, 1, &[]);
-        let held = farm.turns.core.workers().get(Rank(1)).unwrap().book.clone();
+        let held = farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
         farm.finish(1, held.into_iter().map(|id| id.0));
     }
     for _ in 0..3 {

@@ -111,7 +111,7 @@ fn a_late_rank_makes_others_give_back() {
     assert_eq!(count, queued / 2, "half of the queue, so that the next idle slot need not ask again");
     farm.report(1, Report::default());
     assert_eq!(farm.sent(), [], "one question at a time");
-    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap();
+    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap();
     farm.report(0, Report { returned: vec![last.0], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last.0])]);
 }
@@ -129,7 +129,7 @@ fn the_next_queue_is_asked_for_soon() {
     let mut farm = TestFarm::up(3, 2, 20);
     for rank in [0, 1].into_iter().cycle().map(Rank) {
         let Some(id) = farm.turns.core.tasks.take_next(rank) else { break };
-        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
     }
     farm.finish(2, [4]);
     let asked = |farm: &mut TestFarm| match farm.sent()[..] {
@@ -152,7 +152,7 @@ fn more_queues_are_asked_for_as_long_as_nobody_answers() {
     let mut farm = TestFarm::up(30, 1, 60);
     for rank in (0..30).map(Rank) {
         let id = farm.turns.core.tasks.take_next(rank).unwrap();
-        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
     }
     farm.finish(29, [29]);
     farm.finish(29, [59]);
@@ -211,10 +211,10 @@ fn a_queue_is_asked_for_more_than_once() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 2);
     assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
-    let last = farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap().0;
+    let last = farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap().0;
     farm.report(0, Report { returned: vec![last], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last])]);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
     farm.finish(1, [given]);
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
@@ -240,7 +240,7 @@ fn nothing_is_recalled_while_tasks_are_pending() {
 fn a_stop_recalls_nothing() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
     farm.event(Event::Signal(15));
     farm.sent();
     farm.finish(1, [given]);

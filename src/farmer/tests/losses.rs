@@ -271,7 +271,7 @@ fn what_a_rank_runs_is_not_handed_to_it_again() {
     farm.say(0, pool_gone("test"));
     assert_eq!(farm.handed(), []);
     assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)));
-    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().book, [TaskId(2), TaskId(3)]);
+    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().assigned, [TaskId(2), TaskId(3)]);
 }
 
 /// A rank that had joined comes back with any message, whatever it had reported about itself; one that had never joined
