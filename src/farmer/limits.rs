@@ -19,19 +19,19 @@ pub(super) const LIMIT_MIN: Duration = Duration::from_secs(1);
 #[derive(Default, Debug)]
 pub(super) struct Limits {
     /// In microseconds; 0: none.
-    told_us: u64,
+    sent_us: u64,
     /// The median is computed again when this many tasks have finished.
     pub(super) update_at: u64,
 }
 
 impl Farmer {
     /// Sends the limit to a worker that has joined, or was not heard from for a while.
-    pub(super) fn tell_limit(&mut self, rank: Rank, actions: &mut Actions) {
+    pub(super) fn send_limit(&mut self, rank: Rank, actions: &mut Actions) {
         if let Some(TaskLimit::Fixed(limit)) = self.settings.rules.task_limit {
-            self.limits.told_us = micros(limit);
+            self.limits.sent_us = micros(limit);
         }
-        if self.limits.told_us > 0 {
-            actions.sends.push((rank, Send::Limit { us: self.limits.told_us }));
+        if self.limits.sent_us > 0 {
+            actions.sends.push((rank, Send::Limit { us: self.limits.sent_us }));
         }
     }
 
@@ -44,12 +44,12 @@ impl Farmer {
         }
         self.limits.update_at = self.lengths.next_look();
         let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum();
-        if known < slots && self.limits.told_us == 0 {
+        if known < slots && self.limits.sent_us == 0 {
             return;
         }
         let us = (self.lengths.percentile_us(50).saturating_mul(u64::from(percent)) / 100).max(micros(LIMIT_MIN));
-        if us != self.limits.told_us {
-            self.limits.told_us = us;
+        if us != self.limits.sent_us {
+            self.limits.sent_us = us;
             let open = self.workers.iter().filter(|(_, worker)| worker.is_able());
             actions.sends.extend(open.map(|(rank, _)| (rank, Send::Limit { us })));
         }

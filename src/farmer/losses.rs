@@ -125,7 +125,7 @@ impl Farmer {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
             actions.sends.push((rank, Send::Rejoin { seq }));
             // It may have missed the current limit.
-            self.tell_limit(rank, actions);
+            self.send_limit(rank, actions);
         }
     }
 

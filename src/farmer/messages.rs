@@ -101,7 +101,7 @@ impl Farmer {
             worker.cpus = node.cpus;
         });
         actions.notes.push(Note::Joined(rank));
-        self.tell_limit(rank, actions);
+        self.send_limit(rank, actions);
         self.fill(now, rank, actions);
         self.recall(now, actions);
     }
