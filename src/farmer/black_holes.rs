@@ -91,9 +91,9 @@ impl Farmer {
     /// cause.
     fn second_opinion(&mut self, now: Duration, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
         let Some(&first) = self.doubts.given_back.get(&result.id).filter(|&&first| first != rank) else { return false };
-        let does_well = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
+        let is_good = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
         let success = result.is_success();
-        if !success && !self.workers.get(rank).is_some_and(does_well) {
+        if !success && !self.workers.get(rank).is_some_and(is_good) {
             return false;
         }
         let refuted = self.workers.update(first, |worker| {
@@ -140,11 +140,10 @@ impl Farmer {
     fn verdict(&self, now: Duration, rank: Rank) -> Verdict {
         let others = self.workers.iter().filter(|&(other, _)| other != rank);
         let starting = now < self.started + handout::SPREAD_MAX;
-        let doing: Vec<_> =
-            others.filter_map(|(_, worker)| how_it_does(now, worker, starting)).take(OTHERS_MAX).collect();
-        let count = |what| doing.iter().filter(|&&doing| doing == what).count();
-        match (count(Doing::Well), count(Doing::Badly), count(Doing::Unknown)) {
-            (well @ 1.., badly, _) if well >= badly => Verdict::Node,
+        let found: Vec<_> = others.filter_map(|(_, worker)| health(now, worker, starting)).take(OTHERS_MAX).collect();
+        let count = |what| found.iter().filter(|&&health| health == what).count();
+        match (count(Health::Good), count(Health::Bad), count(Health::Unknown)) {
+            (good @ 1.., bad, _) if good >= bad => Verdict::Node,
             (_, _, 1..) => Verdict::Open,
             _ => Verdict::Tasks,
         }
@@ -270,29 +269,29 @@ impl Farmer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Doing {
-    Well,
-    Badly,
+enum Health {
+    Good,
+    Bad,
     Unknown,
 }
 
 /// How tasks do on a rank; `None` if the rank says nothing about that. While a farm is `starting`, ranks are still
 /// joining.
-fn how_it_does(now: Duration, worker: &WorkerState, starting: bool) -> Option<Doing> {
+fn health(now: Duration, worker: &WorkerState, starting: bool) -> Option<Health> {
     let trust = &worker.trust;
     if worker.status == Status::Expected && starting {
-        return Some(Doing::Unknown);
+        return Some(Health::Unknown);
     }
     if trust.is_aside() {
         return None;
     }
     if trust.streak >= STREAK_OF_OTHERS {
-        return Some(Doing::Badly);
+        return Some(Health::Bad);
     }
     let handed = trust.first_handed?; // `None` also for ranks that are lost or take no tasks.
     let runs = worker.held() > 0 && now.saturating_sub(handed) >= ALIVE_AFTER;
     match trust.succeeded || runs {
-        true => Some(Doing::Well),
-        false => (worker.held() > 0).then_some(Doing::Unknown),
+        true => Some(Health::Good),
+        false => (worker.held() > 0).then_some(Health::Unknown),
     }
 }
