@@ -1,4 +1,4 @@
-//! Promise 5: whatever a farmer says, and whatever becomes of processes, is input.
+//! Promise 5: whatever a farmer sends, and whatever happens to processes, is input.
 
 use proptest::prelude::*;
 
@@ -26,7 +26,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What was said of tasks since the last look: how many have ended, and how many went back.
+/// What was reported of tasks since the last call: how many have ended, and how many went back.
 fn told(pool: &mut TestPool) -> usize {
     let count = |message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => results.len() + interrupted.len() + returned.len(),
@@ -36,7 +36,7 @@ fn told(pool: &mut TestPool) -> usize {
 }
 
 proptest! {
-    /// Every task that was assigned is told of once, as ended or as returned, or is forgotten by a Rejoin; and a stop
+    /// Every task that was assigned is reported once, as ended or as returned, or is forgotten by a Rejoin; and a stop
     /// ends all.
     #[test]
     fn no_task_is_lost_or_told_twice(happenings in prop::collection::vec(happening(), 0..40)) {

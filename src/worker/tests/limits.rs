@@ -15,7 +15,7 @@ fn timed_out(pool: &mut TestPool) -> Vec<(u32, bool)> {
     results.flatten().map(|result| (result.id.0, result.timed_out)).collect()
 }
 
-/// A task that runs for too long is asked to end, and killed after the grace period; each by its own start.
+/// A task that runs for too long is asked to end, and killed after the grace period; each counted from its own start.
 #[test]
 fn a_task_runs_out_of_time() {
     let mut pool = TestPool::new(2);
@@ -40,10 +40,10 @@ fn a_task_runs_out_of_time() {
     pool.wait(ms(1));
     assert_eq!(pool.deeds(), [Deed::Kill(1)]);
     pool.end(1, Outcome::Signaled(9));
-    assert_eq!(timed_out(&mut pool), [(1, true)], "this death is ours: no verdict is held");
+    assert_eq!(timed_out(&mut pool), [(1, true)], "the worker caused this death: no verdict is held");
 }
 
-/// A limit counts for what runs already, a later one replaces it, and none lets tasks run.
+/// A limit applies to running tasks too, a later one replaces it, and 0 removes it.
 #[test]
 fn the_last_limit_counts() {
     let mut pool = TestPool::new(1);
@@ -62,7 +62,7 @@ fn the_last_limit_counts() {
     assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
 }
 
-/// A pool that was suspended does not take that time from its tasks.
+/// The time for which a pool was suspended does not count against its tasks.
 #[test]
 fn a_suspended_pool_is_no_time_of_its_tasks() {
     let mut pool = TestPool::new(1);
@@ -80,7 +80,8 @@ fn a_suspended_pool_is_no_time_of_its_tasks() {
     assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
 }
 
-/// What has ended by the time that the clock is looked at has not run out of time, even if a message comes first.
+/// A task that has ended by the time that the clock is checked has not exceeded its limit, even if a message comes
+/// first.
 #[test]
 fn what_has_ended_does_not_run_out_of_time() {
     let mut pool = TestPool::new(1);
@@ -94,7 +95,7 @@ fn what_has_ended_does_not_run_out_of_time() {
     pool.quiet();
 }
 
-/// A stop during the grace period of a timeout does not make it an interruption, and does not ask twice.
+/// A stop during the grace period of a timeout does not make it an interruption, and does not signal again.
 #[test]
 fn a_stop_does_not_undo_a_timeout() {
     let mut pool = TestPool::new(2);
@@ -116,7 +117,7 @@ fn a_stop_does_not_undo_a_timeout() {
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
 
-/// Nor if it hears something before it looks at the clock.
+/// Nor if it receives a message before it checks the clock.
 #[test]
 fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
     let mut pool = TestPool::new(1);

@@ -1,4 +1,4 @@
-//! The worker core, event by event: through the pool's real turn, with processes on paper.
+//! The worker core, event by event: through the pool's real turn, with simulated processes.
 
 mod any_message;
 mod leftovers;
@@ -62,7 +62,7 @@ impl TestPool {
         Self { now: ms(1_000), turns, said: Vec::new(), seq: 0 }
     }
 
-    /// One round of the pool's loop: the event, the clock, and then what is to be said.
+    /// One round of the pool's loop: the event, the clock, and then the messages that are due.
     fn event(&mut self, event: Event) {
         self.turns.turn(self.now, event, &mut self.said);
         self.turns.turn(self.now, Event::Tick, &mut self.said);
@@ -102,8 +102,8 @@ impl TestPool {
         std::mem::take(&mut self.turns.processes.deeds)
     }
 
-    /// The only message since the last look, which is a Report: IDs of results, of interrupted and of returned tasks, and
-    /// open verdicts.
+    /// The only message since the last call, which is a Report: IDs of results, of interrupted and of returned tasks,
+    /// and pending verdicts.
     fn report(&mut self) -> (Vec<u32>, Vec<u32>, u32) {
         let said = std::mem::take(&mut self.said);
         let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &said[..] else {
@@ -134,7 +134,7 @@ fn tasks_start_in_order() {
     assert_eq!(pool.report(), (vec![2], vec![], 0));
 }
 
-/// A result carries what was measured, and says which Assign came in last and how long ago.
+/// A result carries the measurements, and states which Assign arrived last and how long ago.
 #[test]
 fn a_report_says_what_was_measured() {
     let mut pool = TestPool::new(1);
@@ -150,7 +150,7 @@ fn a_report_says_what_was_measured() {
     assert_eq!((results[0].duration_us, &results[0].outcome), (7, &Outcome::Exited(4)));
 }
 
-/// Results wait for company while there is work, but not for long, and not below half of the queue.
+/// Results are held while there is work, but not for long, and not when less than half of the queue is left.
 #[test]
 fn results_go_in_batches() {
     let mut pool = TestPool::new(1);
@@ -165,7 +165,7 @@ fn results_go_in_batches() {
     assert_eq!(pool.report(), (vec![4], vec![], 0), "fewer than half of the queue are left");
 }
 
-/// A full batch does not wait.
+/// A full batch is not held.
 #[test]
 fn a_full_batch_goes_at_once() {
     let mut pool = TestPool::new(1);
@@ -178,7 +178,7 @@ fn a_full_batch_goes_at_once() {
     assert_eq!(pool.report().0.len(), REPORT_RESULTS_MAX);
 }
 
-/// A Recall takes from the end of the queue, never what runs, and is answered even with nothing.
+/// A Recall takes from the end of the queue, never a running task, and is answered even if nothing is returned.
 #[test]
 fn a_recall_gives_back_what_waits() {
     let mut pool = TestPool::new(1);
@@ -192,7 +192,7 @@ fn a_recall_gives_back_what_waits() {
     assert_eq!(returned[..], []);
 }
 
-/// Drain: what waits goes back, what runs ends by itself and counts.
+/// Drain: waiting tasks go back, running ones end by themselves and count.
 #[test]
 fn a_drain_lets_running_tasks_end() {
     let mut pool = TestPool::new(1);
@@ -208,7 +208,8 @@ fn a_drain_lets_running_tasks_end() {
     assert!(pool.turns.core.is_stopped());
 }
 
-/// The kill ladder: SIGTERM, the grace period, SIGKILL; what we ended is no result, whatever it says.
+/// The kill ladder: SIGTERM, the grace period, SIGKILL; a task that the worker ended gives no result, whatever its exit
+/// code.
 #[test]
 fn a_stop_terminates_and_then_kills() {
     let mut pool = TestPool::new(2);
@@ -229,7 +230,7 @@ fn a_stop_terminates_and_then_kills() {
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
 
-/// What a stop ends is told with all that was measured, whatever its exit code says.
+/// A task that a stop ends is reported with all measurements, whatever its exit code.
 #[test]
 fn an_interrupted_attempt_is_told_in_full() {
     let mut pool = TestPool::new(2);
@@ -249,7 +250,7 @@ fn an_interrupted_attempt_is_told_in_full() {
     assert_eq!(told.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
 }
 
-/// Levels only go up, and a second kill says nothing new.
+/// Levels only go up, and a second kill changes nothing.
 #[test]
 fn a_stop_never_steps_back() {
     let mut pool = TestPool::new(1);
@@ -276,7 +277,7 @@ fn a_kill_overtakes_the_grace_period() {
     pool.quiet();
 }
 
-/// An idle pool stops at once, and says so once.
+/// An idle pool stops immediately, and reports it once.
 #[test]
 fn an_idle_pool_stops_at_once() {
     let mut pool = TestPool::new(1);
@@ -286,7 +287,7 @@ fn an_idle_pool_stops_at_once() {
     assert_eq!(pool.said, [ToFarmer::Stopped]);
 }
 
-/// Tasks that cross a stop on their way are given back.
+/// Tasks that arrive after a stop are given back.
 #[test]
 fn tasks_that_cross_a_stop_go_back() {
     let mut pool = TestPool::new(1);
@@ -296,12 +297,13 @@ fn tasks_that_cross_a_stop_go_back() {
     pool.assign([1]);
     assert_eq!(pool.report(), (vec![], vec![1], 0));
     assert_eq!(pool.deeds(), []);
-    // Found by any_message: nothing to give back is no reason to look at the clock again and again.
+    // Found by any_message: having nothing to give back must not make it check the clock repeatedly.
     pool.assign([]);
     pool.quiet();
 }
 
-/// A batch system signals tasks and ranks alike: such a death is held, and its slot is free in the meantime.
+/// A batch system signals tasks and ranks alike: the result of such a death is held, and its slot is free in the
+/// meantime.
 #[test]
 fn a_death_that_may_be_an_interruption_is_held() {
     for outcome in [2, 9, 10, 15].map(Outcome::Signaled).into_iter().chain([130, 137, 138, 143].map(Outcome::Exited)) {
@@ -351,7 +353,7 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
     let mut pool = TestPool::new(2);
     pool.turns.processes.refusing = true;
     pool.assign([0, 1, 2]);
-    assert_eq!(pool.deeds().len(), 2, "both slots are one try");
+    assert_eq!(pool.deeds().len(), 2, "both slots count as one try");
     for pause in [50, 100, 200, 400, 800] {
         pool.wait(ms(pause - 1));
         pool.quiet();
@@ -367,7 +369,7 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
     pool.quiet();
 }
 
-/// A node that recovers goes on where it was.
+/// A node that recovers continues where it was.
 #[test]
 fn a_node_that_recovers_goes_on() {
     let mut pool = TestPool::new(1);
@@ -382,7 +384,7 @@ fn a_node_that_recovers_goes_on() {
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
-/// A task that finds no process before a stop goes back with the queue.
+/// A task that could not be started before a stop goes back with the queue.
 #[test]
 fn a_stop_returns_what_was_refused() {
     let mut pool = TestPool::new(1);
@@ -393,7 +395,7 @@ fn a_stop_returns_what_was_refused() {
     assert_eq!(pool.report(), (vec![], vec![0], 0));
 }
 
-/// What can run nowhere is the task's failure, and its slot goes to the next.
+/// A task that cannot run anywhere has failed, and its slot goes to the next.
 #[test]
 fn an_impossible_task_has_failed() {
     let mut pool = TestPool::new(1);
@@ -403,7 +405,7 @@ fn an_impossible_task_has_failed() {
     assert_eq!(pool.report(), (vec![0, 1], vec![], 0));
 }
 
-/// A rank that was given up forgets what waits, reports what has ended, and says what runs or is undecided.
+/// A rank that was given up drops waiting tasks, reports ended ones, and lists those that run or are undecided.
 #[test]
 fn a_rejoin_is_answered_with_what_is_here() {
     let mut pool = TestPool::new(2);
@@ -420,7 +422,7 @@ fn a_rejoin_is_answered_with_what_is_here() {
     assert_eq!(pool.deeds(), [], "the queue is forgotten");
 }
 
-/// Ends of slots that are empty, or are no slots, are nothing.
+/// Ends reported for empty or nonexistent slots have no effect.
 #[test]
 fn ends_of_nothing_are_nothing() {
     let mut pool = TestPool::new(1);

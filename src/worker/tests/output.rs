@@ -1,4 +1,4 @@
-//! Output that has no place.
+//! Output that cannot be written to its place.
 
 use super::*;
 
@@ -11,8 +11,8 @@ fn waiting() -> TestPool {
     pool
 }
 
-/// Promise 3: nothing more is started, what waits goes to others, and the farmer hears of it each time. When there is a
-/// place, the task has ended as it did.
+/// Promise 3: nothing more is started, waiting tasks go to others, and the farmer is notified each time. Once the
+/// output is written, the task has its own result.
 #[test]
 fn a_task_whose_output_waits_keeps_its_slot() {
     let mut pool = waiting();
@@ -28,7 +28,7 @@ fn a_task_whose_output_waits_keeps_its_slot() {
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
-/// Its time is not over by that: it has ended.
+/// It does not exceed its limit by that: it has ended.
 #[test]
 fn a_task_whose_output_waits_has_no_limit() {
     let mut pool = waiting();
@@ -39,7 +39,7 @@ fn a_task_whose_output_waits_has_no_limit() {
     assert_eq!(pool.deeds(), []);
 }
 
-/// A stop that ends tasks does not wait for a place: the task runs again, also one whose time was over before.
+/// A stop that ends tasks does not wait for output: the task runs again, even one that had exceeded its limit before.
 #[test]
 fn a_stop_does_not_wait_for_a_place() {
     for is_late in [false, true] {
@@ -59,7 +59,8 @@ fn a_stop_does_not_wait_for_a_place() {
     }
 }
 
-/// Nor does that count against a task that had ended by itself, while what it had left behind was being ended.
+/// Nor does that count against a task that had ended by itself, while the processes that it left behind were being
+/// ended.
 #[test]
 fn a_stop_that_gives_output_up_fails_no_task() {
     let mut pool = TestPool::new(1);
