@@ -1,9 +1,9 @@
-//! What tasks have started beside their first process.
+//! What tasks have started besides their first process.
 //!
-//! Owns which children of the pool are no task's first process, and whose they are. A task's processes descend from its
-//! first one. When that has ended, or when one in between has, the kernel gives what is left to the pool; then the
-//! process group tells whose it is, or what was seen of it before, or the variables that every task gets. Decides
-//! nothing: the worker core does.
+//! Owns which children of the pool are not a task's first process, and which task they belong to. A task's processes
+//! descend from its first one. When that has ended, or one in between has, the kernel gives its children to the pool;
+//! then the process group shows which task they belong to, or what was seen of them before, or the variables that every
+//! task gets. Decides nothing: the worker core does.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,23 +17,23 @@ use super::means::Means;
 use crate::protocol::{Attempt, TaskId};
 use crate::sys::family::{Children, KILL, Pinned, each_of};
 
-/// A process that lives for so long after SIGKILL is not waited for.
+/// A process that is still alive this long after SIGKILL is not waited for.
 const UNKILLABLE_MAX: Duration = Duration::from_secs(30);
 
-/// Pause before the next look at a process that is becoming another program; it has no event for its end.
+/// Pause before a process that is becoming another program is examined again; there is no event for that.
 const MOVING_PAUSE: Duration = Duration::from_millis(2);
 
-/// A process may be without memory for so long; one that ends may have to wait for a file system.
+/// A process may be without memory for this long; one that is ending may have to wait for a file system.
 const MOVING_MAX: Duration = Duration::from_secs(30);
 
-/// What is not in the environment for so long was not cut off there.
+/// If a variable is missing from the environment for this long, it was not cut off by a partial read.
 const MISSING_MIN: Duration = Duration::from_millis(200);
 
-/// A task that has its slot.
+/// A task that has a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
     pub(super) slot: u32,
-    /// Its first process, if that is known by now.
+    /// Its first process, once it is known.
     pub(super) leader: Option<Pid>,
     pub(super) id: TaskId,
     pub(super) attempt: Attempt,
@@ -41,43 +41,43 @@ pub(super) struct Holder {
     pub(super) since: Duration,
 }
 
-/// Whose a process is.
+/// Which task a process belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Owner {
-    /// The task's in this slot.
+    /// The task in this slot.
     Slot(u32),
-    /// It cannot be asked, since this look or an earlier one: it is becoming another program, or it is ending.
+    /// It could not be examined, since this time: it is becoming another program, or it is ending.
     Moving(Duration),
-    /// Several tasks may have started it, and nothing of it tells which.
+    /// Several tasks may have started it, and nothing shows which.
     Unknown,
     /// It stays until the pool ends: no signal reaches it, or its task was over before it appeared.
     Nobody,
 }
 
 impl Owner {
-    /// Another look may tell more.
+    /// Whether examining it again may show more.
     fn is_open(self) -> bool {
         matches!(self, Self::Moving(_) | Self::Unknown)
     }
 }
 
-/// Processes that are no task's first one.
+/// Processes that are not a task's first one.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     children: Children,
     /// Children of the pool.
     adopted: HashMap<Pid, Owner>,
-    /// What descended from a task at a signal, by process ID and start: the kernel may give it to the pool later.
+    /// Descendants of a task when it was signaled, by process ID and start: the kernel may give them to the pool later.
     seen: HashMap<(Pid, u64), u32>,
-    /// Some process is [`Owner::Moving`].
+    /// When to examine processes again, if one is [`Owner::Moving`].
     look_again: Option<Duration>,
-    /// Slots whose processes are killed as soon as they are seen, since when.
+    /// Slots whose processes are killed as soon as they are seen, and since when.
     killing: HashMap<u32, Duration>,
 }
 
 impl Leftovers {
-    /// Looks for children that have come to the pool. `without_leaders` takes the first processes of tasks out of a list;
-    /// `holders` is asked for all tasks only if there is somebody new. Cheap where there is nobody.
+    /// Looks for new children of the pool. `without_leaders` removes the first processes of tasks from a list;
+    /// `holders` is asked for all tasks only if there is a new child. Cheap if there is none.
     pub(super) fn look(
         &mut self,
         means: &Means,
@@ -116,7 +116,7 @@ impl Leftovers {
                     _ => {}
                 }
             }
-            // One that died since it was listed has left its children to the pool, behind those that were listed.
+            // One that died after it was listed has left its children to the pool, after those that were listed.
             if dead.len() == before {
                 break;
             }
@@ -124,22 +124,23 @@ impl Leftovers {
         late.into_iter().for_each(|slot| self.tell(now, slot, None, &KILL));
     }
 
-    /// When to look again, because a process could not be asked who it is.
+    /// When to look again, because a process could not be examined.
     pub(super) fn look_again(&self) -> Option<Duration> {
         self.look_again
     }
 
-    /// Whether anything is left of the task in this slot, beside its first process. What cannot be asked yet may be.
+    /// Whether anything is left of the task in this slot besides its first process. A process that cannot be examined
+    /// yet may belong to it.
     pub(super) fn are_left(&self, slot: u32) -> bool {
         self.adopted.values().any(|owner| *owner == Owner::Slot(slot) || matches!(owner, Owner::Moving(_)))
     }
 
-    /// Whether nothing runs that no task is known for.
+    /// Whether the task of every process is known.
     pub(super) fn are_all_known(&self) -> bool {
         self.adopted.values().all(|owner| matches!(owner, Owner::Slot(_)))
     }
 
-    /// A child of the pool has ended that was no task's first process. Gives the slot of its task.
+    /// A child of the pool has ended that was not a task's first process. Returns the slot of its task.
     pub(super) fn on_reaped(&mut self, pid: Pid) -> Option<u32> {
         match self.adopted.remove(&pid)? {
             Owner::Slot(slot) => Some(slot),
@@ -147,8 +148,8 @@ impl Leftovers {
         }
     }
 
-    /// Signals what a task has started, all but the process group of a `leader` that was not reaped yet: that gets the
-    /// signal as one. Repeats SIGKILL for everything that appears later.
+    /// Signals what a task has started, except for the process group of a `leader` that was not reaped yet: that gets
+    /// the signal as a group. Repeats SIGKILL for everything that appears later.
     pub(super) fn tell(&mut self, now: Duration, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
         if signals.contains(&Signal::SIGKILL) {
             self.killing.entry(slot).or_insert(now);
@@ -168,7 +169,7 @@ impl Leftovers {
             }
         });
         for (pid, name) in refused {
-            // Nobody is waited for who may never end.
+            // Nothing waits for a process that may never end.
             if let Some(owner) = self.adopted.get_mut(&pid) {
                 log::warn!(
                     "a task left behind process {pid} ({name}), which belongs to another user: the farm cannot kill it"
@@ -178,12 +179,12 @@ impl Leftovers {
         }
     }
 
-    /// When what is left of the task in this slot is given up, if it was killed.
+    /// When the rest of the task in this slot is given up, if it was killed.
     pub(super) fn give_up_at(&self, slot: u32) -> Option<Duration> {
         self.killing.get(&slot).map(|since| *since + UNKILLABLE_MAX)
     }
 
-    /// Gives up what SIGKILL does not end: a process in a call into a file system that hangs.
+    /// Gives up processes that SIGKILL does not end: those in a call into a file system that hangs.
     pub(super) fn give_up(&mut self, slot: u32, id: TaskId) {
         let left: Vec<Pid> =
             self.adopted.iter().filter(|(_, of)| **of == Owner::Slot(slot)).map(|(pid, _)| *pid).collect();
@@ -195,7 +196,7 @@ impl Leftovers {
         }
     }
 
-    /// The task of this slot is over.
+    /// The task in this slot is over.
     pub(super) fn forget(&mut self, slot: u32) {
         if !self.killing.is_empty() {
             self.killing.remove(&slot);
@@ -225,7 +226,7 @@ impl Leftovers {
             Mark::Missing if now.saturating_sub(moving_since) < MISSING_MIN => return Owner::Moving(moving_since),
             Mark::NotYet | Mark::Missing | Mark::Closed => {}
         }
-        // It has left its group and emptied its environment. Who came after it has not started it.
+        // It has left its group and emptied its environment. A task that started after it cannot have started it.
         let at = start_of(process, means);
         let mut before = holders.iter().filter(|holder| holder.since <= at);
         match (before.next(), before.next()) {
@@ -236,15 +237,15 @@ impl Leftovers {
     }
 }
 
-/// What a process's environment says of the task that has started it.
+/// What a process's environment shows about the task that started it.
 enum Mark {
-    /// This one, of this pool.
+    /// This task, of this pool.
     Task(TaskId, Attempt),
     /// It has no memory for a moment: it is becoming another program, or it is ending.
     NotYet,
-    /// No task of this pool; or it went while it was read, and this is only the beginning of it.
+    /// No task of this pool; or it ended while it was read, and this is only the beginning of the environment.
     Missing,
-    /// It may not be read.
+    /// It must not be read.
     Closed,
 }
 
@@ -263,7 +264,7 @@ fn mark_of(pid: Pid, means: &Means) -> Mark {
     }
 }
 
-/// A farm inside of a task has marks of its own.
+/// A farm inside a task has marks of its own.
 fn task_of(environment: &[u8], means: &Means) -> Option<(TaskId, Attempt)> {
     let get = |name: &str| {
         let mut lines = environment.split(|&byte| byte == 0);
@@ -275,7 +276,7 @@ fn task_of(environment: &[u8], means: &Means) -> Option<(TaskId, Attempt)> {
     is_ours.then_some((TaskId(number("TASKFARMER_TASK_ID")?), Attempt(attempt)))
 }
 
-/// When a process was started, at the latest, on the pool's clock.
+/// The latest time at which a process may have been started, on the pool's clock.
 fn start_of(process: &Pinned, means: &Means) -> Duration {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
     let tick_ns = 1_000_000_000 / ticks_per_s.unwrap_or(100).max(1);

@@ -1,11 +1,11 @@
 //! The pool process: where tasks run.
 //!
-//! Owns the processes of one rank's tasks. It is forked before MPI_Init and holds no MPI state; it talks to its
-//! MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
+//! Owns the processes of one rank's tasks. It is forked before MPI_Init and holds no MPI state; it communicates with
+//! its MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
 //! [`handle`] is the other end: what the MPI process knows of its pool.
 //!
-//! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it never
-//! polls. With many slots, threads of `starters` do nothing but start tasks.
+//! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it
+//! never polls. With many slots, threads of `starters` do nothing but start tasks.
 
 pub mod handle;
 pub(crate) mod keeping;
@@ -45,28 +45,28 @@ use starters::threads_for;
 use tasks::Tasks;
 use turn::Turns;
 
-/// How a pool process ends; its parent reads it by waitpid.
+/// The exit status of a pool process; its parent reads it by waitpid.
 pub mod exit_status {
-    /// All is well.
+    /// Success.
     pub const CLEAN: i32 = 0;
-    /// The MPI process went away, or spoke nonsense. Tasks were killed.
+    /// The MPI process went away, or sent invalid data. Tasks were killed.
     pub const PARENT_LOST: i32 = 11;
 }
 
-/// What tasks leave running when the farm has ended gets SIGTERM, and so much time before SIGKILL.
+/// Processes that tasks leave running when the farm has ended get SIGTERM, and this much time before SIGKILL.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
-/// A pool that has said nothing for so long says that it lives; [`handle`] listens.
+/// A pool that has sent nothing for this long sends a heartbeat; [`handle`] listens for it.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long the pool waits for processes that SIGKILL does not end at once.
+/// How long the pool waits for processes that SIGKILL does not end immediately.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs the pool; returns its exit status. What executes is kept in the table.
+/// Runs the pool; returns its exit status. The table records which tasks are executing.
 #[must_use]
 pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let outlet = Outlet::install();
-    // An error: the other end is gone, and with it everybody who could be told.
+    // An error: the other end is gone, and with it everything that could be notified.
     let (status, work) = match Pool::new(socket, executing, outlet) {
         Ok(mut pool) => (pool.serve().unwrap_or(exit_status::PARENT_LOST), pool.work),
         Err(_) => (exit_status::PARENT_LOST, None),
@@ -74,11 +74,11 @@ pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let is_killed = work.as_ref().is_some_and(|work| work.core.is_killed());
     let grace = if is_killed || status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
     if grace.is_zero() {
-        // First of all, as a start that has begun may hang in a file system.
+        // First of all, because a start in progress may hang in a file system.
         work.iter().for_each(|work| work.processes.start_no_more());
         end_descendants(Duration::ZERO, KILL_LIMIT);
     }
-    // Before the end of all processes: what is being started would escape it.
+    // Before the end of all processes: a process that is being started would escape it.
     let temp = work.map(|work| work.processes.close());
     end_descendants(grace, KILL_LIMIT);
     if let Some(temp) = temp {
@@ -95,7 +95,7 @@ struct Pool {
     outlet: Outlet,
     reader: FrameReader,
     out: Vec<u8>,
-    /// When it said something last.
+    /// When it last sent something.
     said: Duration,
     /// `None` before Start.
     work: Option<Turns<Tasks>>,
@@ -128,7 +128,7 @@ impl Pool {
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
                 work.turn(now, Event::Tick, &mut said);
-                // After all signals: a process that takes none is not waited for.
+                // After all signals: a process that does not receive any is not waited for.
                 for event in work.processes.over(now) {
                     work.turn(now, event, &mut said);
                 }
@@ -158,7 +158,7 @@ impl Pool {
         wait_ready(&interests, Some(deadline.saturating_sub(now)));
     }
 
-    /// Reads what has come. `false` when the other end is closed.
+    /// Reads what has arrived. `false` when the other end is closed.
     fn read_messages(&mut self, said: &mut Vec<ToFarmer>) -> io::Result<bool> {
         let mut buffer = [0; 64 << 10];
         loop {
@@ -184,7 +184,7 @@ impl Pool {
         match message {
             ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
             ToWorker::Stop { level } => {
-                // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
+                // Stopped before Start, or unfit: there is nothing to stop, but the farmer waits for the answer.
                 if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
                 }
@@ -195,7 +195,7 @@ impl Pool {
         }
     }
 
-    /// Makes everything ready; gives the answer.
+    /// Prepares everything; returns the answer.
     fn start(&mut self, config: &WorkerConfig) -> ToFarmer {
         self.outlet.set_level(config.log_level);
         if config.protocol != PROTOCOL_VERSION {
@@ -241,7 +241,7 @@ impl Pool {
             && let Reap::Ended(reaped) = self.work.as_ref().map_or_else(|| reap(None), |work| work.processes.reap())
         {
             let Some(work) = &mut self.work else { continue };
-            // Else a process that a task had started.
+            // Otherwise it is a process that a task had started.
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
                 work.turn(self.clock.now(), event, said);
             }
@@ -255,7 +255,7 @@ impl Pool {
         }
     }
 
-    /// Before the end is told, so that the farm learns in time that its output is gone.
+    /// Before the end is reported, so that the farm learns in time that its output is gone.
     fn look_after_output(&mut self, said: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         let now = self.clock.now();

@@ -24,11 +24,11 @@ use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::process::{Reap, Reaped, reap, tell_group};
 use crate::worker::{Event, Usage};
 
-/// A task whose first process has ended, and others that it has started have not.
+/// A task whose first process has ended, while others that it has started have not.
 #[derive(Debug)]
 struct Lingering {
     process: Process,
-    /// Its first process; with what the others used, once they have ended.
+    /// Its first process; includes the usage of the others once they have ended.
     reaped: Reaped,
 }
 
@@ -45,19 +45,19 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks that are started by so many threads; which of them execute is kept in the table.
+    /// Tasks that are started by this many threads; the table records which of them are executing.
     pub(super) fn new(means: Means, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
         let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
         Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
-    /// Starts nothing any more.
+    /// Starts nothing more.
     pub(super) fn start_no_more(&self) {
         self.starters.as_ref().inspect(|starters| starters.start_no_more());
     }
 
-    /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
-    /// when they are killed.
+    /// Starts nothing more, and gives up the folders of tasks. Those of tasks that still run must be removed when they
+    /// are killed.
     pub(super) fn close(self) -> TempFolders {
         let mut temp = self.temp;
         for folder in self.lingering.into_values().filter_map(|of| of.process.temp) {
@@ -69,12 +69,12 @@ impl Tasks {
         temp
     }
 
-    /// Readable when [`Self::failed`] has something to tell.
+    /// Readable when [`Self::failed`] has something to report.
     pub(super) fn wakes(&self) -> Option<BorrowedFd<'_>> {
         self.starters.as_ref().and_then(Starters::wakes)
     }
 
-    /// What has become of starts that failed later.
+    /// The events of starts that failed later.
     pub(super) fn failed(&mut self) -> Vec<Event> {
         let failed = self.starters.as_ref().map_or(Vec::new(), Starters::take_failed);
         failed.into_iter().map(|failed| self.on_failed(failed)).collect()
@@ -83,7 +83,7 @@ impl Tasks {
     fn on_failed(&mut self, mut failed: Failed) -> Event {
         match self.judge(&mut failed) {
             Some(error) => error.into_event(failed.slot, failed.task),
-            // It was called off, for a stop or a limit.
+            // It was called off, because of a stop or a limit.
             None => Event::SpawnRefused { slot: failed.slot, task: failed.task },
         }
     }
@@ -96,7 +96,7 @@ impl Tasks {
         given_up.chain(again).chain(self.keeping.next_look()).min()
     }
 
-    /// Looks after output that waits for a place, and after what was kept.
+    /// Checks output that waits for a place, and output that was kept.
     pub(super) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
         let logs = self.starters.as_ref().map(|starters| &starters.means().logs);
         logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
@@ -107,7 +107,7 @@ impl Tasks {
         self.keeping.stop(level);
     }
 
-    /// Why the farm is to end, once.
+    /// Why the farm must end; returned once.
     pub(super) fn take_failure(&mut self) -> Option<String> {
         self.keeping.take_failure()
     }
@@ -117,7 +117,7 @@ impl Tasks {
         self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
     }
 
-    /// What the end of a process means; `None` if it is no task's first one.
+    /// What the end of a process means; `None` if it is not a task's first one.
     pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
         let Some(process) = self.starters.as_ref()?.take(reaped.pid) else {
             let of = self.leftovers.on_reaped(reaped.pid).and_then(|slot| self.lingering.get_mut(&slot))?;
@@ -135,7 +135,7 @@ impl Tasks {
         self.end(process, reaped, now)
     }
 
-    /// The tasks of which nothing is left any more.
+    /// The tasks of which nothing is left.
     pub(super) fn over(&mut self, now: Duration) -> Vec<Event> {
         if self.lingering.is_empty() {
             return Vec::new();
@@ -159,7 +159,7 @@ impl Tasks {
         self.leftovers.look(
             starters.means(),
             |children| starters.without_leaders(children),
-            // Those that run come first: a process ID may be in use again.
+            // Running tasks come first: a process ID may have been reused.
             || starters.holders().into_iter().chain(ended).chain(lingering.clone()).collect(),
         );
     }
@@ -193,7 +193,8 @@ impl Tasks {
             return; // It never ran.
         }
         self.look(None);
-        // Those outside of its group first: when their parent has ended, it is harder to tell whose they are.
+        // Those outside its group first: after their parent has ended, it is harder to find out which task they belong
+        // to.
         let Some(now) = self.starters.as_ref().map(|starters| starters.means().clock.now()) else { return };
         self.leftovers.tell(now, slot, leader, signals);
         if let Some(leader) = leader {
@@ -212,12 +213,12 @@ impl Tasks {
         }
         let usage = Usage { start_us: clock.epoch_us(failed.at), ..Usage::default() };
         let outcome = match error {
-            // What a shell would have said.
+            // As a shell reports it.
             StartError::Program(_, Errno::ENOENT) => Outcome::Exited(127),
             StartError::Program(..) => Outcome::Exited(126),
             _ => Outcome::NotStarted(error.to_string()),
         };
-        // The log says why.
+        // The log states why.
         let (slot, task) = (failed.slot, failed.task.clone());
         let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end: false };
         Some(match self.keeping.keep(clock.now(), logs, over) {
@@ -227,7 +228,7 @@ impl Tasks {
     }
 }
 
-/// What the node is short of, or what is wrong with the folder of logs, if a start failed for that.
+/// What the node is short of, or what is wrong with the folder of logs, if that made a start fail.
 fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
     let text = || format!("{}{}", error.place(), error.reason());
     let is_refusal = match error {
@@ -245,7 +246,7 @@ impl Processes for Tasks {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
-        // Before it starts: the first thing that it does may be to kill this process.
+        // Before it starts: the first thing it does may be to kill this process.
         if let Some(executing) = self.executing {
             executing.begin(slot, task.id, starters.means().clock.epoch_us(now));
         }
