@@ -1,6 +1,6 @@
-//! `tasks.tsv`: a line for each attempt that is over, for people and for tools that read tables.
+//! `tasks.tsv`: a line for each attempt that has ended, for people and for tools that read tables.
 //!
-//! Owns the format of that file. It is a log and never the truth of a resume, which reads only one thing in it:
+//! Owns the format of that file. It is a log and never the basis of a resume, which reads only one thing from it:
 //! [`super::crashes`].
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::append::Links;
 use super::begin::{Begin, Kind};
 use crate::farmer::Record;
 
-/// The first line. The command is last, since it may hold anything but a newline, tabs too.
+/// The first line. The command is last, because it may hold anything but a newline, including tabs.
 pub(crate) const HEADER: &[u8] =
     b"id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n";
 
@@ -57,14 +57,14 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
 
 fn push_seconds(out: &mut Vec<u8>, us: u64) {
     push_number(out, us / 1_000_000);
-    // The first digit keeps the zeros behind it, and is where the point goes.
+    // The first digit keeps the zeros after it, and marks the place of the point.
     let at = out.len();
     push_number(out, 1_000_000 + us % 1_000_000);
     out[at] = b'.';
 }
 
-/// How a table is gone on with: a torn last line is cut off. A file that is something else is moved aside, since this one
-/// is never worth a run.
+/// How a table is continued: a torn last line is cut off. A file of a different kind is moved aside, because this file
+/// is never worth losing a run.
 pub(super) const KIND: Kind = Kind {
     look: |file| go_on_with_lines(file, HEADER),
     start: || HEADER.to_vec(),
@@ -72,7 +72,7 @@ pub(super) const KIND: Kind = Kind {
     links: Links::Refuse,
 };
 
-/// How a file of lines is gone on with that begins with this one; `None` if it does not.
+/// How a file of lines that begins with this header is continued; `None` if it begins differently.
 pub(super) fn go_on_with_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
     if !begins_with(file, header)? {
         return Ok(None);
@@ -88,7 +88,7 @@ pub(super) fn begins_with(file: &mut File, header: &[u8]) -> io::Result<bool> {
     Ok(header.starts_with(&first))
 }
 
-/// How many bytes of the file are whole lines.
+/// How many bytes of the file are complete lines.
 fn whole_lines(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -171,7 +171,7 @@ mod tests {
         (fs::read(&path).unwrap(), fs::read(folder.path().join("tasks.tsv.damaged")).ok())
     }
 
-    /// A file that is something else is kept, and no run is lost for it.
+    /// A file of a different kind is kept, and does not make the run fail.
     #[test]
     fn another_file_is_moved_aside() {
         for other in [&b"id\tname\n1\tx\n"[..], b"x", b"\n", b"id\tattempt\trank\thost\tslots"] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever a crash cuts the file, whole lines stay, and one header.
+        /// Wherever a crash cuts the file, complete lines stay, and one header.
         #[test]
         fn any_cut_is_mended(cut in 0_usize..400, long in 0_usize..3) {
             let row = [b"7\t1\t".to_vec(), b"x".repeat(long * 40_000), b"\n".to_vec()].concat();
@@ -191,7 +191,7 @@ mod tests {
             prop_assert_eq!(prepared(torn), (expected.to_vec(), None));
         }
 
-        /// Every number of microseconds reads as the same number of seconds.
+        /// Every number of microseconds is written as exactly the same number of seconds.
         #[test]
         fn seconds_are_exact(us: u64) {
             let mut out = Vec::new();
