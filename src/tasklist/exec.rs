@@ -44,7 +44,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
     }
     template.fill(|field| values.get(field).copied(), &mut command).expect("both are there");
 
-    // The list is also what the program reads.
+    // The program also reads the list.
     super::check_is_file(source.list)?;
     let list = File::open(source.list).map_err(|error| ListError::unreadable(source.list, error))?;
     let bash = Path::new("/bin/bash");

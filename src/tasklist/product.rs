@@ -1,6 +1,6 @@
-//! Handler `product`: the cross product of lists of values, put into a command.
+//! Handler `product`: the cross product of lists of values, inserted into a command.
 //!
-//! Variables stand in the INI section, in the tasklist file, or in both: there the file's count. The first variable
+//! Variables are in the INI section, in the tasklist file, or in both: then the file's count. The first variable
 //! changes slowest, as in nested loops.
 
 use std::collections::HashSet;
@@ -21,20 +21,20 @@ enum Part {
     Range(Range),
 }
 
-/// Variables of which it is said that their values look odd.
+/// For at most this many variables, a message says that their values look suspicious.
 const WARNINGS_MAX: usize = 3;
 
-/// More variables than this are another kind of file.
+/// With more variables than this, it is a different kind of file.
 const VARIABLES_MAX: usize = 10_000;
 
 /// A variable and its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Axis {
     name: String,
-    /// Each with the number of values in front of it.
+    /// Each with the number of values before it.
     parts: Vec<(u64, Part)>,
     count: u64,
-    /// What in it looks like a list or a range of another language, and is a word.
+    /// The word in it that looks like a list or a range of a different language.
     literal: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Axis {
     }
 }
 
-/// Splits at white space; quotes keep it, and make a range a word.
+/// Splits at white space; quotes preserve it, and make a range a word.
 fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
     let mut words = Vec::new();
     let mut word: Option<(String, bool)> = None;
@@ -104,7 +104,7 @@ impl Fields for [Axis] {
     }
 }
 
-/// Where something was said, for messages.
+/// The source of a value, for messages.
 enum Place<'a> {
     Ini(&'a Section, &'a crate::ini::Key),
     Line(&'a Path, u64),
@@ -119,7 +119,7 @@ impl Place<'_> {
     }
 }
 
-/// Takes one more variable, or another value for one.
+/// Adds a variable, or replaces the values of one.
 fn set(axes: &mut Vec<Axis>, axis: Axis) -> Result<(), String> {
     match axes.iter().position(|known| known.name == axis.name) {
         Some(at) => axes[at] = axis,
@@ -231,7 +231,7 @@ mod tests {
         (0..axis.count).map(|index| axis.value(index)).collect()
     }
 
-    /// Words, quoted words and ranges may stand side by side.
+    /// Words, quoted words and ranges may be combined.
     #[test]
     fn values_are_words_and_ranges() {
         assert_eq!(
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Many variables are another kind of file; many values are as quick as few.
+    /// With too many variables it is a different kind of file; many values are as quick as few.
     #[test]
     fn long_files_do_not_hang_the_farm() {
         let variables: String = (0..VARIABLES_MAX + 2).map(|number| format!("x{number} = 1\n")).collect();
@@ -296,7 +296,7 @@ mod tests {
         (0..axis.count).for_each(|index| assert!(["a", "7", "8"].contains(&&axis.value(index)[..])));
     }
 
-    /// A wrong number costs an error, and neither memory nor time.
+    /// A wrong number causes an error, and costs neither memory nor time.
     #[test]
     fn sizes_are_bounded() {
         for (values, command) in

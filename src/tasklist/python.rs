@@ -1,7 +1,7 @@
-//! Handlers that are Python classes: PyTaskFarmer's interface, by one start of `python3`.
+//! Handlers that are Python classes: PyTaskFarmer's interface, with one start of `python3`.
 //!
-//! The class is imported from the user's PYTHONPATH and made as PyTaskFarmer makes it, with the path of the list, the
-//! workdir and the section's keys; then its tasks are listed.
+//! The class is imported from the user's PYTHONPATH and constructed as PyTaskFarmer does it, with the path of the list,
+//! the workdir and the section's keys; then its tasks are listed.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("python_tasks.py");
 /// Exit codes of the script.
 const NO_CLASS: i32 = 70;
 
-/// Makes the list. A class may expect that the workdir is there.
+/// Makes the list. A class may expect that the workdir exists.
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
     super::check_is_file(source.list)?;
     let made = Made::folder(source.workdir).map_err(|error| {
