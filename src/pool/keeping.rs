@@ -56,7 +56,7 @@ pub(crate) struct Over {
     pub(crate) usage: Usage,
     /// No process is left that may write to the same file.
     pub(crate) is_alone: bool,
-    pub(crate) told_to_end: bool,
+    pub(crate) asked_to_end: bool,
 }
 
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Keeping {
     fn decide(&mut self, now: Duration, since: Duration, logs: &impl Outputs, over: Over) -> Event {
         let (slot, usage) = (over.slot, over.usage);
         let ended_ms = usage.start_us.saturating_add(usage.duration_us) / 1_000;
-        let end = Ended { task: &over.task, outcome: &over.outcome, told_to_end: over.told_to_end, ended_ms };
+        let end = Ended { task: &over.task, outcome: &over.outcome, asked_to_end: over.asked_to_end, ended_ms };
         let kept = match self.check_before(now, logs) {
             Ok(()) => logs.keep(slot, over.is_alone, &end),
             failed => failed,

@@ -157,7 +157,7 @@ impl Outputs for Logs {
                 lock(packed).append(end, &mut output, len)?;
                 self.forget(id);
             }
-            _ if len > 0 || end.told_to_end || !end.outcome.is_success() => {
+            _ if len > 0 || end.asked_to_end || !end.outcome.is_success() => {
                 write_log(&path_of(&self.folder, id), &mut output, len)?;
             }
             _ => self.forget(id),
@@ -217,7 +217,7 @@ fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepEr
 pub(crate) struct Ended<'a> {
     pub(crate) task: &'a Assignment,
     pub(crate) outcome: &'a Outcome,
-    pub(crate) told_to_end: bool,
+    pub(crate) asked_to_end: bool,
     /// Milliseconds since 1970.
     pub(crate) ended_ms: u64,
 }
@@ -290,7 +290,7 @@ mod tests {
     fn say(logs: &Logs, id: u32, text: &str, outcome: Outcome) {
         let task = task(id);
         (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
-        logs.keep(0, true, &Ended { task: &task, outcome: &outcome, told_to_end: false, ended_ms: 1 }).unwrap();
+        logs.keep(0, true, &Ended { task: &task, outcome: &outcome, asked_to_end: false, ended_ms: 1 }).unwrap();
     }
 
     fn logs(kind: Kind, workdir: &Path) -> Logs {
@@ -392,7 +392,7 @@ mod tests {
         let packed = logs(Kind::Rank, workdir.path());
         let first = task(1);
         let daemons = packed.open(0, &first).unwrap();
-        let end = Ended { task: &first, outcome: &OK, told_to_end: false, ended_ms: 1 };
+        let end = Ended { task: &first, outcome: &OK, asked_to_end: false, ended_ms: 1 };
         // The task is not over.
         packed.keep(0, false, &end).unwrap();
         let second = task(2);

@@ -63,7 +63,7 @@ pub(super) struct Process {
     /// Its temporary folder.
     pub(super) temp: Option<PathBuf>,
     /// It was asked to end, by a stop or a limit: an exit code of 0 is not a success.
-    pub(super) told_to_end: bool,
+    pub(super) asked_to_end: bool,
 }
 
 impl Process {
@@ -230,7 +230,7 @@ impl Starters {
 
     /// Marks the process in a slot as asked to end, and returns it for the signal. A start that has not begun is called
     /// off, one that has is waited for.
-    pub(super) fn tell_to_end(&self, slot: u32) -> Option<Pid> {
+    pub(super) fn ask_to_end(&self, slot: u32) -> Option<Pid> {
         let mut table = self.shared.lock();
         if let Some(at) = table.to_start.iter().position(|other| other.slot == slot) {
             let ToStart { slot, task, .. } = table.to_start.remove(at)?;
@@ -241,7 +241,7 @@ impl Starters {
         let starts = |table: &mut Table| table.starting.contains_key(&slot);
         let mut table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
         let leader = *table.leaders.get(&slot)?;
-        table.running.get_mut(&leader)?.told_to_end = true;
+        table.running.get_mut(&leader)?.asked_to_end = true;
         Some(leader)
     }
 
@@ -303,7 +303,7 @@ impl Shared {
         let at = self.means.clock.now();
         let mut temp = None;
         match self.means.start(slot, &task, &mut temp) {
-            Ok(pid) => Ok((pid, Process { slot, task, since, temp, told_to_end: false })),
+            Ok(pid) => Ok((pid, Process { slot, task, since, temp, asked_to_end: false })),
             Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }
     }

@@ -177,9 +177,9 @@ impl Tasks {
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        let Process { slot, task, told_to_end, .. } = process;
+        let Process { slot, task, asked_to_end, .. } = process;
         let (outcome, is_alone) = (reaped.outcome, self.leftovers.are_all_known());
-        let over = Over { slot, task, outcome, usage, is_alone, told_to_end };
+        let over = Over { slot, task, outcome, usage, is_alone, asked_to_end };
         Some(self.keeping.keep(now, logs, over))
     }
 
@@ -188,7 +188,7 @@ impl Tasks {
         if self.keeping.give_up(slot) {
             return;
         }
-        let leader = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot));
+        let leader = self.starters.as_ref().and_then(|starters| starters.ask_to_end(slot));
         if leader.is_none() && !self.lingering.contains_key(&slot) {
             return; // It never ran.
         }
@@ -220,7 +220,7 @@ impl Tasks {
         };
         // The log states why.
         let (slot, task) = (failed.slot, failed.task.clone());
-        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end: false };
+        let over = Over { slot, task, outcome, usage, is_alone: true, asked_to_end: false };
         Some(match self.keeping.keep(clock.now(), logs, over) {
             Event::Ended { outcome, usage, .. } => SpawnError::Impossible(outcome, usage),
             _ => SpawnError::OutputWaits,

@@ -63,7 +63,7 @@ pub struct Process {
     left: Option<(Duration, OnTerm)>,
     /// The first process has ended.
     lingers: bool,
-    told_to_end: bool,
+    asked_to_end: bool,
 }
 
 /// The disk for the output of tasks.
@@ -149,8 +149,8 @@ impl Simulated {
         };
         let process = self.slots.remove(&slot).expect("seen");
         self.deeds.push((slot, Deed::Ended(process.outcome.clone())));
-        let Process { task, outcome, told_to_end, .. } = process;
-        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end };
+        let Process { task, outcome, asked_to_end, .. } = process;
+        let over = Over { slot, task, outcome, usage, is_alone: true, asked_to_end };
         Some(self.keeping.keep(now, &self.output, over))
     }
 
@@ -257,7 +257,7 @@ impl Processes for Simulated {
             outcome,
             left: behaviour.leaves.map(|(longer, on_term)| (now + length + longer, on_term)),
             lingers: false,
-            told_to_end: false,
+            asked_to_end: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
         self.deeds.push((slot, Deed::Spawned(task.clone())));
@@ -268,7 +268,7 @@ impl Processes for Simulated {
         if self.keeping.give_up(slot) {
             return;
         }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
         self.signal(slot, Deed::Terminated, react_to_term);
     }
 
@@ -276,7 +276,7 @@ impl Processes for Simulated {
         if self.keeping.give_up(slot) {
             return;
         }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
         self.signal(slot, Deed::Killed, |_, process, now| {
             if let Some((until, _)) = &mut process.left {
                 *until = (now + DYING).min(*until);
