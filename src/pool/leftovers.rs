@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-use super::means::Means;
+use super::context::SpawnContext;
 use crate::protocol::{Attempt, TaskId};
 use crate::sys::family::{Children, KILL, Pinned, each_of};
 
@@ -80,11 +80,11 @@ impl Leftovers {
     /// `holders` is asked for all tasks only if there is a new child. Cheap if there is none.
     pub(super) fn look(
         &mut self,
-        means: &Means,
+        context: &SpawnContext,
         without_leaders: impl Fn(&mut Vec<Pid>),
         holders: impl Fn() -> Vec<Holder>,
     ) {
-        let now = means.clock.now();
+        let now = context.clock.now();
         let (mut dead, mut late) = (HashSet::new(), HashSet::new());
         self.look_again = None;
         loop {
@@ -105,7 +105,7 @@ impl Leftovers {
                     continue;
                 };
                 let known = self.adopted.get(&pid).copied();
-                let owner = self.owner(&process, known, means, &holders);
+                let owner = self.owner(&process, known, context, &holders);
                 self.adopted.insert(pid, owner);
                 if known != Some(owner) {
                     log::debug!("process {pid} ({}) has come to the pool: {owner:?}", process.stat.name);
@@ -206,7 +206,7 @@ impl Leftovers {
         }
     }
 
-    fn owner(&self, process: &Pinned, known: Option<Owner>, means: &Means, holders: &[Holder]) -> Owner {
+    fn owner(&self, process: &Pinned, known: Option<Owner>, context: &SpawnContext, holders: &[Holder]) -> Owner {
         if let Some(slot) = self.seen.get(&(process.pid, process.stat.started)) {
             return Owner::Slot(*slot);
         }
@@ -215,9 +215,9 @@ impl Leftovers {
         {
             return Owner::Slot(holder.slot);
         }
-        let now = means.clock.now();
+        let now = context.clock.now();
         let moving_since = if let Some(Owner::Moving(since)) = known { since } else { now };
-        match mark_of(process.pid, means) {
+        match mark_of(process.pid, context) {
             Mark::Task(id, attempt) => {
                 let holder = holders.iter().find(|holder| (holder.id, holder.attempt) == (id, attempt));
                 return holder.map_or(Owner::Nobody, |holder| Owner::Slot(holder.slot));
@@ -227,7 +227,7 @@ impl Leftovers {
             Mark::NotYet | Mark::Missing | Mark::Closed => {}
         }
         // It has left its group and emptied its environment. A task that started after it cannot have started it.
-        let at = start_of(process, means);
+        let at = start_of(process, context);
         let mut before = holders.iter().filter(|holder| holder.since <= at);
         match (before.next(), before.next()) {
             (None, _) => Owner::Nobody,
@@ -249,11 +249,11 @@ enum Mark {
     Closed,
 }
 
-fn mark_of(pid: Pid, means: &Means) -> Mark {
+fn mark_of(pid: Pid, context: &SpawnContext) -> Mark {
     let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}"));
     let has_gone = |error: &std::io::Error| error.raw_os_error() == Some(Errno::ESRCH as i32);
     match read("environ") {
-        Ok(environment) => match task_of(&environment, means) {
+        Ok(environment) => match task_of(&environment, context) {
             Some((id, attempt)) => Mark::Task(id, attempt),
             // Without memory it has no arguments either.
             None if read("cmdline").map_or_else(|error| has_gone(&error), |line| line.is_empty()) => Mark::NotYet,
@@ -265,22 +265,22 @@ fn mark_of(pid: Pid, means: &Means) -> Mark {
 }
 
 /// A farm inside a task has marks of its own.
-fn task_of(environment: &[u8], means: &Means) -> Option<(TaskId, Attempt)> {
+fn task_of(environment: &[u8], context: &SpawnContext) -> Option<(TaskId, Attempt)> {
     let get = |name: &str| {
         let mut lines = environment.split(|&byte| byte == 0);
         lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     };
     let number = |name: &str| str::from_utf8(get(name)?).ok()?.parse::<u32>().ok();
     let attempt = u16::try_from(number("TASKFARMER_ATTEMPT")?).ok()?;
-    let is_ours = means.is_place(number("TASKFARMER_RANK")?, get("TASKFARMER_WORKDIR")?);
+    let is_ours = context.is_place(number("TASKFARMER_RANK")?, get("TASKFARMER_WORKDIR")?);
     is_ours.then_some((TaskId(number("TASKFARMER_TASK_ID")?), Attempt(attempt)))
 }
 
 /// The latest time at which a process may have been started, on the pool's clock.
-fn start_of(process: &Pinned, means: &Means) -> Duration {
+fn start_of(process: &Pinned, context: &SpawnContext) -> Duration {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
     let tick_ns = 1_000_000_000 / ticks_per_s.unwrap_or(100).max(1);
     let started = Duration::from_nanos(process.stat.started.saturating_add(1).saturating_mul(tick_ns));
     let up = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    means.clock.now().saturating_sub(up.saturating_sub(started))
+    context.clock.now().saturating_sub(up.saturating_sub(started))
 }

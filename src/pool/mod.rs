@@ -7,11 +7,11 @@
 //! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it
 //! never polls. With many slots, threads of `starters` do nothing but start tasks.
 
+mod context;
 pub mod handle;
 pub(crate) mod keeping;
 mod leftovers;
 mod logs;
-mod means;
 mod packed;
 mod start_error;
 mod starters;
@@ -40,7 +40,7 @@ use crate::sys::process::{Reap, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::worker::{Event, Worker};
-use means::Means;
+use context::SpawnContext;
 use starters::threads_for;
 use tasks::Tasks;
 use turn::Turns;
@@ -219,9 +219,9 @@ impl Pool {
             SlotCount::Cpus => cpus,
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
-        let means = Means::new(config, slots, &host::node_name(launch), &cwd, self.clock);
+        let context = SpawnContext::new(config, slots, &host::node_name(launch), &cwd, self.clock);
         self.executing.clear(slots);
-        match means.and_then(|means| Tasks::new(means, threads_for(slots), self.executing)) {
+        match context.and_then(|context| Tasks::new(context, threads_for(slots), self.executing)) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
                 self.work = Some(Turns::new(Worker::new(slots, grace), tasks));

@@ -17,8 +17,8 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::Pid;
 
+use super::context::SpawnContext;
 use super::leftovers::Holder;
-use super::means::Means;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
 use crate::sys::family::has_lists;
@@ -103,7 +103,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Shared {
-    means: Means,
+    context: SpawnContext,
     table: Mutex<Table>,
     /// There is something to start, or starting has ended.
     work: Condvar,
@@ -123,9 +123,9 @@ pub(super) struct Starters {
 
 impl Starters {
     /// Starts this many threads, or as many as the node allows.
-    pub(super) fn new(means: Means, threads: usize) -> nix::Result<Self> {
+    pub(super) fn new(context: SpawnContext, threads: usize) -> nix::Result<Self> {
         let threads = match threads {
-            _ if means.one_at_a_time() => 0,
+            _ if context.one_at_a_time() => 0,
             // Without the kernel's list, orphans are distinguished from first processes by the thread whose children
             // they are.
             0 | 1 => usize::from(!has_lists()),
@@ -133,7 +133,7 @@ impl Starters {
         };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (table, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { means, table, work, settled, wake });
+        let shared = Arc::new(Shared { context, table, work, settled, wake });
         let start = |_| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name("tfarmer-start".to_owned()).spawn(move || shared.start_all())
@@ -142,8 +142,8 @@ impl Starters {
         Ok(Self { shared, threads })
     }
 
-    pub(super) fn means(&self) -> &Means {
-        &self.shared.means
+    pub(super) fn context(&self) -> &SpawnContext {
+        &self.shared.context
     }
 
     /// Whether tasks are started by threads of their own.
@@ -234,7 +234,7 @@ impl Starters {
         let mut table = self.shared.lock();
         if let Some(at) = table.to_start.iter().position(|other| other.slot == slot) {
             let ToStart { slot, task, .. } = table.to_start.remove(at)?;
-            let at = self.shared.means.clock.now();
+            let at = self.shared.context.clock.now();
             self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
             return None;
         }
@@ -300,9 +300,9 @@ impl Shared {
     }
 
     fn start(&self, ToStart { slot, task, since }: ToStart) -> Result<(Pid, Process), Box<Failed>> {
-        let at = self.means.clock.now();
+        let at = self.context.clock.now();
         let mut temp = None;
-        match self.means.start(slot, &task, &mut temp) {
+        match self.context.start(slot, &task, &mut temp) {
             Ok(pid) => Ok((pid, Process { slot, task, since, temp, asked_to_end: false })),
             Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }

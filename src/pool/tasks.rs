@@ -9,10 +9,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::context::SpawnContext;
 use super::keeping::{Keeping, Outputs, Over};
 use super::leftovers::{Holder, Leftovers};
 use super::logs::Logs;
-use super::means::Means;
 use super::start_error::{StartError, is_shortage};
 use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
@@ -46,8 +46,8 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// Tasks that are started by this many threads; the table records which of them are executing.
-    pub(super) fn new(means: Means, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
-        let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
+    pub(super) fn new(context: SpawnContext, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
+        let starters = Starters::new(context, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
         Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
@@ -98,7 +98,7 @@ impl Tasks {
 
     /// Checks output that waits for a place, and output that was kept.
     pub(super) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
-        let logs = self.starters.as_ref().map(|starters| &starters.means().logs);
+        let logs = self.starters.as_ref().map(|starters| &starters.context().logs);
         logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
     }
 
@@ -157,7 +157,7 @@ impl Tasks {
         let Some(starters) = &self.starters else { return };
         let lingering = self.lingering.values().map(|of| of.process.holder(of.reaped.pid));
         self.leftovers.look(
-            starters.means(),
+            starters.context(),
             |children| starters.without_leaders(children),
             // Running tasks come first: a process ID may have been reused.
             || starters.holders().into_iter().chain(ended).chain(lingering.clone()).collect(),
@@ -169,7 +169,7 @@ impl Tasks {
         self.leftovers.forget(process.slot);
         let starters = self.starters.as_ref()?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
-        let Means { logs, clock, .. } = starters.means();
+        let SpawnContext { logs, clock, .. } = starters.context();
         let usage = Usage {
             start_us: clock.epoch_us(process.since),
             duration_us: micros(now.saturating_sub(process.since)),
@@ -195,7 +195,7 @@ impl Tasks {
         self.look(None);
         // Those outside its group first: after their parent has ended, it is harder to find out which task they belong
         // to.
-        let Some(now) = self.starters.as_ref().map(|starters| starters.means().clock.now()) else { return };
+        let Some(now) = self.starters.as_ref().map(|starters| starters.context().clock.now()) else { return };
         self.leftovers.tell(now, slot, leader, signals);
         if let Some(leader) = leader {
             tell_group(leader, signals);
@@ -206,7 +206,7 @@ impl Tasks {
     fn judge(&mut self, failed: &mut Failed) -> Option<SpawnError> {
         failed.temp.take().into_iter().for_each(|folder| self.temp.remove(folder));
         let error = failed.error.as_ref()?;
-        let Means { logs, clock, .. } = self.starters.as_ref()?.means();
+        let SpawnContext { logs, clock, .. } = self.starters.as_ref()?.context();
         if let Some(refusal) = refusal(error, logs, failed.slot) {
             logs.discard(failed.slot);
             return Some(SpawnError::Refused(refusal));
@@ -248,7 +248,7 @@ impl Processes for Tasks {
         };
         // Before it starts: the first thing it does may be to kill this process.
         if let Some(executing) = self.executing {
-            executing.begin(slot, task.id, starters.means().clock.epoch_us(now));
+            executing.begin(slot, task.id, starters.context().clock.epoch_us(now));
         }
         match starters.start(now, slot, task) {
             Ok(()) => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! Owns what all tasks of a pool share. Does not know which tasks run. Several threads may start tasks at the same
 //! time, except with a runner that changes the working directory, because a process has only one: see
-//! [`Means::one_at_a_time`].
+//! [`SpawnContext::one_at_a_time`].
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -29,7 +29,7 @@ use crate::sys::process::{Command, Spawner, c_string, memory_file};
 
 /// What all tasks of a pool share.
 #[derive(Debug)]
-pub(super) struct Means {
+pub(super) struct SpawnContext {
     pub(super) logs: Logs,
     pub(super) clock: Clock,
     runner: Runner,
@@ -56,7 +56,7 @@ struct Starting<'a> {
     folder: Option<PathBuf>,
 }
 
-impl Means {
+impl SpawnContext {
     /// Prepares them. The error says why this node cannot run tasks.
     pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
         let defined = config.runner.defined();
