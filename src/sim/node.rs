@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{Plan, Poison};
-use super::processes::{Deed, Output, Process, Simulated};
+use super::processes::{Operation, Output, Process, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
 use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
@@ -100,7 +100,7 @@ impl Node {
 
     /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. What is to
     /// be said goes to `said`; what happened to processes is returned, by slot.
-    pub fn round(&mut self, now: Duration, said: &mut Vec<ToFarmer>) -> Vec<(u32, Deed)> {
+    pub fn round(&mut self, now: Duration, said: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
         if let Pool::Up(turns) = &mut self.pool {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
@@ -136,7 +136,7 @@ impl Node {
                 break;
             }
         }
-        std::mem::take(&mut turns.processes.deeds)
+        std::mem::take(&mut turns.processes.operations)
     }
 
     fn on_message(&mut self, now: Duration, message: ToWorker, said: &mut Vec<ToFarmer>) {
@@ -225,11 +225,11 @@ impl Node {
     }
 
     /// A batch system signals all processes of the node.
-    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Deed)> {
+    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Operation)> {
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
         turns.processes.now = now;
         turns.processes.strike();
-        std::mem::take(&mut turns.processes.deeds)
+        std::mem::take(&mut turns.processes.operations)
     }
 
     /// One line for the answer to "why does it not end?".

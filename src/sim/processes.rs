@@ -26,7 +26,7 @@ const FAILING: Duration = Duration::from_millis(5);
 
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Deed {
+pub enum Operation {
     /// It runs.
     Spawned(Assignment),
     /// It can never run.
@@ -90,7 +90,7 @@ pub struct Simulated {
     /// The real rules for output that cannot be written.
     pub(crate) keeping: Keeping,
     /// What happened since the last look, by slot.
-    pub deeds: Vec<(u32, Deed)>,
+    pub operations: Vec<(u32, Operation)>,
     /// What runs, or has ended and was not reaped yet.
     pub slots: BTreeMap<u32, Process>,
     /// Starts that will turn out to be refused: when, and which.
@@ -110,7 +110,7 @@ impl Simulated {
             broken: false,
             output: Output::default(),
             keeping: Keeping::default(),
-            deeds: Vec::new(),
+            operations: Vec::new(),
             slots: BTreeMap::new(),
             refused: VecDeque::new(),
             refusals: 0,
@@ -128,7 +128,7 @@ impl Simulated {
     pub fn take_refused(&mut self, now: Duration) -> Option<(u32, Assignment)> {
         self.next_refusal().filter(|&at| at <= now)?;
         let (_, slot, task) = self.refused.pop_front()?;
-        self.deeds.push((slot, Deed::Refused(task.id)));
+        self.operations.push((slot, Operation::Refused(task.id)));
         Some((slot, task))
     }
 
@@ -137,7 +137,7 @@ impl Simulated {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
             (process.lingers, process.ends_at) = (true, until);
-            self.deeds.push((slot, Deed::Lingers));
+            self.operations.push((slot, Operation::Lingers));
             return Some(Event::Lingers(slot));
         }
         let usage = Usage {
@@ -148,7 +148,7 @@ impl Simulated {
             max_rss_kib: 0,
         };
         let process = self.slots.remove(&slot).expect("seen");
-        self.deeds.push((slot, Deed::Ended(process.outcome.clone())));
+        self.operations.push((slot, Operation::Ended(process.outcome.clone())));
         let Process { task, outcome, asked_to_end, .. } = process;
         let over = Over { slot, task, outcome, usage, is_alone: true, asked_to_end };
         Some(self.keeping.keep(now, &self.output, over))
@@ -162,18 +162,18 @@ impl Simulated {
     /// A batch system sends SIGTERM to everything.
     pub fn strike(&mut self) {
         for slot in self.slots.keys().copied().collect::<Vec<_>>() {
-            self.signal(slot, Deed::Struck, react_to_term);
+            self.signal(slot, Operation::Struck, react_to_term);
         }
     }
 
-    fn signal(&mut self, slot: u32, deed: Deed, react: impl FnOnce(&Plan, &mut Process, Duration)) {
+    fn signal(&mut self, slot: u32, operation: Operation, react: impl FnOnce(&Plan, &mut Process, Duration)) {
         let now = self.now;
         let Some(process) = self.slots.get_mut(&slot) else { return };
         // A process that has ended and was not reaped yet takes no signal, but what it has left does.
-        let is_left = deed != Deed::Struck && process.left.is_some_and(|(until, _)| until > now);
+        let is_left = operation != Operation::Struck && process.left.is_some_and(|(until, _)| until > now);
         if process.ends_at > now || is_left {
             react(&self.plan, process, now);
-            self.deeds.push((slot, deed));
+            self.operations.push((slot, operation));
         }
     }
 }
@@ -234,13 +234,13 @@ impl Processes for Simulated {
                 self.refused.push_back((now + STARTING, slot, task.clone()));
                 return Ok(());
             }
-            self.deeds.push((slot, Deed::Refused(task.id)));
+            self.operations.push((slot, Operation::Refused(task.id)));
             return Err(SpawnError::Refused("simulated".to_owned()));
         }
         let behaviour = self.plan.of(task.id);
         let outcome = behaviour.outcome_of(task.attempt.0);
         if let Outcome::NotStarted(_) = outcome {
-            self.deeds.push((slot, Deed::Impossible(task.clone())));
+            self.operations.push((slot, Operation::Impossible(task.clone())));
             return Err(SpawnError::Impossible(outcome, Usage::default()));
         }
         let (length, outcome) = match self.broken {
@@ -260,7 +260,7 @@ impl Processes for Simulated {
             asked_to_end: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
-        self.deeds.push((slot, Deed::Spawned(task.clone())));
+        self.operations.push((slot, Operation::Spawned(task.clone())));
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl Processes for Simulated {
             return;
         }
         self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
-        self.signal(slot, Deed::Terminated, react_to_term);
+        self.signal(slot, Operation::Terminated, react_to_term);
     }
 
     fn kill(&mut self, slot: u32) {
@@ -277,7 +277,7 @@ impl Processes for Simulated {
             return;
         }
         self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
-        self.signal(slot, Deed::Killed, |_, process, now| {
+        self.signal(slot, Operation::Killed, |_, process, now| {
             if let Some((until, _)) = &mut process.left {
                 *until = (now + DYING).min(*until);
             }

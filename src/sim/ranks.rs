@@ -4,7 +4,7 @@
 
 use super::network::Towards;
 use super::node::Pool;
-use super::processes::Deed;
+use super::processes::Operation;
 use super::world::{What, World};
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 
@@ -58,7 +58,7 @@ impl World {
             return self.poisoned(rank, poison);
         }
         let mut said = Vec::new();
-        let deeds = self.nodes[rank as usize].round(self.now, &mut said);
+        let operations = self.nodes[rank as usize].round(self.now, &mut said);
         for message in said {
             if let ToFarmer::Hello { slots, .. } = &message {
                 self.checker.joined(rank, *slots);
@@ -66,7 +66,7 @@ impl World {
             self.checker.output_failed |= matches!(message, ToFarmer::LogsFailed { .. });
             self.nodes[rank as usize].outbox.push_back(message);
         }
-        self.see(rank, &deeds);
+        self.see(rank, &operations);
         self.pass_on(rank);
         let node = &mut self.nodes[rank as usize];
         if node.is_stopped() {
@@ -87,12 +87,18 @@ impl World {
     }
 
     /// Tells the checker what happened to processes, and plans their ends.
-    pub(super) fn see(&mut self, rank: u32, deeds: &[(u32, Deed)]) {
-        for (slot, deed) in deeds {
-            self.tell(|| format!("rank {rank}, slot {slot}: {deed:?}"));
-            self.checker.deed(self.now, rank, *slot, deed);
-            let changed =
-                matches!(deed, Deed::Spawned(_) | Deed::Lingers | Deed::Terminated | Deed::Killed | Deed::Struck);
+    pub(super) fn see(&mut self, rank: u32, operations: &[(u32, Operation)]) {
+        for (slot, operation) in operations {
+            self.tell(|| format!("rank {rank}, slot {slot}: {operation:?}"));
+            self.checker.operation(self.now, rank, *slot, operation);
+            let changed = matches!(
+                operation,
+                Operation::Spawned(_)
+                    | Operation::Lingers
+                    | Operation::Terminated
+                    | Operation::Killed
+                    | Operation::Struck
+            );
             if let Some(ends_at) = self.nodes[rank as usize].ends_at(*slot).filter(|_| changed) {
                 self.at(ends_at, What::PoolTick(rank));
             }

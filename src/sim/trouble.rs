@@ -160,8 +160,8 @@ impl World {
             return self.signal_rank(rank);
         }
         for rank in 0..self.options.ranks {
-            let deeds = self.nodes[rank as usize].strike(self.now);
-            self.see(rank, &deeds);
+            let operations = self.nodes[rank as usize].strike(self.now);
+            self.see(rank, &operations);
             self.signal_rank(rank);
         }
     }

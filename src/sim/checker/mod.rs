@@ -9,7 +9,7 @@ mod failures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::processes::Deed;
+use super::processes::Operation;
 use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
@@ -209,10 +209,10 @@ impl Checker {
     }
 
     /// Something happened to a process.
-    pub fn deed(&mut self, now: Duration, rank: u32, slot: u32, deed: &Deed) {
+    pub fn operation(&mut self, now: Duration, rank: u32, slot: u32, operation: &Operation) {
         let node = &mut self.nodes[rank as usize];
-        match deed {
-            Deed::Spawned(task) => {
+        match operation {
+            Operation::Spawned(task) => {
                 let run = Run::new(now, task);
                 let free = node.runs.insert(slot, run).is_none();
                 node.idle_since = None; // It is served; how quickly is a matter of measurements.
@@ -232,7 +232,7 @@ impl Checker {
                 self.tasks[task.id.0 as usize].running += 1;
                 self.tasks[task.id.0 as usize].quiet_since = now;
             }
-            Deed::Impossible(task) => {
+            Operation::Impossible(task) => {
                 let outcome = Outcome::NotStarted("no such program".to_owned());
                 node.failed();
                 self.tasks[task.id.0 as usize].failures += 1;
@@ -241,11 +241,11 @@ impl Checker {
                 self.ends.entry(place).or_default().push(outcome);
                 self.tasks[task.id.0 as usize].quiet_since = now.max(self.excused_until) + DOUBT_MAX;
             }
-            Deed::Refused(id) => {
+            Operation::Refused(id) => {
                 node.troubled = true;
                 self.tasks[id.0 as usize].quiet_since = now;
             }
-            Deed::Terminated => {
+            Operation::Terminated => {
                 let mut asked = node.stop >= Some(StopLevel::Terminate);
                 if let Some(run) = node.runs.get_mut(&slot) {
                     asked |= run.lingers_since.is_some_and(|since| now >= since + LINGER);
@@ -256,24 +256,24 @@ impl Checker {
                 }
                 self.must(asked, || format!("rank {rank} terminates a task in time, and nobody had asked it to"));
             }
-            Deed::Struck => {
+            Operation::Struck => {
                 if let Some(run) = node.runs.get_mut(&slot) {
                     run.struck |= run.lingers_since.is_none();
                 }
             }
-            Deed::Lingers => {
+            Operation::Lingers => {
                 if let Some(run) = node.runs.get_mut(&slot).filter(|run| run.terminated_at.is_none() && !run.killed) {
                     run.lingers_since = Some(now);
                 }
             }
-            Deed::Killed => {
+            Operation::Killed => {
                 let Some(run) = node.runs.get_mut(&slot) else { return };
                 run.killed = true;
                 let over = run.terminated_at.is_some_and(|at| now >= at + self.grace);
                 let asked = over || node.stop == Some(StopLevel::Kill);
                 self.must(asked, || format!("rank {rank} kills a task before its grace period is over"));
             }
-            Deed::Ended(outcome) => {
+            Operation::Ended(outcome) => {
                 let Some(run) = node.runs.remove(&slot) else { return };
                 self.over.insert((run.id, rank, slot, run.attempt));
                 let task = &mut self.tasks[run.id as usize];

@@ -21,15 +21,15 @@ fn what_is_left_is_ended_after_a_while() {
     pool.assign([0, 1]);
     pool.event(Event::Lingers(0));
     pool.wait(LINGER - ms(1));
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)], "the next task waits, and nothing is asked to end yet");
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0)], "the next task waits, and nothing is asked to end yet");
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
     pool.wait(GRACE - ms(1));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, Outcome::Exited(3));
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 1)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 1)]);
     assert_eq!(told(&mut pool), (vec![(0, Outcome::Exited(3), true)], vec![]));
 }
 
@@ -42,7 +42,7 @@ fn what_ends_soon_is_no_news() {
     pool.wait(LINGER - ms(1));
     pool.end(0, OK);
     pool.wait(GRACE * 3);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0)]);
     assert_eq!(told(&mut pool), (vec![(0, OK, false)], vec![]));
 }
 
@@ -54,12 +54,12 @@ fn a_stop_ends_what_is_left() {
     pool.event(Event::Lingers(0));
     pool.event(Event::Lingers(1));
     pool.wait(LINGER);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.operations(), []);
     pool.end(1, OK);
     pool.wait(GRACE);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)], "the grace period is that of its own end");
+    assert_eq!(pool.operations(), [Operation::Kill(0)], "the grace period is that of its own end");
     pool.end(0, OK);
     assert_eq!(told(&mut pool), (vec![(1, OK, true), (0, OK, true)], vec![]));
 }
@@ -71,11 +71,11 @@ fn a_stop_in_between_interrupts() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.event(Event::Lingers(0));
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, OK);
     assert_eq!(told(&mut pool), (vec![], vec![0]));
 }
@@ -87,12 +87,12 @@ fn what_was_told_to_end_has_the_whole_grace_period() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
-    pool.deeds();
+    pool.operations();
     pool.event(Event::Lingers(0));
     pool.wait(GRACE - ms(1));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, Outcome::Signaled(15));
     assert_eq!(told(&mut pool), (vec![], vec![0]));
 }
@@ -116,7 +116,7 @@ fn a_limit_does_not_hold_for_what_is_left() {
     pool.hear(ToWorker::Limit { us: 1_000_000 });
     pool.assign([0]);
     pool.event(Event::Lingers(0));
-    pool.deeds();
+    pool.operations();
     pool.wait(ms(2_000));
     pool.quiet();
     pool.end(0, OK);

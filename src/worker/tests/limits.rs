@@ -23,22 +23,22 @@ fn a_task_runs_out_of_time() {
     pool.assign([0]);
     pool.wait(ms(1_000));
     pool.assign([1, 2]);
-    pool.deeds();
+    pool.operations();
     pool.wait(ms(1_999));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
     pool.end(0, OK);
     assert_eq!(timed_out(&mut pool), [(0, true)], "it has failed, whatever its exit code");
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 2)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 2)]);
     pool.wait(ms(1_000));
-    assert_eq!(pool.deeds(), [Deed::Terminate(1)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(1)]);
     pool.end(0, OK);
     assert_eq!(timed_out(&mut pool), [(2, false)]);
     pool.wait(GRACE - ms(1));
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.operations(), []);
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Kill(1)]);
+    assert_eq!(pool.operations(), [Operation::Kill(1)]);
     pool.end(1, Outcome::Signaled(9));
     assert_eq!(timed_out(&mut pool), [(1, true)], "the worker caused this death: no verdict is held");
 }
@@ -48,7 +48,7 @@ fn a_task_runs_out_of_time() {
 fn the_last_limit_counts() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.wait(ms(10_000));
     limit(&mut pool, ms(12_000));
     pool.wait(ms(1_999));
@@ -59,7 +59,7 @@ fn the_last_limit_counts() {
     pool.wait(ms(100_000));
     pool.quiet();
     limit(&mut pool, ms(20_000));
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
 }
 
 /// The time for which a pool was suspended does not count against its tasks.
@@ -68,7 +68,7 @@ fn a_suspended_pool_is_no_time_of_its_tasks() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(30_000));
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.now += ms(10_000);
     pool.event(Event::Tick);
     pool.now += ms(3_600_000);
@@ -77,7 +77,7 @@ fn a_suspended_pool_is_no_time_of_its_tasks() {
     pool.wait(ms(19_999));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
 }
 
 /// A task that has ended by the time that the clock is checked has not exceeded its limit, even if a message comes
@@ -87,7 +87,7 @@ fn what_has_ended_does_not_run_out_of_time() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(1_000));
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.now += ms(1_500);
     pool.turns.turn(pool.now, Event::Message(ToWorker::Heartbeat), &mut pool.said);
     pool.end(0, OK);
@@ -104,12 +104,12 @@ fn a_stop_does_not_undo_a_timeout() {
     pool.wait(ms(500));
     pool.assign([1]);
     pool.wait(ms(500));
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.deeds(), [Deed::Terminate(1)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(1)]);
     pool.wait(GRACE - ms(1));
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0), Deed::Kill(1)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0), Operation::Kill(1)]);
     pool.end(0, Outcome::Signaled(9));
     assert_eq!(timed_out(&mut pool), [(0, true)]);
     pool.end(1, Outcome::Signaled(9));
@@ -123,7 +123,7 @@ fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(30_000));
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.now += ms(10_000);
     pool.event(Event::Tick);
     pool.now += ms(3_600_000);
@@ -131,5 +131,5 @@ fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
     pool.wait(ms(19_999));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0)]);
 }

@@ -11,7 +11,7 @@ use crate::protocol::codec;
 
 /// What the pool was asked to do with processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deed {
+enum Operation {
     Spawn(u32, u32),
     Terminate(u32),
     Kill(u32),
@@ -19,14 +19,14 @@ enum Deed {
 
 #[derive(Default)]
 struct Paper {
-    deeds: Vec<Deed>,
+    operations: Vec<Operation>,
     refusing: bool,
     impossible: bool,
 }
 
 impl Processes for Paper {
     fn spawn(&mut self, _: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
-        self.deeds.push(Deed::Spawn(slot, task.id.0));
+        self.operations.push(Operation::Spawn(slot, task.id.0));
         match (self.refusing, self.impossible) {
             (true, _) => Err(SpawnError::Refused("no memory".to_owned())),
             (_, true) => Err(SpawnError::Impossible(Outcome::NotStarted("no log".to_owned()), Usage::default())),
@@ -35,11 +35,11 @@ impl Processes for Paper {
     }
 
     fn terminate(&mut self, slot: u32) {
-        self.deeds.push(Deed::Terminate(slot));
+        self.operations.push(Operation::Terminate(slot));
     }
 
     fn kill(&mut self, slot: u32) {
-        self.deeds.push(Deed::Kill(slot));
+        self.operations.push(Operation::Kill(slot));
     }
 }
 
@@ -98,8 +98,8 @@ impl TestPool {
         self.now = until;
     }
 
-    fn deeds(&mut self) -> Vec<Deed> {
-        std::mem::take(&mut self.turns.processes.deeds)
+    fn operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.turns.processes.operations)
     }
 
     /// The only message since the last call, which is a Report: IDs of results, of interrupted and of returned tasks,
@@ -115,7 +115,7 @@ impl TestPool {
 
     fn quiet(&mut self) {
         assert_eq!(self.said, []);
-        assert_eq!(self.deeds(), []);
+        assert_eq!(self.operations(), []);
     }
 }
 
@@ -126,10 +126,10 @@ const OK: Outcome = Outcome::Exited(0);
 fn tasks_start_in_order() {
     let mut pool = TestPool::new(2);
     pool.assign([4, 2, 9]);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 4), Deed::Spawn(1, 2)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 4), Operation::Spawn(1, 2)]);
     assert_eq!((pool.turns.core.running(), pool.turns.core.queued()), (2, 1));
     pool.end(1, OK);
-    assert_eq!(pool.deeds(), [Deed::Spawn(1, 9)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(1, 9)]);
     assert_eq!(pool.turns.core.queued(), 0);
     assert_eq!(pool.report(), (vec![2], vec![], 0));
 }
@@ -197,7 +197,7 @@ fn a_recall_gives_back_what_waits() {
 fn a_drain_lets_running_tasks_end() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Drain);
     assert_eq!(pool.report(), (vec![], vec![1], 0));
     pool.wait(ms(60_000));
@@ -214,15 +214,15 @@ fn a_drain_lets_running_tasks_end() {
 fn a_stop_terminates_and_then_kills() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.deeds(), [Deed::Terminate(0), Deed::Terminate(1)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0), Operation::Terminate(1)]);
     pool.end(0, OK);
     assert_eq!(pool.report(), (vec![], vec![0], 0));
     pool.wait(GRACE - ms(1));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Kill(1)]);
+    assert_eq!(pool.operations(), [Operation::Kill(1)]);
     pool.wait(ms(60_000));
     pool.quiet();
     pool.end(1, Outcome::Signaled(9));
@@ -255,9 +255,9 @@ fn an_interrupted_attempt_is_told_in_full() {
 fn a_stop_never_steps_back() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.stop(StopLevel::Terminate);
     pool.stop(StopLevel::Kill);
     pool.wait(ms(60_000));
@@ -270,9 +270,9 @@ fn a_kill_overtakes_the_grace_period() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.wait(ms(60_000));
     pool.quiet();
 }
@@ -292,11 +292,11 @@ fn an_idle_pool_stops_at_once() {
 fn tasks_that_cross_a_stop_go_back() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Drain);
     pool.assign([1]);
     assert_eq!(pool.report(), (vec![], vec![1], 0));
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.operations(), []);
     // Found by any_message: having nothing to give back must not make it check the clock repeatedly.
     pool.assign([]);
     pool.quiet();
@@ -353,12 +353,12 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
     let mut pool = TestPool::new(2);
     pool.turns.processes.refusing = true;
     pool.assign([0, 1, 2]);
-    assert_eq!(pool.deeds().len(), 2, "both slots count as one try");
+    assert_eq!(pool.operations().len(), 2, "both slots count as one try");
     for pause in [50, 100, 200, 400, 800] {
         pool.wait(ms(pause - 1));
         pool.quiet();
         pool.wait(ms(1));
-        assert!(!pool.deeds().is_empty(), "after {pause} ms");
+        assert!(!pool.operations().is_empty(), "after {pause} ms");
     }
     let said = std::mem::take(&mut pool.said);
     let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
@@ -376,11 +376,11 @@ fn a_node_that_recovers_goes_on() {
     pool.turns.processes.refusing = true;
     pool.assign([0, 1]);
     pool.turns.processes.refusing = false;
-    pool.deeds();
+    pool.operations();
     pool.wait(ms(50));
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0)]);
     pool.end(0, OK);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 1)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 1)]);
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
@@ -401,7 +401,7 @@ fn an_impossible_task_has_failed() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.impossible = true;
     pool.assign([0, 1]);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0), Deed::Spawn(0, 1)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0), Operation::Spawn(0, 1)]);
     assert_eq!(pool.report(), (vec![0, 1], vec![], 0));
 }
 
@@ -412,14 +412,14 @@ fn a_rejoin_is_answered_with_what_is_here() {
     pool.assign([0, 1, 2, 3, 4, 5, 6, 7]);
     pool.end(0, Outcome::Signaled(9));
     pool.end(1, OK);
-    pool.deeds();
+    pool.operations();
     assert_eq!(pool.said, []);
     pool.hear(ToWorker::Rejoin { seq: 7 });
     assert_eq!(pool.said.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
     let [ToFarmer::Report { ack: 7, .. }] = pool.said[..] else { panic!("{:?}", pool.said) };
     assert_eq!(pool.report(), (vec![1], vec![], 1));
     pool.end(0, OK);
-    assert_eq!(pool.deeds(), [], "the queue is forgotten");
+    assert_eq!(pool.operations(), [], "the queue is forgotten");
 }
 
 /// Ends reported for empty or nonexistent slots have no effect.

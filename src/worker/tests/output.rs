@@ -6,7 +6,7 @@ use super::*;
 fn waiting() -> TestPool {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1, 2]);
-    pool.deeds();
+    pool.operations();
     pool.event(Event::OutputWaits { slot: 0 });
     pool
 }
@@ -23,7 +23,7 @@ fn a_task_whose_output_waits_keeps_its_slot() {
     pool.event(Event::OutputWaits { slot: 0 });
     let said = std::mem::take(&mut pool.said);
     assert!(matches!(said[..], [ToFarmer::Report { pause_ms: 5_000, .. }]), "{said:?}");
-    assert_eq!((pool.turns.core.running(), pool.deeds()), (2, vec![]));
+    assert_eq!((pool.turns.core.running(), pool.operations()), (2, vec![]));
     pool.end(0, Outcome::Exited(3));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
@@ -36,7 +36,7 @@ fn a_task_whose_output_waits_has_no_limit() {
     pool.hear(ToWorker::Limit { us: 1_000_000 });
     pool.event(Event::Ended { slot: 1, outcome: OK, usage: Usage::default() });
     pool.wait(ms(60_000));
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.operations(), []);
 }
 
 /// A stop that ends tasks does not wait for output: the task runs again, even one that had exceeded its limit before.
@@ -47,10 +47,10 @@ fn a_stop_does_not_wait_for_a_place() {
         pool.hear(ToWorker::Limit { us: 1_000_000 });
         pool.assign([0]);
         pool.wait(ms(if is_late { 1_000 } else { 10 }));
-        pool.deeds();
+        pool.operations();
         pool.event(Event::OutputWaits { slot: 0 });
         pool.stop(StopLevel::Terminate);
-        assert_eq!(pool.deeds(), [Deed::Terminate(0)]);
+        assert_eq!(pool.operations(), [Operation::Terminate(0)]);
         pool.said.clear();
         pool.end(0, OK.unkept(String::new()));
         let said = std::mem::take(&mut pool.said);
