@@ -16,8 +16,8 @@ use super::config::Start;
 use super::environment::Environment;
 use super::template::{Field, Template, Values};
 use crate::ini::Section;
-use crate::sys::brief::{self, BriefError};
 use crate::sys::host;
+use crate::sys::query::{self, QueryError};
 
 const DRIVER: &str = include_str!("driver.py");
 
@@ -72,12 +72,12 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
         let at = variable.iter().position(|&byte| byte == b'=').unwrap_or(variable.len());
         command.env(OsStr::from_bytes(&variable[..at]), OsStr::from_bytes(variable.get(at + 1..).unwrap_or_default()));
     }
-    let answer = brief::run(command, CHECK_LIMIT).map_err(|error| match error {
-        BriefError::System(error) if error.kind() == ErrorKind::NotFound => PythonError::NoPython,
-        BriefError::TimedOut => {
+    let answer = query::run(command, CHECK_LIMIT).map_err(|error| match error {
+        QueryError::System(error) if error.kind() == ErrorKind::NotFound => PythonError::NoPython,
+        QueryError::TimedOut => {
             PythonError::Class(format!("python3 was still importing it after {} s", CHECK_LIMIT.as_secs()))
         }
-        BriefError::System(error) => PythonError::Start(error.to_string()),
+        QueryError::System(error) => PythonError::Start(error.to_string()),
     })?;
     match answer.status.code() {
         Some(0) => Ok(()),

@@ -3,7 +3,6 @@
 //! Owns all `unsafe` of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a
 //! farmer or a worker is.
 
-pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod executing;
@@ -25,6 +24,7 @@ pub mod nursery;
 mod outlive;
 pub mod owner;
 pub mod process;
+pub mod query;
 pub mod regular;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]

@@ -12,7 +12,7 @@ use bincode::{Decode, Encode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::brief;
+use super::super::query;
 
 /// What Flux reports for a job without a limit, in seconds: this or more.
 const FLUX_UNLIMITED: u64 = u32::MAX as u64;
@@ -80,7 +80,7 @@ impl Question {
     pub fn ask(&self, limit: Duration) -> Answer {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
-        let answer = match brief::run(command, limit) {
+        let answer = match query::run(command, limit) {
             Ok(answer) => answer,
             Err(error) => return Answer::Unknown(error.to_string()),
         };

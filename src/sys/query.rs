@@ -33,7 +33,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-pub enum BriefError {
+pub enum QueryError {
     /// It ran too long and was killed.
     #[error("it took too long")]
     TimedOut,
@@ -46,7 +46,7 @@ pub enum BriefError {
 ///
 /// # Errors
 /// If it does not start or does not end.
-pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> {
+pub fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(std::io::Error::from)?;
     // Only our end is to be non-blocking: the flag belongs to each end of its own.
     nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(std::io::Error::from)?;
@@ -67,7 +67,7 @@ pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> 
 
 /// Reads until the other end is closed. What the program leaves behind may keep it open: its end is the end of the
 /// answer, too.
-fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, BriefError> {
+fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, QueryError> {
     let mut output = Vec::new();
     let mut buffer = [0; 16 << 10];
     let mut has_ended = false;
@@ -82,7 +82,7 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
                     return Ok(output);
                 }
                 if left.is_zero() {
-                    return Err(BriefError::TimedOut);
+                    return Err(QueryError::TimedOut);
                 }
                 wait_ready(&[Interest { fd: pipe.as_fd(), write: false }], Some(left.min(LOOK)));
                 // Once more after that: its last words may have come in between.
@@ -94,11 +94,11 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
 }
 
 /// Its output is closed: it ends any moment, if it has not detached itself from its output on purpose.
-fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, BriefError> {
+fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, QueryError> {
     loop {
         match child.try_wait()? {
             Some(status) => return Ok(status),
-            None if Instant::now() >= deadline => return Err(BriefError::TimedOut),
+            None if Instant::now() >= deadline => return Err(QueryError::TimedOut),
             // Old kernels have no descriptor of a process to wait for.
             None => std::thread::sleep(Duration::from_millis(1)),
         }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn sh(script: &str, limit: Duration) -> Result<Answer, BriefError> {
+    fn sh(script: &str, limit: Duration) -> Result<Answer, QueryError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).env_clear().env("A", "b");
         run(command, limit)
@@ -132,9 +132,9 @@ mod tests {
         let long = sh("head -c 3000000 /dev/zero; exit 4", minute).unwrap();
         assert_eq!((long.status.code(), long.output.len()), (Some(4), OUTPUT_MAX));
         for hanging in ["exec sleep 1000", "exec >/dev/null 2>&1; exec sleep 1000"] {
-            assert!(matches!(sh(hanging, Duration::from_millis(50)), Err(BriefError::TimedOut)));
+            assert!(matches!(sh(hanging, Duration::from_millis(50)), Err(QueryError::TimedOut)));
         }
         let missing = run(Command::new("/no/such/program"), minute);
-        assert!(matches!(missing, Err(BriefError::System(error)) if error.kind() == ErrorKind::NotFound));
+        assert!(matches!(missing, Err(QueryError::System(error)) if error.kind() == ErrorKind::NotFound));
     }
 }
