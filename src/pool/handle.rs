@@ -96,7 +96,7 @@ pub struct PoolHandle {
     out: Vec<u8>,
     state: State,
     /// Whether [`Self::take_end`] has returned its end.
-    is_told: bool,
+    is_reported: bool,
     clock: Clock,
     pid: Option<i32>,
     /// How the pool process ended, and whether some of its processes could not be killed.
@@ -124,7 +124,7 @@ impl PoolHandle {
             reader: FrameReader::default(),
             out: Vec::new(),
             state: State::Up,
-            is_told: false,
+            is_reported: false,
             clock: Clock::start(),
             pid: None,
             exit: None,
@@ -168,8 +168,8 @@ impl PoolHandle {
 
     /// How the pool ended, once it has, and only the first time.
     pub fn take_end(&mut self) -> Option<PoolEnd> {
-        let end = self.end().filter(|_| !self.is_told)?.clone();
-        self.is_told = true;
+        let end = self.end().filter(|_| !self.is_reported)?.clone();
+        self.is_reported = true;
         Some(end)
     }
 
@@ -335,7 +335,7 @@ impl PoolHandle {
             self.nursery.start(&theirs)?;
             Ok(ours)
         });
-        (self.is_told, self.pid, self.exit) = (false, None, None);
+        (self.is_reported, self.pid, self.exit) = (false, None, None);
         match started {
             Ok(socket) => {
                 (self.socket, self.reader, self.state) = (socket, FrameReader::default(), State::Up);

@@ -139,8 +139,8 @@ impl Checker {
                 (None, Some((limit, told_at))) => (run.started + limit).max(told_at),
                 (None, None) => return false,
             };
-            let is_told = run.terminated_at.is_some() || run.killed;
-            !is_told && now > due + self.patience
+            let is_reported = run.terminated_at.is_some() || run.killed;
+            !is_reported && now > due + self.patience
         };
         node.runs.values().find(is_over).copied()
     }
