@@ -121,7 +121,7 @@ impl Leftovers {
                 break;
             }
         }
-        late.into_iter().for_each(|slot| self.tell(now, slot, None, &KILL));
+        late.into_iter().for_each(|slot| self.signal(now, slot, None, &KILL));
     }
 
     /// When to look again, because a process could not be examined.
@@ -150,7 +150,7 @@ impl Leftovers {
 
     /// Signals what a task has started, except for the process group of a `leader` that was not reaped yet: that gets
     /// the signal as a group. Repeats SIGKILL for everything that appears later.
-    pub(super) fn tell(&mut self, now: Duration, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
+    pub(super) fn signal(&mut self, now: Duration, slot: u32, leader: Option<Pid>, signals: &[Signal]) {
         if signals.contains(&Signal::SIGKILL) {
             self.killing.entry(slot).or_insert(now);
         }
@@ -162,7 +162,7 @@ impl Leftovers {
             if leader.is_some_and(|leader| process.stat.group == leader.as_raw()) {
                 return;
             }
-            match process.tell(signals) {
+            match process.signal(signals) {
                 Err(Errno::EPERM) => refused.push((process.pid, process.stat.name.clone())),
                 Err(error) => log::debug!("cannot signal process {}: {error}", process.pid),
                 Ok(()) => {}

@@ -21,7 +21,7 @@ use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
-use crate::sys::process::{Reap, Reaped, reap, tell_group};
+use crate::sys::process::{Reap, Reaped, reap, signal_group};
 use crate::worker::{Event, Usage};
 
 /// A task whose first process has ended, while others that it has started have not.
@@ -184,7 +184,7 @@ impl Tasks {
     }
 
     /// Signals all processes of the task in a slot.
-    fn tell(&mut self, slot: u32, signals: &[Signal]) {
+    fn signal(&mut self, slot: u32, signals: &[Signal]) {
         if self.keeping.give_up(slot) {
             return;
         }
@@ -196,9 +196,9 @@ impl Tasks {
         // Those outside its group first: after their parent has ended, it is harder to find out which task they belong
         // to.
         let Some(now) = self.starters.as_ref().map(|starters| starters.context().clock.now()) else { return };
-        self.leftovers.tell(now, slot, leader, signals);
+        self.leftovers.signal(now, slot, leader, signals);
         if let Some(leader) = leader {
-            tell_group(leader, signals);
+            signal_group(leader, signals);
         }
     }
 
@@ -257,7 +257,7 @@ impl Processes for Tasks {
     }
 
     fn terminate(&mut self, slot: u32) {
-        self.tell(slot, &TERMINATE);
+        self.signal(slot, &TERMINATE);
     }
 
     fn is_over(&mut self, slot: u32) {
@@ -267,6 +267,6 @@ impl Processes for Tasks {
     }
 
     fn kill(&mut self, slot: u32) {
-        self.tell(slot, &KILL);
+        self.signal(slot, &KILL);
     }
 }

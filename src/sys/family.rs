@@ -91,7 +91,7 @@ impl Pinned {
     ///
     /// # Errors
     /// EPERM for a process of another user. That it has ended is no error.
-    pub fn tell(&self, signals: &[Signal]) -> nix::Result<()> {
+    pub fn signal(&self, signals: &[Signal]) -> nix::Result<()> {
         signals.iter().try_for_each(|&signal| match self.send(signal) {
             Err(Errno::ESRCH) => Ok(()),
             other => other,
@@ -307,15 +307,15 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
             return false;
         }
         let told = match elapsed >= grace {
-            true => tell_descendants(&KILL),
-            false if !asked => tell_descendants(&TERMINATE),
-            false => Told::Some,
+            true => signal_descendants(&KILL),
+            false if !asked => signal_descendants(&TERMINATE),
+            false => Reached::Some,
         };
         asked = true;
         match told {
-            Told::NoneThere => return true,
-            Told::Nobody if elapsed >= grace => return false,
-            Told::Nobody | Told::Some => {}
+            Reached::NoneThere => return true,
+            Reached::Nobody if elapsed >= grace => return false,
+            Reached::Nobody | Reached::Some => {}
         }
         // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
         // that covers the whole tree.
@@ -326,7 +326,7 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
 
 /// Who was told to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
+enum Reached {
     /// Some, or those that there are have just ended.
     Some,
     /// Nobody: not one takes a signal from this process.
@@ -336,22 +336,22 @@ enum Told {
 }
 
 /// Signals all descendants but strangers.
-fn tell_descendants(signals: &[Signal]) -> Told {
+fn signal_descendants(signals: &[Signal]) -> Reached {
     let mut children = Kinship::look().children(Pid::this());
     let all = children.len();
     children.retain(|&pid| !is_stranger(pid));
     if children.is_empty() && all > 0 {
-        return Told::NoneThere;
+        return Reached::NoneThere;
     }
     let (mut told, mut refused) = (0, 0);
-    each_of(&children, &mut |process| match process.tell(signals) {
+    each_of(&children, &mut |process| match process.signal(signals) {
         Ok(()) => told += 1,
         Err(error) => {
             refused += 1;
             log::debug!("cannot signal process {}: {error}", process.pid);
         }
     });
-    if told == 0 && refused > 0 { Told::Nobody } else { Told::Some }
+    if told == 0 && refused > 0 { Reached::Nobody } else { Reached::Some }
 }
 
 #[cfg(test)]
@@ -387,12 +387,12 @@ mod tests {
             assert_eq!((found.len() - before, found[before], found[found.len() - 1]), (3, top.as_raw(), grandchild));
         }
         let pinned = Pinned::new(Pid::from_raw(grandchild)).unwrap();
-        each_of(&[top], &mut |process| process.tell(&KILL).unwrap());
+        each_of(&[top], &mut |process| process.signal(&KILL).unwrap());
         assert_eq!(child.wait().unwrap().signal(), Some(9));
         while pinned.is_alive() {
             std::thread::yield_now();
         }
-        assert_eq!(pinned.tell(&TERMINATE), Ok(()), "a process that is gone is no error");
+        assert_eq!(pinned.signal(&TERMINATE), Ok(()), "a process that is gone is no error");
         assert!(neighbor.try_wait().unwrap().is_none(), "a neighbor lives");
         neighbor.kill().unwrap();
         neighbor.wait().unwrap();

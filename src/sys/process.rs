@@ -204,7 +204,7 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// Sends signals to a process group. Its leader must not have been reaped: until then no other group has its ID.
-pub fn tell_group(leader: Pid, signals: &[Signal]) {
+pub fn signal_group(leader: Pid, signals: &[Signal]) {
     for &signal in signals {
         match killpg(leader, signal) {
             Ok(()) | Err(Errno::ESRCH) => {} // It was gone already: all the better.
