@@ -4,7 +4,7 @@ use super::scan::{Item, Scanner};
 use super::{Field, Piece, Template};
 use crate::shell::Follower;
 
-/// Reads a line; the text around the fields is the shell's.
+/// Reads a line; the text around the fields is interpreted by the shell.
 pub(super) fn read(text: &str) -> Result<Template, String> {
     let mut template = Template::default();
     let mut scanner = Scanner::new(text);
@@ -18,7 +18,7 @@ pub(super) fn read(text: &str) -> Result<Template, String> {
                 template.0.push(Piece::Field { field, quoted });
                 shell.value();
             }
-            // A brace is written double: the first one does for both.
+            // A brace is written twice: the first one stands for both.
             Some(Item::Char(c) | Item::Brace(c)) => {
                 template.push(c);
                 shell.step(rest);
