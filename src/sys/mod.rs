@@ -1,7 +1,7 @@
-//! The system layer: everything that is Linux or MPI, each thing behind a small safe interface.
+//! The system layer: everything that is specific to Linux or MPI, each part behind a small safe interface.
 //!
-//! Owns all `unsafe` of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a
-//! farmer or a worker is.
+//! Owns all `unsafe` code of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a farmer
+//! or a worker is.
 
 pub mod clock;
 pub mod cpus;

@@ -1,7 +1,7 @@
-//! Programs that answer something before the farm starts.
+//! Programs that are asked something before the farm starts.
 //!
-//! Owns the start of one program, its output, and a time limit. Such a program is no task: nothing of it is recorded. It
-//! is started by the process that reads for the farm, in that one's process group, and dies with it.
+//! Owns the start of one program, its output, and a time limit. Such a program is not a task: nothing about it is
+//! recorded. It is started by the process that reads for the farm, in that one's process group, and dies with it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -19,10 +19,10 @@ use super::wait::{Interest, wait_ready};
 /// Output beyond this many bytes is not kept.
 const OUTPUT_MAX: usize = 1 << 20;
 
-/// While nothing comes, it is looked this often whether the program has ended.
+/// How often to check whether the program has ended while there is no output.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What a program said.
+/// The answer of a program.
 #[derive(Debug)]
 pub struct Answer {
     /// How it ended.
@@ -37,7 +37,7 @@ pub enum QueryError {
     /// It ran too long and was killed.
     #[error("it took too long")]
     TimedOut,
-    /// It was not there or could not be executed, nothing could be prepared, or nothing could be read.
+    /// It does not exist or could not be executed, nothing could be prepared, or nothing could be read.
     #[error(transparent)]
     System(#[from] std::io::Error),
 }
@@ -48,12 +48,12 @@ pub enum QueryError {
 /// If it does not start or does not end.
 pub fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(std::io::Error::from)?;
-    // Only our end is to be non-blocking: the flag belongs to each end of its own.
+    // Only this end must be non-blocking: each end has a flag of its own.
     nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(std::io::Error::from)?;
     let errors = OwnedFd::from(File::from(write.try_clone()?));
     command.stdin(Stdio::null()).stdout(write).stderr(errors);
     let mut child = die_with_parent(&mut command).spawn()?;
-    // It has our copies of the other end.
+    // It holds this process's copies of the other end.
     drop(command);
     let deadline = Instant::now() + limit;
     let ended = read_to_end(File::from(read), &mut child, deadline)
@@ -65,8 +65,8 @@ pub fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> 
     ended
 }
 
-/// Reads until the other end is closed. What the program leaves behind may keep it open: its end is the end of the
-/// answer, too.
+/// Reads until the other end is closed. Processes that the program leaves behind may keep it open, so the end of the
+/// program is the end of the answer, too.
 fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, QueryError> {
     let mut output = Vec::new();
     let mut buffer = [0; 16 << 10];
@@ -85,7 +85,7 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
                     return Err(QueryError::TimedOut);
                 }
                 wait_ready(&[Interest { fd: pipe.as_fd(), write: false }], Some(left.min(LOOK)));
-                // Once more after that: its last words may have come in between.
+                // Once more after that: its last output may have arrived in between.
                 has_ended = child.try_wait()?.is_some();
             }
             Err(error) => return Err(error.into()),
@@ -93,7 +93,7 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
     }
 }
 
-/// Its output is closed: it ends any moment, if it has not detached itself from its output on purpose.
+/// Its output is closed: it will end at any moment, unless it has detached itself from its output on purpose.
 fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, QueryError> {
     loop {
         match child.try_wait()? {
@@ -117,7 +117,7 @@ mod tests {
         run(command, limit)
     }
 
-    /// Output and end of a program come back, and one that hangs is killed.
+    /// Output and exit status of a program are returned, and one that hangs is killed.
     #[test]
     fn a_program_answers_or_is_killed() {
         let minute = Duration::from_secs(60);
