@@ -57,5 +57,5 @@ pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker:
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(ListError::Told(format!("{}: {}\n  nothing was started", config.list.display(), refusals.join("\n  "))))
+    Err(ListError::Message(format!("{}: {}\n  nothing was started", config.list.display(), refusals.join("\n  "))))
 }

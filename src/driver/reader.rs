@@ -53,7 +53,7 @@ pub(super) enum NoTasks {
     Runner(#[from] RunnerError),
     /// The error that the process reports.
     #[error("{0}")]
-    Told(String),
+    Message(String),
     #[error("stopped by {0} while reading the tasklist and the runner; nothing was started")]
     Stopped(&'static str),
 }
@@ -148,7 +148,7 @@ fn tell(config: &Config, remarks: &[Remarks]) {
 /// Reads the list by a handler that may write into the workdir.
 fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
     if !config.shared_workdir {
-        workdir::check_owner(&config.workdir).map_err(|error| ListError::Told(error.to_string()))?;
+        workdir::check_owner(&config.workdir).map_err(|error| ListError::Message(error.to_string()))?;
     }
     handler.read(source(config))
 }
@@ -213,7 +213,7 @@ impl Input {
                 if runner.starts_python() || !handler.is_plain() {
                     let what = "this tasklist or runner needs to start a program, and the launcher did not say in time which \
                                 process is rank 0: programs must start before MPI, and MPI has already started";
-                    return Err(NoTasks::Told(what.to_owned()));
+                    return Err(NoTasks::Message(what.to_owned()));
                 }
                 let runner = runner.prepare()?;
                 Work { runner, tasks: handler.read(source(config))? }
@@ -240,7 +240,7 @@ fn encode(runner: Result<RunnerConfig, RunnerError>, read: impl FnOnce() -> Resu
 /// bytes all the same: checked, never trusted.
 fn decode(mut bytes: Vec<u8>) -> Option<Result<Work, NoTasks>> {
     match *bytes.first()? {
-        ERROR => return Some(Err(NoTasks::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+        ERROR => return Some(Err(NoTasks::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
         WORK => {}
         _ => return None,
     }
@@ -271,11 +271,12 @@ impl Process {
                     let interests = [self.socket.as_fd(), signals.as_fd()].map(|fd| Interest { fd, write: false });
                     wait_ready(&interests, Some(LOOK));
                 }
-                Err(error) => return Err(NoTasks::Told(format!("cannot get the tasklist and the runner: {error}"))),
+                Err(error) => return Err(NoTasks::Message(format!("cannot get the tasklist and the runner: {error}"))),
             }
         }
-        let gone =
-            || NoTasks::Told("the process that reads the tasklist and the runner died; nothing was started".to_owned());
+        let gone = || {
+            NoTasks::Message("the process that reads the tasklist and the runner died; nothing was started".to_owned())
+        };
         let work = decode(bytes).ok_or_else(gone)??;
         // From now on the tasks own what was made.
         std::mem::take(&mut self.made).keep();
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!((work.runner, work.tasks.list.len(), work.tasks.wants_output), (RunnerConfig::Basic, 2, true));
         let told = |bytes| decode(bytes).unwrap().unwrap_err().to_string();
         assert_eq!(told(encode(Err(RunnerError::NotFound("no".to_owned())), || unreachable!())), "no");
-        assert_eq!(told(encode(Ok(RunnerConfig::Basic), || Err(ListError::Told("x".to_owned())))), "x");
+        assert_eq!(told(encode(Ok(RunnerConfig::Basic), || Err(ListError::Message("x".to_owned())))), "x");
     }
 
     proptest! {

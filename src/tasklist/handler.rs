@@ -119,7 +119,7 @@ impl Handler {
         let remarks = catalog.remarks(name, defined.as_ref(), built_in(name).is_some());
         let section = defined
             .or_else(|| built_in(name))
-            .ok_or_else(|| ListError::Told(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
+            .ok_or_else(|| ListError::Message(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let kind = kind_of(&section)?;
         let keys: Option<&[&str]> = match kind {
             Kind::List => Some(&[]),

@@ -77,7 +77,7 @@ pub enum ListError {
     Ini(#[from] IniError),
     /// Anything else, as a text for the user.
     #[error("{0}")]
-    Told(String),
+    Message(String),
 }
 
 impl ListError {

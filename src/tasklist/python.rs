@@ -19,7 +19,7 @@ const NO_CLASS: i32 = 70;
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
     super::check_is_file(source.list)?;
     let made = Made::folder(source.workdir).map_err(|error| {
-        ListError::Told(format!(
+        ListError::Message(format!(
             "cannot make the workdir {}: {error}\n  name another one with --workdir",
             source.workdir.display()
         ))

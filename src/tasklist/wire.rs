@@ -38,7 +38,7 @@ impl Tasks {
     #[must_use]
     pub fn decode(mut bytes: Vec<u8>) -> Option<Result<Self, ListError>> {
         match *bytes.first()? {
-            ERROR => return Some(Err(ListError::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+            ERROR => return Some(Err(ListError::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
             TASKS => {}
             _ => return None,
         }
@@ -99,7 +99,7 @@ mod tests {
             };
             let arrived = Tasks::decode(Tasks::encode(Ok(tasks()))).unwrap().unwrap();
             prop_assert_eq!(arrived, tasks());
-            let told = Tasks::decode(Tasks::encode(Err(ListError::Told(error.clone())))).unwrap().unwrap_err();
+            let told = Tasks::decode(Tasks::encode(Err(ListError::Message(error.clone())))).unwrap().unwrap_err();
             prop_assert_eq!(told.to_string(), error);
         }
 
