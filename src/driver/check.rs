@@ -43,7 +43,7 @@ pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker:
     if findings.has_doubts() {
         findings.confirm(&tasks.list, |question, line| asker.ask(&shell, question, line));
     }
-    let told = findings.told();
+    let told = findings.mentioned();
     let places = if tasks.are_lines { Places::Lines } else { Places::Tasks };
     let lines: BTreeMap<_, _> = match places {
         Places::Lines => told.iter().copied().zip(line_numbers(&config.list, &told)).collect(),

@@ -74,7 +74,7 @@ impl Ignored {
     }
 
     /// The message about them.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn message(&self) -> Option<String> {
         let names: Vec<&str> = self.names.iter().copied().collect();
         let plural = if self.count == 1 { " that is a directive" } else { "s that are directives" };
         (self.count > 0).then(|| {
@@ -110,10 +110,10 @@ mod tests {
         }
         assert_eq!(judge(&["#HQ --array=1-10"]), Err(Directive::HyperQueue));
         assert_eq!(judge(&["#HQ --cpus 4 --each-line x"]), Err(Directive::HyperQueue));
-        let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().told().unwrap();
+        let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().message().unwrap();
         assert!(told.contains("3 comments") && told.contains("#HQ, #SBATCH") && told.contains("on line 2"), "{told}");
         for line in ["#", "# DISBATCH", "#DISBATCHED", "##SBATCH", "#SBATCHES", "#TODO", "#\u{e9}", "#HYPER"] {
-            assert_eq!(judge(&[line]).unwrap().told(), None, "{line}");
+            assert_eq!(judge(&[line]).unwrap().message(), None, "{line}");
         }
     }
 }

@@ -62,9 +62,9 @@ pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListE
     match (output.failure(), output.status.code()) {
         (None, _) => {}
         (Some(_), Some(NOBODY)) => {
-            return Err(first(&format!("and python3 has neither PyROOT nor uproot to ask{}", output.told())));
+            return Err(first(&format!("and python3 has neither PyROOT nor uproot to ask{}", output.stderr_lines())));
         }
-        (Some(how), _) => return Err(first(&format!("and python3 {how}{}", output.told()))),
+        (Some(how), _) => return Err(first(&format!("and python3 {how}{}", output.stderr_lines()))),
     }
     let mut answers = output.stdout.split(|&byte| byte == 0).map(String::from_utf8_lossy);
     let who = answers.next().unwrap_or_default().into_owned();

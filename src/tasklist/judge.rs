@@ -6,7 +6,7 @@
 //! is refused that the shell would run as it stands. Never changes a command.
 
 mod ask;
-mod tell;
+mod messages;
 mod words;
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::protocol::TaskId;
 use crate::shell::line::{Eye, Look};
 
 pub use ask::{Question, ask};
-pub use tell::Places;
+pub use messages::Places;
 
 /// How many places of a kind are reported.
 const PLACES_TOLD: usize = 3;

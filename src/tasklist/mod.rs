@@ -146,7 +146,7 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
         lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
         lines::BadLine::Directive { line, directive } => ListError::content(path, line, &directive.refusal()),
     })?;
-    if let Some(text) = lines.ignored.told() {
+    if let Some(text) = lines.ignored.message() {
         log::warn!("{}: {text}", path.display());
     }
     Ok(lines.list)

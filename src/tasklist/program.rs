@@ -118,7 +118,7 @@ impl Output {
     }
 
     /// The end of its standard error as further lines of a message: each after a newline, indented.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn stderr_lines(&self) -> String {
         let text = crate::shown::text(&self.tail);
         let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(TAIL_LINES_MAX)..].iter().map(|line| format!("\n  | {line}")).collect()

@@ -50,14 +50,16 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
             return Err(failed(&format!(
                 "{} is not built in, and python3 cannot import it{}{}\n  built in: {}",
                 class.value,
-                output.told(),
+                output.stderr_lines(),
                 distrust.map_or_else(String::new, |why| format!("\n  the current folder is not searched: {why}")),
                 built_in_kinds()
             )));
         }
-        (Some(how), _) => return Err(failed(&format!("python3 {how}{}\n  nothing was started", output.told()))),
+        (Some(how), _) => {
+            return Err(failed(&format!("python3 {how}{}\n  nothing was started", output.stderr_lines())));
+        }
     }
-    log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.told());
+    log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.stderr_lines());
     let mut commands = Commands::default();
     for task in output.stdout.split_inclusive(|&byte| byte == 0) {
         let number = commands.next_id();

@@ -62,7 +62,7 @@ impl BadLines {
     }
 
     /// `line 3 is not WHAT, and 2 more lines`; `None` if there are no such lines.
-    pub(crate) fn told(self, what: &str) -> Option<String> {
+    pub(crate) fn message(self, what: &str) -> Option<String> {
         let more = match self.count {
             0 => return None,
             1 => String::new(),

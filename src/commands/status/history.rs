@@ -157,7 +157,7 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
     })?;
     Ok(match head_is_wrong {
         true => Some("line 1 is not the line of column names".to_owned()),
-        false => bad.told("an attempt of a task"),
+        false => bad.message("an attempt of a task"),
     })
 }
 

@@ -103,7 +103,7 @@ fn what_is_told_is_bounded() {
     assert_eq!(asked, PLACES_TOLD);
     let refusals = findings.refusals(Places::Tasks, |id| Some(id.0.into()));
     assert!(refusals[0].starts_with("1000 tasks (0, 2, 4, …) end"), "{refusals:?}");
-    assert_eq!(findings.told(), [0, 1, 2, 3, 4, 5].map(TaskId));
+    assert_eq!(findings.mentioned(), [0, 1, 2, 3, 4, 5].map(TaskId));
     assert_eq!(findings.warnings(Places::Tasks, |_| None).len(), 1);
 }
 

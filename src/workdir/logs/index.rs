@@ -108,7 +108,7 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
             _ => bad.add(number),
         }
     }
-    bad.told("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
+    bad.message("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
 }
 
 /// How much of an entry is correct.

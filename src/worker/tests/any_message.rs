@@ -27,7 +27,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 /// What was reported of tasks since the last call: how many have ended, and how many went back.
-fn told(pool: &mut TestPool) -> usize {
+fn reported(pool: &mut TestPool) -> usize {
     let count = |message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => results.len() + interrupted.len() + returned.len(),
         _ => 0,
@@ -41,7 +41,7 @@ proptest! {
     #[test]
     fn no_task_is_lost_or_told_twice(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut pool = TestPool::new(2);
-        let (mut assigned, mut all_told) = (0, 0);
+        let (mut assigned, mut all_reported) = (0, 0);
         for happening in happenings {
             match happening {
                 Happening::Said(message) => {
@@ -59,12 +59,12 @@ proptest! {
                 Happening::Impossible(impossible) => pool.turns.processes.impossible = impossible,
             }
             prop_assert!(pool.turns.core.running() <= 2);
-            all_told += told(&mut pool);
+            all_reported += reported(&mut pool);
         }
         pool.stop(StopLevel::Kill);
         (0..2).for_each(|slot| pool.end(slot, Outcome::Signaled(9)));
         prop_assert!(pool.turns.core.is_stopped());
-        prop_assert_eq!((all_told + told(&mut pool), pool.turns.core.queued()), (assigned, 0));
+        prop_assert_eq!((all_reported + reported(&mut pool), pool.turns.core.queued()), (assigned, 0));
         prop_assert_eq!(pool.turns.core.next_deadline(), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The results since the last call: ID, outcome, whether something had to be ended; and the IDs of interrupted ones.
-fn told(pool: &mut TestPool) -> (Vec<(u32, Outcome, bool)>, Vec<u32>) {
+fn reported(pool: &mut TestPool) -> (Vec<(u32, Outcome, bool)>, Vec<u32>) {
     let (mut ended, mut open) = (Vec::new(), Vec::new());
     for message in std::mem::take(&mut pool.said) {
         let ToFarmer::Report { results, interrupted, .. } = message else { continue };
@@ -30,7 +30,7 @@ fn what_is_left_is_ended_after_a_while() {
     assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, Outcome::Exited(3));
     assert_eq!(pool.operations(), [Operation::Spawn(0, 1)]);
-    assert_eq!(told(&mut pool), (vec![(0, Outcome::Exited(3), true)], vec![]));
+    assert_eq!(reported(&mut pool), (vec![(0, Outcome::Exited(3), true)], vec![]));
 }
 
 /// Processes that end by themselves in that time were not left behind.
@@ -43,7 +43,7 @@ fn what_ends_soon_is_no_news() {
     pool.end(0, OK);
     pool.wait(GRACE * 3);
     assert_eq!(pool.operations(), [Operation::Spawn(0, 0)]);
-    assert_eq!(told(&mut pool), (vec![(0, OK, false)], vec![]));
+    assert_eq!(reported(&mut pool), (vec![(0, OK, false)], vec![]));
 }
 
 /// Processes that were asked to end before a stop are not asked again, and the task gets its verdict.
@@ -61,7 +61,7 @@ fn a_stop_ends_what_is_left() {
     pool.wait(GRACE);
     assert_eq!(pool.operations(), [Operation::Kill(0)], "the grace period is that of its own end");
     pool.end(0, OK);
-    assert_eq!(told(&mut pool), (vec![(1, OK, true), (0, OK, true)], vec![]));
+    assert_eq!(reported(&mut pool), (vec![(1, OK, true), (0, OK, true)], vec![]));
 }
 
 /// A stop that comes while the rest may still end by itself interrupts the task: what it was writing, the end of a pipe
@@ -77,7 +77,7 @@ fn a_stop_in_between_interrupts() {
     pool.stop(StopLevel::Kill);
     assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, OK);
-    assert_eq!(told(&mut pool), (vec![], vec![0]));
+    assert_eq!(reported(&mut pool), (vec![], vec![0]));
 }
 
 /// A task that was asked to end is not asked again when its first process has ended: the rest has what is left of the
@@ -94,7 +94,7 @@ fn what_was_told_to_end_has_the_whole_grace_period() {
     pool.wait(ms(1));
     assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.end(0, Outcome::Signaled(15));
-    assert_eq!(told(&mut pool), (vec![], vec![0]));
+    assert_eq!(reported(&mut pool), (vec![], vec![0]));
 }
 
 /// A batch system signals everything. The first process died of it, the rest ignores it, and the stop comes meanwhile.
@@ -106,7 +106,7 @@ fn a_death_by_the_blow_that_stops_the_farm_is_no_failure() {
     pool.stop(StopLevel::Terminate);
     pool.wait(GRACE);
     pool.end(0, Outcome::Signaled(15));
-    assert_eq!(told(&mut pool), (vec![], vec![0]));
+    assert_eq!(reported(&mut pool), (vec![], vec![0]));
 }
 
 /// The limit applies to the first process.
@@ -120,5 +120,5 @@ fn a_limit_does_not_hold_for_what_is_left() {
     pool.wait(ms(2_000));
     pool.quiet();
     pool.end(0, OK);
-    assert_eq!(told(&mut pool), (vec![(0, OK, false)], vec![]));
+    assert_eq!(reported(&mut pool), (vec![(0, OK, false)], vec![]));
 }

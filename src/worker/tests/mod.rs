@@ -239,15 +239,15 @@ fn an_interrupted_attempt_is_told_in_full() {
     pool.said.clear();
     pool.stop(StopLevel::Terminate);
     pool.end(0, OK);
-    let told = pool.said.iter().filter_map(|message| match message {
+    let reported = pool.said.iter().filter_map(|message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => {
             assert!(results.is_empty() && returned.is_empty(), "{message:?}");
             Some(interrupted.clone())
         }
         _ => None,
     });
-    let told = told.flatten().map(|result| (result.id.0, result.duration_us, result.outcome));
-    assert_eq!(told.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
+    let reported = reported.flatten().map(|result| (result.id.0, result.duration_us, result.outcome));
+    assert_eq!(reported.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
 }
 
 /// Levels only go up, and a second kill changes nothing.

@@ -128,7 +128,7 @@ fn enumeration(items: impl IntoIterator<Item = String>) -> String {
 }
 
 impl Seen {
-    fn told(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
+    fn message(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
         let Text { verb, what, why, cure } = kind.text();
         let s = if self.count == 1 { "s" } else { "" };
         let noun = match places {
@@ -155,7 +155,7 @@ impl Seen {
 impl Findings {
     /// The tasks that messages mention, in order.
     #[must_use]
-    pub fn told(&self) -> Vec<TaskId> {
+    pub fn mentioned(&self) -> Vec<TaskId> {
         let mut ids: Vec<TaskId> =
             self.seen.iter().flat_map(|seen| seen.first.iter().take(PLACES_TOLD).copied()).collect();
         ids.sort_unstable();
@@ -172,7 +172,7 @@ impl Findings {
         kinds
             .map(|(kind, seen)| {
                 let few = Seen { first: seen.first.iter().take(PLACES_TOLD).copied().collect(), ..seen.clone() };
-                few.told(*kind, places, number)
+                few.message(*kind, places, number)
             })
             .collect()
     }
