@@ -241,13 +241,13 @@ struct Records {
 
 impl Storage for Records {
     fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
-        self.journal.append(records, list).map_err(tell)?;
+        self.journal.append(records, list).map_err(storage_failure)?;
         records.iter().for_each(|record| self.tally.record(record));
         Ok(())
     }
 }
 
-fn tell(error: JournalError) -> (Vec<TaskId>, String) {
+fn storage_failure(error: JournalError) -> (Vec<TaskId>, String) {
     let text = error.to_string();
     (error.unwritten, text)
 }
@@ -322,7 +322,7 @@ impl Farm {
             if now >= next_check {
                 next_check = now + SYNC_CHECK;
                 if let Err(error) = turns.storage.journal.check_sync() {
-                    let (unwritten, reason) = tell(error);
+                    let (unwritten, reason) = storage_failure(error);
                     turns.turn(now, Event::StorageFailed { unwritten, reason }, links, &mut notes);
                 }
                 if let Err(error) = toprocess.write_if_due(&list, || turns.core.tasks().snapshot()) {
@@ -352,7 +352,7 @@ fn close(
     }
     let Records { journal, tally } = storage;
     if let Err(error) = journal.close() {
-        end.fail(tell(error).1);
+        end.fail(storage_failure(error).1);
     }
     tell_user(&core, &end, &tally);
     end
@@ -376,7 +376,7 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
             _ => Ok(()),
         };
         if let Err(error) = written {
-            let (unwritten, reason) = tell(error);
+            let (unwritten, reason) = storage_failure(error);
             turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
         }
     }

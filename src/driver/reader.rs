@@ -138,7 +138,7 @@ fn find(config: &Config) -> (Names, Vec<Remarks>) {
     ((runner, handler), remarks)
 }
 
-fn tell(config: &Config, remarks: &[Remarks]) {
+fn report(config: &Config, remarks: &[Remarks]) {
     for Remarks { ignored, redefined } in remarks {
         ignored.iter().for_each(|text| log::warn!("{text}"));
         redefined.iter().filter(|_| !config.quiet).for_each(|text| progress::say(text));
@@ -193,7 +193,7 @@ impl Input {
     /// In this process: for a dry run.
     pub(super) fn read_here(config: &Config) -> Result<Work, NoTasks> {
         let ((runner, handler), remarks) = find(config);
-        tell(config, &remarks);
+        report(config, &remarks);
         let runner = runner?.prepare()?;
         Ok(Work { runner, tasks: handler?.read(source(config))? })
     }
@@ -205,7 +205,7 @@ impl Input {
         signals: &SignalSource,
         clock: Clock,
     ) -> Result<(Work, Asker), NoTasks> {
-        tell(config, &self.remarks);
+        report(config, &self.remarks);
         let work = match self.state {
             State::Here(found) => {
                 let (runner, handler) = *found;

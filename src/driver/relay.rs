@@ -107,17 +107,17 @@ impl Relay {
             self.take_from_pool(now);
             self.take_from_farmer(now);
             while let Some(caught) = signals.next_signal() {
-                self.say(now, &ToFarmer::Signaled { signal: caught.signal });
+                self.report(now, &ToFarmer::Signaled { signal: caught.signal });
             }
             for (level, text) in self.outlet.take() {
-                self.say(now, &ToFarmer::Log { level, text });
+                self.report(now, &ToFarmer::Log { level, text });
             }
             // The farmer answers heartbeats. While reports are being sent but no more tasks arrive, near the end of a
             // list, nothing else would be heard from it.
             let since_heard = now.saturating_sub(self.heard.max(self.asked));
             if now.saturating_sub(self.said) >= HEARTBEAT || since_heard >= HEARTBEAT {
                 self.asked = now;
-                self.say(now, &ToFarmer::Heartbeat);
+                self.report(now, &ToFarmer::Heartbeat);
             }
             if let Some(end) = self.end(now) {
                 return end;
@@ -134,7 +134,7 @@ impl Relay {
         }
     }
 
-    fn say(&mut self, now: Duration, message: &ToFarmer) {
+    fn report(&mut self, now: Duration, message: &ToFarmer) {
         match codec::encode(message) {
             Ok(frame) => {
                 self.said = now;
@@ -152,7 +152,7 @@ impl Relay {
             mpi.send(FARMER.0, frame.to_vec());
         });
         if let Some(message) = self.pool.take_end().and_then(|end| end.message()) {
-            self.say(now, &message);
+            self.report(now, &message);
         }
     }
 

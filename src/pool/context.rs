@@ -160,7 +160,7 @@ impl SpawnContext {
         let starting = Starting { log, slot, task, values, folder };
         let started = self.launch(&starting);
         if let Err(error) = &started {
-            error.say_in(log);
+            error.write_to(log);
         }
         started
     }

@@ -96,7 +96,7 @@ struct Pool {
     reader: FrameReader,
     out: Vec<u8>,
     /// When it last sent something.
-    said: Duration,
+    last_sent: Duration,
     /// `None` before Start.
     work: Option<Turns<Tasks>>,
 }
@@ -107,38 +107,38 @@ impl Pool {
         let children = SignalSource::children()?;
         let reader = FrameReader::default();
         let clock = Clock::start();
-        let said = clock.now();
-        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), said, work: None })
+        let last_sent = clock.now();
+        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), last_sent, work: None })
     }
 
     fn serve(&mut self) -> io::Result<i32> {
-        let mut said = Vec::new();
+        let mut out = Vec::new();
         loop {
             self.write_out()?;
             if self.work.as_ref().is_some_and(|work| work.core.is_stopped()) && self.out.is_empty() {
                 return Ok(exit_status::CLEAN);
             }
             self.wait();
-            if !self.read_messages(&mut said)? {
+            if !self.read_messages(&mut out)? {
                 return Ok(exit_status::PARENT_LOST);
             }
-            self.hear_of_failed_starts(&mut said);
-            self.reap_children(&mut said);
-            self.look_after_output(&mut said);
+            self.take_failed_starts(&mut out);
+            self.reap_children(&mut out);
+            self.look_after_output(&mut out);
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
-                work.turn(now, Event::Tick, &mut said);
+                work.turn(now, Event::Tick, &mut out);
                 // After all signals: a process that does not receive any is not waited for.
                 for event in work.processes.over(now) {
-                    work.turn(now, event, &mut said);
+                    work.turn(now, event, &mut out);
                 }
-                work.flush(now, &mut said);
+                work.flush(now, &mut out);
             }
-            for message in said.drain(..) {
+            for message in out.drain(..) {
                 self.send(&message);
             }
             self.send_logs();
-            if self.clock.now().saturating_sub(self.said) >= HEARTBEAT {
+            if self.clock.now().saturating_sub(self.last_sent) >= HEARTBEAT {
                 self.send(&ToFarmer::Heartbeat);
             }
         }
@@ -154,12 +154,12 @@ impl Pool {
         let failures =
             self.work.as_ref().and_then(|work| work.processes.wakes()).map(|fd| Interest { fd, write: false });
         let interests: Vec<_> = [socket, children].into_iter().chain(failures).collect();
-        let deadline = deadline.unwrap_or(Duration::MAX).min(self.said + HEARTBEAT);
+        let deadline = deadline.unwrap_or(Duration::MAX).min(self.last_sent + HEARTBEAT);
         wait_ready(&interests, Some(deadline.saturating_sub(now)));
     }
 
     /// Reads what has arrived. `false` when the other end is closed.
-    fn read_messages(&mut self, said: &mut Vec<ToFarmer>) -> io::Result<bool> {
+    fn read_messages(&mut self, out: &mut Vec<ToFarmer>) -> io::Result<bool> {
         let mut buffer = [0; 64 << 10];
         loop {
             match self.socket.read(&mut buffer) {
@@ -171,27 +171,27 @@ impl Pool {
             }
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
                 match codec::decode::<ToWorker>(frame) {
-                    Ok(message) => self.on_message(message, said),
+                    Ok(message) => self.on_message(message, out),
                     Err(error) => {
-                        said.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
+                        out.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
                     }
                 }
             }
         }
     }
 
-    fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
+    fn on_message(&mut self, message: ToWorker, out: &mut Vec<ToFarmer>) {
         match message {
-            ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
+            ToWorker::Start(config) if self.work.is_none() => out.push(self.start(&config)),
             ToWorker::Stop { level } => {
                 // Stopped before Start, or unfit: there is nothing to stop, but the farmer waits for the answer.
                 if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
                 }
-                self.turn(Event::Message(message), said);
+                self.turn(Event::Message(message), out);
                 self.work.iter_mut().for_each(|work| work.processes.stop(level));
             }
-            other => self.turn(Event::Message(other), said),
+            other => self.turn(Event::Message(other), out),
         }
     }
 
@@ -231,7 +231,7 @@ impl Pool {
         }
     }
 
-    fn reap_children(&mut self, said: &mut Vec<ToFarmer>) {
+    fn reap_children(&mut self, out: &mut Vec<ToFarmer>) {
         // One signal may stand for many children; what counts is what can be reaped.
         let mut signalled = false;
         while self.children.next_signal().is_some() {
@@ -243,36 +243,36 @@ impl Pool {
             let Some(work) = &mut self.work else { continue };
             // Otherwise it is a process that a task had started.
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
-                work.turn(self.clock.now(), event, said);
+                work.turn(self.clock.now(), event, out);
             }
         }
     }
 
-    fn hear_of_failed_starts(&mut self, said: &mut Vec<ToFarmer>) {
+    fn take_failed_starts(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         for event in work.processes.failed() {
-            work.turn(self.clock.now(), event, said);
+            work.turn(self.clock.now(), event, out);
         }
     }
 
     /// Before the end is reported, so that the farm learns in time that its output is gone.
-    fn look_after_output(&mut self, said: &mut Vec<ToFarmer>) {
+    fn look_after_output(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         let now = self.clock.now();
         for event in work.processes.look_after_output(now) {
-            work.turn(now, event, said);
+            work.turn(now, event, out);
         }
-        said.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
+        out.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
     }
 
-    fn turn(&mut self, event: Event, said: &mut Vec<ToFarmer>) {
+    fn turn(&mut self, event: Event, out: &mut Vec<ToFarmer>) {
         if let Some(work) = &mut self.work {
-            work.turn(self.clock.now(), event, said);
+            work.turn(self.clock.now(), event, out);
         }
     }
 
     fn send(&mut self, message: &ToFarmer) {
-        self.said = self.clock.now();
+        self.last_sent = self.clock.now();
         crate::protocol::framing::push_message(&mut self.out, message);
     }
 

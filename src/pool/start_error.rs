@@ -79,7 +79,7 @@ impl std::fmt::Display for StartError {
 
 impl StartError {
     /// Writes the reason into the log of the task, where the user looks for it.
-    pub(super) fn say_in(&self, mut log: &File) {
+    pub(super) fn write_to(&self, mut log: &File) {
         use std::io::Write;
         let _ = writeln!(log, "taskfarmer-mpi: {self}");
     }

@@ -26,18 +26,18 @@ fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u3
     let mut world = World::start(Duration::ZERO, options, &plan, &disk, prng, false).unwrap();
     let look = plan.total() / (ranks * u32::midpoint(slots.0, slots.1)) / LOOKS;
     let mut watch = Watch::new(world.now);
-    let mut said = Vec::new();
+    let mut estimates = Vec::new();
     let mut took = Duration::ZERO;
     while world.ended().is_none() {
         took = world.now;
         world.run_for(look).unwrap();
         if let Some(farm) = &world.farm {
             watch.look(world.now, &farm.core, &world.tally);
-            said.push((world.now, watch.time_left()));
+            estimates.push((world.now, watch.time_left()));
         }
     }
     let whole = took.as_secs_f64();
-    let late = said.iter().filter(|(now, _)| now.as_secs_f64() >= whole / 4.0);
+    let late = estimates.iter().filter(|(now, _)| now.as_secs_f64() >= whole / 4.0);
     let off = late.map(|(now, left)| {
         let left = left.unwrap_or_else(|| panic!("no estimate at {now:?} of {took:?}"));
         ((*now + left).as_secs_f64() / whole - 1.0).abs()

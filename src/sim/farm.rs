@@ -21,7 +21,7 @@ impl World {
         let Some(frame) = self.links.take(Towards::Farmer(rank)) else { return };
         let event = match codec::decode::<ToFarmer>(&frame) {
             Ok(message) => {
-                self.tell(|| format!("farmer ← {rank}: {message:?}"));
+                self.trace(|| format!("farmer ← {rank}: {message:?}"));
                 Event::Message(Rank(rank), message)
             }
             Err(error) => Event::LinkFailed(Rank(rank), error.to_string()),
@@ -76,8 +76,8 @@ impl World {
             }
         }
         self.checker.must_halt();
-        for (rank, message) in std::mem::take(&mut self.links.said) {
-            self.tell(|| format!("farmer → {rank}: {message:?}"));
+        for (rank, message) in std::mem::take(&mut self.links.sent) {
+            self.trace(|| format!("farmer → {rank}: {message:?}"));
             if let ToWorker::Limit { us } = message {
                 self.checker.limited(self.now, rank, us);
             } else if let ToWorker::Assign { tasks, .. } = message {
@@ -85,7 +85,7 @@ impl World {
             }
         }
         for note in std::mem::take(&mut self.notes) {
-            self.tell(|| format!("farmer: {note:?}"));
+            self.trace(|| format!("farmer: {note:?}"));
             match note {
                 Note::Stopping(..) => self.checker.stopping(self.now),
                 Note::CameBack(rank) | Note::PoolDied { rank, .. } => self.checker.came_back(rank.0),
@@ -144,7 +144,7 @@ impl World {
         }
         self.at(self.now + SYNC_INTERVAL, What::Sync);
         if self.farmer_hung.is_none() && !self.disk.borrow_mut().sync() {
-            self.tell(|| "a sync fails".to_owned());
+            self.trace(|| "a sync fails".to_owned());
             self.farmer(Event::StorageFailed { unwritten: Vec::new(), reason: "simulated sync".to_owned() });
         }
     }
@@ -157,7 +157,7 @@ impl World {
             end.fail("the simulated disk failed at the end".to_owned());
         }
         let code = end.exit_code().code();
-        self.tell(|| format!("the farm ends: {end:?}, exit code {code}"));
+        self.trace(|| format!("the farm ends: {end:?}, exit code {code}"));
         let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
         let figures = [end.finished, end.failed, end.remaining];
         self.checker.stop_was_asked |= self.options.timeout.is_some();
@@ -175,7 +175,7 @@ impl World {
     }
 
     fn crash(&mut self) {
-        self.tell(|| "the farmer is killed".to_owned());
+        self.trace(|| "the farmer is killed".to_owned());
         if self.power_lost {
             self.disk.borrow_mut().lose_power();
             self.wipe(FARMER.0);

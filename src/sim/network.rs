@@ -53,7 +53,7 @@ pub struct Links {
     /// What each rank is told first.
     pub starts: Vec<WorkerConfig>,
     /// What the farmer has said since the last look.
-    pub said: Vec<(u32, ToWorker)>,
+    pub sent: Vec<(u32, ToWorker)>,
     /// Arrivals that the world has to plan.
     pub arrivals: Vec<(Duration, Towards)>,
     delay_us: (u64, u64),
@@ -71,7 +71,7 @@ impl Links {
         Self {
             now: Duration::ZERO,
             starts: Vec::new(),
-            said: Vec::new(),
+            sent: Vec::new(),
             arrivals: Vec::new(),
             delay_us,
             prng,
@@ -105,7 +105,7 @@ impl Links {
     }
 
     /// A worker says something.
-    pub fn say(&mut self, rank: u32, message: &ToFarmer) {
+    pub fn send_from(&mut self, rank: u32, message: &ToFarmer) {
         self.push(Towards::Farmer(rank), codec::encode(message).expect("our own message"));
     }
 
@@ -144,7 +144,7 @@ impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         if step(&self.countdown) {
             self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
-            self.said.push((to.0, message.clone()));
+            self.sent.push((to.0, message.clone()));
         }
     }
 

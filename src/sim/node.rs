@@ -99,8 +99,8 @@ impl Node {
     }
 
     /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. What is to
-    /// be said goes to `said`; what happened to processes is returned, by slot.
-    pub fn round(&mut self, now: Duration, said: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
+    /// be said goes to `out`; what happened to processes is returned, by slot.
+    pub fn round(&mut self, now: Duration, out: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
         if let Pool::Up(turns) = &mut self.pool {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
@@ -109,28 +109,28 @@ impl Node {
         }
         while let Some(frame) = self.inbox.pop_front() {
             match codec::decode::<ToWorker>(&frame) {
-                Ok(message) => self.on_message(now, message, said),
-                Err(error) => said.push(ToFarmer::Unfit { reason: error.to_string() }),
+                Ok(message) => self.on_message(now, message, out),
+                Err(error) => out.push(ToFarmer::Unfit { reason: error.to_string() }),
             }
         }
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
         while let Some((slot, task)) = turns.processes.take_refused(now) {
-            turns.turn(now, Event::SpawnRefused { slot, task }, said);
+            turns.turn(now, Event::SpawnRefused { slot, task }, out);
         }
         let ended: Vec<u32> =
             turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
         for slot in ended {
             if let Some(event) = turns.processes.reap(now, slot) {
-                turns.turn(now, event, said);
+                turns.turn(now, event, out);
             }
         }
         loop {
             for event in turns.processes.look_after_output(now) {
-                turns.turn(now, event, said);
+                turns.turn(now, event, out);
             }
-            said.extend(turns.processes.keeping.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
-            turns.turn(now, Event::Tick, said);
-            turns.flush(now, said);
+            out.extend(turns.processes.keeping.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
+            turns.turn(now, Event::Tick, out);
+            turns.flush(now, out);
             // The real loop does not wait then, but begins anew.
             if turns.processes.keeping.next_look().is_none_or(|at| at > now) {
                 break;
@@ -139,17 +139,17 @@ impl Node {
         std::mem::take(&mut turns.processes.operations)
     }
 
-    fn on_message(&mut self, now: Duration, message: ToWorker, said: &mut Vec<ToFarmer>) {
+    fn on_message(&mut self, now: Duration, message: ToWorker, out: &mut Vec<ToFarmer>) {
         match (&mut self.pool, message) {
-            (Pool::Forked, ToWorker::Start(config)) => said.push(self.start(now, &config)),
+            (Pool::Forked, ToWorker::Start(config)) => out.push(self.start(now, &config)),
             (Pool::Forked, message @ ToWorker::Stop { .. }) => {
                 let mut turns = Turns::new(Worker::new(0, Duration::ZERO), Simulated::new(Rc::clone(&self.plan)));
-                turns.turn(now, Event::Message(message), said);
+                turns.turn(now, Event::Message(message), out);
                 self.pool = Pool::Up(Box::new(turns));
             }
             (Pool::Up(turns), message) => {
                 let stop = if let ToWorker::Stop { level } = message { Some(level) } else { None };
-                turns.turn(now, Event::Message(message), said);
+                turns.turn(now, Event::Message(message), out);
                 stop.into_iter().for_each(|level| turns.processes.keeping.stop(level));
             }
             (Pool::Forked | Pool::Ended | Pool::Dead, _) => {}

@@ -22,7 +22,7 @@ impl World {
         match codec::decode::<ToWorker>(&frame) {
             Ok(ToWorker::Stop { level }) => self.checker.stop_arrived(rank, level),
             Ok(ToWorker::Start(_)) if std::mem::take(&mut node.can_restart) => {
-                self.tell(|| format!("rank {rank} gets a new pool"));
+                self.trace(|| format!("rank {rank} gets a new pool"));
                 let node = &mut self.nodes[rank as usize];
                 (node.pool, node.wake_at, node.was_poisoned) = (Pool::Forked, None, false);
             }
@@ -57,9 +57,9 @@ impl World {
         if let Some(poison) = self.nodes[rank as usize].poison(self.now) {
             return self.poisoned(rank, poison);
         }
-        let mut said = Vec::new();
-        let operations = self.nodes[rank as usize].round(self.now, &mut said);
-        for message in said {
+        let mut out = Vec::new();
+        let operations = self.nodes[rank as usize].round(self.now, &mut out);
+        for message in out {
             if let ToFarmer::Hello { slots, .. } = &message {
                 self.checker.joined(rank, *slots);
             }
@@ -72,7 +72,7 @@ impl World {
         if node.is_stopped() {
             self.checker.nothing_is_left(rank);
             node.pool = Pool::Ended;
-            self.tell(|| format!("rank {rank} has stopped"));
+            self.trace(|| format!("rank {rank} has stopped"));
             return;
         }
         let Some(deadline) = node.deadline() else { return };
@@ -89,7 +89,7 @@ impl World {
     /// Tells the checker what happened to processes, and plans their ends.
     pub(super) fn see(&mut self, rank: u32, operations: &[(u32, Operation)]) {
         for (slot, operation) in operations {
-            self.tell(|| format!("rank {rank}, slot {slot}: {operation:?}"));
+            self.trace(|| format!("rank {rank}, slot {slot}: {operation:?}"));
             self.checker.operation(self.now, rank, *slot, operation);
             let changed = matches!(
                 operation,
@@ -112,7 +112,7 @@ impl World {
             return;
         }
         for message in std::mem::take(&mut node.outbox) {
-            self.links.say(rank, &message);
+            self.links.send_from(rank, &message);
         }
         self.plan_arrivals();
     }

@@ -38,7 +38,7 @@ impl World {
 
     /// Makes something go wrong at a rank, for so long if it is a thing that heals.
     pub fn strike_with(&mut self, fault: Fault, rank: u32, time: Duration) {
-        self.tell(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
+        self.trace(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
         let own = rank == FARMER.0;
         let heals = self.now + time;
         match fault {
@@ -103,10 +103,10 @@ impl World {
         (node.pool_hung, node.was_poisoned) = (false, was_poisoned);
         node.loss = Some(ToFarmer::PoolLost { reason: "simulated".to_owned(), executing, can_restart: true });
         self.wipe(rank);
-        self.at(self.now + LOSS_HELD, What::TellLoss(rank));
+        self.at(self.now + LOSS_HELD, What::ReportLoss(rank));
     }
 
-    pub(super) fn tell_loss(&mut self, rank: u32) {
+    pub(super) fn report_loss(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         node.can_restart = node.loss.is_some();
         node.outbox.extend(node.loss.take());
@@ -115,7 +115,7 @@ impl World {
 
     /// A task does what it does to its pool.
     pub(super) fn poisoned(&mut self, rank: u32, poison: Poison) {
-        self.tell(|| format!("rank {rank}: a task {poison:?} its pool"));
+        self.trace(|| format!("rank {rank}: a task {poison:?} its pool"));
         self.checker.trouble(rank);
         match poison {
             Poison::KillsNode if rank != FARMER.0 => self.strike_with(Fault::KillNode, rank, Duration::ZERO),
@@ -203,7 +203,7 @@ impl World {
         if self.farm.is_none() || self.farmer_hung.is_none_or(|(_, until)| until > self.now) {
             return;
         }
-        self.tell(|| "the farmer wakes up".to_owned());
+        self.trace(|| "the farmer wakes up".to_owned());
         (self.farmer_hung, self.held_up) = (None, false);
         (0..self.options.ranks).for_each(|rank| self.links.replan(Towards::Farmer(rank)));
         self.plan_arrivals();
@@ -233,7 +233,7 @@ impl World {
     }
 
     fn wake(&mut self, rank: u32) {
-        self.tell(|| format!("rank {rank} wakes up"));
+        self.trace(|| format!("rank {rank} wakes up"));
         self.pass_on(rank);
         self.links.replan(Towards::Rank(rank));
         if rank == FARMER.0 && self.farm.is_none() {
@@ -245,7 +245,7 @@ impl World {
 
     /// No further faults; everything that can heal does.
     pub(super) fn calm_down(&mut self) {
-        self.tell(|| "all faults end".to_owned());
+        self.trace(|| "all faults end".to_owned());
         self.calm = true;
         for rank in 0..self.options.ranks {
             for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn, Fault::BlackHole, Fault::LogsFull] {

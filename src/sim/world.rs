@@ -57,7 +57,7 @@ pub(super) enum What {
     /// A fault at a rank is over.
     Heals(Fault, u32),
     /// The MPI process of a rank tells that its pool died.
-    TellLoss(u32),
+    ReportLoss(u32),
     /// A pool may have been silent for too long.
     PoolSilent(u32),
     /// All faults are over for good.
@@ -190,7 +190,7 @@ impl World {
     }
 
     fn set_up(&mut self) {
-        self.tell(|| "a farm starts".to_owned());
+        self.trace(|| "a farm starts".to_owned());
         self.links.now = self.now;
         for rank in 0..self.options.ranks {
             let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
@@ -249,7 +249,7 @@ impl World {
     }
 
     /// Says what happens, if somebody wants to read it.
-    pub(super) fn tell(&self, text: impl FnOnce() -> String) {
+    pub(super) fn trace(&self, text: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("{:>14.6} {}", self.now.as_secs_f64(), text());
         }
@@ -320,7 +320,7 @@ impl World {
             }
             What::Trouble(index) => self.trouble(index),
             What::Heals(fault, rank) => self.heal(fault, rank),
-            What::TellLoss(rank) => self.tell_loss(rank),
+            What::ReportLoss(rank) => self.report_loss(rank),
             What::PoolSilent(rank) => self.pool_silent(rank),
             What::Calm => self.calm_down(),
         }
@@ -345,11 +345,11 @@ impl World {
             return;
         }
         if self.now - node.heard > FARMER_SILENCE_MAX {
-            self.tell(|| format!("rank {rank} hears nothing and ends"));
+            self.trace(|| format!("rank {rank} hears nothing and ends"));
             self.nodes[rank as usize].relay_up = false;
             return self.wipe(rank);
         }
-        self.links.say(rank, &ToFarmer::Heartbeat);
+        self.links.send_from(rank, &ToFarmer::Heartbeat);
     }
 
     fn keep_alive(&mut self) {

@@ -220,9 +220,9 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
                 }
                 Ok(ForkResult::Parent { child }) => {
                     pool = Some(child);
-                    tell(&control, STARTED, false, child.as_raw());
+                    report(&control, STARTED, false, child.as_raw());
                 }
-                Err(errno) => tell(&control, NOT_STARTED, false, errno as i32),
+                Err(errno) => report(&control, NOT_STARTED, false, errno as i32),
             }
         }
         let interest = |fd| Interest { fd, write: false };
@@ -230,8 +230,8 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
         if let Some(end) = take_end(&children, &mut pool) {
             let is_left = !end_descendants(Duration::ZERO, KILL_LIMIT);
             match end {
-                Outcome::Signaled(signal) => tell(&control, SIGNALED, is_left, signal.into()),
-                Outcome::Exited(code) => tell(&control, EXITED, is_left, code.into()),
+                Outcome::Signaled(signal) => report(&control, SIGNALED, is_left, signal.into()),
+                Outcome::Exited(code) => report(&control, EXITED, is_left, code.into()),
                 Outcome::NotStarted(_) | Outcome::Unkept { .. } => {}
             }
         }
@@ -263,7 +263,7 @@ fn kill_pool(pool: Option<Pid>) {
     }
 }
 
-fn tell(control: &OwnedFd, what: u8, is_left: bool, number: i32) {
+fn report(control: &OwnedFd, what: u8, is_left: bool, number: i32) {
     let bytes = message(what, is_left, number);
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
     // If the MPI process is gone, the next read notices it.

@@ -70,7 +70,7 @@ impl StatusFile {
         self.next = Instant::now() + self.interval;
         match std::thread::Builder::new().name("tfarmer-status".to_owned()).spawn(work) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => self.tell(&error),
+            Err(error) => self.report(&error),
         }
     }
 
@@ -78,7 +78,7 @@ impl StatusFile {
     pub fn finish(mut self, bytes: &[u8]) {
         self.join();
         if let Err(error) = replace(&self.path, bytes) {
-            self.tell(&error);
+            self.report(&error);
         }
     }
 
@@ -86,7 +86,7 @@ impl StatusFile {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Ok(took))) => took,
             Some(Ok(Err(error))) => {
-                self.tell(&error);
+                self.report(&error);
                 Duration::ZERO
             }
             _ => Duration::ZERO,
@@ -94,7 +94,7 @@ impl StatusFile {
     }
 
     /// Reports it once: what counts is in other files, and if those cannot be written, the farm stops.
-    fn tell(&mut self, error: &io::Error) {
+    fn report(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
             log::info!("cannot write {}: {error}; only `status` misses it", self.path.display());
         }

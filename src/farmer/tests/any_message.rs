@@ -66,7 +66,7 @@ fn any_words_in_any_order_are_survived() {
                 1 if prng.chance(50) => farm.event(Event::Signal(2)),
                 1 if prng.chance(5) => farm.event(Event::KilledSoon(15)),
                 2 => farm.event(Event::Tick),
-                _ => farm.say(rank, any_message(&mut prng)),
+                _ => farm.receive(rank, any_message(&mut prng)),
             }
             let mut ids: Vec<u32> = farm.turns.storage.records.iter().map(|(id, _)| *id).collect();
             let count = ids.len();

@@ -15,7 +15,7 @@ fn at_work(ranks: u32) -> TestFarm {
 fn pass(farm: &mut TestFarm, time: u64) {
     for _ in 0..time {
         farm.wait(secs(1));
-        (0..farm.turns.core.workers().len()).for_each(|rank| farm.say(rank, ToFarmer::Heartbeat));
+        (0..farm.turns.core.workers().len()).for_each(|rank| farm.receive(rank, ToFarmer::Heartbeat));
         farm.mailbox.sent.retain(|(_, message)| *message != ToWorker::Heartbeat);
     }
 }
@@ -188,7 +188,7 @@ fn the_last_rank_is_taken_back() {
     let mut farm = at_work(2);
     fail_all(&mut farm, 1);
     assert_eq!(stage(&farm, 1), Stage::Aside);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     assert_eq!((stage(&farm, 1), held(&farm, 1).len()), (Stage::Trusted, 1));
 }
 
@@ -256,7 +256,7 @@ fn doubts_do_not_hold_up_the_end() {
 fn failures_of_a_lost_rank_do_not_count() {
     let mut farm = at_work(2);
     let failed = fail(&mut farm, 1);
-    farm.say(1, pool_gone("test"));
+    farm.receive(1, pool_gone("test"));
     assert_eq!(farm.turns.core.tasks().state(TaskId(failed[0])), Some(TaskState::Pending));
     assert_eq!(farm.turns.storage.records, []);
     assert!(matches!(farm.notes.last(), Some(Note::Lost { tasks: 2, .. })), "what it held, and what had failed there");
@@ -385,10 +385,10 @@ fn late_verdicts_after_a_loss_are_no_row() {
     let id = held(&farm, 1)[0];
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.sent();
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let Some((_, ToWorker::Rejoin { seq })) = sent.iter().find(|(rank, _)| *rank == 1) else { panic!("{sent:?}") };
-    farm.say(1, ToFarmer::Holds { seq: *seq, tasks: vec![TaskId(id)] });
+    farm.receive(1, ToFarmer::Holds { seq: *seq, tasks: vec![TaskId(id)] });
     let failure = TaskResult { start_us: 7_000_000, duration_us: 9, ..result(id, Outcome::Signaled(9)) };
     farm.report(1, Report { results: vec![failure], ..Report::default() });
     assert_eq!(farm.turns.storage.records.last(), Some(&(id, false)), "it ended before");
@@ -481,7 +481,7 @@ fn a_report_is_taken_in_as_a_whole() {
     let suspects = held(&farm, 0);
     assert_eq!(suspects, failed[..4]);
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
-    farm.say(0, ToFarmer::Heartbeat);
+    farm.receive(0, ToFarmer::Heartbeat);
     farm.sent();
     farm.turns
         .core
@@ -501,7 +501,7 @@ fn a_report_is_taken_in_as_a_whole() {
 fn only_a_rank_that_does_well_is_a_second_opinion() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     while held(&farm, 1) != failed[..1] {
         let slow = TaskResult { duration_us: 9_000_000, ..result(held(&farm, 1)[0], Outcome::Exited(1)) };
         farm.report(1, Report { results: vec![slow], ..Report::default() });

@@ -25,7 +25,7 @@ impl TestFarm {
 
     /// Its pool dies while it executes these, and the next one starts.
     fn die(&mut self, rank: u32, slots: u32, tasks: &[u32]) {
-        self.say(rank, pool_lost(tasks));
+        self.receive(rank, pool_lost(tasks));
         assert_eq!(self.mailbox.started.pop(), Some(rank), "it gets a new pool");
         self.hello(rank, slots);
     }
@@ -121,8 +121,8 @@ fn an_end_clears_a_suspect() {
 fn a_stop_is_no_crash() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.event(Event::Signal(15));
-    farm.say(0, pool_lost(&[0]));
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, pool_lost(&[0]));
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!([0, 1].map(|id| farm.crashes(id)), [0, 0]);
     assert_eq!((farm.status(0), farm.code()), (Status::Gone, Some(3)));
 }
@@ -141,12 +141,12 @@ fn a_silent_rank_was_executing_what_it_got_first() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     let charged: Vec<TaskId> = (0..8).map(TaskId).filter(|id| farm.crashes(id.0) > 0).collect();
     assert_eq!(charged, held[..2]);
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let seq = farm.sent().into_iter().find_map(|(_, message)| match message {
         ToWorker::Rejoin { seq } => Some(seq),
         _ => None,
     });
-    farm.say(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: held });
+    farm.receive(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: held });
     assert!((0..8).all(|id| farm.crashes(id) == 0));
 }
 
@@ -163,7 +163,7 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
     for _ in 0..3 {
         farm.die(1, 1, &[]);
     }
-    farm.say(1, pool_lost(&[]));
+    farm.receive(1, pool_lost(&[]));
     assert_eq!(
         (farm.status(1), farm.mailbox.started.pop(), &farm.mailbox.given_up[..]),
         (Status::Gone, None, &[1][..])
@@ -191,12 +191,12 @@ fn a_limit_that_was_reached_before_is_no_verdict() {
 #[test]
 fn a_start_that_was_dropped_is_sent_again() {
     let mut farm = TestFarm::up(2, 1, 4);
-    farm.say(1, pool_lost(&[1]));
+    farm.receive(1, pool_lost(&[1]));
     assert_eq!(farm.mailbox.started, [1]);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     assert_eq!(farm.status(1), Status::Lost);
     farm.sent();
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!((farm.status(1), &farm.mailbox.started[..]), (Status::Expected, &[1, 1][..]));
     assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
     farm.hello(1, 1);
@@ -212,9 +212,9 @@ fn a_suspect_goes_back_to_the_rank_that_runs_it() {
     farm.hello(1, 1);
     assert_eq!(farm.handed(), [(0, vec![0]), (1, vec![1])]);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let [(1, ToWorker::Rejoin { seq }), ..] = farm.sent()[..] else { panic!("it is asked") };
-    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(1)] });
+    farm.receive(1, ToFarmer::Holds { seq, tasks: vec![TaskId(1)] });
     farm.finish(0, [0]);
     assert_eq!(farm.handed(), []);
 }

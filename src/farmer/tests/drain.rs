@@ -30,8 +30,8 @@ fn failures_let_the_farm_end_soon() {
     fail(&mut farm, 1, 3);
     let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.finished, end.failed, end.remaining), (StopCause::Halt { failed: 2 }, 2, 3, 5));
     assert_eq!(farm.code(), Some(1));
@@ -43,8 +43,8 @@ fn failures_end_the_farm_now() {
     let mut farm = halts(2, 10, HaltWhen::Now, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.level(1), Some(StopLevel::Terminate));
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!((farm.turns.core.end().unwrap().remaining, farm.code()), (9, Some(1)));
 }
 
@@ -168,7 +168,7 @@ fn a_drain_can_be_cut_short() {
             farm.event(Event::Signal(2));
         }
         assert_eq!(farm.level(0), Some(StopLevel::Terminate));
-        farm.say(0, ToFarmer::Stopped);
+        farm.receive(0, ToFarmer::Stopped);
         assert_eq!(farm.code(), Some(1), "the failures came first");
     }
 }
@@ -179,14 +179,14 @@ fn a_drain_waits_for_who_is_there() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     farm.finish(0, [1]);
     assert!(farm.turns.core.stop_level().is_none());
     let seq = farm.sent().iter().find_map(|(_, message)| match message {
         ToWorker::Rejoin { seq } => Some(*seq),
         _ => None,
     });
-    farm.say(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
+    farm.receive(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
     assert_eq!(farm.sent(), []);
     farm.finish(1, [2]);
     assert_eq!(farm.level(1), Some(StopLevel::Drain));
@@ -211,7 +211,7 @@ fn nothing_is_started_in_vain() {
     assert_eq!(farm.sent(), []);
     farm.finish(0, [2]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.remaining, farm.code()), (cause, 7, Some(3)));
 }
@@ -266,6 +266,6 @@ fn the_last_tasks_are_no_drain() {
     farm.wait(secs(50));
     assert!(farm.turns.core.drain.is_none());
     farm.finish(0, [0, 1]);
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!((farm.turns.core.end().unwrap().cause, farm.code()), (StopCause::AllDone, Some(0)));
 }

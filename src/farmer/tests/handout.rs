@@ -47,7 +47,7 @@ fn all_that_comes_back_is_handed_out() {
     farm.hello(2, 9);
     farm.sent();
     let held = farm.turns.core.workers().get(Rank(2)).unwrap().held();
-    farm.say(2, pool_gone("killed"));
+    farm.receive(2, pool_gone("killed"));
     let handed: usize = farm.handed().iter().map(|(_, ids)| ids.len()).sum();
     assert_eq!(handed, held as usize);
     assert_eq!(farm.turns.core.tasks().pending(), 0);

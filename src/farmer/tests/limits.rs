@@ -35,7 +35,7 @@ fn a_fixed_limit_is_told_first() {
     }
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.sent();
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!(limits(&mut farm), [(1, 7_000_000)]);
 }
 

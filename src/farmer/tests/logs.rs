@@ -7,11 +7,11 @@ use super::*;
 #[test]
 fn a_rank_that_keeps_no_output_ends_the_farm() {
     let mut farm = TestFarm::up(2, 1, 6);
-    farm.say(1, ToFarmer::LogsFailed { reason: "cannot keep".to_owned() });
+    farm.receive(1, ToFarmer::LogsFailed { reason: "cannot keep".to_owned() });
     let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.finish(0, [0]);
-    [0, 1].into_iter().for_each(|rank| farm.say(rank, ToFarmer::Stopped));
+    [0, 1].into_iter().for_each(|rank| farm.receive(rank, ToFarmer::Stopped));
     assert_eq!((farm.code(), &farm.turns.storage.records[..]), (Some(4), &[(0, true)][..]));
     let end = farm.turns.core.end().unwrap();
     assert!(
@@ -25,8 +25,8 @@ fn a_rank_that_has_kept_no_output_is_no_success() {
     let mut farm = TestFarm::up(1, 2, 2);
     farm.finish(0, [0, 1]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
-    farm.say(0, ToFarmer::LogsFailed { reason: String::new() });
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::LogsFailed { reason: String::new() });
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(4));
 }
 

@@ -62,7 +62,7 @@ fn a_lost_rank_is_not_lost_again() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::LinkFailed(Rank(1), "broken again".to_owned()));
     assert_eq!(farm.mailbox.given_up, [1]);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
     assert_eq!(
         (farm.status(0), &farm.mailbox.given_up[..]),
@@ -85,8 +85,8 @@ fn rank_0_is_never_lost_by_silence() {
 fn an_absence_of_the_farmer_loses_nobody() {
     let mut farm = TestFarm::up(3, 1, 3);
     farm.now += secs(50);
-    farm.say(1, ToFarmer::Heartbeat);
-    farm.say(2, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
+    farm.receive(2, ToFarmer::Heartbeat);
     farm.event(Event::Tick);
     assert_eq!((farm.status(1), farm.status(2)), (Status::Active, Status::Active));
     farm.sent();
@@ -101,10 +101,10 @@ fn absences_of_the_farmer_do_not_add_up() {
     let mut farm = TestFarm::up(3, 1, 3);
     for _ in 0..4 {
         farm.now += secs(12);
-        farm.say(1, ToFarmer::Heartbeat);
+        farm.receive(1, ToFarmer::Heartbeat);
     }
     assert_eq!(farm.status(2), Status::Active);
-    farm.say(2, ToFarmer::Heartbeat);
+    farm.receive(2, ToFarmer::Heartbeat);
     farm.event(Event::Tick);
     assert_eq!(farm.status(2), Status::Active);
 }
@@ -114,15 +114,15 @@ fn absences_of_the_farmer_do_not_add_up() {
 fn a_rank_that_comes_back_says_what_it_holds() {
     let mut farm = TestFarm::up(2, 2, 8);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let [(1, ToWorker::Rejoin { seq }), (1, ToWorker::Heartbeat)] = sent[..] else { panic!("{sent:?}") };
     farm.report(1, Report::default());
     assert_eq!(farm.handed(), [], "nothing before it has answered");
-    farm.say(1, ToFarmer::Holds { seq: seq + 1, tasks: vec![] });
+    farm.receive(1, ToFarmer::Holds { seq: seq + 1, tasks: vec![] });
     assert_eq!(farm.handed(), [], "an answer to a different question does not count");
     // It runs task 2; task 3 never reached it.
-    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2), TaskId(7), TaskId(99)] });
+    farm.receive(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2), TaskId(7), TaskId(99)] });
     assert_eq!(farm.handed(), [(1, vec![3])]);
     assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)), "what it runs is its own again");
     farm.finish(1, [2]);
@@ -137,8 +137,8 @@ fn a_task_that_went_elsewhere_is_not_taken_back() {
     farm.finish(0, [0]);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     assert_eq!(farm.handed(), [(0, vec![1])]);
-    farm.say(1, ToFarmer::Heartbeat);
-    farm.say(1, ToFarmer::Holds { seq: 2, tasks: vec![TaskId(1)] });
+    farm.receive(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Holds { seq: 2, tasks: vec![TaskId(1)] });
     assert_eq!(farm.turns.core.tasks().owner(TaskId(1)), Some(Rank(0)));
 }
 
@@ -147,7 +147,7 @@ fn a_task_that_went_elsewhere_is_not_taken_back() {
 fn a_rank_that_was_lost_before_hello_joins_late() {
     let mut farm = TestFarm::new(2, 2);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!(farm.status(1), Status::Lost);
     farm.sent();
     farm.hello(1, 1);
@@ -158,8 +158,8 @@ fn a_rank_that_was_lost_before_hello_joins_late() {
 #[test]
 fn a_lost_pool_is_gone() {
     let mut farm = TestFarm::up(2, 1, 3);
-    farm.say(1, pool_gone("killed"));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, pool_gone("killed"));
+    farm.receive(1, ToFarmer::Heartbeat);
     farm.hello(1, 4);
     assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
     assert_eq!(farm.status(1), Status::Gone);
@@ -173,7 +173,7 @@ fn a_lost_pool_is_gone() {
 fn a_lost_rank_may_turn_out_to_be_gone() {
     let mut farm = TestFarm::up(2, 1, 3);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, pool_gone("killed"));
+    farm.receive(1, pool_gone("killed"));
     assert_eq!(farm.status(1), Status::Gone);
     assert!(!farm.notes.contains(&Note::CameBack(Rank(1))));
 }
@@ -182,7 +182,7 @@ fn a_lost_rank_may_turn_out_to_be_gone() {
 #[test]
 fn another_version_is_refused() {
     let mut farm = TestFarm::new(2, 2);
-    farm.say(1, ToFarmer::Hello { protocol: PROTOCOL_VERSION + 1, host: "x".to_owned(), slots: 4, cpus: 4 });
+    farm.receive(1, ToFarmer::Hello { protocol: PROTOCOL_VERSION + 1, host: "x".to_owned(), slots: 4, cpus: 4 });
     assert_eq!(farm.status(1), Status::Gone);
     farm.hello(0, 2);
     assert_eq!(farm.handed(), [(0, vec![0, 1])]);
@@ -193,7 +193,7 @@ fn another_version_is_refused() {
 fn a_pool_that_stops_by_itself_is_gone() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.finish(0, [0]);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.status(1), Status::Gone);
     assert_eq!(farm.handed(), [(0, vec![1])]);
 }
@@ -204,9 +204,9 @@ fn a_farm_without_workers_fails() {
     let mut farm = TestFarm::with(2, 2, |settings| settings.farmer_only = true);
     farm.hello(0, 0);
     assert_eq!(farm.code(), None, "rank 1 may still join");
-    farm.say(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
+    farm.receive(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
     assert_eq!(farm.level(0), Some(StopLevel::Kill));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(4));
     assert_eq!(farm.sent(), [], "rank 1 has nothing to stop");
 }
@@ -219,8 +219,8 @@ fn a_farm_that_gave_up_too_early_has_not_failed() {
     farm.hello(1, 1);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.finish(1, [0]);
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(0));
 }
 
@@ -233,8 +233,8 @@ fn a_failing_disk_is_worse_than_no_workers() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.finish(1, [0]);
     farm.event(Event::StorageFailed { unwritten: vec![], reason: "sync".to_owned() });
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.turns.core.end().unwrap().cause, StopCause::FarmFailed("sync".to_owned()));
 }
 
@@ -242,7 +242,7 @@ fn a_failing_disk_is_worse_than_no_workers() {
 #[test]
 fn a_farmer_only_rank_0_does_not_keep_a_farm_alive() {
     let mut farm = TestFarm::with(2, 2, |settings| settings.farmer_only = true);
-    farm.say(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
+    farm.receive(1, ToFarmer::Unfit { reason: "no folder".to_owned() });
     assert_eq!(farm.level(0), Some(StopLevel::Kill));
 }
 
@@ -263,12 +263,12 @@ fn what_a_rank_runs_is_not_handed_to_it_again() {
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.finish(0, [0, 1]);
     assert_eq!(farm.handed(), [(0, vec![2])], "a task of rank 1, and the other one after it");
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let (1, ToWorker::Rejoin { seq }) = sent[0] else { panic!("{sent:?}") };
-    farm.say(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2)] });
+    farm.receive(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2)] });
     assert_eq!(farm.handed(), [(1, vec![3])]);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     assert_eq!(farm.handed(), []);
     assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)));
     assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().assigned, [TaskId(2), TaskId(3)]);
@@ -281,11 +281,11 @@ fn who_was_up_comes_back_with_any_word() {
     let mut farm = TestFarm::new(4, 1);
     let hello =
         |host: &str, slots| ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: host.to_owned(), slots, cpus: 1 };
-    farm.say(1, hello("node1", 0));
-    farm.say(2, hello("", 2));
+    farm.receive(1, hello("node1", 0));
+    farm.receive(2, hello("", 2));
     for rank in 1..4 {
         farm.event(Event::LinkFailed(Rank(rank), "broken".to_owned()));
-        farm.say(rank, ToFarmer::Heartbeat);
+        farm.receive(rank, ToFarmer::Heartbeat);
     }
     assert_eq!([1, 2, 3].map(|rank| farm.status(rank)), [Status::Active, Status::Active, Status::Lost]);
 }

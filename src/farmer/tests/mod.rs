@@ -113,18 +113,18 @@ impl TestFarm {
         self.turns.core.check_invariants();
     }
 
-    fn say(&mut self, rank: u32, message: ToFarmer) {
+    fn receive(&mut self, rank: u32, message: ToFarmer) {
         let message = codec::decode(&codec::encode(&message).unwrap()).unwrap();
         self.event(Event::Message(Rank(rank), message));
     }
 
     fn hello(&mut self, rank: u32, slots: u32) {
         let host = format!("node{rank}");
-        self.say(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
+        self.receive(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
     }
 
     fn report(&mut self, rank: u32, report: Report) {
-        self.say(rank, report.into_message());
+        self.receive(rank, report.into_message());
     }
 
     /// These tasks have finished there.

@@ -25,8 +25,8 @@ fn a_task_that_ran_twice_is_recorded_once() {
     farm.finish(1, [1]);
     farm.finish(0, [1]);
     assert_eq!(farm.turns.storage.records, [(0, true), (1, true)]);
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.turns.core.end().unwrap().stale_results, 1);
     assert_eq!(farm.code(), Some(0));
 }
@@ -38,8 +38,8 @@ fn dropped_results_are_counted() {
     farm.finish(1, [0]);
     farm.finish(1, [2, 99]);
     farm.event(Event::Signal(15));
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.turns.core.end().unwrap().stale_results, 3);
 }
 
@@ -73,7 +73,7 @@ fn a_full_disk_is_the_farms_failure() {
     farm.finish(0, [0, 1]);
     assert_eq!(farm.turns.core.tasks().remaining(), 2);
     assert_eq!(farm.level(0), Some(StopLevel::Terminate));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!(end.cause, StopCause::FarmFailed("the disk is full".to_owned()));
     assert_eq!((end.remaining, farm.code()), (2, Some(4)));
@@ -86,7 +86,7 @@ fn a_failure_during_a_stop_is_told() {
     farm.event(Event::Signal(2));
     farm.event(Event::StorageFailed { unwritten: vec![], reason: "sync".to_owned() });
     farm.event(Event::StorageFailed { unwritten: vec![], reason: "sync again".to_owned() });
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.turns.core.end().unwrap().cause, StopCause::FarmFailed("sync".to_owned()));
 }
 
@@ -114,9 +114,9 @@ fn open_verdicts_free_their_slots() {
 #[test]
 fn heartbeats_are_answered_and_logs_passed_on() {
     let mut farm = TestFarm::up(2, 1, 2);
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!(farm.sent(), [(1, ToWorker::Heartbeat)]);
     farm.notes.clear();
-    farm.say(1, ToFarmer::Log { level: 2, text: "x".to_owned() });
+    farm.receive(1, ToFarmer::Log { level: 2, text: "x".to_owned() });
     assert_eq!(farm.notes, [Note::Log { rank: Rank(1), level: 2, text: "x".to_owned() }]);
 }

@@ -109,7 +109,7 @@ fn another_rank_goes_first() {
 #[test]
 fn nobody_is_waited_for_in_vain() {
     let mut farm = with(2, 2, 1, None);
-    farm.say(1, pool_gone("test"));
+    farm.receive(1, pool_gone("test"));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.handed(), [(0, vec![1])]);
     farm.finish(0, [1]);
@@ -121,7 +121,7 @@ fn nobody_is_waited_for_in_vain() {
 #[test]
 fn losses_cost_no_retry() {
     let mut farm = with(2, 1, 1, None);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
     assert_eq!(tasks[0].attempt, Attempt(2));
     fail(&mut farm, 1, 0);
@@ -140,7 +140,7 @@ fn a_stop_leaves_retries_open() {
     farm.event(Event::Signal(15));
     fail(&mut farm, 0, 1);
     farm.wait(secs(5));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.failed, end.remaining, farm.code()), (0, 2, Some(3)));
     assert_eq!(farm.turns.core.tasks().unrecorded().count(), 2);

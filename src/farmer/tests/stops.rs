@@ -10,9 +10,9 @@ fn a_farm_ends_when_all_is_recorded() {
     farm.finish(1, [1]);
     let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), None);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(0));
     assert_eq!(farm.turns.core.next_deadline(), None);
 }
@@ -24,8 +24,8 @@ fn nothing_to_do_is_the_end() {
     farm.event(Event::Tick);
     assert_eq!(farm.sent().len(), 2);
     farm.hello(0, 4);
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(0));
 }
 
@@ -44,15 +44,15 @@ fn spare_runs_are_terminated_at_the_end() {
 fn a_signal_stops_the_farm() {
     let mut farm = TestFarm::up(2, 1, 3);
     assert_eq!(farm.turns.core.stop_level(), None);
-    farm.say(1, ToFarmer::Signaled { signal: 10 });
+    farm.receive(1, ToFarmer::Signaled { signal: 10 });
     assert_eq!(farm.turns.core.stop_level(), Some(StopLevel::Terminate));
     let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.report(0, Report { returned: vec![0], ..Report::default() });
     farm.finish(1, [1]);
     assert_eq!(farm.handed(), [], "nothing starts during a stop");
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!(end.cause, StopCause::Signal { rank: Rank(1), signal: 10 });
     assert_eq!((end.finished, end.remaining, farm.code()), (1, 2, Some(3)));
@@ -67,7 +67,7 @@ fn what_runs_is_killed_before_rank_0_is() {
     farm.event(Event::KilledSoon(15));
     assert_eq!(farm.level(0), Some(StopLevel::Kill));
     farm.report(0, Report { returned: vec![0], ..Report::default() });
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.remaining, farm.code()), (StopCause::Signal { rank: FARMER, signal: 15 }, 3, Some(3)));
 }
@@ -125,7 +125,7 @@ fn the_timeout_terminates() {
     assert_eq!(farm.sent(), []);
     farm.wait(secs(1));
     assert_eq!(farm.level(0), Some(StopLevel::Terminate));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.turns.core.end().unwrap().cause, StopCause::Timeout);
     assert_eq!(farm.code(), Some(3));
 }
@@ -138,8 +138,8 @@ fn a_signal_before_hello_stops_the_farm() {
     assert_eq!(farm.sent().len(), 2);
     farm.hello(1, 4);
     assert_eq!(farm.handed(), []);
-    farm.say(1, ToFarmer::Stopped);
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(3));
 }
 
@@ -151,11 +151,11 @@ fn a_rank_that_comes_back_during_a_stop_is_told() {
     farm.event(Event::Signal(15));
     let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone())]);
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!(farm.sent(), [(1, stop), (1, ToWorker::Heartbeat)]);
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), None);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(3));
 }
 
@@ -164,8 +164,8 @@ fn a_rank_that_comes_back_during_a_stop_is_told() {
 fn a_rank_that_is_lost_during_a_stop_ends_it() {
     let mut farm = TestFarm::up(2, 1, 4);
     farm.event(Event::Signal(15));
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, pool_gone("killed"));
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, pool_gone("killed"));
     assert_eq!(farm.code(), Some(3));
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.lost, end.unreachable), (vec![Rank(1)], false));
@@ -181,10 +181,10 @@ fn an_absence_during_a_stop_loses_nobody() {
     farm.finish(2, [2]);
     for _ in 0..2 {
         farm.now += secs(40);
-        farm.say(0, ToFarmer::Stopped);
+        farm.receive(0, ToFarmer::Stopped);
     }
-    farm.say(1, ToFarmer::Stopped);
-    farm.say(2, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
+    farm.receive(2, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.lost, end.unreachable), (vec![], false));
 }
@@ -194,10 +194,10 @@ fn an_absence_during_a_stop_loses_nobody() {
 fn a_stop_that_nobody_answers_ends() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.event(Event::Signal(15));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     for _ in 0..5 {
         farm.wait(secs(5));
-        farm.say(1, ToFarmer::Heartbeat);
+        farm.receive(1, ToFarmer::Heartbeat);
         let level = if farm.now < secs(15) { StopLevel::Terminate } else { StopLevel::Kill };
         if farm.now < secs(25) {
             assert_eq!((farm.turns.core.stop_level(), farm.status(1)), (Some(level), Status::Active), "{:?}", farm.now);

@@ -32,7 +32,7 @@ fn reported(pool: &mut TestPool) -> usize {
         ToFarmer::Report { results, interrupted, returned, .. } => results.len() + interrupted.len() + returned.len(),
         _ => 0,
     };
-    std::mem::take(&mut pool.said).into_iter().map(count).sum()
+    std::mem::take(&mut pool.sent).into_iter().map(count).sum()
 }
 
 proptest! {
@@ -51,7 +51,7 @@ proptest! {
                     if let ToWorker::Rejoin { .. } = message {
                         assigned -= pool.turns.core.queued();
                     }
-                    pool.hear(message);
+                    pool.receive(message);
                 }
                 Happening::Ended(slot, outcome) => pool.end(slot, outcome),
                 Happening::Passes(time) => pool.wait(ms(time)),

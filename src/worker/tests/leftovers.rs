@@ -5,7 +5,7 @@ use super::*;
 /// The results since the last call: ID, outcome, whether something had to be ended; and the IDs of interrupted ones.
 fn reported(pool: &mut TestPool) -> (Vec<(u32, Outcome, bool)>, Vec<u32>) {
     let (mut ended, mut open) = (Vec::new(), Vec::new());
-    for message in std::mem::take(&mut pool.said) {
+    for message in std::mem::take(&mut pool.sent) {
         let ToFarmer::Report { results, interrupted, .. } = message else { continue };
         ended.extend(results.into_iter().map(|result| (result.id.0, result.outcome, result.left_behind)));
         open.extend(interrupted.into_iter().map(|result| result.id.0));
@@ -113,7 +113,7 @@ fn a_death_by_the_blow_that_stops_the_farm_is_no_failure() {
 #[test]
 fn a_limit_does_not_hold_for_what_is_left() {
     let mut pool = TestPool::new(1);
-    pool.hear(ToWorker::Limit { us: 1_000_000 });
+    pool.receive(ToWorker::Limit { us: 1_000_000 });
     pool.assign([0]);
     pool.event(Event::Lingers(0));
     pool.operations();

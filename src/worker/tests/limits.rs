@@ -3,12 +3,12 @@
 use super::*;
 
 fn limit(pool: &mut TestPool, limit: Duration) {
-    pool.hear(ToWorker::Limit { us: u64::try_from(limit.as_micros()).unwrap() });
+    pool.receive(ToWorker::Limit { us: u64::try_from(limit.as_micros()).unwrap() });
 }
 
 fn timed_out(pool: &mut TestPool) -> Vec<(u32, bool)> {
-    let said = std::mem::take(&mut pool.said);
-    let results = said.into_iter().map(|message| match message {
+    let sent = std::mem::take(&mut pool.sent);
+    let results = sent.into_iter().map(|message| match message {
         ToFarmer::Report { results, interrupted, .. } if interrupted.is_empty() => results,
         other => panic!("{other:?}"),
     });
@@ -55,7 +55,7 @@ fn the_last_limit_counts() {
     limit(&mut pool, ms(20_000));
     pool.wait(ms(5_000));
     pool.quiet();
-    pool.hear(ToWorker::Limit { us: 0 });
+    pool.receive(ToWorker::Limit { us: 0 });
     pool.wait(ms(100_000));
     pool.quiet();
     limit(&mut pool, ms(20_000));
@@ -89,7 +89,7 @@ fn what_has_ended_does_not_run_out_of_time() {
     pool.assign([0]);
     pool.operations();
     pool.now += ms(1_500);
-    pool.turns.turn(pool.now, Event::Message(ToWorker::Heartbeat), &mut pool.said);
+    pool.turns.turn(pool.now, Event::Message(ToWorker::Heartbeat), &mut pool.sent);
     pool.end(0, OK);
     assert_eq!(timed_out(&mut pool), [(0, false)]);
     pool.quiet();
@@ -113,7 +113,7 @@ fn a_stop_does_not_undo_a_timeout() {
     pool.end(0, Outcome::Signaled(9));
     assert_eq!(timed_out(&mut pool), [(0, true)]);
     pool.end(1, Outcome::Signaled(9));
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
 
@@ -127,7 +127,7 @@ fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
     pool.now += ms(10_000);
     pool.event(Event::Tick);
     pool.now += ms(3_600_000);
-    pool.hear(ToWorker::Heartbeat);
+    pool.receive(ToWorker::Heartbeat);
     pool.wait(ms(19_999));
     pool.quiet();
     pool.wait(ms(1));

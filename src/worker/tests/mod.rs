@@ -46,7 +46,7 @@ impl Processes for Paper {
 struct TestPool {
     now: Duration,
     turns: Turns<Paper>,
-    said: Vec<ToFarmer>,
+    sent: Vec<ToFarmer>,
     seq: u32,
 }
 
@@ -59,30 +59,30 @@ fn ms(ms: u64) -> Duration {
 impl TestPool {
     fn new(slots: u32) -> Self {
         let turns = Turns::new(Worker::new(slots, GRACE), Paper::default());
-        Self { now: ms(1_000), turns, said: Vec::new(), seq: 0 }
+        Self { now: ms(1_000), turns, sent: Vec::new(), seq: 0 }
     }
 
     /// One round of the pool's loop: the event, the clock, and then the messages that are due.
     fn event(&mut self, event: Event) {
-        self.turns.turn(self.now, event, &mut self.said);
-        self.turns.turn(self.now, Event::Tick, &mut self.said);
-        self.turns.flush(self.now, &mut self.said);
+        self.turns.turn(self.now, event, &mut self.sent);
+        self.turns.turn(self.now, Event::Tick, &mut self.sent);
+        self.turns.flush(self.now, &mut self.sent);
         let next = self.turns.core.next_deadline();
         assert!(next.is_none_or(|next| next > self.now), "the loop would spin");
     }
 
-    fn hear(&mut self, message: ToWorker) {
+    fn receive(&mut self, message: ToWorker) {
         self.event(Event::Message(codec::decode(&codec::encode(&message).unwrap()).unwrap()));
     }
 
     fn assign(&mut self, ids: impl IntoIterator<Item = u32>) {
         self.seq += 1;
         let task = |id| Assignment { id: TaskId(id), attempt: Attempt(1), command: Vec::new() };
-        self.hear(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
+        self.receive(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
     }
 
     fn stop(&mut self, level: StopLevel) {
-        self.hear(ToWorker::Stop { level });
+        self.receive(ToWorker::Stop { level });
     }
 
     fn end(&mut self, slot: u32, outcome: Outcome) {
@@ -105,16 +105,16 @@ impl TestPool {
     /// The only message since the last call, which is a Report: IDs of results, of interrupted and of returned tasks,
     /// and pending verdicts.
     fn report(&mut self) -> (Vec<u32>, Vec<u32>, u32) {
-        let said = std::mem::take(&mut self.said);
-        let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &said[..] else {
-            panic!("{said:?}")
+        let sent = std::mem::take(&mut self.sent);
+        let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &sent[..] else {
+            panic!("{sent:?}")
         };
         let again = interrupted.iter().map(|result| result.id.0).chain(returned.iter().map(|id| id.0));
         (results.iter().map(|r| r.id.0).collect(), again.collect(), *undecided)
     }
 
     fn quiet(&mut self) {
-        assert_eq!(self.said, []);
+        assert_eq!(self.sent, []);
         assert_eq!(self.operations(), []);
     }
 }
@@ -142,9 +142,9 @@ fn a_report_says_what_was_measured() {
     pool.now += ms(25);
     pool.end(0, Outcome::Exited(4));
     let [ToFarmer::Report { results, ack: 1, ack_age_us: 25_000, recall_answered: false, pause_ms: 0, .. }] =
-        &pool.said[..]
+        &pool.sent[..]
     else {
-        panic!("{:?}", pool.said)
+        panic!("{:?}", pool.sent)
     };
     assert_eq!((results[0].id, results[0].attempt, results[0].slot), (TaskId(3), Attempt(1), 0));
     assert_eq!((results[0].duration_us, &results[0].outcome), (7, &Outcome::Exited(4)));
@@ -158,7 +158,7 @@ fn results_go_in_batches() {
     for _ in 0..4 {
         pool.end(0, OK);
     }
-    assert_eq!(pool.said, []);
+    assert_eq!(pool.sent, []);
     pool.wait(REPORT_DELAY);
     assert_eq!(pool.report(), (vec![0, 1, 2, 3], vec![], 0));
     pool.end(0, OK);
@@ -173,7 +173,7 @@ fn a_full_batch_goes_at_once() {
     for _ in 1..REPORT_RESULTS_MAX {
         pool.end(0, OK);
     }
-    assert_eq!(pool.said, []);
+    assert_eq!(pool.sent, []);
     pool.end(0, OK);
     assert_eq!(pool.report().0.len(), REPORT_RESULTS_MAX);
 }
@@ -183,12 +183,12 @@ fn a_full_batch_goes_at_once() {
 fn a_recall_gives_back_what_waits() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1, 2]);
-    pool.hear(ToWorker::Recall { count: 1 });
+    pool.receive(ToWorker::Recall { count: 1 });
     assert_eq!(pool.report(), (vec![], vec![2], 0));
-    pool.hear(ToWorker::Recall { count: 9 });
+    pool.receive(ToWorker::Recall { count: 9 });
     assert_eq!(pool.report(), (vec![], vec![1], 0));
-    pool.hear(ToWorker::Recall { count: 9 });
-    let [ToFarmer::Report { recall_answered: true, returned, .. }] = &pool.said[..] else { panic!("no answer") };
+    pool.receive(ToWorker::Recall { count: 9 });
+    let [ToFarmer::Report { recall_answered: true, returned, .. }] = &pool.sent[..] else { panic!("no answer") };
     assert_eq!(returned[..], []);
 }
 
@@ -203,7 +203,7 @@ fn a_drain_lets_running_tasks_end() {
     pool.wait(ms(60_000));
     pool.quiet();
     pool.end(0, OK);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
     assert!(pool.turns.core.is_stopped());
 }
@@ -226,7 +226,7 @@ fn a_stop_terminates_and_then_kills() {
     pool.wait(ms(60_000));
     pool.quiet();
     pool.end(1, Outcome::Signaled(9));
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
 
@@ -236,10 +236,10 @@ fn an_interrupted_attempt_is_told_in_full() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
     pool.end(1, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Terminate);
     pool.end(0, OK);
-    let reported = pool.said.iter().filter_map(|message| match message {
+    let reported = pool.sent.iter().filter_map(|message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => {
             assert!(results.is_empty() && returned.is_empty(), "{message:?}");
             Some(interrupted.clone())
@@ -282,9 +282,9 @@ fn a_kill_overtakes_the_grace_period() {
 fn an_idle_pool_stops_at_once() {
     let mut pool = TestPool::new(1);
     pool.stop(StopLevel::Drain);
-    assert_eq!(pool.said, [ToFarmer::Stopped]);
+    assert_eq!(pool.sent, [ToFarmer::Stopped]);
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.said, [ToFarmer::Stopped]);
+    assert_eq!(pool.sent, [ToFarmer::Stopped]);
 }
 
 /// Tasks that arrive after a stop are given back.
@@ -313,7 +313,7 @@ fn a_death_that_may_be_an_interruption_is_held() {
         assert_eq!(pool.report(), (vec![], vec![], 1), "{outcome:?}");
         assert_eq!(pool.turns.core.running(), 0);
         pool.wait(HOLD - ms(1));
-        assert_eq!(pool.said, []);
+        assert_eq!(pool.sent, []);
         pool.wait(ms(1));
         assert_eq!(pool.report(), (vec![0], vec![], 0), "no stop has followed: it is a failure");
     }
@@ -331,19 +331,19 @@ fn a_held_death_goes_back_when_a_stop_follows() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.end(0, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![0], 0));
 
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.end(0, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Drain);
-    assert_eq!(pool.said, [], "it waits for the verdict");
+    assert_eq!(pool.sent, [], "it waits for the verdict");
     pool.wait(HOLD);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
@@ -360,8 +360,8 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
         pool.wait(ms(1));
         assert!(!pool.operations().is_empty(), "after {pause} ms");
     }
-    let said = std::mem::take(&mut pool.said);
-    let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
+    let sent = std::mem::take(&mut pool.sent);
+    let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &sent[..] else { panic!("{sent:?}") };
     let mut ids: Vec<u32> = returned.iter().map(|id| id.0).collect();
     ids.sort_unstable();
     assert_eq!(ids, [0, 1, 2]);
@@ -391,7 +391,7 @@ fn a_stop_returns_what_was_refused() {
     pool.turns.processes.refusing = true;
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![0], 0));
 }
 
@@ -413,10 +413,10 @@ fn a_rejoin_is_answered_with_what_is_here() {
     pool.end(0, Outcome::Signaled(9));
     pool.end(1, OK);
     pool.operations();
-    assert_eq!(pool.said, []);
-    pool.hear(ToWorker::Rejoin { seq: 7 });
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
-    let [ToFarmer::Report { ack: 7, .. }] = pool.said[..] else { panic!("{:?}", pool.said) };
+    assert_eq!(pool.sent, []);
+    pool.receive(ToWorker::Rejoin { seq: 7 });
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
+    let [ToFarmer::Report { ack: 7, .. }] = pool.sent[..] else { panic!("{:?}", pool.sent) };
     assert_eq!(pool.report(), (vec![1], vec![], 1));
     pool.end(0, OK);
     assert_eq!(pool.operations(), [], "the queue is forgotten");

@@ -16,13 +16,13 @@ fn waiting() -> TestPool {
 #[test]
 fn a_task_whose_output_waits_keeps_its_slot() {
     let mut pool = waiting();
-    let said = std::mem::take(&mut pool.said);
-    let [ToFarmer::Report { results, returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
+    let sent = std::mem::take(&mut pool.sent);
+    let [ToFarmer::Report { results, returned, pause_ms: 5_000, .. }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((results.len(), &returned[..]), (0, &[TaskId(2)][..]));
     pool.quiet();
     pool.event(Event::OutputWaits { slot: 0 });
-    let said = std::mem::take(&mut pool.said);
-    assert!(matches!(said[..], [ToFarmer::Report { pause_ms: 5_000, .. }]), "{said:?}");
+    let sent = std::mem::take(&mut pool.sent);
+    assert!(matches!(sent[..], [ToFarmer::Report { pause_ms: 5_000, .. }]), "{sent:?}");
     assert_eq!((pool.turns.core.running(), pool.operations()), (2, vec![]));
     pool.end(0, Outcome::Exited(3));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
@@ -32,8 +32,8 @@ fn a_task_whose_output_waits_keeps_its_slot() {
 #[test]
 fn a_task_whose_output_waits_has_no_limit() {
     let mut pool = waiting();
-    pool.said.clear();
-    pool.hear(ToWorker::Limit { us: 1_000_000 });
+    pool.sent.clear();
+    pool.receive(ToWorker::Limit { us: 1_000_000 });
     pool.event(Event::Ended { slot: 1, outcome: OK, usage: Usage::default() });
     pool.wait(ms(60_000));
     assert_eq!(pool.operations(), []);
@@ -44,17 +44,17 @@ fn a_task_whose_output_waits_has_no_limit() {
 fn a_stop_does_not_wait_for_a_place() {
     for is_late in [false, true] {
         let mut pool = TestPool::new(1);
-        pool.hear(ToWorker::Limit { us: 1_000_000 });
+        pool.receive(ToWorker::Limit { us: 1_000_000 });
         pool.assign([0]);
         pool.wait(ms(if is_late { 1_000 } else { 10 }));
         pool.operations();
         pool.event(Event::OutputWaits { slot: 0 });
         pool.stop(StopLevel::Terminate);
         assert_eq!(pool.operations(), [Operation::Terminate(0)]);
-        pool.said.clear();
+        pool.sent.clear();
         pool.end(0, OK.unkept(String::new()));
-        let said = std::mem::take(&mut pool.said);
-        let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &said[..] else { panic!("{said:?}") };
+        let sent = std::mem::take(&mut pool.sent);
+        let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &sent[..] else { panic!("{sent:?}") };
         assert_eq!((results.len(), interrupted.len()), (0, 1), "{is_late}");
     }
 }
@@ -68,9 +68,9 @@ fn a_stop_that_gives_output_up_fails_no_task() {
     pool.event(Event::Lingers(0));
     pool.wait(LINGER);
     pool.stop(StopLevel::Terminate);
-    pool.said.clear();
+    pool.sent.clear();
     pool.end(0, Outcome::Exited(0).unkept("the disk is full".to_owned()));
-    let said = std::mem::take(&mut pool.said);
-    let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &said[..] else { panic!("{said:?}") };
+    let sent = std::mem::take(&mut pool.sent);
+    let [ToFarmer::Report { results, interrupted, .. }, ToFarmer::Stopped] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((results.len(), interrupted.len()), (0, 1));
 }
