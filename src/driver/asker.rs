@@ -51,7 +51,7 @@ impl Asker {
     }
 
     /// Answers nothing.
-    pub(super) fn nobody() -> Self {
+    pub(super) fn unavailable() -> Self {
         Self::new(Who::Nobody)
     }
 

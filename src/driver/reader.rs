@@ -165,7 +165,7 @@ impl Input {
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
         // Without it, nothing is refused for its syntax: no reason not to run.
-        let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
+        let asker = Asker::start().unwrap_or_else(|_| Asker::unavailable());
         let job_end = JobEnd::start()?;
         let (found, remarks) = find(config);
         let state = match found {
@@ -187,7 +187,7 @@ impl Input {
     pub(super) fn found_late(config: &Config) -> Self {
         let (found, remarks) = find(config);
         let state = State::Here(Box::new(found));
-        Self { state, asker: Asker::nobody(), job_end: JobEnd::default(), remarks }
+        Self { state, asker: Asker::unavailable(), job_end: JobEnd::default(), remarks }
     }
 
     /// In this process: for a dry run.

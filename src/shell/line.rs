@@ -4,9 +4,9 @@
 //! starts no shell: a line that it considers open may be complete after all, so a shell must be asked before one is
 //! refused. A line that it considers complete although it is not is one about which the shell complains in any case.
 
-mod looker;
+mod scanner;
 
-use looker::{Frame, Looker};
+use scanner::{Frame, Scanner};
 
 use super::quote::KEYWORDS;
 
@@ -70,21 +70,21 @@ const ORDINARY: u8 = 4;
 
 /// Examines lines, one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Eye {
+pub(crate) struct LineChecker {
     /// Kept, because it is needed for every second line.
     frames: Vec<Frame>,
 }
 
-impl Eye {
+impl LineChecker {
     /// Examines a line.
     pub(crate) fn look(&mut self, line: &[u8]) -> Look {
         let signs = signs(line);
         let mut look = Look { is_simple: true, ..Look::default() };
         if signs & NO_WORD != 0 || begins_compound(line) {
             self.frames.clear();
-            let mut looker = Looker::new(line, &mut self.frames);
-            looker.run();
-            look = looker.look;
+            let mut scanner = Scanner::new(line, &mut self.frames);
+            scanner.run();
+            look = scanner.look;
         }
         look.dollar = signs & DOLLAR != 0;
         look

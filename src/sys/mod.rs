@@ -11,6 +11,7 @@ pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
 pub mod host;
+pub mod last_output;
 pub mod launcher;
 pub mod library;
 #[cfg(feature = "mpi")]
@@ -37,4 +38,3 @@ pub mod wait;
 pub mod walltime;
 #[cfg(any(feature = "mpi", test))]
 mod watch;
-pub mod words;

@@ -385,9 +385,9 @@ impl Mpi {
         // The others need a moment to learn that the farm is over and to clean up.
         self.linger(ABORT_PAUSE);
         // mpiexec ends immediately, and output that it has not read by then is lost.
-        words::wait_read(PARTING_PAUSE);
+        last_output::wait_read(PARTING_PAUSE);
         // MPICH would print that the application called MPI_Abort; to a user that looks like an error.
-        words::silence_stderr();
+        last_output::silence_stderr();
         let comm = self.comm;
         watched(code, || {
             // SAFETY: as in `leave`; it may hang as well.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::TaskList;
 use crate::protocol::TaskId;
-use crate::shell::line::{Eye, Look};
+use crate::shell::line::{LineChecker, Look};
 
 pub use ask::{Question, ask};
 pub use messages::Places;
@@ -156,10 +156,10 @@ pub fn look(list: &TaskList, is_set: impl Fn(&[u8]) -> bool + Sync) -> Findings 
 
 fn look_at(list: &TaskList, ids: std::ops::Range<u32>, is_set: &impl Fn(&[u8]) -> bool) -> Findings {
     let mut findings = Findings::default();
-    let mut eye = Eye::default();
+    let mut checker = LineChecker::default();
     for id in ids.map(TaskId) {
         let command = list.command(id);
-        findings.judge(id, command, eye.look(command), is_set);
+        findings.judge(id, command, checker.look(command), is_set);
     }
     findings
 }

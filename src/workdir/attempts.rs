@@ -66,14 +66,14 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
 /// How a table is continued: a torn last line is cut off. A file of a different kind is moved aside, because this file
 /// is never worth losing a run.
 pub(super) const KIND: Kind = Kind {
-    look: |file| go_on_with_lines(file, HEADER),
+    look: |file| continue_lines(file, HEADER),
     start: || HEADER.to_vec(),
     aside: "tsv.damaged",
     links: Links::Refuse,
 };
 
 /// How a file of lines that begins with this header is continued; `None` if it begins differently.
-pub(super) fn go_on_with_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
+pub(super) fn continue_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
     if !begins_with(file, header)? {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::append::Links;
-use super::attempts::{begins_with, go_on_with_lines, push_number};
+use super::attempts::{begins_with, continue_lines, push_number};
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
 use crate::protocol::Outcome;
@@ -74,7 +74,7 @@ pub(super) fn is_one(path: &Path) -> io::Result<bool> {
 pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", links: Links::Follow };
 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
-    match go_on_with_lines(file, HEADER)? {
+    match continue_lines(file, HEADER)? {
         Some(begin) => Ok(Some(begin)),
         None => Err(io::Error::other("it is not a job log")),
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn look(line: &str) -> Look {
-    Eye::default().look(line.as_bytes())
+    LineChecker::default().look(line.as_bytes())
 }
 
 /// Whether this machine's bash considers a line complete.
@@ -228,7 +228,7 @@ fn deceptive_characters_are_seen() {
     ] {
         assert_eq!(look(line).deceptive, character, "{line}");
     }
-    assert_eq!(Eye::default().look(b"a \xff\xa0 \xe2\x80"), Look { is_simple: true, ..Look::default() });
+    assert_eq!(LineChecker::default().look(b"a \xff\xa0 \xe2\x80"), Look { is_simple: true, ..Look::default() });
     assert!(look("a\rb").carriage_return && !look("a '\r'").carriage_return);
 }
 
@@ -284,7 +284,7 @@ proptest! {
     fn any_bytes_are_looked_at(bytes in prop::collection::vec(prop::sample::select(
         b"'\"`\\$(){}<>|&;# a\rdoneifs\xe2\x80\xa0\xc2".to_vec()), 0..40))
     {
-        let _ = Eye::default().look(&bytes);
+        let _ = LineChecker::default().look(&bytes);
     }
 }
 

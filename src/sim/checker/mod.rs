@@ -3,8 +3,8 @@
 //! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
 //! guards. A broken rule is kept, not a panic, so that the world can say where it was.
 
-mod books;
 mod failures;
+mod observed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
 use crate::worker::LINGER;
-use books::{Node, Run, Task};
+use observed::{Node, Run, Task};
 
 /// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
 /// no word of, from a rank that was given up meanwhile, ends no row for it.
@@ -281,7 +281,7 @@ impl Checker {
                 task.quiet_since = now;
                 // With the stop so near, a death by the same blow is no failure.
                 let excused = node.troubled || now < self.excused_until;
-                let no_end = run.struck && is_of_a_blow(outcome) && !excused;
+                let no_end = run.struck && may_be_interrupted(outcome) && !excused;
                 if run.timed_out {
                     task.failures += 1;
                     task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
@@ -472,6 +472,6 @@ impl Checker {
 
 /// Whether a task may have died by what a batch system sends to all, or its shell says that it did. Of anything else it
 /// died by itself, even then.
-fn is_of_a_blow(outcome: &Outcome) -> bool {
+fn may_be_interrupted(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Signaled(2 | 9 | 10 | 15) | Outcome::Exited(130 | 137 | 138 | 143))
 }

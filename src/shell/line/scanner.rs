@@ -47,7 +47,7 @@ enum Last {
     Wants,
 }
 
-pub(super) struct Looker<'a> {
+pub(super) struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
     frames: &'a mut Vec<Frame>,
@@ -61,7 +61,7 @@ pub(super) struct Looker<'a> {
     pub(super) look: Look,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> Scanner<'a> {
     pub(super) fn new(line: &'a [u8], frames: &'a mut Vec<Frame>) -> Self {
         Self {
             line,
