@@ -1,10 +1,10 @@
-//! What progress costs rank 0: per task that ends, and per look, once a second.
+//! What progress costs rank 0: per task that ends, and per update, once a second.
 //!
 //! ```sh
 //! cargo bench --no-default-features --bench figures
 //! ```
 //!
-//! By the thread's CPU clock; nothing is written.
+//! Measured by the thread's CPU clock; nothing is written.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// Looks at a farm whose slots are full.
+/// Updates the figures of a farm whose slots are full.
 fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
     let settings = Settings {
         ranks: nodes,

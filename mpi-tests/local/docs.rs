@@ -1,4 +1,4 @@
-//! Every command in README.md and in the guide, typed as it stands there; and that the documents name everything.
+//! Every command in README.md and in the guide, run exactly as printed there; and that the documents name everything.
 
 use crate::support::Farm;
 use crate::support::documents::{Block, By, blocks, run};
@@ -8,7 +8,7 @@ fn local(document: &str) -> Vec<Block> {
     blocks(document).into_iter().filter(|block| block.by == By::Local).collect()
 }
 
-/// Programs and files of which the examples speak.
+/// Programs and files that the examples mention.
 fn farm_with_examples() -> Farm {
     let farm = Farm::local(b"").time_limit(240);
     farm.write_with_mode("simulate", 0o755, b"#!/bin/sh\necho simulated \"$@\"\n");
@@ -19,7 +19,7 @@ fn farm_with_examples() -> Farm {
     farm
 }
 
-/// What README.md says can be typed: its list, a run, and a look at it.
+/// The commands of README.md: its list, a run, and its status.
 #[test]
 fn commands_of_the_readme() {
     let mut farm = farm_with_examples();
@@ -32,10 +32,10 @@ fn commands_of_the_readme() {
     assert_eq!(farm.read("aligned.txt"), b"reads\n");
 }
 
-/// What the guide says can be typed, from the first list to a run that was stopped and went on.
+/// The commands of the guide, from the first list to a run that was stopped and resumed.
 #[test]
 fn commands_of_the_guide() {
-    // No programs are made for it, as a reader has none: what the guide runs, it makes.
+    // No programs are provided, because a reader has none: the guide creates what it runs.
     let mut farm = Farm::local(b"").time_limit(240);
     let blocks = local("docs/guide.md");
     assert!(blocks.len() >= 8, "{blocks:#?}");
@@ -54,7 +54,7 @@ fn commands_of_the_guide() {
     assert_eq!(printed.lines().filter(|line| *line == "seed 18").count(), 2, "by cat and by logs:\n{printed}");
 }
 
-/// What the page for users of other farmers says can be typed.
+/// The commands of the page for users of other farmers.
 #[test]
 fn commands_for_newcomers() {
     let mut farm = farm_with_examples();
@@ -91,7 +91,7 @@ fn documents_name_every_option_and_every_file() {
     }
 }
 
-/// The names of test files and functions in docs/architecture.md, promise by promise, are names of tests.
+/// The names of test files and functions in docs/architecture.md, promise by promise, refer to existing tests.
 #[test]
 fn every_promise_names_its_tests() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

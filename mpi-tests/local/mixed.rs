@@ -35,7 +35,7 @@ fn long_task() {
     quiet::long_task_is_waited_for(&Farm::local(quiet::LIST));
 }
 
-/// A long grace period is honoured.
+/// A long grace period is honored.
 #[test]
 fn long_grace_period() {
     quiet::long_grace_period_is_honoured(&Farm::local(quiet::STUBBORN), 0);

@@ -16,7 +16,7 @@ const QUICK: usize = 10;
 const BLOCKERS: usize = 12;
 const WORKDIR: &str = "tasks.txt_workdir";
 
-/// While a farm runs: how far it is, what runs where, and the farm does not notice.
+/// While a farm runs: its progress and what runs where are shown, and the farm is not disturbed.
 #[test]
 fn running_farm_is_shown() {
     let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
@@ -57,7 +57,7 @@ fn running_farm_is_shown() {
     assert!(command.starts_with("cd /") && command.ends_with("--proc 4 --grace 5 tasks.txt"), "{command}");
 }
 
-/// After the end: the figures of the summary, and lists of what failed and of what took longest.
+/// After the end: the figures of the summary, and lists of failed tasks and of the slowest ones.
 #[test]
 fn finished_farm_is_shown() {
     let farm = Farm::local(b"sleep 4\necho bad; exit 3\ntrue\nkill -9 $$\nsleep 2\n");
@@ -97,7 +97,7 @@ fn finished_farm_is_shown() {
     assert_eq!(farm.everything(), before, "nothing is touched");
 }
 
-/// After SIGKILL: that it was killed, what is recorded, and the command that goes on.
+/// After SIGKILL: that it was killed, what is recorded, and the command that resumes.
 #[test]
 fn killed_farm_is_shown() {
     let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
@@ -116,7 +116,7 @@ fn killed_farm_is_shown() {
     assert_eq!(text(&farm, 0, &[WORKDIR, "--running"]), "");
 }
 
-/// Damage is told with file and line, the rest is counted, and the exit code is 2.
+/// Damage is reported with file and line, the rest is counted, and the exit code is 2.
 #[test]
 fn damaged_farm_is_shown() {
     let farm = Farm::local(b"true\ntrue\nfalse\n");
@@ -152,7 +152,7 @@ fn damaged_farm_is_shown() {
     assert!(text(&farm, 2, &[WORKDIR]).contains("damaged: finished: "));
 }
 
-/// A torn end is what a crash leaves, not damage.
+/// A torn tail is the result of a crash, not damage.
 #[test]
 fn torn_ends_are_no_damage() {
     let farm = Farm::local(b"true\ntrue\n");
@@ -168,7 +168,7 @@ fn torn_ends_are_no_damage() {
     );
 }
 
-/// A workdir of PyTaskFarmer, as it leaves it when it is stopped.
+/// A workdir of PyTaskFarmer, as it is after it was stopped.
 #[test]
 fn pytaskfarmers_workdir_is_shown() {
     let farm = Farm::local(b"true\nfalse\nsleep 9\nsleep 9\n");
@@ -193,7 +193,7 @@ fn pytaskfarmers_workdir_is_shown() {
     assert_eq!(text(&farm, 0, &[WORKDIR, "--failed"]), "1\tfailed\t\tlogs/log_1\tfalse\n");
 }
 
-/// Logs are found in whatever form they are kept, and a task that ran out of time is told as that.
+/// Logs are found in whatever form they are kept, and a task that exceeded its limit is reported as such.
 #[test]
 fn other_forms_of_logs_are_known() {
     let farm = Farm::local(b"echo one; exit 3\ntrap 'exit 0' TERM; echo two; sleep 600 & wait\ntrue\n");
@@ -226,8 +226,8 @@ fn watch_follows_a_farm_to_its_end() {
     assert!(steps >= 3, "each look counts the records anew: {finished:?}");
 }
 
-/// `--exit-code` is for scripts behind a launcher whose exit code means nothing: the farm's own code, and 4 for a run that
-/// did not get to say one, however the run before it ended.
+/// `--exit-code` is for scripts behind a launcher whose exit code is meaningless: the farm's own code, and 4 for a run
+/// that could not report one, however the previous run ended.
 #[test]
 fn exit_code_is_that_of_the_last_run() {
     let mut farm = Farm::local(b"true\nexit 3\n");
@@ -253,8 +253,8 @@ fn exit_code_is_that_of_the_last_run() {
     assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("status.json: "), "what is wrong is named");
 }
 
-/// A run that cannot write its end, on a full disk, leaves nothing that an earlier run wrote: its exit code would be taken
-/// for the later run's.
+/// A run that cannot record its end, on a full disk, leaves nothing that an earlier run wrote: that exit code would be
+/// mistaken for the later run's.
 #[test]
 fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
     let farm = Farm::local(&b"true\n".repeat(5));
@@ -269,8 +269,9 @@ fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
     text(&farm, 4, &["full/w", "--exit-code"]);
 }
 
-/// Promise: figures that depend on no result are right, too. A stop in mid-run takes nothing from the utilization: tasks ran
-/// all the time. What runs in the next run is listed, also between two writes of `status.json`, and the time goes on.
+/// Promise: figures that depend on no result are correct, too. A stop during the run does not reduce the utilization:
+/// tasks ran all the time. Tasks that run in the next run are listed, even between two writes of `status.json`, and the
+/// time continues.
 #[test]
 fn interrupted_and_resumed_farm_is_shown() {
     let farm = Farm::local(&blockers::list(0, 4));
@@ -297,7 +298,7 @@ fn interrupted_and_resumed_farm_is_shown() {
     running.wait().exits(3);
 }
 
-/// Promise: totals are of all runs, and what is not says so. The summary tells of its own run, `status` of all.
+/// Promise: totals refer to all runs, and anything else is marked. The summary reports on its own run, `status` on all.
 #[test]
 fn runs_are_told_apart() {
     let farm = Farm::local(b"true\nexit 3\n");
@@ -324,8 +325,8 @@ fn runs_are_told_apart() {
     assert!(third.contains("earlier runs have recorded all tasks") && !third.contains("of these"), "{third}");
 }
 
-/// Promise: a SIGKILL is only wondered about if the farm did not send it. Shells that saw their program die of one count; a
-/// task that the farm killed for its time limit does not, not even if only the timeline is left to tell.
+/// Promise: a SIGKILL is only remarked on if the farm did not send it. Shells that saw their program die of one count;
+/// a task that the farm killed for its time limit does not, even if only the timeline is left.
 #[test]
 fn kills_of_others_are_told_apart() {
     let list = b"kill -9 $$\nbash -c 'kill -9 $$'; exit $?\ntrap '' TERM; while :; do sleep 0.1; done\n";
@@ -348,8 +349,8 @@ fn kills_of_others_are_told_apart() {
     check(&text(&farm, 0, &[WORKDIR]));
 }
 
-/// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is no damage, and a FIFO without
-/// a writer is not waited for.
+/// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is not damage, and a FIFO
+/// without a writer is not waited for.
 #[test]
 fn something_else_in_place_of_a_report_is_no_damage() {
     let farm = Farm::local(b"true\nfalse\n");
@@ -371,8 +372,8 @@ fn something_else_in_place_of_a_report_is_no_damage() {
     assert!(said.contains("status.json: it is not a regular file"), "{said}");
 }
 
-/// Promise: what runs is known a second later. A task of seconds that starts after another one is listed while it runs, and
-/// its slot counts as busy before it is listed.
+/// Promise: running tasks are known within a second. A task of a few seconds that starts after another one is listed
+/// while it runs, and its slot counts as busy before it is listed.
 #[test]
 fn what_has_started_of_late_is_listed() {
     let farm = Farm::local(b"until test -e go; do sleep 0.05; done\ntouch second; exec sleep 600\n");

@@ -1,15 +1,15 @@
-//! The commands with `mpirun` in README.md, typed as they stand there.
+//! The commands with `mpirun` in README.md, run exactly as printed there.
 
 use crate::support::documents::{By, blocks, run};
 use crate::support::{Farm, Mpi};
 
-/// A farm of four ranks, by the line that the README gives.
+/// A farm of four ranks, with the line from the README.
 #[test]
 fn commands_with_mpirun() {
     let farm = Farm::local("hostname\n".repeat(40).as_bytes());
     let mut farm = farm.time_limit(120);
-    // Debian has both MPIs, and `mpirun` is one of them; the README's reader has one. More ranks than cores is what
-    // `--oversubscribe` is for, which the README names.
+    // Debian has both MPIs, and `mpirun` is one of them; the README's reader has one. `--oversubscribe`, which the
+    // README names, is for more ranks than cores.
     let launcher = Mpi::of_program().command(4).unwrap_or_else(|| panic!("{}", Mpi::of_program().cure()));
     let words: Vec<String> = launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let bin = farm.path("../bin");

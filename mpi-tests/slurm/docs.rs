@@ -1,10 +1,10 @@
-//! The commands with `srun` in the documentation, typed as they stand there, but for the size of the machine.
+//! The commands with `srun` in the documentation, run exactly as printed there, except for the size of the machine.
 
 use crate::lab::{self, CPUS, NODES};
 use crate::support::documents::{By, blocks, run};
 use crate::support::{Farm, Mpi};
 
-/// The lines with srun of README.md and of the page for newcomers, on the nodes that there are.
+/// The lines with srun of README.md and of the page for newcomers, on the available nodes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn commands_with_srun() {

@@ -1,5 +1,4 @@
-//! Everything that a user may get wrong, and what must come of it: one clear message, exit code 2, nothing
-//! created.
+//! Everything that a user may get wrong, and the expected result: one clear message, exit code 2, nothing created.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -54,7 +53,7 @@ impl BadInput {
             }
             Self::UnreadableList => {
                 close(list, 0o000);
-                // With the workdir where everybody may write, only the list is in the way.
+                // With the workdir in a place where any user may write, only the list is the obstacle.
                 close(farm.cwd(), 0o777);
                 (&[LIST], &[LIST])
             }

@@ -1,4 +1,4 @@
-//! Compares what a farm did with a list of mixed tasks to what it had to do.
+//! Compares the results of a farm with a list of mixed tasks to the expected ones.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,7 @@
 //! The farmer's side of the world: its turns, its end, and its death.
 //!
-//! Owns what is to be seen of a turn: records, messages and notes go to the checker in the order in which they came about.
+//! Owns what is observable of a turn: records, messages and notes go to the checker in the order in which they
+//! occurred.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl World {
         self.farmer(event);
     }
 
-    /// One turn of the farmer, and what is to be seen of it.
+    /// One turn of the farmer, and what is observable of it.
     pub(super) fn farmer(&mut self, event: Event) {
         let Some(farm) = &mut self.farm else { return };
         farm.turn(self.now, event, &mut self.links, &mut self.notes);
@@ -38,7 +39,7 @@ impl World {
             self.tally.record(&record);
         }
         let attempts = std::mem::take(&mut farm.storage.attempts);
-        // A turn gives up first, and hands out then what has come back.
+        // A turn gives up ranks first, and then hands out what has come back.
         for note in &self.notes {
             match note {
                 Note::Lost { rank, reason, .. } | Note::PoolDied { rank, reason, .. } => {
@@ -97,7 +98,7 @@ impl World {
         }
         self.turns += 1;
         let farm = self.farm.as_ref().expect("seen");
-        // Costs a walk over all tasks, so large farms are looked at now and then only.
+        // Costs a walk over all tasks, so large farms are checked only occasionally.
         if self.options.tasks < 100 || self.turns.is_multiple_of(61) {
             farm.core.check_invariants();
         }
@@ -151,7 +152,7 @@ impl World {
 
     fn farm_ends(&mut self, mut end: End) {
         let mut disk = self.disk.borrow_mut();
-        // The timeline is closed, and all is synced.
+        // The timeline is closed, and everything is synced.
         disk.erred |= disk.full;
         if disk.full || !disk.sync() {
             end.fail("the simulated disk failed at the end".to_owned());
@@ -165,12 +166,12 @@ impl World {
         drop(disk);
         self.farm = None;
         self.end = Some(RunEnd::Ended(code));
-        // The relays wait for just this.
+        // The relays wait for this.
         let leave = codec::encode(&ToWorker::Leave { skip_finalize: end.unreachable }).expect("our own message");
         for rank in 1..self.options.ranks {
             self.links.push(Towards::Rank(rank), leave.clone());
         }
-        // Its own pool has Stop; one that does not heed it is shut after a while.
+        // Its own pool has received Stop; if it does not obey, it is shut after a while.
         self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
     }
 

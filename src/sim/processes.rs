@@ -1,6 +1,6 @@
-//! Processes that only exist on paper: they start, get signals, and end when their time has come.
+//! Simulated processes: they start, get signals, and end at their planned time.
 //!
-//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is noted, so
+//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is recorded, so
 //! that the world can plan their ends and the checker can judge.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use crate::worker::{Event, Usage};
 /// From a deadly signal to the end of the process.
 const DYING: Duration = Duration::from_micros(300);
 
-/// How long a start takes that fails in a thread of its own.
+/// How long a start takes that fails in a separate thread.
 const STARTING: Duration = Duration::from_micros(300);
 
 /// How long a task takes to fail on a broken node.
@@ -27,39 +27,39 @@ const FAILING: Duration = Duration::from_millis(5);
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Operation {
-    /// It runs.
+    /// It was started.
     Spawned(Assignment),
     /// It can never run.
     Impossible(Assignment),
-    /// The node had no means to start it.
+    /// The node lacked resources to start it.
     Refused(TaskId),
     /// It was sent SIGTERM.
     Terminated,
     /// It was sent SIGKILL.
     Killed,
-    /// It was sent SIGTERM by somebody else.
+    /// It received SIGTERM from outside the farm.
     Struck,
-    /// Its first process ended, and what it left did not.
+    /// Its first process ended, but others that it left did not.
     Lingers,
-    /// All of it ended, the first process like this, and its parent knows.
+    /// All of it ended, the first process with this outcome, and its parent knows.
     Ended(Outcome),
 }
 
 /// A process.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// Counts all processes of the node.
+    /// Numbers the processes of the node.
     pub number: u64,
     /// Its task.
     pub id: TaskId,
     task: Assignment,
     /// When it was started.
     pub started: Duration,
-    /// When the first process, or what it has left, ends, as things stand.
+    /// When the first process, or what it has left, ends, as planned now.
     pub ends_at: Duration,
     /// How the first process ends, or has ended.
     pub outcome: Outcome,
-    /// When what it leaves ends, and what SIGTERM does to that.
+    /// When what it leaves behind ends, and the effect of SIGTERM on that.
     left: Option<(Duration, OnTerm)>,
     /// The first process has ended.
     lingers: bool,
@@ -69,7 +69,7 @@ pub struct Process {
 /// The disk for the output of tasks.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Output {
-    /// The disk takes nothing.
+    /// The disk accepts nothing.
     pub full: bool,
     /// All output of a rank goes into one file.
     pub packed: bool,
@@ -79,19 +79,19 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Simulated {
     plan: Rc<Plan>,
-    /// The time of the turn that is under way.
+    /// The time of the current turn.
     pub now: Duration,
     /// Nothing can be started.
     pub refusing: bool,
-    /// What is started fails at once.
+    /// Tasks that are started fail immediately.
     pub broken: bool,
     /// Where output goes.
     pub output: Output,
     /// The real rules for output that cannot be written.
     pub(crate) keeping: Keeping,
-    /// What happened since the last look, by slot.
+    /// What happened since the last call, by slot.
     pub operations: Vec<(u32, Operation)>,
-    /// What runs, or has ended and was not reaped yet.
+    /// Processes that run, or have ended and were not reaped yet.
     pub slots: BTreeMap<u32, Process>,
     /// Starts that will turn out to be refused: when, and which.
     refused: VecDeque<(Duration, u32, Assignment)>,
@@ -132,7 +132,7 @@ impl Simulated {
         Some((slot, task))
     }
 
-    /// Removes the process of this slot, if it has ended by now; returns what the worker core has to be sent.
+    /// Reaps the process of this slot, if it has ended by now; returns the event for the worker core.
     pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
@@ -169,7 +169,7 @@ impl Simulated {
     fn signal(&mut self, slot: u32, operation: Operation, react: impl FnOnce(&Plan, &mut Process, Duration)) {
         let now = self.now;
         let Some(process) = self.slots.get_mut(&slot) else { return };
-        // A process that has ended and was not reaped yet takes no signal, but what it has left does.
+        // A process that has ended and was not reaped yet does not react to a signal, but what it has left does.
         let is_left = operation != Operation::Struck && process.left.is_some_and(|(until, _)| until > now);
         if process.ends_at > now || is_left {
             react(&self.plan, process, now);
@@ -196,7 +196,7 @@ fn react_to_term(plan: &Plan, process: &mut Process, now: Duration) {
 }
 
 impl Process {
-    /// Its first process ends sooner than it would have.
+    /// Its first process ends sooner than planned.
     fn end_within(&mut self, now: Duration, after: Duration, outcome: Outcome) {
         if now + after < self.ends_at {
             self.ends_at = now + after;
@@ -228,7 +228,7 @@ impl Outputs for Output {
 impl Processes for Simulated {
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
         if self.refusing {
-            // A pool with few slots knows at once, one with many later: here every second start.
+            // A pool with few slots notices it immediately, one with many later: here every second start.
             self.refusals += 1;
             if self.refusals.is_multiple_of(2) {
                 self.refused.push_back((now + STARTING, slot, task.clone()));

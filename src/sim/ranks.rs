@@ -1,6 +1,6 @@
-//! What reaches a rank and what leaves it.
+//! Messages to and from a rank.
 //!
-//! Owns the way between the links and the pools, past relays that may hang.
+//! Owns the path between the links and the pools, through relays that may hang.
 
 use super::network::Towards;
 use super::node::Pool;
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// One round of a pool's loop, and what is to be seen of it.
+    /// One round of a pool's loop, and what is observable of it.
     pub(super) fn round(&mut self, rank: u32) {
         if let Some(poison) = self.nodes[rank as usize].poison(self.now) {
             return self.poisoned(rank, poison);
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// Tells the checker what happened to processes, and plans their ends.
+    /// Reports to the checker what happened to processes, and plans their ends.
     pub(super) fn see(&mut self, rank: u32, operations: &[(u32, Operation)]) {
         for (slot, operation) in operations {
             self.trace(|| format!("rank {rank}, slot {slot}: {operation:?}"));
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// The relay passes on what its pool and itself have to say.
+    /// The relay passes on the messages of its pool and its own.
     pub(super) fn pass_on(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         if node.relay_hung || (rank != FARMER.0 && !node.relay_up) {

@@ -16,13 +16,13 @@ use mpi::Threading;
 use mpi::ffi;
 use nix::unistd::getppid;
 
+use super::last_output;
 use super::launcher::{Launch, Launcher, NodePlace};
 use super::library::Library;
 use super::outlive;
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
 use super::watch::{LOOKS_MAX, Watch};
-use super::words;
 use crate::protocol::codec::FRAME_LEN_MAX;
 
 /// All messages have this tag.
