@@ -83,7 +83,7 @@ test: deps-test
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)
 
-# With overflow checks, as a panic there is what is looked for.
+# With overflow checks, because the aim is to find panics.
 fuzz: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := true
 fuzz: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := true
 fuzz:

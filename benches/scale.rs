@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --bench scale                                   # without MPI: --no-default-features
-//! cargo bench --bench scale -- 1000 10000 100000 1000000      # runs of so many tasks; the last takes minutes
+//! cargo bench --bench scale -- 1000 10000 100000 1000000      # runs of this many tasks; the last takes minutes
 //! cargo bench --bench scale -- start                          # ten million lines: fresh, and half of them recorded
 //! ```
 

@@ -16,7 +16,7 @@ fn the_grace_period_is_for_all() {
     leftovers::the_grace_period_is_for_all(Farm::local, 2);
 }
 
-/// A process that ends soon after its task is not ended.
+/// A process that ends soon after its task is not signaled.
 #[test]
 fn what_ends_soon_is_waited_for() {
     leftovers::what_ends_soon_is_waited_for(Farm::local);

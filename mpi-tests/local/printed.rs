@@ -74,7 +74,7 @@ fn status_is_harmless() {
     }
 }
 
-/// Promise: what a run says, and what `--dry-run` and the lists of runners and handlers print, is harmless, too.
+/// Promise: what a run prints, and what `--dry-run` and the lists of runners and handlers print, is harmless, too.
 #[test]
 fn a_run_is_harmless() {
     let farm = Farm::local(b"echo '\x1b[31m\xe2\x80\xae \xff' >&2; false\ntrue \xe2\x80\x8b\n");

@@ -2,7 +2,7 @@
 //!
 //! A block ```` ```sh ```` is run by the local tests. A comment in the line before it says otherwise:
 //! `<!-- run: mpirun -->` and `<!-- run: slurm -->` leave it to the tests with ranks and to those on Slurm, and
-//! `<!-- not run: why -->` to nobody.
+//! `<!-- not run: why -->` to no test.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -28,7 +28,7 @@ const REFUTED_MAX: u32 = 3;
 /// At most this many other ranks are considered for a verdict.
 const OTHERS_MAX: usize = 100;
 
-/// A task that is still running after this time is no quick failure, even if its report is still on the way.
+/// A task that is still running after this time is not a quick failure, even if its report is still on the way.
 const ALIVE_AFTER: Duration = Duration::from_secs(4);
 
 /// The longest time for which a rank is watched, and the interval at which it is judged meanwhile.

@@ -210,7 +210,7 @@ impl Record {
 /// What users and logs are notified of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
-    /// A worker said Hello.
+    /// A worker has sent Hello.
     Joined(Rank),
     /// A worker was given up.
     Lost {

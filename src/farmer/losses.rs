@@ -129,7 +129,7 @@ impl Farmer {
         }
     }
 
-    /// A rank that came back reports what it still holds. What it runs and nobody else has yet is its own again.
+    /// A rank that came back reports what it still holds. A task that it runs and no other rank has yet is its own again.
     pub(super) fn on_holds(&mut self, now: Duration, rank: Rank, seq: u32, tasks: &[TaskId], actions: &mut Actions) {
         let held: std::collections::BTreeSet<TaskId> = tasks.iter().copied().collect();
         let answered = self.workers.update(rank, |worker| worker.on_rejoined(seq, &held));

@@ -33,7 +33,7 @@ pub enum StopCause {
         /// How long a task is expected to take.
         task_time: Duration,
     },
-    /// The workdir can't be written, or no worker is left.
+    /// The workdir cannot be written, or no worker is left.
     FarmFailed(String),
 }
 

@@ -113,7 +113,7 @@ impl PoolHandle {
     /// Takes over what the fork returned.
     ///
     /// # Errors
-    /// If the socket can't be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     pub fn new(nursery: Nursery, socket: UnixStream, executing: ExecutingTable) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let now = Instant::now();

@@ -117,7 +117,7 @@ fn a_node_that_is_set_aside_is_tried_again() {
     assert!(matches!(farm.notes.last(), Some(Note::SetAside { time, .. }) if *time == secs(60)));
 }
 
-/// A task that is still running after some seconds is no quick failure: the node is trusted again.
+/// A task that is still running after some seconds is not a quick failure: the node is trusted again.
 #[test]
 fn a_trial_that_runs_is_a_success() {
     let mut farm = at_work(3);
