@@ -38,7 +38,7 @@ bad_input_tests! { Farm::local;
 
 /// A list that comes through a pipe could not be read by the next run: refused, with advice.
 #[test]
-fn list_is_no_stream() {
+fn list_from_a_pipe_is_refused() {
     let farm = Farm::local(b"echo one\n");
     let before = farm.everything();
     for list in ["-", "/dev/stdin", "/dev/fd/0"] {

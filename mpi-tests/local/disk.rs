@@ -191,7 +191,7 @@ fn failing_sync_of_the_timeline_ends_the_farm() {
 
 /// The last sync counts, too: all tasks have ended, but it is not certain that they are on the disk.
 #[test]
-fn failing_last_sync_is_told() {
+fn failing_last_sync_is_reported() {
     let mut farm = Farm::local(&interrupted::list(10, ""));
     let shim = [("SHIM_CALL", "sync"), ("SHIM_FILE", "_workdir/finished"), ("SHIM_ERRNO", "5")];
     disk::preload(&mut farm, &shim);

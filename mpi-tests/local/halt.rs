@@ -45,7 +45,7 @@ fn a_percentage_of_failures_ends_the_farm() {
 
 /// Nothing is started that would not end in time: by the given task time, or by the lengths so far.
 #[test]
-fn what_would_not_end_in_time_is_not_started() {
+fn tasks_that_would_not_end_in_time_are_not_started() {
     for (tasks, options) in [("echo >> ran; sleep 1\n", &["--task-time", "3"][..]), ("echo >> ran; sleep 0.2\n", &[])] {
         let farm = Farm::local(tasks.repeat(300).as_bytes());
         let outcome = farm.run(&[&["--proc", "4", "--timeout", "6"], options].concat()).exits(3);

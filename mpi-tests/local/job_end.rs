@@ -120,7 +120,7 @@ fn hangup_stops() {
 
 /// With `nohup` the farm outlives its terminal.
 #[test]
-fn nohup_is_heeded() {
+fn nohup_is_respected() {
     let farm = Farm::local(b"touch started; until [ -e go ]; do sleep 0.05; done\n");
     let words = ["nohup", BINARY, "tasks.txt"].map(OsStr::new);
     let mut running = farm.start_other(&words);

@@ -42,7 +42,7 @@ fn a_job_log_has_a_line_per_task() {
 /// A task that exceeded its limit has exit value -1, as GNU parallel writes it: its `--retry-failed` runs such a job
 /// again.
 #[test]
-fn a_task_that_ran_out_of_time_is_no_success() {
+fn a_task_that_timed_out_is_not_a_success() {
     let farm = Farm::local(b"trap 'exit 0' TERM; sleep 600 & wait\n");
     farm.run(&["--task-timeout", "1", "--joblog", "log"]).exits(1);
     let lines = farm.lines("log");

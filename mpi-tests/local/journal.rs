@@ -56,7 +56,7 @@ fn torn_first_line_is_repaired() {
 
 /// An empty file is not damage.
 #[test]
-fn empty_file_is_no_damage() {
+fn empty_file_is_not_damage() {
     is_repaired(2, b"");
 }
 

@@ -163,7 +163,7 @@ fn refused_lists_start_nothing() {
 
 /// Three places of each kind are reported, and how many there are.
 #[test]
-fn what_is_told_is_bounded() {
+fn messages_are_bounded() {
     let farm = Farm::local("./a 'x\n./b &\n".repeat(5_000).as_bytes());
     let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) end in the middle"]).stderr_text();
     assert!(text.contains("5000 lines (2, 4, 6, …) leave a command in the background"), "{text}");
@@ -262,7 +262,7 @@ fn byte_order_marks_are_skipped_everywhere() {
 
 /// Values of a sweep that look like ranges and lists of other languages are reported, and taken literally.
 #[test]
-fn literal_values_of_a_sweep_are_told() {
+fn literal_values_of_a_sweep_are_reported() {
     let farm = Farm::local(b"command = echo {x} {y} {z}\nx = 1:10\ny = 1...3\nz = a,b,c\n");
     let outcome = farm.run(&["--dry-run", "--tasklist", "product"]).exits(0);
     assert_eq!(outcome.stdout, b"0 echo 1:10 1...3 a,b,c\n");

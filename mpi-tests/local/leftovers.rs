@@ -18,14 +18,14 @@ fn the_grace_period_is_for_all() {
 
 /// A process that ends soon after its task is not signaled.
 #[test]
-fn what_ends_soon_is_waited_for() {
-    leftovers::what_ends_soon_is_waited_for(Farm::local);
+fn processes_that_end_soon_are_waited_for() {
+    leftovers::processes_that_end_soon_are_waited_for(Farm::local);
 }
 
 /// What a task leaves behind is found even if it forks, ends and becomes other programs at the very moment at which the
 /// first process ends, while other tasks run beside it: each task keeps its slot until its rest was asked to end.
 #[test]
-fn what_is_on_the_move_is_found() {
+fn moving_processes_are_found() {
     let kinds = [
         "(setsid bash -c \"(sleep 771 &) &\" &) ; exit 0",
         "(setsid bash -c \"(setsid bash -c '(sleep 772 &) &' &) &\" &) ; exit 0",
@@ -44,7 +44,7 @@ fn what_is_on_the_move_is_found() {
 
 /// The time and the memory of what was left behind count for the task too.
 #[test]
-fn what_is_left_is_measured() {
+fn leftovers_are_measured() {
     let burn = "python3 -c 'b = bytearray(200 << 20); import time; e = time.process_time() + 0.5\nwhile time.process_time() < e: pass'";
     let line = format!("({}) &\n", burn.replace('\n', "\\n").replace("-c '", "-c $'"));
     let farm = Farm::local(line.as_bytes());
@@ -104,7 +104,7 @@ fn no_neighbor_is_hit() {
 
 /// A shell that has started something and then becomes the farm leaves it a child. That child is not the farm's.
 #[test]
-fn what_was_there_before_the_farm_is_left_alone() {
+fn earlier_children_are_left_alone() {
     let before = "sleep 300 & echo $! > before; exec \"$@\"";
     let launcher = ["bash", "-c", before, "wrapper"].map(Into::into).to_vec();
     let farm = Farm::launched_by(launcher, &blockers::list(0, 2));
@@ -124,14 +124,14 @@ fn what_was_there_before_the_farm_is_left_alone() {
 
 /// A process of another user, which the farm cannot end, is named and not waited for.
 #[test]
-fn nobody_waits_for_another_users_process() {
+fn another_users_process_is_not_waited_for() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
         return skipped("making a program that runs as another user needs root");
     }
     let task = "(setsid ./as-root --reuid 0 --regid 0 --clear-groups sleep 30 &); sleep 0.1\n";
-    let farm = Farm::local(task.as_bytes()).run_by_nobody();
+    let farm = Farm::local(task.as_bytes()).run_as_nobody();
     std::fs::copy("/usr/bin/setpriv", farm.path("as-root")).unwrap();
     std::fs::set_permissions(farm.path("as-root"), std::fs::Permissions::from_mode(0o4755)).unwrap();
     std::fs::set_permissions(farm.cwd(), std::fs::Permissions::from_mode(0o777)).unwrap();

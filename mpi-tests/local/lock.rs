@@ -24,7 +24,7 @@ fn started<'farm>(farm: &'farm Farm, options: &[&str]) -> Running<'farm> {
 
 /// A second farm is told workdir, host, process and job of the first, which continues undisturbed.
 #[test]
-fn second_farm_is_told_who_is_first() {
+fn second_farm_is_told_which_is_first() {
     let mut farm = farm();
     farm.set("SLURM_JOB_ID", "4711");
     let first = started(&farm, &["--proc", "4"]);
@@ -71,7 +71,7 @@ fn one_of_many_farms_at_the_same_moment() {
 
 /// A killed farm leaves the file of its lock, but not the lock.
 #[test]
-fn lock_of_a_killed_farm_is_no_obstacle() {
+fn lock_of_a_killed_farm_is_taken() {
     let farm = farm();
     let first = started(&farm, &["--proc", "4"]);
     processes::signal(first.pid(), Signal::SIGKILL);
@@ -84,7 +84,7 @@ fn lock_of_a_killed_farm_is_no_obstacle() {
 
 /// A lock file is not a lock, whatever its content: a different host, nothing, no text.
 #[test]
-fn stale_lock_file_is_no_obstacle() {
+fn stale_lock_file_is_taken() {
     let long = vec![b'x'; 100_000];
     for content in [&b"host elsewhere, pid 1, job 7\n"[..], b"", b"\xff\x00\xfe", &long] {
         let farm = Farm::local(&interrupted::list(3, ""));

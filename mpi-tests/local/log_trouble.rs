@@ -14,7 +14,7 @@ const COUNT: usize = 40;
 /// A folder, a FIFO, or a link, dangling or not, in place of a log fails only its task. The target of a link is not
 /// touched.
 #[test]
-fn what_stands_in_place_of_a_log_fails_its_task_only() {
+fn something_in_place_of_a_log_fails_only_its_task() {
     // All write something, so that with `--logs failed` each has a file.
     let list: String = (0..10).map(|id| format!("echo {id} >> ran; echo said\n")).collect();
     for (kind, slots) in [("task", "2"), ("task", "8"), ("failed", "2")] {
@@ -78,7 +78,7 @@ fn a_task_whose_output_cannot_be_kept_has_run() {
 
 /// With folders of logs, something else in place of one of them fails only its tasks.
 #[test]
-fn what_stands_in_place_of_a_folder_of_logs_fails_its_tasks_only() {
+fn something_in_place_of_a_folder_of_logs_fails_only_its_tasks() {
     for kind in ["file", "fifo", "link"] {
         let list: String = (0..30).map(|id| format!("echo {id} >> ran\n")).collect();
         let farm = Farm::local(list.as_bytes()).time_limit(60);
@@ -148,7 +148,7 @@ fn a_folder_of_logs_that_is_gone_fails_no_task() {
             });
         }
     }
-    let farm = Farm::local(&harmed("chmod 000 tasks.txt_workdir/logs")).run_by_nobody();
+    let farm = Farm::local(&harmed("chmod 000 tasks.txt_workdir/logs")).run_as_nobody();
     fs::set_permissions(farm.cwd(), fs::Permissions::from_mode(0o777)).unwrap();
     farm_gives_up(farm, &["--proc", "2"], "tasks.txt_workdir/logs", |farm| {
         fs::set_permissions(farm.workdir().file("logs"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -75,7 +75,7 @@ fn tasks_are_chosen() {
 
 /// `--logs failed`: a file only for tasks that failed or wrote anything.
 #[test]
-fn a_file_where_something_is_to_be_said() {
+fn a_file_if_there_is_output_or_a_failure() {
     let farm = Farm::local(&list(2));
     farm.run(&["--logs", "failed"]).exits(1);
     assert_eq!(names(&farm), ["log_1", "log_2", "log_3", "log_5", "log_6", "log_7"]);
@@ -87,7 +87,7 @@ fn a_file_where_something_is_to_be_said() {
 
 /// A task that exceeded its limit has failed, although it ended with exit code 0 and wrote nothing.
 #[test]
-fn a_file_for_what_ran_out_of_time() {
+fn a_file_for_a_task_that_timed_out() {
     for proc in ["2", "8"] {
         let farm = Farm::local(b"true\ntrap 'exit 0' TERM; sleep 600 & wait\n");
         let outcome = farm.run(&["--proc", proc, "--logs", "failed", "--task-timeout", "1"]).exits(1);
@@ -158,7 +158,7 @@ fn odd_logs_do_not_hide_others() {
 
 /// An invalid command line or workdir.
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     let farm = Farm::local(&list(1));
     farm.run(&["--logs", "everything"]).refused(&["everything", "task/1000"]);
     farm.run_exactly(&["logs", "no-such-folder", "1"]).refused(&["no-such-folder"]);
@@ -203,7 +203,7 @@ fn output_on_a_full_disk_is_not_lost() {
 /// A disk with space for small files, but not for the output of a task. Tasks that were started run once, and wait: if
 /// there is space in time, the farm continues, otherwise it ends with exit code 4, and each attempt is in `tasks.tsv`.
 #[test]
-fn no_task_runs_again_and_again_for_a_full_disk() {
+fn no_task_runs_repeatedly_on_a_full_disk() {
     const COUNT: usize = 8;
     const SAID: &str = "cannot be written yet";
     let options = |kind: &'static str| ["--proc", "2", "--logs", kind];

@@ -151,7 +151,7 @@ fn ini_files_of_another_user_are_ignored() {
     is_ignored(&farm, "runner", &[words[0]]);
 
     // A user who is not root.
-    let farm = Farm::local(b"echo a task\n").run_by_nobody();
+    let farm = Farm::local(b"echo a task\n").run_as_nobody();
     farm.write("x.ini", RUNNER);
     set_mode(&farm.cwd(), 0o755);
     let options = ["--dry-run"];
@@ -309,7 +309,7 @@ fn a_workdir_that_anybody_may_write_is_still_anothers() {
     if !is_root() {
         return;
     }
-    let farm = Farm::local(b"echo a task\n").run_by_nobody();
+    let farm = Farm::local(b"echo a task\n").run_as_nobody();
     set_mode(&farm.cwd(), 0o777);
     fs::create_dir(farm.workdir().path()).unwrap();
     set_mode(farm.workdir().path(), 0o777);

@@ -138,7 +138,7 @@ fn logs_on_a_terminal_are_harmless() {
 /// Promise: output that cannot be written is reported, with exit code 4; a reader that has closed its end causes no
 /// complaint.
 #[test]
-fn a_full_or_closed_stdout_is_said() {
+fn a_full_or_closed_stdout_is_reported() {
     let farm = Farm::local(b"echo one\nfalse\n");
     farm.run(&[]).exits(1);
     farm.write("more.txt", &b"echo a line of a list\n".repeat(20_000));
@@ -240,7 +240,7 @@ fn every_failed_task_is_listed() {
 
 /// Promise: a task's output is its own, even if the index of a rank's log is damaged, and the damage is reported.
 #[test]
-fn a_damaged_index_is_said() {
+fn a_damaged_index_is_reported() {
     let farm = Farm::local(b"echo zero\necho one\necho two\n");
     farm.run(&["--logs", "rank", "--proc", "1"]).exits(0);
     let index = String::from_utf8(farm.workdir().bytes("logs/rank_0.idx")).unwrap();

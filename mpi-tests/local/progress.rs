@@ -76,7 +76,7 @@ fn lines_stand_above_the_live_line() {
 
 /// A farm that starts nothing more says so, in place of a time that is unknown.
 #[test]
-fn live_line_tells_of_a_stop() {
+fn live_line_shows_a_stop() {
     let farm = Farm::local(b"sleep 2\nfalse\nsleep 2\nsleep 2\nsleep 2\nsleep 2\n");
     let (outcome, terminal) = run_on_terminal(&farm, 100, &["--proc", "2", "--halt", "soon,fail=1"]);
     outcome.exits(1);
@@ -177,7 +177,7 @@ fn details_have_lengths_and_the_slowest() {
 /// What a user sees: what starts, a failure as it happens with a path that can be pasted, what a stop does and when,
 /// and what to type next.
 #[test]
-fn a_run_tells_its_story() {
+fn a_run_is_reported_from_start_to_end() {
     let farm = Farm::local(b"echo begin; echo 'no such sample' >&2; exit 3\nexec sleep 600\n");
     let mut running = farm.start(&["--grace", "7", "--workdir", "my work"]);
     let failure = "task 0 failed (exit 3): no such sample — 'my work/logs/log_0'\n";

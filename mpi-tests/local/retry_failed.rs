@@ -53,7 +53,7 @@ fn failed_lines_may_be_corrected() {
 
 /// A run that has nothing to run says so, and how to run failed tasks.
 #[test]
-fn nothing_to_run_is_said() {
+fn nothing_to_run_is_reported() {
     let farm = farm();
     let text = farm.run(&[]).exits(1).stderr_text();
     assert!(text.contains("nothing was left to run"), "{text}");
@@ -72,7 +72,7 @@ fn nothing_failed_nothing_runs() {
 
 /// A retry that is stopped resumes without the flag: tasks that were to be retried are open.
 #[test]
-fn stopped_retry_goes_on_without_the_flag() {
+fn stopped_retry_resumes_without_the_flag() {
     let farm = Farm::local(b"echo 0 >> ran; test -e mended && test -e go || exit 1\ntest -e mended && ! test -e go && sleep 600; test -e go\n");
     assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [0, 2, 0]);
     farm.write("mended", b"");

@@ -13,7 +13,7 @@ fn mixed_tasks_on_many_slots() {
     let farm = Farm::local(b"");
     let tasks = mixed::write_list(&farm, 600, 2);
     let outcome = farm.run(&["--proc", SLOTS]).exits(1);
-    expected::is_what_happened(&tasks, &farm, &outcome, 1, 32);
+    expected::matches_the_run(&tasks, &farm, &outcome, 1, 32);
 }
 
 /// The shortest tasks end before their start is known, repeatedly: none is forgotten.

@@ -154,7 +154,7 @@ fn damaged_farm_is_shown() {
 
 /// A torn tail is the result of a crash, not damage.
 #[test]
-fn torn_ends_are_no_damage() {
+fn torn_ends_are_not_damage() {
     let farm = Farm::local(b"true\ntrue\n");
     farm.run(&["--proc", "1"]).exits(0);
     let timeline = farm.workdir().bytes("timeline.json");
@@ -300,7 +300,7 @@ fn interrupted_and_resumed_farm_is_shown() {
 
 /// Promise: totals refer to all runs, and anything else is marked. The summary reports on its own run, `status` on all.
 #[test]
-fn runs_are_told_apart() {
+fn runs_are_distinguished() {
     let farm = Farm::local(b"true\nexit 3\n");
     let first = farm.run(&[]).exits(1).stderr_text();
     assert!(!first.contains("earlier runs"), "{first}");
@@ -328,7 +328,7 @@ fn runs_are_told_apart() {
 /// Promise: a SIGKILL is only remarked on if the farm did not send it. Shells that saw their program die of one count;
 /// a task that the farm killed for its time limit does not, even if only the timeline is left.
 #[test]
-fn kills_of_others_are_told_apart() {
+fn kills_by_others_are_distinguished() {
     let list = b"kill -9 $$\nbash -c 'kill -9 $$'; exit $?\ntrap '' TERM; while :; do sleep 0.1; done\n";
     let farm = Farm::local(list);
     let outcome = farm.run(&["--proc", "3", "--task-timeout", "1", "--grace", "1"]).exits(1);
@@ -352,7 +352,7 @@ fn kills_of_others_are_told_apart() {
 /// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is not damage, and a FIFO
 /// without a writer is not waited for.
 #[test]
-fn something_else_in_place_of_a_report_is_no_damage() {
+fn something_else_in_place_of_a_report_is_not_damage() {
     let farm = Farm::local(b"true\nfalse\n");
     farm.run(&[]).exits(1);
     for name in ["toprocess", "status.json"] {
@@ -375,7 +375,7 @@ fn something_else_in_place_of_a_report_is_no_damage() {
 /// Promise: running tasks are known within a second. A task of a few seconds that starts after another one is listed
 /// while it runs, and its slot counts as busy before it is listed.
 #[test]
-fn what_has_started_of_late_is_listed() {
+fn recently_started_tasks_are_listed() {
     let farm = Farm::local(b"until test -e go; do sleep 0.05; done\ntouch second; exec sleep 600\n");
     let mut running = farm.start(&["--proc", "1"]);
     let list = || text(&farm, 0, &[WORKDIR, "--running"]);

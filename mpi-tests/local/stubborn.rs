@@ -6,14 +6,14 @@ use crate::support::{Farm, stubborn};
 
 /// Tasks that ignore SIGTERM are killed after the grace period.
 #[test]
-fn deaf_tasks_die_after_the_grace_period() {
-    stubborn::deaf_tasks_die_after_the_grace_period(Farm::local, 2, 0);
+fn tasks_that_ignore_sigterm_are_killed() {
+    stubborn::tasks_that_ignore_sigterm_are_killed(Farm::local, 2, 0);
 }
 
 /// A second signal within the grace period kills immediately.
 #[test]
-fn second_signal_kills_at_once() {
-    stubborn::second_signal_kills_at_once(Farm::local, 2, 0);
+fn second_signal_kills_immediately() {
+    stubborn::second_signal_kills_immediately(Farm::local, 2, 0);
 }
 
 /// A task under SIGSTOP is woken so that it can end.

@@ -66,7 +66,7 @@ fn a_line_beyond_a_mebibyte_is_refused() {
 
 /// An empty list, and one of comments only: nothing to do, exit code 0, and a message.
 #[test]
-fn nothing_to_do_is_said() {
+fn nothing_to_do_is_reported() {
     for list in [b"".as_slice(), b"\n\n", b"# one\n# two\n\n"] {
         let farm = Farm::local(list);
         let outcome = farm.run(&[]).exits(0);

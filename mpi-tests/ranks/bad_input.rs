@@ -38,7 +38,7 @@ bad_input_tests! { |list| Farm::mpi(4, list).time_limit(60);
 
 /// An empty list, and one of comments only: exit code 0 and a message, from one rank.
 #[test]
-fn nothing_to_do_is_said_once() {
+fn nothing_to_do_is_reported_once() {
     for list in [b"".as_slice(), b"# one\n# two\n\n"] {
         let farm = Farm::mpi(4, list).time_limit(60);
         let outcome = farm.run(&[]).exits(0);
@@ -78,7 +78,7 @@ fn damaged_workdir_is_refused_once() {
 
 /// An invalid limit for the start of MPI is refused by name.
 #[test]
-fn limit_of_the_start_that_is_no_number() {
+fn invalid_limit_of_the_start_is_refused() {
     let mut farm = Farm::mpi(2, b"true\n");
     farm.set("TASKFARMER_MPI_INIT_LIMIT", "soon");
     let outcome = farm.run(&[]);

@@ -82,7 +82,7 @@ fn a_chosen_number_of_threads_stays() {
 
 /// More slots than CPUs cause one message, however many ranks there are; a slot per CPU causes none.
 #[test]
-fn more_slots_than_cpus_are_told() {
+fn more_slots_than_cpus_are_reported() {
     let all = std::thread::available_parallelism().unwrap().get();
     let told = |slots: &str| {
         let farm = Farm::mpi(2, b"true\ntrue\n");

@@ -72,7 +72,7 @@ fn failures_let_the_farm_end_soon() {
 
 /// Near the end of its time the farm starts nothing that would not end in time, on any rank.
 #[test]
-fn what_would_not_end_in_time_is_not_started() {
+fn tasks_that_would_not_end_in_time_are_not_started() {
     let farm = Farm::mpi(3, "echo >> ran; sleep 2\n".repeat(60).as_bytes());
     let outcome = farm.run(&["--proc", "2", "--timeout", "12", "--task-time", "4"]).exits(3);
     let [finished, failed, remaining] = outcome.summary();

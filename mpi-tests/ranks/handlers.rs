@@ -24,7 +24,7 @@ fn one_rank_reads_for_all() {
 
 /// A handler that fails is reported once, with exit code 2, and every rank ends.
 #[test]
-fn a_failing_handler_is_told_once() {
+fn a_failing_handler_is_reported_once() {
     let farm = farm("echo broken >&2; exit 5");
     let before = farm.everything();
     farm.run(&["--tasklist", "x"]).refused(&["exec.ini:3", "[x]", "exit code 5", "broken"]);

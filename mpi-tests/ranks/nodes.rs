@@ -47,7 +47,7 @@ fn without_any_node_the_farm_fails_and_no_task_does() {
 
 /// Promise 3: a node on which every task fails immediately does not consume the list. Its tasks run elsewhere.
 #[test]
-fn a_black_hole_swallows_no_task() {
+fn a_black_hole_fails_no_task() {
     let farm = Farm::mpi(3, "test $TASKFARMER_RANK != 2 && sleep 0.05\n".repeat(400).as_bytes());
     let outcome = farm.run(&["--proc", "2"]).exits(0);
     assert_eq!(outcome.summary(), [400, 0, 0]);

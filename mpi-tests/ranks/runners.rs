@@ -24,7 +24,7 @@ fn every_rank_has_the_runner() {
 /// A mistake is reported once, by rank 0, and nothing is created; a Python class is tested only on rank 0, and not by
 /// the process that uses MPI.
 #[test]
-fn a_mistake_is_said_once() {
+fn a_mistake_is_reported_once() {
     let mut farm = Farm::mpi(3, b"echo one\n").time_limit(60);
     farm.write("r.ini", b"[r]\nRunner = shiftre\n[p]\nRunner = mysite.Class\n");
     std::fs::write(

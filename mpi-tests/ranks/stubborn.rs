@@ -10,14 +10,14 @@ fn farm(list: &[u8]) -> Farm {
 
 /// Tasks that ignore SIGTERM are killed after the grace period.
 #[test]
-fn deaf_tasks_die_after_the_grace_period() {
-    stubborn::deaf_tasks_die_after_the_grace_period(farm, 6, 1);
+fn tasks_that_ignore_sigterm_are_killed() {
+    stubborn::tasks_that_ignore_sigterm_are_killed(farm, 6, 1);
 }
 
 /// A second signal within the grace period kills immediately.
 #[test]
-fn second_signal_kills_at_once() {
-    stubborn::second_signal_kills_at_once(farm, 6, 1);
+fn second_signal_kills_immediately() {
+    stubborn::second_signal_kills_immediately(farm, 6, 1);
 }
 
 /// A task under SIGSTOP is woken so that it can end.

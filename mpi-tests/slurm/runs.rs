@@ -62,7 +62,7 @@ fn two_ranks_on_each_node() {
 /// Bad input and an empty list end immediately on all nodes, with one message.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn nothing_to_do_ends_at_once() {
+fn nothing_to_do_ends_immediately() {
     let farm = lab::farm(&[], b"");
     let lag = Lag::watch();
     farm.run(&[]).exits(0);

@@ -130,7 +130,7 @@ fn a_script_without_srun_uses_its_node() {
 /// In a job of several nodes, a start without srun causes a message with a command that works: on all nodes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn a_script_that_forgets_srun_is_told() {
+fn a_script_without_srun_on_several_nodes_is_warned() {
     let farm = lab::at_home(Farm::local(&b"hostname; sleep 0.2\n".repeat(30)));
     let script = format!(
         "#!/bin/bash\ntaskfarmer-mpi --proc auto --workdir first {LIST} 2> said || exit 9\ncat said\n\
@@ -148,7 +148,7 @@ fn a_script_that_forgets_srun_is_told() {
 /// On a login node, in a job of salloc, tasks run on the login node: that is reported as well.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn a_login_node_is_no_node_of_the_job() {
+fn a_login_node_is_not_a_node_of_the_job() {
     let words = ["salloc", "--quiet", "--nodes=1"].map(Into::into).to_vec();
     let farm = lab::at_home(Farm::launched_by(words, b"hostname\n")).time_limit(120);
     let outcome = farm.run(&["--proc", "1"]).exits(0);

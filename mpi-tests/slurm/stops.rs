@@ -90,7 +90,7 @@ fn end_of_the_walltime() {
 /// `scontrol requeue`: the job is killed, starts again by itself, resumes and completes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn requeued_job_goes_on() {
+fn requeued_job_resumes() {
     let farm = farm();
     let job = blocked_job(&farm, &["--requeue"]);
     ask(&["scontrol", "requeue", job.id()]);

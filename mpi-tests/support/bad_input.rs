@@ -37,7 +37,7 @@ impl BadInput {
             good
         });
         if matches!(self, Self::UnreadableList | Self::WorkdirNotWritable | Self::WorkdirCannotBeMade) {
-            farm = farm.run_by_nobody();
+            farm = farm.run_as_nobody();
             if farm.launcher_is_closed() || farm.run_alone(&["--version"]).status.is_none_or(|status| !status.success())
             {
                 return skipped("nobody cannot enter the folder of the MPI: it is in one that is closed to others");

@@ -99,7 +99,7 @@ impl Farm {
     }
 
     /// From now on runs the program as a user for whom file permissions count.
-    pub(crate) fn run_by_nobody(mut self) -> Self {
+    pub(crate) fn run_as_nobody(mut self) -> Self {
         if geteuid().is_root() {
             let root = self.root.path();
             // The build folder may be closed to others.

@@ -60,7 +60,7 @@ pub(crate) fn the_grace_period_is_for_all(make: impl Fn(&[u8]) -> Farm, slots: u
 /// A process that ends by itself soon after its line is not signaled, and its task is over then: the next one in its
 /// slot finds everything done. There is no message about it.
 #[track_caller]
-pub(crate) fn what_ends_soon_is_waited_for(make: impl Fn(&[u8]) -> Farm) {
+pub(crate) fn processes_that_end_soon_are_waited_for(make: impl Fn(&[u8]) -> Farm) {
     let task = |id: usize| {
         let before = if id == 0 { "true".to_owned() } else { format!("test -s done_{}", id - 1) };
         format!("{before} || exit 9; (sleep 0.5; echo ID > done_ID) > /dev/null 2>&1 &\n")

@@ -35,7 +35,7 @@ fn completes(farm: &Farm, options: &[&str], count: usize) {
 
 /// SIGKILL comes after the grace period, not before it, and not much later. `slots` are those of the whole farm.
 #[track_caller]
-pub(crate) fn deaf_tasks_die_after_the_grace_period(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+pub(crate) fn tasks_that_ignore_sigterm_are_killed(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     let grace = Duration::from_secs(3);
     let farm = make(&list(DEAF, slots + 4));
     let options = ["--proc", "2", "--grace", "3"];
@@ -52,7 +52,7 @@ pub(crate) fn deaf_tasks_die_after_the_grace_period(make: impl Fn(&[u8]) -> Farm
 
 /// A second signal on the same rank does not wait for the grace period.
 #[track_caller]
-pub(crate) fn second_signal_kills_at_once(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+pub(crate) fn second_signal_kills_immediately(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     let farm = make(&list(DEAF, slots + 4));
     let options = ["--proc", "2", "--grace", LONG_GRACE];
     let mut running = farm.start(&options);

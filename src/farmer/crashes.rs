@@ -51,7 +51,7 @@ impl Farmer {
             let at = actions.notes.len();
             let tasks = self.release_lost(rank, &assigned, &blame, actions);
             self.workers.update(rank, |worker| {
-                worker.start_anew(now);
+                worker.restart(now);
                 worker.idle_deaths = deaths;
             });
             actions.sends.push((rank, Send::Start));

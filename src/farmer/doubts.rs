@@ -124,7 +124,7 @@ mod tests {
 
     /// The simulator relies on it: contradictory tables do not pass the cross-check.
     #[test]
-    fn false_books_are_noticed() {
+    fn contradictory_doubts_are_noticed() {
         let falsify: [fn(&mut Doubts); 3] = [
             |doubts| doubts.count += 1,
             |doubts| _ = doubts.due.insert((Duration::ZERO, Rank(1))),

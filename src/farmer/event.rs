@@ -310,7 +310,7 @@ mod tests {
 
     /// Only an attempt that ended by itself goes into `finished` or `failed`, and into the timeline.
     #[test]
-    fn an_end_from_outside_is_none() {
+    fn an_end_from_outside_does_not_count() {
         let all = [Cause::Finished, Cause::Failed, Cause::Unkept, Cause::Interrupted, Cause::Lost, Cause::Crashed];
         assert_eq!(all.map(Cause::is_own_end), [true, true, true, false, false, false]);
     }

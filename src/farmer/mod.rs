@@ -315,7 +315,7 @@ impl Farmer {
                 let spare = self.workers.iter().any(|(_, worker)| worker.status == Status::Active && worker.held() > 0);
                 let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
                 self.request_stop(now, level, StopCause::AllDone, actions);
-            } else if !self.somebody_can_work() && self.drain.is_none() {
+            } else if !self.can_work() && self.drain.is_none() {
                 let reason = "no worker is left that can run tasks".to_owned();
                 self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
                 self.out_of_workers = true;
@@ -325,7 +325,7 @@ impl Farmer {
     }
 
     /// Whether there are workers with slots, or ranks that may become such.
-    fn somebody_can_work(&self) -> bool {
+    fn can_work(&self) -> bool {
         let farmer_expected = self.workers.get(FARMER).is_some_and(|worker| worker.status == Status::Expected);
         let never = u32::from(self.settings.farmer_only && farmer_expected);
         self.workers.able() > 0 || self.workers.expected() > never

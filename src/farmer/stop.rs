@@ -160,7 +160,7 @@ mod tests {
 
     /// The exit codes of docs/exit-codes.md.
     #[test]
-    fn the_exit_code_says_what_remains_to_do() {
+    fn exit_codes_are_as_documented() {
         let end = |cause, failed, remaining| End {
             cause,
             finished: 1,
@@ -198,7 +198,7 @@ mod tests {
 
     /// How the cause is worded for users.
     #[test]
-    fn causes_are_told() {
+    fn causes_are_worded_for_users() {
         let signal = StopCause::Signal { rank: Rank(2), signal: 15 };
         let causes = [StopCause::AllDone, signal, StopCause::Timeout, StopCause::FarmFailed("no space".to_owned())];
         let texts = ["all tasks are done", "SIGTERM on rank 2", "the time limit is reached", "no space"];

@@ -130,7 +130,7 @@ impl WorkerState {
     }
 
     /// Its pool died, and it gets a new one, which knows nothing of earlier messages.
-    pub(super) fn start_anew(&mut self, now: Duration) {
+    pub(super) fn restart(&mut self, now: Duration) {
         self.status = Status::Expected;
         self.awaits_start = true;
         (self.rejoining, self.recalled) = (None, None);

@@ -97,7 +97,7 @@ fn set_mode(path: &std::path::Path, mode: u32) {
 /// A definition that other users may have written, or that is in a folder to which they may have added it, does not
 /// count; it is reported if it would have counted, and only then.
 #[test]
-fn what_others_can_write_is_ignored() {
+fn files_that_others_can_write_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (name, text) in

@@ -387,7 +387,7 @@ mod tests {
 
     /// A process that outlives its task does not write into the output of the next one.
     #[test]
-    fn what_outlives_its_task_keeps_its_file() {
+    fn a_process_that_outlives_its_task_keeps_its_file() {
         let workdir = tempfile::tempdir().unwrap();
         let packed = logs(Kind::Rank, workdir.path());
         let first = task(1);

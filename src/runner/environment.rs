@@ -190,7 +190,7 @@ mod tests {
 
     /// A variable that a runner sets goes to its tasks, even one that would be removed if a launcher had set it.
     #[test]
-    fn what_a_runner_sets_stays() {
+    fn variables_of_a_runner_stay() {
         let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let rank =
             [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2"), ("SLURM_CPUS_PER_TASK", "64")];

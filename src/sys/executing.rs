@@ -92,7 +92,7 @@ mod tests {
 
     /// What a pool was running is known exactly, whatever it ran before; slots that no rank can have are ignored.
     #[test]
-    fn what_executes_is_known() {
+    fn executing_tasks_are_known() {
         let table = ExecutingTable::new().unwrap();
         table.begin(1, TaskId(7), 70);
         assert_eq!(table.take(), [], "no pool has said how many slots it has");

@@ -375,7 +375,7 @@ mod tests {
 
     /// Descendants are found in any session, parents first, with lists and without; other children are not touched.
     #[test]
-    fn a_signal_reaches_all_descendants_and_nobody_else() {
+    fn a_signal_reaches_all_descendants_and_no_others() {
         let mut neighbor = shell("echo; exec sleep 100");
         let mut child = shell("setsid sh -c 'sleep 100 & echo $!; wait' & wait");
         let grandchild: i32 = first_line(&mut child).parse().unwrap();
@@ -417,7 +417,7 @@ mod tests {
 
     /// A process that is not a child is not mistaken for one.
     #[test]
-    fn strangers_are_no_family() {
+    fn strangers_are_not_family() {
         assert!(child_of(Pid::this(), Pid::from_raw(1)).is_none());
         assert!(Pinned::new(Pid::from_raw(i32::MAX)).is_none());
     }

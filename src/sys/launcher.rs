@@ -241,7 +241,7 @@ mod tests {
 
     /// A laptop, a login node and a batch script without srun do not start MPI.
     #[test]
-    fn no_launcher_is_seen_where_there_is_none() {
+    fn without_a_launcher_none_is_detected() {
         assert_eq!(detect(&[]), None);
         let batch = [("SLURM_JOB_ID", "5"), ("SLURM_NTASKS", "64"), ("SLURM_PROCID", "0")];
         assert_eq!(detect(&batch), None);
@@ -254,7 +254,7 @@ mod tests {
 
     /// Each launcher is recognized by the variables that it sets; invalid values cause no panic.
     #[test]
-    fn launchers_are_told_apart() {
+    fn launchers_are_distinguished() {
         let hydra = [
             ("PMI_SIZE", "2"),
             ("PMI_RANK", "1"),
@@ -320,7 +320,7 @@ mod tests {
 
     /// A binding that the user has asked for is kept.
     #[test]
-    fn a_binding_that_nobody_asked_for_is_known() {
+    fn an_unrequested_binding_is_known() {
         let (mpirun, mpiexec) = (detect(&MPIRUN).unwrap(), detect(&MPIEXEC).unwrap());
         let has = |names: &'static [&str]| move |name: &str| names.contains(&name);
         assert!(mpirun.binds_unasked(has(&[])));

@@ -99,7 +99,7 @@ mod tests {
 
     /// As the libraries describe themselves, and as the build finds them in their headers.
     #[test]
-    fn libraries_are_known_by_their_own_words() {
+    fn libraries_are_known_by_their_description() {
         for (text, shown, family, version) in [
             ("Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4", "Open MPI 4.1.4", Family::OpenMpi, (4, 1)),
             ("Open MPI v5.0.11", "Open MPI 5.0.11", Family::OpenMpi, (5, 0)),

@@ -112,7 +112,7 @@ unsafe impl Send for Mpi {}
 pub fn library_version() -> String {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     // MPICH adds its build options, line by line.
-    let text = own_words();
+    let text = description();
     let lines: Vec<String> = text.lines().map(words).filter(|line| !line.is_empty()).take(2).collect();
     lines.join(", ")
 }
@@ -134,14 +134,14 @@ fn check(code: c_int) -> Result<(), String> {
 }
 
 /// How the loaded library describes itself; also works before MPI_Init.
-fn own_words() -> String {
+fn description() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_owned()
 }
 
 /// The loaded library, if it is a known one.
 #[must_use]
 pub fn library() -> Option<Library> {
-    Library::parse(&own_words())
+    Library::parse(&description())
 }
 
 /// The file from which the library was loaded.

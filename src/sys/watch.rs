@@ -87,7 +87,7 @@ mod tests {
 
     /// The thread ends with what it watches.
     #[test]
-    fn nobody_watches_what_is_gone() {
+    fn the_watch_ends_with_what_it_watches() {
         let (sender, gone) = mpsc::channel::<()>();
         drop(Watch::start(QUICK, move || drop(sender)));
         assert!(gone.recv().is_err());

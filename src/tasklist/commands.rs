@@ -79,7 +79,7 @@ mod tests {
 
     /// Anything that is not a task is refused, with the reason.
     #[test]
-    fn what_is_no_command_is_refused() {
+    fn invalid_commands_are_refused() {
         let mut commands = Commands::default();
         for (bad, why) in [
             (&b"a\nb"[..], BadCommand::Newline),

@@ -104,7 +104,7 @@ mod tests {
     /// A directive that would have changed the commands is refused; others are reported; comments for people are
     /// ignored.
     #[test]
-    fn directives_are_told_from_comments() {
+    fn directives_are_distinguished_from_comments() {
         for line in ["#DISBATCH BARRIER", "#DISBATCH PREFIX cd /x &&", "#DISBATCH\r"] {
             assert_eq!(judge(&[line]), Err(Directive::DisBatch), "{line}");
         }

@@ -141,7 +141,7 @@ mod tests {
 
     /// Other words stay words; invalid ranges are refused.
     #[test]
-    fn what_is_no_range() {
+    fn words_that_are_not_ranges() {
         for word in ["1", "a..b", "1..", "..2", "1...2", "1..2..3..4", "1.", "../x", "1.5", "1e3..2", ""] {
             assert_eq!(parse(word), None, "{word}");
         }

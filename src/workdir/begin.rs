@@ -218,7 +218,7 @@ mod tests {
 
     /// A file that cannot be used is already found when it is examined.
     #[test]
-    fn a_look_finds_what_cannot_be_used() {
+    fn unusable_files_are_found_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::os::unix::fs::symlink("nowhere", &path).unwrap();

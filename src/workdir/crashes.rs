@@ -152,7 +152,7 @@ mod tests {
 
     /// Whatever the file contains, it does no harm; nor does a torn last line.
     #[test]
-    fn an_odd_file_is_no_harm() {
+    fn an_odd_file_does_no_harm() {
         let good = line(2, "crashed", "d");
         for odd in ["", "\tcrashed\t", "id\n7\tcrashed\tx\n", &good, "\n\n\tcrashed\t\n"] {
             assert_eq!(crashes(odd.as_bytes(), &[], &[]), [0, 0, 0], "{odd:?}");

@@ -279,7 +279,7 @@ mod tests {
     /// Promise: a task's output is its own. Damage in an index is reported with its line, and what is certain is
     /// printed.
     #[test]
-    fn a_damaged_index_is_told() {
+    fn a_damaged_index_is_reported() {
         let workdir = tempfile::tempdir().unwrap();
         let logs = workdir.path().join(FOLDER);
         fs::create_dir(&logs).unwrap();

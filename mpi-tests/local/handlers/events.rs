@@ -84,7 +84,7 @@ fn no_python_packages(farm: &mut Farm) {
 /// Files that this program cannot read go to PyROOT, otherwise to uproot; the log says to which. If neither is
 /// available, the error says so.
 #[test]
-fn what_we_cannot_read_goes_to_python() {
+fn unreadable_files_go_to_python() {
     let Some(root_env) = root_env() else { return };
     let mut farm = Farm::local(b"");
     farm.write("atlas.ini", INI);

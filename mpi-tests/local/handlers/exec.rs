@@ -25,7 +25,7 @@ fn hundred_thousand_lines() {
 
 /// The program reads the list, knows the paths, runs once, and the commands that it prints run.
 #[test]
-fn what_it_prints_is_run() {
+fn printed_commands_are_run() {
     let farm = farm(
         "command = echo x >> ran; grep SigBlk /proc/self/status > mask; sed 's/^/echo /'; echo '# no'; echo; echo '  echo' {list} {workdir:q}; \
          printf 'echo last'; echo said >&2",
@@ -54,7 +54,7 @@ fn nul_separates() {
 
 /// A program that fails is reported, with its output; nothing is started or created.
 #[test]
-fn a_failing_program_is_told() {
+fn a_failing_program_is_reported() {
     for (command, mentioned) in [
         ("echo task; echo 'no such scene' >&2; exit 3", ["exit code 3", "no such scene"]),
         ("echo task; kill -9 $$", ["signal 9", "SIGKILL"]),

@@ -68,7 +68,7 @@ fn bad_sweeps_are_refused() {
 
 /// An unused variable causes a message: its tasks are all the same.
 #[test]
-fn an_unused_variable_is_told() {
+fn an_unused_variable_is_reported() {
     let farm = farm("", "command = run {a}\na = 1\nsead = 1..3");
     let outcome = farm.run_exactly(&[&["--dry-run"], &X[..]].concat()).exits(0);
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "0 run 1\n1 run 1\n2 run 1\n");

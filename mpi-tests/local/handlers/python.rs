@@ -101,7 +101,7 @@ fn a_class_works_for_both() {
 
 /// Any error in Python is reported with its message and the place in the INI file, and nothing is created.
 #[test]
-fn failures_are_told() {
+fn failures_are_reported() {
     let Some(program) = pytaskfarmer() else { return };
     let mut farm = farm(&program);
     farm.write("bad.ini", BAD.as_bytes());

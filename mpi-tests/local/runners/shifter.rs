@@ -179,7 +179,7 @@ fn the_documented_digitisation_runs_in_the_release() {
 
 /// Without a setup, PyTaskFarmer turns every task into a syntax error; here they run.
 #[test]
-fn an_empty_setup_is_no_syntax_error() {
+fn an_empty_setup_is_not_a_syntax_error() {
     let mut farm = Farm::local(b"echo a; echo $PROC_NUMBER\n-x 2>/dev/null || echo b\n");
     put_programs(&mut farm, &["shifter"]);
     farm.write("r.ini", b"[r]\nRunner = shifter\nimage = i\n");

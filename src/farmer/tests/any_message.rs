@@ -54,7 +54,7 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
 
 /// No message of any rank makes the farmer panic, contradict itself, or record a task twice.
 #[test]
-fn any_words_in_any_order_are_survived() {
+fn any_messages_in_any_order_are_survived() {
     for seed in 0..400 {
         let mut prng = Prng::new(seed);
         let mut farm = TestFarm::new(4, 12);

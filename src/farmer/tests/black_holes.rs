@@ -45,7 +45,7 @@ fn fail_all(farm: &mut TestFarm, rank: u32) -> Vec<u32> {
 
 /// Promise 3: a broken node is not the tasks' fault. It gets no more of them, and others run those that failed there.
 #[test]
-fn a_node_that_fails_all_at_once_is_set_aside() {
+fn a_node_that_fails_everything_is_set_aside() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
     assert_eq!((failed.len() as u32, stage(&farm, 2)), (STREAK_MIN, Stage::Aside));
@@ -79,7 +79,7 @@ fn a_task_that_fails_twice_has_failed() {
 
 /// A task that succeeds elsewhere confirms that a node was rightly set aside.
 #[test]
-fn a_task_that_does_well_elsewhere_confirms_the_judgement() {
+fn a_success_elsewhere_confirms_the_verdict() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
     farm.finish(0, [0]);
@@ -159,7 +159,7 @@ fn a_node_that_fails_from_the_start_is_watched() {
 
 /// A rank that has not joined yet may be fine or not; it is waited for, but not for long.
 #[test]
-fn nobody_waits_for_ranks_that_do_not_come() {
+fn ranks_that_never_join_are_not_waited_for() {
     let mut farm = TestFarm::new(2, 100);
     farm.hello(0, 1);
     assert_eq!(fail_all(&mut farm, 0).len() as u32, STREAK_MIN);
@@ -303,7 +303,7 @@ fn late_failures_do_not_count_twice() {
 /// A task that fails late on a node that is set aside goes to a free slot elsewhere immediately: no other event may
 /// come for a long time.
 #[test]
-fn a_late_failure_is_handed_out_at_once() {
+fn a_late_failure_is_handed_out_immediately() {
     let mut farm = TestFarm::up(2, 2, 60);
     pass(&mut farm, 5);
     let failed = |id: u32| TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id, Outcome::Exited(1)) };
@@ -360,7 +360,7 @@ fn an_acquitted_rank_is_believed() {
 
 /// A failure that happened before the last success of its rank, but is reported later, belongs to no series.
 #[test]
-fn late_verdicts_are_no_row() {
+fn late_failures_are_not_a_series() {
     let mut farm = at_work(2);
     let first = held(&farm, 1)[0];
     let success = TaskResult { start_us: 7_000_000, duration_us: 10, ..result(first, Outcome::Exited(0)) };
@@ -377,7 +377,7 @@ fn late_verdicts_are_no_row() {
 
 /// Nor does it if the rank was lost briefly in between.
 #[test]
-fn late_verdicts_after_a_loss_are_no_row() {
+fn late_failures_after_a_loss_are_not_a_series() {
     let mut farm = at_work(2);
     let first = held(&farm, 1)[0];
     let success = TaskResult { start_us: 7_000_000, duration_us: 10, ..result(first, Outcome::Exited(0)) };
@@ -442,7 +442,7 @@ fn nothing_is_tried_during_a_stop() {
 
 /// A rank without tasks says nothing about tasks.
 #[test]
-fn a_rank_without_tasks_is_no_witness() {
+fn a_rank_without_tasks_has_no_vote() {
     for seconds in [0, 5] {
         let mut farm = TestFarm::up(2, 1, 100);
         farm.report(0, Report { returned: vec![0], pause_ms: 60_000, ..Report::default() });
@@ -498,7 +498,7 @@ fn a_report_is_taken_in_as_a_whole() {
 
 /// A rank on which no task has succeeded yet gives no second opinion: it may be the cause of what fails there.
 #[test]
-fn only_a_rank_that_does_well_is_a_second_opinion() {
+fn only_a_good_rank_gives_a_second_opinion() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
     farm.receive(0, pool_gone("test"));

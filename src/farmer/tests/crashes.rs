@@ -33,7 +33,7 @@ impl TestFarm {
 
 /// Alone with its pool, a task fails when it has reached the limit of crashes, and the rank continues.
 #[test]
-fn a_task_that_crashes_again_and_again_fails() {
+fn a_task_that_crashes_repeatedly_fails() {
     let mut farm = limited(1, 1, 2, 3);
     for crashes in 1..=3 {
         farm.sent();
@@ -91,7 +91,7 @@ fn suspects_run_apart() {
 
 /// However low the limit, a task that was not alone is not recorded for what a different one did.
 #[test]
-fn nobody_fails_for_another() {
+fn no_task_fails_for_another() {
     let mut farm = limited(1, 4, 4, 1);
     farm.sent();
     farm.die(0, 4, &[0, 1, 2, 3]);
@@ -118,7 +118,7 @@ fn an_end_clears_a_suspect() {
 
 /// Stops, and ranks that leave normally, are not crashes.
 #[test]
-fn a_stop_is_no_crash() {
+fn a_stop_is_not_a_crash() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.event(Event::Signal(15));
     farm.receive(0, pool_lost(&[0]));
@@ -130,7 +130,7 @@ fn a_stop_is_no_crash() {
 /// It is unknown what a silent rank was executing: at most the tasks that it was given first. If it responds again, it
 /// was not down.
 #[test]
-fn a_silent_rank_was_executing_what_it_got_first() {
+fn a_silent_rank_was_executing_its_first_tasks() {
     let mut farm = TestFarm::up(2, 2, 8);
     let assigned = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
     farm.now += secs(1);
@@ -172,7 +172,7 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
 
 /// A task of an earlier run that had already reached the limit of crashes runs once more before it fails.
 #[test]
-fn a_limit_that_was_reached_before_is_no_verdict() {
+fn a_limit_reached_in_an_earlier_run_is_not_a_verdict() {
     let mut table = TaskTable::new(2);
     table.set_crashes(TaskId(0), 7);
     let mut farm = TestFarm::new(1, 2);

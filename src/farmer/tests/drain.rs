@@ -175,7 +175,7 @@ fn a_drain_can_be_cut_short() {
 
 /// A rank that is lost is not waited for; one that comes back with a running task is.
 #[test]
-fn a_drain_waits_for_who_is_there() {
+fn a_drain_waits_for_present_ranks() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
@@ -232,7 +232,7 @@ fn nothing_is_started_in_the_last_moment() {
 
 /// Without a given time, the lengths so far decide: nine out of ten are no longer.
 #[test]
-fn the_lengths_so_far_tell_what_fits() {
+fn the_lengths_so_far_decide_what_fits() {
     let mut farm = TestFarm::with(1, 1_000, |settings| settings.timeout_at = Some(secs(600)));
     farm.hello(0, 1);
     let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().assigned[0].0;
@@ -258,7 +258,7 @@ fn the_lengths_so_far_tell_what_fits() {
 /// If all remaining tasks are already running, there is nothing to drain, and a list that ends in time has ended
 /// normally.
 #[test]
-fn the_last_tasks_are_no_drain() {
+fn the_last_tasks_are_not_a_drain() {
     let mut farm = TestFarm::with(1, 2, |settings| {
         (settings.timeout_at, settings.rules.task_time) = (Some(secs(60)), Some(secs(20)));
     });

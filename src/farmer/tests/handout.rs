@@ -148,7 +148,7 @@ fn the_next_queue_is_asked_for_soon() {
 /// Found by the simulator: if most ranks are dead, and that is not known yet, the one that is alive is asked within
 /// seconds.
 #[test]
-fn more_queues_are_asked_for_as_long_as_nobody_answers() {
+fn more_queues_are_asked_for_while_none_answers() {
     let mut farm = TestFarm::up(30, 1, 60);
     for rank in (0..30).map(Rank) {
         let id = farm.turns.core.tasks.take_next(rank).unwrap();
@@ -197,7 +197,7 @@ fn an_empty_queue_is_not_asked_for_twice() {
 
 /// An idle farmer sleeps: with nothing to recall, it only checks for silent ranks.
 #[test]
-fn nothing_to_do_is_no_reason_to_wake_up() {
+fn an_idle_farmer_does_not_wake_up() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
     assert!(farm.turns.core.workers().get(Rank(0)).unwrap().queued() > 1 && farm.turns.core.tasks().pending() == 0);

@@ -26,7 +26,7 @@ fn finish(farm: &mut TestFarm, rank: u32, duration_us: u64) {
 
 /// A fixed limit is sent before the first task, and again to a rank that comes back: it may have missed it.
 #[test]
-fn a_fixed_limit_is_told_first() {
+fn a_fixed_limit_is_sent_first() {
     let mut farm = with(2, TaskLimit::Fixed(secs(7)));
     let sent = farm.sent();
     for rank in [0, 1] {

@@ -21,7 +21,7 @@ fn a_rank_that_keeps_no_output_ends_the_farm() {
 
 /// Nor is it a success if output turns out to be gone when all tasks are recorded.
 #[test]
-fn a_rank_that_has_kept_no_output_is_no_success() {
+fn a_rank_that_has_kept_no_output_is_not_a_success() {
     let mut farm = TestFarm::up(1, 2, 2);
     farm.finish(0, [0, 1]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));

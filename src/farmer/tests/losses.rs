@@ -44,7 +44,7 @@ fn silence_counts_beyond_its_limit() {
 
 /// A farmer that is late by no more than the interval of its checks was not away, and the silence still counts.
 #[test]
-fn a_short_delay_of_the_farmer_excuses_nobody() {
+fn a_short_delay_of_the_farmer_excuses_no_rank() {
     for (late, lost) in [(7_500, true), (7_501, false)] {
         let mut farm = TestFarm::up(2, 1, 2);
         farm.wait(Duration::from_millis(7_500));
@@ -82,7 +82,7 @@ fn rank_0_is_never_lost_by_silence() {
 
 /// A farmer that was suspended, or behind a slow disk, does not mistake its own absence for the silence of others.
 #[test]
-fn an_absence_of_the_farmer_loses_nobody() {
+fn an_absence_of_the_farmer_loses_no_rank() {
     let mut farm = TestFarm::up(3, 1, 3);
     farm.now += secs(50);
     farm.receive(1, ToFarmer::Heartbeat);
@@ -111,7 +111,7 @@ fn absences_of_the_farmer_do_not_add_up() {
 
 /// Messages to a lost rank may have been dropped: it reports what it holds before it gets more.
 #[test]
-fn a_rank_that_comes_back_says_what_it_holds() {
+fn a_rank_that_comes_back_reports_what_it_holds() {
     let mut farm = TestFarm::up(2, 2, 8);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.receive(1, ToFarmer::Heartbeat);
@@ -258,7 +258,7 @@ fn unknown_ranks_are_odd() {
 /// Found by the simulator: a rank that was lost briefly still runs a task that went to a different rank, which is lost
 /// now. It is not handed a second copy of what it runs.
 #[test]
-fn what_a_rank_runs_is_not_handed_to_it_again() {
+fn a_running_task_is_not_handed_to_its_rank_again() {
     let mut farm = TestFarm::up(2, 3, 4);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.finish(0, [0, 1]);
@@ -277,7 +277,7 @@ fn what_a_rank_runs_is_not_handed_to_it_again() {
 /// A rank that had joined comes back with any message, whatever it had reported about itself; one that had never joined
 /// needs a Hello.
 #[test]
-fn who_was_up_comes_back_with_any_word() {
+fn a_known_rank_comes_back_with_any_message() {
     let mut farm = TestFarm::new(4, 1);
     let hello =
         |host: &str, slots| ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: host.to_owned(), slots, cpus: 1 };

@@ -45,7 +45,7 @@ fn dropped_results_are_counted() {
 
 /// Promise 5: a result of a task that a rank does not have changes nothing.
 #[test]
-fn only_who_holds_a_task_can_end_it() {
+fn only_the_holder_of_a_task_can_end_it() {
     let mut farm = TestFarm::up(2, 1, 4);
     farm.finish(1, [0, 3, 99]);
     farm.report(1, Report { returned: vec![0, 3, 99], ..Report::default() });
@@ -81,7 +81,7 @@ fn a_full_disk_is_the_farms_failure() {
 
 /// A disk that fails during a stop must be reported to the user.
 #[test]
-fn a_failure_during_a_stop_is_told() {
+fn a_failure_during_a_stop_is_reported() {
     let mut farm = TestFarm::up(1, 2, 2);
     farm.event(Event::Signal(2));
     farm.event(Event::StorageFailed { unwritten: vec![], reason: "sync".to_owned() });

@@ -107,7 +107,7 @@ fn another_rank_goes_first() {
 
 /// A rank that is lost or takes no tasks does not count as a different rank.
 #[test]
-fn nobody_is_waited_for_in_vain() {
+fn no_rank_is_waited_for_in_vain() {
     let mut farm = with(2, 2, 1, None);
     farm.receive(1, pool_gone("test"));
     fail(&mut farm, 0, 0);
@@ -199,7 +199,7 @@ fn a_late_failure_is_counted() {
 
 /// A task is not withheld from the rank on which it failed when the only other one is set aside.
 #[test]
-fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
+fn a_rank_that_is_set_aside_is_not_waited_for() {
     let mut farm = with(2, 100, 1, None);
     farm.wait(secs(5));
     let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().assigned[0].0;

@@ -60,7 +60,7 @@ fn a_signal_stops_the_farm() {
 
 /// A launcher that sends SIGKILL soon after SIGTERM leaves no time for a grace period, but enough for an orderly end.
 #[test]
-fn what_runs_is_killed_before_rank_0_is() {
+fn running_tasks_are_killed_before_rank_0_is() {
     let mut farm = TestFarm::up(1, 1, 3);
     farm.event(Event::Signal(15));
     assert_eq!(farm.level(0), Some(StopLevel::Terminate));
@@ -145,7 +145,7 @@ fn a_signal_before_hello_stops_the_farm() {
 
 /// A rank that comes back during a stop is told to stop, and waited for.
 #[test]
-fn a_rank_that_comes_back_during_a_stop_is_told() {
+fn a_rank_that_comes_back_during_a_stop_is_stopped() {
     let mut farm = TestFarm::up(2, 1, 4);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.event(Event::Signal(15));
@@ -174,7 +174,7 @@ fn a_rank_that_is_lost_during_a_stop_ends_it() {
 /// Found by the simulator: a farmer that was delayed during a stop does not mistake answers that it has not read yet
 /// for silence.
 #[test]
-fn an_absence_during_a_stop_loses_nobody() {
+fn an_absence_during_a_stop_loses_no_rank() {
     let mut farm = TestFarm::up(3, 1, 3);
     farm.finish(0, [0]);
     farm.finish(1, [1]);
@@ -191,7 +191,7 @@ fn an_absence_during_a_stop_loses_nobody() {
 
 /// A rank that never answers a stop is killed, and then given up: each after its time, not later.
 #[test]
-fn a_stop_that_nobody_answers_ends() {
+fn a_stop_without_answers_ends() {
     let mut farm = TestFarm::up(2, 1, 2);
     farm.event(Event::Signal(15));
     farm.receive(0, ToFarmer::Stopped);

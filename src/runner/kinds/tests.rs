@@ -74,7 +74,7 @@ fn containers_get_image_folders_and_setup() {
 
 /// Invalid values are refused with section, key, and the nearest valid word.
 #[test]
-fn errors_name_the_key_and_what_was_meant() {
+fn errors_name_the_key_and_a_suggestion() {
     for (lines, words) in [
         ("Runner = shiftr\n", &["a.ini:2: [x]: Runner: there is no kind 'shiftr'", "did you mean 'shifter'?"][..]),
         ("Runner = shifter\nimgae = x\n", &["a.ini:3: [x]: imgae", "shifter has no such key", "'image'?"]),

@@ -158,7 +158,7 @@ fn a_backslash_at_the_end_is_seen() {
 
 /// What is left running at the end of the line.
 #[test]
-fn what_is_left_in_the_background_is_seen() {
+fn background_commands_are_found() {
     for (line, background) in [
         ("a &", true),
         ("a&", true),
@@ -293,7 +293,7 @@ proptest! {
 
     /// Of random lines, all that bash considers open are found to be open: a missing end is never overlooked.
     #[test]
-    fn what_is_open_to_bash_is_seen(pieces in prop::collection::vec(piece(), 1..9)) {
+    fn lines_open_to_bash_are_found(pieces in prop::collection::vec(piece(), 1..9)) {
         let line = pieces.join(" ");
         if !look(&line).is_open {
             prop_assert!(is_whole(&line), "{}", line);

@@ -132,7 +132,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
 
 /// A disk that stalls for 45 s causes no losses, and neither does a farmer that is suspended for 15 s.
 #[test]
-fn a_farmer_that_is_held_up_loses_nobody() {
+fn a_delayed_farmer_loses_no_rank() {
     for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
         let mut scenario = Scenario::new(|options| options.tasks = 600);
         let mut world = scenario.start();
@@ -148,7 +148,7 @@ fn a_farmer_that_is_held_up_loses_nobody() {
 
 /// A pool that dies alone is reported by its relay, and its tasks run elsewhere immediately.
 #[test]
-fn a_dead_pool_is_replaced_at_once() {
+fn a_dead_pool_is_replaced_immediately() {
     let mut scenario = Scenario::new(|_| {});
     let mut world = scenario.start();
     go(&mut world, Duration::from_millis(1_500));
@@ -160,7 +160,7 @@ fn a_dead_pool_is_replaced_at_once() {
 
 /// A farm that consists only of rank 0, and whose pool dies, gets a new pool and continues.
 #[test]
-fn a_farm_whose_last_pool_dies_goes_on() {
+fn a_farm_whose_last_pool_dies_continues() {
     let mut scenario = Scenario::new(|options| options.ranks = 1);
     let mut world = scenario.start();
     go(&mut world, Duration::from_millis(2_500));
@@ -171,7 +171,7 @@ fn a_farm_whose_last_pool_dies_goes_on() {
 
 /// A stop ends every task: SIGTERM, the grace period, SIGKILL; and the next start runs the rest.
 #[test]
-fn a_deaf_task_is_killed_after_the_grace_period() {
+fn a_task_that_ignores_sigterm_is_killed() {
     let mut scenario = Scenario::new(|options| options.mean_us = 1_000_000_000);
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Deaf);
     let mut world = scenario.start();
@@ -271,7 +271,7 @@ fn a_seed_is_a_run() {
 /// A node on which every task fails immediately takes only a handful of a long list, and none of these tasks is
 /// recorded as failed.
 #[test]
-fn a_black_hole_swallows_nothing() {
+fn a_black_hole_fails_nothing() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
     let mut world = scenario.start();
     world.strike_with(Fault::BlackHole, 2, secs(100_000));
@@ -306,7 +306,7 @@ fn a_list_of_failing_tasks_fails_quickly() {
 /// Ranks with nothing left stay until the one with a task in its grace period has stopped and the farm's files are
 /// closed.
 #[test]
-fn nobody_leaves_before_the_others() {
+fn no_rank_leaves_before_the_others() {
     let mut scenario = Scenario::new(|_| {});
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Saves(secs(9)));
     let mut world = scenario.start();

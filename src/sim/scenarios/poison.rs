@@ -31,7 +31,7 @@ fn poison_fails_alone() {
 
 /// Several of them, in one pool at the same time.
 #[test]
-fn poison_beside_poison_is_told_apart() {
+fn poison_beside_poison_is_distinguished() {
     for limit in [1, 2, 3, 5] {
         let mut scenario = Scenario::new(|options| {
             (options.ranks, options.slots, options.rules.crash_limit) = (1, (20, 20), limit);

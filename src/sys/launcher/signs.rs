@@ -393,7 +393,7 @@ mod tests {
 
     /// A rank alone, or a number of ranks alone, is left over: no launcher sets only one of them.
     #[test]
-    fn half_of_the_signs_is_no_launcher() {
+    fn half_of_the_signs_is_not_a_launcher() {
         for signs in TABLE.iter().filter(|signs| !signs.may_not_tell_size) {
             let proof = signs.proof.first().copied().unwrap_or("PATH");
             assert_eq!(Launch::detect(looked_up(&[(signs.rank, "3"), (proof, "0")])), None, "{}", signs.rank);

@@ -245,7 +245,7 @@ mod tests {
 
     /// Tasks keep the user's variables and the job's, and lose the rank's.
     #[test]
-    fn a_launcher_takes_back_what_it_has_set_and_nothing_else() {
+    fn only_variables_of_the_launcher_are_removed() {
         let mpirun =
             leftovers(&[("OMPI_COMM_WORLD_SIZE", "2"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_NAMESPACE", "x")]);
         let hydra = leftovers(&[("PMI_SIZE", "2"), ("PMI_RANK", "0")]);

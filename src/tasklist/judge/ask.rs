@@ -123,7 +123,7 @@ mod tests {
 
     /// A missing shell gives no answer.
     #[test]
-    fn a_missing_shell_says_nothing() {
+    fn a_missing_shell_gives_no_answer() {
         assert_eq!(ask(Path::new("/no/such/shell"), Question::IsOpen, b"echo 'a"), None);
     }
 }

@@ -22,7 +22,7 @@ fn judged(commands: &[&str]) -> (Vec<String>, Vec<String>) {
 
 /// Lists with one problem each, and the expected result: nothing, or a refusal or warning that contains these words.
 #[test]
-fn each_kind_is_told() {
+fn each_kind_is_reported() {
     enum Say {
         Nothing,
         Refuse(&'static str),
@@ -89,7 +89,7 @@ fn each_kind_is_told() {
 
 /// A long list costs three places of each kind, a few questions, and no more.
 #[test]
-fn what_is_told_is_bounded() {
+fn messages_are_bounded() {
     let commands: Vec<String> = (0..1_000).flat_map(|n| [format!("./run {n} 'x"), format!("./run {n} &")]).collect();
     let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
     let list = list(&commands);

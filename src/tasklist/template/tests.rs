@@ -93,7 +93,7 @@ fn holes_in_bad_places_are_refused() {
 
 /// A field that does not exist is reported.
 #[test]
-fn a_missing_field_is_told() {
+fn a_missing_field_is_reported() {
     assert_eq!(parse("{1} {2}").unwrap().fill(|field| (field == 0).then_some(&b"x"[..]), &mut Vec::new()), Err(1));
 }
 

@@ -39,7 +39,7 @@ proptest! {
     /// Every task that was assigned is reported once, as ended or as returned, or is forgotten by a Rejoin; and a stop
     /// ends all.
     #[test]
-    fn no_task_is_lost_or_told_twice(happenings in prop::collection::vec(happening(), 0..40)) {
+    fn no_task_is_lost_or_reported_twice(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut pool = TestPool::new(2);
         let (mut assigned, mut all_reported) = (0, 0);
         for happening in happenings {

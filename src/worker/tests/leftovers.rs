@@ -16,7 +16,7 @@ fn reported(pool: &mut TestPool) -> (Vec<(u32, Outcome, bool)>, Vec<u32>) {
 /// The rest keeps the slot, may end by itself for a while, and is then ended like any task. The verdict is that of the
 /// first process.
 #[test]
-fn what_is_left_is_ended_after_a_while() {
+fn leftovers_are_ended_after_a_while() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1]);
     pool.event(Event::Lingers(0));
@@ -35,7 +35,7 @@ fn what_is_left_is_ended_after_a_while() {
 
 /// Processes that end by themselves in that time were not left behind.
 #[test]
-fn what_ends_soon_is_no_news() {
+fn leftovers_that_end_soon_are_not_reported() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.event(Event::Lingers(0));
@@ -48,7 +48,7 @@ fn what_ends_soon_is_no_news() {
 
 /// Processes that were asked to end before a stop are not asked again, and the task gets its verdict.
 #[test]
-fn a_stop_ends_what_is_left() {
+fn a_stop_ends_leftovers() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
     pool.event(Event::Lingers(0));
@@ -83,7 +83,7 @@ fn a_stop_in_between_interrupts() {
 /// A task that was asked to end is not asked again when its first process has ended: the rest has what is left of the
 /// grace period.
 #[test]
-fn what_was_told_to_end_has_the_whole_grace_period() {
+fn leftovers_have_the_whole_grace_period() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
@@ -99,7 +99,7 @@ fn what_was_told_to_end_has_the_whole_grace_period() {
 
 /// A batch system signals everything. The first process died of it, the rest ignores it, and the stop comes meanwhile.
 #[test]
-fn a_death_by_the_blow_that_stops_the_farm_is_no_failure() {
+fn a_death_by_the_signal_that_stops_the_farm_is_not_a_failure() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.event(Event::Lingers(0));
@@ -111,7 +111,7 @@ fn a_death_by_the_blow_that_stops_the_farm_is_no_failure() {
 
 /// The limit applies to the first process.
 #[test]
-fn a_limit_does_not_hold_for_what_is_left() {
+fn a_limit_does_not_apply_to_leftovers() {
     let mut pool = TestPool::new(1);
     pool.receive(ToWorker::Limit { us: 1_000_000 });
     pool.assign([0]);

@@ -64,7 +64,7 @@ fn the_last_limit_counts() {
 
 /// The time for which a pool was suspended does not count against its tasks.
 #[test]
-fn a_suspended_pool_is_no_time_of_its_tasks() {
+fn suspended_time_does_not_count() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(30_000));
     pool.assign([0]);
@@ -83,7 +83,7 @@ fn a_suspended_pool_is_no_time_of_its_tasks() {
 /// A task that has ended by the time that the clock is checked has not exceeded its limit, even if a message comes
 /// first.
 #[test]
-fn what_has_ended_does_not_run_out_of_time() {
+fn ended_tasks_do_not_time_out() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(1_000));
     pool.assign([0]);
@@ -119,7 +119,7 @@ fn a_stop_does_not_undo_a_timeout() {
 
 /// Nor if it receives a message before it checks the clock.
 #[test]
-fn a_suspended_pool_that_hears_something_is_no_time_of_its_tasks() {
+fn suspended_time_does_not_count_after_a_message() {
     let mut pool = TestPool::new(1);
     limit(&mut pool, ms(30_000));
     pool.assign([0]);

@@ -136,7 +136,7 @@ fn tasks_start_in_order() {
 
 /// A result carries the measurements, and states which Assign arrived last and how long ago.
 #[test]
-fn a_report_says_what_was_measured() {
+fn a_report_carries_measurements() {
     let mut pool = TestPool::new(1);
     pool.assign([3]);
     pool.now += ms(25);
@@ -167,7 +167,7 @@ fn results_go_in_batches() {
 
 /// A full batch is not held.
 #[test]
-fn a_full_batch_goes_at_once() {
+fn a_full_batch_is_sent_immediately() {
     let mut pool = TestPool::new(1);
     pool.assign(0..1_000);
     for _ in 1..REPORT_RESULTS_MAX {
@@ -180,7 +180,7 @@ fn a_full_batch_goes_at_once() {
 
 /// A Recall takes from the end of the queue, never a running task, and is answered even if nothing is returned.
 #[test]
-fn a_recall_gives_back_what_waits() {
+fn a_recall_gives_back_queued_tasks() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1, 2]);
     pool.receive(ToWorker::Recall { count: 1 });
@@ -232,7 +232,7 @@ fn a_stop_terminates_and_then_kills() {
 
 /// A task that a stop ends is reported with all measurements, whatever its exit code.
 #[test]
-fn an_interrupted_attempt_is_told_in_full() {
+fn an_interrupted_attempt_is_reported_in_full() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
     pool.end(1, Outcome::Signaled(15));
@@ -279,7 +279,7 @@ fn a_kill_overtakes_the_grace_period() {
 
 /// An idle pool stops immediately, and reports it once.
 #[test]
-fn an_idle_pool_stops_at_once() {
+fn an_idle_pool_stops_immediately() {
     let mut pool = TestPool::new(1);
     pool.stop(StopLevel::Drain);
     assert_eq!(pool.sent, [ToFarmer::Stopped]);
@@ -371,7 +371,7 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
 
 /// A node that recovers continues where it was.
 #[test]
-fn a_node_that_recovers_goes_on() {
+fn a_node_that_recovers_continues() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.refusing = true;
     pool.assign([0, 1]);
@@ -386,7 +386,7 @@ fn a_node_that_recovers_goes_on() {
 
 /// A task that could not be started before a stop goes back with the queue.
 #[test]
-fn a_stop_returns_what_was_refused() {
+fn a_stop_returns_refused_tasks() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.refusing = true;
     pool.assign([0]);
@@ -407,7 +407,7 @@ fn an_impossible_task_has_failed() {
 
 /// A rank that was given up drops waiting tasks, reports ended ones, and lists those that run or are undecided.
 #[test]
-fn a_rejoin_is_answered_with_what_is_here() {
+fn a_rejoin_is_answered_with_held_tasks() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1, 2, 3, 4, 5, 6, 7]);
     pool.end(0, Outcome::Signaled(9));
