@@ -66,7 +66,7 @@ fn one_of_many_farms_at_the_same_moment() {
     working.wait_until("all blockers run", || blockers::blocked(&farm, QUICK) == BLOCKERS);
     processes::signal(working.pid(), Signal::SIGINT);
     working.wait().exits(3);
-    assert_eq!(farm.lines("ran").len(), COUNT, "nobody else started anything");
+    assert_eq!(farm.lines("ran").len(), COUNT, "no other farm started anything");
 }
 
 /// A killed farm leaves the file of its lock, but not the lock.

@@ -181,7 +181,7 @@ fn a_run_is_reported_from_start_to_end() {
     let farm = Farm::local(b"echo begin; echo 'no such sample' >&2; exit 3\nexec sleep 600\n");
     let mut running = farm.start(&["--grace", "7", "--workdir", "my work"]);
     let failure = "task 0 failed (exit 3): no such sample — 'my work/logs/log_0'\n";
-    running.wait_until("the failure is told", || {
+    running.wait_until("the failure is reported", || {
         String::from_utf8_lossy(&farm.last_stderr()).contains(&format!("taskfarmer-mpi: {failure}"))
     });
     crate::support::processes::signal(running.rank(0), nix::sys::signal::Signal::SIGINT);

@@ -293,7 +293,7 @@ fn interrupted_and_resumed_farm_is_shown() {
     running.wait_until("and are listed", || text(&farm, 0, &[WORKDIR, "--running"]).lines().count() == 4);
     let elapsed = || json(&farm, 0)["elapsed_s"].as_f64().unwrap();
     let before = elapsed();
-    running.wait_until("the time goes on", || elapsed() > before);
+    running.wait_until("the time continues", || elapsed() > before);
     processes::signal(running.pid(), Signal::SIGINT);
     running.wait().exits(3);
 }
@@ -379,7 +379,7 @@ fn recently_started_tasks_are_listed() {
     let farm = Farm::local(b"until test -e go; do sleep 0.05; done\ntouch second; exec sleep 600\n");
     let mut running = farm.start(&["--proc", "1"]);
     let list = || text(&farm, 0, &[WORKDIR, "--running"]);
-    running.wait_until("status.json is there", || farm.workdir().file("status.json").exists());
+    running.wait_until("status.json exists", || farm.workdir().file("status.json").exists());
     running.wait_until("the first is listed", || list().starts_with("0\t"));
     farm.write("go", b"");
     running.wait_until("the second runs", || farm.path("second").exists());

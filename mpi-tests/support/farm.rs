@@ -111,7 +111,7 @@ impl Farm {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
             }
             let closed = root.ancestors().find(|folder| fs::metadata(folder).unwrap().mode() & 0o001 == 0);
-            assert_eq!(closed, None, "set TMPDIR to a folder that everybody may enter: this test runs as nobody");
+            assert_eq!(closed, None, "set TMPDIR to a folder that any user may enter: this test runs as nobody");
             self.user = Some(NOBODY);
         }
         self

@@ -38,7 +38,7 @@ fn is_found(farm: &Farm, outcome: &Outcome, crashes: usize) {
     let is_marked = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] == PLACE;
     assert!(timeline.all.iter().filter(is_marked).count() >= 1, "the timeline shows its last crash");
     let innocent = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] != PLACE;
-    assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and nobody else's");
+    assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and no other task's");
 }
 
 /// A task that kills its pool fails after three crashes; no later start runs it again, unless requested.

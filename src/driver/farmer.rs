@@ -56,7 +56,7 @@ enum InputError {
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
     #[error(
-        "--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only"
+        "--farmer-only leaves no rank to run tasks: this run has only one\n  start it on at least two, or without --farmer-only"
     )]
     NobodyWorks,
     #[error(

@@ -177,10 +177,10 @@ impl Parser {
         };
         let name = text[..delimiter].trim_end_matches(is_space);
         if name.is_empty() {
-            return Err(error("there is no key in front of the value".to_owned()));
+            return Err(error("there is no key before the value".to_owned()));
         }
         if !self.names.insert(name.to_owned()) {
-            return Err(error(format!("the key '{name}' is there twice")));
+            return Err(error(format!("the key '{name}' occurs twice")));
         }
         let value = text[delimiter + 1..].trim_matches(is_space).to_owned();
         target.open = true;
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(refusal("# x\nkey = 1\n").0, 2);
         assert_eq!(refusal("\u{feff}[a]\nx\n").0, 2, "a byte order mark is no mistake");
         assert_eq!(refusal("[a]\n[b]\n[a]\n"), (3, "there is a section of this name already, in line 1".to_owned()));
-        assert_eq!(refusal("[a]\nk=1\nk=2\n"), (3, "the key 'k' is there twice".to_owned()));
+        assert_eq!(refusal("[a]\nk=1\nk=2\n"), (3, "the key 'k' occurs twice".to_owned()));
         assert_eq!(refusal("[DEFAULT]\nk=1\n[a]\nk=1\n[DEFAULT]\nk=2\n").0, 6);
         assert_eq!(refusal("[a]\nword\n").0, 2);
         assert_eq!(refusal("[a]\n= x\n").0, 2);

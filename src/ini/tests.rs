@@ -137,7 +137,7 @@ fn files_that_others_can_write_are_ignored() {
     assert_eq!(found("x").1.ignored, [""; 0]);
     std::fs::write(at("c.ini"), "[x]\nno delimiter\nRunner = c\n").unwrap();
     let (class, remarks) = found("x");
-    assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write stops nobody");
+    assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write has no effect");
     assert!(remarks.ignored[0].contains("c.ini seems to define the runner 'x'"), "{remarks:?}");
     // Names chosen for their effect when they are typed or shown.
     for (name, shown, cure) in [

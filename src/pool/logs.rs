@@ -381,7 +381,7 @@ mod tests {
         }
         assert_eq!(names(workdir.path()), ["0", "20"]);
         assert_eq!(found(workdir.path(), 29).as_deref(), Some("29"));
-        say(&logs(Kind::None, workdir.path()), 3, "nobody hears", OK);
+        say(&logs(Kind::None, workdir.path()), 3, "discarded", OK);
         assert_eq!(found(workdir.path(), 3).as_deref(), Some("3"), "another form of log is not touched");
     }
 

@@ -19,10 +19,10 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_LEN_MAX>> = standa
 #[derive(Debug, Error)]
 pub enum CodecError {
     /// Not a message of this version of the protocol.
-    #[error("the bytes are no message of this protocol version: {0}")]
+    #[error("the bytes are not a message of this protocol version: {0}")]
     Decode(#[from] bincode::error::DecodeError),
     /// A message followed by something else.
-    #[error("{0} bytes are left over behind the message")]
+    #[error("{0} bytes are left over after the message")]
     Trailing(usize),
     /// Longer than [`FRAME_LEN_MAX`].
     #[error("the message has {0} bytes; {FRAME_LEN_MAX} are allowed")]

@@ -132,7 +132,7 @@ impl World {
             self.farmer(Event::Tick);
             let deadline = self.farm.as_ref().and_then(|farm| farm.core.next_deadline());
             if deadline.is_some_and(|at| at <= self.now) {
-                self.checker.report("the farmer's next deadline is never over: its loop would spin");
+                self.checker.report("the farmer's next deadline is always in the past: its loop would spin");
             }
         } else if self.farmer_hung.is_none() {
             self.plan_tick();

@@ -31,7 +31,7 @@ impl World {
                 self.wipe(rank);
             }
             Ok(_) => {}
-            Err(error) => self.checker.report(&format!("the farmer sends what is no message: {error}")),
+            Err(error) => self.checker.report(&format!("the farmer sends something that is not a message: {error}")),
         }
         let node = &mut self.nodes[rank as usize];
         if matches!(node.pool, Pool::Forked | Pool::Up(_)) {
@@ -77,7 +77,7 @@ impl World {
         }
         let Some(deadline) = node.deadline() else { return };
         if deadline <= self.now {
-            self.checker.report("a worker's next deadline is never over: its loop would spin");
+            self.checker.report("a worker's next deadline is always in the past: its loop would spin");
         }
         let wake_at = node.wake_at.filter(|&at| at <= deadline);
         if wake_at.is_none() {

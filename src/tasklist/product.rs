@@ -123,7 +123,7 @@ impl Place<'_> {
 fn set(axes: &mut Vec<Axis>, axis: Axis) -> Result<(), String> {
     match axes.iter().position(|known| known.name == axis.name) {
         Some(at) => axes[at] = axis,
-        None if axes.len() == VARIABLES_MAX => return Err(format!("{VARIABLES_MAX} variables are there already")),
+        None if axes.len() == VARIABLES_MAX => return Err(format!("there are already {VARIABLES_MAX} variables")),
         None => axes.push(axis),
     }
     Ok(())
@@ -151,7 +151,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
             return Err(place.error("it is not \"name = values\""));
         };
         if name.is_empty() || !in_file.insert(name) {
-            return Err(place.error(if name.is_empty() { "it has no name" } else { "its name is there twice" }));
+            return Err(place.error(if name.is_empty() { "it has no name" } else { "its name occurs twice" }));
         }
         if name == "command" {
             command = Some((value.to_owned(), place));
@@ -175,7 +175,7 @@ fn combine(template: &Template, axes: &[Axis]) -> Result<TaskList, (BadCommand, 
     }
     let unused = axes.iter().enumerate().filter(|(at, _)| template.fields().all(|field| field != *at));
     for (_, axis) in unused {
-        log::warn!("the command does not use {{{}}}: each task is there {} times", axis.name, axis.count);
+        log::warn!("the command does not use {{{}}}: each task occurs {} times", axis.name, axis.count);
     }
     let count = axes.iter().fold(1, |count: u64, axis| count.saturating_mul(axis.count));
     if count > u32::MAX.into() || count.saturating_mul(template.len_min()) > TEXT_LEN_MAX {
@@ -290,7 +290,7 @@ mod tests {
     fn long_files_do_not_hang_the_farm() {
         let variables: String = (0..VARIABLES_MAX + 2).map(|number| format!("x{number} = 1\n")).collect();
         let error = read_bytes(&section(&[]), variables.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("line 10001: x10000: 10000 variables are there already"), "{error}");
+        assert!(error.contains("line 10001: x10000: there are already 10000 variables"), "{error}");
         let axis = axis("x", &"a 7..8 ".repeat(200_000)).unwrap();
         assert_eq!((axis.count, axis.value(0), axis.value(599_999)), (600_000, "a".to_owned(), "8".to_owned()));
         (0..axis.count).for_each(|index| assert!(["a", "7", "8"].contains(&&axis.value(index)[..])));

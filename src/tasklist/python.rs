@@ -63,7 +63,7 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
     let mut commands = Commands::default();
     for task in output.stdout.split_inclusive(|&byte| byte == 0) {
         let number = commands.next_id();
-        let task = task.strip_suffix(b"\0").ok_or_else(|| failed("python3 did not write to its end"))?;
+        let task = task.strip_suffix(b"\0").ok_or_else(|| failed("python3 did not finish writing"))?;
         commands.push(task).map_err(|bad| failed(&format!("its task {number} has {bad}")))?;
     }
     Ok(commands.finish())

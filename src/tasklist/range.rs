@@ -74,7 +74,7 @@ pub(super) fn parse(text: &str) -> Option<Result<Range, String>> {
         return bad("has a step of 0");
     }
     if (end - begin).signum() * step.signum() < 0 {
-        return bad("never gets to its end: its step has the wrong sign");
+        return bad("never reaches its end: its step has the wrong sign");
     }
     let Ok(count) = u64::try_from((end - begin) / step + 1) else { return bad("has too many values") };
     let padded = first.has_leading_zeros() || last.has_leading_zeros();

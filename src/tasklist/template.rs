@@ -30,7 +30,7 @@ pub(super) struct Template {
 
 /// Which names a template may use.
 pub(super) trait Fields {
-    /// The field of this name.
+    /// The field with this name.
     fn find(&self, name: &str) -> Option<usize>;
 
     /// All names, for a message.
@@ -105,8 +105,8 @@ impl Template {
             };
             if let Some(place) = shell.objection().filter(|_| !raw) {
                 return Err(format!(
-                    "{{{name}}} stands {place}\n  a value is quoted where it needs it: put {{{name}}} in a plain place, \
-                     or write {{{name}:raw}} to have it as it is"
+                    "{{{name}}} is {place}\n  a value is quoted if it needs it: put {{{name}}} in a plain place, \
+                     or write {{{name}:raw}} to insert it unchanged"
                 ));
             }
             if !literal.is_empty() {

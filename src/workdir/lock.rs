@@ -89,7 +89,7 @@ impl Lock {
                 }
                 Err((_, Errno::EINTR)) => {}
                 Err((mut file, Errno::EWOULDBLOCK)) => {
-                    let holder = read_holder(&mut file).unwrap_or_else(|| "it did not say who".to_owned());
+                    let holder = read_holder(&mut file).unwrap_or_else(|| "its process is unknown".to_owned());
                     return Err(LockError::Held(holder));
                 }
                 Err((mut file, error)) => {
@@ -97,7 +97,7 @@ impl Lock {
                         return Err(LockError::Held(holder));
                     }
                     log::warn!(
-                        "no lock on {}: {error}; see to it that no second farm uses this workdir",
+                        "no lock on {}: {error}; make sure that no second farm uses this workdir",
                         path.display()
                     );
                     write_holder(&mut file, path);
@@ -105,7 +105,7 @@ impl Lock {
                 }
             }
         }
-        Err(LockError::Io(io::Error::other("it is replaced or interrupted again and again")))
+        Err(LockError::Io(io::Error::other("it is repeatedly replaced or interrupted")))
     }
 }
 

@@ -89,7 +89,7 @@ impl Finder {
     /// For a workdir.
     ///
     /// # Errors
-    /// If it has no logs, or they can't be read.
+    /// If it has no logs, or they cannot be read.
     pub fn new(workdir: &Path) -> Result<Self, OddLog> {
         let logs = workdir.join(FOLDER);
         let (mut folders, mut indexes) = (Vec::new(), Vec::new());

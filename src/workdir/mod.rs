@@ -88,7 +88,7 @@ pub enum WorkdirError {
         source: io::Error,
     },
     /// A farm is already running there.
-    #[error("another farm works in {}: {holder}\n  wait for it to end, or give this run another --workdir", workdir.display())]
+    #[error("another farm is running in {}: {holder}\n  wait for it to end, or give this run another --workdir", workdir.display())]
     Locked {
         /// The workdir.
         workdir: PathBuf,

@@ -31,19 +31,19 @@ pub(super) fn read(text: &str) -> Result<Template, String> {
 fn check_field(field: Field, quoted: bool, shell: &Follower) -> Result<(), String> {
     let name = field.name();
     if shell.is_escaped() {
-        return Err(format!("a '\\' in front of {{{name}}} would change its value"));
+        return Err(format!("a '\\' before {{{name}}} would change its value"));
     }
     if field.is_number() && !quoted {
         return Ok(());
     }
     let place = if shell.is_in_comment() { Some("in a comment") } else { shell.objection() };
     if let Some(place) = place {
-        return Err(format!("{{{name}}} stands {place}: the shell would read more into it; put it in a plain place"));
+        return Err(format!("{{{name}}} is {place}: the shell would interpret its value; put it in a plain place"));
     }
     match field {
         Field::Run => Ok(()),
         _ if quoted => Ok(()),
         Field::Task => Err("{task} in a line for a shell: write {run} to run it, {task:q} to pass its text".to_owned()),
-        _ => Err(format!("{{{name}}} in a line for a shell: write {{{name}:q}}, it may have blanks")),
+        _ => Err(format!("{{{name}}} in a line for a shell: write {{{name}:q}}, it may contain blanks")),
     }
 }

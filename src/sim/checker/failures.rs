@@ -22,7 +22,7 @@ impl Checker {
     fn retried(&mut self, now: Duration, rank: u32, result: &TaskResult) {
         let id = result.id.0;
         let worth = self.is_worth_a_retry(result);
-        self.must(worth, || format!("task {id} is tried again after {:?}, against the order", result.outcome));
+        self.must(worth, || format!("task {id} is retried after {:?}, contrary to the settings", result.outcome));
         let knows = |(node, other): (&Node, u32)| other != rank && node.served && !node.lost && !node.is_aside;
         let elsewhere = self.nodes.iter().zip(0..).any(knows);
         let task = &mut self.tasks[id as usize];
@@ -35,7 +35,7 @@ impl Checker {
             task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
         self.must(retried <= retries, || {
-            format!("task {id} is tried again for the {retried}th time, {retries} are allowed")
+            format!("task {id} is retried for the {retried}th time, {retries} retries are allowed")
         });
     }
 
@@ -66,7 +66,7 @@ impl Checker {
         if ended {
             self.tasks[result.id.0 as usize].holders.remove(&rank);
         }
-        self.must(is_true, || format!("rank {rank}: an attempt is told to be {cause:?}, and is not: {result:?}"));
+        self.must(is_true, || format!("rank {rank}: an attempt is reported as {cause:?}, but is not: {result:?}"));
         if matches!(cause, Cause::Failed | Cause::Timeout | Cause::Unkept) && !record.is_last && own_fault {
             self.retried(now, rank, result);
         } else if cause == Cause::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
@@ -83,7 +83,7 @@ impl Checker {
             self.tasks[result.id.0 as usize].retried = 0;
         }
         let once = !ended || self.told.insert(place);
-        self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+        self.must(once, || format!("an attempt is reported twice: rank {rank}, {result:?}"));
     }
 
     /// A task is known to have crashed in an earlier run.
@@ -104,7 +104,7 @@ impl Checker {
         if record.is_last {
             self.must(count >= limit, || format!("task {id} is recorded after {count} crashes of {limit}"));
             self.must(is_alone, || format!("task {id} is recorded as crashed, and was not alone"));
-            self.must(!is_innocent, || format!("task {id} is recorded for what another task did"));
+            self.must(!is_innocent, || format!("task {id} is recorded as crashed for what a different task did"));
         }
     }
 
@@ -125,7 +125,7 @@ impl Checker {
             }
         };
         let known = self.finished_us.len();
-        self.must(right, || format!("rank {rank} is told a limit of {us} µs after {known} tasks"));
+        self.must(right, || format!("rank {rank} is sent a limit of {us} µs after {known} tasks"));
         let (node, limit) = (&mut self.nodes[rank as usize], Duration::from_micros(us));
         node.limit = Some((limit, now));
         node.limit_min = Some(node.limit_min.map_or(limit, |least| least.min(limit)));
@@ -190,7 +190,7 @@ impl Checker {
         {
             let (known, reached) = (self.failed, self.must_end());
             let right = *failed == known && reached;
-            self.must(right, || format!("it ends for {failed} failures, and there are {known}"));
+            self.must(right, || format!("it ends because of {failed} failures, but there are {known}"));
         }
     }
 
@@ -217,7 +217,7 @@ impl Checker {
         let open = || self.tasks.iter().any(|task| task.recorded.is_none());
         if goes_on && self.must_end() && open() {
             let failed = self.failed;
-            self.report(&format!("{failed} tasks have failed, and the farm goes on"));
+            self.report(&format!("{failed} tasks have failed, but the farm continues"));
         }
     }
 }

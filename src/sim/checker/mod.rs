@@ -153,10 +153,10 @@ impl Checker {
                 let expected = id.and_then(|id| {
                     Some([format!("{id} ").as_bytes(), list.get(crate::protocol::TaskId(id))?, b"\n"].concat())
                 });
-                self.must(expected.as_deref() == Some(line), || format!("a line that is no record: {text:?}"));
+                self.must(expected.as_deref() == Some(line), || format!("a line that is not a record: {text:?}"));
                 if let Some(id) = id {
                     let twice = found.insert(id, success).is_some();
-                    self.must(!twice, || format!("task {id} is in the files twice"));
+                    self.must(!twice, || format!("task {id} is in the files more than once"));
                 }
             }
         }
@@ -167,9 +167,9 @@ impl Checker {
     pub fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
         // A failure may be the node's, and then the task gets a new attempt.
         let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses + self.tasks[task.id.0 as usize].failures);
-        self.must(list.get(task.id) == Some(&task.command), || format!("task {id} travels with another command"));
+        self.must(list.get(task.id) == Some(&task.command), || format!("task {id} is sent with a different command"));
         let recorded = self.tasks[id as usize].recorded.is_some();
-        self.must(!recorded, || format!("task {id} is handed to rank {rank} and is recorded already (promise 1)"));
+        self.must(!recorded, || format!("task {id} is handed to rank {rank} but is already recorded (promise 1)"));
         self.must((1..=1 + losses).contains(&attempt), || {
             format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
@@ -223,7 +223,9 @@ impl Checker {
                 // Tasks that wait there must be taken back.
                 let late = self.draining_since.is_some_and(|since| now > since + self.patience);
                 let late = late && !self.nodes[rank as usize].troubled;
-                self.must(!late, || format!("rank {rank} starts task {} long after nothing more was to be", task.id));
+                self.must(!late, || {
+                    format!("rank {rank} starts task {} long after nothing more may be started", task.id)
+                });
                 let of = &self.tasks[task.id.0 as usize];
                 let alone = of.running == 0 || of.holders.iter().any(|&rank| self.nodes[rank as usize].troubled);
                 self.must(alone, || {
@@ -254,7 +256,7 @@ impl Checker {
                     asked |= node.limit_min.is_some_and(|limit| now >= run.started + limit);
                     run.terminated_at = run.terminated_at.or(Some(now));
                 }
-                self.must(asked, || format!("rank {rank} terminates a task in time, and nobody had asked it to"));
+                self.must(asked, || format!("rank {rank} terminates a task within its limit, without a request"));
             }
             Operation::Struck => {
                 if let Some(run) = node.runs.get_mut(&slot) {
@@ -343,7 +345,7 @@ impl Checker {
         node.lost = true;
         (node.held_back, node.is_aside) = (false, false);
         let troubled = node.troubled;
-        self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
+        self.must(troubled, || format!("rank {rank} is healthy but was given up: {reason}"));
         // It may have been trusted again since: then it had its turn, and now all may have the task.
         for task in self.tasks.iter_mut().filter(|task| task.holders.contains(&rank)) {
             task.avoids = task.avoids.filter(|&(other, _)| other == rank);
