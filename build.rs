@@ -1,7 +1,8 @@
-//! Tells the program which git revision and which MPI it was built with, and the linker where that MPI's library is.
+//! Provides the program with its git revision and the MPI of its build, and the linker with the location of that MPI's
+//! library.
 //!
-//! A source tree without git is no error: the revision is then left out. The MPI is asked through its compiler wrapper,
-//! as the mpi crate does; what the wrapper does not say is left out too.
+//! A source tree without git is not an error: the revision is then left out. The MPI is queried through its compiler
+//! wrapper, as in the mpi crate; anything that the wrapper does not report is left out too.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,7 +47,7 @@ fn library(mpicc: &str) -> Option<String> {
         let (minor, release) = (value("OMPI_MINOR_VERSION")?, value("OMPI_RELEASE_VERSION")?);
         return Some(format!("Open MPI v{major}.{minor}.{release}"));
     }
-    // Descendants of MPICH say which MPICH they come from as well.
+    // Descendants of MPICH also state which MPICH they are based on.
     let names = [
         ("I_MPI_VERSION", "Intel(R) MPI Library"),
         ("CRAY_MPICH_VERSION", "CRAY MPICH version"),
@@ -57,7 +58,7 @@ fn library(mpicc: &str) -> Option<String> {
     names.iter().find_map(|(name, library)| Some(format!("{library} {}", value(name)?)))
 }
 
-/// Folders of the MPI library that the dynamic linker does not look into by itself: a module's or a wheel's.
+/// Folders of the MPI library that the dynamic linker does not search by default: a module's or a wheel's.
 fn library_folders(mpicc: &str) -> Vec<PathBuf> {
     let line = output_of(Command::new(mpicc).arg("-show")).unwrap_or_default();
     let words = shell_words::split(&line).unwrap_or_default();
@@ -79,7 +80,7 @@ fn has_mpi(folder: &Path) -> bool {
     names.into_iter().any(|name| name.to_string_lossy().starts_with("libmpi"))
 }
 
-/// Whether the dynamic linker looks there without being told.
+/// Whether the dynamic linker searches this folder by default.
 fn is_searched(folder: &Path) -> bool {
     let is_lib =
         |folder: &Path| ["/lib", "/usr/lib", "/lib64", "/usr/lib64"].iter().any(|lib| folder == Path::new(lib));

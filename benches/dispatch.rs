@@ -1,12 +1,12 @@
-//! How many tasks go through rank 0: real ranks, real MPI, real files, and pools that do nothing.
+//! How many tasks per second rank 0 handles: real ranks, real MPI, real files, and pools that do nothing.
 //!
 //! ```sh
 //! cargo bench --bench dispatch               # 3 ranks of 64 slots, 1,000,000 tasks, `true`
 //! TASKS=100000 RANKS=9 cargo bench --bench dispatch
 //! ```
 //!
-//! Every part of a farm is as it is, but for the processes: each task has ended when it has started. Rank 0 reads the
-//! list, hands it out, takes the results, and writes timeline, attempts and `finished`.
+//! Every part of a farm is real, except for the processes: each task ends when it starts. Rank 0 reads the list, hands
+//! it out, receives the results, and writes timeline, attempts and `finished`.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

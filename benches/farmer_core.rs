@@ -4,7 +4,7 @@
 //! cargo bench --no-default-features --bench farmer_core
 //! ```
 //!
-//! Nothing but the core is measured: messages are made before the clock starts, and nothing is sent or written.
+//! Only the core is measured: messages are made before the clock starts, and nothing is sent or written.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn main() {
     run(TaskTable::new(TASKS), 1, "one result per report");
 }
 
-/// Runs the list; each node reports so many results at a time.
+/// Runs the list; each node reports this many results at a time.
 fn run(table: TaskTable, batch: u32, name: &str) {
     let settings = Settings {
         ranks: NODES,

@@ -1,16 +1,16 @@
-//! What progress costs rank 0: per task that ends, and per look, once a second.
+//! What progress costs rank 0: per task that ends, and per update, once a second.
 //!
 //! ```sh
 //! cargo bench --no-default-features --bench figures
 //! ```
 //!
-//! By the thread's CPU clock; nothing is written.
+//! Measured by the thread's CPU clock; nothing is written.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::farmer::{Actions, Event, Farmer, Record, Rules, Settings, TaskTable, Why};
+use taskfarmer::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::figures::tally::Tally;
 use taskfarmer::figures::watch::Watch;
 use taskfarmer::protocol::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
@@ -37,7 +37,7 @@ fn record(id: u32) -> Record {
         system_us: 0,
         max_rss_kib: 0,
     };
-    Record { rank: Rank(id % 64), result, why: Why::Finished, is_last: true }
+    Record { rank: Rank(id % 64), result, cause: Cause::Finished, is_last: true }
 }
 
 fn main() {
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// Looks at a farm whose slots are full.
+/// Updates the figures of a farm whose slots are full.
 fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
     let settings = Settings {
         ranks: nodes,

@@ -4,9 +4,9 @@
 //! cargo bench --no-default-features --bench handout [-- NODES …]
 //! ```
 //!
-//! The real cores, with messages that take 1 ms, and tasks that only take time. The yardstick is the greedy schedule:
-//! each task of the list, in order, goes to the slot that is free first, at once. The last column is the same farm with
-//! a farmer that is busy for [`BUSY_NS`] with each message and each task.
+//! The real cores, with messages that take 1 ms, and tasks that only take time. The reference is the greedy schedule:
+//! each task of the list, in order, goes immediately to the slot that is free first. The last column is the same farm
+//! with a farmer that is busy for [`BUSY_NS`] with each message and each task.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -103,10 +103,10 @@ struct Bench {
     queue: BinaryHeap<Reverse<(u64, u64, What)>>,
     count: u64,
     farm: Turns<Nowhere>,
-    /// What each message and each task cost the farmer.
+    /// What each message and each task costs the farmer.
     busy_ns: u64,
     farmer_free: u64,
-    /// Whose messages have come in and wait for the farmer.
+    /// The senders of messages that have arrived and wait for the farmer.
     backlog: VecDeque<u32>,
     tick_at: u64,
     nodes: Vec<Node>,
@@ -254,7 +254,7 @@ impl Bench {
     }
 }
 
-/// The greedy schedule on so many slots that nothing delays.
+/// The greedy schedule on this many slots, without any delays.
 fn greedy(slots: u32, lengths: &[u64]) -> u64 {
     let mut free: BinaryHeap<Reverse<u64>> = (0..slots).map(|_| Reverse(0)).collect();
     let mut end = 0;

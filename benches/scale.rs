@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --bench scale                                   # without MPI: --no-default-features
-//! cargo bench --bench scale -- 1000 10000 100000 1000000      # runs of so many tasks; the last takes minutes
+//! cargo bench --bench scale -- 1000 10000 100000 1000000      # runs of this many tasks; the last takes minutes
 //! cargo bench --bench scale -- start                          # ten million lines: fresh, and half of them recorded
 //! ```
 
@@ -21,7 +21,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
 /// Lines of the long list.
 const LONG: u32 = 10_000_000;
 
-/// How often the bench looks whether the first task has started.
+/// The interval at which the benchmark checks whether the first task has started.
 const LOOK: Duration = Duration::from_millis(1);
 
 fn main() {
@@ -44,10 +44,10 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// Whole runs of `/bin/true`, the short ones more than once: they take turns with the machine's moods.
+/// Whole runs of `/bin/true`, the short ones several times, alternating, because the machine's speed varies.
 fn runs(counts: &[u32]) {
     println!("whole runs of /bin/true, 2 slots, a log file each\n\n| tasks | wall s | µs per task |\n|---|---|---|");
-    // Kept to the end: ext4 makes files slowly where others were removed within the last minutes.
+    // Kept to the end: ext4 creates files slowly if others were removed within the last minutes.
     let mut folders = Vec::new();
     for &count in counts {
         let rounds = (200_000 / count).clamp(1, 9);
@@ -96,8 +96,8 @@ fn starts() {
     }
 }
 
-/// A list whose first open task makes the file `first`, and what an earlier run has recorded of it. Tells how large both
-/// are, in bytes.
+/// A list whose first open task creates the file `first`, and what an earlier run has recorded of it. Returns how large
+/// both are, in bytes.
 fn prepare(folder: &Path, recorded: u32) -> std::io::Result<f64> {
     let line = |id: u32| match id {
         _ if id == recorded => "touch first".to_owned(),

@@ -1,10 +1,10 @@
-//! The small things that every task passes through: reading lists, telling plain lines from shell lines, messages.
+//! The small steps that every task goes through: reading lists, distinguishing plain lines from shell lines, messages.
 //!
 //! ```sh
 //! cargo bench --no-default-features --bench small
 //! ```
 //!
-//! The cores have a bench of their own: `farmer_core`.
+//! The cores have a separate benchmark: `farmer_core`.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn lists(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What is said against a list of a hundred thousand lines.
+/// The check of a list of a hundred thousand lines.
 fn judge(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("judge");
     group.throughput(Throughput::Elements(LINES.into()));

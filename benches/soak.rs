@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use taskfarmer::sim::{SEED_VARIABLE, try_seed};
 
-/// How often it says how far it is.
+/// The interval at which it reports its progress.
 const SAY: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {

@@ -4,8 +4,8 @@
 //! cargo bench --no-default-features --bench spawn
 //! ```
 //!
-//! Nothing but `posix_spawn` and `wait4`, as the pool calls them, with so many slots of short tasks; each thread has its
-//! part of the slots. A pool of one thread cannot start more than one over the time that a start blocks.
+//! Nothing but `posix_spawn` and `wait4`, as the pool calls them, with this many slots of short tasks; each thread has
+//! its part of the slots. A pool of one thread cannot start more tasks per second than the duration of a start allows.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -50,7 +50,7 @@ fn round(argv: &[&CStr], threads: usize) -> (f64, f64) {
     (TASKS as f64 / start.elapsed().as_secs_f64(), blocked.as_secs_f64() / TASKS as f64)
 }
 
-/// One thread's part. Tells for how long its starts blocked it.
+/// One thread's part. Returns for how long its starts blocked it.
 fn spawn(argv: &[&CStr], tasks: usize, slots: usize) -> Duration {
     let spawner = Spawner::new().expect("memory");
     let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");

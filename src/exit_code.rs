@@ -1,6 +1,6 @@
 //! All exit codes of the program, in one place. docs/exit-codes.md explains them to users.
 
-/// What the shell sees in `$?`. Only rank 0 ever exits with another code than 0.
+/// What the shell sees in `$?`. Only rank 0 ever exits with a code other than 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExitCode {
     /// Every task is in `finished`.
@@ -9,7 +9,7 @@ pub enum ExitCode {
     TasksFailed = 1,
     /// Bad usage or input. Nothing was started, nothing was written.
     BadInput = 2,
-    /// Stopped before the end by a signal or the timeout. The same command goes on.
+    /// Stopped before the end by a signal or the timeout. The same command resumes.
     Stopped = 3,
     /// The farm itself failed: workdir not writable, all workers lost. What was recorded is safe. Or standard output could not
     /// be written.

@@ -1,6 +1,6 @@
-//! What the tests of decoders share: input that is nearly right, and a bound on what it may cost. Unit tests only.
+//! What the tests of decoders share: almost correct input, and a bound on what it may cost. Unit tests only.
 //!
-//! Bytes drawn at random are refused within the first few; what finds faults are the right bytes after an accident.
+//! Random bytes are refused within the first few; correct bytes after an accident find the faults.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -13,11 +13,11 @@ enum Accident {
     Cut(Index),
     Set(Index, u8),
     Flip(Index, u8),
-    /// A number of this many bytes is another one, in either order of bytes.
+    /// A number of this many bytes is replaced, in either byte order.
     Number(Index, usize, u64, bool),
     Remove(Index, usize),
     Insert(Index, Vec<u8>),
-    /// A piece is there again, somewhere else.
+    /// A piece is repeated somewhere else.
     Repeat(Index, usize, Index),
 }
 

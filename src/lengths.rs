@@ -1,7 +1,7 @@
-//! Lengths of time in microseconds, as they are told and stored, and how long tasks take, in constant memory.
+//! Lengths of time in microseconds, as they are sent and stored, and how long tasks take, in constant memory.
 //!
-//! Owns a histogram whose bins grow with the length: a value is known to 3 %, whether it is a millisecond or a month. Pure:
-//! the farmer core decides by it.
+//! Owns a histogram whose bins grow with the length: a value is accurate to 3 %, whether it is a millisecond or a
+//! month. Pure: the farmer core uses it for decisions.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const FINENESS: u32 = 5;
 /// Bins per factor of two.
 const PER_OCTAVE: u64 = 1 << FINENESS;
 
-/// No length is counted for longer than this many microseconds: 36 years.
+/// No length counts as longer than this many microseconds: 36 years.
 const LENGTH_MAX: u64 = 1 << 50;
 
 /// Whole microseconds.
@@ -23,7 +23,7 @@ pub fn micros(duration: Duration) -> u64 {
 /// Many lengths, in microseconds.
 #[derive(Clone, Default, Debug)]
 pub struct Lengths {
-    /// How many are in each bin; short as long as all are short.
+    /// The number of lengths in each bin; the list stays short while all lengths are short.
     bins: Vec<u64>,
     count: u64,
     sum_us: u64,
@@ -45,7 +45,7 @@ fn start_of(bin: usize) -> u64 {
 }
 
 impl Lengths {
-    /// Counts one.
+    /// Counts one length.
     pub fn add(&mut self, us: u64) {
         self.add_many(us, 1);
     }
@@ -70,7 +70,7 @@ impl Lengths {
         self.count
     }
 
-    /// All of them, one after the other, in microseconds.
+    /// The sum of all, in microseconds.
     #[must_use]
     pub fn sum_us(&self) -> u64 {
         self.sum_us
@@ -88,7 +88,8 @@ impl Lengths {
         self.max_us
     }
 
-    /// The length that so many percent (0 to 100) of all do not exceed, in microseconds, to 3 %; 0 if there is none.
+    /// The length that this percentage (0 to 100) of all do not exceed, in microseconds, accurate to 3 %; 0 if there
+    /// are none.
     #[must_use]
     pub fn percentile_us(&self, percent: u8) -> u64 {
         let rank = self.count.saturating_mul(percent.into()).div_ceil(100).max(1);
@@ -102,7 +103,8 @@ impl Lengths {
         self.max_us
     }
 
-    /// With how many of them a figure is worth another look: an eighth more. So seldom that no task pays for it.
+    /// The number of lengths at which a figure is worth updating: an eighth more. That is so rare that it costs tasks
+    /// nothing.
     #[must_use]
     pub fn next_look(&self) -> u64 {
         self.count + (self.count / 8).max(1)
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What the summary says of many tasks.
+    /// The figures in the summary of many tasks.
     #[test]
     fn percentiles_are_near() {
         let mut lengths = Lengths::default();
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(Lengths::default().percentile_us(50), 0);
     }
 
-    /// A bin stands for its middle, and never for more or less than there was.
+    /// A bin is represented by its middle, but never by more or less than the actual lengths.
     #[test]
     fn a_bin_stands_for_its_middle() {
         let mut lengths = Lengths::default();
@@ -145,7 +147,7 @@ mod tests {
         assert_eq!(bins, [(1, 1), (64, 2), (259, 2), (995, 1)]);
     }
 
-    /// Often at the start, when a look changes much, and seldom later.
+    /// Frequent at the start, when an update changes much, and rare later.
     #[test]
     fn looks_become_seldom() {
         let looks = [0, 1, 15, 16, 80_000].map(|count| {
@@ -157,7 +159,8 @@ mod tests {
     }
 
     proptest! {
-        /// Every length has a bin that it lies in, and a month-long task costs no more memory than a few thousand bins.
+        /// Every length has a bin that contains it, and a month-long task costs no more memory than a few thousand
+        /// bins.
         #[test]
         fn a_bin_holds_its_lengths(us in 0..LENGTH_MAX) {
             let bin = bin_of(us);
@@ -175,7 +178,7 @@ mod tests {
             prop_assert!((lengths.min_us()..=lengths.max_us()).contains(&lengths.percentile_us(percent)));
         }
 
-        /// Percentiles are those of the sorted lengths, as exactly as the bins allow.
+        /// Percentiles are those of the sorted lengths, as accurate as the bins allow.
         #[test]
         fn percentiles_are_right(mut all in prop::collection::vec(0_u64..10_000_000, 1..60), percent in 1_u8..=100) {
             let mut lengths = Lengths::default();

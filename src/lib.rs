@@ -1,13 +1,13 @@
 //! `taskfarmer-mpi`: a task farmer for many nodes.
 //!
-//! Rank 0, the *farmer*, owns the tasklist and the workdir and hands tasks over MPI to the workers; every rank runs
-//! a *pool* of processes. The way of a task through the crate:
+//! Rank 0, the *farmer*, owns the tasklist and the workdir and hands out tasks over MPI to the workers; every rank runs
+//! a *pool* of processes. The path of a task through the crate:
 //!
 //! [`tasklist`] → [`farmer`] → [`protocol`] → MPI ([`sys`]) → [`driver`]'s relay → [`worker`] → [`pool`], and back:
 //! pool → worker → relay → MPI → farmer → [`workdir`].
 //!
-//! [`farmer`] and [`worker`] are pure: events in, actions out. Everything that touches the world is outside of them.
-//! [`sim`] runs them, with the drivers' own steps, in a world of its own. docs/architecture.md has the picture.
+//! [`farmer`] and [`worker`] are pure: events in, actions out. Everything that has effects is outside them. [`sim`]
+//! runs them, with the drivers' own steps, in a simulated world. docs/architecture.md has a diagram.
 
 pub mod cli;
 pub mod commands;

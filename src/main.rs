@@ -25,9 +25,9 @@ use taskfarmer::tasklist;
 fn main() -> ProcessExitCode {
     let clock = Clock::start();
     let launch = Launch::of_this_process();
-    // Every rank sees the same command line; one of them speaks and fails for all.
+    // Every rank sees the same command line; one of them prints messages and fails for all.
     let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());
-    // If srun connects no ranks, nothing shows that the others exist: a task of another program looks the same.
+    // If srun connects no ranks, nothing shows that the others exist: a task of a different program looks the same.
     let answers = speaks || launch.is_some_and(|launch| launch.pmi == Pmi::Missing);
     let exit = |code: ExitCode| ProcessExitCode::from(if answers { code as u8 } else { 0 });
     let config = match read_command_line(answers) {
@@ -72,7 +72,7 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
     })
 }
 
-/// Prints what was asked for instead of a run. Returns the exit code.
+/// Prints what was requested in place of a run. Returns the exit code.
 fn print_about(cli: &Cli) -> ExitCode {
     if cli.version {
         return stdout::text(&version());
@@ -96,7 +96,7 @@ fn version() -> String {
     format!("taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}")
 }
 
-/// Becomes pool, relay or farmer, and lives its life. The exit code, or what went wrong at the start.
+/// Becomes pool, relay or farmer, and runs as that. Returns the exit code, or the error at the start.
 fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) -> Result<u8, (ExitCode, String)> {
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -109,7 +109,7 @@ fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) ->
     };
     let pool =
         PoolHandle::new(nursery, socket, executing).map_err(|error| failed("talk to the pool process")(&error))?;
-    // After the pool, which must not take this for its own: it would end the reader, and remove what that has made.
+    // After the pool, which must not inherit this: it would end the reader, and remove what the reader has created.
     let input = if speaks { Some(Input::start(config)) } else { None };
     let input = input
         .transpose()
@@ -196,7 +196,7 @@ fn alone(launch: &Launch, library: Option<&Library>) -> String {
     )
 }
 
-/// Prints the last message of a process that can't end in any other way. Returns its exit code.
+/// Prints the last message of a process that cannot end in any other way. Returns its exit code.
 fn mpi_hangs() -> i32 {
     say_error(
         "MPI does not return from a call, as can happen after a rank was killed: this rank ends\n  \

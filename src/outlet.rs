@@ -1,13 +1,13 @@
 //! Log records of processes that must not write to the terminal.
 //!
-//! Owns the logger of pools and relays: it collects, and their loops send what there is to rank 0, the only one
-//! that writes. Never blocks and never grows without bound.
+//! Owns the logger of pools and relays: it collects records, and their loops send them to rank 0, the only one that
+//! writes. Never blocks and never grows without bound.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Most records that wait; a process that can't get rid of them drops further ones.
+/// Maximum number of waiting records; a process that cannot get rid of them drops further ones.
 const WAITING_MAX: usize = 1_000;
 
 type Waiting = Arc<Mutex<Vec<(u8, String)>>>;
@@ -22,7 +22,7 @@ struct Collector(Waiting);
 
 impl Log for Collector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true // The crate compares with the highest level before it calls.
+        true // The `log` crate compares with the highest level before it calls.
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -40,19 +40,19 @@ impl Outlet {
     #[must_use]
     pub fn install() -> Self {
         let outlet = Self::default();
-        // A logger that is installed already stays: the records go there.
+        // If a logger is already installed, it stays: the records go there.
         if log::set_boxed_logger(Box::new(Collector(Arc::clone(&outlet.waiting)))).is_ok() {
             log::set_max_level(LevelFilter::Warn);
         }
         outlet
     }
 
-    /// Lets records up to this level pass (`log::LevelFilter` as a number).
+    /// Accepts records up to this level (`log::LevelFilter` as a number).
     pub fn set_level(&self, level: u8) {
         log::set_max_level(LevelFilter::iter().nth(usize::from(level)).unwrap_or(LevelFilter::Trace));
     }
 
-    /// Takes what has gathered: level (`log::Level` as a number) and text.
+    /// Takes the collected records: level (`log::Level` as a number) and text.
     #[must_use]
     pub fn take(&self) -> Vec<(u8, String)> {
         std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))

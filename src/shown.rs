@@ -171,7 +171,10 @@ mod tests {
     #[test]
     fn error_numbers_are_left_out() {
         let error = std::io::Error::from_raw_os_error(2).to_string();
-        assert_eq!(message(&format!("cannot read a: {error}\n  b: {error}!")), "cannot read a: No such file or directory\n  b: No such file or directory!");
+        assert_eq!(
+            message(&format!("cannot read a: {error}\n  b: {error}!")),
+            "cannot read a: No such file or directory\n  b: No such file or directory!"
+        );
         for text in ["a (os error ", "a (os error )", "a (os error x2)", "a (os error 2", "(os error 2)"] {
             assert_eq!(message(text), text);
         }

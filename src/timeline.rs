@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 use crate::protocol::Outcome;
 use crate::workdir::{Begin, Kind, Links};
 
@@ -80,10 +80,12 @@ fn thread(rank: u32, slot: u32) -> u64 {
 /// The categories of an attempt, the first of which is PyTaskFarmer's, and the name of its color in the format's own
 /// palette. Perfetto ignores colors; Chrome's viewer shows them.
 fn kind(record: &Record) -> (&'static str, Option<&'static str>) {
-    match (record.why, record.is_last) {
-        (Why::Finished, _) => ("task", None),
-        (Why::Interrupted | Why::Lost, _) | (Why::Crashed, false) => ("task,interrupted", Some("grey")),
-        (Why::Failed | Why::Timeout | Why::Unkept, _) | (Why::Crashed, true) => ("task,failed", Some("terrible")),
+    match (record.cause, record.is_last) {
+        (Cause::Finished, _) => ("task", None),
+        (Cause::Interrupted | Cause::Lost, _) | (Cause::Crashed, false) => ("task,interrupted", Some("grey")),
+        (Cause::Failed | Cause::Timeout | Cause::Unkept, _) | (Cause::Crashed, true) => {
+            ("task,failed", Some("terrible"))
+        }
     }
 }
 
@@ -107,7 +109,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     };
     let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
     // Where the end of the process does not tell it.
-    let why = (!matches!(record.why, Why::Finished | Why::Failed)).then(|| record.why.word());
+    let why = (!matches!(record.cause, Cause::Finished | Cause::Failed)).then(|| record.cause.word());
     let (cat, cname) = kind(record);
     let event = TaskEvent {
         cat,
@@ -259,7 +261,7 @@ mod tests {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }
+        Record { rank: Rank(5), cause: Cause::of(&result), result, is_last: true }
     }
 
     /// A run on a file with these bytes: prepare, two events, the end.
@@ -305,19 +307,19 @@ mod tests {
     /// Promise: a viewer can tell what failed and what was cut short from what finished.
     #[test]
     fn ends_have_categories_and_colors() {
-        for (why, is_last, cat, cname, said) in [
-            (Why::Finished, true, "task", None, None),
-            (Why::Failed, false, "task,failed", Some("terrible"), None),
-            (Why::Timeout, true, "task,failed", Some("terrible"), Some("timeout")),
-            (Why::Interrupted, false, "task,interrupted", Some("grey"), Some("interrupted")),
-            (Why::Crashed, false, "task,interrupted", Some("grey"), Some("crashed")),
-            (Why::Crashed, true, "task,failed", Some("terrible"), Some("crashed")),
+        for (cause, is_last, cat, cname, said) in [
+            (Cause::Finished, true, "task", None, None),
+            (Cause::Failed, false, "task,failed", Some("terrible"), None),
+            (Cause::Timeout, true, "task,failed", Some("terrible"), Some("timeout")),
+            (Cause::Interrupted, false, "task,interrupted", Some("grey"), Some("interrupted")),
+            (Cause::Crashed, false, "task,interrupted", Some("grey"), Some("crashed")),
+            (Cause::Crashed, true, "task,failed", Some("terrible"), Some("crashed")),
         ] {
             let mut text = Vec::new();
-            push_task(&mut text, &Record { why, is_last, ..record(Outcome::Exited(0)) }, b"x");
+            push_task(&mut text, &Record { cause, is_last, ..record(Outcome::Exited(0)) }, b"x");
             let event: Value = serde_json::from_slice(&text[2..]).unwrap();
             let found = (event["cat"].as_str(), event["cname"].as_str(), event["args"]["why"].as_str());
-            assert_eq!(found, (Some(cat), cname, said), "{why:?}");
+            assert_eq!(found, (Some(cat), cname, said), "{cause:?}");
         }
     }
 

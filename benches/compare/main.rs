@@ -7,10 +7,10 @@
 //! MPICC=mpicc.mpich MPIRUN=mpirun.mpich cargo bench --target-dir target/mpich --bench compare     # with MPICH
 //! ```
 //!
-//! Each round runs every program once, on the same list, in a fresh folder; each figure is the median of all rounds.
-//! Ratios are taken within a round, against a bare loop around `posix_spawn` that opens a log file for each child and
-//! does nothing else. GNU parallel (`apt-get install parallel`) and PyTaskFarmer (from PyPI) are left out, with a
-//! word, where they are not installed; they and `mpirun` run a part of the list if it is long.
+//! Each round runs every program once, on the same list, in a new folder; each figure is the median of all rounds.
+//! Ratios are computed within a round, relative to a bare loop around `posix_spawn` that opens a log file for each
+//! child and does nothing else. GNU parallel (`apt-get install parallel`) and PyTaskFarmer (from PyPI) are left out,
+//! with a message, if they are not installed; they and `mpirun` run a part of the list if it is long.
 
 mod programs;
 mod reference;
@@ -19,11 +19,11 @@ mod run;
 use programs::{Workload, programs};
 use run::{Figures, median};
 
-/// CPU time per task: that of everything, children and launcher included, beyond the reference's; and that of the
-/// program's own processes, where they can be told from their children.
+/// CPU time per task: that of everything, including children and launcher, beyond the reference's; and that of the
+/// program's own processes, if they can be distinguished from their children.
 const CPU_COLUMNS: &str = "CPU µs beyond the reference | own CPU µs";
 
-/// What a user of this bench chooses by the environment.
+/// Settings of this benchmark, from the environment.
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

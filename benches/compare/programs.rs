@@ -10,7 +10,7 @@ use super::run::{Figures, TELL_OWN, measure, median};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
 
-/// Programs that need much longer per task get at most so many.
+/// Programs that need much longer per task get at most this many.
 const SLOW_TASKS_MAX: usize = 300;
 
 /// What each task is.
@@ -56,7 +56,7 @@ fn installed(program: &str) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-/// The launcher of the MPI that this was built with: `MPIRUN`, or Open MPI's.
+/// The launcher of the MPI with which this was built: `MPIRUN`, or Open MPI's.
 fn mpirun(ranks: usize) -> Option<Vec<String>> {
     let chosen = std::env::var("MPIRUN").ok().map(|line| line.split(' ').map(str::to_owned).collect());
     let usual = || {
@@ -91,7 +91,7 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
     }
     for ranks in [1, 3] {
         match mpirun(ranks) {
-            // The same number of slots in all would be none for some.
+            // With the same total number of slots, some ranks would have none.
             Some(launcher) => {
                 let slots = if ranks == 1 { &slots[..] } else { "1" };
                 let label = format!("mpirun -n {ranks} taskfarmer-mpi, {slots} slots each, without mpirun's own time");
@@ -132,8 +132,8 @@ impl Program {
         format!("{} {}", workload.name(), self.label)
     }
 
-    /// Runs it once, in this fresh folder. The folder is to stay until the end: ext4 looks for long for an inode that
-    /// was not in use a moment ago, and whoever makes files next would pay for it.
+    /// Runs it once, in this new folder. The folder must stay until the end: ext4 spends a long time searching for an
+    /// inode that was not in use a moment ago, and the next program that creates files would pay for it.
     pub(super) fn run(&self, workload: Workload, folder: &Path) -> Figures {
         let line = workload.line();
         let write = |name: &str, line: &str| fs::write(folder.join(name), format!("{line}\n").repeat(self.tasks));
@@ -146,7 +146,7 @@ impl Program {
             let mut list = OpenOptions::new().append(true).open(folder.join("LIST")).expect("just written");
             writeln!(list, "{TELL_OWN}").expect("a disk");
         }
-        // What one program has written is no burden for the next.
+        // One program's writes must not slow down the next.
         nix::unistd::sync();
         let idle = if self.launcher.is_empty() { 0.0 } else { self.launchers_own(folder) };
         measure(self.command(&self.words, folder), folder, self.tasks, idle)
@@ -159,7 +159,7 @@ impl Program {
         command
     }
 
-    /// What the launcher needs for an MPI program that does nothing.
+    /// The time that the launcher needs for an MPI program that does nothing.
     fn launchers_own(&self, folder: &Path) -> f64 {
         let this = std::env::current_exe().expect("Linux knows it");
         let words = [this.to_str().expect("a path of cargo's"), reference::NOTHING].map(str::to_owned);

@@ -15,21 +15,21 @@ use taskfarmer::sys::transport::Leave;
 
 use super::run::OWN;
 
-/// The first word of the command line of this program in that role.
+/// The first word of this program's command line when it is the reference.
 pub(super) const WORD: &str = "--reference";
 
 /// The only word of an MPI program that does nothing.
 pub(super) const NOTHING: &str = "--nothing";
 
-/// Goes into MPI and out again.
+/// Starts MPI and leaves it.
 pub(super) fn do_nothing() {
     let launch = Launch::of_this_process().expect("a launcher");
     let mpi = Mpi::start(launch, || 4).expect("MPI");
     mpi.leave(Leave::Finalize, 0, Some(launch.launcher));
 }
 
-/// `SLOTS LIST FOLDER`: runs the lines of the list, split at blanks or by `/bin/sh` if they start with `sh:`, so many at
-/// a time, with a log each.
+/// `SLOTS LIST FOLDER`: runs the lines of the list, split at blanks or by `/bin/sh` if they start with `sh:`, this many
+/// at a time, with a log each.
 pub(super) fn run(words: &[String]) {
     let [slots, list, folder] = words else { panic!("{WORD} SLOTS LIST FOLDER") };
     let slots: usize = slots.parse().expect("a number of slots");

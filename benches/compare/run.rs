@@ -14,14 +14,14 @@ pub(super) struct Figures {
     pub(super) wall_per_task: f64,
     /// CPU seconds per task, of the program, its children and theirs.
     pub(super) cpu_per_task: f64,
-    /// CPU seconds per task of the program's own processes, where they have told: see [`OWN`].
+    /// CPU seconds per task of the program's own processes, if they have reported it: see [`OWN`].
     pub(super) own_per_task: Option<f64>,
 }
 
 /// The file in which a run leaves the CPU time of its own processes, in nanoseconds.
 pub(super) const OWN: &str = "OWN";
 
-/// A task that makes [`OWN`]: its parent is the pool, whose parent is the farmer.
+/// A task that creates [`OWN`]: its parent is the pool, whose parent is the farmer.
 pub(super) const TELL_OWN: &str = "farmer=$(awk '/^PPid/ { print $2 }' /proc/$PPID/status); \
     cat /proc/$PPID/task/*/schedstat /proc/$farmer/task/*/schedstat | awk '{ s += $1 } END { printf \"%d\", s }' > OWN";
 
@@ -31,7 +31,7 @@ fn cpu_of_children() -> Duration {
     Duration::from_micros(us.unsigned_abs())
 }
 
-/// Runs a command on so many tasks. `idle`: seconds that are not its own, as of a launcher's start.
+/// Runs a command on this many tasks. `idle`: seconds that do not count, such as those of a launcher's start.
 pub(super) fn measure(mut command: Command, folder: &Path, tasks: usize, idle: f64) -> Figures {
     let cpu = cpu_of_children();
     let start = Instant::now();
@@ -49,7 +49,7 @@ pub(super) fn measure(mut command: Command, folder: &Path, tasks: usize, idle: f
     }
 }
 
-/// The middle one.
+/// The median.
 pub(super) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);

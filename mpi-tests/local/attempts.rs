@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Farm, attempts, blockers, processes};
 
-/// Each end of a task is a line with its columns in order; tabs of the command stay as they are.
+/// Each end of a task is a line with its columns in order; tabs in the command are kept.
 #[test]
 fn every_end_is_a_line() {
     let list = "exit 3\nkill -9 $$\ntrue\ta\t b\nno-such-program-at-all\nx=$(seq 200000); : $x\n";
@@ -55,7 +55,7 @@ fn interruptions_are_lines_and_a_resume_appends() {
     assert!(all[5..].iter().all(|attempt| attempt.short() == (1, "finished", Some(0), None)), "{all:?}");
 }
 
-/// After SIGKILL of the farm a line may be torn; it is cut off, and nothing else. Another file of this name is kept.
+/// After SIGKILL of the farm a line may be torn; only that is cut off. A different file with this name is kept.
 #[test]
 fn a_torn_line_is_cut_off_and_another_file_kept() {
     let farm = Farm::local(b"echo 0\necho 1\n");

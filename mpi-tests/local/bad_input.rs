@@ -6,9 +6,9 @@ use crate::support::bad_input::{BadInput, bad_input_tests};
 bad_input_tests! { Farm::local;
     /// A list that does not exist is named.
     no_such_list: NoSuchList,
-    /// A folder is no list.
+    /// A folder is not a list.
     folder_as_list: FolderAsList,
-    /// A list that may not be read is named.
+    /// An unreadable list is named.
     unreadable_list: UnreadableList,
     /// A command line without a list.
     no_list: NoList,
@@ -18,13 +18,13 @@ bad_input_tests! { Farm::local;
     unknown_runner: UnknownRunner,
     /// A tasklist handler that no INI file defines is named.
     unknown_handler: UnknownHandler,
-    /// No slots, no tasks.
+    /// No slots would mean no tasks.
     proc_zero: NoSlots,
-    /// `--proc x LIST`: x is no number of slots.
+    /// `--proc x LIST`: x is not a number of slots.
     proc_is_no_number: ProcIsNoNumber,
     /// Time does not run backwards.
     negative_timeout: NegativeTimeout,
-    /// `--timeout soon`: no time.
+    /// `--timeout soon`: not a time.
     timeout_is_no_time: TimeoutIsNoTime,
     /// A mistyped option is named, in the same form as every other error.
     unknown_option: UnknownOption,
@@ -32,13 +32,13 @@ bad_input_tests! { Farm::local;
     workdir_is_a_file: WorkdirIsAFile,
     /// A workdir that exists but cannot be written to is named.
     workdir_not_writable: WorkdirNotWritable,
-    /// A workdir that cannot be made is named, and its parents are not made either.
+    /// A workdir that cannot be created is named, and its parents are not created either.
     workdir_cannot_be_made: WorkdirCannotBeMade,
 }
 
-/// A list that comes through a pipe could not be read by the next run: refused, with what to do instead.
+/// A list that comes through a pipe could not be read by the next run: refused, with advice.
 #[test]
-fn list_is_no_stream() {
+fn list_from_a_pipe_is_refused() {
     let farm = Farm::local(b"echo one\n");
     let before = farm.everything();
     for list in ["-", "/dev/stdin", "/dev/fd/0"] {
@@ -48,7 +48,7 @@ fn list_is_no_stream() {
     assert_eq!(farm.everything(), before);
 }
 
-/// Two lists, as a pattern of the shell gives them, and GNU parallel's name for the slots: told what to type.
+/// Two lists, as a shell pattern gives them, and GNU parallel's name for the slots: the message says what to type.
 #[test]
 fn usual_slips_are_understood() {
     let farm = Farm::local(b"echo one\n");
@@ -69,7 +69,7 @@ fn usual_slips_are_understood() {
     assert_eq!(farm.everything(), before);
 }
 
-/// `--farmer-only` on one node would leave nobody to run tasks.
+/// `--farmer-only` on one node would leave no rank to run tasks.
 #[test]
 fn farmer_only_without_ranks() {
     let farm = Farm::local(b"echo one\n");

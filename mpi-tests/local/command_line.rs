@@ -15,7 +15,7 @@ fn runs(words: &[&str]) {
     assert_eq!(farm.workdir().finished().len(), 2);
 }
 
-/// `-v` is a flag, also right before the list.
+/// `-v` is a flag, even right before the list.
 #[test]
 fn verbose_is_a_flag() {
     runs(&["-v", "tasks.txt"]);
@@ -25,7 +25,7 @@ fn verbose_is_a_flag() {
     runs(&["tasks.txt", "--verbose"]);
 }
 
-/// `--verbose True` and its like still parse, with the list after them.
+/// `--verbose True` and the like still parse, with the list after them.
 #[test]
 fn verbose_still_takes_a_value() {
     runs(&["--verbose", "True", "tasks.txt"]);
@@ -35,7 +35,7 @@ fn verbose_still_takes_a_value() {
     runs(&["-v", "True", "tasks.txt"]);
 }
 
-/// Bare `--proc` and `auto` take the CPUs, wherever they stand.
+/// Bare `--proc` and `auto` use all CPUs, wherever they are on the command line.
 #[test]
 fn proc_needs_no_number() {
     runs(&["tasks.txt", "--proc"]);
@@ -53,7 +53,7 @@ fn proc_right_before_the_list_is_bare() {
     runs(&["-n", "tasks.txt"]);
 }
 
-/// `--timeout` takes seconds, units, and hours and minutes as Slurm has them.
+/// `--timeout` takes seconds, units, and hours and minutes in Slurm's format.
 #[test]
 fn timeout_takes_times() {
     for time in ["100", "90s", "30m", "2h", "1h30m", "1:30:00", "1-12:00:00"] {
@@ -68,7 +68,7 @@ fn default_runner_and_handler_have_a_name() {
     runs(&["-r", "default", "-t", "default", "tasks.txt"]);
 }
 
-/// `--workdir` is used instead of the default, and made with its parents.
+/// `--workdir` is used in place of the default, and created with its parents.
 #[test]
 fn workdir_is_made_with_its_parents() {
     for option in ["--workdir", "-w"] {
@@ -89,7 +89,7 @@ fn default_workdir_is_beside_the_list() {
     assert_eq!(fs::read(farm.path("lists/mine_workdir/logs/log_1")).unwrap(), b"two\n");
 }
 
-/// `--version` says our version, the git revision and the MPI.
+/// `--version` prints the program's version, the git revision and the MPI.
 #[test]
 fn version_names_revision_and_mpi() {
     let farm = Farm::local(LIST);
@@ -134,7 +134,7 @@ fn help_names_every_option() {
     }
 }
 
-/// `--dry-run` prints ID and command of every task, so that a person can read them, and touches nothing.
+/// `--dry-run` prints ID and command of every task, readable for a person, and changes nothing.
 #[test]
 fn dry_run_touches_nothing() {
     let farm = Farm::local(b"# comment\n  echo 'one'  \n\ntouch made\necho \xff > out\n # x\n");
@@ -144,7 +144,7 @@ fn dry_run_touches_nothing() {
     assert_eq!(farm.everything(), before);
 }
 
-/// After a part of a run `--dry-run` prints what remains, and still touches nothing.
+/// After a part of a run, `--dry-run` prints what remains, and still changes nothing.
 #[test]
 fn dry_run_prints_what_remains() {
     let farm = Farm::local(b"echo 0\nfalse\n");
@@ -177,8 +177,8 @@ fn help_is_a_word_too() {
     assert!(both.strip_prefix(&help).is_some_and(|page| page.starts_with("\n# Checking on a farm\n")), "{both}");
 }
 
-/// Help fits a terminal of 80 columns and two screens, in groups by purpose, and begins its examples with one that fills
-/// the machine.
+/// Help fits a terminal of 80 columns and two screens, in groups by purpose, and its first example uses the whole
+/// machine.
 #[test]
 fn help_is_short() {
     let help = String::from_utf8(Farm::local(LIST).run_exactly(&["--help"]).exits(0).stdout.clone()).unwrap();
@@ -190,7 +190,7 @@ fn help_is_short() {
     assert!(help.contains("Examples:\n  taskfarmer-mpi --proc auto tasks.txt "));
 }
 
-/// A list may lie wherever regular files do.
+/// A list may be anywhere that regular files can be.
 #[test]
 fn a_list_may_lie_in_shared_memory() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();

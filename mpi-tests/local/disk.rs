@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::support::disk::{self, Ext4, Tmpfs};
 use crate::support::{Farm, Outcome, Workdir, interrupted};
 
-/// Makes sure that the farm gave up for its disk: which file it names.
+/// Makes sure that the farm gave up because of its disk, and names one of these files.
 #[track_caller]
 fn gave_up(outcome: Outcome, files: &[&str]) -> Outcome {
     let outcome = outcome.exits(4);
@@ -17,7 +17,7 @@ fn gave_up(outcome: Outcome, files: &[&str]) -> Outcome {
     outcome
 }
 
-/// A small disk is full in the middle of a list whose tasks do `more`; with more space the same command goes on.
+/// A small disk fills up in the middle of a list whose tasks do `more`; with more space the same command resumes.
 #[track_caller]
 fn full_disk(size_kib: u32, more: &str, code: i32) {
     const COUNT: usize = 80;
@@ -35,7 +35,7 @@ fn full_disk(size_kib: u32, more: &str, code: i32) {
     interrupted::completes(&farm, &workdir, &options, COUNT, code);
 }
 
-/// A full disk, for tasks that finish. The sizes let another file be the one that no longer fits.
+/// A full disk, for tasks that finish. The sizes vary which file no longer fits.
 #[test]
 fn full_disk_loses_no_finished_task() {
     for size_kib in [148, 160, 188, 224, 300, 304] {
@@ -71,7 +71,7 @@ fn disk_that_is_full_at_the_start_is_refused() {
 fn file_size_limit_is_a_full_disk() {
     const COUNT: usize = 80;
     let farm = Farm::local(&interrupted::list(COUNT, &format!(" # {}", "x".repeat(1500))));
-    // In KiB. `toprocess` alone is longer, too, and that is nobody's loss.
+    // In KiB. `toprocess` alone is longer, too, but losing it does no harm.
     let limited = format!("ulimit -f 64; exec {} --proc 2 tasks.txt", crate::support::program());
     let outcome = farm.start_other(&["bash".as_ref(), "-c".as_ref(), limited.as_ref()]).wait();
     gave_up(outcome, &["timeline.json", "tasks.tsv", "finished"]);
@@ -79,7 +79,7 @@ fn file_size_limit_is_a_full_disk() {
     interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], COUNT, 0);
 }
 
-/// Writes to a file of the workdir fail after a few; without the fault the same command goes on.
+/// Writes to a file of the workdir fail after a few; without the fault the same command resumes.
 #[track_caller]
 fn failing_writes(file: &str, errno: Errno, torn: bool) {
     const COUNT: usize = 30;
@@ -105,7 +105,7 @@ fn failing_writes(file: &str, errno: Errno, torn: bool) {
     interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], COUNT, code);
 }
 
-/// A disk that breaks, becomes read-only or hits a quota: whichever file meets it first.
+/// A disk that breaks, becomes read-only or reaches a quota: whichever file is affected first.
 #[test]
 fn failing_writes_lose_nothing() {
     for file in ["finished", "failed", "timeline.json", "tasks.tsv"] {
@@ -115,7 +115,7 @@ fn failing_writes_lose_nothing() {
     }
 }
 
-/// The same where half a line was written and can't be cut off any more.
+/// The same if half a line was written and cannot be cut off anymore.
 #[test]
 fn torn_writes_lose_nothing() {
     for file in ["finished", "failed", "timeline.json", "tasks.tsv"] {
@@ -123,8 +123,8 @@ fn torn_writes_lose_nothing() {
     }
 }
 
-/// A file system that finds an error turns read-only under the farm. Once it is mended the same command goes on; what
-/// the system had not yet brought to the disk runs again.
+/// A file system that finds an error turns read-only while the farm runs. Once it is repaired the same command resumes;
+/// tasks whose records the system had not yet written to the disk run again.
 #[test]
 fn file_system_that_turns_read_only() {
     const COUNT: usize = 2000;
@@ -134,7 +134,7 @@ fn file_system_that_turns_read_only() {
     let workdir = Workdir::at(ext4.file("work"));
     let mut running = farm.start(&options);
     running.wait_until("some have finished", || workdir.bytes("finished").len() > 2000);
-    // Nobody can see a sync from outside; the first comes within a second.
+    // A sync is not observable from outside; the first comes within a second.
     std::thread::sleep(Duration::from_secs(3));
     ext4.fail();
     let outcome = gave_up(running.wait(), &["disk/work/timeline.json", "disk/work/tasks.tsv", "disk/work/finished"]);
@@ -145,7 +145,7 @@ fn file_system_that_turns_read_only() {
     interrupted::completes_records(&farm, &workdir, &options, COUNT, 0);
 }
 
-/// Where only the logs have no space, no task fails: the farm says so, tries again, and goes on when there is some.
+/// If only the logs have no space, no task fails: the farm reports it, tries again, and continues when there is space.
 #[test]
 fn full_disk_of_the_logs_fails_no_task() {
     const COUNT: usize = 40;
@@ -163,7 +163,7 @@ fn full_disk_of_the_logs_fails_no_task() {
     assert_eq!(farm.lines("ran").len(), COUNT);
 }
 
-/// A sync that fails ends the farm soon, with its file's name: what it covered may not be on the disk.
+/// A sync that fails ends the farm soon, naming its file: what it covered may not be on the disk.
 #[track_caller]
 fn failing_sync(file: &str) {
     const COUNT: usize = 400;
@@ -189,9 +189,9 @@ fn failing_sync_of_the_timeline_ends_the_farm() {
     failing_sync("/timeline.json");
 }
 
-/// The last sync counts, too: all tasks have ended, but nobody can say that they are on the disk.
+/// The last sync counts, too: all tasks have ended, but it is not certain that they are on the disk.
 #[test]
-fn failing_last_sync_is_told() {
+fn failing_last_sync_is_reported() {
     let mut farm = Farm::local(&interrupted::list(10, ""));
     let shim = [("SHIM_CALL", "sync"), ("SHIM_FILE", "_workdir/finished"), ("SHIM_ERRNO", "5")];
     disk::preload(&mut farm, &shim);
@@ -200,7 +200,7 @@ fn failing_last_sync_is_told() {
     interrupted::completes(&farm, &farm.workdir(), &["--proc", "2"], 10, 0);
 }
 
-/// `toprocess` is for the user only: if it can't be written, that is a warning.
+/// `toprocess` is only for the user: if it cannot be written, that is a warning.
 #[test]
 fn toprocess_that_cannot_be_written_is_a_warning() {
     let mut farm = Farm::local(&interrupted::list(10, ""));
@@ -231,8 +231,8 @@ fn slow_sync_does_not_stall_the_farm() {
     let outcome = slow.run(&["--proc", "4"]).exits(0);
     let (without, with) = (at_work(&quick), at_work(&slow));
     assert!(without > Duration::from_secs(2), "too short to show anything: {without:?}");
-    // Syncs in the way would be five seconds each, two at least; other load on the machine may be some.
+    // Syncs in the way would take five seconds each, at least two of them; other load on the machine may add some.
     assert!(with < without * 2 + Duration::from_secs(4), "tasks took {with:?}, without syncs {without:?}");
-    // A round of syncs is of the folder and four files; one may be under way at the end.
+    // A round of syncs covers the folder and four files; one may be in progress at the end.
     assert!(outcome.elapsed < with + Duration::from_secs(90), "the end took {:?}", outcome.elapsed - with);
 }

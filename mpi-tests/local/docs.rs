@@ -32,10 +32,10 @@ fn commands_of_the_readme() {
     }
 }
 
-/// What the guide says can be typed, from the first list to a run that was stopped and went on.
+/// The commands of the guide, from the first list to a run that was stopped and resumed.
 #[test]
 fn commands_of_the_guide() {
-    // No programs are made for it, as a reader has none: what the guide runs, it makes.
+    // No programs are provided, because a reader has none: the guide creates what it runs.
     let mut farm = Farm::local(b"").time_limit(240);
     let blocks = local("docs/guide.md");
     assert!(blocks.len() >= 8, "{blocks:#?}");
@@ -54,7 +54,7 @@ fn commands_of_the_guide() {
     assert_eq!(printed.lines().filter(|line| *line == "seed 18").count(), 2, "by cat and by logs:\n{printed}");
 }
 
-/// What the page for users of other farmers says can be typed.
+/// The commands of the page for users of other farmers.
 #[test]
 fn commands_for_newcomers() {
     let mut farm = Farm::local(b"").time_limit(240);
@@ -208,7 +208,7 @@ fn documents_name_every_option_and_every_file() {
     }
 }
 
-/// The names of test files and functions in docs/architecture.md, promise by promise, are names of tests.
+/// The names of test files and functions in docs/architecture.md, promise by promise, refer to existing tests.
 #[test]
 fn every_promise_names_its_tests() {
     let root = Path::new(PROJECT);

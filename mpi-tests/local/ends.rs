@@ -1,6 +1,6 @@
 //! The end of a farm: signals, the grace period, SIGKILL. Nothing outlives it, and nothing is lost.
 //!
-//! Every run of these tests ends with a look for processes that it left behind; see `support::running`.
+//! Every run of these tests ends with a check for processes that it left behind; see `support::running`.
 
 use std::collections::BTreeSet;
 
@@ -45,8 +45,8 @@ fn sigusr1_stops_in_order() {
     stops_in_order(Signal::SIGUSR1);
 }
 
-/// A task has the grace period to end after SIGTERM; one that ends well within it is recorded or runs again,
-/// but is never lost.
+/// A task has the grace period to end after SIGTERM; one that ends well within it is recorded or runs again, but is
+/// never lost.
 #[test]
 fn task_may_clean_up_within_the_grace_period() {
     let farm = Farm::local(b"trap 'echo cleaned >> cleaned; exit 1' TERM; echo >> ran; while :; do sleep 0.05; done\n");
@@ -69,17 +69,17 @@ fn stubborn_task_is_killed_after_the_grace_period() {
     assert_eq!(running.wait().exits(3).summary(), [0, 0, 1]);
 }
 
-/// A second signal kills at once, however long the grace period.
+/// A second signal kills immediately, however long the grace period.
 #[test]
 fn second_signal_kills() {
-    // Once told to end, the task says every 50 ms that it is still there.
+    // Once it is asked to end, the task writes every 50 ms that it is still there.
     let task = b"trap 'told=yes' TERM; echo >> ran; while :; do test -n \"$told\" && echo >> told; sleep 0.05; done\n";
     let farm = Farm::local(task);
     // Longer than the test may take.
     let mut running = farm.start(&["--grace", "600"]);
     running.wait_until("the task runs", || farm.lines("ran").len() == 1);
     processes::signal(running.pid(), Signal::SIGINT);
-    // Signals at the same moment may be taken for one: launchers pass some on twice.
+    // Signals at the same moment may count as one: launchers forward some twice.
     running.wait_until("a second has passed since the task was told", || farm.lines("told").len() >= 20);
     processes::signal(running.pid(), Signal::SIGINT);
     assert_eq!(running.wait().exits(3).summary(), [0, 0, 1]);
@@ -97,7 +97,7 @@ fn background_children_are_gone_at_the_end() {
     assert_eq!(farm.workdir().log(4), b"left a stubborn one\n");
 }
 
-/// A stop reaches what tasks started, not the direct child alone.
+/// A stop reaches everything that tasks started, not only the direct child.
 #[test]
 fn whole_process_groups_are_stopped() {
     let farm = Farm::local(b"sh -c 'sleep 600 & echo >> ran; sleep 600; :' & sleep 600 | cat; :\n");
@@ -120,7 +120,7 @@ fn sigkill_loses_nothing() {
         farm.workdir().bytes("finished").iter().filter(|byte| **byte == b'\n').count() == QUICK
     });
     processes::signal(running.pid(), Signal::SIGKILL);
-    // Looks for tasks that live on.
+    // Also looks for tasks that are still alive.
     let outcome = running.wait();
     assert_eq!(outcome.status.unwrap().code(), None, "died by a signal");
     let recorded = farm.workdir().recorded();

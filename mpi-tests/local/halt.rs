@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::support::Farm;
 
-/// `soon`: what runs may end, nothing more is started, and the exit code says that tasks have failed. The same command
-/// goes on with the others.
+/// `soon`: running tasks may end, nothing more is started, and the exit code says that tasks have failed. The same
+/// command resumes with the others.
 #[test]
 fn failures_let_the_farm_end_soon() {
     let list = format!("exit 1\nsleep 1; echo >> ended\n{}", "echo >> later\n".repeat(50));
@@ -19,7 +19,7 @@ fn failures_let_the_farm_end_soon() {
     assert_eq!((outcome.summary(), farm.lines("later").len()), ([51, 1, 0], 50), "earlier failures do not count");
 }
 
-/// `now`: what runs is ended, and is open.
+/// `now`: running tasks are ended, and remain open.
 #[test]
 fn failures_end_the_farm_now() {
     let farm = Farm::local(b"sleep 600\nexit 1\nexit 1\nexit 1\nexit 1\n");
@@ -31,7 +31,7 @@ fn failures_end_the_farm_now() {
     assert!(why.contains(&"interrupted".to_owned()), "{why:?}");
 }
 
-/// A percentage counts from three failures on.
+/// A percentage counts only after three failures.
 #[test]
 fn a_percentage_of_failures_ends_the_farm() {
     let farm = Farm::local(format!("exit 1\nexit 1\n{}", "true\n".repeat(10)).as_bytes());
@@ -43,9 +43,9 @@ fn a_percentage_of_failures_ends_the_farm() {
     assert!(failed >= 3 && remaining > 0 && finished + failed + remaining == 1_038, "{finished} {failed} {remaining}");
 }
 
-/// Nothing is started that would not end in time: by the time that was given, or by the lengths so far.
+/// Nothing is started that would not end in time: by the given task time, or by the lengths so far.
 #[test]
-fn what_would_not_end_in_time_is_not_started() {
+fn tasks_that_would_not_end_in_time_are_not_started() {
     for (tasks, options) in [("echo >> ran; sleep 1\n", &["--task-time", "3"][..]), ("echo >> ran; sleep 0.2\n", &[])] {
         let farm = Farm::local(tasks.repeat(300).as_bytes());
         let outcome = farm.run(&[&["--proc", "4", "--timeout", "6"], options].concat()).exits(3);
@@ -56,19 +56,19 @@ fn what_would_not_end_in_time_is_not_started() {
     }
 }
 
-/// `--task-time 0` starts tasks to the very end.
+/// `--task-time 0` starts tasks until the very end.
 #[test]
 fn tasks_may_be_started_to_the_end() {
     let farm = Farm::local("echo >> ran; sleep 0.3\n".repeat(300).as_bytes());
     let outcome = farm.run(&["--proc", "2", "--timeout", "4", "--task-time", "0"]).exits(3);
     assert!(outcome.stderr_text().contains("the time limit is reached"), "it came to its end");
-    // Not what they wrote: one that has just been started may be told to end before it writes.
+    // Not what they wrote: one that has just been started may be asked to end before it writes.
     let table = farm.workdir().bytes("tasks.tsv");
     let cut_off = String::from_utf8(table).unwrap().lines().filter(|line| line.contains("\tinterrupted\t")).count();
     assert_eq!(cut_off, 2, "both slots were in use");
 }
 
-/// Nonsense, and times in which no task would be started, are refused before anything is made.
+/// Invalid values, and times in which no task would be started, are refused before anything is created.
 #[test]
 fn nonsense_is_refused() {
     let mut farm = Farm::local(b"true\n");

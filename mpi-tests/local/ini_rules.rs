@@ -8,8 +8,8 @@ use taskfarmer::ini::{self, Kind};
 
 use crate::support::Random;
 
-/// Reads every file named on the command line as PyTaskFarmer does, and prints what it found: `null` for a file that
-/// it refuses, else for each definition its keys and values in order, or `null` if a value is refused.
+/// Reads every file named on the command line as PyTaskFarmer does, and prints what it found: `null` for a file that it
+/// refuses, otherwise for each definition its keys and values in order, or `null` if a value is refused.
 const CONFIGPARSER: &str = r#"
 import configparser, json, sys
 def section(cfg, name):
@@ -31,7 +31,7 @@ json.dump([read(path) for path in sys.stdin.read().split('\0')], sys.stdout)
 
 const FILES: u32 = 3000;
 
-/// Pieces that lines are made of: everything that the rules speak of, and what they might be mistaken about.
+/// Pieces of which lines are made: everything that the rules mention, and what they might get wrong.
 const PIECES: [&str; 34] = [
     "a", "key", "Key", "Runner", "x y", "é", "=", ":", " = ", " : ", "#", ";", " # no", "%%", "%(a)s", "%(key)s",
     "%(Key)s", "%", "%(", " ", "  ", "\t", "\u{a0}", "\u{85}", "\u{1c}", "\u{2028}", "\u{b}", "\u{feff}", "[", "]",
@@ -53,7 +53,7 @@ fn line(random: &mut Random, number: u64) -> String {
             format!("{}{value}", random.pick(&["  ", "    ", "\t", " "]))
         }
         11 => (0..random.below(5)).map(|_| piece(random)).collect(),
-        // A key of its own, so that not every second file ends at a duplicate.
+        // A unique key, so that not every second file ends at a duplicate.
         12..=15 => format!("{key}{number} = {}{}", piece(random), piece(random)),
         _ => {
             let value: String = (0..random.below(5)).map(|_| piece(random)).collect();
@@ -69,11 +69,11 @@ fn file(random: &mut Random) -> String {
         text.push_str(&line(random, number));
         text.push_str(random.pick(&["\n", "\n", "\n", "\r\n", "\r"]));
     }
-    // The mark of some editors is no text to us; configparser stumbles over it.
+    // The byte order mark of some editors is not text to this program; configparser stumbles over it.
     text.trim_start_matches('\u{feff}').to_owned()
 }
 
-/// What we make of a file, in the words of the script above.
+/// This program's result for a file, in the format of the script above.
 fn ours(path: PathBuf) -> Value {
     let catalog = ini::load_files(Kind::Runners, vec![path]);
     if catalog.broken().next().is_some() {
@@ -86,7 +86,7 @@ fn ours(path: PathBuf) -> Value {
     catalog.list().into_iter().map(|listed| json!([listed.name, section(&listed.name)])).collect()
 }
 
-/// Thousands of files, from plain to absurd, mean the same to us as to PyTaskFarmer. `TASKFARMER_SEED` repeats them.
+/// Thousands of files, from plain to absurd, are read as PyTaskFarmer reads them. `TASKFARMER_SEED` repeats them.
 #[test]
 fn files_mean_what_they_mean_to_configparser() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! What `make install` puts beside the program: man pages and completions.
+//! What `make install` installs besides the program: man pages and completions.
 
 use std::process::Command;
 
 use crate::support::{Farm, program};
 
-/// Completions are made for the shells that users have, and bash takes them and offers options and subcommands.
+/// Completions are generated for common shells, and bash accepts them and offers options and subcommands.
 #[test]
 fn completions_are_made() {
     let farm = Farm::local(b"true\n");
@@ -100,7 +100,7 @@ fn make_install_installs_all() {
     }
 }
 
-/// A list with a subcommand's name is a list as `./NAME`.
+/// A list with a subcommand's name can be given as `./NAME`.
 #[test]
 fn a_list_may_have_a_subcommands_name() {
     let farm = Farm::local(b"");

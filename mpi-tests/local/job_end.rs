@@ -10,7 +10,7 @@ use crate::support::{Farm, processes};
 const BINARY: &str = env!("CARGO_BIN_EXE_taskfarmer-mpi");
 
 /// The farm stops by itself before its Slurm job ends, in time for grace period and last records, and the next job
-/// goes on.
+/// resumes.
 #[test]
 fn stops_before_the_job_ends() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -54,14 +54,14 @@ sed 's/.*/{"Jobs":{"7.pbs":{"Resource_List":{"ncpus":1,"walltime":"00:02:00"},"s
         assert!(outcome.elapsed < std::time::Duration::from_secs(20), "{name}: {:?}", outcome.elapsed);
         assert_eq!(outcome.summary(), [0, 0, 1], "{name}");
         assert_eq!(farm.lines(&format!("{name}.asked")), [asked]);
-        // What only looks asks nobody.
+        // Commands that only read ask no batch system.
         farm.run(&["--dry-run"]).exits(0);
         assert_eq!(farm.lines(&format!("{name}.asked")), [asked]);
     }
 }
 
-/// A batch system that fails, prints nothing of use, leaves something behind, or is not there: the farm runs, and says that it does not know its end.
-/// With `--timeout`, nothing needs to be said.
+/// A batch system that fails, prints nothing useful, leaves something behind, or does not exist: the farm runs, and
+/// reports that the end is unknown. With `--timeout`, there is no such message.
 #[test]
 fn a_batch_system_that_does_not_answer_holds_up_no_farm() {
     for (answer, reason) in [
@@ -77,7 +77,7 @@ fn a_batch_system_that_does_not_answer_holds_up_no_farm() {
         assert!(told.contains(&format!("{known}{reason}")) && told.contains("--timeout"), "{told}");
         assert_eq!(farm.lines("ran"), ["0"]);
     }
-    // What an answer leaves behind holds nothing up, and a job that has ended leaves no time: both are said.
+    // Processes that a query leaves behind delay nothing, and a job that has ended leaves no time: both are reported.
     let mut farm = Farm::local(b"echo 0 >> ran\n");
     stand_in(&mut farm, "bjobs", "echo '0:00 L'; sleep 60 &");
     farm.set("LSB_JOBID", "7");
@@ -106,11 +106,11 @@ fn a_signal_does_not_wait_for_the_batch_system() {
     assert!(!farm.path("ran").exists());
 }
 
-/// A terminal that closes stops the farm in order.
+/// A terminal that closes stops the farm normally.
 #[test]
 fn hangup_stops() {
     let farm = Farm::local(b"touch started; sleep 60\n");
-    // Whoever runs the tests may have nohup in front.
+    // The tests may run under nohup.
     let words = ["env", "--default-signal=HUP", BINARY, "--grace", "1", "tasks.txt"].map(OsStr::new);
     let mut running = farm.start_other(&words);
     running.wait_until("the task runs", || farm.path("started").exists());
@@ -120,7 +120,7 @@ fn hangup_stops() {
 
 /// With `nohup` the farm outlives its terminal.
 #[test]
-fn nohup_is_heeded() {
+fn nohup_is_respected() {
     let farm = Farm::local(b"touch started; until [ -e go ]; do sleep 0.05; done\n");
     let words = ["nohup", BINARY, "tasks.txt"].map(OsStr::new);
     let mut running = farm.start_other(&words);

@@ -39,9 +39,10 @@ fn a_job_log_has_a_line_per_task() {
     assert_eq!(rows, expected);
 }
 
-/// A task that ran out of time has exit value -1, as GNU parallel writes it: its `--retry-failed` runs such a job again.
+/// A task that exceeded its limit has exit value -1, as GNU parallel writes it: its `--retry-failed` runs such a job
+/// again.
 #[test]
-fn a_task_that_ran_out_of_time_is_no_success() {
+fn a_task_that_timed_out_is_not_a_success() {
     let farm = Farm::local(b"trap 'exit 0' TERM; sleep 600 & wait\n");
     farm.run(&["--task-timeout", "1", "--joblog", "log"]).exits(1);
     let lines = farm.lines("log");
@@ -49,7 +50,7 @@ fn a_task_that_ran_out_of_time_is_no_success() {
     assert_eq!((columns[6], columns[7]), ("-1", "0"), "{lines:?}");
 }
 
-/// Nobody waits for the reader of a FIFO.
+/// The farm does not wait for the reader of a FIFO.
 #[test]
 fn a_fifo_is_refused() {
     let farm = Farm::local(b"echo >> ran\n").time_limit(30);
@@ -58,7 +59,7 @@ fn a_fifo_is_refused() {
     assert!(!farm.workdir().path().exists(), "nothing is made");
 }
 
-/// A typo does no harm: a file that is no job log, and a place where none can be made, are refused by name.
+/// A typo does no harm: a file that is not a job log, and a place where none can be created, are refused by name.
 #[test]
 fn other_files_are_refused() {
     let farm = Farm::local(b"echo >> ran\n");

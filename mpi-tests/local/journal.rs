@@ -1,4 +1,4 @@
-//! Damage to `finished` and `failed`: a torn end is repaired, anything else stops the farm before it starts.
+//! Damage to `finished` and `failed`: a torn tail is repaired, anything else stops the farm before it starts.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ fn finished_farm() -> Farm {
     farm
 }
 
-/// The first lines of `finished`, of a farm with one slot: tasks in their order.
+/// The first lines of `finished`, from a farm with one slot: tasks in their order.
 fn lines(farm: &Farm, count: usize) -> Vec<u8> {
     let bytes = farm.workdir().bytes("finished");
     bytes.split_inclusive(|byte| *byte == b'\n').take(count).flatten().copied().collect()
 }
 
-/// Puts a torn end behind the first lines of `finished`: the next run repairs it and runs what is missing.
+/// Appends a torn tail to the first lines of `finished`: the next run repairs it and runs what is missing.
 #[track_caller]
 fn is_repaired(whole_lines: usize, torn: &[u8]) {
     let farm = finished_farm();
@@ -30,33 +30,33 @@ fn is_repaired(whole_lines: usize, torn: &[u8]) {
     farm.workdir().timeline();
 }
 
-/// A last line that was cut off in its command is cut away, and its task runs again.
+/// A last line that was cut off in its command is removed, and its task runs again.
 #[test]
 fn torn_command_is_repaired() {
     is_repaired(4, b"4 echo 4 >");
 }
 
-/// A last line that lacks its newline only is not trusted either.
+/// A last line that lacks only its newline is not trusted either.
 #[test]
 fn missing_newline_is_repaired() {
     is_repaired(3, b"3 echo 3 >> ran");
 }
 
-/// A last line that was cut off in its ID is cut away.
+/// A last line that was cut off in its ID is removed.
 #[test]
 fn torn_id_is_repaired() {
     is_repaired(5, b"5");
 }
 
-/// A file that is nothing but a torn line is emptied.
+/// A file that consists of a torn line is emptied.
 #[test]
 fn torn_first_line_is_repaired() {
     is_repaired(0, b"0 ech");
 }
 
-/// An empty file is no damage.
+/// An empty file is not damage.
 #[test]
-fn empty_file_is_no_damage() {
+fn empty_file_is_not_damage() {
     is_repaired(2, b"");
 }
 
@@ -77,14 +77,14 @@ fn is_damage(line: &[u8]) {
     let whole = lines(&farm, 6);
     let head = lines(&farm, 2);
     farm.workdir().write("finished", &[&head, line, b"\n", &whole[head.len()..]].concat());
-    // Something is left to do.
+    // Some tasks remain.
     farm.append("tasks.txt", b"echo 6 >> ran\n");
     let before = farm.contents();
     farm.run(&["--proc", "2"]).refused(&["finished", "line 3"]);
     assert_eq!(farm.contents(), before, "nothing is started or changed");
 }
 
-/// A line that is no record is damage.
+/// A line that is not a record is damage.
 #[test]
 fn garbage_in_the_middle_is_refused() {
     is_damage(b"\xff\x00garbage");
@@ -96,13 +96,13 @@ fn blank_line_in_the_middle_is_refused() {
     is_damage(b"");
 }
 
-/// A record of a task that the list does not have is damage.
+/// A record of a task that is not in the list is damage.
 #[test]
 fn unknown_id_is_refused() {
     is_damage(b"77 echo 77 >> ran");
 }
 
-/// A record with another command than the list's is damage.
+/// A record with a command different from the list's is damage.
 #[test]
 fn other_command_is_refused() {
     is_damage(b"2 echo 2 >> elsewhere");
@@ -133,7 +133,7 @@ fn damage_in_failed_is_refused() {
     }
 }
 
-/// Damage in one file is refused although the other is torn, and the torn one is not mended meanwhile.
+/// Damage in one file is refused although the other is torn, and the torn one is not repaired.
 #[test]
 fn damage_beside_a_torn_file_changes_nothing() {
     let farm = Farm::local(b"echo 0\nexit 4\necho 2 >> ran\n");
@@ -145,7 +145,7 @@ fn damage_beside_a_torn_file_changes_nothing() {
     assert_eq!(farm.contents(), before);
 }
 
-/// A task that is recorded twice is taken once, and what finished has finished.
+/// A task that is recorded twice counts once, and a finished task has finished.
 #[test]
 fn task_recorded_twice_counts_once() {
     let farm = Farm::local(b"echo 0 >> ran\necho 1 >> ran\necho 2 >> ran\n");

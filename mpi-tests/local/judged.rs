@@ -1,14 +1,14 @@
-//! A list is judged before its first task: a corpus of lists with one oddity each, and what must come of it.
+//! A list is checked before its first task: a corpus of lists with one problem each, and the expected results.
 
 use crate::support::Farm;
 
-/// What must come of a list.
+/// The expected result for a list.
 enum Then {
-    /// It runs, and nothing is said.
+    /// It runs without a message.
     Run,
-    /// It runs, and a warning has these words.
+    /// It runs, with a warning that contains these words.
     Warn(&'static str),
-    /// It is refused with these words, in a run and in a dry run, and nothing is made.
+    /// It is refused with a message that contains these words, in a run and in a dry run, and nothing is created.
     Refuse(&'static str),
 }
 use Then::{Refuse, Run, Warn};
@@ -58,7 +58,7 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("our own variables", b"./a $PROC_NUMBER $TASKFARMER_TASK_ID ${HOME} $SLURM_JOB_ID\n", Run),
     ("prepared for none", b"./a ${SLURM_ARRAY_TASK_ID:-0}; export PARALLEL_SEQ=1; ./a $PARALLEL_SEQ\n", Run),
     ("looks like a number", b"7z a x.7z 1,2\n./4,5\n[ -n \"$x\" ]\n", Run),
-    // Lines that run, and probably do not what was meant.
+    // Lines that run, but probably do not do what was intended.
     ("background", b"./a &\n./b > o 2>&1 &\n", Warn("lines 1 and 2 leave a command in the background")),
     ("background in a loop", b"for i in 1 2; do ./a $i & done\n", Warn("line 1 leaves a command in the background")),
     ("background in brackets", b"./b\n(./a &)\n", Warn("line 2 leaves a command in the background")),
@@ -121,7 +121,8 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("PyLauncher", b"4,./a\n4,./b\n", Refuse("lines 1 and 2 start with a number and a comma")),
 ];
 
-/// Each list of the corpus runs, is warned of or is refused, as it must be; in a dry run, which says the same as a run.
+/// Each list of the corpus runs, causes a warning or is refused, as expected; a dry run gives the same messages as a
+/// run.
 #[test]
 fn corpus_of_lists() {
     let farm = Farm::local(b"");
@@ -143,7 +144,7 @@ fn corpus_of_lists() {
     }
 }
 
-/// A run refuses what a dry run refuses, and leaves nothing behind; no piece of a command has run.
+/// A run refuses what a dry run refuses, and leaves nothing behind; no part of a command has run.
 #[test]
 fn refused_lists_start_nothing() {
     for list in [
@@ -160,16 +161,16 @@ fn refused_lists_start_nothing() {
     }
 }
 
-/// Three places of each kind are told, and how many there are.
+/// Three places of each kind are reported, and how many there are.
 #[test]
-fn what_is_told_is_bounded() {
+fn messages_are_bounded() {
     let farm = Farm::local("./a 'x\n./b &\n".repeat(5_000).as_bytes());
     let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) end in the middle"]).stderr_text();
     assert!(text.contains("5000 lines (2, 4, 6, …) leave a command in the background"), "{text}");
     assert!(text.len() < 2_000, "{text}");
 }
 
-/// What is warned of runs all the same.
+/// Commands that cause a warning still run.
 #[test]
 fn warned_lists_run() {
     let farm = Farm::local(b"echo a\\ \ntrue &\ncd /\necho $HQ_TASK_ID\n");
@@ -183,7 +184,7 @@ fn warned_lists_run() {
     assert_eq!(again.summary(), [4, 0, 0], "the next start knows the task with the blank");
 }
 
-/// A dry run says at its end how many tasks a run would start.
+/// A dry run ends with the number of tasks that a run would start.
 #[test]
 fn dry_run_ends_with_a_count() {
     let farm = Farm::local(b"true\nfalse\n");
@@ -195,7 +196,7 @@ fn dry_run_ends_with_a_count() {
     assert_eq!(farm.run(&["--dry-run", "--quiet"]).exits(0).stderr, b"");
 }
 
-/// Commands that a handler made are judged like lines, and named by their IDs.
+/// Commands that a handler generated are checked like lines, and named by their IDs.
 #[test]
 fn commands_of_handlers_are_judged() {
     let farm = Farm::local(b"it's\nso\n");
@@ -214,7 +215,7 @@ fn commands_of_handlers_are_judged() {
     farm.run(&["--tasklist", "exec"]).refused(&["task 1 contains a here-document"]);
 }
 
-/// Shell syntax is not judged where no shell reads the commands.
+/// Shell syntax is not checked if no shell reads the commands.
 #[test]
 fn other_runners_are_not_judged() {
     let farm = Farm::local(b"echo it's &\n4,x \\\n");
@@ -236,7 +237,7 @@ fn other_runners_are_not_judged() {
     assert!(!text.contains("warning"), "the runner sets them: {text}");
 }
 
-/// A byte order mark is no part of what any handler reads; UTF-16 is named.
+/// A byte order mark is not part of what any handler reads; UTF-16 is named.
 #[test]
 fn byte_order_marks_are_skipped_everywhere() {
     let farm = Farm::local(b"\xef\xbb\xbfa,b\n1,2\n");
@@ -259,9 +260,9 @@ fn byte_order_marks_are_skipped_everywhere() {
     }
 }
 
-/// Values of a sweep that look like ranges and lists of other languages are told of, and taken as they are.
+/// Values of a sweep that look like ranges and lists of other languages are reported, and taken literally.
 #[test]
-fn literal_values_of_a_sweep_are_told() {
+fn literal_values_of_a_sweep_are_reported() {
     let farm = Farm::local(b"command = echo {x} {y} {z}\nx = 1:10\ny = 1...3\nz = a,b,c\n");
     let outcome = farm.run(&["--dry-run", "--tasklist", "product"]).exits(0);
     assert_eq!(outcome.stdout, b"0 echo 1:10 1...3 a,b,c\n");
@@ -276,7 +277,7 @@ fn literal_values_of_a_sweep_are_told() {
     assert!(!text.contains("warning"), "{text}");
 }
 
-/// The rest of a list does not run in another folder than its beginning, unless that is wanted.
+/// The rest of a list does not run in a different folder than its beginning, unless the user requests it.
 #[test]
 fn a_resume_elsewhere_is_refused() {
     let farm = Farm::local(b"touch ran; exit 1\n");
@@ -302,7 +303,7 @@ fn a_resume_elsewhere_is_refused() {
     from("other", "--dry-run --runner x").exits(0);
     from("other", "--here").exits(1);
     assert!(farm.path("other/rest").exists() && !farm.path("rest").exists());
-    // Nothing is left to run, so that the folder does not matter.
+    // Nothing is left to run, so the folder does not matter.
     from(".", "").exits(1);
     std::fs::remove_file(farm.path("tasks.txt_workdir/status.json")).unwrap();
     farm.append("tasks.txt", b"touch third\n");

@@ -1,8 +1,8 @@
-//! What the variables of launchers and of Slurm do to a process that was started by itself.
+//! How the variables of launchers and of Slurm affect a process that was started without a launcher.
 
 use crate::support::{Farm, skipped};
 
-/// Variables that some launcher sets, each of them together with others.
+/// Variables that launchers set, each together with others.
 const HALVES: [(&str, &str); 13] = [
     ("PMI_RANK", "1"),
     ("PMI_SIZE", "2"),
@@ -26,7 +26,7 @@ fn farm(list: &[u8], variables: &[(&str, &str)]) -> Farm {
     farm
 }
 
-/// `status`, `logs` and `--version` say what they have to say.
+/// `status`, `logs` and `--version` print their output.
 #[track_caller]
 fn subcommands_speak(farm: &Farm, variables: &[(&str, &str)]) {
     for (words, expected) in [
@@ -41,7 +41,8 @@ fn subcommands_speak(farm: &Farm, variables: &[(&str, &str)]) {
     }
 }
 
-/// One variable without its companions is left over from another program: the farm runs, and everything speaks.
+/// One variable without its companions is left over from a different program: the farm runs, and everything prints its
+/// output.
 #[test]
 fn a_lone_variable_makes_no_launcher() {
     for variable in HALVES {
@@ -52,7 +53,7 @@ fn a_lone_variable_makes_no_launcher() {
     }
 }
 
-/// A whole set of variables that no launcher stands behind: no farm, because it might be one of several, but never
+/// A complete set of variables without a launcher behind it: no farm, because it might be one of several, but never
 /// silence with exit code 0. `status`, `logs` and `--version` work.
 #[test]
 fn leftovers_are_refused_and_never_silent() {
@@ -69,14 +70,14 @@ fn leftovers_are_refused_and_never_silent() {
         farm.run(&[]).refused(&[&format!("-u {}", variables[0].0), "did not start it"]);
         assert_eq!(farm.everything(), before, "nothing is started");
         subcommands_speak(&farm, variables);
-        // What the message says helps.
+        // The advice in the message helps.
         farm.unset(variables[0].0);
         farm.run(&[]).exits(0);
     }
 }
 
-/// A process of a job step that srun has not connected to the others may as well be a task of another program: the farm
-/// leaves the message to rank 0, but its exit code is not 0, and `status`, `logs` and `--version` work.
+/// A process of a job step that srun has not connected to the others may just as well be a task of a different program:
+/// the farm leaves the message to rank 0, but its exit code is not 0, and `status`, `logs` and `--version` work.
 #[test]
 fn a_lone_process_of_a_job_step_is_never_silent() {
     let step = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "2")];
@@ -91,7 +92,8 @@ fn a_lone_process_of_a_job_step_is_never_silent() {
     farm.run(&[]).refused(&[if cfg!(feature = "mpi") { "--mpi=" } else { "without MPI" }]);
 }
 
-/// What launchers set of which only the documentation is known, for one process of two: rank and number of ranks.
+/// The variables of launchers of which only the documentation is known, for one process of two: rank and number of
+/// ranks.
 const LAUNCHERS: [(&str, &[(&str, &str)]); 6] = [
     ("FLUX_TASK_RANK", &[("FLUX_JOB_SIZE", "2")]),
     ("JSM_NAMESPACE_RANK", &[("JSM_NAMESPACE_SIZE", "2")]),
@@ -101,8 +103,8 @@ const LAUNCHERS: [(&str, &[(&str, &str)]); 6] = [
     ("PMIX_RANK", &[("PMIX_NAMESPACE", "prterun-a-1@1"), ("PMIX_SERVER_URI4", "prterun-a-1@0.0;tcp4://127.0.0.1:1")]),
 ];
 
-/// Two processes of a launcher that MPI does not connect: never two farms in one workdir. One that is told the number
-/// of ranks is refused with one message.
+/// Two processes of a launcher that MPI does not connect: never two farms in one workdir. One that knows the number of
+/// ranks is refused with one message.
 #[test]
 fn processes_of_other_launchers_never_run_a_farm_each() {
     for (rank, others) in LAUNCHERS {
@@ -113,7 +115,7 @@ fn processes_of_other_launchers_never_run_a_farm_each() {
         let tells_size = others[0].0.ends_with("_SIZE");
         let mut ran = 0;
         for number in ["1", "0"] {
-            // Each in a folder of its own: a second farm could not hide behind the first one's records.
+            // Each in its own folder: a second farm could not hide behind the first one's records.
             let farm = farm(b"echo hello\n", &[&[(rank, number)], others].concat()).time_limit(60);
             let outcome = farm.run(&[]);
             let code = outcome.status.and_then(|status| status.code());
@@ -123,7 +125,7 @@ fn processes_of_other_launchers_never_run_a_farm_each() {
                 "0" if !cfg!(feature = "mpi") => drop(outcome.refused(&["without MPI"])),
                 "0" if tells_size => assert_eq!((code, outcome.errors().len()), (Some(2), 1), "{rank}"),
                 "0" => {}
-                // It leaves the message to rank 0, or says itself that it is alone.
+                // It leaves the message to rank 0, or reports itself that it is alone.
                 _ => assert!(!is_farm && (code == Some(0) || code == Some(2)), "{rank}={number}: {code:?}"),
             }
         }
@@ -192,8 +194,8 @@ fn nodes_of_the_job_that_are_not_used_are_named_once() {
     assert!(!text.contains("warning:"), "a task that is a farm has one node: {text}");
 }
 
-/// A task under srun may start job steps: it does not get what srun would read as the size, the binding or the output
-/// of a step, and keeps what describes the job. TASKFARMER_HOST is the name that Slurm has for the node.
+/// A task under srun may start job steps: it does not get the variables that srun would read as the size, the binding
+/// or the output of a step, and keeps those that describe the job. TASKFARMER_HOST is Slurm's name of the node.
 #[test]
 fn variables_of_the_farms_own_step_do_not_reach_tasks() {
     let step = [
@@ -217,7 +219,7 @@ fn variables_of_the_farms_own_step_do_not_reach_tasks() {
     ];
     let kept = [("SLURM_JOB_ID", "5"), ("SLURM_CPUS_ON_NODE", "2"), ("SLURM_OVERLAP", "1"), ("SLURM_CONF", "/etc/s")];
     let mut farm = farm(b"cat /proc/self/environ\nenv -0; exit 0\n", &[&step[..], &gone, &kept].concat());
-    // A runner's variables are the user's own.
+    // A runner's variables are the user's choice.
     farm.write("own.ini", b"[own]\nRunner = basic\nenv.SLURM_CPUS_PER_TASK = 4\n");
     farm.run(&["--proc", "1"]).exits(0);
     for id in 0..2 {

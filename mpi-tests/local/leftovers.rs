@@ -1,10 +1,10 @@
-//! Tasks whose first process is not all of them: see `support::leftovers`.
+//! Tasks that consist of more than their first process: see `support::leftovers`.
 
 use nix::sys::signal::Signal;
 
 use crate::support::{Farm, blockers, leftovers, processes, skipped};
 
-/// Promise 4: no line of attempt 2 before the last one of attempt 1, whatever they hide behind.
+/// Promise 4: no line of attempt 2 before the last one of attempt 1, however the processes are wrapped.
 #[test]
 fn attempts_do_not_overlap() {
     leftovers::attempts_do_not_overlap(Farm::local);
@@ -16,16 +16,16 @@ fn the_grace_period_is_for_all() {
     leftovers::the_grace_period_is_for_all(Farm::local, 2);
 }
 
-/// A process that ends soon after its task is not ended.
+/// A process that ends soon after its task is not signaled.
 #[test]
-fn what_ends_soon_is_waited_for() {
-    leftovers::what_ends_soon_is_waited_for(Farm::local);
+fn processes_that_end_soon_are_waited_for() {
+    leftovers::processes_that_end_soon_are_waited_for(Farm::local);
 }
 
-/// What a task leaves is found though it forks, ends and becomes other programs in the very moment in which the first process
-/// ends, and other tasks run beside it: each task has its slot until it was told to end.
+/// What a task leaves behind is found even if it forks, ends and becomes other programs at the very moment at which the
+/// first process ends, while other tasks run beside it: each task keeps its slot until its rest was asked to end.
 #[test]
-fn what_is_on_the_move_is_found() {
+fn moving_processes_are_found() {
     let kinds = [
         "(setsid bash -c \"(sleep 771 &) &\" &) ; exit 0",
         "(setsid bash -c \"(setsid bash -c '(sleep 772 &) &' &) &\" &) ; exit 0",
@@ -42,9 +42,9 @@ fn what_is_on_the_move_is_found() {
     }
 }
 
-/// The time and the memory of what was left behind are the task's too.
+/// The time and the memory of what was left behind count for the task too.
 #[test]
-fn what_is_left_is_measured() {
+fn leftovers_are_measured() {
     let burn = "python3 -c 'b = bytearray(200 << 20); import time; e = time.process_time() + 0.5\nwhile time.process_time() < e: pass'";
     let line = format!("({}) &\n", burn.replace('\n', "\\n").replace("-c '", "-c $'"));
     let farm = Farm::local(line.as_bytes());
@@ -54,8 +54,8 @@ fn what_is_left_is_measured() {
     assert!(attempt.max_rss_kib.unwrap() > 150 << 10, "{attempt:?}");
 }
 
-/// Runs a program where process IDs are used again after 400 of them, beside neighbors that start a process after the
-/// other and write down which of them was killed.
+/// Runs a program where process IDs are reused after 400 of them, beside neighbors that start one process after the
+/// other and record which of them was killed.
 const TINY: &str = r#"
 echo 400 > /proc/sys/kernel/pid_max || exit 99
 neighbor() {
@@ -74,7 +74,7 @@ wait
 exit $code"#;
 
 fn can_make_namespaces() -> bool {
-    // Before Linux 6.14, a namespace has the `pid_max` of the whole machine, and would change that.
+    // Before Linux 6.14, a namespace shares the `pid_max` of the whole machine, and would change it.
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map(|number| number.trim().parse::<u32>().unwrap_or(0));
     if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 14) {
@@ -85,8 +85,8 @@ fn can_make_namespaces() -> bool {
     probe.output().is_ok_and(|output| output.status.success())
 }
 
-/// Promise 4: no signal reaches a process that is not the farm's, though process IDs wrap within a second, while tasks and
-/// what they leave behind are terminated and killed all the time.
+/// Promise 4: no signal reaches a process that is not the farm's, although process IDs wrap within a second while tasks
+/// and what they leave behind are constantly terminated and killed.
 #[test]
 fn no_neighbor_is_hit() {
     if !can_make_namespaces() {
@@ -102,9 +102,9 @@ fn no_neighbor_is_hit() {
     assert_eq!(std::fs::read_to_string(farm.path("hits")).unwrap_or_default(), "", "neighbors were killed");
 }
 
-/// A shell that has started something and then becomes the farm leaves that to it as a child. It is not the farm's.
+/// A shell that has started something and then becomes the farm leaves it a child. That child is not the farm's.
 #[test]
-fn what_was_there_before_the_farm_is_left_alone() {
+fn earlier_children_are_left_alone() {
     let before = "sleep 300 & echo $! > before; exec \"$@\"";
     let launcher = ["bash", "-c", before, "wrapper"].map(Into::into).to_vec();
     let farm = Farm::launched_by(launcher, &blockers::list(0, 2));
@@ -112,7 +112,7 @@ fn what_was_there_before_the_farm_is_left_alone() {
     running.wait_until("both blockers run", || blockers::blocked(&farm, 0) == 2);
     let ours = [processes::nurseries(running.mark()), processes::pools(running.mark())].concat();
     assert_eq!(ours.len(), 2);
-    // The process that is left clears up.
+    // The remaining process cleans up.
     ours.iter().for_each(|&(_, pid)| processes::signal(pid, Signal::SIGKILL));
     let pid = farm.lines("before")[0].clone();
     let is_there =
@@ -124,14 +124,14 @@ fn what_was_there_before_the_farm_is_left_alone() {
 
 /// A process of another user, which the farm cannot end, is named and not waited for.
 #[test]
-fn nobody_waits_for_another_users_process() {
+fn another_users_process_is_not_waited_for() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
         return skipped("making a program that runs as another user needs root");
     }
     let task = "(setsid ./as-root --reuid 0 --regid 0 --clear-groups sleep 30 &); sleep 0.1\n";
-    let farm = Farm::local(task.as_bytes()).run_by_nobody();
+    let farm = Farm::local(task.as_bytes()).run_as_nobody();
     std::fs::copy("/usr/bin/setpriv", farm.path("as-root")).unwrap();
     std::fs::set_permissions(farm.path("as-root"), std::fs::Permissions::from_mode(0o4755)).unwrap();
     std::fs::set_permissions(farm.cwd(), std::fs::Permissions::from_mode(0o777)).unwrap();

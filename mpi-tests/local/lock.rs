@@ -1,4 +1,4 @@
-//! One farm per workdir: a second one is told who has it, and a dead one's lock is no obstacle.
+//! One farm per workdir: a second one is told which farm has it, and a dead one's lock is no obstacle.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ fn started<'farm>(farm: &'farm Farm, options: &[&str]) -> Running<'farm> {
     running
 }
 
-/// A second farm is told workdir, host, process and job of the first, which goes on as if nothing had happened.
+/// A second farm is told workdir, host, process and job of the first, which continues undisturbed.
 #[test]
-fn second_farm_is_told_who_is_first() {
+fn second_farm_is_told_which_is_first() {
     let mut farm = farm();
     farm.set("SLURM_JOB_ID", "4711");
     let first = started(&farm, &["--proc", "4"]);
@@ -33,7 +33,7 @@ fn second_farm_is_told_who_is_first() {
     let names = ["tasks.txt_workdir", &format!("host {host}"), &pid, "job 4711"];
     farm.write("other.txt", b"echo other >> ran\n");
     farm.run(&["--proc", "1"]).refused(&names);
-    // Another list, another way to the same folder.
+    // A different list, a different path to the same folder.
     let absolute = farm.workdir().path().to_str().unwrap().to_owned();
     std::os::unix::fs::symlink(&absolute, farm.path("link")).unwrap();
     for workdir in ["tasks.txt_workdir", "./link/", &absolute] {
@@ -41,7 +41,7 @@ fn second_farm_is_told_who_is_first() {
         outcome.refused(&[&format!("host {host}"), &pid, "job 4711"]);
     }
     assert_eq!(farm.lines("ran").len(), COUNT, "the other farms started nothing");
-    // The blockers' sleeps end by a signal that asks nobody to stop.
+    // The blockers' sleeps are ended by a signal that is not a stop request.
     for process in first.processes().iter().filter(|process| process.command_line.starts_with("sleep")) {
         processes::signal(process.pid, Signal::SIGALRM);
     }
@@ -50,7 +50,7 @@ fn second_farm_is_told_who_is_first() {
     assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
 }
 
-/// Of farms that start at the same moment one works.
+/// Of farms that start at the same moment, one runs.
 #[test]
 fn one_of_many_farms_at_the_same_moment() {
     let farm = farm();
@@ -66,12 +66,12 @@ fn one_of_many_farms_at_the_same_moment() {
     working.wait_until("all blockers run", || blockers::blocked(&farm, QUICK) == BLOCKERS);
     processes::signal(working.pid(), Signal::SIGINT);
     working.wait().exits(3);
-    assert_eq!(farm.lines("ran").len(), COUNT, "nobody else started anything");
+    assert_eq!(farm.lines("ran").len(), COUNT, "no other farm started anything");
 }
 
-/// A killed farm leaves its lock's file, not its lock.
+/// A killed farm leaves the file of its lock, but not the lock.
 #[test]
-fn lock_of_a_killed_farm_is_no_obstacle() {
+fn lock_of_a_killed_farm_is_taken() {
     let farm = farm();
     let first = started(&farm, &["--proc", "4"]);
     processes::signal(first.pid(), Signal::SIGKILL);
@@ -82,9 +82,9 @@ fn lock_of_a_killed_farm_is_no_obstacle() {
     assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
 }
 
-/// A lock's file of whatever content is no lock: of another host, empty, no text.
+/// A lock file is not a lock, whatever its content: a different host, nothing, no text.
 #[test]
-fn stale_lock_file_is_no_obstacle() {
+fn stale_lock_file_is_taken() {
     let long = vec![b'x'; 100_000];
     for content in [&b"host elsewhere, pid 1, job 7\n"[..], b"", b"\xff\x00\xfe", &long] {
         let farm = Farm::local(&interrupted::list(3, ""));
@@ -95,7 +95,7 @@ fn stale_lock_file_is_no_obstacle() {
     }
 }
 
-/// On a file system that knows no locks the farm says so and works.
+/// On a file system without locks, the farm reports it and runs.
 #[test]
 fn file_system_without_locks() {
     let errors = [Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK];
@@ -110,7 +110,7 @@ fn file_system_without_locks() {
     }
 }
 
-/// Where there are no locks, a farm on the same host is known by its name in the file, and nobody removes it but itself.
+/// Without locks, a farm on the same host is recognized by its name in the file, and only that farm removes it.
 #[test]
 fn second_farm_without_locks_on_one_host() {
     let mut farm = farm();
@@ -127,7 +127,7 @@ fn second_farm_without_locks_on_one_host() {
     assert!(!farm.workdir().file("lock").exists(), "the lock is left behind");
 }
 
-/// A signal that comes while the lock is being taken is no answer.
+/// A signal that arrives while the lock is being taken does not count as an answer.
 #[test]
 fn lock_is_tried_again_after_a_signal() {
     let mut farm = Farm::local(&interrupted::list(3, ""));

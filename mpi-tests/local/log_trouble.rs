@@ -1,5 +1,5 @@
-//! What stands in the way of logs: trouble of one name is that of its task, trouble of the folder or the workdir is the
-//! farm's, and neither makes a farm wait for good.
+//! Obstacles to logs: if one name is affected, its task fails; if the folder or the workdir is, it is the farm's
+//! problem; neither makes a farm wait forever.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,11 +11,11 @@ use crate::support::{Farm, interrupted};
 
 const COUNT: usize = 40;
 
-/// A folder, a FIFO, or a link, whether it leads anywhere or not, in place of a log fails its task and nobody else. What a
-/// link leads to is not touched.
+/// A folder, a FIFO, or a link, dangling or not, in place of a log fails only its task. The target of a link is not
+/// touched.
 #[test]
-fn what_stands_in_place_of_a_log_fails_its_task_only() {
-    // All say something, so that with `--logs failed` each has a file.
+fn something_in_place_of_a_log_fails_only_its_task() {
+    // All write something, so that with `--logs failed` each has a file.
     let list: String = (0..10).map(|id| format!("echo {id} >> ran; echo said\n")).collect();
     for (kind, slots) in [("task", "2"), ("task", "8"), ("failed", "2")] {
         let farm = Farm::local(list.as_bytes());
@@ -31,7 +31,7 @@ fn what_stands_in_place_of_a_log_fails_its_task_only() {
         assert_eq!(farm.read("precious"), b"data\n");
         assert!(fs::symlink_metadata(logs.join("nowhere")).is_err(), "a file was made through the link");
         let runs = interrupted::runs(&farm);
-        // Without a log, a task is not started; one whose output is kept later has run.
+        // Without a log, a task is not started; one whose output is kept at its end has run.
         let expected: Vec<u64> = (0..10).filter(|id| kind != "task" || !(3..7).contains(id)).collect();
         assert!(runs.keys().eq(&expected) && runs.values().all(|&runs| runs == 1), "--logs {kind}: {runs:?}");
         let timeline = String::from_utf8(farm.workdir().bytes("timeline.json")).unwrap();
@@ -41,8 +41,8 @@ fn what_stands_in_place_of_a_log_fails_its_task_only() {
     }
 }
 
-/// A task that has nothing to keep does not fail for what has the name of a log: one of an earlier run that cannot be removed.
-/// That is said once.
+/// A task that has no output to keep does not fail because something has the name of its log, such as a log of an
+/// earlier run that cannot be removed. That is reported once.
 #[test]
 fn an_old_log_that_cannot_be_removed_fails_no_task() {
     for kind in ["none", "failed", "rank"] {
@@ -60,7 +60,7 @@ fn an_old_log_that_cannot_be_removed_fails_no_task() {
     }
 }
 
-/// A task that ran, but whose output cannot be kept, is not told to have not started.
+/// A task that ran, but whose output cannot be kept, is not reported as not started.
 #[test]
 fn a_task_whose_output_cannot_be_kept_has_run() {
     let farm = Farm::local(b"echo said; exit 3\n");
@@ -76,9 +76,9 @@ fn a_task_whose_output_cannot_be_kept_has_run() {
     }
 }
 
-/// With folders of logs, something else in place of one of them fails its tasks only.
+/// With folders of logs, something else in place of one of them fails only its tasks.
 #[test]
-fn what_stands_in_place_of_a_folder_of_logs_fails_its_tasks_only() {
+fn something_in_place_of_a_folder_of_logs_fails_only_its_tasks() {
     for kind in ["file", "fifo", "link"] {
         let list: String = (0..30).map(|id| format!("echo {id} >> ran\n")).collect();
         let farm = Farm::local(list.as_bytes()).time_limit(60);
@@ -111,8 +111,8 @@ fn links_in_place_of_the_files_of_a_rank_are_not_followed() {
     }
 }
 
-/// Starts a farm of which a task does `harm`; it must give up with the name of what is in its way, and with no task failed.
-/// Then the same command completes the list.
+/// Starts a farm in which one task does `harm`; it must give up, naming the obstacle, and without a failed task. Then
+/// the same command completes the list.
 #[track_caller]
 fn farm_gives_up(farm: Farm, options: &[&str], named: &str, mend: impl Fn(&Farm)) {
     let farm = farm.time_limit(60);
@@ -125,14 +125,14 @@ fn farm_gives_up(farm: Farm, options: &[&str], named: &str, mend: impl Fn(&Farm)
     assert_eq!(farm.workdir().finished().len(), COUNT);
 }
 
-/// The other tasks take longer than the second in which trouble is to be noticed.
+/// The other tasks take longer than the second within which the problem must be noticed.
 fn harmed(harm: &str) -> Vec<u8> {
     let harm = format!("[ -e harmed ] || {{ touch harmed; {harm}; }}\n");
     let rest: String = (1..COUNT).map(|id| format!("echo {id} >> ran; sleep 0.2\n")).collect();
     [harm.into_bytes(), rest.into_bytes()].concat()
 }
 
-/// The folder of logs is removed, replaced, or closed in mid-run.
+/// The folder of logs is removed, replaced, or closed during the run.
 #[test]
 fn a_folder_of_logs_that_is_gone_fails_no_task() {
     let harms = [
@@ -148,14 +148,14 @@ fn a_folder_of_logs_that_is_gone_fails_no_task() {
             });
         }
     }
-    let farm = Farm::local(&harmed("chmod 000 tasks.txt_workdir/logs")).run_by_nobody();
+    let farm = Farm::local(&harmed("chmod 000 tasks.txt_workdir/logs")).run_as_nobody();
     fs::set_permissions(farm.cwd(), fs::Permissions::from_mode(0o777)).unwrap();
     farm_gives_up(farm, &["--proc", "2"], "tasks.txt_workdir/logs", |farm| {
         fs::set_permissions(farm.workdir().file("logs"), fs::Permissions::from_mode(0o755)).unwrap();
     });
 }
 
-/// A workdir that is moved or removed in mid-run takes no records that the next start would find: no success.
+/// A workdir that is moved or removed during the run receives no records that the next start would find: not a success.
 #[test]
 fn a_workdir_that_is_gone_is_noticed() {
     for kind in ["none", "rank", "failed", "task"] {
@@ -167,8 +167,8 @@ fn a_workdir_that_is_gone_is_noticed() {
     }
 }
 
-/// `--logs rank`: output that nobody would find is no success. The files of a rank, or the folder, are removed or moved in
-/// mid-run, also where something else takes their place.
+/// `--logs rank`: output that cannot be found is not a success. The files of a rank, or the folder, are removed or
+/// moved during the run, even if something else replaces them.
 #[test]
 fn files_of_a_rank_that_are_gone_are_noticed() {
     let harms = [
@@ -183,7 +183,8 @@ fn files_of_a_rank_that_are_gone_are_noticed() {
     }
 }
 
-/// The same by the last tasks of a list: the end is looked at once more. It takes no file of a rank to miss the folder.
+/// The same by the last tasks of a list: there is a final check at the end. A missing folder is noticed even without a
+/// file of a rank.
 #[test]
 fn output_that_is_gone_at_the_end_is_noticed() {
     let harms = [("rank", "rm tasks.txt_workdir/logs/rank_0.log"), ("task", "rm -r tasks.txt_workdir/logs")];
@@ -197,7 +198,7 @@ fn output_that_is_gone_at_the_end_is_noticed() {
     farm.run(&["--proc", "1", "--logs", "none"]).exits(0);
 }
 
-/// The last tasks ended before anybody could notice: the end is no success either.
+/// The last tasks ended before it could be noticed: the end is not a success either.
 #[test]
 fn a_workdir_that_is_gone_at_the_end_is_noticed() {
     let farm = Farm::local(b"true\nrm -r tasks.txt_workdir\n");
@@ -205,7 +206,7 @@ fn a_workdir_that_is_gone_at_the_end_is_noticed() {
     assert!(outcome.errors().concat().contains("moved, removed or replaced"), "{:?}", outcome.errors());
 }
 
-/// FIFOs in place of the farm's own files: nobody waits for the other end.
+/// FIFOs in place of the farm's own files: the farm does not wait for the other end.
 #[test]
 fn no_file_of_the_workdir_is_waited_for() {
     let refused = ["finished", "failed", "timeline.json", "tasks.tsv", "lock"];
@@ -231,7 +232,7 @@ fn no_file_of_the_workdir_is_waited_for() {
     assert!(outcome.errors().concat().contains("regular file"), "{:?}", outcome.errors());
 }
 
-/// A task's output is a plain file, opened as a shell would have done it.
+/// A task's output is a regular file, opened as a shell would have opened it.
 #[test]
 fn a_log_has_no_flags_that_a_shell_would_not_set() {
     let farm = Farm::local(b"grep flags /proc/self/fdinfo/1\n");

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::support::disk::Tmpfs;
 use crate::support::{Farm, Workdir, interrupted, processes};
 
-/// Silent, loud, failing in silence, failing and loud: by ID modulo 4.
+/// Silent, loud, failing silently, failing loudly: by ID modulo 4.
 const LIST: &[u8] = b"true\necho out $PROC_NUMBER; echo err >&2\nexit 3\necho bad $PROC_NUMBER; exit 4\n";
 
 fn list(times: usize) -> Vec<u8> {
@@ -37,7 +37,7 @@ fn prints(farm: &Farm, id: usize) {
     }
 }
 
-/// A file per task, as PyTaskFarmer has it, also in folders of so many.
+/// A file per task, as in PyTaskFarmer, also in folders of this many.
 #[test]
 fn a_file_per_task() {
     for (kind, place) in [("task", ""), ("task/6", "6/")] {
@@ -49,7 +49,7 @@ fn a_file_per_task() {
     }
 }
 
-/// Ranges, all failed tasks, the last lines; and no word for the workdir where there is only one.
+/// Ranges, all failed tasks, the last lines; the workdir can be omitted if there is only one.
 #[test]
 fn tasks_are_chosen() {
     let farm = Farm::local(&list(2));
@@ -113,7 +113,7 @@ fn a_running_task_is_followed() {
 
 /// `--logs failed`: a file only for tasks that failed or said anything.
 #[test]
-fn a_file_where_something_is_to_be_said() {
+fn a_file_if_there_is_output_or_a_failure() {
     let farm = Farm::local(&list(2));
     farm.run(&["--logs", "failed"]).exits(1);
     assert_eq!(names(&farm), ["log_1", "log_2", "log_3", "log_5", "log_6", "log_7"]);
@@ -123,9 +123,9 @@ fn a_file_where_something_is_to_be_said() {
     assert!(outcome.errors()[0].contains("no output of task 4"), "{}", outcome.errors()[0]);
 }
 
-/// A task that ran out of time has failed, though it ended with exit code 0 and said nothing.
+/// A task that exceeded its limit has failed, although it ended with exit code 0 and wrote nothing.
 #[test]
-fn a_file_for_what_ran_out_of_time() {
+fn a_file_for_a_task_that_timed_out() {
     for proc in ["2", "8"] {
         let farm = Farm::local(b"true\ntrap 'exit 0' TERM; sleep 600 & wait\n");
         let outcome = farm.run(&["--proc", proc, "--logs", "failed", "--task-timeout", "1"]).exits(1);
@@ -154,8 +154,8 @@ fn nothing_is_kept() {
     assert!(outcome.errors()[0].contains("--logs"), "{}", outcome.errors()[0]);
 }
 
-/// Each log that is odd is told by its own name, and the others are printed: files that are cut off, links, which are not
-/// followed, and what is no file.
+/// Each odd log is reported by name, and the others are printed: files that are cut off, links, which are not followed,
+/// and anything that is not a regular file.
 #[test]
 fn odd_logs_do_not_hide_others() {
     let farm = Farm::local(&list(2));
@@ -169,7 +169,7 @@ fn odd_logs_do_not_hide_others() {
     std::os::unix::fs::symlink(farm.cwd(), logs.join("80")).unwrap();
     farm.write("log_81", b"secret\n");
     std::fs::create_dir(logs.join("log_70")).unwrap();
-    // One that an earlier run left, and that could not be removed.
+    // A log that an earlier run left, and that could not be removed.
     std::fs::create_dir(logs.join("log_1")).unwrap();
     std::os::unix::fs::symlink(farm.path("precious"), logs.join("rank_9.idx")).unwrap();
     let ids = ["1", "7", "90", "70", "5", "81", "99"];
@@ -189,7 +189,7 @@ fn odd_logs_do_not_hide_others() {
     std::fs::remove_file(logs.join("rank_0.log")).unwrap();
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "5"]).exits(2);
     assert!(outcome.errors().concat().contains("logs/rank_0.log: No such file"), "{:?}", outcome.errors());
-    // What can't be printed is no fault of the logs.
+    // Output that cannot be printed is not the fault of the logs.
     let program = crate::support::program();
     farm.workdir().write("logs/log_60", b"said\n");
     let full = format!("exec {program} logs tasks.txt_workdir 60 > /dev/full");
@@ -197,9 +197,9 @@ fn odd_logs_do_not_hide_others() {
     assert!(outcome.errors().concat().contains("cannot write to standard output"), "{:?}", outcome.errors());
 }
 
-/// A command line or a workdir that is wrong.
+/// An invalid command line or workdir.
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     let farm = Farm::local(&list(1));
     farm.run(&["--logs", "everything"]).refused(&["everything", "task/1000"]);
     farm.run_exactly(&["logs", "no-such-folder", "1"]).refused(&["no-such-folder"]);
@@ -219,7 +219,7 @@ fn output_needs_a_temporary_folder() {
     farm.run(&["--logs", "rank"]).exits(1);
 }
 
-/// Promise 3: output that the workdir does not take is no task's failure. The task runs again where there is room.
+/// Promise 3: output that the workdir does not accept is not a task's failure. The task runs again when there is space.
 #[test]
 fn output_on_a_full_disk_is_not_lost() {
     const COUNT: usize = 40;
@@ -241,10 +241,10 @@ fn output_on_a_full_disk_is_not_lost() {
     }
 }
 
-/// A disk on which there is room for small files, but not for the output of a task. What was started runs once, and waits:
-/// if there is a place in time, the farm goes on, otherwise it ends with exit code 4, and each attempt is in `tasks.tsv`.
+/// A disk with space for small files, but not for the output of a task. Tasks that were started run once, and wait: if
+/// there is space in time, the farm continues, otherwise it ends with exit code 4, and each attempt is in `tasks.tsv`.
 #[test]
-fn no_task_runs_again_and_again_for_a_full_disk() {
+fn no_task_runs_repeatedly_on_a_full_disk() {
     const COUNT: usize = 8;
     const SAID: &str = "cannot be written yet";
     let options = |kind: &'static str| ["--proc", "2", "--logs", kind];

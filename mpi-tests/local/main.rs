@@ -1,4 +1,4 @@
-//! What the program promises on one node, without a launcher. Runs also where it was built without MPI.
+//! What the program promises on one node, without a launcher. Also runs with a build without MPI.
 
 #[path = "../support/mod.rs"]
 mod support;

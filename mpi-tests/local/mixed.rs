@@ -8,7 +8,7 @@ fn mixed_tasks_are_all_exactly_right() {
     let farm = Farm::local(b"");
     let tasks = mixed::write_list(&farm, 600, 1);
     let outcome = farm.run(&["--proc", "4"]).exits(1);
-    expected::is_what_happened(&tasks, &farm, &outcome, 1, 4);
+    expected::matches_the_run(&tasks, &farm, &outcome, 1, 4);
 }
 
 /// A shell line of 1 MiB runs.
@@ -35,7 +35,7 @@ fn long_task() {
     quiet::long_task_is_waited_for(&Farm::local(quiet::LIST));
 }
 
-/// A long grace period is honoured.
+/// A long grace period is honored.
 #[test]
 fn long_grace_period() {
     quiet::long_grace_period_is_honoured(&Farm::local(quiet::STUBBORN), 0);

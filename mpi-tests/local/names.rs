@@ -4,8 +4,8 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Farm, blockers, processes};
 
-/// A kill by the program's name and by its command line (`pkill -f`) hits the MPI process only: who clears up behind it
-/// has names of its own.
+/// A kill by the program's name and by its command line (`pkill -f`) hits only the MPI process: those that clean up
+/// after it have names of their own.
 #[test]
 fn pool_and_nursery_have_names_of_their_own() {
     let farm = Farm::local(&blockers::list(0, 2));

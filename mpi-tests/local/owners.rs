@@ -1,4 +1,5 @@
-//! What belongs to other users, or what they can write, does no harm: INI files, modules, workdirs, and links in workdirs.
+//! Files that belong to other users, or that they can write, do no harm: INI files, modules, workdirs, and links in
+//! workdirs.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -9,10 +10,10 @@ use nix::unistd::{geteuid, mkfifo};
 
 use crate::support::{Farm, skipped};
 
-/// Somebody who is neither who runs these tests nor root nor `nobody`.
+/// A user who is neither the one who runs these tests nor root nor `nobody`.
 const OTHER: u32 = 4_294_967;
 
-/// Tasks and the list are run by something else than they should be.
+/// Tasks and the list are run by a different program than they should be.
 const RUNNER: &[u8] = b"[default]\nRunner = template\nshell = bash\ncommand = touch harmed; {run}\n";
 const HANDLER: &[u8] = b"[default]\nTaskList = exec\ncommand = touch harmed; echo echo harmed\n";
 
@@ -33,7 +34,7 @@ fn is_root() -> bool {
     is_root
 }
 
-/// A run and a dry run in which the INI file does nothing; each says so, with these words.
+/// A run and a dry run in which the INI file has no effect; each says so, with these words.
 #[track_caller]
 fn is_ignored(farm: &Farm, what: &str, words: &[&str]) {
     for options in [&["--quiet"][..], &["--dry-run"]] {
@@ -48,7 +49,7 @@ fn is_ignored(farm: &Farm, what: &str, words: &[&str]) {
     fs::remove_dir_all(farm.workdir().path()).unwrap();
 }
 
-/// A run in which it is used, which is said unless the user wants to hear nothing.
+/// A run in which it is used, which is reported unless the user requests silence.
 #[track_caller]
 fn is_used(farm: &Farm, what: &str) {
     let said = farm.run(&[]).exits(0).stderr_text();
@@ -61,8 +62,8 @@ fn is_used(farm: &Farm, what: &str) {
     let _ = fs::remove_file(farm.path("harmed"));
 }
 
-/// An INI file in the current folder that anybody can write, or could have put there, decides nothing. The user learns why, and
-/// what to do; what is said works. Others of that kind, which have nothing to do with us, are not spoken of.
+/// An INI file in the current folder that any user can write, or could have put there, has no effect. The message gives
+/// the reason and a remedy, which works. Unrelated files of that kind are not mentioned.
 #[test]
 fn ini_files_that_others_can_write_are_ignored() {
     for (what, text) in [("runner", RUNNER), ("tasklist handler", HANDLER)] {
@@ -73,7 +74,7 @@ fn ini_files_that_others_can_write_are_ignored() {
         is_ignored(&farm, what, &["x.ini:1 ", "anybody can write it\n", "chmod go-w x.ini\n"]);
         assert_eq!(farm.bash(b"chmod go-w x.ini").0, 0);
         is_used(&farm, what);
-        // A folder such as /tmp has to stay open to others.
+        // A folder such as /tmp must remain open to others.
         for (mode, cure) in [(0o777, "chmod go-w .\n"), (0o1777, "copy it to ~/.config/taskfarmer\n")] {
             set_mode(&farm.cwd(), mode);
             is_ignored(&farm, what, &["x.ini:1 ", "anybody can write into its folder\n", cure]);
@@ -105,8 +106,8 @@ fn ignored_definitions_are_shown() {
     }
 }
 
-/// INI files of another user are ignored wherever they are, also behind a link; root's are not, and under `sudo` neither are
-/// those of who typed that.
+/// INI files of another user are ignored wherever they are, even through a link; root's are not, and under `sudo`
+/// neither are those of the user who ran it.
 #[test]
 fn ini_files_of_another_user_are_ignored() {
     if !is_root() {
@@ -124,7 +125,7 @@ fn ini_files_of_another_user_are_ignored() {
     symlink(farm.home().join("theirs"), farm.path("x.ini")).unwrap();
     is_ignored(&farm, "runner", &words);
     fs::remove_file(farm.path("x.ini")).unwrap();
-    // Their folder, whoever has written the file.
+    // Their folder, whoever wrote the file.
     farm.write("x.ini", RUNNER);
     give(&farm.cwd(), OTHER);
     is_ignored(&farm, "runner", &["its folder belongs to user 4294967", words[1]]);
@@ -135,22 +136,22 @@ fn ini_files_of_another_user_are_ignored() {
     give(&place.join("x.ini"), OTHER);
     is_ignored(&farm, "runner", &["runners.d/x.ini:1 ", words[0]]);
     fs::remove_file(place.join("x.ini")).unwrap();
-    // A group, unless nobody else is in it.
+    // A group, unless it has no other members.
     farm.write_with_mode("x.ini", 0o664, RUNNER);
     give(&farm.cwd(), 0);
     chown(farm.path("x.ini"), None, Some(OTHER)).unwrap();
     is_ignored(&farm, "runner", &["the group 4294967 can write it\n", "chmod go-w x.ini\n"]);
     chown(farm.path("x.ini"), None, Some(0)).unwrap();
     is_used(&farm, "runner");
-    // Root may have anybody's HOME.
+    // Root may have any user's HOME.
     fs::rename(farm.path("x.ini"), place.join("x.ini")).unwrap();
     for path in [&farm.home(), &place, &place.join("x.ini")] {
         give(path, OTHER);
     }
     is_ignored(&farm, "runner", &[words[0]]);
 
-    // Somebody who is not root.
-    let farm = Farm::local(b"echo a task\n").run_by_nobody();
+    // A user who is not root.
+    let farm = Farm::local(b"echo a task\n").run_as_nobody();
     farm.write("x.ini", RUNNER);
     set_mode(&farm.cwd(), 0o755);
     let options = ["--dry-run"];
@@ -158,7 +159,7 @@ fn ini_files_of_another_user_are_ignored() {
     give(&farm.path("x.ini"), OTHER);
     let said = farm.run(&options).exits(0).stderr_text();
     assert!(said.contains("is ignored: it belongs to user 4294967"), "{said}");
-    // A server that knows everybody by another number: the home folder is the user's all the same.
+    // A server that maps every user to a different ID: the home folder is still the user's.
     fs::remove_file(farm.path("x.ini")).unwrap();
     let place = farm.home().join(".config/taskfarmer");
     fs::create_dir_all(&place).unwrap();
@@ -170,8 +171,8 @@ fn ini_files_of_another_user_are_ignored() {
     assert!(said.contains("x.ini:1 defines the runner 'default': it is 'template'"), "{said}");
 }
 
-/// Python that starts for a handler imports nothing from a folder that others can write, and nothing of Python's own from the
-/// current folder at all.
+/// Python that starts for a handler imports nothing from a folder that others can write, and nothing of Python's own
+/// from the current folder at all.
 #[test]
 fn modules_of_others_are_not_imported() {
     let farm = Farm::local(b"echo a task\n");
@@ -193,8 +194,8 @@ fn modules_of_others_are_not_imported() {
     farm.run(&options).refused(&["cannot import it", "the current folder is not searched: anybody can write into it"]);
 }
 
-/// A link never leads a run to a file elsewhere, and a FIFO does not hold it up. What is only replaced is replaced; what a run
-/// would write to is refused by name.
+/// A link never leads a run to a file elsewhere, and a FIFO does not block it. Files that are only replaced are
+/// replaced; files that a run would write to are refused by name.
 #[test]
 fn links_in_a_workdir_are_not_followed() {
     const REFUSED: [&str; 5] = ["finished", "failed", "timeline.json", "tasks.tsv", "lock"];
@@ -227,7 +228,7 @@ fn links_in_a_workdir_are_not_followed() {
     }
 }
 
-/// The folders and links that users make for themselves work: a workdir elsewhere, logs elsewhere, a job log.
+/// Folders and links that users create themselves work: a workdir elsewhere, logs elsewhere, a job log.
 #[test]
 fn links_of_the_user_work() {
     let farm = Farm::local(b"echo a task\n");
@@ -246,8 +247,8 @@ fn links_of_the_user_work() {
     farm.run(&["--joblog", "link.log"]).exits(0);
 }
 
-/// A workdir of another user, a link of theirs to one, and folders of theirs in it are refused, with their name and what to do,
-/// and nothing is changed. The user may know better.
+/// A workdir of another user, a link of theirs to one, and their folders in it are refused, with the owner's name and a
+/// remedy, and nothing is changed. The user can allow it.
 #[test]
 fn workdirs_of_other_users_are_refused() {
     if !is_root() {
@@ -292,23 +293,23 @@ fn workdirs_of_other_users_are_refused() {
         }
         let outcome = farm.run(&["--shared-workdir"]).exits(0);
         assert_eq!(outcome.summary(), [1, 0, 0]);
-        // Whoever looks only reads.
+        // Commands that show something only read.
         farm.run_exactly(&["status", "tasks.txt"]).exits(0);
         assert_eq!(farm.run_exactly(&["logs", "tasks.txt", "0"]).exits(0).stdout, b"a task\n");
-        // Under sudo it is the user's own.
+        // Under sudo it belongs to the user.
         let mut farm = farm;
         farm.set("SUDO_UID", &OTHER.to_string());
         farm.run(&[]).exits(0);
     }
 }
 
-/// For somebody who is not root: another user's workdir is refused even if anybody may write there, root's is not.
+/// For a user who is not root: another user's workdir is refused even if any user may write there; root's is not.
 #[test]
 fn a_workdir_that_anybody_may_write_is_still_anothers() {
     if !is_root() {
         return;
     }
-    let farm = Farm::local(b"echo a task\n").run_by_nobody();
+    let farm = Farm::local(b"echo a task\n").run_as_nobody();
     set_mode(&farm.cwd(), 0o777);
     fs::create_dir(farm.workdir().path()).unwrap();
     set_mode(farm.workdir().path(), 0o777);
@@ -319,7 +320,8 @@ fn a_workdir_that_anybody_may_write_is_still_anothers() {
     farm.run(&[]).exits(0);
 }
 
-/// `status` and `logs` read a workdir of anybody: a link in it shows nothing from elsewhere, and a FIFO keeps nobody waiting.
+/// `status` and `logs` read any user's workdir: a link in it shows nothing from elsewhere, and a FIFO does not block
+/// them.
 #[test]
 fn whoever_looks_follows_no_link() {
     let farm = Farm::local(b"echo a task; exit 1\n").time_limit(30);

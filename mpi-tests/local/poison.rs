@@ -1,4 +1,4 @@
-//! Tasks that take their pool down, and pools that are stopped, on a single rank.
+//! Tasks that take down their pool, and pools that are stopped, on a single rank.
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ fn a_task_stops_its_pool() {
     poison::stops_its_pool(Farm::local);
 }
 
-/// Nor does somebody who stops it from outside; nothing of its tasks is left.
+/// Nor does a pool that is stopped from outside; nothing of its tasks is left.
 #[test]
 fn a_pool_is_stopped() {
     poison::is_stopped(Farm::local, 0);
 }
 
-/// A pool that is stopped when its farm is killed can't see that: its nursery ends it, with all that it has started.
+/// A pool that is stopped cannot notice that its farm was killed: its nursery ends it, with everything that it has
+/// started.
 #[test]
 fn a_stopped_pool_does_not_outlive_its_farm() {
     let farm = Farm::local(b"echo >> ran; setsid sleep 600 & sleep 600\n");
@@ -34,11 +35,11 @@ fn a_stopped_pool_does_not_outlive_its_farm() {
         processes::signal(pool, Signal::SIGSTOP);
     }
     processes::signal(running.pid(), Signal::SIGKILL);
-    // Looks for processes that live on: the nursery waits for the pool for a while.
+    // Also looks for processes that are still alive: the nursery waits for the pool for a while.
     running.wait_within(Duration::from_secs(20));
 }
 
-/// Crashes count over starts: one that is interrupted does not begin to count anew.
+/// Crashes count across starts: an interrupted run does not start counting from zero.
 #[test]
 fn crashes_count_over_starts() {
     let farm = Farm::local(b"echo >> ran; kill -9 $PPID; sleep 600\n");
@@ -57,7 +58,7 @@ fn crashes_count_over_starts() {
     assert_eq!((outcome.summary(), farm.lines("ran").len()), ([0, 1, 0], before + 1));
 }
 
-/// Nonsense is refused, with what to type instead.
+/// Invalid values are refused, with advice.
 #[test]
 fn nonsense_is_refused() {
     let farm = Farm::local(b"true\n");

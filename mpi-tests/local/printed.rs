@@ -1,4 +1,4 @@
-//! What a person reads: that it is harmless, complete and bounded, and that it is said if it cannot be written.
+//! What a person reads: it is harmless, complete and bounded, and output that cannot be written is reported.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -8,20 +8,20 @@ use crate::support::{Farm, program};
 
 const WORKDIR: &str = "tasks.txt_workdir";
 
-/// Longer than the memory that a test allows, in bytes. Sparse, so that it needs no disk.
+/// Longer than the memory that a test allows, in bytes. Sparse, so that it needs no disk space.
 const HUGE: u64 = 512 << 20;
 
-/// Kibibytes of memory that a program gets which reads a file of that size, its own text included.
+/// Kibibytes of memory for a program that reads a file of that size, including its own code.
 const MEMORY_KIB: u64 = 400 << 10;
 
-/// Makes sure that a text has nothing that acts on a terminal or is not seen.
+/// Makes sure that a text contains nothing that acts on a terminal or is invisible.
 #[track_caller]
 fn is_harmless(text: &str) {
     let is_odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || "\u{202e}\u{200b}\u{2066}".contains(c);
     assert!(!text.contains(is_odd) && !text.contains(char::REPLACEMENT_CHARACTER), "{text:?}");
 }
 
-/// A workdir in which every text is that of an attacker.
+/// A workdir in which an attacker has chosen every text.
 fn hostile() -> Farm {
     let farm = Farm::local(b"true\n");
     let bad = "\u{1b}[2J\u{202e}\r\u{9b}31m\ntaskfarmer-mpi: all is well\n";
@@ -43,8 +43,8 @@ fn hostile() -> Farm {
     farm
 }
 
-/// Promise: no text in a workdir acts on the terminal of who looks at it, or looks like something else; whoever reads JSON gets
-/// it as it is.
+/// Promise: no text in a workdir acts on the terminal of the person who reads it, or looks like something else; JSON
+/// contains it unchanged.
 #[test]
 fn status_is_harmless() {
     let farm = hostile();
@@ -74,7 +74,7 @@ fn status_is_harmless() {
     }
 }
 
-/// Promise: what a run says, and what `--dry-run` and the lists of runners and handlers print, is harmless, too.
+/// Promise: what a run prints, and what `--dry-run` and the lists of runners and handlers print, is harmless, too.
 #[test]
 fn a_run_is_harmless() {
     let farm = Farm::local(b"echo '\x1b[31m\xe2\x80\xae \xff' >&2; false\ntrue \xe2\x80\x8b\n");
@@ -120,7 +120,7 @@ fn the_command_to_resume_can_be_pasted() {
     assert!(farm.path(folder).join("ran").exists(), "{command}\n{}", String::from_utf8_lossy(&output));
 }
 
-/// Promise: a terminal shows the output of tasks with its colors, and does not obey it. What reads a pipe gets every byte.
+/// Promise: a terminal shows the output of tasks with its colors, and does not obey it. A pipe gets every byte.
 #[test]
 fn logs_on_a_terminal_are_harmless() {
     let output = b"\x1b[31mred\x1b[0m\x1b[2J\x1b]0;t\x07\xff\n\ttab\xe2\x80\xae\n";
@@ -135,9 +135,10 @@ fn logs_on_a_terminal_are_harmless() {
     assert_eq!(shown, "\u{1b}[31mred\u{1b}[0m\\x1b[2J\\x1b]0;t\\x07\\xff\n\ttab\\u{202e}\n\u{1b}[0m");
 }
 
-/// Promise: what cannot be written is said, with exit code 4; a reader that has seen enough is none to complain of.
+/// Promise: output that cannot be written is reported, with exit code 4; a reader that has closed its end causes no
+/// complaint.
 #[test]
-fn a_full_or_closed_stdout_is_said() {
+fn a_full_or_closed_stdout_is_reported() {
     let farm = Farm::local(b"echo one\nfalse\n");
     farm.run(&[]).exits(1);
     farm.write("more.txt", &b"echo a line of a list\n".repeat(20_000));
@@ -173,11 +174,11 @@ fn a_full_or_closed_stdout_is_said() {
         assert!(!said.contains("standard output") && !said.contains("panicked"), "{words:?}: {said}");
         assert!(!run(">/dev/null", 0).contains("standard output"), "{words:?}");
     }
-    // Nothing was to be written.
+    // There was nothing to write.
     assert!(!farm.run_exactly(&["status", WORKDIR, "--exit-code"]).exits(1).stderr_text().contains("standard output"));
 }
 
-/// Promise: whatever its size, no file in a workdir is taken into memory, and a FIFO is not waited for.
+/// Promise: whatever its size, no file in a workdir is loaded into memory, and a FIFO is not waited for.
 #[test]
 fn huge_files_cost_no_memory() {
     let farm = Farm::local(b"echo one\nfalse\n");
@@ -238,9 +239,9 @@ fn every_failed_task_is_listed() {
     assert_eq!(figures["failed_tasks"].as_array().unwrap().len(), COUNT as usize);
 }
 
-/// Promise: a task's output is its own, also if the index of a rank's log is damaged, and the damage is said.
+/// Promise: a task's output is its own, even if the index of a rank's log is damaged, and the damage is reported.
 #[test]
-fn a_damaged_index_is_said() {
+fn a_damaged_index_is_reported() {
     let farm = Farm::local(b"echo zero\necho one\necho two\n");
     farm.run(&["--logs", "rank", "--proc", "1"]).exits(0);
     let index = String::from_utf8(farm.workdir().bytes("logs/rank_0.idx")).unwrap();

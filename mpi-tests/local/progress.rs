@@ -3,13 +3,13 @@
 use crate::support::Farm;
 use crate::support::terminal::run_on_terminal;
 
-/// `count` tasks that take long enough to be seen; every tenth fails.
+/// `count` tasks that take long enough to be observed; every tenth fails.
 fn list(count: usize) -> Vec<u8> {
     (0..count).flat_map(|id| format!("sleep 0.1; exit {}\n", u8::from(id % 10 == 0)).into_bytes()).collect()
 }
 
 /// A terminal shows one line: done and total, failed, running, slots, rate and time left. At the end it is gone, and
-/// what is left is the summary.
+/// the summary remains.
 #[test]
 fn terminal_has_a_live_line() {
     let farm = Farm::local(&list(80));
@@ -38,7 +38,7 @@ fn terminal_has_a_live_line() {
     assert!(String::from_utf8_lossy(&outcome.stdout).ends_with("\r\n"), "the prompt begins a line of its own");
 }
 
-/// A narrow terminal gets a shorter line, not a folded one; few tasks and many have one.
+/// Narrow terminals get a shorter line, not a wrapped one, whether there are few tasks or many.
 #[test]
 fn live_line_fits_narrow_terminals() {
     for (columns, tasks) in [(40, 80), (20, 3), (60, 1), (200, 3)] {
@@ -51,7 +51,7 @@ fn live_line_fits_narrow_terminals() {
     }
 }
 
-/// Lines that come in between do not tear the live line: all of them are whole, and it goes on below them.
+/// Lines that are printed in between do not tear the live line: all of them are whole, and it continues below them.
 #[test]
 fn lines_stand_above_the_live_line() {
     let farm = Farm::local(&list(40));
@@ -74,9 +74,9 @@ fn lines_stand_above_the_live_line() {
     assert!(terminal.live().iter().any(|line| line.contains("/40")));
 }
 
-/// A farm that starts nothing any more says so in place of a time that nobody can know.
+/// A farm that starts nothing more says so, in place of a time that is unknown.
 #[test]
-fn live_line_tells_of_a_stop() {
+fn live_line_shows_a_stop() {
     let farm = Farm::local(b"sleep 2\nfalse\nsleep 2\nsleep 2\nsleep 2\nsleep 2\n");
     let (outcome, terminal) = run_on_terminal(&farm, 100, &["--proc", "2", "--halt", "soon,fail=1"]);
     outcome.exits(1);
@@ -84,7 +84,7 @@ fn live_line_tells_of_a_stop() {
     assert!(live.iter().any(|line| line.contains("1 failed") && line.ends_with("stopping")), "{live:#?}");
 }
 
-/// NO_COLOR: no colours. TERM=dumb: no line that is rewritten.
+/// NO_COLOR: no colors. TERM=dumb: no line that is rewritten.
 #[test]
 fn colours_and_rewriting_can_be_refused() {
     let mut farm = Farm::local(&list(20));
@@ -99,7 +99,7 @@ fn colours_and_rewriting_can_be_refused() {
     assert!(!text.contains('\u{1b}') && terminal.live().is_empty(), "{text}");
 }
 
-/// Behind a launcher there is a pipe where the terminal was; a user who sits there can have the line all the same.
+/// Behind a launcher there is a pipe in place of the terminal; a user at the terminal can still have the line.
 #[test]
 fn live_line_can_be_forced() {
     let mut farm = Farm::local(&list(20));
@@ -131,7 +131,7 @@ fn batch_output_has_a_line_now_and_then() {
     assert!(line.contains("1 of 3 tasks done (33%), 1 failed; 2 running on 3 slots"), "{line}");
 }
 
-/// `--quiet` says nothing if all goes well, and what went wrong otherwise.
+/// `--quiet` prints nothing on success, and otherwise what went wrong.
 #[test]
 fn quiet_is_quiet_unless_something_fails() {
     let farm = Farm::local(b"true\ntrue\n");
@@ -142,7 +142,7 @@ fn quiet_is_quiet_unless_something_fails() {
     farm.run_exactly(&["--quiet", "no-such-list"]).refused(&["no-such-list"]);
 }
 
-/// The summary tells what failed by kinds: how it ended, the last line, and one log to look at.
+/// The summary groups failures by kind: how the tasks ended, the last line, and one log to look at.
 #[test]
 fn failures_are_told_by_kinds() {
     let mut list = "echo some output; echo >&2 \"KeyError: $PROC_NUMBER\"; exit 3\n".repeat(12).into_bytes();
@@ -160,7 +160,7 @@ fn failures_are_told_by_kinds() {
     assert!(text.lines().all(|line| line.starts_with("taskfarmer-mpi: ")), "{text}");
 }
 
-/// With `-v`, as after a long run, the summary has lengths, utilization and the slowest tasks.
+/// With `-v`, as after a long run, the summary contains lengths, utilization and the slowest tasks.
 #[test]
 fn details_have_lengths_and_the_slowest() {
     let farm = Farm::local(b"sleep 3\nsleep 0.2\nsleep 0.2\nsleep 0.2\nsleep 0.2\nsleep 0.2\nsleep 0.2\n");
@@ -174,10 +174,10 @@ fn details_have_lengths_and_the_slowest() {
     assert!(slowest.starts_with("taskfarmer-mpi:   0 sleep 3: 3."), "{slowest}");
 }
 
-/// What a user meets: what begins, a failure as it happens with a path that can be pasted, what a stop does and when, and
-/// what to type next.
+/// What a user sees: what starts, a failure as it happens with a path that can be pasted, what a stop does and when,
+/// and what to type next.
 #[test]
-fn a_run_tells_its_story() {
+fn a_run_is_reported_from_start_to_end() {
     let farm = Farm::local(b"echo begin; echo 'no such sample' >&2; exit 3\nexec sleep 600\n");
     let mut running = farm.start(&["--grace", "7", "--workdir", "my work"]);
     let failure = "task 0 failed (exit 3): no such sample; output: 'my work/logs/log_0'\n";

@@ -1,4 +1,4 @@
-//! Against PyTaskFarmer 0.1.0 itself: the same files from the same list, and its half-done workdirs completed.
+//! Comparison with PyTaskFarmer 0.1.0 itself: the same files from the same list, and its unfinished workdirs completed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::support::{Farm, Running, expected, processes, python_env, timeline};
 
-/// PyTaskFarmer's program, installed at the first use. None only where the environment says that these tests
-/// are not wanted.
+/// PyTaskFarmer's program, installed at the first use. `None` only if the environment says that these tests are not
+/// wanted.
 pub(crate) fn pytaskfarmer() -> Option<PathBuf> {
     let why = "PyTaskFarmer from PyPI is needed to compare with";
     let folder = python_env("pytaskfarmer", "TASKFARMER_TEST_SKIP_PYTASKFARMER", why)?;
@@ -32,7 +32,7 @@ fn start<'farm>(farm: &'farm Farm, program: &Path, slots: &str) -> Running<'farm
     farm.start_other(&[program.as_os_str(), OsStr::new("--proc"), OsStr::new(slots), OsStr::new("tasks.txt")])
 }
 
-/// What a value of the timeline is made of.
+/// The types in a value of the timeline.
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -66,7 +66,7 @@ fn same_list_same_results() {
         farm.write("both.sh", b"echo out $1; echo err >&2; echo out\n");
     }
     let [theirs, ours] = &farms;
-    // Exit code 0 in spite of the failures: that is how it is.
+    // Exit code 0 in spite of the failures: PyTaskFarmer's behavior.
     start(theirs, &program, "3").wait_and_clean_up().exits(0);
     ours.run(&["--proc", "3"]).exits(1);
 
@@ -75,7 +75,7 @@ fn same_list_same_results() {
     expected::are_the_same("finished", &our.finished(), &their.finished());
     expected::are_the_same("failed", &our.failed(), &their.failed());
     assert_eq!(our.bytes("toprocess"), their.bytes("toprocess"));
-    // Somebody who goes on with the old farms may look at them with the new program.
+    // Users who keep running the old farmer may look at its workdirs with the new program.
     let shown = crate::support::status::text(theirs, 0, &["tasks.txt_workdir"]);
     let [finished, failed] = [their.finished().len(), their.failed().len()];
     assert!(shown.contains("no farm is at work here"), "{shown}");
@@ -84,7 +84,7 @@ fn same_list_same_results() {
     assert_eq!(our.logged(), their.logged());
     for id in their.logged() {
         let [their_log, our_log] = [(&their, theirs), (&our, ours)].map(|(workdir, farm)| {
-            // `pwd` differs, as it must.
+            // `pwd` differs, as expected.
             String::from_utf8_lossy(&workdir.log(id)).replace(farm.cwd().to_str().unwrap(), "CWD")
         });
         assert_eq!(our_log, their_log, "log of task {id}");
@@ -115,10 +115,10 @@ const TASKS: u64 = 30;
 const QUICK: u64 = 12;
 const SLOTS: u64 = 3;
 
-/// Leaves a workdir of PyTaskFarmer half-done by a signal, and completes it.
+/// Interrupts PyTaskFarmer by a signal, and completes its workdir.
 fn half_done_workdir_is_completed(signal: Signal) {
     let Some(program) = pytaskfarmer() else { return };
-    // Each task says that it starts; later ones stay until there is a file `go`. Every fifth fails.
+    // Each task reports its start; later ones stay until there is a file `go`. Every fifth fails.
     let script = format!("echo $1 >> ran\nif [ $1 -ge {QUICK} ] && ! [ -e go ]; then exec sleep 600; fi\nexit $2\n");
     let list: String = (0..TASKS).map(|id| format!("sh task.sh {id} {}\n", u64::from(id % 5 == 4))).collect();
     let farm = farm(&list);
@@ -135,12 +135,12 @@ fn half_done_workdir_is_completed(signal: Signal) {
     let main = running.pid();
     processes::signal(main, signal);
     if signal == Signal::SIGKILL {
-        // Its workers would go on without it.
+        // Its workers would continue without it.
         for process in running.processes() {
             processes::signal(process.pid, Signal::SIGKILL);
         }
     }
-    // It does not stop what its tasks started.
+    // It does not stop what its tasks have started.
     running.wait_and_clean_up();
 
     let recorded = farm.workdir().recorded();

@@ -1,4 +1,4 @@
-//! A start that is refused leaves the workdir as it was: every file is judged before the first is changed.
+//! A start that is refused leaves the workdir as it was: every file is checked before the first is changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use nix::unistd::mkfifo;
 
 use crate::support::Farm;
 
-/// Names and bytes of all that is in a folder; what is no regular file has none.
+/// Names and bytes of everything in a folder; anything other than a regular file has no bytes.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -22,7 +22,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// A workdir with something to mend, to make, to cut off and to remove.
+/// A workdir with something to repair, to create, to cut off and to remove.
 fn half_done() -> Farm {
     let farm = Farm::local(b"true\nfalse\ntrue\n").time_limit(30);
     farm.run(&[]).exits(1);
@@ -32,7 +32,8 @@ fn half_done() -> Farm {
     farm
 }
 
-/// Each of the files that a run needs is taken by something else. The timeline of the run before is valid JSON after it.
+/// Each of the files that a run needs is replaced by something else. The timeline of the previous run is still valid
+/// JSON afterward.
 #[test]
 fn nothing_changes_before_all_was_judged() {
     for name in ["finished", "timeline.json", "tasks.tsv", "logs", "job.log"] {
@@ -58,7 +59,7 @@ fn nothing_changes_before_all_was_judged() {
     }
 }
 
-/// `failed` is judged like the others, also where it would be thrown away.
+/// `failed` is checked like the others, even if it would be discarded.
 #[test]
 fn a_failed_that_cannot_be_used_changes_nothing() {
     let farm = half_done();

@@ -1,10 +1,10 @@
-//! The same command again goes on where the last run ended.
+//! The same command resumes where the last run ended.
 
 use std::collections::BTreeSet;
 
 use crate::support::{Farm, blockers};
 
-/// A list of tasks that say in `ran` that they ran; the last one fails.
+/// A list of tasks that write to `ran` when they run; the last one fails.
 fn list(count: usize) -> Vec<u8> {
     let lines = (0..count).map(|id| format!("echo {id} >> ran; test {id} -ne {}\n", count - 1));
     lines.collect::<String>().into_bytes()
@@ -32,7 +32,7 @@ fn finished_list_ends_with_zero_again() {
     assert_eq!(farm.run(&[]).exits(0).summary(), [2, 0, 0]);
 }
 
-/// Tasks that are appended to a list run next time, and only they.
+/// Tasks that are appended to a list run next time, and only they do.
 #[test]
 fn appended_tasks_run_next_time() {
     let farm = Farm::local(b"echo 0 >> ran\necho 1 >> ran\n");
@@ -49,7 +49,7 @@ fn appended_tasks_run_next_time() {
 #[test]
 fn edited_list_is_refused() {
     let edits: [&[u8]; 3] = [
-        // Another command, a line that shifts all others, a list that is too short.
+        // A different command, a line that shifts all others, a list that is too short.
         b"echo 0\necho other\necho 2\n",
         b"echo new\necho 0\necho 1\necho 2\n",
         b"echo 0\necho 1\n",
@@ -64,7 +64,7 @@ fn edited_list_is_refused() {
     }
 }
 
-/// What a list of four, of which the first three are recorded, may become, and what it may not.
+/// Which changes to a list of four, of which the first three are recorded, are allowed, and which are not.
 #[test]
 fn decision_table_of_edited_lists() {
     let line = |id: &str| format!("echo {id} >> ran\n");
@@ -119,7 +119,7 @@ fn unrecorded_tasks_may_be_edited() {
     assert_eq!(farm.workdir().log(1), b"better\n");
 }
 
-/// What a user takes out of `failed` runs again: the records are the truth.
+/// Tasks that a user removes from `failed` run again: the records are authoritative.
 #[test]
 fn records_are_the_truth() {
     let farm = Farm::local(b"echo 0 >> ran\ntest -e fixed\n");
@@ -132,7 +132,7 @@ fn records_are_the_truth() {
     assert_eq!(farm.lines("ran").len(), 1);
 }
 
-/// `--timeout` stops in order: exit code 3, what ran goes back to `toprocess`, the next run completes it.
+/// `--timeout` stops the farm normally: exit code 3, running tasks go back to `toprocess`, the next run completes them.
 #[test]
 fn timeout_stops_and_the_next_run_completes() {
     let farm = Farm::local(&blockers::list(10, 10));

@@ -1,8 +1,9 @@
-//! `--retries`: what fails is tried again.
+//! `--retries`: failed tasks are retried.
 
 use crate::support::Farm;
 
-/// A task that does well in its third attempt has finished; each attempt is a line of `tasks.tsv`, with a pause between.
+/// A task that succeeds in its third attempt has finished; each attempt is a line of `tasks.tsv`, with a pause in
+/// between.
 #[test]
 fn a_task_may_do_well_later() {
     let farm = Farm::local(b"echo $TASKFARMER_ATTEMPT; test $TASKFARMER_ATTEMPT -ge 3\ntrue\n");
@@ -27,7 +28,7 @@ fn a_task_fails_with_its_last_attempt() {
     assert_eq!(farm.lines("ran").len(), 2, "what has failed is not tried again by the next start");
 }
 
-/// `--retry-exit`: other failures are recorded at once. Signals are what a shell says of them.
+/// `--retry-exit`: other failures are recorded immediately. Signals count as a shell reports them.
 #[test]
 fn only_some_exit_codes_are_worth_it() {
     let list = b"echo >> ran0; exit 75\necho >> ran1; exit 76\necho >> ran2; kill -11 $$\necho >> ran3; kill -6 $$\n";
@@ -37,7 +38,7 @@ fn only_some_exit_codes_are_worth_it() {
     assert_eq!(runs, [2, 1, 2, 1]);
 }
 
-/// Nonsense is refused, with what to type instead.
+/// Invalid values are refused, with advice.
 #[test]
 fn nonsense_is_refused() {
     let farm = Farm::local(b"true\n");
@@ -46,8 +47,8 @@ fn nonsense_is_refused() {
     farm.run(&["--retries", "1", "--retry-exit", "0"]).refused(&["--retry-exit 0", "100-110"]);
 }
 
-/// A task that runs for too long is ended, with all that it has started, and is recorded as failed: its exit code does not
-/// matter. One that does not heed SIGTERM is killed.
+/// A task that runs for too long is ended, with everything that it has started, and is recorded as failed, whatever its
+/// exit code. One that ignores SIGTERM is killed.
 #[test]
 fn a_task_runs_out_of_time() {
     let list = b"echo quick\ntrap 'exit 0' TERM; sleep 600 & wait\ntrap '' TERM; sleep 600; sleep 600\n";
@@ -74,7 +75,7 @@ fn a_timeout_is_retried() {
     assert_eq!(attempts, ["timeout", "finished"]);
 }
 
-/// A limit in percent is one of the median of what has finished.
+/// A limit in percent refers to the median of the finished tasks.
 #[test]
 fn a_limit_follows_the_median() {
     let farm = Farm::local(format!("{}sleep 600\n", "sleep 0.1\n".repeat(12)).as_bytes());

@@ -1,8 +1,8 @@
-//! `--retry-failed`: what failed runs again, and nothing else.
+//! `--retry-failed`: failed tasks run again, and no others.
 
 use crate::support::{End, Farm, interrupted};
 
-/// Six tasks: 1 and 4 fail until there is a file `mended`, 5 fails for ever.
+/// Six tasks: 1 and 4 fail until there is a file `mended`, 5 always fails.
 fn farm() -> Farm {
     let ends = ["", "; test -e mended", "", "", "; test -e mended", "; exit 9"];
     let list: String = (0..).zip(ends).map(|(id, end): (u32, _)| format!("echo {id} >> ran{end}\n")).collect();
@@ -12,7 +12,7 @@ fn farm() -> Farm {
     farm
 }
 
-/// The failed tasks run again, with a first attempt like any; those that finish now are no longer in `failed`.
+/// The failed tasks run again, starting with a first attempt; those that finish now are no longer in `failed`.
 #[test]
 fn failed_tasks_run_again_and_only_they() {
     let farm = farm();
@@ -34,8 +34,8 @@ fn failed_tasks_run_again_and_only_they() {
     assert_eq!(interrupted::runs(&farm)[&5], 3, "once more by the flag only");
 }
 
-/// A line that has failed may be corrected: without the flag that is refused, with words that name the flag; with it the
-/// new line runs, longer or shorter, and what finished does not.
+/// A failed line may be corrected: without the flag that is refused, with a message that names the flag; with it the
+/// new line runs, longer or shorter, and finished tasks do not.
 #[test]
 fn failed_lines_may_be_corrected() {
     let farm = Farm::local(b"echo 0 >> ran\nno_such_program_at_all\nfalse\n");
@@ -45,15 +45,15 @@ fn failed_lines_may_be_corrected() {
     assert_eq!(farm.run(&["--retry-failed"]).exits(1).summary(), [2, 1, 0]);
     assert_eq!(farm.lines("ran").len(), 3);
     assert!(String::from_utf8_lossy(&farm.read("tasks.txt_workdir/failed")).starts_with("2 echo 2"));
-    // What has finished is as it was recorded, flag or not.
+    // Finished tasks must be as they were recorded, with or without the flag.
     farm.write("tasks.txt", b"echo 0 >>ran\necho 1 >> ran\necho 2 >> ran\n");
     let text = farm.run(&["--retry-failed"]).refused(&["finished: line 1"]).stderr_text();
     assert!(!text.contains("--retry-failed"), "{text}");
 }
 
-/// A run that has nothing to run says so, and how to run what has failed.
+/// A run that has nothing to run says so, and how to run failed tasks.
 #[test]
-fn nothing_to_run_is_said() {
+fn nothing_to_run_is_reported() {
     let farm = farm();
     let text = farm.run(&[]).exits(1).stderr_text();
     assert!(text.contains("nothing was left to run"), "{text}");
@@ -61,7 +61,7 @@ fn nothing_to_run_is_said() {
     assert_eq!(interrupted::runs(&farm).into_values().sum::<usize>(), 6);
 }
 
-/// Where nothing has failed the flag changes nothing.
+/// If nothing has failed, the flag changes nothing.
 #[test]
 fn nothing_failed_nothing_runs() {
     let farm = Farm::local(&interrupted::list(3, ""));
@@ -70,9 +70,9 @@ fn nothing_failed_nothing_runs() {
     assert_eq!(farm.lines("ran").len(), 3);
 }
 
-/// A retry that is stopped goes on without the flag: tasks that were to be tried again are open.
+/// A retry that is stopped resumes without the flag: tasks that were to be retried are open.
 #[test]
-fn stopped_retry_goes_on_without_the_flag() {
+fn stopped_retry_resumes_without_the_flag() {
     let farm = Farm::local(b"echo 0 >> ran; test -e mended && test -e go || exit 1\ntest -e mended && ! test -e go && sleep 600; test -e go\n");
     assert_eq!(farm.run(&["--proc", "1"]).exits(1).summary(), [0, 2, 0]);
     farm.write("mended", b"");
@@ -87,7 +87,7 @@ fn stopped_retry_goes_on_without_the_flag() {
     assert_eq!(farm.run(&["--proc", "1", "--retry-failed"]).exits(0).summary(), [2, 0, 0]);
 }
 
-/// What is thrown away is looked at first: damage in `failed` is refused with the flag, too.
+/// Records are checked before they are discarded: damage in `failed` is refused with the flag, too.
 #[test]
 fn damaged_failed_is_refused() {
     let farm = farm();
@@ -100,7 +100,7 @@ fn damaged_failed_is_refused() {
     }
 }
 
-/// A torn last line of `failed` is no damage.
+/// A torn last line of `failed` is not damage.
 #[test]
 fn torn_failed_is_retried() {
     let farm = farm();
@@ -111,7 +111,7 @@ fn torn_failed_is_retried() {
     assert_eq!(outcome.summary(), [5, 1, 0]);
 }
 
-/// `--dry-run` tells what would run and touches nothing.
+/// `--dry-run` shows what would run and changes nothing.
 #[test]
 fn dry_run_of_a_retry() {
     let farm = farm();

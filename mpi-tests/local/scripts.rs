@@ -1,10 +1,10 @@
-//! The batch scripts of `slurm/`, as text. That they run is tested on a Slurm: mpi-tests/slurm/scripts.rs.
+//! The batch scripts of `slurm/`, as text. That they run is tested on a real Slurm: mpi-tests/slurm/scripts.rs.
 
 use std::fs;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slurm");
 
-/// Users copy one script and nothing else, so each has all of it; the common part is the same in all.
+/// Users copy a single script, so each is complete; the common part is identical in all.
 #[test]
 fn scripts_have_the_same_second_half() {
     let mut halves = Vec::new();

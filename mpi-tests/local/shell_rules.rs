@@ -1,7 +1,7 @@
-//! A line that is judged plain does without a shell what `bash -c` does with it: same output, same messages, same
+//! A line that is considered plain does the same without a shell as with `bash -c`: same output, same messages, same
 //! exit status or signal. Checked against the bash of this machine with some thousand random lines.
 //!
-//! Lines that aren't plain are judged but never run, and those that are name harmless programs only.
+//! Lines that are not plain are checked but never run, and those that are plain name only harmless programs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -18,10 +18,10 @@ use tempfile::TempDir;
 const LINES: usize = 4000;
 const THREADS: usize = 3;
 
-/// Bytes of which one is enough to make a line the shell's.
+/// Bytes of which a single one makes a line go to the shell.
 const META: &[u8] = b"'\"\\$`*?[]{}~#!^;&|()<>\r\n\0\x01\x0b\x0c\x7f\x80\xa0\xc3\xff";
 
-/// Programs, and what looks like one: missing, a directory, no permission, no interpreter, no `#!`.
+/// Programs, and names that look like one: missing, a directory, no permission, no interpreter, no `#!`.
 #[rustfmt::skip]
 const PROGRAMS: &[&str] = &[
     "args", "args", "args", "./bin/args", "bin/args", "/bin/echo", "/usr/bin/printf", "show", "bare", "./bin/bare",
@@ -29,14 +29,14 @@ const PROGRAMS: &[&str] = &[
     "a.txt", "@", "_", "7", "Echo",
 ];
 
-/// First words that are for the shell.
+/// First words that go to the shell.
 #[rustfmt::skip]
 const SHELL_FIRST: &[&str] = &[
     "echo", "cd", "test", "[", ".", ":", "source", "export", "eval", "exec", "time", "if", "for", "while", "{", "(",
     "[[", "!", "coproc", "function", "A=1", "A+=1", "A[0]=1", "%1", "-x", "+x", "hello", "env", "printenv", "true",
 ];
 
-/// Words that bash leaves alone behind the first.
+/// Words that bash leaves unchanged after the first.
 #[rustfmt::skip]
 const PLAIN_WORDS: &[&str] = &[
     "a.txt", "b.txt", "x=1", "--opt=val", "-n", "-e", "--", "%s", "%d-%5.2f", "100%", "a:b", ":", ".", "..", "@", "+",
@@ -44,7 +44,7 @@ const PLAIN_WORDS: &[&str] = &[
     "%1", "hello", "/", "//", "+x", "esac", "a=b=c",
 ];
 
-/// Words that bash may change, or take for more than a word.
+/// Words that bash may change, or interpret as more than a word.
 #[rustfmt::skip]
 const ODD_WORDS: &[&str] = &[
     "'a b'", "\"q\"", "\\n", "$HOME", "${X:-y}", "`pwd`", "$(pwd)", "*.txt", "?.txt", "[ab].txt", "{a,b}", "~", "~/x",
@@ -81,11 +81,11 @@ const SHELL_LINES: &[&str] = &[
     "env args", "env A=b args", "/usr/bin/env", "/usr/bin/env args", "printenv", "printenv X", "../printenv",
 ];
 
-/// Random numbers that are the same for a seed, by splitmix64.
+/// Random numbers that a seed repeats, by splitmix64.
 struct Random(u64);
 
 impl Random {
-    /// From `TASKFARMER_SEED`, or always the same; printed, which shows when the test fails.
+    /// From `TASKFARMER_SEED`, or always the same; printed, so that it is visible when the test fails.
     fn new() -> Self {
         let seed = env::var("TASKFARMER_SEED").map_or(20_240_229, |seed| seed.parse().expect("TASKFARMER_SEED"));
         println!("TASKFARMER_SEED={seed}");
@@ -110,7 +110,7 @@ impl Random {
 
     fn line(&mut self) -> Vec<u8> {
         let mut line = Vec::from(if self.percent(75) { self.pick(PROGRAMS) } else { self.pick(SHELL_FIRST) });
-        // Lines with an odd word, or with none: otherwise hardly a long line would be plain.
+        // Lines with an odd word, or with none: otherwise, hardly any long line would be plain.
         let odd = if self.percent(40) { 30 } else { 0 };
         for _ in 0..self.below(7) {
             line.extend(self.pick(&[" ", " ", " ", "  ", "\t", " \t "]).bytes());
@@ -141,7 +141,7 @@ impl Place {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let at = |name: &str| dir.path().join(name);
-        // In front of the programs along PATH: a directory and a file, neither of them to be run.
+        // Before the programs along PATH: a directory and a file, neither of which must be run.
         for name in ["bin", "sub", "first/args"] {
             fs::create_dir_all(at(name)).unwrap();
         }
@@ -157,13 +157,14 @@ impl Place {
             ("no-access", "644", "#!/bin/sh\necho never\n"),
             ("hello", "755", "#!/bin/sh\necho program\n"),
         ] {
-            // Written by another process: a fork of another test could hold our file open, and then it can't be run.
+            // Written by a different process: a fork in another test could hold the file open, and then it could not be
+            // run.
             let script = "printf %s \"$1\" > \"$2\" && chmod \"$3\" \"$2\"";
             let mut writer = Command::new("/bin/sh");
             writer.args(["-c", script, "sh", text]).arg(at("bin").join(name)).arg(mode);
             assert!(writer.status().unwrap().success());
         }
-        // Programs that aren't scripts see, and print, the name they were called by.
+        // Programs that are not scripts see, and print, the name by which they were called.
         symlink("/bin/cat", at("bin/show")).unwrap();
         symlink("/usr/bin/env", at("bin/variables")).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
@@ -196,7 +197,7 @@ impl Place {
         self.run(bash.expect("bash in PATH"), b"bash", &[b"-c", line]).unwrap()
     }
 
-    /// As the runner does: the first executable file along `PATH`, and the shell if it can't be exec'd.
+    /// As the runner does: the first executable file along `PATH`, and the shell if it cannot be exec'd.
     fn by_exec(&self, line: &[u8], words: &[&[u8]]) -> Output {
         let program = self.find(words[0]).and_then(|program| self.run(program, words[0], &words[1..]).ok());
         program.unwrap_or_else(|| self.by_shell(line))
@@ -234,7 +235,7 @@ fn plain_lines_do_what_bash_does() {
     });
 }
 
-/// Nothing that means something to a shell gets through, wherever it is in the line.
+/// Nothing with a meaning to a shell gets through, wherever it is in the line.
 #[test]
 fn one_metacharacter_is_enough_for_the_shell() {
     let (rules, mut random) = (Place::new().rules(), Random::new());
@@ -248,7 +249,7 @@ fn one_metacharacter_is_enough_for_the_shell() {
     assert_eq!(tried.len(), META.len());
 }
 
-/// The lines that were judged by hand, and the words of the random ones.
+/// The lines that were classified by hand, and the words of the random ones.
 #[test]
 fn known_lines_are_judged_as_expected() {
     let rules = Place::new().rules();
@@ -274,7 +275,8 @@ fn names_of_this_bash_are_known() {
     assert_eq!(names.lines().find(|name| place.rules().plain_words(name.as_bytes()).is_some()), None);
 }
 
-/// A task gets the same variables either way, whatever they are. How the runner sets three of them is its own test.
+/// A task gets the same variables either way, whatever they are. A separate test covers how the runner sets three of
+/// them.
 #[test]
 fn variables_stay_as_bash_passes_them() {
     let mut place = Place::new();

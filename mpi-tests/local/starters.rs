@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Farm, expected, interrupted, mixed, processes};
 
-/// Slots for several threads, far more than there are CPUs.
+/// Enough slots for several threads, far more than there are CPUs.
 const SLOTS: &str = "32";
 
 /// Mixed tasks are exactly right, in each form of log.
@@ -13,10 +13,10 @@ fn mixed_tasks_on_many_slots() {
     let farm = Farm::local(b"");
     let tasks = mixed::write_list(&farm, 600, 2);
     let outcome = farm.run(&["--proc", SLOTS]).exits(1);
-    expected::is_what_happened(&tasks, &farm, &outcome, 1, 32);
+    expected::matches_the_run(&tasks, &farm, &outcome, 1, 32);
 }
 
-/// The shortest tasks end before their start is known, again and again: none is forgotten.
+/// The shortest tasks end before their start is known, repeatedly: none is forgotten.
 #[test]
 fn short_tasks_on_many_slots() {
     const COUNT: usize = 6_000;
@@ -39,7 +39,8 @@ fn nothing_is_inherited_of_other_starts() {
     }
 }
 
-/// What tasks leave behind when they end is no task of ours, however often it dies while others are started.
+/// Processes that tasks leave behind when they end do not count as tasks, however often they die while others are
+/// started.
 #[test]
 fn orphans_among_short_tasks() {
     const COUNT: usize = 600;
@@ -48,7 +49,7 @@ fn orphans_among_short_tasks() {
     assert_eq!(outcome.summary(), [COUNT as u64, 0, 0]);
 }
 
-/// Programs that are not there fail their tasks only, with the exit code of a shell and the reason in the log.
+/// Missing programs fail only their tasks, with the exit code of a shell and the reason in the log.
 #[test]
 fn starts_that_fail_for_good() {
     let farm = Farm::local(b"/bin/true\n/no/such/program\n".repeat(200).as_slice());
@@ -58,8 +59,9 @@ fn starts_that_fail_for_good() {
     assert!(String::from_utf8_lossy(&farm.read("tasks.txt_workdir/logs/log_1")).contains("/no/such/program"));
 }
 
-/// The C library reaps the child of a start that fails, and the pool, which looks for ended children meanwhile, still
-/// finds all others: once it took that for the end of them, and a farm whose last tasks ended then waited for good.
+/// The C library reaps the child of a start that fails, and the pool, which looks for ended children at the same time,
+/// still finds all others: it once mistook that for the end of them, and a farm whose last tasks ended then waited
+/// forever.
 #[test]
 fn failed_starts_hide_no_end() {
     let farm = Farm::local(b"/bin/true\n/no/such/program\n".repeat(20).as_slice());
@@ -71,7 +73,7 @@ fn failed_starts_hide_no_end() {
     }
 }
 
-/// While the log folder is gone nothing can be started, and nothing has failed.
+/// While the log folder is gone, nothing can be started, and nothing has failed.
 #[test]
 fn starts_that_are_refused_for_a_while() {
     const COUNT: usize = 200;
@@ -84,7 +86,7 @@ fn starts_that_are_refused_for_a_while() {
     assert!(interrupted::runs(&farm).values().all(|&runs| runs == 1), "{:?}", interrupted::runs(&farm));
 }
 
-/// A stop in the midst of starts: what was not started yet never is, and the same command goes on.
+/// A stop in the middle of starts: tasks that were not started yet never are, and the same command resumes.
 #[test]
 fn stopped_while_many_start() {
     const COUNT: usize = 3_000;
@@ -101,7 +103,7 @@ fn stopped_while_many_start() {
     }
 }
 
-/// The farm is killed in the midst of starts: no task outlives it, and the same command goes on.
+/// The farm is killed in the middle of starts: no task outlives it, and the same command resumes.
 #[test]
 fn killed_while_many_start() {
     const COUNT: usize = 2_000;

@@ -16,7 +16,7 @@ const QUICK: usize = 10;
 const BLOCKERS: usize = 12;
 const WORKDIR: &str = "tasks.txt_workdir";
 
-/// While a farm runs: how far it is, what runs where, and the farm does not notice.
+/// While a farm runs: its progress and what runs where are shown, and the farm is not disturbed.
 #[test]
 fn running_farm_is_shown() {
     let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
@@ -57,7 +57,7 @@ fn running_farm_is_shown() {
     assert!(command.starts_with("cd /") && command.ends_with("--proc 4 --grace 5 tasks.txt"), "{command}");
 }
 
-/// After the end: the figures of the summary, and lists of what failed and of what took longest.
+/// After the end: the figures of the summary, and lists of failed tasks and of the slowest ones.
 #[test]
 fn finished_farm_is_shown() {
     let farm = Farm::local(b"sleep 4\necho bad; exit 3\ntrue\nkill -9 $$\nsleep 2\n");
@@ -97,7 +97,7 @@ fn finished_farm_is_shown() {
     assert_eq!(farm.everything(), before, "nothing is touched");
 }
 
-/// After SIGKILL: that it was killed, what is recorded, and the command that goes on.
+/// After SIGKILL: that it was killed, what is recorded, and the command that resumes.
 #[test]
 fn killed_farm_is_shown() {
     let farm = Farm::local(&blockers::list(QUICK, BLOCKERS));
@@ -116,7 +116,7 @@ fn killed_farm_is_shown() {
     assert_eq!(text(&farm, 0, &[WORKDIR, "--running"]), "");
 }
 
-/// Damage is told with file and line, the rest is counted, and the exit code is 2.
+/// Damage is reported with file and line, the rest is counted, and the exit code is 2.
 #[test]
 fn damaged_farm_is_shown() {
     let farm = Farm::local(b"true\ntrue\nfalse\n");
@@ -152,9 +152,9 @@ fn damaged_farm_is_shown() {
     assert!(text(&farm, 2, &[WORKDIR]).contains("damaged: finished: "));
 }
 
-/// A torn end is what a crash leaves, not damage.
+/// A torn tail is the result of a crash, not damage.
 #[test]
-fn torn_ends_are_no_damage() {
+fn torn_ends_are_not_damage() {
     let farm = Farm::local(b"true\ntrue\n");
     farm.run(&["--proc", "1"]).exits(0);
     let timeline = farm.workdir().bytes("timeline.json");
@@ -168,7 +168,7 @@ fn torn_ends_are_no_damage() {
     );
 }
 
-/// A workdir of PyTaskFarmer, as it leaves it when it is stopped.
+/// A workdir of PyTaskFarmer, as it is after it was stopped.
 #[test]
 fn pytaskfarmers_workdir_is_shown() {
     let farm = Farm::local(b"true\nfalse\nsleep 9\nsleep 9\n");
@@ -193,7 +193,7 @@ fn pytaskfarmers_workdir_is_shown() {
     assert_eq!(text(&farm, 0, &[WORKDIR, "--failed"]), "1\tfailed\t\tlogs/log_1\tfalse\n");
 }
 
-/// Logs are found in whatever form they are kept, and a task that ran out of time is told as that.
+/// Logs are found in whatever form they are kept, and a task that exceeded its limit is reported as such.
 #[test]
 fn other_forms_of_logs_are_known() {
     let farm = Farm::local(b"echo one; exit 3\ntrap 'exit 0' TERM; echo two; sleep 600 & wait\ntrue\n");
@@ -323,8 +323,8 @@ fn exit_code_is_that_of_the_last_run() {
     assert!(text(&farm, 4, &["tasks.txt", "--exit-code"]).contains("status.json: "), "what is wrong is named");
 }
 
-/// A run that cannot write its end, on a full disk, leaves nothing that an earlier run wrote: its exit code would be taken
-/// for the later run's.
+/// A run that cannot record its end, on a full disk, leaves nothing that an earlier run wrote: that exit code would be
+/// mistaken for the later run's.
 #[test]
 fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
     let farm = Farm::local(&b"true\n".repeat(5));
@@ -339,8 +339,9 @@ fn exit_code_of_a_run_on_a_full_disk_is_not_that_of_an_earlier_one() {
     text(&farm, 4, &["full/w", "--exit-code"]);
 }
 
-/// Promise: figures that depend on no result are right, too. A stop in mid-run takes nothing from the utilization: tasks ran
-/// all the time. What runs in the next run is listed, also between two writes of `status.json`, and the time goes on.
+/// Promise: figures that depend on no result are correct, too. A stop during the run does not reduce the utilization:
+/// tasks ran all the time. Tasks that run in the next run are listed, even between two writes of `status.json`, and the
+/// time continues.
 #[test]
 fn interrupted_and_resumed_farm_is_shown() {
     let farm = Farm::local(&blockers::list(0, 4));
@@ -362,14 +363,14 @@ fn interrupted_and_resumed_farm_is_shown() {
     running.wait_until("and are listed", || text(&farm, 0, &[WORKDIR, "--running"]).lines().count() == 4);
     let elapsed = || json(&farm, 0)["elapsed_s"].as_f64().unwrap();
     let before = elapsed();
-    running.wait_until("the time goes on", || elapsed() > before);
+    running.wait_until("the time continues", || elapsed() > before);
     processes::signal(running.pid(), Signal::SIGINT);
     running.wait().exits(3);
 }
 
-/// Promise: totals are of all runs, and what is not says so. The summary tells of its own run, `status` of all.
+/// Promise: totals refer to all runs, and anything else is marked. The summary reports on its own run, `status` on all.
 #[test]
-fn runs_are_told_apart() {
+fn runs_are_distinguished() {
     let farm = Farm::local(b"true\nexit 3\n");
     let first = farm.run(&[]).exits(1).stderr_text();
     assert!(!first.contains("earlier runs"), "{first}");
@@ -394,10 +395,10 @@ fn runs_are_told_apart() {
     assert!(third.contains("earlier runs have recorded all tasks") && !third.contains("of these"), "{third}");
 }
 
-/// Promise: a SIGKILL is only wondered about if the farm did not send it. Shells that saw their program die of one count; a
-/// task that the farm killed for its time limit does not, not even if only the timeline is left to tell.
+/// Promise: a SIGKILL is only remarked on if the farm did not send it. Shells that saw their program die of one count;
+/// a task that the farm killed for its time limit does not, even if only the timeline is left.
 #[test]
-fn kills_of_others_are_told_apart() {
+fn kills_by_others_are_distinguished() {
     let list = b"kill -9 $$\nbash -c 'kill -9 $$'; exit $?\ntrap '' TERM; while :; do sleep 0.1; done\n";
     let farm = Farm::local(list);
     let outcome = farm.run(&["--proc", "3", "--task-timeout", "1", "--grace", "1"]).exits(1);
@@ -418,10 +419,10 @@ fn kills_of_others_are_told_apart() {
     check(&text(&farm, 0, &[WORKDIR]));
 }
 
-/// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is no damage, and a FIFO without
-/// a writer is not waited for.
+/// Promise: nothing depends on `status.json` and `toprocess`. Something else in their place is not damage, and a FIFO
+/// without a writer is not waited for.
 #[test]
-fn something_else_in_place_of_a_report_is_no_damage() {
+fn something_else_in_place_of_a_report_is_not_damage() {
     let farm = Farm::local(b"true\nfalse\n");
     farm.run(&[]).exits(1);
     for name in ["toprocess", "status.json"] {
@@ -441,14 +442,14 @@ fn something_else_in_place_of_a_report_is_no_damage() {
     assert!(said.contains("status.json: it is not a regular file"), "{said}");
 }
 
-/// Promise: what runs is known a second later. A task of seconds that starts after another one is listed while it runs, and
-/// its slot counts as busy before it is listed.
+/// Promise: running tasks are known within a second. A task of a few seconds that starts after another one is listed
+/// while it runs, and its slot counts as busy before it is listed.
 #[test]
-fn what_has_started_of_late_is_listed() {
+fn recently_started_tasks_are_listed() {
     let farm = Farm::local(b"until test -e go; do sleep 0.05; done\ntouch second; exec sleep 600\n");
     let mut running = farm.start(&["--proc", "1"]);
     let list = || text(&farm, 0, &[WORKDIR, "--running"]);
-    running.wait_until("status.json is there", || farm.workdir().file("status.json").exists());
+    running.wait_until("status.json exists", || farm.workdir().file("status.json").exists());
     running.wait_until("the first is listed", || list().starts_with("0\t"));
     farm.write("go", b"");
     running.wait_until("the second runs", || farm.path("second").exists());

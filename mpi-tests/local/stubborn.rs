@@ -1,34 +1,34 @@
-//! Tasks that do not end when they are told to: see `support::stubborn`.
+//! Tasks that do not end when they are asked to: see `support::stubborn`.
 
 use nix::sys::signal::Signal;
 
 use crate::support::{Farm, stubborn};
 
-/// Tasks that are deaf to SIGTERM die after the grace period.
+/// Tasks that ignore SIGTERM are killed after the grace period.
 #[test]
-fn deaf_tasks_die_after_the_grace_period() {
-    stubborn::deaf_tasks_die_after_the_grace_period(Farm::local, 2, 0);
+fn tasks_that_ignore_sigterm_are_killed() {
+    stubborn::tasks_that_ignore_sigterm_are_killed(Farm::local, 2, 0);
 }
 
-/// A second signal within the grace period kills at once.
+/// A second signal within the grace period kills immediately.
 #[test]
-fn second_signal_kills_at_once() {
-    stubborn::second_signal_kills_at_once(Farm::local, 2, 0);
+fn second_signal_kills_immediately() {
+    stubborn::second_signal_kills_immediately(Farm::local, 2, 0);
 }
 
-/// A task under SIGSTOP is woken to die.
+/// A task under SIGSTOP is woken so that it can end.
 #[test]
 fn stopped_tasks_are_ended() {
     stubborn::stopped_tasks_are_ended(Farm::local, 2, 0);
 }
 
-/// SIGTERM to everybody while fifty tasks run: none of them has failed.
+/// SIGTERM to all processes while fifty tasks run: none of them has failed.
 #[test]
 fn sigterm_to_everybody_fails_none_of_fifty_tasks() {
     stubborn::fifty_tasks_are_interrupted(Farm::local, &["--proc", "50"], 50, Signal::SIGTERM);
 }
 
-/// SIGUSR1 to everybody, the early warning of batch systems, of which most programs die: likewise.
+/// SIGUSR1 to all processes, the early warning of batch systems, which ends most programs: likewise.
 #[test]
 fn sigusr1_to_everybody_fails_none_of_fifty_tasks() {
     stubborn::fifty_tasks_are_interrupted(Farm::local, &["--proc", "50"], 50, Signal::SIGUSR1);

@@ -15,14 +15,14 @@ fn has_tasks(list: &[u8], tasks: &[&[u8]]) -> Farm {
     farm
 }
 
-/// Comments, blank lines and blanks around a command are no part of a task; IDs count the kept lines from 0.
+/// Comments, blank lines and blanks around a command are not part of a task; IDs count the kept lines from 0.
 #[test]
 fn only_kept_lines_count() {
     let list = b"#no\n\n  \t\necho 0\n# no\n  echo 1  \n\t\necho 2\t# a comment of the shell\n";
     has_tasks(list, &[b"echo 0", b"echo 1", b"echo 2\t# a comment of the shell"]);
 }
 
-/// ` # x` is a task, since its # is not in column 0: a comment to the shell, which succeeds without a word.
+/// ` # x` is a task, because its # is not in column 0: a comment to the shell, which succeeds silently.
 #[test]
 fn indented_comment_is_a_task() {
     let farm = has_tasks(b" # x\necho 1\n", &[b"# x", b"echo 1"]);
@@ -36,14 +36,14 @@ fn crlf_is_an_end_of_line() {
     assert_eq!((farm.workdir().log(0), farm.workdir().log(1)), (b"0\n".to_vec(), b"x".to_vec()));
 }
 
-/// The last line counts without its newline.
+/// The last line counts even without its newline.
 #[test]
 fn last_line_needs_no_newline() {
     let farm = has_tasks(b"echo 0\necho 1", &[b"echo 0", b"echo 1"]);
     assert_eq!(farm.workdir().log(1), b"1\n");
 }
 
-/// Bytes that are not UTF-8 reach the task, the records and the log as they are.
+/// Bytes that are not UTF-8 reach the task, the records and the log unchanged.
 #[test]
 fn any_bytes_are_kept() {
     let farm = has_tasks(b"echo \xff\xc3A\nprintf %s '\xe9'\n", &[b"echo \xff\xc3A", b"printf %s '\xe9'"]);
@@ -53,7 +53,7 @@ fn any_bytes_are_kept() {
     assert_eq!(names[&0], "echo \u{fffd}\u{fffd}A");
 }
 
-/// A line beyond a mebibyte, which no message could carry in the end, is refused with its number before anything starts.
+/// A line beyond a mebibyte, which could not be sent in a message, is refused with its number before anything starts.
 #[test]
 fn a_line_beyond_a_mebibyte_is_refused() {
     let farm = Farm::local(&[b"# one\necho 0\n: ", &vec![b'x'; 1 << 20][..], b"\n"].concat());
@@ -64,9 +64,9 @@ fn a_line_beyond_a_mebibyte_is_refused() {
     farm.run(&["--tasklist", "e"]).refused(&["e.ini:3", "[e]", "line 3", "1048576 bytes"]);
 }
 
-/// An empty list, and one of comments only: nothing to do, exit code 0, and a word about it.
+/// An empty list, and one of comments only: nothing to do, exit code 0, and a message.
 #[test]
-fn nothing_to_do_is_said() {
+fn nothing_to_do_is_reported() {
     for list in [b"".as_slice(), b"\n\n", b"# one\n# two\n\n"] {
         let farm = Farm::local(list);
         let outcome = farm.run(&[]).exits(0);

@@ -1,4 +1,4 @@
-//! What a task sees of the world: environment, folder, descriptors, signals, standard input.
+//! What a task inherits: environment, folder, descriptors, signals, standard input.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::support::Farm;
 use crate::support::farm::SETTINGS;
 use crate::support::processes::{self, MARK};
 
-/// What a shell sets for itself.
+/// Variables that a shell sets itself.
 const OF_THE_SHELL: [&str; 4] = ["_", "SHLVL", "PWD", "OLDPWD"];
 
 fn variables(log: &[u8]) -> BTreeMap<String, String> {
@@ -15,12 +15,12 @@ fn variables(log: &[u8]) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// A task's environment is the farm's plus PyTaskFarmer's variable and ours, and nothing else, with and without a
-/// shell.
+/// A task's environment is the farm's plus PyTaskFarmer's variable and this program's, and nothing else, with and
+/// without a shell.
 #[test]
 fn environment_is_inherited_and_extended() {
     let mut farm = Farm::local(b"true\ncat /proc/self/environ\nenv -0; exit 0\n");
-    // Where there is no launcher, all of it is the user's, also what launchers set elsewhere.
+    // Without a launcher, all of it is the user's, including variables that launchers set elsewhere.
     let launchers =
         [("OPAL_PREFIX", "/opt"), ("PMIX_GDS_MODULE", "hash"), ("OMPI_MCA_pmix", "ext3x"), ("SLURM_NTASKS", "4")];
     SETTINGS.iter().chain(&launchers).for_each(|(name, value)| farm.set(name, value));
@@ -64,7 +64,7 @@ fn folder_is_where_the_farm_was_started() {
     }
 }
 
-/// A task has its three standard descriptors and no other, with and without a shell; `ls` adds its own.
+/// A task has its three standard descriptors and no others, with and without a shell; `ls` adds its own.
 #[test]
 fn no_descriptor_is_inherited() {
     let farm = Farm::local(b"/bin/ls /proc/self/fd\n/bin/ls /proc/self/fd; exit 0\n");
@@ -98,7 +98,7 @@ fn standard_streams_and_process_group() {
     assert_eq!(farm.workdir().log(1), b"1 <>\n");
 }
 
-/// A log holds the last run of its task only, however long an earlier one was.
+/// A log holds only the last run of its task, however long an earlier one was.
 #[test]
 fn log_is_truncated_at_the_start() {
     let farm = Farm::local(b"echo short\n");

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Farm, attempts, blockers, processes};
 
-/// What ran on a rank whose pool dies is written as crashed, with its time, and again as the next attempt.
+/// Tasks that ran on a rank whose pool dies are recorded as crashed, with their times, and again as the next attempt.
 #[test]
 fn lost_attempts_are_lines() {
     let farm = Farm::mpi(3, &blockers::list(6, 12));
@@ -13,7 +13,7 @@ fn lost_attempts_are_lines() {
     let pools = processes::pools(running.mark());
     let pool = pools.iter().find(|(rank, _)| *rank == 1).unwrap_or_else(|| panic!("no pool of rank 1: {pools:?}")).1;
     processes::signal(pool, Signal::SIGKILL);
-    // Both that ran there; what waited there, which is up to the measured lengths, is lost.
+    // Both that ran there; tasks that waited there, which depends on the measured lengths, are lost.
     running.wait_until("the loss is written", || {
         farm.workdir().bytes("tasks.tsv").windows(9).filter(|word| word == b"\tcrashed\t").count() >= 2
     });

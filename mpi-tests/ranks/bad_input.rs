@@ -6,9 +6,9 @@ use crate::support::bad_input::{BadInput, bad_input_tests};
 bad_input_tests! { |list| Farm::mpi(4, list).time_limit(60);
     /// A list that does not exist is named.
     no_such_list: NoSuchList,
-    /// A folder is no list.
+    /// A folder is not a list.
     folder_as_list: FolderAsList,
-    /// A list that may not be read is named.
+    /// An unreadable list is named.
     unreadable_list: UnreadableList,
     /// A command line without a list.
     no_list: NoList,
@@ -18,13 +18,13 @@ bad_input_tests! { |list| Farm::mpi(4, list).time_limit(60);
     unknown_runner: UnknownRunner,
     /// A tasklist handler that no INI file defines is named.
     unknown_handler: UnknownHandler,
-    /// No slots, no tasks.
+    /// No slots would mean no tasks.
     proc_zero: NoSlots,
-    /// `--proc x LIST`: x is no number of slots.
+    /// `--proc x LIST`: x is not a number of slots.
     proc_is_no_number: ProcIsNoNumber,
     /// Time does not run backwards.
     negative_timeout: NegativeTimeout,
-    /// `--timeout soon`: no time.
+    /// `--timeout soon`: not a time.
     timeout_is_no_time: TimeoutIsNoTime,
     /// A mistyped option is named, in the same form as every other error.
     unknown_option: UnknownOption,
@@ -32,13 +32,13 @@ bad_input_tests! { |list| Farm::mpi(4, list).time_limit(60);
     workdir_is_a_file: WorkdirIsAFile,
     /// A workdir that exists but cannot be written to is named.
     workdir_not_writable: WorkdirNotWritable,
-    /// A workdir that cannot be made is named, and its parents are not made either.
+    /// A workdir that cannot be created is named, and its parents are not created either.
     workdir_cannot_be_made: WorkdirCannotBeMade,
 }
 
-/// An empty list, and one of comments only: exit code 0 and a word about it, from one rank.
+/// An empty list, and one of comments only: exit code 0 and a message, from one rank.
 #[test]
-fn nothing_to_do_is_said_once() {
+fn nothing_to_do_is_reported_once() {
     for list in [b"".as_slice(), b"# one\n# two\n\n"] {
         let farm = Farm::mpi(4, list).time_limit(60);
         let outcome = farm.run(&[]).exits(0);
@@ -53,7 +53,7 @@ fn nothing_to_do_is_said_once() {
     }
 }
 
-/// `--version`, `--help` and `--dry-run` speak once, not once per rank.
+/// `--version`, `--help` and `--dry-run` print once, not once per rank.
 #[test]
 fn information_is_printed_once() {
     let farm = Farm::mpi(4, b"echo 0\necho 1\n").time_limit(60);
@@ -76,9 +76,9 @@ fn damaged_workdir_is_refused_once() {
     assert_eq!(farm.contents(), before);
 }
 
-/// A limit for the start of MPI that is no number of seconds is refused by name.
+/// An invalid limit for the start of MPI is refused by name.
 #[test]
-fn limit_of_the_start_that_is_no_number() {
+fn invalid_limit_of_the_start_is_refused() {
     let mut farm = Farm::mpi(2, b"true\n");
     farm.set("TASKFARMER_MPI_INIT_LIMIT", "soon");
     let outcome = farm.run(&[]);

@@ -1,4 +1,4 @@
-//! Chaos: whatever is killed or signalled, and whenever, the same command again completes the list.
+//! Chaos: whatever is killed or signaled, and whenever, the same command completes the list.
 //!
 //! A round is one list from an empty workdir to its end, with several disturbances. `TASKFARMER_CHAOS_ROUNDS` is the
 //! number of rounds; `TASKFARMER_SEED` repeats a round's list and disturbances, though not its timing.
@@ -19,13 +19,13 @@ const RANKS: u32 = 3;
 const COUNT: usize = 2000;
 const ROUNDS: u64 = 6;
 
-/// The longest that a run may take: three tenfold of what it needs.
+/// The longest that a run may take: thirty times what it needs.
 const RUN_MAX_SECS: u64 = 90;
 
-/// How long after its end a harmed run may leave processes: those whose launcher was killed find out by themselves.
+/// How long after its end a harmed run may leave processes: those whose launcher was killed notice it by themselves.
 const VANISH: Duration = Duration::from_secs(20);
 
-/// How long a launcher may need to see that all its ranks are dead.
+/// How long a launcher may need to notice that all its ranks are dead.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A task that appends its ID to a file in one write, and ends.
@@ -36,7 +36,7 @@ struct Task {
     is_poison: bool,
 }
 
-/// A task that does one of many things. Few leave processes behind, as each of these holds its slot for seconds.
+/// A task that does one of many things. Few leave processes behind, because each of these holds its slot for seconds.
 fn task(id: usize, random: &mut Random) -> Task {
     let start = format!("echo {id} >> ran");
     let (command, exit) = match random.below(1000) {
@@ -55,7 +55,7 @@ fn poison(id: usize) -> Task {
     Task { command: format!("echo {id} >> ran; kill -9 $PPID; sleep 600"), exit: 9, is_poison: true }
 }
 
-/// What the harm to one run may have led to.
+/// What the harm to one run may have caused.
 #[derive(Clone, Copy, Default)]
 struct Damage {
     /// Files may be torn, and the exit code is the launcher's.
@@ -72,7 +72,7 @@ struct Round {
     tasks: Vec<Task>,
     random: Random,
     record: Record,
-    /// Tasks that got SIGKILL: they may have failed, and may not have come to their `echo`.
+    /// Tasks that received SIGKILL: they may have failed, and may not have reached their `echo`.
     struck: BTreeSet<u64>,
 }
 
@@ -95,7 +95,7 @@ impl Round {
         lines.iter().map(|line| line.parse().unwrap_or_else(|_| panic!("ran: {line:?}"))).collect()
     }
 
-    /// A run, harmed or not, and everything that can be asked of it.
+    /// A run, harmed or not, and all checks that are possible after it.
     fn run(&mut self, harms: &[(Harm, Moment)]) {
         let before = Self::begun(&self.farm).len();
         // With sixteen slots several threads start the tasks.
@@ -106,14 +106,14 @@ impl Round {
         let mut running = self.farm.start(&options);
         let begun = || Self::begun(&self.farm).len() - before;
         let is_timed = |(harm, _): &&(Harm, Moment)| matches!(harm, Harm::Timeout(_));
-        // What runs beside a task that kills its pool dies with it.
+        // Tasks beside one that kills its pool die with it.
         let repeats = self.tasks.iter().any(|task| task.is_poison);
         let mut damage = Damage { may_stop: harms.iter().any(|harm| is_timed(&harm)), repeats, ..Damage::default() };
         for (harm, moment) in harms.iter().filter(|harm| !is_timed(harm)) {
             if !moment.comes(&mut running, begun) {
                 break;
             }
-            // Before MPI is up on all ranks a signal may find a process that can't know yet what it means.
+            // Before MPI is up on all ranks, a signal may reach a process that does not handle it yet.
             let is_early = harm.is_stop() && begun() == 0;
             let hit = harm.happen(&mut self.random, &mut running);
             self.struck.extend(hit.task);
@@ -153,8 +153,8 @@ impl Round {
         if damage.abrupt {
             let (is_complete, own) = (record.ids.len() == COUNT, outcome.own_code());
             assert!(is_complete || !matches!(own, Some(0 | 1)), "the farm's own code is {own:?}, but tasks are open");
-            // The exit code is the launcher's, unless the harm came when all was done. MPICH's can be 0 although rank 0 was
-            // killed.
+            // The exit code is the launcher's, unless the harm came when everything was done. MPICH's can be 0 although
+            // rank 0 was killed.
             let code = outcome.status.unwrap().code();
             let is_fine = is_complete || damage.launcher_was_told || Mpi::of_program() == Mpi::Mpich;
             assert!(is_fine || code != Some(0), "exit code {code:?}, but tasks are open");
@@ -164,7 +164,7 @@ impl Round {
         self.record = record;
     }
 
-    /// A farm that was not killed tells how it ended.
+    /// A farm that was not killed reports how it ended.
     fn check_end_in_order(&self, outcome: &Outcome, record: &Record, may_stop: bool) {
         let (done, failed) = (record.ids.len(), self.farm.workdir().failed().len());
         // Some tasks fail on purpose.
@@ -197,12 +197,12 @@ impl Round {
     }
 }
 
-/// Says it past the test's captured output: a seed that nobody sees is of no use.
+/// Prints it in spite of the test's captured output: a seed that is not visible is useless.
 fn say(text: &str) {
     std::io::stderr().write_all(format!("chaos: {text}\n").as_bytes()).unwrap();
 }
 
-/// Tells how to repeat the round in which a test failed.
+/// Prints how to repeat the round in which a test failed.
 struct Replay(u64);
 
 impl Drop for Replay {
@@ -231,7 +231,7 @@ fn round(seed: u64) {
     say(&format!("  complete after {} runs and {:.1} s", runs + 1, start.elapsed().as_secs_f64()));
 }
 
-/// Nothing is lost and nothing is recorded twice, whoever is killed or signalled, and whenever.
+/// Nothing is lost and nothing is recorded twice, whatever is killed or signaled, and whenever.
 #[test]
 fn nothing_is_lost_and_nothing_is_recorded_twice() {
     let number = |name: &str| {

@@ -1,4 +1,4 @@
-//! Which CPUs tasks may use, by the default binding of the launcher.
+//! Which CPUs tasks may use with the default binding of the launcher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ fn two_ranks_share_the_cpus() {
     assert_eq!(count(shares[0]) + count(shares[1]), all, "{seen:?}");
 }
 
-/// `--bind slot`: the slots of all ranks of a node have CPUs of their own, and OpenMP is told how many.
+/// `--bind slot`: the slots of all ranks of a node have CPUs of their own, and OpenMP gets their number.
 #[test]
 fn slots_have_cpus_of_their_own() {
     let all = std::thread::available_parallelism().unwrap().get();
@@ -71,7 +71,7 @@ fn slots_have_cpus_of_their_own() {
     assert_eq!(sets.iter().map(|set| count(set.first().unwrap())).sum::<usize>(), all);
 }
 
-/// A number of threads that the user has chosen stays.
+/// A number of threads that the user has chosen is kept.
 #[test]
 fn a_chosen_number_of_threads_stays() {
     let mut farm = Farm::mpi(1, b"echo $OMP_NUM_THREADS\n");
@@ -80,9 +80,9 @@ fn a_chosen_number_of_threads_stays() {
     assert_eq!(farm.workdir().log(0), b"7\n");
 }
 
-/// More slots than CPUs are worth one line, however many ranks there are; a slot per CPU is worth none.
+/// More slots than CPUs cause one message, however many ranks there are; a slot per CPU causes none.
 #[test]
-fn more_slots_than_cpus_are_told() {
+fn more_slots_than_cpus_are_reported() {
     let all = std::thread::available_parallelism().unwrap().get();
     let told = |slots: &str| {
         let farm = Farm::mpi(2, b"true\ntrue\n");

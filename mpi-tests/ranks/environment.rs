@@ -7,8 +7,8 @@ use crate::support::farm::{LIST, SETTINGS};
 use crate::support::processes::{self, MARK};
 use crate::support::{Farm, Mpi, hello};
 
-/// Variables that a launcher sets for each rank start like this. A task that inherits one of them cannot be an
-/// MPI program itself.
+/// Prefixes of variables that a launcher sets for each rank. A task that inherits one of them cannot be an MPI program
+/// itself.
 const PER_RANK: [&str; 12] = [
     "OMPI_",
     "PMIX_",
@@ -34,7 +34,7 @@ fn variables(log: &[u8]) -> BTreeMap<String, String> {
 #[test]
 fn environment_of_tasks() {
     const TASKS: u64 = 60;
-    // With and without a shell, long enough that every rank gets some.
+    // With and without a shell, and enough that every rank gets some.
     let list: String = (0..TASKS / 2).map(|_| "cat /proc/self/environ\nenv -0; sleep 0.1\n").collect();
     let (ranks, slots) = (3, 2);
     let mut farm = Farm::mpi(ranks, list.as_bytes());
@@ -59,7 +59,7 @@ fn environment_of_tasks() {
         for (name, value) in &wanted {
             assert_eq!(found.get(*name), Some(value), "{name} of task {id}");
         }
-        // The user's environment, but for what a shell sets for itself, or a launcher to find its libraries.
+        // The user's environment, except for variables that a shell sets itself, or a launcher to find its libraries.
         for (name, value) in farm.environment() {
             let (name, value) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
             if !["_", "SHLVL", "PWD", "OLDPWD", "PATH", "LD_LIBRARY_PATH"].contains(&name.as_str()) {
@@ -89,7 +89,7 @@ fn folder_of_tasks() {
     }
 }
 
-/// Tasks of every rank have no descriptor but the standard three and no blocked or ignored signal.
+/// Tasks of every rank have no descriptor except the standard three and no blocked or ignored signal.
 #[test]
 fn descriptors_and_signals_of_tasks() {
     let list = "/bin/ls /proc/self/fd\nsleep 0.1; /bin/ls /proc/self/fd; exit 0\ngrep ^Sig /proc/self/status\n";

@@ -1,8 +1,8 @@
-//! What the user wants to happen with tasks that fail, over several ranks.
+//! What the user wants to happen when tasks fail, over several ranks.
 
 use crate::support::Farm;
 
-/// A task that fails is tried again on another rank, where there is one with a free slot.
+/// A task that fails is retried on a different rank, if there is one with a free slot.
 #[test]
 fn retries_go_to_another_rank() {
     // Each waits until all ranks are at work.
@@ -26,7 +26,7 @@ fn every_task_gets_its_retries() {
     assert!(!farm.workdir().file("failed").exists());
 }
 
-/// A limit on the length of a task is kept on every rank, and is told to all when it follows the median.
+/// A limit on the length of a task is enforced on every rank, and is sent to all when it follows the median.
 #[test]
 fn tasks_run_out_of_time_on_every_rank() {
     for limit in ["1.5", "500%"] {
@@ -42,10 +42,10 @@ fn tasks_run_out_of_time_on_every_rank() {
     }
 }
 
-/// `--halt now`: failures of different ranks count together and end all ranks, and what ran is open.
+/// `--halt now`: failures of different ranks count together and end all ranks, and running tasks remain open.
 #[test]
 fn failures_end_the_farm_now() {
-    // One task of each rank fails, all others go on: how soon the ranks hear of the end changes nothing.
+    // One task of each rank fails, all others continue: how soon the ranks learn of the end does not matter.
     let task = "echo >> ran; mkdir rank_$TASKFARMER_RANK && exit 1; sleep 600\n";
     let farm = Farm::mpi(3, task.repeat(33).as_bytes());
     let outcome = farm.run(&["--proc", "2", "--halt", "now,fail=3", "--grace", "5"]).exits(1);
@@ -53,7 +53,7 @@ fn failures_end_the_farm_now() {
     assert!(outcome.stderr_text().contains("3 tasks have failed (--halt)"), "the user is told");
 }
 
-/// `--halt soon`: what runs on other ranks may end, hours later too, and no rank leaves before.
+/// `--halt soon`: running tasks on other ranks may end, even hours later, and no rank leaves before.
 #[test]
 fn failures_let_the_farm_end_soon() {
     let wait = "echo >> ran; while ! test -e go; do sleep 0.05; done\n";
@@ -72,7 +72,7 @@ fn failures_let_the_farm_end_soon() {
 
 /// Near the end of its time the farm starts nothing that would not end in time, on any rank.
 #[test]
-fn what_would_not_end_in_time_is_not_started() {
+fn tasks_that_would_not_end_in_time_are_not_started() {
     let farm = Farm::mpi(3, "echo >> ran; sleep 2\n".repeat(60).as_bytes());
     let outcome = farm.run(&["--proc", "2", "--timeout", "12", "--task-time", "4"]).exits(3);
     let [finished, failed, remaining] = outcome.summary();

@@ -1,5 +1,5 @@
 //! Tasklist handlers that start programs, under a real launcher: rank 0 reads before MPI starts, and the others neither
-//! read nor hang, whatever comes of it.
+//! read nor hang, whatever the result.
 
 use nix::sys::signal::Signal;
 
@@ -22,9 +22,9 @@ fn one_rank_reads_for_all() {
     assert_eq!(farm.lines("variables"), [""; 0], "variables of the launcher");
 }
 
-/// A handler that fails is told once, with exit code 2, and every rank ends.
+/// A handler that fails is reported once, with exit code 2, and every rank ends.
 #[test]
-fn a_failing_handler_is_told_once() {
+fn a_failing_handler_is_reported_once() {
     let farm = farm("echo broken >&2; exit 5");
     let before = farm.everything();
     farm.run(&["--tasklist", "x"]).refused(&["exec.ini:3", "[x]", "exit code 5", "broken"]);

@@ -1,11 +1,11 @@
-//! Which launcher and which library go with the program: one of another MPI is refused, and one rank needs neither.
+//! Which launcher and which library match the program: one of a different MPI is refused, and one rank needs neither.
 
 use std::path::PathBuf;
 
 use crate::support::launcher::folders;
 use crate::support::{Farm, Mpi, skipped};
 
-/// Three ranks by the launcher of the wrong MPI: exit code 2, one message that names the cure, nothing started.
+/// Three ranks by the launcher of the wrong MPI: exit code 2, one message that names the remedy, nothing started.
 #[test]
 fn launcher_of_the_other_mpi_is_refused() {
     let (ours, theirs) = (Mpi::of_program(), Mpi::of_program().other());
@@ -22,7 +22,7 @@ fn launcher_of_the_other_mpi_is_refused() {
     assert_eq!(farm.everything(), before, "nothing is started");
 }
 
-/// `mpirun -n 1` and no launcher at all are the same farm.
+/// `mpirun -n 1` and a start without a launcher give the same farm.
 #[test]
 fn one_rank_needs_no_launcher() {
     let list = b"echo $TASKFARMER_RANK $PROC_NUMBER\n";
@@ -55,7 +55,7 @@ fn a_build_with_mpich_runs_on_its_descendants() {
         let lib = farm.path("../lib");
         std::fs::create_dir(&lib).unwrap();
         std::os::unix::fs::symlink(folder.join("lib/libmpi.so.12"), lib.join("libmpich.so.12")).unwrap();
-        // What the library needs itself it finds beside itself, but not beside the link.
+        // The library finds its own dependencies beside itself, but not beside the link.
         let (lib, own) = (lib.to_str().unwrap(), folder.join("lib/mpich"));
         farm.set("LD_LIBRARY_PATH", &format!("{lib}:{}", own.display()));
         farm.set("I_MPI_ROOT", folder.to_str().unwrap());
@@ -70,7 +70,7 @@ fn a_build_with_mpich_runs_on_its_descendants() {
     }
 }
 
-/// PRRTE's own launcher, which sets nothing but PMIx's variables and does not say how many ranks there are: one farm, not
+/// PRRTE's own launcher, which sets only PMIx's variables and does not state how many ranks there are: one farm, not
 /// one per rank. A single rank is a farm, too.
 #[test]
 fn ranks_of_prterun_are_one_farm() {
@@ -93,7 +93,8 @@ fn ranks_of_prterun_are_one_farm() {
     }
 }
 
-/// The program finds the library that it was built with, whatever the environment says of libraries, and says which.
+/// The program finds the library with which it was built, whatever the environment says about libraries, and reports
+/// which.
 #[test]
 fn the_library_is_the_one_of_the_build() {
     let mut farm = Farm::local(b"true\n");
@@ -115,8 +116,8 @@ fn the_library_is_the_one_of_the_build() {
     }
 }
 
-/// A library that is older than the one of the build is refused before MPI starts: a build with Open MPI 5 may run on
-/// Open MPI 4's library, which has the same name, and go wrong anywhere.
+/// A library that is older than the one of the build is refused before MPI starts: a build with Open MPI 5 can be
+/// loaded with Open MPI 4's library, which has the same name, and fail anywhere.
 #[test]
 fn an_older_library_is_refused() {
     if !Mpi::is_prrte() {
@@ -132,7 +133,7 @@ fn an_older_library_is_refused() {
     if !String::from_utf8_lossy(&version.stdout).contains("MPI library: Open MPI v4") {
         return skipped("the system's Open MPI is not older");
     }
-    // The launcher itself needs its own libraries, and gives them to its ranks: as many processes as it would start.
+    // The launcher itself needs its own libraries, and passes them to its ranks: as many processes as it would start.
     farm = Farm::launched_by(
         vec!["env".into(), "OMPI_COMM_WORLD_SIZE=2".into(), "OMPI_COMM_WORLD_RANK=0".into()],
         b"true\n",

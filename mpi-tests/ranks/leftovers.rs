@@ -1,4 +1,5 @@
-//! Tasks whose first process is not all of them: see `support::leftovers`. Here the next attempt goes to another rank.
+//! Tasks that consist of more than their first process: see `support::leftovers`. Here the next attempt goes to a
+//! different rank.
 
 use crate::support::{Farm, leftovers};
 

@@ -23,7 +23,8 @@ fn each_rank_has_its_files() {
     assert_eq!(ranks.len(), 3, "all ranks worked");
 }
 
-/// A rank whose file of output is removed or moved ends the farm in order, by name; the same command completes the list.
+/// A rank whose output file is removed or moved ends the farm normally, with a message that names it; the same command
+/// completes the list.
 #[test]
 fn a_rank_whose_output_is_gone_ends_the_farm() {
     for harm in ["rm $log", "mv $log away"] {

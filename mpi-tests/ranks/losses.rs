@@ -1,4 +1,5 @@
-//! Ranks that are lost, or only seem to be, under mpirun and mpiexec: docs/signals.md has what each launcher does.
+//! Ranks that are lost, or only seem to be, under mpirun and mpiexec: docs/signals.md describes what each launcher
+//! does.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ fn wait_until_blocked(running: &mut Running<'_>, farm: &Farm) {
 }
 
 /// A worker rank dies by SIGKILL: the launcher ends the whole farm with the exit code of the dead rank, within seconds
-/// and without a trace; the same command completes the list.
+/// and leaving nothing behind; the same command completes the list.
 #[test]
 fn launcher_ends_the_farm_with_a_killed_rank() {
     let farm = Farm::mpi(3, &blockers::list(QUICK, BLOCKERS));
@@ -25,7 +26,7 @@ fn launcher_ends_the_farm_with_a_killed_rank() {
     wait_until_blocked(&mut running, &farm);
     let (victim, lag) = (running.rank(1), Lag::watch());
     processes::signal(victim, Signal::SIGKILL);
-    // Looks for processes that live on.
+    // Also looks for processes that are still alive.
     let outcome = running.wait().exits(match Mpi::of_program() {
         Mpi::OpenMpi | Mpi::Intel => 137,
         Mpi::Mpich => 9,
@@ -37,10 +38,10 @@ fn launcher_ends_the_farm_with_a_killed_rank() {
     blockers::is_completed_by_the_next_run(&farm, COUNT, &OPTIONS, &recorded);
 }
 
-/// Launchers that are told to let the other ranks live when one dies. Open MPI's does, and the run completes with exit
-/// code 0. MPICH's may tell the others by SIGUSR1, which stops a farm in order; or its helper ends before it has told
-/// anybody, and the run completes. Intel's library hangs when it sends to the dead rank, and the farm ends with 4. In each
-/// case the same command completes the list.
+/// Launchers that are asked to keep the other ranks when one dies. Open MPI's does, and the run completes with exit
+/// code 0. MPICH's may notify the others by SIGUSR1, which stops a farm normally; or its helper ends before it has
+/// notified any of them, and the run completes. Intel's library hangs when it sends to the dead rank, and the farm ends
+/// with 4. In each case the same command completes the list.
 #[test]
 fn launcher_lets_the_others_live() {
     const COUNT: usize = 300;
@@ -57,7 +58,7 @@ fn launcher_lets_the_others_live() {
             farm.set("OMPI_MCA_orte_enable_recovery", "1");
             farm
         }
-        // With all ranks on one node it kills them all the same: three nodes, all of them this one.
+        // With all ranks on one node it kills them all the same: three nodes, all of which are this one.
         Mpi::Mpich | Mpi::Intel => {
             let mut launcher = mpi.command_on_nodes(3).expect("the MPI that it was built with");
             launcher.insert(1, "-disable-auto-cleanup".into());
@@ -85,7 +86,7 @@ fn launcher_lets_the_others_live() {
     assert_eq!(farm.workdir().recorded().len(), COUNT);
 }
 
-/// A rank that reports all the time, but gets nothing more to do, goes on: what it hears of rank 0 is enough.
+/// A rank that reports constantly, but gets no more tasks, continues: it hears enough from rank 0.
 #[test]
 fn a_rank_without_new_tasks_is_not_forsaken() {
     // One ends every three seconds, for longer than rank 0 may be silent.
@@ -96,7 +97,7 @@ fn a_rank_without_new_tasks_is_not_forsaken() {
     assert!(!outcome.stderr_text().contains("lost"), "no rank was lost");
 }
 
-/// Rank 0 held up by a disk that stalls, for longer than it may be silent: the others wait for it.
+/// Rank 0 is delayed by a disk that stalls, for longer than it may be silent: the others wait for it.
 #[test]
 fn a_farmer_that_is_held_up_is_waited_for() {
     let mut farm = Farm::mpi(3, "sleep 0.1; echo $PROC_NUMBER >> ran\n".repeat(200).as_bytes());
@@ -115,8 +116,8 @@ fn a_farmer_that_is_held_up_is_waited_for() {
     assert!(!outcome.stderr_text().contains("lost"), "no rank was lost:\n{}", outcome.stderr_text());
 }
 
-/// A send that does not return, as Intel MPI's were seen to after a rank was killed: rank 0 ends by itself and says so,
-/// everybody else ends, and the same command completes the list.
+/// A send that does not return, as was seen with Intel MPI after a rank was killed: rank 0 ends by itself and reports
+/// it, all others end, and the same command completes the list.
 #[test]
 fn an_mpi_that_hangs_is_left() {
     let mut farm = Farm::mpi(3, "sleep 0.1; echo $PROC_NUMBER >> ran\n".repeat(200).as_bytes());

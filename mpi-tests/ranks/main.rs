@@ -1,5 +1,5 @@
-//! The program under the real launcher of the MPI that it was built with. `mpi-tests/run` runs this with Open MPI
-//! and again with MPICH.
+//! The program under the real launcher of the MPI with which it was built. `mpi-tests/run` runs this with Open MPI and
+//! again with MPICH.
 
 #[path = "../support/mod.rs"]
 mod support;

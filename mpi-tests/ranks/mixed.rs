@@ -8,7 +8,7 @@ fn all_is_exactly_right(ranks: u32, slots: u32) {
     let farm = Farm::mpi(ranks, b"").time_limit(300);
     let tasks = mixed::write_list(&farm, 2000, u64::from(ranks));
     let outcome = farm.run(&["--proc", &slots.to_string()]).exits(1);
-    expected::is_what_happened(&tasks, &farm, &outcome, u64::from(ranks), u64::from(slots));
+    expected::matches_the_run(&tasks, &farm, &outcome, u64::from(ranks), u64::from(slots));
 }
 
 /// One rank under a launcher does it all.

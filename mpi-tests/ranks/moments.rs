@@ -12,7 +12,7 @@ fn signal_during_the_start_loses_nothing() {
     moments::signal_during_the_start_loses_nothing(farm, 0);
 }
 
-/// The same to another rank.
+/// The same with a signal to a different rank.
 #[test]
 fn signal_to_a_relay_during_the_start_loses_nothing() {
     moments::signal_during_the_start_loses_nothing(farm, 1);

@@ -1,8 +1,8 @@
-//! A node where something is wrong.
+//! A node with a fault.
 
 use crate::support::{Farm, Mpi, skipped};
 
-/// Rank 1 gets an empty folder where the others have the workdir, as on a node that lacks a mount.
+/// Rank 1 sees an empty folder in place of the workdir, as on a node that lacks a mount.
 const BLIND_RANK_1: &str = r#"
 if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then
     exec unshare --mount bash -c 'mount -t tmpfs none "$PWD" && exec "$@"' blind "$@"
@@ -35,7 +35,7 @@ fn a_node_without_the_workdir_takes_no_task() {
     assert!((0..30).all(|id| farm.workdir().log(id) != b"1\n"));
 }
 
-/// Where nobody is left, the farm says why and fails no task either.
+/// If no rank is left, the farm reports the reason and fails no task either.
 #[test]
 fn without_any_node_the_farm_fails_and_no_task_does() {
     let Some(farm) = with_a_blind_rank(2, b"echo one\necho two\n") else { return };
@@ -45,9 +45,9 @@ fn without_any_node_the_farm_fails_and_no_task_does() {
     assert!(farm.workdir().failed().is_empty());
 }
 
-/// Promise 3: a node on which every task fails at once does not swallow the list. Its tasks run elsewhere.
+/// Promise 3: a node on which every task fails immediately does not consume the list. Its tasks run elsewhere.
 #[test]
-fn a_black_hole_swallows_no_task() {
+fn a_black_hole_fails_no_task() {
     let farm = Farm::mpi(3, "test $TASKFARMER_RANK != 2 && sleep 0.05\n".repeat(400).as_bytes());
     let outcome = farm.run(&["--proc", "2"]).exits(0);
     assert_eq!(outcome.summary(), [400, 0, 0]);
@@ -55,7 +55,7 @@ fn a_black_hole_swallows_no_task() {
     assert!(farm.workdir().failed().is_empty());
 }
 
-/// A list whose tasks fail everywhere fails as a whole, without a node being blamed or the end being held up.
+/// A list whose tasks fail everywhere fails as a whole, without blaming a node or delaying the end.
 #[test]
 fn tasks_that_fail_everywhere_are_their_own_fault() {
     let farm = Farm::mpi(3, "exit 7\n".repeat(400).as_bytes());

@@ -1,5 +1,5 @@
-//! How ranks part. A launcher takes a rank that leaves MPI long before the others for a failure, and ends the others:
-//! so nobody leaves before rank 0 has closed its books, and then rank 0's exit code is that of the launcher.
+//! How ranks leave. Launchers consider a rank that leaves MPI long before the others a failure, and end the others: so
+//! no rank leaves before rank 0 has closed its files, and then the launcher's exit code is that of rank 0.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::support::{Farm, Mpi, disk, processes, skipped};
 /// Longer than ranks wait for each other in MPI_Finalize.
 const LONG: &str = "12";
 
-/// All ways to launch so many ranks here: on one node and, where the launcher can be told so, on several.
+/// All ways to launch this many ranks here: on one node and, if the launcher supports it, on several.
 fn launchers(ranks: u32) -> Vec<Vec<OsString>> {
     let mpi = Mpi::of_program();
     let one = mpi.command(ranks).unwrap_or_else(|| panic!("{}", mpi.cure()));
@@ -20,8 +20,8 @@ fn launchers(ranks: u32) -> Vec<Vec<OsString>> {
     vec![one, several, indulgent]
 }
 
-/// A stop while one rank still has a task that needs its grace period, to save what it has, and the others have none:
-/// the task gets its time, and the farm says how far it came.
+/// A stop while one rank still has a task that needs its grace period, to save its state, and the others have none: the
+/// task gets its time, and the farm reports its result.
 #[test]
 fn a_rank_with_nothing_left_waits_for_those_in_their_grace_period() {
     const SAVES: &str =
@@ -38,7 +38,7 @@ fn a_rank_with_nothing_left_waits_for_those_in_their_grace_period() {
     }
 }
 
-/// Rank 0 behind a disk that takes long for its last records: the others stay, and the user hears how it went.
+/// Rank 0 is delayed by a disk that is slow to write the last records: the others stay, and the user sees the result.
 #[test]
 fn a_slow_disk_at_the_end_is_waited_for() {
     for launcher in launchers(3) {
@@ -51,7 +51,7 @@ fn a_slow_disk_at_the_end_is_waited_for() {
     }
 }
 
-/// The launcher ends with the exit code of the farm, and says nothing of an abort, on many nodes too. MPICH's mpiexec with
+/// The launcher ends with the exit code of the farm, and reports no abort, even on many nodes. MPICH's mpiexec with
 /// -disable-auto-cleanup died of SIGPIPE at the end of such runs when ranks ended without MPI_Finalize: one run in
 /// sixteen on three nodes.
 #[test]
@@ -66,7 +66,7 @@ fn the_launcher_ends_with_the_code_of_the_farm() {
     }
 }
 
-/// Nothing of MPI stays in the shared memory of a node, however the ranks end.
+/// Nothing of MPI remains in the shared memory of a node, however the ranks end.
 #[test]
 fn shared_memory_is_given_back() {
     const OWN: &str = "mount -t tmpfs none /dev/shm && \"$@\"; code=$?; ls -A /dev/shm > left; exit $code";

@@ -1,4 +1,4 @@
-//! Which rank runs what: `--farmer-only`, all slots in use, ranks with nothing to do or to say.
+//! Which rank runs what: `--farmer-only`, all slots in use, ranks with nothing to do or to report.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn farmer_only_leaves_rank_0_out() {
     assert_eq!(ranks, BTreeSet::from([1, 2]));
 }
 
-/// With one rank `--farmer-only` would leave nobody to run tasks.
+/// With one rank, `--farmer-only` would leave no rank to run tasks.
 #[test]
 fn farmer_only_needs_two_ranks() {
     let farm = Farm::mpi(1, b"echo one\n").time_limit(60);
@@ -36,7 +36,7 @@ fn all_slots_run_at_the_same_time() {
     assert_eq!(slots.len(), 8, "{slots:?}");
 }
 
-/// A farm with more slots than tasks ends, and its ranks without a task end, too.
+/// A farm with more slots than tasks ends, and so do its ranks without a task.
 #[test]
 fn more_ranks_than_tasks() {
     let farm = Farm::mpi(8, b"echo one\n").time_limit(60);
@@ -51,7 +51,7 @@ fn sixty_four_ranks() {
     assert_eq!(farm.workdir().recorded().len(), 20_000);
 }
 
-/// One farm, one list: no task runs twice however many ranks there are.
+/// One farm, one list: no task runs twice, however many ranks there are.
 #[test]
 fn each_task_runs_once() {
     let farm = Farm::mpi(4, "echo $PROC_NUMBER >> ran\n".repeat(500).as_bytes());
@@ -67,7 +67,7 @@ fn long_task() {
     quiet::long_task_is_waited_for(&Farm::mpi(3, quiet::LIST));
 }
 
-/// A long grace period is honoured on every rank.
+/// A long grace period is honored on every rank.
 #[test]
 fn long_grace_period() {
     quiet::long_grace_period_is_honoured(&Farm::mpi(3, quiet::STUBBORN), 1);

@@ -1,4 +1,4 @@
-//! Tasks that take their pool down, and pools that are stopped, on several ranks.
+//! Tasks that take down their pool, and pools that are stopped, on several ranks.
 
 use crate::support::{Farm, poison};
 
@@ -6,7 +6,7 @@ fn farm(list: &[u8]) -> Farm {
     Farm::mpi(3, list)
 }
 
-/// A task that kills its pool travels no further than it must: it fails, all others finish, no rank is given up.
+/// A task that kills its pool affects no more ranks than necessary: it fails, all others finish, no rank is given up.
 #[test]
 fn a_task_kills_its_pool() {
     poison::kills_its_pool(farm);
@@ -18,7 +18,7 @@ fn a_task_stops_its_pool() {
     poison::stops_its_pool(farm);
 }
 
-/// Somebody stops the pool of a rank, of rank 0 too.
+/// The pool of a rank is stopped from outside, including that of rank 0.
 #[test]
 fn a_pool_is_stopped() {
     for rank in [0, 1] {

@@ -1,12 +1,12 @@
-//! What a user sees of a farm of several ranks: rank 0 alone speaks.
+//! What a user sees of a farm of several ranks: only rank 0 prints.
 
 use crate::support::Farm;
 use crate::support::terminal::Terminal;
 
-/// A launcher's user can have the live line: one for all ranks, with the slots of all, and nothing is left of it.
+/// A user of a launcher can have the live line: one for all ranks, with the slots of all, and nothing is left of it.
 #[test]
 fn live_line_is_that_of_all_ranks() {
-    // All wait until all run, and then for long enough to be seen.
+    // All wait until all run, and then for long enough to be observed.
     let task = "touch here-$PROC_NUMBER; until [ $(ls here-* | wc -l) -ge 6 ]; do sleep 0.05; done; sleep 1\n";
     let mut farm = Farm::mpi(3, task.repeat(6).as_bytes()).time_limit(60);
     farm.set("COLUMNS", "100");
@@ -20,7 +20,7 @@ fn live_line_is_that_of_all_ranks() {
     assert!(lines.last().unwrap().contains("6 finished, 0 failed, 0 remaining"), "{lines:#?}");
 }
 
-/// Behind a launcher, a short run without failures is two lines, also with `--progress none`; with `--quiet`, none.
+/// Behind a launcher, a short run without failures prints two lines, even with `--progress none`; with `--quiet`, none.
 #[test]
 fn batch_output_is_short() {
     let farm = Farm::mpi(3, "true\n".repeat(60).as_bytes()).time_limit(60);
@@ -34,7 +34,7 @@ fn batch_output_is_short() {
     assert_eq!(outcome.stderr_text().lines().count(), 2, "the beginning and the summary");
 }
 
-/// Failures on one host are told with one log to look at, whichever rank ran them.
+/// Failures on one host are reported with one log to look at, whichever rank ran them.
 #[test]
 fn failures_of_all_ranks_are_grouped() {
     let farm = Farm::mpi(3, "echo \"rank $TASKFARMER_RANK is bad\"; sleep 0.1; exit 3\n".repeat(30).as_bytes());

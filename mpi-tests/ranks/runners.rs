@@ -1,4 +1,4 @@
-//! Runners from INI files with real ranks: rank 0 reads, all know.
+//! Runners from INI files with real ranks: rank 0 reads them, all use them.
 
 use crate::support::Farm;
 
@@ -21,10 +21,10 @@ fn every_rank_has_the_runner() {
     assert_eq!(ranks, [2; 3]);
 }
 
-/// A mistake is said once, by rank 0, and nothing is made; a Python class is tried on rank 0 alone, and not by the
-/// process that speaks MPI.
+/// A mistake is reported once, by rank 0, and nothing is created; a Python class is tested only on rank 0, and not by
+/// the process that uses MPI.
 #[test]
-fn a_mistake_is_said_once() {
+fn a_mistake_is_reported_once() {
     let mut farm = Farm::mpi(3, b"echo one\n").time_limit(60);
     farm.write("r.ini", b"[r]\nRunner = shiftre\n[p]\nRunner = mysite.Class\n");
     std::fs::write(

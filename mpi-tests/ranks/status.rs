@@ -9,8 +9,8 @@ use crate::support::{Farm, blockers, processes};
 
 const RANKS: u32 = 64;
 
-/// A farm of 64 ranks at work: all ranks, all slots and all running tasks are shown, without MPI and without the farm's
-/// notice.
+/// A farm of 64 ranks at work: all ranks, all slots and all running tasks are shown, without MPI and without disturbing
+/// the farm.
 #[test]
 fn farm_of_64_ranks_is_shown() {
     let (quick, blocked) = (200, RANKS as usize);

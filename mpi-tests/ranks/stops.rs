@@ -19,7 +19,7 @@ fn farm() -> Farm {
 /// Sends a signal to a rank's MPI process once all slots of all ranks are blocked.
 #[track_caller]
 fn signal_stops_the_farm(rank: u32, signal: Signal) {
-    // The tasks obey: nobody waits for the grace period, which is longer than the test may take.
+    // The tasks end when asked to: the grace period, which is longer than the test may take, is not waited for.
     let options = ["--proc", "2", "--grace", "600"];
     let farm = farm();
     let mut running = farm.start(&options);
@@ -69,9 +69,9 @@ fn sigusr1_at_a_worker() {
     signal_stops_the_farm(1, Signal::SIGUSR1);
 }
 
-/// SIGTERM to the launcher, which Open MPI's follows up with SIGKILL within a second: the farm closes its books in that time,
-/// whatever its tasks would like to do. Other launchers let them save what they have. The launcher's exit code is no
-/// success, but now and then MPICH 4.0's is 0.
+/// SIGTERM to the launcher, which Open MPI's follows up with SIGKILL within a second: the farm closes its files in that
+/// time, whatever its tasks are doing. Other launchers let tasks save their state. The launcher's exit code is not a
+/// success, although MPICH 4.0's is occasionally 0.
 #[test]
 fn sigterm_at_the_launcher() {
     const SAVES: &str = "trap 'sleep 2; echo >> saved; exit 1' TERM; echo >> ran; while :; do sleep 0.05; done\n";
@@ -91,7 +91,7 @@ fn sigterm_at_the_launcher() {
     assert_eq!(farm.lines("saved").len(), saved, "tasks that had their grace period");
 }
 
-/// A batch system signals everybody: ranks and tasks. Tasks that die of it are interrupted, not failed.
+/// A batch system signals all processes: ranks and tasks. Tasks that die of it are interrupted, not failed.
 #[test]
 fn signal_to_everybody_fails_no_task() {
     let options = ["--proc", "2", "--grace", "5"];
@@ -99,13 +99,13 @@ fn signal_to_everybody_fails_no_task() {
     let mut running = farm.start(&options);
     let slots = RANKS as usize * SLOTS;
     running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
-    // Tasks first: their deaths are known before the reason.
+    // Tasks first: their deaths are known before the cause.
     let (ranks, others): (Vec<_>, Vec<_>) = running.processes().into_iter().partition(processes::Process::is_ours);
     let is_task = |process: &&processes::Process| process.variable("TASKFARMER_TASK_ID").is_some();
     for process in others.iter().filter(is_task).chain(&ranks) {
         processes::signal(process.pid, Signal::SIGTERM);
     }
-    // MPI processes and pools alike were told; the summary is checked by the next two.
+    // Both MPI processes and pools were signaled; the summary is checked by the next two.
     let outcome = running.wait().exits(3);
     assert_eq!(outcome.summary()[1], 0, "failed");
     let recorded = blockers::is_stopped_in_order(&farm, COUNT);
@@ -133,7 +133,7 @@ fn sigkill_of_the_farmer_loses_nothing() {
     let slots = RANKS as usize * SLOTS;
     running.wait_until("every slot is blocked", || blockers::blocked(&farm, QUICK) == slots);
     processes::signal(running.rank(0), Signal::SIGKILL);
-    // Looks for processes that live on. The exit code is the launcher's, and MPICH's can be 0.
+    // Also looks for processes that are still alive. The exit code is the launcher's, and MPICH's can be 0.
     let outcome = running.wait();
     if Mpi::of_program() != Mpi::Mpich {
         assert_ne!(outcome.status.unwrap().code(), Some(0));

@@ -1,4 +1,4 @@
-//! Tasks that do not end when they are told to: see `support::stubborn`. Ranks other than the farmer's are told.
+//! Tasks that do not end when they are asked to: see `support::stubborn`. Ranks other than the farmer's are signaled.
 
 use nix::sys::signal::Signal;
 
@@ -8,31 +8,31 @@ fn farm(list: &[u8]) -> Farm {
     Farm::mpi(3, list)
 }
 
-/// Tasks that are deaf to SIGTERM die after the grace period.
+/// Tasks that ignore SIGTERM are killed after the grace period.
 #[test]
-fn deaf_tasks_die_after_the_grace_period() {
-    stubborn::deaf_tasks_die_after_the_grace_period(farm, 6, 1);
+fn tasks_that_ignore_sigterm_are_killed() {
+    stubborn::tasks_that_ignore_sigterm_are_killed(farm, 6, 1);
 }
 
-/// A second signal within the grace period kills at once.
+/// A second signal within the grace period kills immediately.
 #[test]
-fn second_signal_kills_at_once() {
-    stubborn::second_signal_kills_at_once(farm, 6, 1);
+fn second_signal_kills_immediately() {
+    stubborn::second_signal_kills_immediately(farm, 6, 1);
 }
 
-/// A task under SIGSTOP is woken to die.
+/// A task under SIGSTOP is woken so that it can end.
 #[test]
 fn stopped_tasks_are_ended() {
     stubborn::stopped_tasks_are_ended(farm, 6, 1);
 }
 
-/// SIGTERM to everybody while fifty tasks run: none of them has failed.
+/// SIGTERM to all processes while fifty tasks run: none of them has failed.
 #[test]
 fn sigterm_to_everybody_fails_none_of_fifty_tasks() {
     stubborn::fifty_tasks_are_interrupted(farm, &["--proc", "17"], 51, Signal::SIGTERM);
 }
 
-/// SIGUSR1 to everybody, the early warning of batch systems, of which most programs die: likewise.
+/// SIGUSR1 to all processes, the early warning of batch systems, which ends most programs: likewise.
 #[test]
 fn sigusr1_to_everybody_fails_none_of_fifty_tasks() {
     stubborn::fifty_tasks_are_interrupted(farm, &["--proc", "17"], 51, Signal::SIGUSR1);

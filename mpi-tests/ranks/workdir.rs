@@ -14,7 +14,7 @@ fn gave_up(farm: &Farm, options: &[&str], file: &str) {
     assert!(errors[0].contains(file), "it should name {file}:\n{}", errors[0]);
 }
 
-/// A second farm is refused once, not once per rank, and names the first, which it does not disturb.
+/// A second farm is refused once, not once per rank, and the message names the first, which is not disturbed.
 #[test]
 fn second_farm_is_refused() {
     let farm = Farm::mpi(3, &blockers::list(4, 12));
@@ -30,7 +30,7 @@ fn second_farm_is_refused() {
     blockers::is_completed_by_the_next_run(&farm, 16, &options, &recorded);
 }
 
-/// A full disk ends all ranks; with space the same command goes on.
+/// A full disk ends all ranks; with space the same command resumes.
 #[test]
 fn full_disk_loses_nothing() {
     const COUNT: usize = 80;
@@ -44,7 +44,7 @@ fn full_disk_loses_nothing() {
     interrupted::completes(&farm, &workdir, &options, COUNT, 0);
 }
 
-/// A failing sync ends all ranks; the same command goes on.
+/// A failing sync ends all ranks; the same command resumes.
 #[test]
 fn failing_sync_loses_nothing() {
     const COUNT: usize = 400;
@@ -57,7 +57,7 @@ fn failing_sync_loses_nothing() {
     interrupted::completes(&farm, &farm.workdir(), &["--proc", "8"], COUNT, 0);
 }
 
-/// `--retry-failed` on all ranks: what failed runs again and nothing else.
+/// `--retry-failed` on all ranks: failed tasks run again, and no others.
 #[test]
 fn failed_tasks_run_again_and_only_they() {
     const COUNT: usize = 60;

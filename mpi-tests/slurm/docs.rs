@@ -1,4 +1,4 @@
-//! The commands with `srun` in the documentation, typed as they stand there, but for the size of the machine.
+//! The commands with `srun` in the documentation, run exactly as printed there, except for the size of the machine.
 
 use crate::lab::{self, CPUS, NODES};
 use crate::support::documents::{By, blocks, run};

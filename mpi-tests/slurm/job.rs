@@ -8,10 +8,10 @@ use crate::lab::ask;
 use crate::support::Farm;
 use crate::support::processes::{self, MARK, Process};
 
-/// How often a job is looked at.
+/// The interval at which a job is checked.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What has not come true by then never will, on the busiest machine.
+/// A condition that is not met within this time never will be, even on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Job<'farm> {
@@ -67,7 +67,7 @@ impl<'farm> Job<'farm> {
         self.field("JobState")
     }
 
-    /// What the batch script and the farm printed so far.
+    /// What the batch script and the farm have printed so far.
     pub(crate) fn output(&self) -> String {
         let path: PathBuf = self.farm.path("job.out");
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
@@ -83,7 +83,7 @@ impl<'farm> Job<'farm> {
         }
     }
 
-    /// Waits until the job has ended in this state, with that exit code of its script, and left no process.
+    /// Waits until the job has ended in this state, with that exit code of its script, and has left no process.
     #[track_caller]
     pub(crate) fn ends(&self, state: &str, code: i32) {
         self.wait_until("the end of the job", || !self.is_open());

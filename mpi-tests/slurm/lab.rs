@@ -1,4 +1,4 @@
-//! The lab that a test runs in: farms under srun, and nodes that break.
+//! The lab in which a test runs: farms under srun, and nodes that break.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -10,18 +10,18 @@ use crate::support::{Farm, Mpi, Outcome, Running, processes};
 /// Nodes of each farm.
 pub(crate) const NODES: u32 = 4;
 
-/// CPUs of a node, all of which a farm asks for, so that no two share one.
+/// CPUs of a node, all of which a farm requests, so that no two farms share one.
 pub(crate) const CPUS: u32 = 4;
 
-/// Slots of a node with `--proc auto`: a node may say that it has more CPUs than there are.
+/// Slots of a node with `--proc auto`: a node may claim more CPUs than there are.
 pub(crate) fn slots() -> usize {
     std::thread::available_parallelism().unwrap().get().min(CPUS as usize)
 }
 
-/// Where the lab's script that breaks nodes is.
+/// The location of the lab's script that breaks nodes.
 const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/slurm-lab/node");
 
-/// The `--mpi` of srun that belongs to the MPI that the program was built with.
+/// The option `--mpi` of srun for the MPI with which the program was built.
 pub(crate) fn mpi_type(mpi: Mpi) -> &'static str {
     match mpi {
         Mpi::OpenMpi => "pmix",
@@ -29,15 +29,15 @@ pub(crate) fn mpi_type(mpi: Mpi) -> &'static str {
     }
 }
 
-/// How srun binds the processes of a step, if it is not told on the command line.
+/// How srun binds the processes of a step, unless the command line says otherwise.
 pub(crate) const CPU_BIND: &str = "SLURM_CPU_BIND";
 
-/// Makes a farm known to the lab's Slurm.
+/// Prepares a farm for the lab's Slurm.
 pub(crate) fn at_home(mut farm: Farm) -> Farm {
     let conf = std::env::var("SLURM_CONF");
     let conf = conf.expect("these tests run inside of a lab: mpi-tests/slurm-lab/lab cargo test --test slurm …");
     farm.set("SLURM_CONF", &conf);
-    // To CPUs that a node only says it has, Slurm can't bind.
+    // Slurm cannot bind to CPUs that a node only claims to have.
     if slots() < CPUS as usize {
         farm.set(CPU_BIND, "none");
     }
@@ -78,7 +78,7 @@ pub(crate) fn node_of_pid(pid: i32, processes: &[Process]) -> String {
     name.unwrap_or_else(|| panic!("no node of process {pid}:\n{}", processes::listed(processes)))
 }
 
-/// What a command of the lab's login node prints. It has to succeed.
+/// The output of a command on the lab's login node. It must succeed.
 #[track_caller]
 pub(crate) fn ask(words: &[&str]) -> String {
     let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
@@ -87,8 +87,8 @@ pub(crate) fn ask(words: &[&str]) -> String {
     text.trim_end().to_owned()
 }
 
-/// Makes sure that a run which has lost a node ended with this code: the farm's own is that, and srun's too, but for one
-/// since 23.11, which ends with 1 whatever the ranks say.
+/// Makes sure that a run that has lost a node ended with this code: the farm's own is that, and so is srun's, except
+/// since 23.11, whose srun ends with 1 whatever the ranks return.
 #[track_caller]
 pub(crate) fn ends_without_a_node(outcome: Outcome, code: i32) -> Outcome {
     let text = ask(&["srun", "--version"]);
@@ -102,7 +102,7 @@ pub(crate) fn ends_without_a_node(outcome: Outcome, code: i32) -> Outcome {
     outcome
 }
 
-/// A node that this test breaks. When the test is over, however it ends, the node is well again.
+/// A node that this test breaks. When the test is over, however it ends, the node is repaired.
 pub(crate) struct Victim {
     node: String,
     killed: bool,
@@ -113,7 +113,7 @@ impl Victim {
         Self { node, killed: false }
     }
 
-    /// No network from now on; its processes run on.
+    /// No network from now on; its processes keep running.
     #[track_caller]
     pub(crate) fn cut(&self) {
         ask(&[NODE, "cut", &self.node]);
@@ -132,11 +132,12 @@ impl Victim {
             Ok::<String, String>(String::from_utf8_lossy(&output.stdout).into_owned())
         };
         run(&[NODE, if self.killed { "start" } else { "mend" }, &self.node])?;
-        // Slurm asks nodes seldom, and a busy machine may take long to answer: once more than a minute under a load of 15.
+        // Slurm rarely checks nodes, and a busy machine may take long to answer: once more than a minute under a load
+        // of 15.
         let deadline = Instant::now() + Duration::from_secs(240);
         while Instant::now() < deadline {
             let state = run(&["sinfo", "-h", "-n", &self.node, "-o", "%T"])?;
-            // A star: it does not answer, or did not yet.
+            // A star: it does not respond, or has not yet.
             if state.trim() == "idle" {
                 return Ok(());
             }

@@ -8,11 +8,11 @@ use crate::lab::{self, NODES, Victim};
 use crate::runs::is_complete;
 use crate::support::{Farm, Lag, Mpi, Outcome, Running, processes};
 
-/// So many tasks of half a second last for about 35 s on four slots per node: a rank that is lost on the way is missed
-/// before the end.
+/// This many tasks of half a second last for about 35 s on four slots per node: a rank that is lost meanwhile is
+/// noticed before the end.
 const COUNT: u64 = 1000;
 
-/// A rank may be silent for so long; docs/protocol.md.
+/// The maximum silence of a rank; see docs/protocol.md.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 const SLOTS: [&str; 2] = ["--proc", "4"];
@@ -25,19 +25,19 @@ fn farm() -> Farm {
     lab::farm(&["--no-kill"], &list())
 }
 
-/// Waits until every node has had work.
+/// Waits until every node has run tasks.
 #[track_caller]
 fn wait_for_work(running: &mut Running<'_>, farm: &Farm) {
     running.wait_until("all ranks work", || farm.lines("ran").len() > 8 * NODES as usize);
 }
 
-/// Whether the user was told this of a rank.
+/// Whether the user was told this about a rank.
 fn tells(stderr: &str, rank: u32, what: &str) -> bool {
     let start = format!("rank {rank} (node");
     stderr.lines().any(|line| line.contains(&start) && line.contains(what))
 }
 
-/// The run has completed the list without the lost rank, and said so.
+/// The run has completed the list without the lost rank, and reported that.
 #[track_caller]
 fn is_complete_without(farm: &Farm, outcome: &Outcome, rank: u32) {
     is_complete(farm, COUNT);
@@ -46,7 +46,7 @@ fn is_complete_without(farm: &Farm, outcome: &Outcome, rank: u32) {
     farm.ends_after_its_tasks(outcome);
 }
 
-/// A node is switched off: its tasks run elsewhere, the exit code is 0, as far as srun lets it be.
+/// A node is switched off: its tasks run elsewhere, and the exit code is 0, if srun passes it on.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn node_killed() {
@@ -58,7 +58,7 @@ fn node_killed() {
     is_complete_without(&farm, &lab::ends_without_a_node(running.wait(), 0), 2);
 }
 
-/// A node loses its network and runs on: the same, and what it still does is not recorded a second time.
+/// A node loses its network and continues to run: the same, and its further results are not recorded a second time.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn node_cut_from_the_network() {
@@ -70,7 +70,7 @@ fn node_cut_from_the_network() {
     is_complete_without(&farm, &lab::ends_without_a_node(running.wait(), 0), 3);
 }
 
-/// A rank that stands still for longer than ranks may be silent is lost, and welcome when it wakes.
+/// A rank that is suspended for longer than ranks may be silent is lost, and rejoins when it wakes up.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn rank_stopped_and_woken_again() {
@@ -90,7 +90,7 @@ fn rank_stopped_and_woken_again() {
     assert!(tells(&outcome.stderr_text(), 1, "responds again"), "it takes part again");
 }
 
-/// A pool process is killed: its tasks run again, that is known at once, and the rank gets a new pool.
+/// A pool process is killed: its tasks run again, that is noticed immediately, and the rank gets a new pool.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn pool_killed() {
@@ -120,8 +120,8 @@ fn rank_killed() {
     is_complete_without(&farm, &outcome, 1);
 }
 
-/// With several ranks per node Open MPI 4 under srun is killed with the rank; all else goes on. Either way nothing is
-/// lost, nothing hangs, and the same command completes the list.
+/// With several ranks per node, Open MPI 4 under srun is killed with the rank; everything else continues. Either way
+/// nothing is lost, nothing hangs, and the same command completes the list.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn rank_killed_beside_another() {
@@ -155,7 +155,7 @@ fn node_of_the_farmer_killed() {
     let is_task_or_rank = |process: &processes::Process| process.is_ours() || process.task().is_some();
     running.comes_true("all ranks have ended", || !processes::marked(&mark).iter().any(is_task_or_rank));
     lag.is_within(Duration::from_secs(30), "the end of all ranks");
-    // srun itself waits until Slurm takes the node for dead.
+    // srun itself waits until Slurm considers the node dead.
     let outcome = running.wait();
     assert_ne!(outcome.status.unwrap().code(), Some(0));
     drop(victim);
@@ -163,7 +163,7 @@ fn node_of_the_farmer_killed() {
     is_complete(&farm, COUNT);
 }
 
-/// With `--farmer-only` and all other ranks lost, the farm says so and ends with 4; the same command goes on.
+/// With `--farmer-only` and all other ranks lost, the farm reports that and ends with 4; the same command resumes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn all_workers_lost() {

@@ -1,6 +1,6 @@
-//! The program on a real Slurm of several nodes, which `mpi-tests/slurm-lab/lab` makes of one machine.
-//! `mpi-tests/run` runs this inside of a lab, with Open MPI and again with MPICH; where there can be no lab these tests
-//! are ignored, and counted as that.
+//! The program on a real Slurm of several nodes, which `mpi-tests/slurm-lab/lab` simulates on one machine.
+//! `mpi-tests/run` runs this inside a lab, with Open MPI and again with MPICH; if there cannot be a lab, these tests
+//! are ignored, and counted as ignored.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Farms under srun in which nothing goes wrong.
+//! Farms under srun without any faults.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub(crate) fn is_complete(farm: &Farm, count: u64) {
     assert!(farm.workdir().failed().is_empty(), "no task has failed");
 }
 
-/// 1,000 tasks on four nodes: each runs once, every node works, nothing but the beginning and the summary is printed, and the end, where
-/// MPICH would hang in MPI_Finalize, comes by itself.
+/// 1,000 tasks on four nodes: each runs once, every node works, only the beginning and the summary are printed, and the
+/// farm ends by itself, although MPICH would hang in MPI_Finalize.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_thousand_tasks_on_four_nodes() {
@@ -30,7 +30,7 @@ fn a_thousand_tasks_on_four_nodes() {
     assert!(text.contains(&format!("on {NODES} ranks, {slots} slots")), "a slot per CPU: {text}");
     let hosts: BTreeSet<Vec<u8>> = (0..1000).map(|id| farm.workdir().log(id)).collect();
     assert_eq!(hosts.len(), NODES as usize, "every node worked");
-    // MPICH's MPI_Finalize would hang, for as long as the farm's patience with it at least.
+    // MPICH's MPI_Finalize would hang, at least for as long as the farm waits for it.
     farm.ends_after_its_tasks(&outcome);
 }
 
@@ -59,19 +59,19 @@ fn two_ranks_on_each_node() {
     assert_eq!(ranks.len(), 2 * NODES as usize);
 }
 
-/// Bad input and an empty list end at once on all nodes, with one message.
+/// Bad input and an empty list end immediately on all nodes, with one message.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn nothing_to_do_ends_at_once() {
+fn nothing_to_do_ends_immediately() {
     let farm = lab::farm(&[], b"");
     let lag = Lag::watch();
     farm.run(&[]).exits(0);
     farm.run_exactly(&["no-such-list"]).refused(&["no-such-list"]);
-    // Sooner than any rank is missed.
+    // Sooner than any rank is considered lost.
     lag.is_within(Duration::from_secs(20), "two farms without a task");
 }
 
-/// srun without the `--mpi` of the program's MPI starts farms of one rank each: refused, with the cure.
+/// srun without the `--mpi` of the program's MPI starts farms of one rank each: refused, with the remedy.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn wrong_or_no_mpi_type_is_refused() {
@@ -79,11 +79,11 @@ fn wrong_or_no_mpi_type_is_refused() {
         let farm = lab::farm(&[&format!("--mpi={wrong}")], b"echo one\n").time_limit(240);
         let before = farm.contents();
         let outcome = farm.run(&[]);
-        // Open MPI ends a process by itself that it finds under another PMI.
+        // Open MPI itself ends a process that it finds under a different PMI.
         assert_ne!(outcome.status.unwrap().code(), Some(0), "--mpi={wrong}");
         let text = outcome.stderr_text();
         if outcome.status.unwrap().code() == Some(2) {
-            // Words of srun may stand between.
+            // Messages of srun may be in between.
             assert_eq!(outcome.errors().len(), 1, "one error message, once");
             assert!(text.contains("--mpi=pmix") && text.contains("--mpi=pmi2"), "the cure is named");
         } else {

@@ -1,4 +1,4 @@
-//! The batch scripts of `slurm/`, as they are but for node counts and times.
+//! The batch scripts of `slurm/`, unchanged except for node counts and times.
 
 use std::process::Command;
 use std::time::Duration;
@@ -28,10 +28,10 @@ fn submit<'farm>(farm: &'farm Farm, script: &str, options: &[&str], more: &[&str
     Job::submit(farm, &[options, &[&script, "tasks.txt"], more].concat())
 }
 
-/// Long enough that a node which dies on the way is missed before the end.
+/// Long enough that a node that dies in the meantime is noticed before the end.
 const LONG: &str = "sleep 0.5; echo $PROC_NUMBER >> ran\n";
 
-/// Each script completes a list, on nodes that have what the script asks for.
+/// Each script completes a list, on nodes that have the resources that the script requests.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn every_script_completes_a_list() {
@@ -52,7 +52,7 @@ fn every_script_completes_a_list() {
     }
 }
 
-/// A script's exit code is the farm's, and it says what the code means.
+/// A script's exit code is the farm's, and it prints what the code means.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_script_ends_with_the_code_of_its_farm() {
@@ -62,7 +62,7 @@ fn a_script_ends_with_the_code_of_its_farm() {
     assert!(job.output().contains("failed: see tasks.txt_workdir/failed"), "{}", job.report());
 }
 
-/// The same where it puts its workdir somewhere else.
+/// The same if the workdir is elsewhere.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_script_knows_a_workdir_that_was_chosen() {
@@ -84,17 +84,17 @@ fn a_script_does_not_believe_srun() {
     is_complete(&farm, 600);
 }
 
-/// A job whose rank 0 dies never ends with what an earlier run of its workdir said.
+/// A job whose rank 0 dies never ends with the exit code of an earlier run in its workdir.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_script_does_not_believe_an_earlier_run() {
-    // While MPI starts, the other ranks wait for a dead one for ten minutes: it dies when all of them run tasks.
+    // While MPI starts, the other ranks wait ten minutes for a dead one: it is killed when all of them run tasks.
     let count = lab::slots() * 4;
     let farm = farm(&"echo $PROC_NUMBER >> ran; sleep 600\n".repeat(count));
     let before = submit(&farm, "run.sbatch", &SMALL, &["--timeout", "30", "--grace", "1"]);
     before.wait_until("all ranks work", || farm.lines("ran").len() == count);
     before.ends("FAILED", 3);
-    // Where they may, the other ranks put the job back into the queue; here the script has to give its exit code.
+    // If they may, the other ranks requeue the job; here the script must return its exit code.
     let job = submit(&farm, "run.sbatch", &[&SMALL[..], &["--no-requeue"]].concat(), &[]);
     job.wait_until("all ranks work again", || farm.lines("ran").len() == 2 * count);
     processes::signal(job.rank(0), Signal::SIGKILL);
@@ -102,17 +102,17 @@ fn a_script_does_not_believe_an_earlier_run() {
     assert_eq!(farm.workdir().toprocess().len(), count);
 }
 
-/// `requeue.sbatch` stops before its time is over, queues itself, and goes on until all is done.
+/// `requeue.sbatch` stops before its time is over, queues itself, and continues until everything is done.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_long_list_goes_through_several_jobs() {
-    // A minute of work. Slurm looks every half minute, and half a minute ahead: the signal comes after 20 to 50 s.
+    // A minute of work. Slurm checks every half minute, and half a minute ahead: the signal comes after 20 to 50 s.
     let slots = lab::slots() * 4;
     let count = 60 * slots;
     let farm = farm(&"sleep 1; echo $PROC_NUMBER >> ran\n".repeat(count));
     let options = ["--time=2", "--signal=USR1@70"];
     let job = submit(&farm, "requeue.sbatch", &[&SMALL[..], &options].concat(), &["--grace", "3"]);
-    // Slurm lets a requeued job wait for two minutes.
+    // Slurm makes a requeued job wait for two minutes.
     job.wait_until("the job has queued itself again", || job.state() == "PENDING" && job.field("Restarts") == "1");
     assert!(job.output().contains("queued again"), "{}", job.report());
     let before = farm.workdir().recorded();
@@ -123,7 +123,7 @@ fn a_long_list_goes_through_several_jobs() {
     is_complete(&farm, count as u64);
 }
 
-/// A job in which no task ends would queue itself for ever: it does not.
+/// A job in which no task ends would queue itself forever: it does not.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_job_without_progress_is_not_queued_again() {
@@ -133,7 +133,7 @@ fn a_job_without_progress_is_not_queued_again() {
     assert!(job.output().contains("does it need more time?"), "{}", job.report());
 }
 
-/// Before the walltime ends the farm stops by itself, in order.
+/// Before the walltime ends, the farm stops by itself, normally.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_script_stops_before_the_walltime() {
@@ -144,7 +144,7 @@ fn a_script_stops_before_the_walltime() {
     assert_eq!(farm.workdir().toprocess().len(), 1);
 }
 
-/// A node dies: the job goes on without it, to exit code 0.
+/// A node dies: the job continues without it, to exit code 0.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_job_survives_the_death_of_a_node() {
@@ -169,7 +169,8 @@ fn first_node_dies(script: &str, options: &[&str]) {
     let lag = Lag::watch();
     job.wait_until("no process is left", || job.processes().is_empty());
     lag.is_within(Duration::from_secs(30), "the end of all ranks");
-    // Until Slurm has taken note of the dead node, the old job is "completing". If that took long, the new one may run by now.
+    // Until Slurm has noticed the dead node, the old job is "completing". If that took long, the new one may be running
+    // by now.
     job.wait_until("the job is queued again", || job.field("Restarts") == "1" && job.state() != "COMPLETING");
     if job.state() == "PENDING" {
         Command::new("scontrol").args(["update", &format!("jobid={}", job.id()), "StartTime=now+5"]).output().unwrap();
@@ -185,7 +186,7 @@ fn a_job_survives_the_death_of_its_first_node() {
     first_node_dies("run.sbatch", &SMALL);
 }
 
-/// The same where several ranks die with the node.
+/// The same if several ranks die with the node.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_job_of_several_ranks_per_node_survives_the_death_of_its_first_node() {

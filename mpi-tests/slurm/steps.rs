@@ -9,7 +9,7 @@ use crate::runs::is_complete;
 use crate::support::farm::LIST;
 use crate::support::{Farm, Mpi, hello};
 
-/// As docs/tasklist.md has it.
+/// As in docs/tasklist.md.
 const STEP: &str = "srun --nodes=1 --ntasks=1 --nodelist=$TASKFARMER_HOST --overlap --cpu-bind=none";
 
 /// A farm on three nodes, bound to as many CPUs of each as this machine has.
@@ -25,8 +25,8 @@ fn log(farm: &Farm, id: u64) -> Vec<String> {
     String::from_utf8_lossy(&farm.workdir().log(id)).lines().map(str::to_owned).collect()
 }
 
-/// The job step of the documentation runs on the node of its task, on a worker too, and on all CPUs: without --nodelist all
-/// steps would be on the first node, without --cpu-bind=none on the first CPU.
+/// The job step of the documentation runs on the node of its task, even on a worker, and on all CPUs: without
+/// --nodelist all steps would be on the first node, without --cpu-bind=none on the first CPU.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_job_step_runs_on_the_node_of_its_task() {
@@ -54,8 +54,8 @@ fn a_job_step_runs_on_the_node_of_its_task() {
     assert_eq!(nodes.len(), 3, "workers on other nodes than the first one ran tasks as well");
 }
 
-/// The runner `step` of the documentation: each task is a job step on the node where the farm has placed it, and none waits
-/// for the end of the farm.
+/// The runner `step` of the documentation: each task is a job step on the node where the farm has placed it, and none
+/// waits for the end of the farm.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn the_documented_runner_makes_job_steps() {
@@ -74,8 +74,8 @@ fn the_documented_runner_makes_job_steps() {
     assert_eq!((nodes.len(), steps.len()), (3, COUNT as usize), "{logs:#?}");
 }
 
-/// What a batch job asks for in CPUs, memory and GPUs per rank does not keep tasks from starting steps and MPI programs of
-/// another shape.
+/// What a batch job requests in CPUs, memory and GPUs per rank does not keep tasks from starting steps and MPI programs
+/// with different requirements.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn the_shape_of_the_farms_step_is_not_that_of_its_tasks() {
@@ -111,13 +111,14 @@ fn the_shape_of_the_farms_step_is_not_that_of_its_tasks() {
     }
 }
 
-/// Without srun, the farm of a batch script has all CPUs of the job on its node, and nothing is missing, so nothing is said.
+/// Without srun, the farm of a batch script has all CPUs of the job on its node, and nothing is missing, so there is no
+/// message.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_script_without_srun_uses_its_node() {
     let farm = lab::at_home(Farm::local(&b"sleep 0.1\n".repeat(20)));
     let wrap = format!("--wrap=taskfarmer-mpi --proc auto {LIST}");
-    // A whole node: of a part, this machine may not have the CPUs.
+    // A whole node: this machine may not have the CPUs of a part.
     let job = Job::submit(&farm, &["--nodes=1", "--exclusive", "--ntasks=2", "--cpus-per-task=1", &wrap]);
     job.ends("COMPLETED", 0);
     is_complete(&farm, 20);
@@ -126,10 +127,10 @@ fn a_script_without_srun_uses_its_node() {
     assert!(!job.output().contains("warning"), "{}", job.report());
 }
 
-/// In a job of several nodes, a start without srun is said, with a command that works: on all nodes.
+/// In a job of several nodes, a start without srun causes a message with a command that works: on all nodes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn a_script_that_forgets_srun_is_told() {
+fn a_script_without_srun_on_several_nodes_is_warned() {
     let farm = lab::at_home(Farm::local(&b"hostname; sleep 0.2\n".repeat(30)));
     let script = format!(
         "#!/bin/bash\ntaskfarmer-mpi --proc auto --workdir first {LIST} 2> said || exit 9\ncat said\n\
@@ -144,10 +145,10 @@ fn a_script_that_forgets_srun_is_told() {
     }
 }
 
-/// On a login node, in a job of salloc, tasks run on the login node: that is said as well.
+/// On a login node, in a job of salloc, tasks run on the login node: that is reported as well.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn a_login_node_is_no_node_of_the_job() {
+fn a_login_node_is_not_a_node_of_the_job() {
     let words = ["salloc", "--quiet", "--nodes=1"].map(Into::into).to_vec();
     let farm = lab::at_home(Farm::launched_by(words, b"hostname\n")).time_limit(120);
     let outcome = farm.run(&["--proc", "1"]).exits(0);

@@ -11,8 +11,8 @@ const QUICK: usize = 20;
 const BLOCKERS: usize = 40;
 const COUNT: usize = QUICK + BLOCKERS;
 
-/// A batch script without any comfort, and a list of tasks of which some stay until they are let go. Slurm 23.11 and newer
-/// tell ranks when the job ends; these are not to know.
+/// A minimal batch script, and a list of tasks of which some stay until they are released. Slurm 23.11 and newer tell
+/// ranks when the job ends; these must not know.
 fn farm() -> Farm {
     let farm = lab::at_home(Farm::local(&blockers::list(QUICK, BLOCKERS))).time_limit(120);
     let mpi = lab::mpi_type(Mpi::of_program());
@@ -31,7 +31,7 @@ fn blocked_job<'farm>(farm: &'farm Farm, options: &[&str]) -> Job<'farm> {
     job
 }
 
-/// What was running is open and has not failed, and the same command completes the list.
+/// Running tasks are open and have not failed, and the same command completes the list.
 #[track_caller]
 fn was_stopped_in_order(farm: &Farm) {
     let recorded = blockers::is_stopped_in_order(farm, COUNT);
@@ -52,7 +52,7 @@ fn completes(farm: &Farm) {
     assert!(again.iter().all(|id| !before.contains(id)), "recorded, but ran again: {again:?}");
 }
 
-/// `scancel --signal=USR1` stops the farm in order: exit code 3.
+/// `scancel --signal=USR1` stops the farm normally: exit code 3.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn scancel_with_usr1() {
@@ -64,7 +64,7 @@ fn scancel_with_usr1() {
 }
 
 /// `scancel` sends SIGTERM to ranks and tasks alike, and SIGKILL after KillWait, which is longer than this farm's grace
-/// period: it stops in order.
+/// period: it stops normally.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn scancel() {
@@ -75,27 +75,27 @@ fn scancel() {
     was_stopped_in_order(&farm);
 }
 
-/// A farm that is not told when its job ends: Slurm sends SIGTERM at that time to ranks and tasks alike, and the farm
-/// stops in order. With the end in its environment it stops by itself before: see the batch scripts.
+/// A farm that does not know when its job ends: Slurm sends SIGTERM at that time to ranks and tasks alike, and the farm
+/// stops normally. With the end in its environment it stops by itself before: see the batch scripts.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn end_of_the_walltime() {
     let farm = farm();
     let job = blocked_job(&farm, &["--time=1"]);
-    // Slurm looks at time limits twice a minute.
+    // Slurm checks time limits twice a minute.
     job.wait_until("the job is gone", || job.state() == "TIMEOUT" && job.processes().is_empty());
     was_stopped_in_order(&farm);
 }
 
-/// `scontrol requeue`: the job is killed, starts again by itself, goes on where it was and completes.
+/// `scontrol requeue`: the job is killed, starts again by itself, resumes and completes.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
-fn requeued_job_goes_on() {
+fn requeued_job_resumes() {
     let farm = farm();
     let job = blocked_job(&farm, &["--requeue"]);
     ask(&["scontrol", "requeue", job.id()]);
     blockers::let_go(&farm);
-    // Slurm lets a requeued job wait, as its nodes may need time to be cleaned.
+    // Slurm makes a requeued job wait, because its nodes may need time for cleanup.
     job.wait_until("the job waits", || job.state() == "PENDING" && job.field("Restarts") == "1");
     ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5"]);
     job.ends("COMPLETED", 0);

@@ -1,4 +1,4 @@
-//! Reads `tasks.tsv` as strictly as it is promised.
+//! Reads `tasks.tsv` as strictly as its format is promised.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Attempt {
     pub(crate) attempt: u64,
     pub(crate) rank: u64,
     pub(crate) host: String,
-    /// None, like all times, of an attempt that was lost.
+    /// `None`, like all times, for an attempt that was lost.
     pub(crate) slot: Option<u64>,
     pub(crate) start: Option<f64>,
     pub(crate) end: Option<f64>,
@@ -89,7 +89,7 @@ fn parsed(line: &str) -> Option<Attempt> {
     })
 }
 
-/// Makes sure that times of attempts lie within a run.
+/// Makes sure that times of attempts are within a run.
 #[track_caller]
 pub(crate) fn lie_within(attempts: &[Attempt], outcome: &Outcome) {
     let seconds = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();

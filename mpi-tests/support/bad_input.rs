@@ -1,5 +1,4 @@
-//! Everything that a user may get wrong, and what must come of it: one clear message, exit code 2, nothing
-//! created.
+//! Everything that a user may get wrong, and the expected result: one clear message, exit code 2, nothing created.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -38,7 +37,7 @@ impl BadInput {
             good
         });
         if matches!(self, Self::UnreadableList | Self::WorkdirNotWritable | Self::WorkdirCannotBeMade) {
-            farm = farm.run_by_nobody();
+            farm = farm.run_as_nobody();
             if farm.launcher_is_closed() || farm.run_alone(&["--version"]).status.is_none_or(|status| !status.success())
             {
                 return skipped("nobody cannot enter the folder of the MPI: it is in one that is closed to others");
@@ -54,7 +53,7 @@ impl BadInput {
             }
             Self::UnreadableList => {
                 close(list, 0o000);
-                // With the workdir where everybody may write, only the list is in the way.
+                // With the workdir in a place where any user may write, only the list is the obstacle.
                 close(farm.cwd(), 0o777);
                 (&[LIST], &[LIST])
             }

@@ -1,13 +1,13 @@
-//! Lists of tasks that run until they are let go, for farms that are to be stopped in the middle.
+//! Lists of tasks that run until they are released, for farms that are stopped in the middle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Farm;
 
-/// Appends its ID to a file and ends at once.
+/// Appends its ID to a file and ends immediately.
 const QUICK: &str = "echo $PROC_NUMBER >> ran";
 
-/// Appends its ID to a file, and ends at once if there is a file `go`.
+/// Appends its ID to a file, and ends immediately if there is a file `go`.
 const BLOCKER: &str = "echo $PROC_NUMBER >> ran; test -e go || exec sleep 600";
 
 /// First the quick tasks, then those that stay.
@@ -16,7 +16,7 @@ pub(crate) fn list(quick: usize, blockers: usize) -> Vec<u8> {
     (lines.join("\n") + "\n").into_bytes()
 }
 
-/// From now on blockers end at once.
+/// From now on blockers end immediately.
 pub(crate) fn let_go(farm: &Farm) {
     farm.write("go", b"");
 }
@@ -37,7 +37,7 @@ pub(crate) fn blocked(farm: &Farm, quick: usize) -> usize {
     runs(farm).keys().filter(|id| **id >= quick as u64).count()
 }
 
-/// After a stop: makes sure that `toprocess` is exactly what is recorded nowhere. Gives what is recorded.
+/// After a stop: makes sure that `toprocess` is exactly what is recorded nowhere. Returns what is recorded.
 #[track_caller]
 pub(crate) fn is_stopped_in_order(farm: &Farm, count: usize) -> BTreeSet<u64> {
     let recorded = farm.workdir().recorded();

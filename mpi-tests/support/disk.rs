@@ -1,17 +1,17 @@
-//! Disks that are small, slow or broken: a tmpfs, and a library that comes between the farm and its files.
+//! Disks that are small, slow or broken: a tmpfs, and a library that intercepts the farm's file accesses.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Farm, skipped};
 
-/// A file system of its own in a farm's folder. Unmounted when dropped.
+/// A separate file system in a farm's folder. Unmounted when dropped.
 pub(crate) struct Tmpfs {
     path: PathBuf,
 }
 
 impl Tmpfs {
-    /// Mounts one; `None`, after saying why, where that is not allowed.
+    /// Mounts one; `None`, after printing why, if that is not allowed.
     #[track_caller]
     pub(crate) fn mount(farm: &Farm, name: &str, options: &str) -> Option<Self> {
         let path = farm.path(name);
@@ -42,7 +42,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: whatever a failed test left running must not keep it.
+        // Lazily: processes that a failed test left running must not prevent it.
         if let Err(error) = said("umount", &["-l".as_ref(), &self.path]) {
             eprintln!("cannot unmount {}: {error}", self.path.display());
         }
@@ -62,7 +62,7 @@ pub(crate) struct Ext4 {
 }
 
 impl Ext4 {
-    /// Makes and mounts one; `None`, after saying why, where that is not possible.
+    /// Creates and mounts one; `None`, after printing why, if that is not possible.
     #[track_caller]
     pub(crate) fn mount(farm: &Farm, name: &str) -> Option<Self> {
         let disk = Self { path: farm.path(name), image: farm.home().join("image") };
@@ -86,7 +86,7 @@ impl Ext4 {
         said("mount", &["-o".as_ref(), "loop,errors=remount-ro".as_ref(), &self.image, &self.path])
     }
 
-    /// What, written to, makes the kernel believe that it found an error.
+    /// Writing to it makes the kernel believe that it found an error.
     fn switch(&self) -> Result<PathBuf, String> {
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
         let ours = mounts.lines().find(|line| line.split(' ').nth(1) == self.path.to_str());
@@ -101,11 +101,11 @@ impl Ext4 {
         std::fs::write(self.switch().unwrap(), "a test").unwrap();
     }
 
-    /// As after a reboot: checked, mended and writable.
+    /// As after a reboot: checked, repaired and writable.
     #[track_caller]
     pub(crate) fn mend(&self) {
         said("umount", &[&self.path]).unwrap();
-        // Its code is 1 where it has mended something; the mount judges.
+        // Its code is 1 if it has repaired something; the mount shows the result.
         said("fsck.ext4", &["-f".as_ref(), "-y".as_ref(), &self.image]).ok();
         self.attach().unwrap();
     }
@@ -137,7 +137,7 @@ pub(crate) fn preload(farm: &mut Farm, settings: &[(&str, &str)]) {
     }
 }
 
-/// The disk is sound again.
+/// The disk works again.
 pub(crate) fn unload(farm: &mut Farm) {
     farm.unset("LD_PRELOAD");
 }

@@ -2,20 +2,20 @@
 //!
 //! A block ```` ```sh ```` is run by the local tests. A comment in the line before it says otherwise:
 //! `<!-- run: mpirun -->` and `<!-- run: slurm -->` leave it to the tests with ranks and to those on Slurm, and
-//! `<!-- not run: why -->` to nobody.
+//! `<!-- not run: why -->` to no test.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{Farm, Outcome, program};
 
-/// Who runs a block.
+/// Which tests run a block.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum By {
     Local,
     Mpirun,
     Slurm,
-    /// Why nobody does.
+    /// Why no test does.
     Nobody(String),
 }
 
@@ -59,8 +59,8 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
 }
 
 /// Runs blocks one after the other in one shell, in the farm's folder and with the program in PATH. Every command must
-/// exit with 0, but for one that is followed by `echo $?   # N`: that must exit with N. `# Ctrl-C` behind a command is
-/// done after a second.
+/// exit with 0, except for one that is followed by `echo $?   # N`: that must exit with N. `# Ctrl-C` after a command
+/// is sent after a second.
 #[track_caller]
 pub(crate) fn run(farm: &mut Farm, blocks: &[Block]) -> Outcome {
     let folder = Path::new(program()).parent().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! Compares what a farm did with a list of mixed tasks to what it had to do.
+//! Compares the results of a farm with a list of mixed tasks to the expected ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 
 /// The whole promise of a run: records, logs, files, exit code, summary, timeline.
 #[track_caller]
-pub(crate) fn is_what_happened(tasks: &[Task], farm: &Farm, outcome: &Outcome, ranks: u64, slots: u64) {
+pub(crate) fn matches_the_run(tasks: &[Task], farm: &Farm, outcome: &Outcome, ranks: u64, slots: u64) {
     let is_success = |task: &Task| task.end == End::Exit(0);
     let finished = of(tasks, is_success);
     let failed = of(tasks, |task| !is_success(task));

@@ -1,7 +1,7 @@
-//! A farm to be run: a temporary folder, a list, an environment, a launcher.
+//! A farm for a test: a temporary folder, a list, an environment, a launcher.
 //!
-//! The folder holds `cwd` (where the farm is started, with the list in it), `home` (`$HOME` of everything)
-//! and `io` (what the runs wrote to stdout and stderr), so that "nothing was created" can be asked of `cwd`.
+//! The folder holds `cwd` (where the farm is started, with the list in it), `home` (`$HOME` of everything) and `io`
+//! (what the runs wrote to stdout and stderr), so that `cwd` shows whether anything was created.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -29,11 +29,11 @@ pub(crate) const VALUE: (&str, &str) = ("TFTEST_VALUE", "two  words");
 /// In the environment of every farm: a command in a variable.
 pub(crate) const COMMAND: (&str, &str) = ("TFTEST_COMMAND", "echo from a variable");
 
-/// Somebody who is not root, for what root may always do.
+/// A user who is not root, for things that root may always do.
 const NOBODY: u32 = 65534;
 
-/// What a user may set for the tools of launchers: tasks keep it, whatever the launcher. (PRTE_MCA_… does not get through
-/// Open MPI 5's own launcher.)
+/// Variables that a user may set for the tools of launchers: tasks keep them, whatever the launcher. (PRTE_MCA_… is not
+/// passed on by Open MPI 5's own launcher.)
 pub(crate) const SETTINGS: [(&str, &str); 6] = [
     ("OMPI_MCA_orte_tag_output", "0"),
     ("PMIX_MCA_gds_base_verbose", "0"),
@@ -98,19 +98,20 @@ impl Farm {
         farm
     }
 
-    /// From now on runs the program as somebody for whom file permissions count.
-    pub(crate) fn run_by_nobody(mut self) -> Self {
+    /// From now on runs the program as a user for whom file permissions count.
+    pub(crate) fn run_as_nobody(mut self) -> Self {
         if geteuid().is_root() {
             let root = self.root.path();
             // The build folder may be closed to others.
             self.program = root.join("taskfarmer-mpi");
-            // Not by this process: what another test starts meanwhile would have it open to write, and nobody could run it.
+            // Not by this process: what another test starts in the meantime would have it open for writing, and it
+            // could not be run.
             assert!(Command::new("cp").arg(program()).arg(&self.program).status().unwrap().success());
             for path in [root, &self.program] {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
             }
             let closed = root.ancestors().find(|folder| fs::metadata(folder).unwrap().mode() & 0o001 == 0);
-            assert_eq!(closed, None, "set TMPDIR to a folder that everybody may enter: this test runs as nobody");
+            assert_eq!(closed, None, "set TMPDIR to a folder that any user may enter: this test runs as nobody");
             self.user = Some(NOBODY);
         }
         self
@@ -131,7 +132,7 @@ impl Farm {
         !self.launcher.is_empty()
     }
 
-    /// Whether its launcher is in a folder that is closed to whom the farm runs as.
+    /// Whether its launcher is in a folder that is closed to the user as whom the farm runs.
     pub(crate) fn launcher_is_closed(&self) -> bool {
         let folders = self.launcher.first().map(|launcher| Path::new(launcher).ancestors().skip(1));
         let is_closed = |folder: &Path| fs::metadata(folder).is_ok_and(|folder| folder.mode() & 0o001 == 0);
@@ -143,7 +144,7 @@ impl Farm {
         self.launcher.first().is_some_and(|launcher| launcher == program)
     }
 
-    /// What the launcher or the program finds in its environment, but for the mark of the run.
+    /// What the launcher or the program finds in its environment, except for the mark of the run.
     pub(crate) fn environment(&self) -> &BTreeMap<OsString, OsString> {
         &self.environment
     }
@@ -252,16 +253,16 @@ impl Farm {
         Running::start(self, command, output("stdout"), output("stderr"))
     }
 
-    /// What the last run, which may still be under way, has written to stderr so far.
+    /// What the last run, which may still be in progress, has written to stderr so far.
     pub(crate) fn last_stderr(&self) -> Vec<u8> {
         let run = self.runs.get() - 1;
         fs::read(self.root.path().join("io").join(format!("{run}.stderr"))).unwrap_or_default()
     }
 
-    /// What `bash` itself does with a line, in this farm's folder and environment: exit code and output.
+    /// The exit code and output of `bash` itself for a line, in this farm's folder and environment.
     pub(crate) fn bash(&self, line: &[u8]) -> (i32, Vec<u8>) {
         use std::os::unix::process::{CommandExt, ExitStatusExt};
-        // A file, as a task's log is: both streams end up in one, in order.
+        // A file, like a task's log: both streams end up in one, in order.
         let file = tempfile::NamedTempFile::new_in(self.root.path().join("io")).unwrap();
         let log = file.as_file();
         let status = Command::new("bash")
@@ -280,7 +281,7 @@ impl Farm {
         (code, fs::read(file.path()).unwrap())
     }
 
-    /// Makes sure that this run, of which some task ended last, did not take long to end itself.
+    /// Makes sure that this run, in which some task ended last, did not take long to end itself.
     #[track_caller]
     pub(crate) fn ends_after_its_tasks(&self, outcome: &Outcome) {
         const LIMIT: Duration = Duration::from_secs(30);
@@ -292,14 +293,14 @@ impl Farm {
         assert!(took < LIMIT, "the end took {took:?}");
     }
 
-    /// Every file and folder where the farm is started, with what would show a change. Compare two of these.
+    /// Every file and folder where the farm is started, with attributes that would show a change. Compare two of these.
     pub(crate) fn everything(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         collect(&self.cwd(), &mut entries);
         entries
     }
 
-    /// [`Self::everything`] but for the times of folders: a lock that came and went leaves no trace.
+    /// [`Self::everything`] except for the times of folders: a lock that came and went leaves no trace.
     pub(crate) fn contents(&self) -> Vec<Entry> {
         let entries = self.everything().into_iter();
         entries.map(|entry| if entry.is_folder { Entry { changed_ns: (0, 0), ..entry } } else { entry }).collect()
@@ -307,7 +308,7 @@ impl Farm {
 }
 
 impl Drop for Farm {
-    /// `TASKFARMER_TEST_KEEP=1` keeps the folder of a test that failed, to be looked at.
+    /// `TASKFARMER_TEST_KEEP=1` keeps the folder of a test that failed, for inspection.
     fn drop(&mut self) {
         if std::thread::panicking() && std::env::var_os("TASKFARMER_TEST_KEEP").is_some() {
             self.root.disable_cleanup(true);
@@ -337,7 +338,7 @@ pub(crate) fn collect(folder: &Path, entries: &mut Vec<Entry>) {
             size: if metadata.is_dir() { 0 } else { metadata.size() },
             mode: metadata.mode(),
             is_folder: metadata.is_dir(),
-            // A folder's own time moves with a lock that comes and goes; what stays is in the entries.
+            // A folder's own time changes with a lock that comes and goes; what remains is in the entries.
             changed_ns: if metadata.is_dir() { (0, 0) } else { (metadata.mtime(), metadata.mtime_nsec()) },
             path: path.clone(),
         });
@@ -347,7 +348,7 @@ pub(crate) fn collect(folder: &Path, entries: &mut Vec<Entry>) {
     }
 }
 
-/// The environment of this test without what a launcher, a batch system or a shell put into it.
+/// The environment of this test without variables that a launcher, a batch system or a shell has added.
 fn environment_of_a_login() -> BTreeMap<OsString, OsString> {
     const STRIPPED: [&str; 16] = [
         "OMPI_COMM_",
@@ -379,7 +380,7 @@ fn environment_of_a_login() -> BTreeMap<OsString, OsString> {
     environment.insert("TERM".into(), "xterm".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT".into(), "1".into());
     environment.insert("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM".into(), "1".into());
-    // Open MPI 5 complains of machines whose IPv6 addresses don't reach each other, once per pair of ranks.
+    // Open MPI 5 complains about machines whose IPv6 addresses do not reach each other, once per pair of ranks.
     environment.insert("OMPI_MCA_btl_tcp_disable_family".into(), "6".into());
     environment
 }

@@ -1,4 +1,4 @@
-/* The least that an MPI program does: every rank says hello, once all are there. */
+/* A minimal MPI program: every rank says hello once all have started. */
 #include <mpi.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-//! MPI programs as tasks: `mpirun -n 2 hello` and `hello` alone, of either MPI, as far as it is installed.
+//! MPI programs as tasks: `mpirun -n 2 hello` and `hello` alone, with either MPI that is installed.
 
 use std::process::{Command, Stdio};
 
@@ -6,14 +6,14 @@ use super::{Farm, Mpi, launcher, skipped};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/support/hello.c");
 
-/// A line of a list, and what its log shows, in any order.
+/// A line of a list, and the expected content of its log, in any order.
 pub(crate) struct MpiTask {
     pub(crate) line: String,
     hellos: &'static [&'static str],
 }
 
-/// Builds `hello` with each MPI into the farm's folder and gives the tasks that run it. An MPI of the system without a
-/// compiler or a launcher is left out, and that is said; the MPI of the program itself is always there.
+/// Builds `hello` with each MPI into the farm's folder and returns the tasks that run it. An MPI of the system without
+/// a compiler or a launcher is left out, with a message; the MPI of the program itself is always there.
 #[track_caller]
 pub(crate) fn mpi_tasks(farm: &Farm) -> Vec<MpiTask> {
     let mut tasks = Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn mpi_tasks(farm: &Farm) -> Vec<MpiTask> {
         let words: Vec<String> = launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let both = two_tasks(&words.join(" "), &name, "");
         if mpi != Mpi::of_program() && !both[0].works_alone(farm) {
-            // As on Ubuntu 24.04, whose MPICH speaks PMIx, and its mpiexec does not.
+            // As on Ubuntu 24.04, whose MPICH uses PMIx, but whose mpiexec does not.
             skipped(&format!("tasks of {}: without a farm, its launcher cannot start two ranks either", mpi.library()));
             continue;
         }
@@ -59,7 +59,7 @@ fn two_tasks(launcher: &str, program: &str, variables: &str) -> [MpiTask; 2] {
 }
 
 impl MpiTask {
-    /// Whether it does without a farm what it is to do in one.
+    /// Whether it does outside a farm what it must do in one.
     fn works_alone(&self, farm: &Farm) -> bool {
         let mut shell = Command::new("sh");
         shell.args(["-c", &self.line]).current_dir(farm.cwd()).env_clear().envs(farm.environment());
@@ -74,7 +74,7 @@ impl MpiTask {
     }
 }
 
-/// What ranks said, sorted.
+/// What ranks printed, sorted.
 fn hellos(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     let mut found: Vec<String> = text.lines().filter(|line| line.starts_with("hello")).map(str::to_owned).collect();
@@ -82,7 +82,7 @@ fn hellos(output: &[u8]) -> Vec<String> {
     found
 }
 
-/// Runs a compiler wrapper, which may have assignments in front.
+/// Runs a compiler wrapper, which may be preceded by assignments.
 fn build(compiler: &str, farm: &Farm, name: &str) -> bool {
     let line = format!("{compiler} '{SOURCE}' -o '{}'", farm.path(name).display());
     Command::new("sh").args(["-c", &line]).output().is_ok_and(|output| output.status.success())

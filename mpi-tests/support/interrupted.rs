@@ -1,4 +1,4 @@
-//! Lists of tasks that say when they ran, for farms that end before their time and go on later.
+//! Lists of tasks that record when they ran, for farms that end early and are resumed later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(crate) fn runs(farm: &Farm) -> BTreeMap<u64, usize> {
     runs
 }
 
-/// IDs in `finished` and `failed`. A last line without an end is none.
+/// IDs in `finished` and `failed`. A last line without an end does not count.
 #[track_caller]
 pub(crate) fn recorded(workdir: &Workdir) -> BTreeSet<u64> {
     let mut ids = BTreeSet::new();
@@ -34,8 +34,8 @@ pub(crate) fn recorded(workdir: &Workdir) -> BTreeSet<u64> {
     ids
 }
 
-/// The same command goes on to the end: with this code, each task recorded once, none of those that were recorded
-/// run again, each of the others run once more, the timeline whole.
+/// The same command resumes to the end: with this code, each task recorded once, none of those that were recorded run
+/// again, each of the others run once more, the timeline whole.
 #[track_caller]
 pub(crate) fn completes(farm: &Farm, workdir: &Workdir, options: &[&str], count: usize, code: i32) -> Outcome {
     let outcome = completes_records(farm, workdir, options, count, code);
@@ -45,7 +45,7 @@ pub(crate) fn completes(farm: &Farm, workdir: &Workdir, options: &[&str], count:
 }
 
 /// [`completes`] after a crash of the file system itself, which may have kept a record and lost its event: the two are
-/// in different files. Tasks of this run are in the timeline all the same.
+/// in different files. Tasks of this run are still in the timeline.
 #[track_caller]
 pub(crate) fn completes_records(farm: &Farm, workdir: &Workdir, options: &[&str], count: usize, code: i32) -> Outcome {
     let recorded = recorded(workdir);

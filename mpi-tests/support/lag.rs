@@ -1,4 +1,4 @@
-//! How far this machine is behind.
+//! How much this machine lags.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// Looks, from now on, how much longer than asked it sleeps: on a busy machine all that waits for a CPU is late by that
-/// much, and a time that is promised for a node of its own is to be given this much more.
+/// Measures, from now on, how much longer than requested it sleeps: on a busy machine everything that waits for a CPU
+/// is late by that much, and a time that is promised for a dedicated node must be extended by it.
 pub(crate) struct Lag {
     started: Instant,
     late_us: Arc<AtomicU64>,
@@ -18,7 +18,7 @@ impl Lag {
         let late_us = Arc::new(AtomicU64::new(0));
         let book = Arc::downgrade(&late_us);
         std::thread::spawn(move || {
-            // Until nobody wants to know any more.
+            // Until the result is no longer needed.
             loop {
                 let begin = Instant::now();
                 std::thread::sleep(STEP);
@@ -30,7 +30,7 @@ impl Lag {
         Self { started: Instant::now(), late_us }
     }
 
-    /// Makes sure that no more than this time has passed since the watch began, but for the lag.
+    /// Makes sure that no more than this time has passed since the watch began, not counting the lag.
     #[track_caller]
     pub(crate) fn is_within(&self, limit: Duration, what: &str) {
         let (took, late) = (self.started.elapsed(), Duration::from_micros(self.late_us.load(Ordering::Relaxed)));

@@ -1,4 +1,4 @@
-//! Which MPI the program was built with, and how that MPI starts ranks.
+//! With which MPI the program was built, and how that MPI starts ranks.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,11 +18,11 @@ pub(crate) enum Mpi {
 impl Mpi {
     const ALL: [Self; 3] = [Self::OpenMpi, Self::Mpich, Self::Intel];
 
-    /// Those that systems have as packages.
+    /// Those that systems provide as packages.
     pub(crate) const BOTH: [Self; 2] = [Self::OpenMpi, Self::Mpich];
 
-    /// The MPI of the program under test: what `--version` says. `TASKFARMER_TEST_MPI`, which `mpi-tests/run`
-    /// sets, must say the same, so that no run tests another MPI than it prints.
+    /// The MPI of the program under test, according to `--version`. `TASKFARMER_TEST_MPI`, which `mpi-tests/run` sets,
+    /// must agree, so that no run tests a different MPI than it prints.
     pub(crate) fn of_program() -> Self {
         static MPI: OnceLock<Mpi> = OnceLock::new();
         *MPI.get_or_init(|| {
@@ -78,7 +78,7 @@ impl Mpi {
         }
     }
 
-    /// The words that start this many ranks of a program; none if this MPI has no launcher here.
+    /// The words that start this many ranks of a program; `None` if this MPI has no launcher here.
     pub(crate) fn command(self, ranks: u32) -> Option<Vec<OsString>> {
         let options: &[&str] = match self {
             Self::OpenMpi => &["--allow-run-as-root", "--oversubscribe", "-n"],
@@ -92,7 +92,7 @@ impl Mpi {
     /// Names that its launcher may have, the likeliest first.
     fn launchers(self) -> Vec<String> {
         let names: &[&str] = match self {
-            // Debian's names first: where both are installed, `mpirun` may be either.
+            // Debian's names first: if both are installed, `mpirun` may be either.
             Self::OpenMpi => &["mpirun.openmpi", "mpirun", "mpiexec"],
             Self::Mpich => &["mpiexec.hydra", "mpiexec.mpich", "mpirun.mpich", "mpiexec", "mpirun"],
             Self::Intel => &["mpiexec.hydra"],
@@ -103,7 +103,7 @@ impl Mpi {
         }
     }
 
-    /// Its compiler wrapper; where an MPI is the only one, it has the plain name.
+    /// Its compiler wrapper; if an MPI is the only one, it has the plain name.
     pub(crate) fn compilers(self) -> Vec<String> {
         match std::env::var("TASKFARMER_TEST_MPI_BIN") {
             Ok(bin) if self == Self::of_program() => vec![format!("{bin}/mpicc")],
@@ -112,7 +112,7 @@ impl Mpi {
         }
     }
 
-    /// The same with each rank on a node of its own; all of them are this one, which only mpiexec can be told.
+    /// The same with each rank on a node of its own; all of them are this one. Only mpiexec supports this.
     pub(crate) fn command_on_nodes(self, ranks: u32) -> Option<Vec<OsString>> {
         let mut command = self.command(ranks)?;
         let agent = concat!(env!("CARGO_MANIFEST_DIR"), "/mpi-tests/support/no-ssh");
@@ -139,7 +139,7 @@ impl Mpi {
         }
     }
 
-    /// What to do where the launcher is missing.
+    /// What to do if the launcher is missing.
     pub(crate) fn cure(self) -> String {
         let cure = match self {
             Self::OpenMpi => "apt-get install openmpi-bin",
@@ -150,7 +150,7 @@ impl Mpi {
     }
 }
 
-/// What the program says of itself and its MPI.
+/// What the program reports about itself and its MPI.
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! Tasks whose first process is not all of them. With and without a launcher the same holds, so both targets use these.
+//! Tasks that consist of more than their first process. The same holds with and without a launcher, so both targets use
+//! these.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +7,10 @@ use nix::sys::signal::Signal;
 
 use super::{Farm, processes};
 
-/// How long after it is due an end may come on a busy machine.
+/// How late an end may be on a busy machine.
 const LATE: Duration = Duration::from_secs(60);
 
-/// What a shell line may wrap a program in, so that a signal to the line's process group does not reach it, or is not
-/// heard.
+/// How a shell line may wrap a program so that a signal to the line's process group does not reach it, or is ignored.
 const WRAPPERS: [&str; 4] = [
     "timeout 400 sh -c 'LOOP'; echo",
     "sh -c 'trap \"\" TERM; LOOP'; echo",
@@ -18,7 +18,7 @@ const WRAPPERS: [&str; 4] = [
     "env -i PATH=\"$PATH\" TASKFARMER_ATTEMPT=$TASKFARMER_ATTEMPT setsid -w sh -c 'trap \"\" TERM; LOOP'; echo",
 ];
 
-/// Writes down its attempt all the time.
+/// Constantly records its attempt.
 const LOOP: &str = "while :; do echo $TASKFARMER_ATTEMPT >> trace_ID; sleep 0.05; done";
 
 fn wrapped(count: usize, what: &str) -> Vec<u8> {
@@ -26,7 +26,7 @@ fn wrapped(count: usize, what: &str) -> Vec<u8> {
     (0..count).map(line).collect::<String>().into_bytes()
 }
 
-/// An attempt begins when the last process of the one before is gone: nothing is written by two at a time. Promise 4.
+/// An attempt begins when the last process of the previous one is gone: two never write at the same time. Promise 4.
 #[track_caller]
 pub(crate) fn attempts_do_not_overlap(make: impl Fn(&[u8]) -> Farm) {
     let farm = make(&wrapped(4, LOOP));
@@ -39,8 +39,8 @@ pub(crate) fn attempts_do_not_overlap(make: impl Fn(&[u8]) -> Farm) {
     }
 }
 
-/// What a shell line has started has the whole grace period, though the shell itself dies at once; and the farm ends when
-/// the last of it is gone, long before that time is over. `slots` are those of the whole farm.
+/// Everything that a shell line has started has the whole grace period, although the shell itself dies immediately; and
+/// the farm ends when the last of it is gone, long before that time is over. `slots` are those of the whole farm.
 #[track_caller]
 pub(crate) fn the_grace_period_is_for_all(make: impl Fn(&[u8]) -> Farm, slots: usize) {
     let save = "trap \"sleep 2; echo ID >> saved; exit\" TERM; echo ID >> ran; while :; do sleep 0.05; done";
@@ -57,10 +57,10 @@ pub(crate) fn the_grace_period_is_for_all(make: impl Fn(&[u8]) -> Farm, slots: u
     assert_eq!(outcome.summary(), [0, 0, slots as u64]);
 }
 
-/// What ends by itself soon after its line is left in peace, and its task is over then: the next one in its slot finds
-/// everything done. Nobody is told of it.
+/// A process that ends by itself soon after its line is not signaled, and its task is over then: the next one in its
+/// slot finds everything done. There is no message about it.
 #[track_caller]
-pub(crate) fn what_ends_soon_is_waited_for(make: impl Fn(&[u8]) -> Farm) {
+pub(crate) fn processes_that_end_soon_are_waited_for(make: impl Fn(&[u8]) -> Farm) {
     let task = |id: usize| {
         let before = if id == 0 { "true".to_owned() } else { format!("test -s done_{}", id - 1) };
         format!("{before} || exit 9; (sleep 0.5; echo ID > done_ID) > /dev/null 2>&1 &\n")

@@ -30,7 +30,7 @@ pub(crate) fn plain_line_runs(new_farm: impl Fn(&[u8]) -> Farm) {
     runs(new_farm, &line, 0, log.as_bytes());
 }
 
-/// A plain line with one word that no program can be given: as with bash, the task fails, not the farm.
+/// A plain line with one word that is too long for any program: as with bash, the task fails, not the farm.
 #[track_caller]
 pub(crate) fn huge_word_fails(new_farm: impl Fn(&[u8]) -> Farm) {
     let line = format!("/bin/echo {}", "x".repeat(MIB - "/bin/echo ".len()));

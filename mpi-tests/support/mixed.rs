@@ -1,17 +1,17 @@
-//! Makes a list of mixed tasks, each with the outcome it must have.
+//! Makes a list of mixed tasks, each with its expected outcome.
 //!
-//! The outcomes are computed here, but for the words of bash's own messages: those come from bash.
+//! The outcomes are computed here, except for the text of bash's own messages, which comes from bash.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::{End, Farm};
 
-/// All signals that end a process unless it does something about them: 16 is SIGSTKFLT, 34 and 64 are the
-/// first and the last real-time signal.
+/// All signals that end a process unless it handles them: 16 is SIGSTKFLT, 34 and 64 are the first and the last
+/// real-time signal.
 const DEADLY: [u8; 25] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31, 34, 64];
 
-/// How often a list has each kind of task that is not one of the many.
+/// How often a list contains each kind of task that is not one of the common ones.
 const BIG: u32 = 2;
 const SLEEPS: u32 = 12;
 const ODD_PROGRAMS: u32 = 24;
@@ -19,7 +19,7 @@ const ODD_PROGRAMS: u32 = 24;
 /// The bytes of a big log.
 const BIG_BYTES: usize = 10 * 1024 * 1024;
 
-/// The least time that a sleeping task takes.
+/// The minimum time that a sleeping task takes.
 pub(crate) const SLEEP_MS: u64 = 200;
 
 #[derive(Clone, Copy)]
@@ -136,7 +136,7 @@ fn task(farm: &Farm, id: u32, kind: Kind) -> Task {
     }
 }
 
-/// A program that cannot be run, or not the usual way: bash says what comes of it.
+/// A program that cannot be run, or not in the usual way: bash shows the expected result.
 fn odd_program(farm: &Farm, id: u32, number: u32) -> Task {
     let (command, code) = match number % 12 {
         0 => (format!("no-such-program-{id} --option value"), Some(127)),
@@ -151,7 +151,7 @@ fn odd_program(farm: &Farm, id: u32, number: u32) -> Task {
         8 => (format!("no-such-program-{id} | cat"), Some(0)),
         9 => (format!("\"./sub program\" {id}"), Some(0)),
         10 => (format!("ls /no/such/folder/{id}"), Some(2)),
-        // Wrong, but whole: a line that is open at its end would be refused.
+        // Wrong, but complete: a line that ends in the middle would be refused.
         _ => (format!("echo {id} ) closed"), None),
     };
     let (found, log) = farm.bash(command.as_bytes());

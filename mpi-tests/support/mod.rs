@@ -1,9 +1,9 @@
-//! What both test targets share: farms in temporary folders, launchers, readers of what a farm leaves behind.
+//! What all test targets share: farms in temporary folders, launchers, readers of what a farm leaves behind.
 //!
-//! Nothing here uses the crate's own code: the program is judged from outside, by its command line, its
-//! files and its processes.
+//! Nothing here uses the crate's own code: the program is tested from outside, by its command line, its files and its
+//! processes.
 
-// Each of the two test targets uses its own part of this.
+// Each of the test targets uses only a part of this.
 #![allow(dead_code, unused_imports, unused_macros)]
 
 use std::path::{Path, PathBuf};
@@ -57,8 +57,8 @@ pub(crate) fn program() -> &'static str {
     })
 }
 
-/// The Python environment in `target/NAME`, made by `mpi-tests/NAME-env` at the first use. None only where the variable
-/// `skip` says that tests with it are not wanted.
+/// The Python environment in `target/NAME`, created by `mpi-tests/NAME-env` at the first use. `None` only if the
+/// variable `skip` says that tests with it are not wanted.
 pub(crate) fn python_env(name: &str, skip: &str, why: &str) -> Option<PathBuf> {
     if std::env::var(skip).is_ok_and(|value| value == "1") {
         skipped(&format!("{skip}=1"));
@@ -72,7 +72,8 @@ pub(crate) fn python_env(name: &str, skip: &str, why: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Says, past the captured output, that this machine can't run a test. `TASKFARMER_TEST_NO_SKIP=1` makes it fail.
+/// Reports, in spite of the captured output, that this machine cannot run a test. `TASKFARMER_TEST_NO_SKIP=1` makes it
+/// fail.
 #[track_caller]
 pub(crate) fn skipped(reason: &str) {
     use std::io::Write;
@@ -82,7 +83,7 @@ pub(crate) fn skipped(reason: &str) {
     std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
-/// Bytes for a message: as text, the middle of long ones left out.
+/// Bytes for a message: as text, with the middle of long ones left out.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     const SHOWN_MAX: usize = 8000;
     if bytes.len() <= SHOWN_MAX {

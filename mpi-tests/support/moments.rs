@@ -1,5 +1,5 @@
-//! Stops at odd moments: before the first task, while MPI starts, in the middle of results. With and without a
-//! launcher the same holds, so both targets use these.
+//! Stops at odd moments: before the first task, while MPI starts, in the middle of results. The same holds with and
+//! without a launcher, so both targets use these.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Farm, interrupted, processes, stubborn};
 const DELAYS_MS: [u64; 7] = [0, 3, 20, 80, 200, 350, 600];
 
 /// A signal at any moment of the start: exit code 3, or the list is complete, or the process or its launcher died of
-/// it; whatever it was, nothing is left, nothing is lost.
+/// it; in each case, nothing is left, and nothing is lost.
 #[track_caller]
 pub(crate) fn signal_during_the_start_loses_nothing(make: impl Fn(&[u8]) -> Farm, rank: u32) {
     const COUNT: usize = 12;
@@ -22,7 +22,7 @@ pub(crate) fn signal_during_the_start_loses_nothing(make: impl Fn(&[u8]) -> Farm
         let mark = running.mark().to_owned();
         let find = || processes::mpi_processes(&mark).into_iter().find(|(number, _)| *number == rank);
         running.wait_until("the rank exists", || find().is_some());
-        // It exists, and how far it is shall differ.
+        // It exists, and its progress should vary.
         std::thread::sleep(Duration::from_millis(delay));
         if let Some((_, pid)) = find() {
             processes::signal(pid, Signal::SIGTERM);
@@ -41,7 +41,7 @@ pub(crate) fn signal_during_the_start_loses_nothing(make: impl Fn(&[u8]) -> Farm
     }
 }
 
-/// A stop while results come in by the hundreds: what has ended is recorded, but for the tasks of that moment.
+/// A stop while results arrive by the hundreds: ended tasks are recorded, except for those of that moment.
 #[track_caller]
 pub(crate) fn stop_while_results_are_under_way(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     const COUNT: usize = 3000;

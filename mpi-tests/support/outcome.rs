@@ -1,4 +1,4 @@
-//! What a run left for its user: exit code, stdout, stderr. Shows all of it when a test fails.
+//! The result of a run as its user sees it: exit code, stdout, stderr. Shows all of it when a test fails.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{program, shown};
 
-/// How lines of an error start on stderr.
+/// How lines of an error begin on stderr.
 pub(crate) const ERROR: &str = "taskfarmer-mpi: error:";
 
 /// Files in a report.
@@ -25,11 +25,11 @@ pub(crate) struct Outcome {
     pub(crate) is_launched: bool,
 }
 
-/// Exit codes that a farm gives when it has had a workdir.
+/// Exit codes that a farm returns after it has had a workdir.
 const OF_FARMS: [i32; 4] = [0, 1, 3, 4];
 
 impl Outcome {
-    /// Makes sure of the exit code: that of a launcher is the farm's own, too.
+    /// Makes sure of the exit code: that of a launcher must be the farm's own, too.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.status.and_then(|status| status.code()), Some(code), "exit code of {}", self.command);
@@ -40,7 +40,7 @@ impl Outcome {
         self
     }
 
-    /// Makes sure of the farm's own exit code, whatever became of the launcher's.
+    /// Makes sure of the farm's own exit code, whatever the launcher's was.
     #[track_caller]
     pub(crate) fn was_own_code(&self, code: i32) {
         let output = self.status_exit_code();
@@ -66,7 +66,7 @@ impl Outcome {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// The error messages: from each line that starts one to the next line of somebody else.
+    /// The error messages: from each line that starts one to the next line of a different source.
     pub(crate) fn errors(&self) -> Vec<String> {
         let mut errors: Vec<String> = Vec::new();
         let mut open = false;
@@ -85,7 +85,7 @@ impl Outcome {
         errors
     }
 
-    /// Makes sure that one error was reported, once, that it names these, and that nothing was started.
+    /// Makes sure that one error was reported, once, that it contains these texts, and that nothing was started.
     #[track_caller]
     pub(crate) fn refused(self, mentioned: &[&str]) -> Self {
         let outcome = self.exits(2);
@@ -115,7 +115,7 @@ impl Outcome {
     fn report(&self) -> String {
         let mut entries = Vec::new();
         super::farm::collect(&self.folder, &mut entries);
-        // What is near the top first: of a thousand logs a few are enough.
+        // Files near the top first: of a thousand logs a few are enough.
         entries.sort_by_key(|entry| entry.path.components().count());
         let listing: String = entries
             .iter()

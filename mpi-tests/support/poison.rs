@@ -1,4 +1,4 @@
-//! Tasks that take their pool down with them, among good ones: one of them fails, and is named; all others finish.
+//! Tasks that take down their pool, among good ones: one of them fails, and is named; all others finish.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Farm, Outcome, processes};
 /// Where the poison is in the list.
 const PLACE: u64 = 20;
 
-/// Good tasks before and behind it.
+/// Good tasks before and after it.
 const COUNT: u64 = 40;
 
 /// Kills its pool.
@@ -21,7 +21,8 @@ fn list(poison: &str) -> Vec<u8> {
     format!("{before}{poison}\n{behind}").into_bytes()
 }
 
-/// The poison has failed, after so many crashes in all, and the user can see which task it is; all others have finished.
+/// The poison has failed, after this many crashes in all, and the user can see which task it is; all others have
+/// finished.
 #[track_caller]
 fn is_found(farm: &Farm, outcome: &Outcome, crashes: usize) {
     assert_eq!(outcome.summary(), [COUNT, 1, 0]);
@@ -37,10 +38,10 @@ fn is_found(farm: &Farm, outcome: &Outcome, crashes: usize) {
     let is_marked = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] == PLACE;
     assert!(timeline.all.iter().filter(is_marked).count() >= 1, "the timeline shows its last crash");
     let innocent = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] != PLACE;
-    assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and nobody else's");
+    assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and no other task's");
 }
 
-/// A task that kills its pool fails after three crashes; no start after that runs it again, unless it is asked for.
+/// A task that kills its pool fails after three crashes; no later start runs it again, unless requested.
 #[track_caller]
 pub(crate) fn kills_its_pool(make: impl Fn(&[u8]) -> Farm) {
     let farm = make(&list(POISON));
@@ -53,7 +54,7 @@ pub(crate) fn kills_its_pool(make: impl Fn(&[u8]) -> Farm) {
     is_found(&farm, &outcome, 5);
 }
 
-/// A task that stops its pool: the pool is missed after half a minute, and killed with what it runs.
+/// A task that stops its pool: after half a minute the pool is considered lost, and killed with what it runs.
 #[track_caller]
 pub(crate) fn stops_its_pool(make: impl Fn(&[u8]) -> Farm) {
     let farm = make(&list("echo >> stops; kill -STOP $PPID; sleep 600"));
@@ -64,7 +65,8 @@ pub(crate) fn stops_its_pool(make: impl Fn(&[u8]) -> Farm) {
     assert!(outcome.stderr_text().contains("was stopped (SIGSTOP)"), "the user is told");
 }
 
-/// Somebody stops the pool of a rank: its tasks are killed, with all that they have started, and run again.
+/// The pool of a rank is stopped from outside: its tasks are killed, with everything that they have started, and run
+/// again.
 #[track_caller]
 pub(crate) fn is_stopped(make: impl Fn(&[u8]) -> Farm, rank: u32) {
     let task = "echo $$ >> pids; test $TASKFARMER_ATTEMPT = 2 || { setsid sleep 600 & sleep 600; }\n";
@@ -74,7 +76,7 @@ pub(crate) fn is_stopped(make: impl Fn(&[u8]) -> Farm, rank: u32) {
     for (_, pool) in processes::pools(running.mark()).into_iter().filter(|(of, _)| *of == rank) {
         processes::signal(pool, Signal::SIGSTOP);
     }
-    // The tasks of other ranks, if they are there, would wait for ever.
+    // The tasks of other ranks, if there are any, would wait forever.
     let stopped = std::time::Instant::now();
     running.wait_until("the loss is known", || farm.last_stderr().windows(7).any(|word| word == b"SIGSTOP"));
     assert!(stopped.elapsed() > Duration::from_secs(20), "it may have been slow");
@@ -84,7 +86,7 @@ pub(crate) fn is_stopped(make: impl Fn(&[u8]) -> Farm, rank: u32) {
     for process in running.processes().iter().filter(is_elsewhere) {
         processes::signal(process.pid, Signal::SIGSEGV);
     }
-    // Looks for processes that live on.
+    // Also looks for processes that are still alive.
     let outcome = running.wait();
     assert!(matches!(outcome.status.unwrap().code(), Some(0 | 1)));
     assert_eq!(outcome.summary()[2], 0, "nothing is left to do");

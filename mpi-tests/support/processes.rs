@@ -1,4 +1,4 @@
-//! Finds the processes of one run in /proc by a mark in their environment, whatever became of their parents.
+//! Finds the processes of one run in /proc by a mark in their environment, even if their parents have ended.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -31,7 +31,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// None if it ended meanwhile, is a zombie, or is somebody else's.
+    /// `None` if it has ended in the meantime, is a zombie, or belongs to another user.
     fn read(pid: i32) -> Option<Self> {
         let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -88,8 +88,8 @@ pub(crate) fn marked(mark: &str) -> Vec<Process> {
         .collect()
 }
 
-/// The MPI process of each rank, that is, each process of ours whose parent is none of ours. The nursery is its child,
-/// and the pool that one's, each in a session of its own.
+/// The MPI process of each rank, that is, each process of the program whose parent is not one. The nursery is its
+/// child, and the pool is the nursery's, each in a session of its own.
 pub(crate) fn mpi_processes(mark: &str) -> Vec<(u32, i32)> {
     let ours: Vec<Process> = marked(mark).into_iter().filter(Process::is_ours).collect();
     let mut ranks: Vec<(u32, i32)> = ours
@@ -111,7 +111,7 @@ pub(crate) fn nurseries(mark: &str) -> Vec<(u32, i32)> {
     named(mark, "tfarmer-nursery")
 }
 
-/// The processes of ours with this name.
+/// The processes of the program with this name.
 fn named(mark: &str, name: &str) -> Vec<(u32, i32)> {
     let is_named = |process: &Process| {
         fs::read_to_string(format!("/proc/{}/comm", process.pid)).is_ok_and(|found| found.trim_end() == name)

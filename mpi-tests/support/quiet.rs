@@ -1,4 +1,4 @@
-//! Farms that have nothing to say for a long time: nobody in them is lost, nothing is given up.
+//! Farms that have nothing to report for a long time: no rank is lost, nothing is given up.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{End, Farm, processes};
 /// Longer than any rank may be silent.
 const QUIET: Duration = Duration::from_secs(40);
 
-/// Three tasks that are quiet for that long, one for each rank of a small farm with one slot per rank.
+/// Three tasks that are silent for that long, one for each rank of a small farm with one slot per rank.
 pub(crate) const LIST: &[u8] = b"sleep 40\nsleep 40\nsleep 40\n";
 
 /// Tasks that ignore SIGTERM for that long and end by themselves.
@@ -17,7 +17,7 @@ pub(crate) const STUBBORN: &[u8] = b"trap '' TERM; echo $PROC_NUMBER >> ran; sle
     trap '' TERM; echo $PROC_NUMBER >> ran; sleep 40; exit 7\n\
     trap '' TERM; echo $PROC_NUMBER >> ran; sleep 40; exit 7\n";
 
-/// Runs [`LIST`]: every task is finished by its first attempt, and no rank is called lost.
+/// Runs [`LIST`]: every task finishes in its first attempt, and no rank is reported as lost.
 #[track_caller]
 pub(crate) fn long_task_is_waited_for(farm: &Farm) {
     let outcome = farm.run(&["--proc", "3"]).exits(0);

@@ -30,7 +30,7 @@ impl Random {
         self.next() % bound.max(1)
     }
 
-    /// Whether something that happens in so many of a hundred cases happens now.
+    /// Whether something happens that does so in this many of a hundred cases.
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }

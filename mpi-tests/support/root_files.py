@@ -55,7 +55,7 @@ def pack(path, name, packer):
     packed = packer(bytes(data[place + key_len:place + key_len + size]))
     assert len(packed) < size
     old, new = struct.pack('>I', key_len + size), struct.pack('>I', key_len + len(packed))
-    # The key stands in front of its object, and once more in the list of all keys.
+    # The key is before its object, and again in the list of all keys.
     header = data[place + 4:place + key_len]
     listed = data.index(old + header, keys_place)
     for at in place, listed:

@@ -1,4 +1,4 @@
-//! A run under way: waits for what it does, sends signals to its ranks, ends it in time.
+//! A run in progress: waits for what it does, sends signals to its ranks, ends it in time.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 use super::processes::{self, MARK, Process};
 use super::{Farm, Outcome};
 
-/// How often a condition is looked at.
+/// The interval at which a condition is checked.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How long after the end of a run its last processes may take to go.
+/// How long after the end of a run its last processes may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Running<'farm> {
@@ -40,11 +40,11 @@ impl<'farm> Running<'farm> {
         command
             .env(MARK, &mark)
             .process_group(0)
-            // For a launcher open until the end, as a terminal is: MPICH's mpiexec tells its helpers of the end of its
-            // input, and dies of SIGPIPE if all of them have ended by then (5 of 600 runs of /bin/true with /dev/null for
-            // input). Without one it is empty: PyTaskFarmer's tasks get what it has.
+            // For a launcher open until the end, like a terminal: MPICH's mpiexec tells its helpers about the end of
+            // its input, and dies of SIGPIPE if all of them have ended by then (5 of 600 runs of /bin/true with
+            // /dev/null as input). Without a launcher it is empty: PyTaskFarmer's tasks inherit it.
             .stdin(if farm.is_launched() { Stdio::piped() } else { Stdio::null() })
-            // Files, not pipes: whoever outlives the run cannot keep the test waiting.
+            // Files, not pipes: a process that outlives the run cannot keep the test waiting.
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap());
         let mut shown = format!("cd {} &&", command.get_current_dir().unwrap().display());
@@ -126,7 +126,7 @@ impl<'farm> Running<'farm> {
         self.wait_within(GRACE)
     }
 
-    /// [`Self::wait`] with another limit for what is left after the end: a launcher that was killed can't wait for
+    /// [`Self::wait`] with a different limit for what is left after the end: a launcher that was killed cannot wait for
     /// its ranks.
     #[track_caller]
     pub(crate) fn wait_within(self, grace: Duration) -> Outcome {
@@ -149,11 +149,11 @@ impl<'farm> Running<'farm> {
         }
     }
 
-    /// Ends a launcher that has lost all its ranks and does not notice: Open MPI's hangs if ranks are killed while
-    /// they connect to it. `true` if that was so. Returns when the run ended or the launcher was ended.
+    /// Ends a launcher that has lost all its ranks and does not notice: Open MPI's hangs if ranks are killed while they
+    /// connect to it. Returns `true` if that was the case. Returns when the run ended or the launcher was ended.
     #[track_caller]
     pub(crate) fn end_a_launcher_without_ranks(&mut self, patience: Duration) -> bool {
-        // A look at all processes of the machine costs more than one at a child.
+        // Checking all processes of the machine costs more than checking one child.
         const LOOK: Duration = Duration::from_millis(250);
         let mut looked = Instant::now();
         let mut alone_since = None;
@@ -204,12 +204,12 @@ impl<'farm> Running<'farm> {
         self.status.is_some()
     }
 
-    /// Whether it is over; its processes may still be going.
+    /// Whether it is over; its processes may still be ending.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.poll()
     }
 
-    /// Whether it may go on.
+    /// Whether it may continue.
     pub(crate) fn in_time(&self) -> bool {
         self.clock.elapsed() < self.farm.limit()
     }

@@ -1,11 +1,11 @@
 // A disk that fails or is slow, an MPI that hangs: preloaded into the farm, it changes what some calls do.
 //
-// SHIM_FILE   the end of the path of the files that are meant
-// SHIM_AFTER  so many such calls go through first
+// SHIM_FILE   the end of the path of the files concerned
+// SHIM_AFTER  this many such calls succeed first
 // SHIM_ERRNO  further ones fail with this
-// SHIM_TIMES  but no more than so many
+// SHIM_TIMES  but at most this many
 // SHIM_CALL   "sync" (fsync and fdatasync), "flock", or "write" (the first failing write takes all but five bytes if
-//             SHIM_TORN is set, and nothing can be cut off any more), or "isend" (MPI_Isend of rank 0; no SHIM_FILE)
+//             SHIM_TORN is set, and truncating fails from then on), or "isend" (MPI_Isend of rank 0; no SHIM_FILE)
 // SHIM_SLEEP  milliseconds that each such call takes
 // SHIM_HOLD   a file: while it exists, such calls wait
 #define _GNU_SOURCE

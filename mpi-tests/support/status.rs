@@ -1,4 +1,4 @@
-//! `taskfarmer-mpi status`, started as on a login node: without a launcher, beside whatever runs.
+//! `taskfarmer-mpi status`, started as on a login node: without a launcher, beside a running farm or without one.
 
 use std::process::{Command, Output};
 
@@ -13,7 +13,7 @@ pub(crate) fn status(farm: &Farm, words: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// What it prints; panics unless it exits with this code and changes nothing but what the farm itself changes.
+/// Its output; panics unless it exits with this code and changes nothing except what the farm itself changes.
 #[track_caller]
 pub(crate) fn text(farm: &Farm, code: i32, words: &[&str]) -> String {
     let output = status(farm, words);

@@ -1,5 +1,5 @@
-//! Tasks that do not end when they are told to, or not all of them: deaf, stopped, with daemons. With and without a
-//! launcher the same holds, so both targets use these.
+//! Tasks that do not end when they are asked to, or not entirely: those that ignore signals, are stopped, or have
+//! daemons. The same holds with and without a launcher, so both targets use these.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use nix::sys::signal::Signal;
 
 use super::{Farm, Running, interrupted, processes};
 
-/// How long after it is due an end may come on a busy machine.
+/// How late an end may be on a busy machine.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Much longer than that: what ends before this was not waited for.
+/// Much longer than that: anything that ends before this was not waited for.
 const LONG_GRACE: &str = "600";
 
-/// Tasks that do not hear SIGTERM. They say when that is so, and end at once where there is a file `go`.
+/// Tasks that ignore SIGTERM. They report when they do, and end immediately if there is a file `go`.
 const DEAF: &str = "trap '' TERM; echo ID >> ran; test -e go && exit 0; while :; do sleep 1; done";
 
 /// Tasks that stop themselves.
@@ -35,7 +35,7 @@ fn completes(farm: &Farm, options: &[&str], count: usize) {
 
 /// SIGKILL comes after the grace period, not before it, and not much later. `slots` are those of the whole farm.
 #[track_caller]
-pub(crate) fn deaf_tasks_die_after_the_grace_period(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+pub(crate) fn tasks_that_ignore_sigterm_are_killed(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     let grace = Duration::from_secs(3);
     let farm = make(&list(DEAF, slots + 4));
     let options = ["--proc", "2", "--grace", "3"];
@@ -52,7 +52,7 @@ pub(crate) fn deaf_tasks_die_after_the_grace_period(make: impl Fn(&[u8]) -> Farm
 
 /// A second signal on the same rank does not wait for the grace period.
 #[track_caller]
-pub(crate) fn second_signal_kills_at_once(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
+pub(crate) fn second_signal_kills_immediately(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     let farm = make(&list(DEAF, slots + 4));
     let options = ["--proc", "2", "--grace", LONG_GRACE];
     let mut running = farm.start(&options);
@@ -60,7 +60,7 @@ pub(crate) fn second_signal_kills_at_once(make: impl Fn(&[u8]) -> Farm, slots: u
     let victim = running.rank(rank);
     processes::signal(victim, Signal::SIGINT);
     running.wait_until("the farm stops", || running_says(&farm, "stopping"));
-    // Signals that are closer to each other than 0.4 s are one: launchers pass some on twice.
+    // Signals less than 0.4 s apart count as one: launchers forward some twice.
     std::thread::sleep(Duration::from_millis(600));
     let sent = Instant::now();
     processes::signal(victim, Signal::SIGINT);
@@ -74,7 +74,7 @@ fn running_says(farm: &Farm, word: &str) -> bool {
     String::from_utf8_lossy(&farm.last_stderr()).contains(word)
 }
 
-/// A task under SIGSTOP is woken to die of SIGTERM; nobody waits for the grace period.
+/// A task under SIGSTOP is woken so that it dies of SIGTERM; the grace period is not waited for.
 #[track_caller]
 pub(crate) fn stopped_tasks_are_ended(make: impl Fn(&[u8]) -> Farm, slots: usize, rank: u32) {
     let farm = make(&list(STOPPED, slots + 2));
@@ -93,7 +93,8 @@ pub(crate) fn stopped_tasks_are_ended(make: impl Fn(&[u8]) -> Farm, slots: usize
     completes(&farm, &options, slots + 2);
 }
 
-/// A batch system signals all at once, and tasks die before their farm knows why: they are open, not failed.
+/// A batch system signals everything at the same time, and tasks die before their farm knows why: they are open, not
+/// failed.
 #[track_caller]
 pub(crate) fn fifty_tasks_are_interrupted(
     make: impl Fn(&[u8]) -> Farm,
@@ -120,8 +121,8 @@ pub(crate) fn fifty_tasks_are_interrupted(
     completes(&farm, options, slots + 10);
 }
 
-/// How tasks leave something behind: in a session of its own, by a double fork, deaf, without the environment by
-/// which tests find processes. Each writes its pid to `pid_ID`.
+/// How tasks leave something behind: in a session of its own, by a double fork, ignoring signals, without the
+/// environment by which tests find processes. Each writes its pid to `pid_ID`.
 const DAEMONS: [&str; 4] = [
     "setsid sh -c 'echo $$ > pid_ID; exec sleep 600' &",
     "(setsid sh -c 'sh -c \"echo \\$\\$ > pid_ID; exec sleep 600\" & exit 0' &);",
@@ -149,8 +150,8 @@ fn no_daemon_is_left(farm: &Farm, count: usize) {
     }
 }
 
-/// Daemons end with their tasks, which have finished nevertheless, and the user is told which tasks left some. Of the one
-/// without an environment it is not always known whose it is: then it ends with the farm.
+/// Daemons end with their tasks, which have finished nevertheless, and the user is told which tasks left some. It is
+/// not always known to which task the one without an environment belongs: then it ends with the farm.
 #[track_caller]
 pub(crate) fn daemons_end_with_their_tasks(make: impl Fn(&[u8]) -> Farm) {
     let farm = make(&daemons(4, "exit 0"));
@@ -180,7 +181,7 @@ pub(crate) fn daemons_end_with_a_killed_farm(make: impl Fn(&[u8]) -> Farm, slots
 /// When the pool that would end its tasks' daemons is killed, its nursery does it, before the tasks run again.
 #[track_caller]
 pub(crate) fn daemons_end_with_a_killed_pool(make: impl Fn(&[u8]) -> Farm, slots: usize) {
-    // In the first attempt of each task only: a second one would wait for its daemon.
+    // Only in the first attempt of each task: a second one would wait for its daemon.
     let first = |line: String| format!("test $TASKFARMER_ATTEMPT = 1 || exit 0; {line}\n");
     let list = String::from_utf8(daemons(slots, "exec sleep 600")).unwrap();
     let farm = make(list.lines().map(str::to_owned).map(first).collect::<String>().as_bytes());
@@ -205,8 +206,8 @@ pub(crate) fn daemons_end_with_a_killed_nursery(make: impl Fn(&[u8]) -> Farm, sl
     });
 }
 
-/// Nothing of a rank is left when its MPI process is killed together with its pool, as by a kill of all that bears the
-/// program's name: the nursery is left.
+/// Nothing of a rank is left when its MPI process is killed together with its pool, as by killing everything with the
+/// program's name: the nursery survives.
 #[track_caller]
 pub(crate) fn daemons_end_with_killed_ranks_and_pools(make: impl Fn(&[u8]) -> Farm, slots: usize) {
     daemons_end(make, slots, |running| {
@@ -220,14 +221,14 @@ pub(crate) fn daemons_end_with_killed_ranks_and_pools(make: impl Fn(&[u8]) -> Fa
 #[track_caller]
 fn daemons_end(make: impl Fn(&[u8]) -> Farm, slots: usize, end: impl Fn(&Running<'_>)) {
     let farm = make(&daemons(slots, "exec sleep 600"));
-    // One in four is deaf to SIGTERM.
+    // One in four ignores SIGTERM.
     let mut running = farm.start(&["--proc", "4", "--grace", "2"]);
     running.wait_until("all daemons run", || farm.lines("ran").len() == slots);
     let ended = Instant::now();
     end(&running);
     let outcome = running.wait();
     no_daemon_is_left(&farm, slots);
-    // MPICH's launcher has exited with 0 when all its ranks were killed; the farm itself does not say that it succeeded.
+    // MPICH's launcher has exited with 0 when all its ranks were killed; the farm itself does not report success.
     let code = if outcome.is_launched { outcome.own_code() } else { outcome.status.unwrap().code() };
     assert_ne!(code, Some(0));
     assert!(ended.elapsed() < LATE, "took {:?}", ended.elapsed());

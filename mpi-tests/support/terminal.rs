@@ -1,4 +1,4 @@
-//! A terminal of so many columns, as far as a live line needs one: what was on it at any time, and what is left.
+//! A terminal of this many columns, as far as a live line needs one: what it showed at any time, and what is left.
 
 use std::ffi::OsStr;
 
@@ -9,14 +9,14 @@ use super::{Farm, Outcome, program};
 pub(crate) struct Terminal {
     /// The lines, from the first; the last one is where the cursor was.
     pub(crate) lines: Vec<String>,
-    /// Every text that stood in the last line when something was about to change it.
+    /// Every text in the last line just before it was changed.
     pub(crate) last_lines: Vec<String>,
-    /// There was a colour.
+    /// Whether there was a color.
     pub(crate) coloured: bool,
 }
 
 impl Terminal {
-    /// Plays what was written to a terminal.
+    /// Replays what was written to a terminal.
     #[track_caller]
     pub(crate) fn play(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -71,7 +71,7 @@ impl Terminal {
     }
 }
 
-/// Runs `taskfarmer-mpi OPTIONS tasks.txt` on a terminal of so many columns. Its output is in `stdout`.
+/// Runs `taskfarmer-mpi OPTIONS tasks.txt` on a terminal of this many columns. Its output is in `stdout`.
 #[track_caller]
 pub(crate) fn run_on_terminal(farm: &Farm, columns: u32, options: &[&str]) -> (Outcome, Terminal) {
     let words: Vec<String> = options.iter().map(|word| format!("'{word}'")).collect();

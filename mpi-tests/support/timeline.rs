@@ -1,4 +1,4 @@
-//! Reads `timeline.json` as strictly as it is promised: keys, types, names of ranks and slots.
+//! Reads `timeline.json` as strictly as its format is promised: keys, types, names of ranks and slots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ const CLOCK_ERROR_US: f64 = 1000.0;
 pub(crate) enum End {
     Exit(u8),
     Signal(u8),
-    /// Its pool died, of whatever cause.
+    /// Its pool died, whatever the cause.
     Crashed,
 }
 
@@ -52,7 +52,7 @@ impl Timeline {
         Self { all }
     }
 
-    /// As a viewer reads it that puts up with a missing end: `]`, and a comma before it.
+    /// As read by a viewer that tolerates a missing end: `]`, and a comma before it.
     #[track_caller]
     pub(crate) fn read_open(bytes: &[u8]) -> Self {
         let text = bytes.trim_ascii_end();
@@ -118,7 +118,7 @@ impl Timeline {
         }
     }
 
-    /// Makes sure that the events fit the machine: ranks, slots, no slot with two tasks at once.
+    /// Makes sure that the events match the machine: ranks, slots, no slot with two tasks at the same time.
     #[track_caller]
     pub(crate) fn fits(&self, ranks: u64, slots: u64) {
         let mut lanes: BTreeMap<(u64, u64), Vec<Event>> = BTreeMap::new();
@@ -136,7 +136,7 @@ impl Timeline {
         }
     }
 
-    /// Makes sure that all events lie within a run.
+    /// Makes sure that all events are within a run.
     #[track_caller]
     pub(crate) fn lies_within(&self, outcome: &Outcome) {
         let (start_us, end_us) = (since_1970_us(outcome.started), since_1970_us(outcome.ended));
@@ -155,7 +155,7 @@ fn since_1970_us(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap().as_secs_f64() * 1e6
 }
 
-/// None if a key is missing, has another type, or is one too many.
+/// `None` if a key is missing, has a different type, or is unexpected.
 fn event(value: &Value) -> Option<Event> {
     let mut keys: BTreeSet<&str> = value.as_object()?.keys().map(String::as_str).collect();
     let arguments = value["args"].as_object()?;

@@ -26,7 +26,7 @@ impl Workdir {
         self.path.join(name)
     }
 
-    /// The bytes of one of its files; none if it does not exist.
+    /// The bytes of one of its files; `None` if it does not exist.
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         fs::read(self.file(name)).unwrap_or_default()
     }
@@ -109,7 +109,7 @@ impl Workdir {
         Timeline::read(&self.bytes("timeline.json"))
     }
 
-    /// The timeline of a run that was killed: an array that may lack its end.
+    /// The timeline of a run that was killed: an array whose end may be missing.
     #[track_caller]
     pub(crate) fn open_timeline(&self) -> Timeline {
         Timeline::read_open(&self.bytes("timeline.json"))

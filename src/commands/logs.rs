@@ -39,7 +39,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
 
-    /// Go on printing what running tasks write, until they have ended
+    /// Keep printing what running tasks write, until they have ended
     #[arg(short, long, conflicts_with = "failed")]
     follow: bool,
 

@@ -1,8 +1,8 @@
-//! Whoever asks a shell about lines, before the farm begins.
+//! The process that asks a shell about lines, before the farm begins.
 //!
-//! A process that speaks MPI starts no program, so a process of its own does, forked before MPI starts. It runs nothing but
-//! shells that only read (`-n`), a line each, and ends when it is no longer needed. If it dies, nothing is known of the
-//! lines, and no list is refused for it.
+//! A process that uses MPI starts no program, so a separate process does, forked before MPI starts. It runs nothing but
+//! shells that only read (`-n`), one per line, and ends when it is no longer needed. If it dies, nothing is known of
+//! the lines, and no list is refused because of it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -14,10 +14,11 @@ use super::reader::Process;
 use crate::tasklist::Made;
 use crate::tasklist::judge::{Question, ask};
 
-/// How long all answers may take. A shell that is slow to start, on a file system that hangs, holds no farm up.
+/// How long all answers together may take. A shell that is slow to start, on a file system that hangs, does not hold up
+/// the farm.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A longer piece of a question is none of ours.
+/// The largest part of a question that is accepted.
 const LEN_MAX: usize = 2 << 20;
 
 const QUESTIONS: [Question; 3] = [Question::IsOpen, Question::HereDocument, Question::IsContinued];
@@ -31,9 +32,9 @@ pub(super) struct Asker {
 
 #[derive(Debug)]
 enum Who {
-    /// A process of its own.
+    /// A separate process.
     There(Process),
-    /// This process, which never speaks MPI.
+    /// This process, which never uses MPI.
     Here,
     Nobody,
 }
@@ -49,8 +50,8 @@ impl Asker {
         Self::new(Who::Here)
     }
 
-    /// Knows nothing.
-    pub(super) fn nobody() -> Self {
+    /// Answers nothing.
+    pub(super) fn unavailable() -> Self {
         Self::new(Who::Nobody)
     }
 
@@ -58,7 +59,7 @@ impl Asker {
         Self { who, deadline: None }
     }
 
-    /// What this shell says of a line; `None` if that is not known.
+    /// The shell's answer about a line; `None` if it is not known.
     pub(super) fn ask(&mut self, shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
         let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
@@ -67,7 +68,7 @@ impl Asker {
             (Who::Here, Some(_)) => return ask(shell, question, line),
             (Who::Nobody, _) | (_, None) => return None,
         };
-        // A late answer would be taken for that to the next question.
+        // A late answer would be mistaken for that to the next question.
         answer.unwrap_or_else(|error| {
             log::info!("cannot check lines of the list with a shell: {error}");
             self.who = Who::Nobody;
@@ -102,7 +103,7 @@ fn by_socket(
     })
 }
 
-/// Answers until nobody asks any more.
+/// Answers until there are no more questions.
 fn serve(mut socket: &UnixStream) -> io::Result<()> {
     loop {
         let mut number = [0];
@@ -131,7 +132,7 @@ fn piece(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Questions and answers pass through the socket, one after the other, and a peer that is gone is no trouble.
+    /// Questions and answers pass through the socket, one after the other, and a peer that is gone causes no error.
     #[test]
     fn answers_come_back() {
         let (ours, theirs) = UnixStream::pair().unwrap();

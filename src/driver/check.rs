@@ -1,7 +1,7 @@
-//! What a list has to pass before anything is made or started, in a run and in a dry run alike.
+//! The check that a list must pass before anything is created or started, in a run and in a dry run alike.
 //!
-//! Owns the order for the list: look, ask a shell about what is in doubt, refuse or warn. What is looked for is in
-//! [`crate::tasklist::judge`].
+//! Owns the order for the list: examine it, ask a shell about doubtful lines, refuse or warn.
+//! [`crate::tasklist::judge`] defines what is looked for.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::runner::template::Values;
 use crate::tasklist::judge::{Places, look};
 use crate::tasklist::{ListError, Tasks, line_numbers};
 
-/// Whether a task finds this variable, as far as is known here.
+/// Whether tasks will have this variable, as far as is known here.
 fn is_set(runner: &RunnerConfig, name: &[u8]) -> bool {
     let by_runner = runner.defined().is_some_and(|defined| {
         let in_setup = memchr::memmem::find(&defined.setup, name).is_some();
@@ -31,19 +31,19 @@ pub(super) fn folder<'a>(config: &Config, runner: &RunnerConfig, cwd: &'a Path) 
     (!config.here && !is_absolute).then_some(cwd)
 }
 
-/// Says what is odd about a list.
+/// Reports what is suspicious about a list.
 ///
 /// # Errors
-/// If something in it is certainly not meant.
+/// If something in it is certainly a mistake.
 pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker: &mut Asker) -> Result<(), ListError> {
-    // What a program of the user's makes of a command, nobody knows.
+    // It is not known what a user's program does with a command.
     let Some(shell) = runner.reads_commands() else { return Ok(()) };
     let is_set = |name: &[u8]| is_set(runner, name);
     let mut findings = look(&tasks.list, is_set);
     if findings.has_doubts() {
         findings.confirm(&tasks.list, |question, line| asker.ask(&shell, question, line));
     }
-    let told = findings.told();
+    let told = findings.mentioned();
     let places = if tasks.are_lines { Places::Lines } else { Places::Tasks };
     let lines: BTreeMap<_, _> = match places {
         Places::Lines => told.iter().copied().zip(line_numbers(&config.list, &told)).collect(),
@@ -57,5 +57,5 @@ pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker:
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(ListError::Told(format!("{}: {}\n  nothing was started", config.list.display(), refusals.join("\n  "))))
+    Err(ListError::Message(format!("{}: {}\n  nothing was started", config.list.display(), refusals.join("\n  "))))
 }

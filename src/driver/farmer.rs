@@ -1,6 +1,6 @@
 //! Rank 0's loop: the farm from the first look at the list to the exit code.
 //!
-//! Owns the order in which a run begins and ends. Nothing is made on disk before list, handler and runner were
+//! Owns the order in which a run begins and ends. Nothing is created on disk before list, handler and runner are
 //! checked, and no rank is left waiting, whatever rank 0 finds.
 
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
 
-/// A failed sync is noticed at the latest after this.
+/// A failed sync is noticed within this time.
 const SYNC_CHECK: Duration = Duration::from_secs(1);
 
 /// Why nothing was started.
@@ -56,7 +56,7 @@ enum InputError {
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
     #[error(
-        "--farmer-only leaves nobody to run tasks: this run has one rank\n  start it on at least two, or without --farmer-only"
+        "--farmer-only leaves no rank to run tasks: this run has only one\n  start it on at least two, or without --farmer-only"
     )]
     NobodyWorks,
     #[error(
@@ -77,8 +77,9 @@ pub struct Outcome {
     pub unreachable: bool,
 }
 
-/// Runs a farm to its end. Returns MPI so that the caller can leave it. `input`: tasklist and runner, if they are already
-/// being read. `patience`: how long the launcher waits between SIGTERM and SIGKILL, if that is shorter than any grace period.
+/// Runs a farm to its end. Returns MPI so that the caller can leave it. `input`: tasklist and runner, if they are
+/// already being read. `patience`: how long the launcher waits between SIGTERM and SIGKILL, if that is shorter than any
+/// grace period.
 pub fn run(
     config: &Config,
     input: Option<Input>,
@@ -129,7 +130,7 @@ pub fn dry_run(config: &Config) -> ExitCode {
     }
 }
 
-/// What a dry run says at its end.
+/// The last line of a dry run.
 fn count(table: &TaskTable) -> String {
     let recorded = table.finished() + table.failed();
     let before = if recorded > 0 { format!(", {recorded} recorded by earlier runs") } else { String::new() };
@@ -142,7 +143,7 @@ fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
     let Work { runner, tasks } = Input::read_here(config)?;
     check::list(config, &tasks, &runner, &mut Asker::here())?;
     let Tasks { list, made, .. } = tasks;
-    // What a handler needed for itself is no part of a run that touches nothing.
+    // What a handler needed for itself is not part of a run that changes nothing.
     drop(made);
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
     Ok((Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?, list))
@@ -155,7 +156,7 @@ struct Farm {
     workdir: Workdir,
     journal: Journal,
     start: WorkerConfig,
-    /// When it has to stop.
+    /// When it must stop.
     timeout_at: Option<Duration>,
 }
 
@@ -207,8 +208,8 @@ fn prepare(
     Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, timeout_at }))
 }
 
-/// When the farm has to stop: after `--timeout`, or so much before the batch job ends that tasks get their grace period
-/// and the last records reach the disk. `told`: the end of the job as a program of the batch system reported it.
+/// When the farm must stop: after `--timeout`, or early enough before the batch job ends that tasks get their grace
+/// period and the last records reach the disk. `told`: the end of the job as reported by a program of the batch system.
 fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<Duration> {
     let in_environment = walltime::job_end(|name| std::env::var(name).ok());
     let job_end = in_environment.into_iter().chain(told).min().map(|end| {
@@ -240,13 +241,13 @@ struct Records {
 
 impl Storage for Records {
     fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
-        self.journal.append(records, list).map_err(tell)?;
+        self.journal.append(records, list).map_err(storage_failure)?;
         records.iter().for_each(|record| self.tally.record(record));
         Ok(())
     }
 }
 
-fn tell(error: JournalError) -> (Vec<TaskId>, String) {
+fn storage_failure(error: JournalError) -> (Vec<TaskId>, String) {
     let text = error.to_string();
     (error.unwritten, text)
 }
@@ -299,7 +300,8 @@ impl Farm {
             // Signals first: no task is started once the farm was asked to stop.
             while let Some(caught) = signals.next_signal() {
                 turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
-                // To end in order, the farm must end before the launcher's SIGKILL, and writing records takes time too.
+                // For an orderly end, the farm must end before the launcher's SIGKILL, and writing records takes time
+                // too.
                 if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
                     killed_soon = killed_soon.or(patience.map(|patience| (now + patience / 4, caught.signal)));
                 }
@@ -314,14 +316,14 @@ impl Farm {
             if let Some((_, signal)) = killed_soon.take_if(|(at, _)| now >= *at) {
                 turns.turn(now, Event::KilledSoon(signal), links, &mut notes);
             }
-            // What still waits to be read is no silence of its senders.
+            // Messages that wait to be read do not count as silence of their senders.
             if is_all && turns.core.next_deadline().is_some_and(|at| now >= at) {
                 turns.turn(now, Event::Tick, links, &mut notes);
             }
             if now >= next_check {
                 next_check = now + SYNC_CHECK;
                 if let Err(error) = turns.storage.journal.check_sync() {
-                    let (unwritten, reason) = tell(error);
+                    let (unwritten, reason) = storage_failure(error);
                     turns.turn(now, Event::StorageFailed { unwritten, reason }, links, &mut notes);
                 }
                 if let Err(error) = toprocess.write_if_due(&list, || turns.core.tasks().snapshot()) {
@@ -337,7 +339,7 @@ impl Farm {
     }
 }
 
-/// Ends the files and tells the user how it went.
+/// Closes the files and prints the result for the user.
 fn close(
     turns: Turns<Records>,
     toprocess: crate::workdir::ToprocessWriter,
@@ -351,13 +353,13 @@ fn close(
     }
     let Records { journal, tally } = storage;
     if let Err(error) = journal.close() {
-        end.fail(tell(error).1);
+        end.fail(storage_failure(error).1);
     }
     tell_user(&core, &end, &tally);
     end
 }
 
-/// Tells the user what happened, and the timeline who has joined.
+/// Reports to the user what happened, and to the timeline which ranks have joined.
 fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<Note>, links: &mut Links, clock: Clock) {
     for note in std::mem::take(notes) {
         reporter.note(&note, &turns.core);
@@ -367,7 +369,7 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
                 Some(worker) => journal.name_rank(rank.0, &worker.host, worker.slots),
                 None => Ok(()),
             },
-            // A log that can't be made for lack of space is the workdir's trouble, not the node's.
+            // A log that cannot be created for lack of space is the workdir's problem, not the node's.
             (Note::Paused(_), _) => {
                 journal.probe();
                 Ok(())
@@ -375,7 +377,7 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
             _ => Ok(()),
         };
         if let Err(error) = written {
-            let (unwritten, reason) = tell(error);
+            let (unwritten, reason) = storage_failure(error);
             turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
         }
     }
@@ -397,7 +399,7 @@ fn wait(links: &mut Links, signals: &SignalSource, pace: &mut Pace, clock: Clock
     }
 }
 
-/// Sends everybody home when there is nothing to do, and waits until they have gone.
+/// Dismisses all ranks when there is nothing to do, and waits until they have ended.
 fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
     for rank in (0..links.ranks()).map(Rank) {
         links.send(rank, &ToWorker::Stop { level: StopLevel::Drain });
@@ -407,20 +409,20 @@ fn dismiss(links: &mut Links, code: ExitCode, clock: Clock) -> Outcome {
     Outcome { code, unreachable }
 }
 
-/// Tells all ranks that it is over. Not before the books are closed and the user knows: a rank that leaves MPI long before
-/// the others is a failure to launchers, and they end the others.
+/// Tells all ranks that the farm is over, but only after the files are closed and the user was informed: launchers
+/// consider a rank that leaves MPI long before the others a failure, and end the others.
 fn part(links: &mut Links, clock: Clock, lost: &[Rank], skip_finalize: bool) {
     let leave = ToWorker::Leave { skip_finalize };
     let (late, others): (Vec<Rank>, Vec<Rank>) =
         (1..links.ranks()).map(Rank).partition(|rank| skip_finalize && lost.contains(rank));
     others.into_iter().for_each(|rank| links.send(rank, &leave));
     flush(links, clock, BTreeSet::new());
-    // They may come back yet, but nobody waits for that.
+    // They may still come back, but nothing waits for that.
     late.into_iter().for_each(|rank| links.send(rank, &leave));
 }
 
-/// Waits until every message is on its way, these ranks have said that they are done, and the own pool has ended;
-/// `false` if that took too long.
+/// Waits until every message is sent, these ranks have reported that they are done, and the own pool has ended; `false`
+/// if that took too long.
 fn flush(links: &mut Links, clock: Clock, mut unheard: BTreeSet<Rank>) -> bool {
     let deadline = clock.now() + DISMISS_LIMIT;
     let mut received = Vec::new();

@@ -1,6 +1,6 @@
 //! When the batch job ends, if only a program of the batch system knows.
 //!
-//! Owns the process that asks, once per farm: forked before MPI starts, as the reader is, and only in a job of such a
+//! Owns the process that asks, once per farm: forked before MPI starts, like the reader, and only in a job of such a
 //! batch system. It asks while the tasklist is read and MPI starts, so the farm rarely waits for it, and never for
 //! long.
 

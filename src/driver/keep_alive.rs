@@ -1,8 +1,8 @@
-//! Rank 0's MPI, and a heart that beats on while rank 0 is held up.
+//! Rank 0's MPI, and a thread that sends heartbeats while rank 0 is delayed.
 //!
-//! Ranks that do not hear of rank 0 for some time take it for dead and end. A disk that stalls for a minute is no
-//! death: while rank 0's loop stands still, a thread sends heartbeats in its place. While the loop turns, the thread
-//! sleeps. It owns nothing else, and MPI is only ever used by one of the two at a time.
+//! Ranks that do not hear from rank 0 for some time consider it dead and end. But a disk that stalls for a minute does
+//! not mean that rank 0 is dead: while rank 0's loop is blocked, a thread sends heartbeats on its behalf. While the
+//! loop is turning, the thread sleeps. It owns nothing else, and only one of the two uses MPI at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,20 +15,20 @@ use crate::sys::mpi::Mpi;
 /// MPI, shared with the thread.
 pub(super) struct KeepAlive {
     shared: Arc<Shared>,
-    /// None if MPI allows one thread only, or the system gave none: then a stall looks like a death.
+    /// `None` if MPI allows only one thread, or the system refused to start one: then a stall looks like a death.
     thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     mpi: Mutex<Mpi>,
-    /// How often rank 0's loop has come by.
+    /// The number of turns of rank 0's loop.
     turns: AtomicU64,
     over: Mutex<bool>,
     over_changed: Condvar,
 }
 
 impl KeepAlive {
-    /// Takes MPI over.
+    /// Takes over MPI.
     #[must_use]
     pub(super) fn start(mpi: Mpi) -> Self {
         let may_share = mpi.size() > 1 && mpi.may_change_threads();
@@ -49,7 +49,7 @@ impl KeepAlive {
         unpoisoned(self.shared.mpi.lock())
     }
 
-    /// Ends the thread and gives MPI back; none if the thread has died, and who knows what it left MPI in.
+    /// Ends the thread and returns MPI; `None` if the thread has died, because the state of MPI is unknown then.
     #[must_use]
     pub(super) fn into_mpi(self) -> Option<Mpi> {
         *unpoisoned(self.shared.over.lock()) = true;
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-/// Neither thread panics while it holds a lock; if one did, what the lock guards is as good as before.
+/// Neither thread panics while it holds a lock; if one did, what the lock guards is still valid.
 fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }

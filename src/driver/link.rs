@@ -1,6 +1,6 @@
-//! Rank 0's way to all workers: the socket for its own pool, MPI for the others.
+//! Rank 0's connection to all workers: the socket for its own pool, MPI for the others.
 //!
-//! Owns the encoding of what goes out. Without a launcher there is only the socket.
+//! Owns the encoding of outgoing messages. Without a launcher there is only the socket.
 
 use super::keep_alive::KeepAlive;
 use super::turn::Network;
@@ -9,7 +9,7 @@ use crate::protocol::{FARMER, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig,
 use crate::sys::mpi::Mpi;
 use crate::sys::transport::Incoming;
 
-/// What came from a worker.
+/// What a worker sent.
 pub type Received = (Rank, Result<ToFarmer, String>);
 
 /// All links of rank 0.
@@ -18,14 +18,14 @@ pub struct Links {
     pub pool: PoolHandle,
     mpi: Option<KeepAlive>,
     ranks: u32,
-    /// What each rank is told first.
+    /// The first message to each rank.
     start: Option<WorkerConfig>,
     incoming: Vec<Incoming>,
     traffic: bool,
 }
 
 impl Links {
-    /// Takes over both ways.
+    /// Takes over both connections.
     #[must_use]
     pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
         let ranks = mpi.as_ref().map_or(1, Mpi::size);
@@ -33,7 +33,7 @@ impl Links {
         Self { pool, mpi, ranks, start: None, incoming: Vec::new(), traffic: false }
     }
 
-    /// Tells every rank what it must know.
+    /// Sends every rank its configuration.
     pub fn start_all(&mut self, config: WorkerConfig) {
         self.start = Some(config);
         (0..self.ranks).map(Rank).for_each(|rank| self.start(rank));
@@ -45,13 +45,13 @@ impl Links {
         self.ranks
     }
 
-    /// Whether messages have to be looked for.
+    /// Whether it is necessary to look for messages.
     #[must_use]
     pub fn must_look(&self) -> bool {
         self.ranks() > 1
     }
 
-    /// Moves everything on and takes in what has come; `false` if more of it waits.
+    /// Makes progress on everything and takes in what has arrived; `false` if more is waiting.
     pub fn pump(&mut self, received: &mut Vec<Received>) -> bool {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));
         let end = self.pool.take_end().and_then(|end| end.message());
@@ -68,18 +68,18 @@ impl Links {
         is_all
     }
 
-    /// Whether something came or went since the last call.
+    /// Whether anything was sent or received since the last call.
     pub fn take_traffic(&mut self) -> bool {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Whether messages to workers are still on their way.
+    /// Whether messages to workers are still being sent.
     #[must_use]
     pub fn is_sending(&self) -> bool {
         self.mpi.as_ref().is_some_and(|mpi| mpi.mpi().is_sending())
     }
 
-    /// Gives MPI back, for the end.
+    /// Returns MPI, for the end.
     #[must_use]
     pub fn into_mpi(self) -> Option<Mpi> {
         self.mpi.and_then(KeepAlive::into_mpi)

@@ -1,8 +1,8 @@
 //! The loops of the MPI processes: gather events, call the core, perform its actions in order.
 //!
-//! [`farmer`] is rank 0's, [`relay`] that of all others. [`turn`] is the farmer's step, free of any system call,
-//! so that a simulation can run the very same one. [`reader`] is where the tasklist comes from, and `check` what it
-//! has to pass.
+//! [`farmer`] is rank 0's, [`relay`] that of all others. [`turn`] is the farmer's step, free of any system call, so
+//! that a simulation can run exactly the same code. [`reader`] provides the tasklist, and `check` defines what it must
+//! pass.
 
 mod asker;
 mod check;
@@ -17,8 +17,8 @@ pub mod turn;
 
 use std::time::Duration;
 
-/// A relay with nothing to say says so this often.
+/// A relay that has nothing to send sends a heartbeat at this interval.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// A peer that is silent for longer is lost.
+/// A peer that is silent for longer than this is lost.
 const SILENCE_MAX: Duration = Duration::from_secs(30);

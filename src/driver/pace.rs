@@ -1,11 +1,11 @@
-//! How long an MPI process may wait before it looks at MPI again.
+//! How long an MPI process may wait before it looks for messages again.
 //!
 //! MPI has no descriptor to wait on, so its messages are found by looking. Looking costs CPU time that belongs to
-//! tasks, waiting costs latency; what it comes to is in docs/performance.md, "Idle ranks".
+//! tasks, waiting costs latency; for the measured costs, see docs/performance.md, "Idle ranks".
 
 use std::time::Duration;
 
-/// After traffic, look again at once for so long: an answer is probably near.
+/// After traffic, look again immediately for this long: an answer is probably near.
 const SPIN: Duration = Duration::from_micros(30);
 
 /// Then wait a quarter of the quiet time so far, from here …
@@ -14,10 +14,10 @@ const PAUSE_MIN: Duration = Duration::from_micros(50);
 /// … to here: half a percent of a core.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
-/// After so long a quiet, nothing is expected any more.
+/// After this much quiet, nothing is expected anymore.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// The pause then: a quarter percent of a core.
+/// The pause after that: a quarter percent of a core.
 const PAUSE_QUIET: Duration = Duration::from_millis(20);
 
 /// The pace of one loop.
@@ -27,7 +27,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Something came or went.
+    /// Something was sent or received.
     pub fn on_traffic(&mut self, now: Duration) {
         self.last_traffic = now;
     }

@@ -1,10 +1,10 @@
-//! Tasklist and runner on their way in.
+//! How tasklist and runner are read.
 //!
-//! A handler or the check of a runner's class may start programs and may take minutes, and a process that speaks MPI
-//! does neither: it should not fork, and other ranks wait for it in MPI_Init. So whatever is more than a file to be
-//! read is read by a process of its own, forked before MPI starts. It ends when it has sent its result, and dies with
-//! rank 0. So do two others: one asks a shell about lines of any list (see `driver::asker`), one asks the batch system
-//! when the job ends (`driver::job_end`).
+//! A handler or the check of a runner's class may start programs and may take minutes, and a process that uses MPI must
+//! do neither: it should not fork, and other ranks wait for it in MPI_Init. So anything that is more than reading a
+//! file is done by a separate process, forked before MPI starts. It ends when it has sent its result, and dies with
+//! rank 0. The same holds for two others: one asks a shell about lines of any list (see `driver::asker`), one asks the
+//! batch system when the job ends (`driver::job_end`).
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -31,17 +31,17 @@ use crate::sys::wait::{Interest, wait_ready};
 use crate::tasklist::{Handler, ListError, Made, Source, Tasks};
 use crate::workdir;
 
-/// Signals are looked at this often at least.
+/// Signals are checked at least at this interval.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long the reader and its programs may take to vanish after SIGKILL, and how often that is looked at.
+/// How long the reader and its programs may take to disappear after SIGKILL, and the interval at which that is checked.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 const KILL_PAUSE: Duration = Duration::from_millis(1);
 
-/// The first look comes sooner: a process that waits for a question is gone at once.
+/// The first check comes sooner: a process that waits for a question is gone immediately.
 const KILL_PAUSE_FIRST: Duration = Duration::from_micros(50);
 
-/// Bytes in one go.
+/// Bytes per read.
 const CHUNK_LEN: u64 = 1 << 20;
 
 /// Why there are no tasks, or no way to start them.
@@ -51,21 +51,21 @@ pub(super) enum NoTasks {
     List(#[from] ListError),
     #[error(transparent)]
     Runner(#[from] RunnerError),
-    /// What the process says.
+    /// The error that the process reports.
     #[error("{0}")]
-    Told(String),
+    Message(String),
     #[error("stopped by {0} while reading the tasklist and the runner; nothing was started")]
     Stopped(&'static str),
 }
 
-/// What a farm is to run, and how.
+/// What a farm must run, and how.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) runner: RunnerConfig,
     pub(super) tasks: Tasks,
 }
 
-/// Tasklist and runner that are, or will be, read.
+/// Tasklist and runner that have been read, or will be.
 #[derive(Debug)]
 pub struct Input {
     state: State,
@@ -82,24 +82,24 @@ enum State {
     There(Process),
 }
 
-/// One of these processes. Ends with this, and what it has started, too.
+/// One of these processes. It ends with this value, together with everything that it has started.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
     pub(super) socket: UnixStream,
-    /// Dropped after it was ended.
+    /// Dropped after the process has ended.
     made: Made,
 }
 
 impl Process {
-    /// Forks it, to do this work with the socket to its parent, and no more. What was made is the parent's to remove. To be
-    /// called while there is one thread, and MPI has not been started.
+    /// Forks it to do this work, with the socket to its parent, and nothing else. The parent must remove what was made.
+    /// To be called while there is one thread, and MPI has not been started.
     pub(super) fn start(made: Made, work: impl FnOnce(&UnixStream) -> io::Result<()>) -> io::Result<Self> {
         match fork_reader()? {
             Reader::Parent(pid, socket) => Ok(Self { pid, socket, made }),
             Reader::Child(socket) => {
                 made.keep();
-                // Never back to the caller: a panic would take down what is the parent's.
+                // Never back to the caller: a panic would destroy what belongs to the parent.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&socket)));
                 std::process::exit(i32::from(!done.is_ok_and(|done| done.is_ok())));
             }
@@ -109,8 +109,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It leads a group of its own, and nobody has waited for it so far, so the number is not another's. What it
-        // leaves behind becomes a child of this process; some member may just have started the next one.
+        // It leads a process group of its own, and has not been waited for so far, so the number has not been reused.
+        // What it leaves behind becomes a child of this process; a member may just have started a new one.
         let group = Pid::from_raw(-self.pid.as_raw());
         let deadline = Instant::now() + KILL_LIMIT;
         let mut pause = KILL_PAUSE_FIRST;
@@ -138,7 +138,7 @@ fn find(config: &Config) -> (Names, Vec<Remarks>) {
     ((runner, handler), remarks)
 }
 
-fn tell(config: &Config, remarks: &[Remarks]) {
+fn report(config: &Config, remarks: &[Remarks]) {
     for Remarks { ignored, redefined } in remarks {
         ignored.iter().for_each(|text| log::warn!("{text}"));
         redefined.iter().filter(|_| !config.quiet).for_each(|text| progress::say(text));
@@ -148,7 +148,7 @@ fn tell(config: &Config, remarks: &[Remarks]) {
 /// Reads the list by a handler that may write into the workdir.
 fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
     if !config.shared_workdir {
-        workdir::check_owner(&config.workdir).map_err(|error| ListError::Told(error.to_string()))?;
+        workdir::check_owner(&config.workdir).map_err(|error| ListError::Message(error.to_string()))?;
     }
     handler.read(source(config))
 }
@@ -158,14 +158,14 @@ fn source(config: &Config) -> Source<'_> {
 }
 
 impl Input {
-    /// Finds runner and handler, and starts the process if one of them needs it. To be called while there is one thread,
-    /// and MPI has not been started.
+    /// Finds runner and handler, and starts the process if one of them needs it. To be called while there is one
+    /// thread, and MPI has not been started.
     ///
     /// # Errors
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
-        // Without it nothing is refused for its syntax: no reason not to run.
-        let asker = Asker::start().unwrap_or_else(|_| Asker::nobody());
+        // Without it, nothing is refused for its syntax: no reason not to run.
+        let asker = Asker::start().unwrap_or_else(|_| Asker::unavailable());
         let job_end = JobEnd::start()?;
         let (found, remarks) = find(config);
         let state = match found {
@@ -183,29 +183,29 @@ impl Input {
         Ok(Self { state, asker, job_end, remarks })
     }
 
-    /// Where nobody knew before MPI started that this is rank 0.
+    /// For a process that learned only after MPI started that it is rank 0.
     pub(super) fn found_late(config: &Config) -> Self {
         let (found, remarks) = find(config);
         let state = State::Here(Box::new(found));
-        Self { state, asker: Asker::nobody(), job_end: JobEnd::default(), remarks }
+        Self { state, asker: Asker::unavailable(), job_end: JobEnd::default(), remarks }
     }
 
-    /// Here and now: for a dry run.
+    /// In this process: for a dry run.
     pub(super) fn read_here(config: &Config) -> Result<Work, NoTasks> {
         let ((runner, handler), remarks) = find(config);
-        tell(config, &remarks);
+        report(config, &remarks);
         let runner = runner?.prepare()?;
         Ok(Work { runner, tasks: handler?.read(source(config))? })
     }
 
-    /// Waits for runner and tasks. Whoever judges them may ask a shell by what comes with them.
+    /// Waits for runner and tasks. Also returns the asker, for the check of the list.
     pub(super) fn finish(
         self,
         config: &Config,
         signals: &SignalSource,
         clock: Clock,
     ) -> Result<(Work, Asker), NoTasks> {
-        tell(config, &self.remarks);
+        report(config, &self.remarks);
         let work = match self.state {
             State::Here(found) => {
                 let (runner, handler) = *found;
@@ -213,7 +213,7 @@ impl Input {
                 if runner.starts_python() || !handler.is_plain() {
                     let what = "this tasklist or runner needs to start a program, and the launcher did not say in time which \
                                 process is rank 0: programs must start before MPI, and MPI has already started";
-                    return Err(NoTasks::Told(what.to_owned()));
+                    return Err(NoTasks::Message(what.to_owned()));
                 }
                 let runner = runner.prepare()?;
                 Work { runner, tasks: handler.read(source(config))? }
@@ -227,7 +227,7 @@ impl Input {
 const WORK: u8 = 0;
 const ERROR: u8 = 1;
 
-/// The bytes for a result. The list is read only if there is a runner for it.
+/// The bytes for a result. The list is read only if the runner can be used.
 fn encode(runner: Result<RunnerConfig, RunnerError>, read: impl FnOnce() -> Result<Tasks, ListError>) -> Vec<u8> {
     let runner = runner.map_err(|error| error.to_string());
     match runner.and_then(|runner| codec::encode(&runner).map_err(|error| error.to_string())) {
@@ -236,11 +236,11 @@ fn encode(runner: Result<RunnerConfig, RunnerError>, read: impl FnOnce() -> Resu
     }
 }
 
-/// The result in the bytes; `None` if they are none. From a process of this program on this node, but bytes all the same:
-/// checked, never trusted.
+/// The result in the bytes; `None` if they are invalid. They come from a process of this program on this node, but are
+/// bytes all the same: checked, never trusted.
 fn decode(mut bytes: Vec<u8>) -> Option<Result<Work, NoTasks>> {
     match *bytes.first()? {
-        ERROR => return Some(Err(NoTasks::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+        ERROR => return Some(Err(NoTasks::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
         WORK => {}
         _ => return None,
     }
@@ -264,20 +264,21 @@ impl Process {
                 return Err(NoTasks::Stopped("the timeout"));
             }
             match (&mut self.socket).take(CHUNK_LEN).read_to_end(&mut bytes) {
-                // As many as it was asked for: there may be more.
+                // As many as requested: there may be more.
                 Ok(len) if len as u64 == CHUNK_LEN => {}
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let interests = [self.socket.as_fd(), signals.as_fd()].map(|fd| Interest { fd, write: false });
                     wait_ready(&interests, Some(LOOK));
                 }
-                Err(error) => return Err(NoTasks::Told(format!("cannot get the tasklist and the runner: {error}"))),
+                Err(error) => return Err(NoTasks::Message(format!("cannot get the tasklist and the runner: {error}"))),
             }
         }
-        let gone =
-            || NoTasks::Told("the process that reads the tasklist and the runner died; nothing was started".to_owned());
+        let gone = || {
+            NoTasks::Message("the process that reads the tasklist and the runner died; nothing was started".to_owned())
+        };
         let work = decode(bytes).ok_or_else(gone)??;
-        // From now on the tasks know what was made.
+        // From now on the tasks own what was made.
         std::mem::take(&mut self.made).keep();
         Ok(work)
     }
@@ -298,18 +299,18 @@ mod tests {
         })
     }
 
-    /// What the process has read arrives; a runner that can't be used spares the list.
+    /// What the process has read arrives; if the runner cannot be used, the list is not read.
     #[test]
     fn what_is_read_arrives() {
         let work = decode(bytes()).unwrap().unwrap();
         assert_eq!((work.runner, work.tasks.list.len(), work.tasks.wants_output), (RunnerConfig::Basic, 2, true));
         let told = |bytes| decode(bytes).unwrap().unwrap_err().to_string();
         assert_eq!(told(encode(Err(RunnerError::NotFound("no".to_owned())), || unreachable!())), "no");
-        assert_eq!(told(encode(Ok(RunnerConfig::Basic), || Err(ListError::Told("x".to_owned())))), "x");
+        assert_eq!(told(encode(Ok(RunnerConfig::Basic), || Err(ListError::Message("x".to_owned())))), "x");
     }
 
     proptest! {
-        /// Promise 5: whatever comes from there.
+        /// Promise 5: whatever the process sends.
         #[test]
         fn any_bytes_are_work_or_none(bytes in nearly(Just(bytes())), others: Vec<u8>) {
             for bytes in [bytes, others] {

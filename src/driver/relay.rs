@@ -1,7 +1,7 @@
-//! The MPI process of every rank but 0: frames from MPI to the pool's socket and back.
+//! The MPI process of every rank except 0: frames from MPI to the pool's socket and back.
 //!
-//! Owns the rank's end of MPI, its signals and its heartbeat. Of all frames only `Leave` is its own; it never starts a
-//! process.
+//! Owns the rank's end of MPI, its signals and its heartbeat. Of all frames, it interprets only `Leave`; it never
+//! starts a process.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::sys::wait::{Interest, wait_ready};
 use super::HEARTBEAT;
 use super::pace::Pace;
 
-/// A relay that hears nothing of the farmer for longer takes it for dead. Less than a farmer gives a relay: a lost
-/// farmer ends the job, and what its nodes do until then is done in vain. A farmer that is only held up, by a long
-/// list or a slow disk, sends heartbeats all the same.
+/// A relay that hears nothing from the farmer for longer than this considers it dead. It is less than a farmer allows a
+/// relay: a lost farmer ends the job, and anything that its nodes do until then is in vain. A farmer that is only
+/// delayed, by a long list or a slow disk, still sends heartbeats.
 const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 
-/// Bytes of `Leave`: longer frames are the pool's, and need not be looked into.
+/// Bytes of `Leave`: longer frames are for the pool and need not be examined.
 const LEAVE_LEN_MAX: usize = 2;
 
-/// A loop that comes by more seldom was suspended: what the farmer said in the meantime waits to be read.
+/// A loop whose turns are further apart was suspended: what the farmer sent in the meantime waits to be read.
 const AWAY: Duration = Duration::from_secs(2);
 
 struct Relay {
@@ -43,12 +43,12 @@ struct Relay {
     said: Duration,
     asked: Duration,
     looked: Duration,
-    /// What the farmer said when its books were closed.
+    /// The farmer's message that its files are closed.
     leave: Option<Leave>,
 }
 
-/// Runs the relay until the farm is over, and ends the process. Its exit code is 0: only rank 0 speaks for the farm.
-/// Where rank 0 is lost, nobody else is left to say so.
+/// Runs the relay until the farm is over, and ends the process. Its exit code is 0: only rank 0 speaks for the farm. If
+/// rank 0 is lost, one of the relays reports it.
 pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, launcher: Option<Launcher>) -> ! {
     let outlet = Outlet::install();
     let now = clock.now();
@@ -80,7 +80,7 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
     relay.mpi.leave(how, code.code(), launcher)
 }
 
-/// The rank that speaks when rank 0 is lost: its node may be lost with all its ranks, so the first one of the next node.
+/// The rank that reports the loss of rank 0: all ranks of its node may be lost, so the first one of the next node.
 fn speaker(ranks: u32) -> u32 {
     let on_node = NodePlace::of_this_process().ranks;
     if on_node < ranks { on_node } else { 1 }
@@ -89,9 +89,9 @@ fn speaker(ranks: u32) -> u32 {
 /// Why a relay ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum RelayEnd {
-    /// Rank 0 has closed its books.
+    /// Rank 0 has closed its files.
     Over(Leave),
-    /// Rank 0 is not heard of any more.
+    /// Rank 0 does not respond anymore.
     FarmerLost,
 }
 
@@ -107,17 +107,17 @@ impl Relay {
             self.take_from_pool(now);
             self.take_from_farmer(now);
             while let Some(caught) = signals.next_signal() {
-                self.say(now, &ToFarmer::Signaled { signal: caught.signal });
+                self.report(now, &ToFarmer::Signaled { signal: caught.signal });
             }
             for (level, text) in self.outlet.take() {
-                self.say(now, &ToFarmer::Log { level, text });
+                self.report(now, &ToFarmer::Log { level, text });
             }
-            // The farmer answers heartbeats. Where reports go out all the time but no more tasks come in, near the end
-            // of a list, nothing else would be heard of it.
+            // The farmer answers heartbeats. While reports are being sent but no more tasks arrive, near the end of a
+            // list, nothing else would be heard from it.
             let since_heard = now.saturating_sub(self.heard.max(self.asked));
             if now.saturating_sub(self.said) >= HEARTBEAT || since_heard >= HEARTBEAT {
                 self.asked = now;
-                self.say(now, &ToFarmer::Heartbeat);
+                self.report(now, &ToFarmer::Heartbeat);
             }
             if let Some(end) = self.end(now) {
                 return end;
@@ -134,7 +134,7 @@ impl Relay {
         }
     }
 
-    fn say(&mut self, now: Duration, message: &ToFarmer) {
+    fn report(&mut self, now: Duration, message: &ToFarmer) {
         match codec::encode(message) {
             Ok(frame) => {
                 self.said = now;
@@ -152,7 +152,7 @@ impl Relay {
             mpi.send(FARMER.0, frame.to_vec());
         });
         if let Some(message) = self.pool.take_end().and_then(|end| end.message()) {
-            self.say(now, &message);
+            self.report(now, &message);
         }
     }
 
@@ -169,11 +169,11 @@ impl Relay {
                     }
                 }
                 Incoming::Frame(from, _) => log::debug!("a message of rank {from} was dropped: only rank 0 is heard"),
-                // The heartbeat decides; MPI reports links as broken that only stutter.
+                // The heartbeat decides; MPI also reports links as broken that only stall.
                 Incoming::LinkFailed(rank, error) => log::debug!("link to rank {rank}: {error}"),
             }
         }
-        // What came goes on at once.
+        // What arrived is passed on immediately.
         self.take_from_pool(now);
     }
 
@@ -184,7 +184,7 @@ impl Relay {
     }
 }
 
-/// What a frame says of leaving.
+/// The `Leave` in a frame, if it is one.
 fn leave_of(frame: &[u8]) -> Option<Leave> {
     if frame.len() > LEAVE_LEN_MAX {
         return None;
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Assignment, Attempt, StopLevel, TaskId};
 
-    /// A relay leaves when it is told to, and takes nothing else for that.
+    /// A relay leaves only when it is told to, by no other frame.
     #[test]
     fn only_leave_is_the_relays_own() {
         let leave = |message: &ToWorker| leave_of(&codec::encode(message).unwrap());

@@ -13,13 +13,13 @@ use crate::tasklist::TaskList;
 
 /// Where messages go.
 pub trait Network {
-    /// Sends in the background; never blocks, and order per rank is kept.
+    /// Sends in the background; never blocks, and keeps the order per rank.
     fn send(&mut self, to: Rank, message: &ToWorker);
 
-    /// Sends Start: the first message to a rank, and to the new pool of one whose pool died.
+    /// Sends Start: the first message to a rank, and to a new pool after the previous one died.
     fn start(&mut self, rank: Rank);
 
-    /// The rank is lost: what waits for it is dropped.
+    /// The rank is lost: messages that wait for it are dropped.
     fn give_up(&mut self, rank: Rank);
 }
 
@@ -28,7 +28,7 @@ pub trait Storage {
     /// Records them all.
     ///
     /// # Errors
-    /// With those that are not recorded, and what to tell the user.
+    /// With the tasks that are not recorded, and a message for the user.
     fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)>;
 }
 
@@ -37,7 +37,7 @@ pub trait Storage {
 pub struct Turns<S> {
     /// The core.
     pub core: Farmer,
-    /// The list that its IDs speak of.
+    /// The list that its IDs refer to.
     pub list: Arc<TaskList>,
     /// The records.
     pub storage: S,
@@ -45,12 +45,12 @@ pub struct Turns<S> {
 }
 
 impl<S: Storage> Turns<S> {
-    /// Puts the parts together.
+    /// Combines the parts.
     pub fn new(core: Farmer, list: Arc<TaskList>, storage: S) -> Self {
         Self { core, list, storage, actions: Actions::default() }
     }
 
-    /// Takes in one event and does what follows. What the user should hear of goes to `notes`.
+    /// Handles one event and does what follows. Notes for the user go to `notes`.
     pub fn turn(&mut self, now: Duration, event: Event, network: &mut impl Network, notes: &mut Vec<Note>) {
         let mut next = Some(event);
         while let Some(event) = next.take() {

@@ -1,46 +1,47 @@
-//! Nodes on which every task fails at once: a file system that is missing, a container that is broken, a /tmp that is
-//! full. Such a node is always free, so it would take and fail the whole list.
+//! Nodes on which every task fails immediately: a missing file system, a broken container, a full /tmp. Such a node is
+//! always free, so it would take the whole list and fail it.
 //!
-//! Owns the judgement on such nodes; [`super::doubts`] keeps what it rests on. A node that fails many tasks in a row,
-//! at once, while others do well is *set aside* for a time, and its tasks get another attempt elsewhere. Then it is
-//! tried with one task. Never the last rank, and never where tasks fail everywhere: then it is the tasks.
+//! Owns the decision about such nodes; [`super::doubts`] holds the data it is based on. A node that fails many tasks in
+//! a row, each within seconds, while tasks succeed on other nodes is *set aside* for a time, and its tasks get a new
+//! attempt elsewhere. Then it is tried with one task. The last rank is never set aside, and no rank is if tasks fail
+//! everywhere: then the tasks are the cause.
 
 use std::time::Duration;
 
 use super::doubts::{Stage, end_us};
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Record, Send, Why, handout};
+use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
 use crate::protocol::{Rank, TaskResult};
 
-/// A task that fails within this time has failed at once.
+/// A task that fails within this time counts as a quick failure.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 
-/// So many failures in a row are suspicious, and at least two for each slot.
+/// This many failures in a row are suspicious, and at least two per slot.
 pub(super) const STREAK_MIN: u32 = 20;
 
-/// A rank with so many failures in a row says nothing good of the others' tasks.
+/// A rank with this many failures in a row counts as failing when other ranks are judged.
 const STREAK_OF_OTHERS: u32 = 3;
 
-/// A rank that was set aside is trusted again when so many of its tasks fail elsewhere too.
+/// A rank that was set aside is trusted again when this many of its tasks fail elsewhere too.
 const REFUTED_MAX: u32 = 3;
 
-/// So many other ranks are looked at for a judgement.
+/// At most this many other ranks are considered for a verdict.
 const OTHERS_MAX: usize = 100;
 
-/// A task that still runs after this time has not failed at once, wherever its report is.
+/// A task that is still running after this time is not a quick failure, even if its report is still on the way.
 const ALIVE_AFTER: Duration = Duration::from_secs(4);
 
-/// A rank is watched for so long at most, and judged so often meanwhile.
+/// The longest time for which a rank is watched, and the interval at which it is judged meanwhile.
 const WATCH_MAX: Duration = Duration::from_secs(6);
 const WATCH_STEP: Duration = Duration::from_secs(1);
 
-/// How long a node is set aside the first time; each further time takes twice as long.
+/// How long a node is set aside the first time; this doubles each time.
 const ASIDE_FIRST: Duration = Duration::from_secs(60);
 
 /// It is not set aside for longer than this.
 const ASIDE_MAX: Duration = Duration::from_secs(1_800);
 
-/// Whose fault a row of failures is.
+/// Whether the node or the tasks caused a series of failures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
     Node,
@@ -49,7 +50,7 @@ enum Verdict {
 }
 
 impl Farmer {
-    /// Takes in a result that is not recorded yet; gives it back if it is to be recorded now.
+    /// Takes a result that is not recorded yet; returns it if it should be recorded now.
     pub(super) fn judge(
         &mut self,
         now: Duration,
@@ -62,7 +63,7 @@ impl Farmer {
             self.trust_again(now, rank, true, actions);
             return Some(result);
         }
-        // Verdicts that were held come late: tasks have succeeded since.
+        // Results that were held back arrive late: tasks have succeeded since.
         let early = self.workers.get(rank).is_some_and(|worker| worker.trust.last_success_us > end_us(&result));
         let quick = !early && !result.timed_out && Duration::from_micros(result.duration_us) <= QUICK;
         let alone = self.workers.able() + self.workers.expected() <= 1;
@@ -85,13 +86,14 @@ impl Farmer {
         None
     }
 
-    /// A task that failed on a rank that was set aside has run on another. Tells whether it is known to be its own
-    /// fault: it fails on a rank that does well. If that happens again and again, the first rank was not at fault.
+    /// A task that failed on a rank that was set aside has run on a different one. Returns whether the task is known to
+    /// be the cause: it fails on a rank where tasks succeed. If that happens repeatedly, the first rank was not the
+    /// cause.
     fn second_opinion(&mut self, now: Duration, rank: Rank, result: &TaskResult, actions: &mut Actions) -> bool {
         let Some(&first) = self.doubts.given_back.get(&result.id).filter(|&&first| first != rank) else { return false };
-        let does_well = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
+        let is_good = |worker: &WorkerState| worker.trust.succeeded && worker.trust.streak == 0;
         let success = result.is_success();
-        if !success && !self.workers.get(rank).is_some_and(does_well) {
+        if !success && !self.workers.get(rank).is_some_and(is_good) {
             return false;
         }
         let refuted = self.workers.update(first, |worker| {
@@ -104,7 +106,7 @@ impl Farmer {
         true
     }
 
-    /// Judges the failures of a rank, if that can be done.
+    /// Judges the failures of a rank, if possible.
     fn settle(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let stage = self.workers.get(rank).map(|worker| worker.trust.stage).unwrap_or_default();
         match self.verdict(now, rank) {
@@ -126,23 +128,22 @@ impl Farmer {
         }
     }
 
-    /// The failures are the tasks' own, and the next ones too. Where all fails, a look at the other ranks at each
-    /// failure would cost too much: the next is due when there are twice as many in a row.
+    /// The tasks caused the failures, and are assumed to cause the next ones too. If everything fails, examining the
+    /// other ranks at each failure would cost too much: the next verdict is due when the series is twice as long.
     fn acquit(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         self.workers.update(rank, |worker| worker.trust.judge_at = worker.trust.streak.saturating_mul(2));
         self.record_doubts(now, rank, actions);
         self.trust_again(now, rank, false, actions);
     }
 
-    /// How the others are doing.
+    /// Decides by how tasks do on the other ranks.
     fn verdict(&self, now: Duration, rank: Rank) -> Verdict {
         let others = self.workers.iter().filter(|&(other, _)| other != rank);
         let starting = now < self.started + handout::SPREAD_MAX;
-        let doing: Vec<_> =
-            others.filter_map(|(_, worker)| how_it_does(now, worker, starting)).take(OTHERS_MAX).collect();
-        let count = |what| doing.iter().filter(|&&doing| doing == what).count();
-        match (count(Doing::Well), count(Doing::Badly), count(Doing::Unknown)) {
-            (well @ 1.., badly, _) if well >= badly => Verdict::Node,
+        let found: Vec<_> = others.filter_map(|(_, worker)| health(now, worker, starting)).take(OTHERS_MAX).collect();
+        let count = |what| found.iter().filter(|&&health| health == what).count();
+        match (count(Health::Good), count(Health::Bad), count(Health::Unknown)) {
+            (good @ 1.., bad, _) if good >= bad => Verdict::Node,
             (_, _, 1..) => Verdict::Open,
             _ => Verdict::Tasks,
         }
@@ -164,38 +165,38 @@ impl Farmer {
         self.doubts.settled = true;
     }
 
-    /// The failures of a rank count as attempts only; tells how many there are.
+    /// The failures of a rank count only as attempts; returns how many there are.
     pub(super) fn give_back(&mut self, rank: Rank, actions: &mut Actions) -> u32 {
         let results = self.doubts.take(rank);
         let mut count = 0;
         for result in results {
             if self.tasks.owner(result.id) == Some(rank) {
-                // It came to an end of its own, whoever's fault that was.
+                // The task ended by itself, whatever made it fail.
                 self.tasks.set_crashes(result.id, 0);
                 self.tasks.put_back(result.id, true);
                 self.doubts.given_back.insert(result.id, rank);
-                actions.records.push(Record { rank, result, why: Why::Failed, is_last: false });
+                actions.records.push(Record { rank, result, cause: Cause::Failed, is_last: false });
                 count += 1;
             }
         }
         count
     }
 
-    /// The failures of a rank are the tasks' own.
+    /// Records the failures of a rank as the tasks' own.
     fn record_doubts(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         for result in self.doubts.take(rank) {
             self.record(now, rank, result, actions);
         }
     }
 
-    /// All failures that wait for a judgement are recorded: it would come too late.
+    /// Records all failures that wait for a verdict, when it would come too late.
     pub(super) fn record_all_doubts(&mut self, now: Duration, actions: &mut Actions) {
         while let Some((&rank, _)) = self.doubts.by_rank.first_key_value() {
             self.record_doubts(now, rank, actions);
         }
     }
 
-    /// The rank gets tasks as before. With `success` a task did well there.
+    /// The rank gets tasks as before. `success`: a task has succeeded there.
     fn trust_again(&mut self, now: Duration, rank: Rank, success: bool, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let (stage, streak) = (worker.trust.stage, worker.trust.streak);
@@ -221,7 +222,7 @@ impl Farmer {
         }
     }
 
-    /// A pause of this rank is over.
+    /// A pause of this rank has ended.
     pub(super) fn on_pause_over(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         if !self.hands_out(now) {
             return;
@@ -234,7 +235,7 @@ impl Farmer {
                     Some(until) if now < until => {
                         self.workers.update(rank, |worker| worker.paused_until = Some(now + WATCH_STEP));
                     }
-                    Some(_) => self.acquit(now, rank, actions), // What is not known by now will not be known.
+                    Some(_) => self.acquit(now, rank, actions), // What is not known by now will not become known.
                     None => {}
                 }
             }
@@ -248,7 +249,7 @@ impl Farmer {
         }
     }
 
-    /// What time brings: judgements that are due, and the end of all judging when nobody else is left.
+    /// Trusts all ranks again if every rank that could work is set aside.
     pub(super) fn check_doubts(&mut self, now: Duration, actions: &mut Actions) {
         if self.workers.aside() > 0 && self.workers.aside() == self.workers.able() {
             let is_aside = |(_, worker): &(Rank, &WorkerState)| worker.trust.is_aside();
@@ -259,7 +260,7 @@ impl Farmer {
         }
     }
 
-    /// Records failures that nobody has judged in time.
+    /// Records failures that were not judged in time.
     pub(super) fn record_overdue_doubts(&mut self, now: Duration, actions: &mut Actions) {
         while let Some(&(_, rank)) = self.doubts.due.first().filter(|&&(at, _)| at <= now) {
             self.record_doubts(now, rank, actions);
@@ -268,28 +269,29 @@ impl Farmer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Doing {
-    Well,
-    Badly,
+enum Health {
+    Good,
+    Bad,
     Unknown,
 }
 
-/// Whether tasks do well on a rank; `None` if it says nothing about that. While a farm is `starting`, ranks come up.
-fn how_it_does(now: Duration, worker: &WorkerState, starting: bool) -> Option<Doing> {
+/// How tasks do on a rank; `None` if the rank says nothing about that. While a farm is `starting`, ranks are still
+/// joining.
+fn health(now: Duration, worker: &WorkerState, starting: bool) -> Option<Health> {
     let trust = &worker.trust;
     if worker.status == Status::Expected && starting {
-        return Some(Doing::Unknown);
+        return Some(Health::Unknown);
     }
     if trust.is_aside() {
         return None;
     }
     if trust.streak >= STREAK_OF_OTHERS {
-        return Some(Doing::Badly);
+        return Some(Health::Bad);
     }
-    let handed = trust.first_handed?; // None too for ranks that are lost, or take no tasks.
+    let handed = trust.first_handed?; // `None` also for ranks that are lost or take no tasks.
     let runs = worker.held() > 0 && now.saturating_sub(handed) >= ALIVE_AFTER;
     match trust.succeeded || runs {
-        true => Some(Doing::Well),
-        false => (worker.held() > 0).then_some(Doing::Unknown),
+        true => Some(Health::Good),
+        false => (worker.held() > 0).then_some(Health::Unknown),
     }
 }

@@ -1,9 +1,10 @@
-//! Tasks that take their pool or their node down: poison.
+//! Tasks that take down their pool or their node: poison.
 //!
-//! Owns the count of crashes and what follows from it. A *crash* of a task is a loss of its pool or rank while it
-//! executed. Who has crashed is a *suspect*: it runs again last, on a rank that holds nothing else ([`super::handout`]),
-//! so that the innocent are cleared by coming to an end and the guilty one is known. Only a suspect that was alone is ever
-//! recorded as failed. What waited in a queue is never blamed, and nothing is blamed for a stop.
+//! Owns the count of crashes and its consequences. A *crash* of a task is the loss of its pool or rank while it was
+//! executing. A task that has crashed is a *suspect*: it runs again after all others, on a rank that holds nothing else
+//! ([`super::handout`]). Innocent tasks are cleared when they end, and the guilty one is identified. Only a suspect
+//! that ran alone is ever recorded as failed. Tasks that waited in a queue are never blamed, and nothing is blamed for
+//! a stop.
 
 use std::time::Duration;
 
@@ -11,22 +12,22 @@ use super::workers::Status;
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{Executing, Rank, TaskId};
 
-/// A pool that dies so often in a row, while no task executes and without one having ended, is not started anew.
+/// A pool that dies this many times in a row, while no task executes and without a task having ended, is not restarted.
 const IDLE_DEATHS_MAX: u32 = 3;
 
 /// Which tasks may be the cause of a loss.
 #[derive(Debug)]
 pub(super) enum Blame {
-    /// None of them is.
+    /// None of them.
     None,
-    /// Those that executed.
+    /// Those that were executing.
     Executing(Vec<Executing>),
-    /// Nobody can tell what executed: at most as many as the rank has slots, the first that it was given.
+    /// Unknown: the first tasks that the rank was given, at most as many as it has slots.
     Unknown,
 }
 
 impl Farmer {
-    /// The pool of a rank died. It gets a new one, if that makes sense.
+    /// The pool of a rank died. Restarts it, if that makes sense.
     pub(super) fn on_pool_lost(
         &mut self,
         now: Duration,
@@ -40,40 +41,40 @@ impl Farmer {
         if matches!(worker.status, Status::Stopped | Status::Gone) {
             return;
         }
-        // Each crash brings a task nearer to its verdict, so only deaths without one can go on for ever.
+        // Each crash brings a task closer to its verdict, so only deaths without a task could repeat forever.
         let deaths = if executing.is_empty() { worker.idle_deaths + 1 } else { 0 };
-        let book = worker.book.clone();
+        let assigned = worker.assigned.clone();
         let blame = Blame::Executing(executing);
         if !can_restart || self.is_ending() || deaths > IDLE_DEATHS_MAX {
             self.lose(rank, Status::Gone, reason, &blame, actions);
         } else {
             let at = actions.notes.len();
-            let tasks = self.release_lost(rank, &book, &blame, actions);
+            let tasks = self.release_lost(rank, &assigned, &blame, actions);
             self.workers.update(rank, |worker| {
-                worker.start_anew(now);
+                worker.restart(now);
                 worker.idle_deaths = deaths;
             });
             actions.sends.push((rank, Send::Start));
-            // First what happened, then what follows.
+            // The cause goes before its consequences.
             actions.notes.insert(at, Note::PoolDied { rank, reason, tasks });
         }
         self.check_halt(now, actions);
         self.fill_idle(now, actions);
     }
 
-    /// Counts a crash for each task of this rank that may be the cause of its loss; tells how many run again.
-    pub(super) fn charge(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
+    /// Counts a crash for each task of this rank that may be the cause of its loss; returns how many run again.
+    pub(super) fn charge(&mut self, rank: Rank, assigned: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
         let suspects: Vec<Executing> = match blame {
             _ if self.stop.is_some() => Vec::new(),
             Blame::None => Vec::new(),
             Blame::Executing(executing) => executing.clone(),
             Blame::Unknown => {
                 let slots = self.workers.get(rank).map_or(0, |worker| worker.slots) as usize;
-                book.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
+                assigned.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
             }
         };
         let is_alone = match blame {
-            Blame::Unknown => book.len() == 1,
+            Blame::Unknown => assigned.len() == 1,
             Blame::Executing(_) | Blame::None => suspects.len() == 1,
         };
         let mut ids = Vec::new();

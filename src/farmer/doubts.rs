@@ -1,13 +1,13 @@
-//! What a rank's results say of its node, and failures of which it is open whose fault they are.
+//! What a rank's results reveal about its node, and failures whose cause is not known yet.
 //!
-//! Owns these books. Never judges: [`super::black_holes`] does.
+//! Owns these tables. Never judges: [`super::black_holes`] does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::protocol::{Rank, TaskId, TaskResult};
 
-/// After this time a failure is recorded, judgement or not.
+/// After this time a failure is recorded even without a verdict.
 pub(super) const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// How far a rank is trusted.
@@ -18,26 +18,26 @@ pub enum Stage {
     Trusted,
     /// It gets none until more is known of the other ranks.
     Watched,
-    /// It gets none for a time.
+    /// It gets none for some time.
     Aside,
-    /// It got one, to see.
+    /// It got one task as a trial.
     Tried,
 }
 
-/// What a rank's results say of its node.
+/// What a rank's results reveal about its node.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Trust {
     pub(super) stage: Stage,
-    /// Tasks that failed at once since the last that did not.
+    /// Tasks that failed quickly since the last one that did not.
     pub(super) streak: u32,
-    /// At this streak it is judged.
+    /// The streak at which the rank is judged.
     pub(super) judge_at: u32,
     pub(super) succeeded: bool,
-    /// When the last task to succeed there ended, by the clock of the node.
+    /// When the last task that succeeded there ended, by the clock of the node.
     pub(super) last_success_us: u64,
     pub(super) first_handed: Option<Duration>,
     pub(super) watched_until: Duration,
-    /// Tasks that failed there and then on a rank that does well, in a row.
+    /// Tasks in a row that failed there and then on a rank where tasks succeed.
     pub(super) refuted: u32,
     pub(super) times_aside: u32,
 }
@@ -47,7 +47,7 @@ impl Trust {
         matches!(self.stage, Stage::Aside | Stage::Tried)
     }
 
-    /// Takes in results before they are judged: what failed before the last success is no row of failures.
+    /// Takes in results before they are judged: failures before the last success do not belong to a series.
     pub(super) fn learn(&mut self, results: &[TaskResult]) {
         let ends = results.iter().filter(|result| result.is_success()).map(end_us);
         self.last_success_us = ends.fold(self.last_success_us, u64::max);
@@ -58,18 +58,18 @@ impl Trust {
     }
 }
 
-/// Failures that are not recorded yet, since it is open whose fault they are.
+/// Failures that are not recorded yet because their cause is not known.
 #[derive(Default, Debug)]
 pub(super) struct Doubts {
     pub(super) by_rank: BTreeMap<Rank, Vec<TaskResult>>,
     /// When they are recorded at the latest.
     pub(super) due: BTreeSet<(Duration, Rank)>,
     count: u32,
-    /// Tasks that failed on a rank that was set aside, and where. If they fail on one that does well, it is their own
-    /// fault.
+    /// Tasks that failed on a rank that was set aside, and that rank. If they fail on a rank where tasks succeed, they
+    /// are the cause themselves.
     pub(super) given_back: BTreeMap<TaskId, Rank>,
-    /// Tasks or a rank are free again, and to be looked after when the event is dealt with: what it says of further
-    /// tasks must be known first.
+    /// Tasks or a rank are available again; they are handed out when the whole event is processed, because the event
+    /// may contain news of further tasks.
     pub(super) settled: bool,
 }
 
@@ -122,9 +122,9 @@ pub(super) fn end_us(result: &TaskResult) -> u64 {
 mod tests {
     use super::*;
 
-    /// The simulator relies on it: books that contradict each other do not pass the cross-check.
+    /// The simulator relies on it: contradictory tables do not pass the cross-check.
     #[test]
-    fn false_books_are_noticed() {
+    fn contradictory_doubts_are_noticed() {
         let falsify: [fn(&mut Doubts); 3] = [
             |doubts| doubts.count += 1,
             |doubts| _ = doubts.due.insert((Duration::ZERO, Rank(1))),

@@ -1,76 +1,76 @@
-//! A farm that starts nothing more and lets running tasks end: after too many failures, or when no time is left for
-//! another task.
+//! A farm that starts nothing more and lets running tasks end: after too many failures, or when no time is left for a
+//! further task.
 //!
-//! Owns both reasons, and the wait for what runs. The workers are only told to stop when nothing runs any more: a
-//! stop that is not answered within seconds becomes a kill.
+//! Owns both reasons, and the wait for running tasks. The workers are told to stop only when nothing is running
+//! anymore: a stop that is not answered within seconds becomes a kill.
 
 use std::time::Duration;
 
 use super::{Actions, Farmer, HaltAt, HaltWhen, Note, Send, StopCause};
 use crate::protocol::StopLevel;
 
-/// A percentage of failures counts from so many failures on.
+/// A percentage of failures counts only from this many failures on.
 pub(super) const HALT_FAILED_MIN: u32 = 3;
 
-/// The lengths of so many tasks tell how long the next one takes.
+/// This many finished tasks are enough to estimate how long the next one takes.
 pub(super) const LENGTHS_MIN: u64 = 20;
 
-/// Until when a task may be started.
+/// Until when tasks may be started.
 #[derive(Default, Debug)]
 pub(super) struct Fit {
     /// How long a task is expected to take.
     task_time: Duration,
-    /// After this nothing is started.
+    /// Nothing is started after this time.
     until: Option<Duration>,
     /// That time has come.
     is_over: bool,
-    /// The lengths are looked at again when so many tasks have finished.
-    look_at: u64,
+    /// The estimate is updated when this many tasks have finished.
+    update_at: u64,
 }
 
 impl Farmer {
-    /// Tasks may be handed out.
+    /// Whether tasks may be handed out.
     pub(super) fn hands_out(&self, now: Duration) -> bool {
         let in_time = self.fit.until.is_none_or(|until| now < until);
         in_time && !self.is_ending() && !self.has_failed_enough()
     }
 
-    /// Nothing will be handed out any more.
+    /// Whether nothing will be handed out anymore.
     pub(super) fn is_ending(&self) -> bool {
         self.stop.is_some() || self.drain.is_some()
     }
 
-    /// When the last task may be started, if that is to come.
+    /// When the last task may be started, if there is such a time and it has not come yet.
     pub(super) fn next_cutoff(&self) -> Option<Duration> {
         self.fit.until.filter(|_| !self.fit.is_over && !self.is_ending())
     }
 
-    /// A time for tasks that was given counts from the start.
+    /// A task time that the user has given counts from the start.
     pub(super) fn set_task_time(&mut self) {
         if let (Some(timeout_at), Some(task_time)) = (self.settings.timeout_at, self.settings.rules.task_time) {
-            // 0: tasks are started to the very end.
+            // 0: tasks are started until the very end.
             self.fit.until = Some(timeout_at.saturating_sub(task_time));
             self.fit.task_time = task_time;
         }
     }
 
-    /// Tasks have finished: nine of ten were no longer than the next one is expected to be.
+    /// Tasks have finished: nine out of ten took no longer than the next one is expected to take.
     pub(super) fn learn_task_time(&mut self) {
         let Some(timeout_at) = self.settings.timeout_at.filter(|_| self.settings.rules.task_time.is_none()) else {
             return;
         };
         let known = self.lengths.count();
-        if known >= LENGTHS_MIN.max(self.fit.look_at) {
-            self.fit.look_at = self.lengths.next_look();
+        if known >= LENGTHS_MIN.max(self.fit.update_at) {
+            self.fit.update_at = self.lengths.next_look();
             self.fit.task_time = Duration::from_micros(self.lengths.percentile_us(90));
             self.fit.until = Some(timeout_at.saturating_sub(self.fit.task_time));
             self.fit.is_over = false;
         }
     }
 
-    /// What speaks against further tasks: failures, and the time.
+    /// Checks what prevents further tasks: failures and time.
     pub(super) fn check_drain(&mut self, now: Duration, actions: &mut Actions) {
-        // At the end of the list nothing more will be known of whose fault a failure is.
+        // At the end of the list, nothing more will become known about the cause of a failure.
         if self.stop.is_none() && self.tasks.remaining() <= self.doubts.count() {
             self.record_all_doubts(now, actions);
         }
@@ -95,13 +95,13 @@ impl Farmer {
         if let HaltAt::Count(count) = halt.at
             && self.failed_in_this_run() + self.doubts.count() >= count
         {
-            // Whoever wants to stop at the first failures does not want to wait for a judgement on them.
+            // A user who wants to stop at the first failures does not want to wait for verdicts on them.
             self.record_all_doubts(now, actions);
         }
         if !self.has_failed_enough() || self.tasks.remaining() == 0 {
             return;
         }
-        // An end waits for no judgement; they are failures too.
+        // The end waits for no verdict; these are failures too.
         self.record_all_doubts(now, actions);
         let cause = StopCause::Halt { failed: self.failed_in_this_run() };
         match halt.when {
@@ -110,7 +110,7 @@ impl Farmer {
         }
     }
 
-    /// There are as many failures as end the farm.
+    /// Whether there are enough failures to end the farm.
     fn has_failed_enough(&self) -> bool {
         let Some(halt) = self.settings.rules.halt else { return false };
         let failed = self.failed_in_this_run();
@@ -136,7 +136,7 @@ impl Farmer {
         actions.notes.push(Note::Draining(cause));
     }
 
-    /// Takes back what waits in front of full slots.
+    /// Takes back the tasks that wait for full slots.
     fn recall_all(&mut self, actions: &mut Actions) {
         while let Some((rank, _)) = self.workers.longest_queue() {
             let count = self.workers.update(rank, |worker| {
@@ -148,7 +148,7 @@ impl Farmer {
         }
     }
 
-    /// Why the farm stops, if it has been draining for a reason of its own.
+    /// Why the farm stops: the reason for draining, if it was draining, else `cause`.
     pub(super) fn first_cause(&self, cause: StopCause) -> StopCause {
         match (&self.drain, &cause) {
             (None, _) | (_, StopCause::FarmFailed(_)) => cause,

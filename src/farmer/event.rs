@@ -1,6 +1,6 @@
-//! What goes into the farmer core and what comes out of it.
+//! Input and output of the farmer core.
 //!
-//! Owns the types only; what they lead to is decided in [`super`].
+//! Owns only the types; [`super`] decides what they lead to.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,43 +8,44 @@ use std::time::Duration;
 use super::{Rules, StopCause};
 use crate::protocol::{Attempt, Executing, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
 
-/// What the farmer core is told at the start.
+/// Parameters of the farmer core.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Ranks of the farm, rank 0 included.
     pub ranks: u32,
     /// Rank 0 takes no tasks.
     pub farmer_only: bool,
-    /// A worker that is silent for longer is lost.
+    /// A worker that is silent for longer than this is lost.
     pub silence_max: Duration,
-    /// From SIGTERM to SIGKILL.
+    /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// What to do with tasks that fail.
     pub rules: Rules,
-    /// When `--timeout` is over, on the clock of [`super::Farmer::handle`].
+    /// When `--timeout` expires, on the clock of [`super::Farmer::handle`].
     pub timeout_at: Option<Duration>,
 }
 
-/// What can happen to a farmer.
+/// Input of the farmer core.
 #[derive(Debug)]
 pub enum Event {
-    /// A worker said something.
+    /// A message from a worker.
     Message(Rank, ToFarmer),
-    /// MPI or the socket reports that the link to a worker is broken, or what came over it is no message.
+    /// MPI or the socket reports that the link to a worker is broken, or that it carried something that is not a
+    /// message.
     LinkFailed(Rank, String),
     /// A signal reached rank 0 itself.
     Signal(u8),
-    /// Whoever sent this signal is about to kill rank 0: what still runs is to be killed before.
+    /// The sender of this signal is about to kill rank 0: running tasks must be killed first.
     KilledSoon(u8),
     /// Records did not reach the disk.
     StorageFailed {
         /// The records that were not written, from [`Actions::records`].
         unwritten: Vec<TaskId>,
-        /// What, where, what to do.
+        /// What failed, where, and what to do about it.
         reason: String,
     },
-    /// [`super::Farmer::next_deadline`] has come, and every message that had come by then was taken in: who is silent
-    /// can be told now.
+    /// [`super::Farmer::next_deadline`] has come, and every message that had arrived by then was taken in, so it is
+    /// known which ranks are silent.
     Tick,
 }
 
@@ -84,31 +85,31 @@ pub enum Send {
     },
 }
 
-/// Why an attempt of a task is over.
+/// Why an attempt of a task has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
+pub enum Cause {
     /// It exited with code 0.
     Finished,
     /// It ended in any other way.
     Failed,
-    /// It ran out of time and was ended. The task has failed.
+    /// It exceeded its time limit and was ended. The task has failed.
     Timeout,
-    /// It ended, and its output can't be kept. The task has failed, whatever its exit code.
+    /// It ended, but its output could not be kept. The task has failed, whatever its exit code.
     Unkept,
     /// The farm was stopped.
     Interrupted,
-    /// Its rank was lost while it waited there. Of the result only ID and attempt mean something.
+    /// Its rank was lost while it waited there. Only ID and attempt of the result are meaningful.
     Lost,
-    /// Its pool died, or its rank was lost, while it executed or may have: perhaps it is the cause. Start and length are
-    /// 0 if they are not known.
+    /// Its pool died, or its rank was lost, while it was executing or may have been: it may be the cause. Start and
+    /// length are 0 if they are unknown.
     Crashed,
 }
 
-/// The word for [`Why::Crashed`]: a resume looks for it.
+/// The word for [`Cause::Crashed`]: a resume looks for it.
 pub(crate) const CRASHED: &str = "crashed";
 
-impl Why {
-    /// The word that users read.
+impl Cause {
+    /// The word that users see.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -122,13 +123,13 @@ impl Why {
         }
     }
 
-    /// It came to its end; it was not cut short by a stop or a loss.
+    /// Whether it ended by itself instead of being cut short by a stop or a loss.
     #[must_use]
     pub fn is_own_end(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Timeout | Self::Unkept)
     }
 
-    /// Why an attempt with this result is over, if it was left alone.
+    /// Why an attempt with this result has ended, if nothing interfered.
     #[must_use]
     pub fn of(result: &TaskResult) -> Self {
         match result.timed_out {
@@ -140,16 +141,16 @@ impl Why {
     }
 }
 
-/// An attempt that is over, to be written down.
+/// An attempt that has ended, to be recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     /// Where it ran.
     pub rank: Rank,
-    /// How it went.
+    /// How it ended.
     pub result: TaskResult,
-    /// Why it is over.
-    pub why: Why,
-    /// The task has ended with it, and belongs into `finished` or `failed`; else it runs again.
+    /// Why it has ended.
+    pub cause: Cause,
+    /// The task has ended with this attempt and belongs in `finished` or `failed`; otherwise it runs again.
     pub is_last: bool,
 }
 
@@ -158,16 +159,16 @@ impl Record {
     pub(super) fn lost(rank: Rank, id: TaskId, attempt: Attempt) -> Self {
         let outcome = Outcome::NotStarted(String::new());
         let executing = Executing { id, slot: 0, start_us: 0, duration_us: 0 };
-        Self::unfinished(rank, executing, attempt, outcome, Why::Lost)
+        Self::unfinished(rank, executing, attempt, outcome, Cause::Lost)
     }
 
     /// An attempt that was killed with its pool or its rank.
     pub(super) fn crashed(rank: Rank, executing: Executing, attempt: Attempt) -> Self {
-        // Of whatever the pool died: who clears up behind it kills its tasks.
-        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Why::Crashed)
+        // Whatever the pool died of, the process that cleans up after it kills its tasks.
+        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Cause::Crashed)
     }
 
-    fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, why: Why) -> Self {
+    fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, cause: Cause) -> Self {
         let Executing { id, slot, start_us, duration_us } = executing;
         let result = TaskResult {
             id,
@@ -182,29 +183,29 @@ impl Record {
             system_us: 0,
             max_rss_kib: 0,
         };
-        Self { rank, result, why, is_last: false }
+        Self { rank, result, cause, is_last: false }
     }
 
     /// Whether it is known when and where it ran.
     pub(crate) fn has_times(&self) -> bool {
-        match self.why {
-            Why::Lost => false,
-            Why::Crashed => self.result.start_us > 0,
-            Why::Finished | Why::Failed | Why::Timeout | Why::Unkept | Why::Interrupted => true,
+        match self.cause {
+            Cause::Lost => false,
+            Cause::Crashed => self.result.start_us > 0,
+            Cause::Finished | Cause::Failed | Cause::Timeout | Cause::Unkept | Cause::Interrupted => true,
         }
     }
 
     /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.
     #[must_use]
     pub fn verdict(&self) -> Option<bool> {
-        self.is_last.then_some(self.why == Why::Finished)
+        self.is_last.then_some(self.cause == Cause::Finished)
     }
 }
 
-/// What users and logs should hear of.
+/// What users and logs are notified of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
-    /// A worker said Hello.
+    /// A worker has sent Hello.
     Joined(Rank),
     /// A worker was given up.
     Lost {
@@ -212,7 +213,7 @@ pub enum Note {
         rank: Rank,
         /// Why.
         reason: String,
-        /// How many tasks it held; others get them, if there are any.
+        /// How many tasks it held; they go to others, if there are any.
         tasks: u32,
     },
     /// The pool of a rank died, and the rank gets a new one.
@@ -224,29 +225,30 @@ pub enum Note {
         /// How many tasks the rank held; they wait again.
         tasks: u32,
     },
-    /// Tasks executed when their pool died or their rank was lost: they are suspected of it, and run again last.
+    /// Tasks were executing when their pool died or their rank was lost: they may be the cause, and run again after all
+    /// others.
     Suspected {
         /// Where.
         rank: Rank,
         /// The tasks.
         ids: Vec<TaskId>,
     },
-    /// A task is recorded as failed: alone on its rank, it was lost once too often.
+    /// A task is recorded as failed: it ran alone on its rank and has reached the limit of crashes.
     Crashed {
         /// Which task.
         id: TaskId,
         /// Where it was lost last.
         rank: Rank,
-        /// How often it was lost while it executed, in earlier runs too.
+        /// How many times it was lost while it was executing, in earlier runs too.
         crashes: u16,
     },
-    /// A worker that had been given up spoke again.
+    /// A worker that had been given up responds again.
     CameBack(Rank),
     /// A node refuses to start processes.
     Paused(Rank),
-    /// Tasks fail at once on a rank; it waits until it is known whether they do elsewhere.
+    /// Tasks fail quickly on a rank; it waits until it is known whether they do elsewhere.
     Watched(Rank),
-    /// Tasks fail at once on a rank and do well elsewhere.
+    /// Tasks fail quickly on a rank and succeed elsewhere.
     SetAside {
         /// Which.
         rank: Rank,
@@ -257,11 +259,11 @@ pub enum Note {
     },
     /// A rank that was watched or set aside gets tasks as before.
     Trusted(Rank),
-    /// A message that makes no sense here.
+    /// A message that makes no sense in this state.
     Odd(Rank, &'static str),
-    /// No task is started any more; running ones may end.
+    /// No further task is started; running ones may end.
     Draining(StopCause),
-    /// The farm begins to stop, or stops harder than before.
+    /// The farm begins to stop, or stops at a higher level.
     Stopping(StopLevel, StopCause),
     /// A log record of a worker.
     Log {
@@ -274,21 +276,21 @@ pub enum Note {
     },
 }
 
-/// What is to be done, in field order: `records` are written before anything is sent.
+/// What to do, in field order: `records` are written before anything is sent.
 #[derive(Default, Debug)]
 pub struct Actions {
     /// For timeline, `tasks.tsv`, `finished` and `failed`, in this order.
     pub records: Vec<Record>,
-    /// The tasks that [`Send::Assign`] speaks of.
+    /// The tasks that [`Send::Assign`] refers to.
     pub assigned: Vec<(TaskId, Attempt)>,
-    /// To whom what.
+    /// Messages and their destinations.
     pub sends: Vec<(Rank, Send)>,
     /// For the user.
     pub notes: Vec<Note>,
 }
 
 impl Actions {
-    /// Empties all, keeping the memory for the next turn.
+    /// Empties all fields, keeping the memory for the next turn.
     pub fn clear(&mut self) {
         self.records.clear();
         self.assigned.clear();
@@ -303,8 +305,8 @@ mod tests {
 
     /// Only what came to an end by itself goes into `finished` or `failed`.
     #[test]
-    fn an_end_from_outside_is_none() {
-        let all = [Why::Finished, Why::Failed, Why::Unkept, Why::Interrupted, Why::Lost, Why::Crashed];
-        assert_eq!(all.map(Why::is_own_end), [true, true, true, false, false, false]);
+    fn an_end_from_outside_does_not_count() {
+        let all = [Cause::Finished, Cause::Failed, Cause::Unkept, Cause::Interrupted, Cause::Lost, Cause::Crashed];
+        assert_eq!(all.map(Cause::is_own_end), [true, true, true, false, false, false]);
     }
 }

@@ -1,8 +1,8 @@
-//! Who gets how many tasks, and when queued ones are taken back.
+//! How many tasks each worker gets, and when queued ones are taken back.
 //!
-//! Owns the rules of the hand-out. A worker's slots are kept full, plus just enough queued that it never waits
-//! for a round trip; near the end of the list, tasks that wait in front of full slots go to idle workers. Suspects, which
-//! may take their pool down, go last, to ranks that hold nothing else.
+//! Owns the rules of the hand-out. A worker's slots are kept full, with just enough tasks queued that it never waits
+//! for a round trip; near the end of the list, tasks that wait for full slots go to idle workers. Suspects, which may
+//! take down their pool, go last, to ranks that hold nothing else.
 
 use std::time::Duration;
 
@@ -11,31 +11,32 @@ use super::workers::WorkerState;
 use super::{Actions, Send, TaskTable};
 use crate::protocol::{Attempt, FARMER, Rank, TaskId};
 
-/// Most tasks that wait at one worker beyond its slots: what is lost with the node stays small, and so does
-/// a message.
+/// The most tasks that wait at one worker beyond its slots: this bounds what is lost with a node, and the size of a
+/// message.
 const PREFETCH_MAX: u32 = 4096;
 
-/// Round trips that the queue covers. Two, as the measured one is an average; doubled, as a worker reports when
-/// its queue is half empty.
+/// Round trips that the queue covers. Two, because the measured one is an average; doubled, because a worker reports
+/// when its queue is half empty.
 const ROUND_TRIPS: u64 = 4;
 
-/// A rank that was asked for its queue may be dead. After this time others are asked.
+/// A rank that was asked for its queue may be dead. After this time, others are asked.
 const RECALL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// And for so many times more: with hundreds of dead ranks, one after the other would take minutes.
+/// The factor by which each further request grows: with hundreds of dead ranks, asking one after the other would take
+/// minutes.
 const RECALL_GROWTH: u32 = 4;
 
 /// How long the first tasks are rationed while workers are still missing.
 pub(super) const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// Below this crash limit each suspect is alone from the start: a loss in a group is one that tells nothing.
+/// Below this crash limit each suspect runs alone from the start: a loss in a group does not identify the cause.
 const GROUP_LIMIT_MIN: u16 = 3;
 
-/// Tasks that should wait at the worker beyond its slots, at the measured rate of its tasks: none for tasks of
-/// hours, dozens for tasks of milliseconds.
+/// Tasks that should wait at the worker beyond its slots, at the measured rate of its tasks: none for tasks of hours,
+/// dozens for tasks of milliseconds.
 fn prefetch(worker: &WorkerState) -> u32 {
     if worker.task_us == 0 {
-        return 0; // Nothing is known of these tasks yet; a queue of long ones would be hard to get back.
+        return 0; // Nothing is known about these tasks yet; a queue of long ones would be hard to recall.
     }
     let needed = (ROUND_TRIPS * worker.round_trip_us).saturating_mul(u64::from(worker.slots)).div_ceil(worker.task_us);
     u32::try_from(needed).unwrap_or(u32::MAX).min(PREFETCH_MAX)
@@ -53,7 +54,7 @@ impl Farmer {
         }
         let pending = self.tasks.ordinary();
         let waiting = prefetch(worker).saturating_sub(worker.queued());
-        // The last tasks of a list are shared out: what waits here might be missed elsewhere.
+        // The last tasks of a list are shared: a task that waits here might be missing elsewhere.
         let fair = pending.saturating_sub(worker.free()) / self.workers.len();
         let mut count = worker.free() + waiting.min(fair);
         if let Some(share) = self.first_share(now) {
@@ -63,8 +64,8 @@ impl Farmer {
         self.assign_suspects(now, rank, actions);
     }
 
-    /// While workers are still missing at the start of a short list: the most tasks that one may hold, so that
-    /// they don't all land on those that were up first.
+    /// While workers are still missing at the start of a short list: the most tasks that one may hold, so that the
+    /// first workers to join do not get all of them.
     fn first_share(&self, now: Duration) -> Option<u32> {
         if self.workers.expected() == 0 || now >= self.started + SPREAD_MAX {
             return None;
@@ -77,17 +78,17 @@ impl Farmer {
         self.hand(now, rank, count, actions, |tasks| tasks.take_next(rank));
     }
 
-    /// Hands suspects to a rank that holds nothing else, if they are all that waits. Those of one crash run in a small
-    /// group, so that the innocent, often a whole rank of them, are soon cleared. All others run alone: if one of them is
-    /// lost again, it is known which.
+    /// Hands suspects to a rank that holds nothing else, if only suspects are waiting. Those of one crash run in a
+    /// small group, so that the innocent, often a whole rank of them, are cleared soon. All others run alone: if one of
+    /// them is lost again, it is identified.
     fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let Some(is_alone) = self.tasks.next_suspect_is_alone() else { return };
-        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) || !worker.takes_tasks() {
+        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) || !worker.takes_tasks() {
             return;
         }
         let room = match worker.quarantine {
-            // What has to be alone waits until the group is through.
+            // A task that must be alone waits until the group has ended.
             Some(most) if !is_alone => most.saturating_sub(worker.held()),
             None if worker.held() > 0 => return,
             None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN => 1,
@@ -101,7 +102,7 @@ impl Farmer {
         self.workers.update(rank, |worker| worker.quarantine = worker.quarantine.or(Some(room)));
     }
 
-    /// Sends a worker up to `count` tasks that are taken for it.
+    /// Sends a worker up to `count` tasks, which `take` selects for it.
     fn hand(
         &mut self,
         now: Duration,
@@ -116,7 +117,7 @@ impl Farmer {
             let attempt = self.tasks.attempt(id);
             // It came back from being lost with tasks that had gone to others since; now they are its own again.
             let runs_it =
-                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.book.contains(&id));
+                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.assigned.contains(&id));
             if !runs_it {
                 actions.assigned.push((id, attempt));
             }
@@ -137,7 +138,7 @@ impl Farmer {
         if !self.hands_out(now) {
             return;
         }
-        // A round leaves tasks over if some had room for less than their share.
+        // A round leaves tasks over if some workers had room for less than their share.
         let mut pending = self.tasks.pending() + 1;
         while self.tasks.pending() < pending {
             pending = self.tasks.pending();
@@ -163,11 +164,12 @@ impl Farmer {
         }
     }
 
-    /// Near the end: with nothing left to hand out and slots idle, asks the fullest workers for their queues.
+    /// Near the end, when nothing is left to hand out and slots are idle: asks the workers with the longest queues for
+    /// tasks.
     pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
         let again = self.recall_again.take();
-        // A task that only others may have is nothing to the idle.
-        if self.tasks.ordinary() > self.tasks.picky() || !self.hands_out(now) {
+        // A task that only other ranks may have does not help the idle ones.
+        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) {
             return;
         }
         let mut idle_slots: u32 = 0;
@@ -178,7 +180,8 @@ impl Farmer {
             idle_slots += self.workers.get(rank).map_or(0, WorkerState::free);
             from = Rank(rank.0 + 1);
         }
-        // Whatever was asked for already is not counted: who was asked may be dead. Each is asked once at a time.
+        // Tasks that were already asked for are not counted: the ranks that were asked may be dead. Each is asked once
+        // at a time.
         let (again_at, reach) = match again {
             Some((at, reach)) if at > now => (at, reach),
             Some((_, reach)) => (now + RECALL_PATIENCE, reach.saturating_mul(RECALL_GROWTH)),
@@ -188,7 +191,7 @@ impl Farmer {
         while wanted > 0
             && let Some((rank, queued)) = self.workers.longest_queue()
         {
-            // Half of a long queue, so that the next idle slot need not wait for a Recall as well.
+            // Half of a long queue, so that the next idle slot does not have to wait for a Recall as well.
             let count = queued.min(wanted.max(queued / 2));
             self.workers.update(rank, |worker| worker.ask_back(count));
             actions.sends.push((rank, Send::Recall { count }));

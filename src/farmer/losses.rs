@@ -1,8 +1,8 @@
 //! Ranks that are lost, and ranks that come back.
 //!
-//! Owns the judgement on silence, what becomes of a lost rank's tasks, and how a rank is taken in again. A rank that
-//! was given up may have missed any message since; before it gets tasks again it tells what it still holds. Which of its
-//! tasks may be to blame is judged in [`super::crashes`].
+//! Owns the rules about silence, what happens to a lost rank's tasks, and how a rank rejoins. A rank that was given up
+//! may have missed messages since; before it gets tasks again, it reports what it still holds. [`super::crashes`]
+//! decides which of its tasks may be the cause.
 
 use std::time::Duration;
 
@@ -12,49 +12,55 @@ use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
 
 impl Farmer {
-    /// Gives a worker up. Its tasks go to others with the next attempt number.
+    /// Gives up a worker. Its tasks go to others with the next attempt number.
     pub(super) fn lose(&mut self, rank: Rank, status: Status, reason: String, blame: &Blame, actions: &mut Actions) {
         let worker = self.workers.get(rank).expect("checked by the caller");
         if matches!(worker.status, Status::Stopped | Status::Gone) || worker.status == status {
             return;
         }
-        let book = worker.book.clone();
+        let assigned = worker.assigned.clone();
         self.workers.update(rank, |worker| {
             worker.status = status;
             if status == Status::Gone {
-                worker.book.clear();
+                worker.assigned.clear();
             }
         });
-        let tasks = self.release_lost(rank, &book, blame, actions);
+        let tasks = self.release_lost(rank, &assigned, blame, actions);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
         actions.notes.push(Note::Lost { rank, reason, tasks });
     }
 
     /// Puts back what a worker was responsible for and did not report.
-    pub(super) fn release(&mut self, rank: Rank, book: &[TaskId]) {
-        for &id in book {
+    pub(super) fn release(&mut self, rank: Rank, assigned: &[TaskId]) {
+        for &id in assigned {
             if self.tasks.owner(id) == Some(rank) {
                 self.tasks.put_back(id, false);
             }
         }
     }
 
-    /// The same for a rank that is lost: it costs each task an attempt. Tells how many there are.
-    pub(super) fn release_lost(&mut self, rank: Rank, book: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
-        let mut count = self.charge(rank, book, blame, actions);
-        for &id in book {
+    /// The same for a rank that is lost: it costs each task an attempt. Returns how many there are.
+    pub(super) fn release_lost(
+        &mut self,
+        rank: Rank,
+        assigned: &[TaskId],
+        blame: &Blame,
+        actions: &mut Actions,
+    ) -> u32 {
+        let mut count = self.charge(rank, assigned, blame, actions);
+        for &id in assigned {
             if self.tasks.owner(id) == Some(rank) {
                 actions.records.push(Record::lost(rank, id, self.tasks.attempt(id)));
                 self.tasks.put_back(id, true);
                 count += 1;
             }
         }
-        // Its failures may have been the first sign of its end.
+        // Its failures may have been the first sign of its loss.
         count + self.give_back(rank, actions)
     }
 
-    /// Gives up all workers in play for which `dead` holds; tells whether there was one.
+    /// Gives up all workers in play for which `dead` holds; returns whether there was one.
     pub(super) fn lose_where(
         &mut self,
         actions: &mut Actions,
@@ -69,9 +75,9 @@ impl Farmer {
         !ranks.is_empty()
     }
 
-    /// Gives up ranks that were silent for too long. Only when all that waited was read: after an absence, one message
-    /// may be followed by another absence, and those that are silent so far are next in the queue. Not rank 0: its pool
-    /// has no relay that would say it lives, and a socket tells of a death by itself.
+    /// Gives up ranks that were silent for too long, but only when all waiting messages were read: after the farmer was
+    /// delayed, one message may be followed by a further delay while messages from the seemingly silent ranks are still
+    /// queued. Rank 0 is exempt: its pool has no relay that sends heartbeats, and a socket reports a death by itself.
     pub(super) fn check_silence(&mut self, now: Duration, actions: &mut Actions) {
         if now < self.next_silence_check {
             return;
@@ -79,7 +85,8 @@ impl Farmer {
         let limit = self.settings.silence_max;
         let interval = limit / 4;
         if now - self.next_silence_check > interval {
-            // It is we who were away, suspended or behind a slow disk. What the others said waits to be read.
+            // The farmer itself was delayed: suspended, or behind a slow disk. The messages of the others wait to be
+            // read.
             self.listening_since = now;
         }
         self.next_silence_check = now + interval;
@@ -91,14 +98,14 @@ impl Farmer {
         }
     }
 
-    /// A rank that had been given up is heard again: it takes part from here on.
+    /// A rank that had been given up responds again: it takes part from now on.
     pub(super) fn welcome_back(&mut self, now: Duration, rank: Rank, message: &ToFarmer, actions: &mut Actions) {
         let worker = self.workers.get(rank).expect("checked by the caller");
         if worker.status != Status::Lost || matches!(message, ToFarmer::PoolLost { .. } | ToFarmer::Unfit { .. }) {
             return;
         }
         if worker.awaits_start && !matches!(message, ToFarmer::Hello { .. }) {
-            // Its pool had died, and what was to start the next one may have been dropped. A second Start does no harm.
+            // Its pool had died, and the Start of the next one may have been dropped. A second Start does no harm.
             if self.stop.is_none() {
                 self.workers.update(rank, |worker| worker.status = Status::Expected);
                 actions.notes.push(Note::CameBack(rank));
@@ -108,7 +115,7 @@ impl Farmer {
         }
         let was_up = worker.slots > 0 || !worker.host.is_empty();
         if !was_up && !matches!(message, ToFarmer::Hello { .. }) {
-            return; // A heartbeat of a rank whose pool never came up: it is as lost as before.
+            return; // A heartbeat of a rank whose pool never started: it remains lost.
         }
         self.workers.update(rank, |worker| worker.status = Status::Active);
         actions.notes.push(Note::CameBack(rank));
@@ -117,25 +124,25 @@ impl Farmer {
         } else if was_up {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
             actions.sends.push((rank, Send::Rejoin { seq }));
-            // It may have missed the last word on it.
-            self.tell_limit(rank, actions);
+            // It may have missed the current limit.
+            self.send_limit(rank, actions);
         }
     }
 
-    /// A rank that came back tells what it still holds. What it runs and nobody else has yet is its own again.
+    /// A rank that came back reports what it still holds. A task that it runs and no other rank has yet is its own again.
     pub(super) fn on_holds(&mut self, now: Duration, rank: Rank, seq: u32, tasks: &[TaskId], actions: &mut Actions) {
         let held: std::collections::BTreeSet<TaskId> = tasks.iter().copied().collect();
         let answered = self.workers.update(rank, |worker| worker.on_rejoined(seq, &held));
         if !answered {
             return actions.notes.push(Note::Odd(rank, "it answers a question that is out of date"));
         }
-        let (book, charged) =
-            self.workers.update(rank, |worker| (worker.book.clone(), std::mem::take(&mut worker.charged)));
-        // It was not down at all, so none of them has taken it down.
+        let (assigned, charged) =
+            self.workers.update(rank, |worker| (worker.assigned.clone(), std::mem::take(&mut worker.charged)));
+        // It was not down at all, so none of these tasks has taken it down.
         for id in charged {
             self.tasks.set_crashes(id, self.tasks.crashes(id).saturating_sub(1));
         }
-        for id in book {
+        for id in assigned {
             self.tasks.adopt(id, rank);
         }
         self.fill(now, rank, actions);

@@ -1,27 +1,27 @@
 //! What a worker's messages mean.
 //!
-//! Owns the farmer's answer to each variant of [`ToFarmer`]. Ranks were checked; everything else in a message may
-//! hold anything.
+//! Owns the farmer's response to each variant of [`ToFarmer`]. Ranks have been checked; everything else in a message
+//! may hold anything.
 
 use std::time::Duration;
 
 use super::crashes::Blame;
 use super::workers::{Status, WorkerState};
-use super::{Actions, Farmer, Note, Record, Send, StopCause, Why};
+use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
 use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
 
-/// Most tasks whose verdict may be open at one worker: they don't count against its slots, so a wrong number must
-/// not let it have tasks without end.
+/// The most tasks whose verdict may be pending at one worker: they do not count against its slots, so a wrong number
+/// must not let it have an unlimited number of tasks.
 const UNDECIDED_MAX: u32 = 4096;
 
-/// What has become of tasks, in a Report.
+/// What has happened to tasks, in a Report.
 struct News {
     results: Vec<TaskResult>,
     interrupted: Vec<TaskResult>,
     returned: Vec<TaskId>,
 }
 
-/// What a worker says of its node.
+/// What a worker reports about its node.
 struct Node {
     host: String,
     slots: u32,
@@ -101,7 +101,7 @@ impl Farmer {
             worker.cpus = node.cpus;
         });
         actions.notes.push(Note::Joined(rank));
-        self.tell_limit(rank, actions);
+        self.send_limit(rank, actions);
         self.fill(now, rank, actions);
         self.recall(now, actions);
     }
@@ -115,11 +115,11 @@ impl Farmer {
         actions: &mut Actions,
     ) {
         let all = results.len();
-        // One update for all: the indexes are brought up to date after each.
+        // One update for all, because the indexes are updated after each.
         self.workers.update(rank, |worker| {
-            results.retain(|result| remove(&mut worker.book, result.id));
-            interrupted.retain(|result| remove(&mut worker.book, result.id));
-            returned.retain(|&id| remove(&mut worker.book, id));
+            results.retain(|result| remove(&mut worker.assigned, result.id));
+            interrupted.retain(|result| remove(&mut worker.assigned, result.id));
+            returned.retain(|&id| remove(&mut worker.assigned, id));
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
             worker.trust.learn(&results);
@@ -134,7 +134,7 @@ impl Farmer {
                 self.record(now, rank, result, actions);
             }
         }
-        // Before anything is handed out for them.
+        // Before anything is handed out in their place.
         self.check_halt(now, actions);
         self.follow_median(actions);
         self.learn_task_time();
@@ -142,7 +142,7 @@ impl Farmer {
         for result in interrupted {
             if self.tasks.owner(result.id) == Some(rank) {
                 self.tasks.put_back(result.id, false);
-                actions.records.push(Record { rank, result, why: Why::Interrupted, is_last: false });
+                actions.records.push(Record { rank, result, cause: Cause::Interrupted, is_last: false });
             }
         }
         for id in returned {
@@ -169,18 +169,18 @@ impl Farmer {
             self.lose(rank, Status::Gone, "its pool exited unexpectedly".to_owned(), &Blame::None, actions);
             return self.fill_idle(now, actions);
         }
-        // Whatever it held and did not report did not happen, as far as we know.
-        let book = self.workers.update(rank, |worker| {
+        // As far as the farmer knows, anything that it held and did not report did not happen.
+        let assigned = self.workers.update(rank, |worker| {
             worker.status = Status::Stopped;
-            std::mem::take(&mut worker.book)
+            std::mem::take(&mut worker.assigned)
         });
-        self.release(rank, &book);
+        self.release(rank, &assigned);
     }
 }
 
-fn remove(book: &mut Vec<TaskId>, id: TaskId) -> bool {
+fn remove(assigned: &mut Vec<TaskId>, id: TaskId) -> bool {
     // From the front: tasks end roughly in the order in which they were handed out.
-    let Some(index) = book.iter().position(|&held| held == id) else { return false };
-    book.remove(index);
+    let Some(index) = assigned.iter().position(|&held| held == id) else { return false };
+    assigned.remove(index);
     true
 }

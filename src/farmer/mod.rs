@@ -4,8 +4,8 @@
 //! no clock, file, process, thread, MPI or random source is named below this folder.
 //!
 //! Invariant: nothing that a peer sends can make it panic; what does not fit is counted and dropped.
-//! Invariant: a task is in [`Actions::records`] with its last attempt at most once per run, unless that was taken back
-//! by [`Event::StorageFailed`].
+//! Invariant: a task is in [`Actions::records`] with its last attempt at most once per run, unless that record was
+//! taken back by [`Event::StorageFailed`].
 
 mod black_holes;
 mod crashes;
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use doubts::Stage;
 pub(crate) use event::CRASHED;
-pub use event::{Actions, Event, Note, Record, Send, Settings, Why};
+pub use event::{Actions, Cause, Event, Note, Record, Send, Settings};
 pub use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
@@ -47,8 +47,8 @@ use stop::{SignalCount, Stop};
 /// How long a worker may take to answer Stop once its tasks should be gone.
 pub const STOP_MARGIN: Duration = Duration::from_secs(10);
 
-/// During a stop the farmer looks at the clock this often, so that it knows how long it was away: suspended, or behind a
-/// slow disk. What the others said in that time waits to be read, so it does not count against them.
+/// During a stop the farmer checks the clock at this interval, so that it knows how long it was delayed: suspended, or
+/// behind a slow disk. Messages that arrived in that time wait to be read, so it does not count against their senders.
 const STOP_TICK: Duration = Duration::from_millis(100);
 
 /// The state of a farm on rank 0.
@@ -58,27 +58,28 @@ pub struct Farmer {
     tasks: TaskTable,
     workers: WorkerTable,
     started: Duration,
-    /// Tasks that waited at the start.
+    /// Tasks that were pending at the start.
     first_pending: u32,
-    /// The rationed start is over and idle workers were served.
+    /// The rationed start has ended and idle workers were served.
     spread_over: bool,
     signals: SignalCount,
     stop: Option<Stop>,
-    /// Nothing is handed out any more, for this reason.
+    /// Nothing is handed out anymore, for this reason.
     drain: Option<StopCause>,
     fit: Fit,
     /// Tasks that earlier runs have recorded as failed.
     failed_before: u32,
-    /// The farm stops because nobody was left to run tasks. Somebody may come back with the last results.
-    helpless: bool,
+    /// The farm stops because no worker was left. A worker may come back with the last results.
+    out_of_workers: bool,
     next_silence_check: Duration,
-    /// Slots are idle, and not all queues were asked for: when others are, and how many tasks were asked for per idle slot.
+    /// Slots are idle, and not all queues were asked for: when more are asked, and how many tasks were asked for per
+    /// idle slot.
     recall_again: Option<(Duration, u32)>,
-    /// Silence is counted from here: the farmer itself was away before.
+    /// Silence is counted from this time: before, the farmer itself was delayed.
     listening_since: Duration,
     lost: BTreeSet<Rank>,
     doubts: Doubts,
-    /// Of tasks that have finished in this run.
+    /// Of the tasks that have finished in this run.
     lengths: Lengths,
     limits: Limits,
     unreachable: bool,
@@ -101,7 +102,7 @@ impl Farmer {
             spread_over: false,
             signals: SignalCount::default(),
             stop: None,
-            helpless: false,
+            out_of_workers: false,
             next_silence_check: now + settings.silence_max / 4,
             recall_again: None,
             listening_since: now,
@@ -118,14 +119,14 @@ impl Farmer {
         farmer
     }
 
-    /// Takes in one event. Call again whenever there is another, and at [`Self::next_deadline`].
+    /// Handles one event. Call it for every event, and at [`Self::next_deadline`].
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Actions) {
         if let Some(stop) = &mut self.stop {
-            let away = now.saturating_sub(stop.look_at);
+            let away = now.saturating_sub(stop.check_at);
             stop.escalate_at = stop.escalate_at.map(|at| at + away);
-            stop.look_at = now + STOP_TICK;
+            stop.check_at = now + STOP_TICK;
         }
-        // Before anything is handed out: they may be what ends the farm.
+        // Before anything is handed out: these failures may end the farm.
         self.record_overdue_doubts(now, actions);
         match event {
             Event::Message(rank, message) if self.workers.get(rank).is_some() => {
@@ -164,18 +165,18 @@ impl Farmer {
         }
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
         let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
-        let stopping = self.stop.as_ref().map(|stop| stop.look_at);
+        let stopping = self.stop.as_ref().map(|stop| stop.check_at);
         let due =
             [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again.map(|(at, _)| at)];
         let cutoff = self.next_cutoff();
         [Some(self.next_silence_check), spread, timeout, cutoff, stopping].into_iter().chain(due).flatten().min()
     }
 
-    /// The end, once it is reached. Workers have nothing left, or are lost.
+    /// The end, once it is reached: workers have nothing left, or are lost.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         let stop = self.stop.as_ref().filter(|_| self.ended)?;
-        let all_done = self.helpless && self.tasks.remaining() == 0;
+        let all_done = self.out_of_workers && self.tasks.remaining() == 0;
         let was_in_time = matches!(stop.cause, StopCause::NoTimeLeft { .. }) && self.tasks.remaining() == 0;
         Some(End {
             cause: if all_done || was_in_time { StopCause::AllDone } else { stop.cause.clone() },
@@ -188,7 +189,7 @@ impl Farmer {
         })
     }
 
-    /// The tasks and where they stand.
+    /// The tasks and their states.
     #[must_use]
     pub fn tasks(&self) -> &TaskTable {
         &self.tasks
@@ -200,13 +201,13 @@ impl Farmer {
         &self.workers
     }
 
-    /// How hard the farm is being stopped, if it is.
+    /// The level of the stop, if the farm is stopping.
     #[must_use]
     pub fn stop_level(&self) -> Option<StopLevel> {
         self.stop.as_ref().map(|stop| stop.level)
     }
 
-    /// Whether no task is started any more, while running ones may end.
+    /// Whether no further task is started, while running ones may end.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.drain.is_some()
@@ -223,7 +224,7 @@ impl Farmer {
         for id in (0..self.tasks.total()).map(TaskId) {
             let Some(owner) = self.tasks.owner(id) else { continue };
             let worker = self.workers.get(owner).expect("an owner is a rank");
-            let held = worker.book.contains(&id) || self.doubts.holds(owner, id);
+            let held = worker.assigned.contains(&id) || self.doubts.holds(owner, id);
             assert!(held, "task {id} is assigned to rank {owner}, which does not hold it");
             assert!(worker.status == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status);
         }
@@ -234,8 +235,10 @@ impl Farmer {
         let failed = matches!(cause, StopCause::FarmFailed(_));
         match &mut self.stop {
             Some(stop) => {
-                // Nothing else is as bad as a disk that fails.
-                if failed && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.helpless)) {
+                // A failing disk is worse than any other cause.
+                if failed
+                    && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.out_of_workers))
+                {
                     stop.cause = cause.clone();
                 }
                 if level <= stop.level {
@@ -245,13 +248,13 @@ impl Farmer {
             }
             None => {
                 let cause = self.first_cause(cause.clone());
-                self.stop = Some(Stop { level, cause, escalate_at: None, look_at: now + STOP_TICK });
+                self.stop = Some(Stop { level, cause, escalate_at: None, check_at: now + STOP_TICK });
             }
         }
         let stop = self.stop.as_mut().expect("set above");
         stop.escalate_at = match level {
             StopLevel::Terminate => now + self.settings.grace + STOP_MARGIN,
-            // Only when every task is recorded: no worker has anything that is worth waiting for.
+            // Only when every task is recorded: no worker has anything worth waiting for.
             StopLevel::Drain | StopLevel::Kill => now + STOP_MARGIN,
         }
         .into();
@@ -308,21 +311,21 @@ impl Farmer {
         }
         if self.stop.is_none() {
             if self.tasks.remaining() == 0 {
-                // A worker that holds a task now runs it a second time, for nothing.
+                // A worker that holds a task now runs it a second time, in vain.
                 let spare = self.workers.iter().any(|(_, worker)| worker.status == Status::Active && worker.held() > 0);
                 let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
                 self.request_stop(now, level, StopCause::AllDone, actions);
-            } else if !self.somebody_can_work() && self.drain.is_none() {
+            } else if !self.can_work() && self.drain.is_none() {
                 let reason = "no worker is left that can run tasks".to_owned();
                 self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
-                self.helpless = true;
+                self.out_of_workers = true;
             }
         }
         self.ended = self.stop.is_some() && self.workers.open() == 0;
     }
 
-    /// Workers with slots, and ranks that may yet become such.
-    fn somebody_can_work(&self) -> bool {
+    /// Whether there are workers with slots, or ranks that may become such.
+    fn can_work(&self) -> bool {
         let farmer_expected = self.workers.get(FARMER).is_some_and(|worker| worker.status == Status::Expected);
         let never = u32::from(self.settings.farmer_only && farmer_expected);
         self.workers.able() > 0 || self.workers.expected() > never

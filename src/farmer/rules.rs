@@ -1,15 +1,15 @@
-//! What the user wants to happen with tasks that fail.
+//! What the user wants to happen when tasks fail.
 //!
-//! Owns the words; what they lead to is decided elsewhere in [`super`].
+//! Owns the settings; [`super`] decides what they lead to.
 
 use std::time::Duration;
 
 use crate::protocol::{Outcome, TaskResult};
 
-/// What the user wants to happen with tasks that fail.
+/// What the user wants to happen when tasks fail.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
-    /// Further attempts of a task that has failed.
+    /// How many times a failed task is retried.
     pub retries: u16,
     /// Only after these exit codes, if given.
     pub retry_exit: Option<ExitCodes>,
@@ -17,14 +17,14 @@ pub struct Rules {
     pub task_limit: Option<TaskLimit>,
     /// After how many failures the farm ends.
     pub halt: Option<Halt>,
-    /// How long a task is expected to take: none is started that would not end in time. 0: all are started. If not given,
-    /// the lengths of tasks tell.
+    /// How long a task is expected to take: none is started that would not end in time. 0: all are started. If not
+    /// given, the lengths of finished tasks decide.
     pub task_time: Option<Duration>,
-    /// A task that has executed so often when its pool or rank was lost, and alone at last, has failed. At least 1.
+    /// After this many crashes, the last of them alone on its rank, a task has failed. At least 1.
     pub crash_limit: u16,
 }
 
-/// The crash limit, if not told otherwise.
+/// The default crash limit.
 pub const CRASH_LIMIT_DEFAULT: u16 = 3;
 
 impl Default for Rules {
@@ -55,18 +55,18 @@ pub enum HaltWhen {
 /// How many failures end the farm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HaltAt {
-    /// So many tasks.
+    /// This many tasks.
     Count(u32),
-    /// So many percent of the tasks that have ended, if there are a few failures at all.
+    /// This percentage of the tasks that have ended, once a few have failed.
     Percent(u32),
 }
 
 /// How long a task may run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskLimit {
-    /// So long.
+    /// This long.
     Fixed(Duration),
-    /// So many percent of the median of what has finished.
+    /// This percentage of the median of the tasks that have finished.
     Percent(u32),
 }
 
@@ -75,7 +75,7 @@ pub enum TaskLimit {
 pub struct ExitCodes([u64; 4]);
 
 impl ExitCodes {
-    /// Whether the code is one of them.
+    /// Whether the code is in the set.
     #[must_use]
     pub fn contains(&self, code: u8) -> bool {
         self.0[usize::from(code >> 6)] & (1 << (code & 63)) != 0
@@ -91,13 +91,13 @@ impl FromIterator<u8> for ExitCodes {
 }
 
 impl Rules {
-    /// Whether a failure like this is worth another attempt at all.
+    /// Whether a failure like this may be retried at all.
     pub(super) fn may_retry(&self, result: &TaskResult) -> bool {
         let code = match result.outcome {
-            // As timeout(1) says it.
+            // As timeout(1) reports it.
             _ if result.timed_out => Some(124),
             Outcome::Exited(code) => Some(code),
-            // As a shell says it.
+            // As a shell reports it.
             Outcome::Signaled(signal) => Some(signal.saturating_add(128)),
             Outcome::NotStarted(_) | Outcome::Unkept { .. } => None,
         };
@@ -109,7 +109,7 @@ impl Rules {
 mod tests {
     use super::*;
 
-    /// A set holds what was put into it.
+    /// A set contains what was put into it.
     #[test]
     fn a_set_of_exit_codes() {
         let set: ExitCodes = [0, 63, 64, 255].into_iter().collect();

@@ -1,6 +1,6 @@
-//! How a farm ends: why, how hard, and with which exit code.
+//! How a farm ends: why, at which level, and with which exit code.
 //!
-//! Owns the stop ladder and the verdict. Never sends anything by itself: [`super::Farmer`] does.
+//! Owns the stop ladder and the verdict. Never sends anything itself: [`super::Farmer`] does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::protocol::{Rank, StopLevel};
 pub enum StopCause {
     /// Every task is recorded.
     AllDone,
-    /// A rank got this signal.
+    /// A rank received this signal.
     Signal {
         /// Which rank.
         rank: Rank,
         /// Which signal.
         signal: u8,
     },
-    /// `--timeout` is over.
+    /// `--timeout` has expired.
     Timeout,
-    /// So many tasks have failed in this run, and `--halt` says that this is enough.
+    /// This many tasks have failed in this run, the limit that `--halt` sets.
     Halt {
         /// How many.
         failed: u32,
@@ -33,7 +33,7 @@ pub enum StopCause {
         /// How long a task is expected to take.
         task_time: Duration,
     },
-    /// The workdir can't be written, or no worker is left.
+    /// The workdir cannot be written, or no worker is left.
     FarmFailed(String),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for StopCause {
     }
 }
 
-/// `SIGTERM` for 15, and `signal 99` for what has no name.
+/// `SIGTERM` for 15, and `signal 99` for a signal without a name.
 #[must_use]
 pub fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 31] = [
@@ -67,29 +67,30 @@ pub fn signal_name(signal: u8) -> String {
     }
 }
 
-/// A stop that is under way.
+/// A stop in progress.
 #[derive(Debug)]
 pub(super) struct Stop {
     pub(super) level: StopLevel,
-    /// The first cause, unless the farm itself failed later: that is what the user must hear of.
+    /// The first cause, unless the farm itself failed later: the user must be notified of that.
     pub(super) cause: StopCause,
     /// When the next level is due; never for a drain that waits for running tasks.
     pub(super) escalate_at: Option<Duration>,
-    /// When the farmer looks at the clock next.
-    pub(super) look_at: Duration,
+    /// When the farmer next checks the clock.
+    pub(super) check_at: Duration,
 }
 
-/// Two signals on one rank within this time are one: Open MPI's mpirun passes some on twice.
+/// Two signals on one rank within this time count as one: Open MPI's mpirun forwards some twice.
 const SIGNAL_APART: Duration = Duration::from_millis(400);
 
-/// Signals so far. A batch system signals every rank at once; that is one request to stop, not many.
+/// Signals so far. A batch system signals every rank at the same time; that is one request to stop, not many.
 #[derive(Debug, Default)]
 pub(super) struct SignalCount {
     by_rank: BTreeMap<Rank, (u32, Duration)>,
 }
 
 impl SignalCount {
-    /// Counts a signal and tells what it asks for: the first on any rank terminates, a second on the same kills.
+    /// Counts a signal and returns the level that it requests: the first on any rank terminates, a second on the same
+    /// rank kills.
     pub(super) fn count(&mut self, now: Duration, rank: Rank) -> StopLevel {
         let (count, last) = self.by_rank.entry(rank).or_insert((0, Duration::ZERO));
         if *count == 0 || now.saturating_sub(*last) >= SIGNAL_APART {
@@ -100,7 +101,7 @@ impl SignalCount {
     }
 }
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct End {
     /// Why it ended.
@@ -113,26 +114,26 @@ pub struct End {
     pub remaining: u32,
     /// Ranks that were lost at some time, in order.
     pub lost: Vec<Rank>,
-    /// Some rank was given up for its silence; nothing may wait for it any more, MPI_Finalize least of all.
+    /// A rank was given up because it was silent; nothing may wait for it anymore, MPI_Finalize least of all.
     pub unreachable: bool,
     /// Results that came a second time and were dropped.
     pub stale_results: u64,
 }
 
 impl End {
-    /// The farm failed while it was ending.
+    /// Marks the farm as failed while it was ending.
     pub fn fail(&mut self, reason: String) {
         if !matches!(self.cause, StopCause::FarmFailed(_)) {
             self.cause = StopCause::FarmFailed(reason);
         }
     }
 
-    /// The exit code that this end has earned.
+    /// The exit code for this end.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self.cause {
             StopCause::FarmFailed(_) => ExitCode::FarmFailed,
-            // Who asked for that wants to look at the failures, not to go on by himself.
+            // A user who asked for that wants to examine the failures, not to resume automatically.
             StopCause::Halt { .. } => ExitCode::TasksFailed,
             _ if self.remaining > 0 => ExitCode::Stopped,
             _ if self.failed > 0 => ExitCode::TasksFailed,
@@ -145,7 +146,7 @@ impl End {
 mod tests {
     use super::*;
 
-    /// A second Ctrl-C kills; the same signal on all ranks at once does not.
+    /// A second Ctrl-C kills; the same signal on all ranks at the same time does not.
     #[test]
     fn only_a_second_signal_on_the_same_rank_kills() {
         let ms = Duration::from_millis;
@@ -153,13 +154,13 @@ mod tests {
         for rank in 0..4 {
             assert_eq!(signals.count(ms(10), Rank(rank)), StopLevel::Terminate);
         }
-        assert_eq!(signals.count(ms(50), Rank(2)), StopLevel::Terminate, "passed on twice by mpirun");
+        assert_eq!(signals.count(ms(50), Rank(2)), StopLevel::Terminate, "forwarded twice by mpirun");
         assert_eq!(signals.count(ms(1_000), Rank(0)), StopLevel::Kill);
     }
 
     /// The exit codes of docs/exit-codes.md.
     #[test]
-    fn the_exit_code_says_what_remains_to_do() {
+    fn exit_codes_are_as_documented() {
         let end = |cause, failed, remaining| End {
             cause,
             finished: 1,
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(
             end(StopCause::Halt { failed: 2 }, 2, 5).exit_code(),
             ExitCode::TasksFailed,
-            "not to be gone on with"
+            "must not be resumed automatically"
         );
         let late = StopCause::NoTimeLeft { task_time: Duration::from_secs(60) };
         assert_eq!(end(late, 0, 5).exit_code(), ExitCode::Stopped);
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(end(StopCause::FarmFailed(String::new()), 0, 0).exit_code(), ExitCode::FarmFailed);
     }
 
-    /// A disk that fails at the very end makes the run a failed one; the first such cause is the one that is told.
+    /// A disk that fails at the very end makes the run fail; the first such cause is the one that is reported.
     #[test]
     fn an_end_can_fail() {
         let cause = StopCause::AllDone;
@@ -195,9 +196,9 @@ mod tests {
         assert_eq!((&end.cause, end.exit_code()), (&StopCause::FarmFailed("first".to_owned()), ExitCode::FarmFailed));
     }
 
-    /// What users read of the reason.
+    /// How the cause is worded for users.
     #[test]
-    fn causes_are_told() {
+    fn causes_are_worded_for_users() {
         let signal = StopCause::Signal { rank: Rank(2), signal: 15 };
         let causes = [StopCause::AllDone, signal, StopCause::Timeout, StopCause::FarmFailed("no space".to_owned())];
         let texts = ["all tasks are done", "SIGTERM on rank 2", "the time limit is reached", "no space"];

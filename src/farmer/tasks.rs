@@ -1,4 +1,4 @@
-//! What is known of each task: waiting, handed out, or recorded.
+//! The state of each task: pending, assigned, or recorded.
 //!
 //! Owns the state of tasks by ID. Never holds their text: 5 bytes per task.
 
@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::waiting::{Waiting, Woken};
 use crate::protocol::{Attempt, Rank, TaskId};
 
-/// Where a task is.
+/// The state of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskState {
     /// Waits to be handed out.
     Pending,
-    /// Handed out to a worker and not heard of since.
+    /// Handed out to a worker, which has not reported it yet.
     Assigned,
-    /// Has failed, and is tried again after a pause.
+    /// Has failed, and is retried after a pause.
     Delayed,
     /// Recorded in `finished`.
     Finished,
@@ -23,34 +23,35 @@ pub enum TaskState {
     Failed,
 }
 
-/// How often an open task was tried.
+/// How often an open task has been tried.
 #[derive(Clone, Copy, Debug)]
 struct Tries {
-    /// The coming attempt.
+    /// The number of the next attempt.
     attempt: Attempt,
-    /// Attempts that have failed by the task's own fault.
+    /// Attempts that have failed through the task's own fault.
     failures: u16,
-    /// How often it executed when its pool died or its rank was lost, since it last came to an end. In earlier runs too.
+    /// How many times it was executing when its pool died or its rank was lost, since it last ended by itself. In
+    /// earlier runs too.
     crashes: u16,
 }
 
-/// Suspects with so many crashes or more run alone.
+/// Suspects with this many crashes or more run alone.
 const ALONE_FROM: u16 = 2;
 
 /// All tasks of a list.
 #[derive(Debug)]
 pub struct TaskTable {
     states: Vec<TaskState>,
-    /// Whom an assigned task was handed to; meaningless otherwise.
+    /// The worker to which an assigned task was handed; otherwise meaningless.
     owners: Vec<Rank>,
     /// Tasks below `next` that wait again.
     returned: BTreeSet<TaskId>,
-    /// Tasks that wait and are suspected of having taken their pool or rank down: they are not in `returned`, and go last.
-    /// Those who must be alone come behind the others.
+    /// Pending tasks that are suspected of having taken down their pool or rank: they are not in `returned`, and go
+    /// last. Those that must be alone come after the others.
     suspects: BTreeSet<(bool, TaskId)>,
-    /// All tasks from here on were never handed out, but for suspects.
+    /// All tasks from here on were never handed out, except for suspects.
     next: u32,
-    /// Tasks that have failed and are tried again.
+    /// Tasks that have failed and are retried.
     waiting: Waiting,
     /// Open tasks whose first attempt was lost or has failed; nearly always empty.
     tries: BTreeMap<TaskId, Tries>,
@@ -60,7 +61,7 @@ pub struct TaskTable {
 }
 
 impl TaskTable {
-    /// `total` tasks, all waiting.
+    /// `total` tasks, all pending.
     #[must_use]
     pub fn new(total: u32) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl TaskTable {
         u32::try_from(self.suspects.len()).expect("at most len")
     }
 
-    /// How many wait to be handed out and are no suspects.
+    /// How many wait to be handed out and are not suspects.
     #[must_use]
     pub fn ordinary(&self) -> u32 {
         self.pending - self.suspects()
@@ -131,19 +132,20 @@ impl TaskTable {
         (self.state(id)? == TaskState::Assigned).then(|| self.owners[id.0 as usize])
     }
 
-    /// Which attempt the task is at, or would be at when handed out.
+    /// The number of the current attempt of the task, or of the next one if it is not running.
     #[must_use]
     pub fn attempt(&self, id: TaskId) -> Attempt {
         self.tries.get(&id).map_or(Attempt(1), |tries| tries.attempt)
     }
 
-    /// How many attempts of an open task have failed by its own fault in this run.
+    /// How many attempts of an open task have failed through its own fault in this run.
     #[must_use]
     pub fn failures(&self, id: TaskId) -> u16 {
         self.tries.get(&id).map_or(0, |tries| tries.failures)
     }
 
-    /// How often an open task executed when its pool died or its rank was lost, since it last came to an end.
+    /// How many times an open task was executing when its pool died or its rank was lost, since it last ended by
+    /// itself.
     #[must_use]
     pub fn crashes(&self, id: TaskId) -> u16 {
         self.tries.get(&id).map_or(0, |tries| tries.crashes)
@@ -168,7 +170,7 @@ impl TaskTable {
         }
     }
 
-    /// Puts a pending task where it waits.
+    /// Puts a pending task into its queue.
     fn queue(&mut self, id: TaskId) {
         match self.crashes(id) {
             0 if id.0 >= self.next => {}
@@ -177,7 +179,7 @@ impl TaskTable {
         }
     }
 
-    /// Whether the next suspect has to be alone on its rank; `None` if there is none.
+    /// Whether the next suspect must be alone on its rank; `None` if there is none.
     #[must_use]
     pub fn next_suspect_is_alone(&self) -> Option<bool> {
         self.suspects.first().map(|&(alone, _)| alone)
@@ -196,9 +198,9 @@ impl TaskTable {
         id
     }
 
-    /// Of the pending tasks, how many not everybody may have.
+    /// How many of the pending tasks are withheld from one rank.
     #[must_use]
-    pub fn picky(&self) -> u32 {
+    pub fn restricted(&self) -> u32 {
         self.waiting.ready()
     }
 
@@ -208,7 +210,7 @@ impl TaskTable {
         self.waiting.next_due()
     }
 
-    /// Lets tasks go whose pause is over; tells whether there was one.
+    /// Releases tasks whose pause has ended; returns whether there were any.
     pub fn wake(&mut self, now: Duration) -> bool {
         let mut some = false;
         while let Some((id, woken)) = self.waiting.wake(now) {
@@ -228,7 +230,7 @@ impl TaskTable {
         self.tries.entry(id).or_insert(Tries { attempt: Attempt(1), failures: 0, crashes: 0 })
     }
 
-    /// Hands the first waiting task of the list to `worker`; no suspect.
+    /// Hands the first pending task of the list to `worker`; never a suspect.
     pub fn take_next(&mut self, worker: Rank) -> Option<TaskId> {
         let first = self.returned.first().copied();
         let id = match self.waiting.take(worker, first).or_else(|| self.returned.pop_first()) {
@@ -248,7 +250,7 @@ impl TaskTable {
         !self.suspects.is_empty() && self.crashes(id) > 0
     }
 
-    /// Puts an assigned task back; without effect on any other. `lost` costs it an attempt.
+    /// Puts an assigned task back; has no effect on any other. `lost` costs it an attempt.
     pub fn put_back(&mut self, id: TaskId, lost: bool) {
         if self.state(id) != Some(TaskState::Assigned) {
             return;
@@ -260,8 +262,8 @@ impl TaskTable {
         self.wait_again(id);
     }
 
-    /// Counts a failure of an open task that is tried again. `until`: an assigned task waits for so long, and for the rank
-    /// beside it until the other time; otherwise it stays where it is.
+    /// Counts a failure of an open task that is retried. `until`: an assigned task waits until the first time, and for
+    /// the rank beside it until the second; otherwise it stays where it is.
     pub(super) fn fail(&mut self, id: TaskId, until: Option<(Duration, Option<(Rank, Duration)>)>) {
         let tries = self.tries(id);
         tries.failures = tries.failures.saturating_add(1);
@@ -273,9 +275,9 @@ impl TaskTable {
         }
     }
 
-    /// Gives a waiting task to a worker that runs it already; without effect on any other.
+    /// Gives a waiting task to a worker that already runs it; has no effect on any other.
     pub fn adopt(&mut self, id: TaskId, worker: Rank) {
-        // A task that was never handed out is run by nobody.
+        // A task that was never handed out cannot be running anywhere.
         let was_handed_out = id.0 < self.next || self.attempt(id) > Attempt(1);
         if self.state(id) == Some(TaskState::Pending) && was_handed_out {
             self.take_out(id);
@@ -284,7 +286,7 @@ impl TaskTable {
         }
     }
 
-    /// Records the end of a task. `false`, and no effect, if it was recorded before or does not exist.
+    /// Records the end of a task. Returns `false`, without effect, if it was recorded before or does not exist.
     pub fn record(&mut self, id: TaskId, success: bool) -> bool {
         match self.state(id) {
             Some(TaskState::Assigned) => {}
@@ -302,7 +304,7 @@ impl TaskTable {
         true
     }
 
-    /// Takes a pending task out of what waits.
+    /// Removes a pending task from its queue.
     fn take_out(&mut self, id: TaskId) {
         if !self.returned.remove(&id) && !self.suspects.remove(&(self.crashes(id) >= ALONE_FROM, id)) {
             self.waiting.forget(id);
@@ -310,7 +312,7 @@ impl TaskTable {
         self.pending -= 1;
     }
 
-    /// Takes a record back that did not reach the disk.
+    /// Takes back a record that did not reach the disk.
     pub fn unrecord(&mut self, id: TaskId) {
         match self.state(id) {
             Some(TaskState::Finished) => self.finished -= 1,
@@ -326,7 +328,7 @@ impl TaskTable {
         self.queue(id);
     }
 
-    /// IDs of everything that is not recorded, ascending: what `toprocess` holds.
+    /// IDs of all tasks that are not recorded, ascending: the content of `toprocess`.
     pub fn unrecorded(&self) -> impl Iterator<Item = TaskId> + '_ {
         (0..self.total())
             .map(TaskId)
@@ -339,7 +341,7 @@ impl TaskTable {
         self.states.clone()
     }
 
-    /// Cross-checks the counters with the table. For tests and the simulator: costs a walk over all tasks.
+    /// Cross-checks the counters with the table. For tests and the simulator: visits every task.
     ///
     /// # Panics
     /// If they differ.
@@ -392,7 +394,7 @@ mod tests {
         tasks.check_invariants();
     }
 
-    /// Promise 2: the first record counts, and a task that waits again is gone from the queue with it.
+    /// Promise 2: the first record counts, and removes a task that waits again from the queue.
     #[test]
     fn a_task_is_recorded_once() {
         let mut tasks = TaskTable::new(2);
@@ -401,7 +403,7 @@ mod tests {
         assert_eq!(tasks.attempt(first), Attempt(2));
         tasks.check_invariants();
         assert!(tasks.record(first, true));
-        assert!(tasks.tries.is_empty(), "what was special about it is forgotten");
+        assert!(tasks.tries.is_empty(), "its tries are dropped");
         assert!(!tasks.record(first, false));
         tasks.put_back(first, false);
         assert_eq!(tasks.take_next(WORKER), Some(TaskId(1)));
@@ -409,7 +411,7 @@ mod tests {
         tasks.check_invariants();
     }
 
-    /// In list order: what comes back goes first, since its ID is lower.
+    /// In list order: returned tasks go first, since their IDs are lower.
     #[test]
     fn returned_tasks_come_first() {
         let mut tasks = TaskTable::new(4);
@@ -432,7 +434,7 @@ mod tests {
         assert_eq!(tasks.unrecorded().collect::<Vec<_>>(), [TaskId(0), TaskId(1)]);
     }
 
-    /// A task that was recorded before its turn, and is taken back, waits for its turn and not twice.
+    /// A task that was recorded before its turn and is taken back waits for its turn, and only once.
     #[test]
     fn a_record_ahead_of_the_list_can_be_taken_back() {
         let mut tasks = TaskTable::new(3);
@@ -446,7 +448,7 @@ mod tests {
         assert_eq!(order, [TaskId(1), TaskId(2)]);
     }
 
-    /// Who says that it runs a task that nobody was given does not get it.
+    /// A rank that claims to run a task that nobody was given does not get it.
     #[test]
     fn only_what_was_handed_out_can_be_adopted() {
         let mut tasks = TaskTable::new(3);
@@ -459,7 +461,7 @@ mod tests {
         }
     }
 
-    /// The simulator relies on it: a counter that does not follow, or a task that waits twice, does not pass the
+    /// The simulator relies on it: a counter that was not updated, or a task that waits twice, does not pass the
     /// cross-check.
     #[test]
     fn a_false_table_is_noticed() {
@@ -478,7 +480,7 @@ mod tests {
         }
     }
 
-    /// Promise 5: an ID that the list does not have is nothing.
+    /// Promise 5: an ID that is not in the list has no effect.
     #[test]
     fn unknown_ids_change_nothing() {
         let mut tasks = TaskTable::new(1);

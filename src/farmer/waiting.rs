@@ -1,7 +1,7 @@
 //! Failed tasks that wait for their next attempt.
 //!
-//! Owns the times: until when nobody gets such a task, and until when the rank on which it failed does not. Never decides
-//! whether there is a next attempt: [`super::retries`] does.
+//! Owns the times: until when no rank gets such a task, and until when the rank on which it failed does not. Never
+//! decides whether there is a next attempt: [`super::retries`] does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::protocol::{Rank, TaskId};
 
 #[derive(Clone, Copy, Debug)]
 struct Wait {
-    /// When what comes next is due.
+    /// When the next change is due.
     due: Duration,
     /// The rank that gets it later than the others, and when.
     avoids: Option<(Rank, Duration)>,
@@ -18,18 +18,18 @@ struct Wait {
     is_ready: bool,
 }
 
-/// The tasks that wait, nearly always none.
+/// The tasks that wait; nearly always none.
 #[derive(Default, Debug)]
 pub(super) struct Waiting {
     by_task: BTreeMap<TaskId, Wait>,
     due: BTreeSet<(Duration, TaskId)>,
-    /// Tasks that all ranks but this one may have.
+    /// Tasks that all ranks except this one may have.
     elsewhere: BTreeMap<Rank, BTreeSet<TaskId>>,
     ready: u32,
 }
 
 impl Waiting {
-    /// A task waits for everybody until `until`, and for the rank in `avoids` for longer.
+    /// A task waits until `until` for all ranks, and for longer for the rank in `avoids`.
     pub(super) fn add(&mut self, id: TaskId, until: Duration, avoids: Option<(Rank, Duration)>) {
         self.by_task.insert(id, Wait { due: until, avoids, is_ready: false });
         self.due.insert((until, id));
@@ -39,7 +39,7 @@ impl Waiting {
         self.due.first().map(|&(at, _)| at)
     }
 
-    /// How many may be handed out, though not to everybody.
+    /// How many may be handed out, though not to every rank.
     pub(super) fn ready(&self) -> u32 {
         self.ready
     }
@@ -48,7 +48,7 @@ impl Waiting {
         self.by_task.len()
     }
 
-    /// The next change that is due: a task, and who may have it from now on.
+    /// The next change that is due: a task, and which ranks may have it from now on.
     pub(super) fn wake(&mut self, now: Duration) -> Option<(TaskId, Woken)> {
         let &(_, id) = self.due.first().filter(|&&(at, _)| at <= now)?;
         let wait = self.remove(id)?;
@@ -65,16 +65,16 @@ impl Waiting {
         }
     }
 
-    /// Takes the first task out that this rank may have, if there is one before `before`.
+    /// Takes out the first task that this rank may have, if there is one before `before`.
     pub(super) fn take(&mut self, rank: Rank, before: Option<TaskId>) -> Option<TaskId> {
-        // One of two ranks is another one.
+        // Of two different ranks, one is not `rank`.
         let (_, tasks) = self.elsewhere.iter().take(2).find(|&(&avoided, _)| avoided != rank)?;
         let &id = tasks.first().filter(|&&id| before.is_none_or(|before| id < before))?;
         self.remove(id);
         Some(id)
     }
 
-    /// Takes a task out; tells whether it was ready.
+    /// Removes a task; returns whether it was ready, if it was waiting.
     pub(super) fn forget(&mut self, id: TaskId) -> Option<bool> {
         self.remove(id).map(|wait| wait.is_ready)
     }
@@ -103,12 +103,12 @@ impl Waiting {
     }
 }
 
-/// Who may have a task from now on.
+/// Which ranks may have a task from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Woken {
-    /// All ranks; nobody before.
+    /// All ranks; before, none.
     All,
-    /// All but the one on which it failed.
+    /// All except the one on which it failed.
     Others,
     /// That one too.
     Last,
@@ -122,7 +122,7 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    /// First the others may have a task, then all; a farmer that comes late finds that all may.
+    /// First the other ranks may have a task, then all; a farmer that is late finds that all may.
     #[test]
     fn a_task_waits_longer_for_the_rank_that_it_avoids() {
         let mut waiting = Waiting::default();
@@ -137,7 +137,7 @@ mod tests {
         waiting.check_invariants();
     }
 
-    /// A rank gets the first task of the list that it may have: one of these only if its ID is the lower one.
+    /// A rank gets the first task of the list that it may have: one of these only if its ID is lower.
     #[test]
     fn the_lower_id_goes_first() {
         let mut waiting = Waiting::default();
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!((waiting.len(), waiting.forget(TaskId(5))), (0, None));
     }
 
-    /// The simulator relies on it: an index that does not follow does not pass the cross-check.
+    /// The simulator relies on it: an index that was not updated does not pass the cross-check.
     #[test]
     fn a_false_index_is_noticed() {
         let falsify: [fn(&mut Waiting); 3] = [

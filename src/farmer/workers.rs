@@ -1,6 +1,6 @@
-//! What is known of each worker: alive or not, what it holds, how fast it is.
+//! What is known of each worker: whether it is alive, what it holds, how fast it is.
 //!
-//! Owns the worker table. Never decides who gets what: see [`super::handout`].
+//! Owns the worker table. Never decides which worker gets what: see [`super::handout`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,15 +15,15 @@ const IN_FLIGHT_MAX: usize = 16;
 /// Whether a worker takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
-    /// Was sent Start and has not said Hello. Again after its pool died.
+    /// Was sent Start and has not said Hello. Also after its pool died and was restarted.
     Expected,
     /// Takes tasks, unless it has no slots.
     Active,
-    /// Said that its last task is gone.
+    /// Has reported that its last task is gone.
     Stopped,
-    /// Silent for too long, or its link broke. It may come back.
+    /// Silent for too long, or its link failed. It may come back.
     Lost,
-    /// Its pool died and gets no successor, or it can't run this farm's tasks. It does not come back.
+    /// Its pool died and is not restarted, or it cannot run this farm's tasks. It does not come back.
     Gone,
 }
 
@@ -34,7 +34,7 @@ impl Status {
         matches!(self, Self::Expected | Self::Active)
     }
 
-    /// Given up: what it held is with others, or will be.
+    /// Given up: its tasks are with others, or will be.
     #[must_use]
     pub fn is_lost(self) -> bool {
         matches!(self, Self::Lost | Self::Gone)
@@ -52,45 +52,45 @@ pub struct WorkerState {
     pub slots: u32,
     /// CPUs that its tasks may use.
     pub cpus: u32,
-    /// Tasks that it holds, in order of hand-out: running, queued or on the way. Kept when it is lost, since
-    /// they fill its slots if it comes back.
-    pub book: Vec<TaskId>,
-    /// Tasks in the book that have left their slot, while their verdict is open.
+    /// Tasks that it holds, in order of hand-out: running, queued or on the way. Kept when it is lost, since they fill
+    /// its slots if it comes back.
+    pub assigned: Vec<TaskId>,
+    /// Assigned tasks that have left their slot, while their verdict is pending.
     pub undecided: u32,
-    /// Its tasks' usual length; 0 before the first result.
+    /// The usual length of its tasks; 0 before the first result.
     pub task_us: u64,
-    /// From sending an Assign to hearing of it; 0 before the first.
+    /// From sending an Assign to receiving its acknowledgement; 0 before the first.
     pub round_trip_us: u64,
-    /// When it was last heard.
+    /// When it was last heard from.
     pub heard: Duration,
-    /// Takes no task before this: its node refused to start processes.
+    /// Takes no task before this time: its node refused to start processes.
     pub paused_until: Option<Duration>,
     /// How many tasks it was asked to give back, in the one Recall that it has not answered yet.
     pub recalled: Option<u32>,
     /// Tasks were handed to it since it was last asked for its queue.
     handed_since: bool,
-    /// It said that nothing waits there. Whatever the book says, it is not asked again before it gets more.
+    /// It reported an empty queue. Whatever `assigned` says, it is not asked again before it gets more tasks.
     queue_empty: bool,
-    /// It came back, and has not said yet what it still holds: the number of the question.
+    /// It came back, and has not reported yet what it still holds: the number of the question.
     rejoining: Option<u32>,
-    /// Its pool died and was to be started anew; its Hello has not come yet.
+    /// Its pool died and was to be restarted; its Hello has not arrived yet.
     pub(super) awaits_start: bool,
-    /// What its results say of its node.
+    /// What its results reveal about its node.
     pub(super) trust: Trust,
-    /// It holds suspects, and so many tasks at most until it holds none: nothing else runs beside them.
+    /// It holds suspects: until it holds none, it gets at most this many tasks, and nothing else runs beside them.
     pub quarantine: Option<u32>,
     /// Tasks that became suspects when it was given up.
     pub(super) charged: Vec<TaskId>,
-    /// How often in a row its pool died while no task executed and none had ended.
+    /// How many times in a row its pool died while no task was executing and none had ended.
     pub(super) idle_deaths: u32,
     seq: u32,
     in_flight: VecDeque<(u32, Duration)>,
 }
 
-/// No length or round trip is taken for longer than this many microseconds: twelve days.
+/// No length or round trip counts as longer than this many microseconds: twelve days.
 const SAMPLE_MAX: u64 = 1 << 40;
 
-/// Moves an average an eighth of the way: steady, but within some ten reports at a new truth.
+/// Moves an average an eighth of the way: steady, but close to a new value within about ten reports.
 fn blend(average: u64, sample: u64) -> u64 {
     let sample = sample.min(SAMPLE_MAX);
     if average == 0 { sample.max(1) } else { (average * 7 + sample) / 8 }.max(1)
@@ -103,7 +103,7 @@ impl WorkerState {
             host: String::new(),
             slots: 0,
             cpus: 0,
-            book: Vec::new(),
+            assigned: Vec::new(),
             undecided: 0,
             task_us: 0,
             round_trip_us: 0,
@@ -129,17 +129,17 @@ impl WorkerState {
         self.status == Status::Active && self.slots > 0 && self.paused_until.is_none() && self.rejoining.is_none()
     }
 
-    /// Its pool died, and it gets a new one, which knows nothing of what was said before.
-    pub(super) fn start_anew(&mut self, now: Duration) {
+    /// Its pool died, and it gets a new one, which knows nothing of earlier messages.
+    pub(super) fn restart(&mut self, now: Duration) {
         self.status = Status::Expected;
         self.awaits_start = true;
         (self.rejoining, self.recalled) = (None, None);
-        (self.book, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
+        (self.assigned, self.undecided, self.charged, self.heard) = (Vec::new(), 0, Vec::new(), now);
         (self.handed_since, self.queue_empty) = (false, false);
         self.in_flight.clear();
     }
 
-    /// Starts the question that a worker has to answer when it comes back; tells its number.
+    /// Starts the question that a worker must answer when it comes back; returns its number.
     pub(super) fn ask_to_rejoin(&mut self, now: Duration) -> u32 {
         let seq = self.next_seq(now);
         self.rejoining = Some(seq);
@@ -147,14 +147,14 @@ impl WorkerState {
         seq
     }
 
-    /// Takes the answer: all else that was handed to it did not reach it, or was dropped there. `false`, and no
-    /// effect, if the answer is not to the last question.
+    /// Takes the answer: all other tasks that were handed to it did not reach it, or were dropped there. Returns
+    /// `false`, without effect, if it does not answer the last question.
     pub(super) fn on_rejoined(&mut self, seq: u32, held: &BTreeSet<TaskId>) -> bool {
         if self.rejoining != Some(seq) {
             return false;
         }
         self.rejoining = None;
-        self.book.retain(|id| held.contains(id));
+        self.assigned.retain(|id| held.contains(id));
         true
     }
 
@@ -171,7 +171,7 @@ impl WorkerState {
 
     /// Notes that these tasks are handed to it.
     pub(super) fn hand(&mut self, now: Duration, ids: impl Iterator<Item = TaskId>) {
-        self.book.extend(ids);
+        self.assigned.extend(ids);
         self.trust.handed(now);
         (self.handed_since, self.queue_empty) = (true, false);
     }
@@ -192,29 +192,29 @@ impl WorkerState {
     }
 
     fn is_busy(&self) -> bool {
-        self.status == Status::Active && !self.book.is_empty()
+        self.status == Status::Active && !self.assigned.is_empty()
     }
 
     pub(super) fn is_aside(&self) -> bool {
         self.is_able() && self.trust.is_aside()
     }
 
-    /// Tasks it holds beyond its slots: they wait there.
+    /// Tasks that it holds beyond its slots: they wait there.
     #[must_use]
     pub fn queued(&self) -> u32 {
         self.held().saturating_sub(self.room())
     }
 
-    /// Slots that nothing was handed out for.
+    /// Slots without a task.
     #[must_use]
     pub fn free(&self) -> u32 {
         self.room().saturating_sub(self.held())
     }
 
-    /// Tasks it holds.
+    /// Tasks that it holds.
     #[must_use]
     pub fn held(&self) -> u32 {
-        u32::try_from(self.book.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.assigned.len()).unwrap_or(u32::MAX)
     }
 
     /// Tasks that it can hold without one waiting for a slot.
@@ -222,7 +222,7 @@ impl WorkerState {
         self.slots.saturating_add(self.undecided)
     }
 
-    /// Numbers an Assign that goes out now.
+    /// Returns the number of an Assign that is sent now.
     pub fn next_seq(&mut self, now: Duration) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         if self.in_flight.len() < IN_FLIGHT_MAX {
@@ -231,7 +231,7 @@ impl WorkerState {
         self.seq
     }
 
-    /// Learns the round trip from a Report that was made `age` after Assign `seq` came in.
+    /// Updates the round trip from a Report that was made `age` after Assign `seq` arrived.
     pub fn acknowledge(&mut self, now: Duration, seq: u32, age: Duration) {
         while let Some(&(sent_seq, sent)) = self.in_flight.front() {
             // Wrapping comparison: after 2^32 messages the count starts again.
@@ -246,7 +246,7 @@ impl WorkerState {
         }
     }
 
-    /// Learns how long tasks take from the results of one Report.
+    /// Updates the length of tasks from the results of one Report.
     pub fn learn_length(&mut self, total_us: u64, count: u64) {
         if let Some(mean_us) = total_us.checked_div(count) {
             self.task_us = blend(self.task_us, mean_us);
@@ -254,15 +254,15 @@ impl WorkerState {
     }
 }
 
-/// All workers, by rank, and who among them has too much or too little.
+/// All workers, by rank, and which of them have too many or too few tasks.
 #[derive(Debug)]
 pub struct WorkerTable {
     workers: Vec<WorkerState>,
     /// Workers with free slots that take tasks.
     idle: BTreeSet<Rank>,
-    /// Active workers with tasks that wait and no Recall to answer, by how many.
+    /// Active workers with waiting tasks and no Recall to answer, by the number of tasks.
     queued: BTreeSet<(u32, Rank)>,
-    /// Workers that take no task for a while, by when that ends.
+    /// Workers that take no tasks for a while, by the end of that time.
     paused: BTreeSet<(Duration, Rank)>,
     /// How many have not said Hello.
     expected: u32,
@@ -277,7 +277,7 @@ pub struct WorkerTable {
 }
 
 impl WorkerTable {
-    /// `ranks` workers of whom nothing was heard yet.
+    /// `ranks` workers, none of which has been heard from yet.
     #[must_use]
     pub fn new(now: Duration, ranks: u32) -> Self {
         Self {
@@ -311,10 +311,10 @@ impl WorkerTable {
         self.workers.get(rank.0 as usize)
     }
 
-    /// Changes a worker and keeps the indexes true.
+    /// Changes a worker and updates the indexes.
     ///
     /// # Panics
-    /// If there is no such rank: ranks from outside are checked where they come in.
+    /// If there is no such rank: ranks from outside are checked on arrival.
     pub fn update<R>(&mut self, rank: Rank, change: impl FnOnce(&mut WorkerState) -> R) -> R {
         let worker = &mut self.workers[rank.0 as usize];
         let (idle_before, queued_before, able_before) = (worker.is_idle(), worker.recallable(), worker.is_able());
@@ -325,10 +325,10 @@ impl WorkerTable {
             worker.recalled = None;
             worker.paused_until = None;
             worker.rejoining = None;
-            // When it comes back it may tell of what failed before that success.
+            // When it comes back, it may report failures from before that success.
             worker.trust = Trust { last_success_us: worker.trust.last_success_us, ..Trust::default() };
         }
-        if worker.book.is_empty() {
+        if worker.assigned.is_empty() {
             worker.quarantine = None;
         }
         if paused_before != worker.paused_until {
@@ -359,7 +359,7 @@ impl WorkerTable {
         (0..).map(Rank).zip(&self.workers)
     }
 
-    /// The first active worker with a free slot, from `after` on.
+    /// The first active worker with a free slot, starting at `after`.
     #[must_use]
     pub fn idle_from(&self, after: Rank) -> Option<Rank> {
         self.idle.range(after..).next().copied()
@@ -371,13 +371,13 @@ impl WorkerTable {
         self.idle.len()
     }
 
-    /// The active worker with the most waiting tasks that has no Recall to answer, and how many wait there.
+    /// The active worker with the most waiting tasks and no Recall to answer, and how many wait there.
     #[must_use]
     pub fn longest_queue(&self) -> Option<(Rank, u32)> {
         self.queued.last().map(|&(queued, rank)| (rank, queued))
     }
 
-    /// Workers that take no task for a while, the next to be asked again first.
+    /// Workers that take no task for a while, by the end of that time.
     #[must_use]
     pub fn paused(&self) -> &BTreeSet<(Duration, Rank)> {
         &self.paused
@@ -440,7 +440,7 @@ impl WorkerTable {
             assert_eq!(self.idle.contains(&rank), worker.is_idle(), "idle index, rank {rank}");
             let queued = worker.recallable();
             assert!(queued.is_none_or(|queued| self.queued.contains(&(queued, rank))), "queue index, rank {rank}");
-            assert!(worker.status == Status::Active || worker.recalled.is_none(), "a Recall that nobody answers");
+            assert!(worker.status == Status::Active || worker.recalled.is_none(), "a Recall that is never answered");
         }
     }
 }
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(worker.round_trip_us, 2_000, "an old acknowledgement says nothing new");
     }
 
-    /// Averages follow steadily: an eighth of the way each time.
+    /// Averages move steadily: an eighth of the way each time.
     #[test]
     fn averages_follow() {
         let mut worker = WorkerState::new(Duration::ZERO);
@@ -473,7 +473,7 @@ mod tests {
         assert_eq!(worker.task_us, 900, "a report without results says nothing");
     }
 
-    /// Of many messages under way, the one that is acknowledged is the one that counts.
+    /// Of many messages in flight, only the acknowledged one counts.
     #[test]
     fn later_messages_are_not_acknowledged_yet() {
         let ms = Duration::from_millis;
@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(worker.round_trip_us, 21_000, "28 ms, an eighth of the way");
     }
 
-    /// However many messages are under way, only so many are kept in mind.
+    /// However many messages are in flight, only some are remembered.
     #[test]
     fn no_more_than_some_messages_are_measured() {
         let ms = Duration::from_millis;
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(worker.round_trip_us, 5_000, "this one was not");
     }
 
-    /// The simulator relies on it: an index that does not follow does not pass the cross-check.
+    /// The simulator relies on it: an index that was not updated does not pass the cross-check.
     #[test]
     fn a_false_index_is_noticed() {
         let falsify: [fn(&mut WorkerTable); 5] = [
@@ -527,7 +527,7 @@ mod tests {
             worker.slots = 2;
         });
         assert_eq!((table.idle_from(Rank(0)), table.is_empty(), table.len()), (Some(rank), false, 3));
-        table.update(rank, |worker| worker.book.extend([TaskId(0), TaskId(1), TaskId(2)]));
+        table.update(rank, |worker| worker.assigned.extend([TaskId(0), TaskId(1), TaskId(2)]));
         table.check_invariants();
         assert_eq!((table.idle_count(), table.longest_queue()), (0, Some((rank, 1))));
         table.update(rank, |worker| worker.status = Status::Lost);

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::usage::Usage;
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
 
@@ -223,7 +223,7 @@ impl Tally {
         if record.result.left_behind {
             self.left_behind.add(record.result.id.0);
         }
-        if record.why == Why::Crashed {
+        if record.cause == Cause::Crashed {
             // How long it would have taken, nobody knows.
             if record.is_last {
                 let (id, rank) = (record.result.id.0, record.rank.0);
@@ -231,7 +231,7 @@ impl Tally {
             }
         } else if record.verdict().is_some() {
             self.add(record.into());
-        } else if record.why.is_own_end() {
+        } else if record.cause.is_own_end() {
             self.add_length(record.result.duration_us);
         }
     }
@@ -322,7 +322,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::farmer::Why;
+    use crate::farmer::Cause;
     use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
 
     fn ended(id: u32, length_us: u64, end: End) -> Ended {
@@ -347,10 +347,10 @@ mod tests {
             system_us: 12,
             max_rss_kib: 900,
         };
-        for (why, is_last) in
-            [(Why::Interrupted, false), (Why::Lost, false), (Why::Failed, false), (Why::Timeout, true)]
+        for (cause, is_last) in
+            [(Cause::Interrupted, false), (Cause::Lost, false), (Cause::Failed, false), (Cause::Timeout, true)]
         {
-            tally.record(&Record { rank: Rank(1), result: result.clone(), why, is_last });
+            tally.record(&Record { rank: Rank(1), result: result.clone(), cause, is_last });
         }
         assert_eq!(tally.usage(), Usage { busy_us: 3_000, cpu_us: 126, peak: Some((900, 7)) });
         assert_eq!((tally.lengths().count(), tally.failed(), tally.failures()[0].max_rss_kib), (2, 1, 900));

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 
 /// What attempts have used so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -40,7 +40,7 @@ impl Usage {
 impl From<&Record> for Usage {
     fn from(record: &Record) -> Self {
         // What was lost with its rank has used something, but nobody knows what.
-        if record.why == Why::Lost {
+        if record.cause == Cause::Lost {
             return Self::default();
         }
         let result = &record.result;

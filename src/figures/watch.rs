@@ -96,7 +96,7 @@ impl Watch {
             }
             if worker.status == Status::Active {
                 let running = worker.held().saturating_sub(worker.undecided).min(worker.slots);
-                self.running.extend(worker.book.iter().take(running as usize).map(|&id| {
+                self.running.extend(worker.assigned.iter().take(running as usize).map(|&id| {
                     let known = old.binary_search_by_key(&id, |task| task.id).ok().map(|place| old[place].since);
                     Running { id, rank, since: known.unwrap_or(seen) }
                 }));

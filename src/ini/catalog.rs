@@ -12,7 +12,7 @@ use super::{IniError, Key, Kind, Section, interpolate, nearest};
 use crate::shown;
 use crate::sys::regular;
 
-/// Larger files are none of ours, in bytes.
+/// Larger files are not meant for this program, in bytes.
 const FILE_LEN_MAX: u64 = 4 << 20;
 
 #[derive(Debug)]
@@ -21,14 +21,14 @@ enum Content {
     Broken(Broken),
 }
 
-/// The definitions of a file. Their values are not looked at before one is wanted.
+/// The definitions in a file. Their values are not examined before one is needed.
 #[derive(Debug)]
 struct Definitions {
     defaults: Vec<RawKey>,
     sections: Vec<RawSection>,
 }
 
-/// A file that can't be read; the bytes are what there was.
+/// A file that cannot be read, and the bytes that could be.
 #[derive(Debug)]
 struct Broken {
     error: IniError,
@@ -40,7 +40,7 @@ struct Broken {
 struct Found {
     path: PathBuf,
     content: Content,
-    /// Its definitions do not count.
+    /// If set, its definitions do not count.
     distrust: Option<Distrust>,
 }
 
@@ -51,12 +51,12 @@ pub struct Catalog {
     files: Vec<Found>,
 }
 
-/// What the user should know about a definition that was looked for.
+/// Remarks about a definition, for the user.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Remarks {
     /// Files that would have defined it, and are not used: which, why, and what to do.
     pub ignored: Vec<String>,
-    /// A file defines what is built in.
+    /// Set if a file redefines a built-in name.
     pub redefined: Option<String>,
 }
 
@@ -69,18 +69,18 @@ pub struct Listed {
     pub class: String,
     /// Where it is defined.
     pub file: PathBuf,
-    /// And in which line, 1-based.
+    /// The line of the definition, 1-based.
     pub line: u64,
 }
 
-/// Reads all definitions of a kind. Files that can't be read are remembered, see [`Catalog::find`]. Those that others may
-/// have written do not count, see [`Catalog::remarks`].
+/// Reads all definitions of a kind. Files that cannot be read are remembered, see [`Catalog::find`]. Files that other
+/// users may have written do not count, see [`Catalog::remarks`].
 #[must_use]
 pub fn load(kind: Kind) -> Catalog {
     load_places(kind, &places::places(kind))
 }
 
-/// [`load`] of these folders.
+/// [`load`] for these folders.
 pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
     let in_place = |place: &Place| -> Vec<Found> {
         let read = |name| {
@@ -152,7 +152,7 @@ impl Definitions {
         Self { defaults, sections }
     }
 
-    /// Fills in the values of one section, those of `[DEFAULT]` included.
+    /// Fills in the values of one section, including those of `[DEFAULT]`.
     fn resolve(&self, section: &RawSection, kind: Kind, file: &Path, budget: &mut Budget) -> Result<Section, IniError> {
         let error = |key: &RawKey, what: String| IniError {
             file: file.to_owned(),
@@ -184,7 +184,7 @@ impl Definitions {
 }
 
 impl Found {
-    /// The definition of a name, if it has, or seems to have, one.
+    /// The definition of a name, if it has one or seems to have one.
     fn define(&self, name: &str, kind: Kind) -> Option<Result<Section, IniError>> {
         match &self.content {
             Content::Definitions(definitions) => {
@@ -204,7 +204,8 @@ impl Catalog {
     /// The definition of this name that counts: the last one.
     ///
     /// # Errors
-    /// If a value of it makes no sense, or if a file that can't be read might hold one that would count instead.
+    /// If a value in it is invalid, or if a file that cannot be read might contain a definition that would count
+    /// instead.
     pub fn find(&self, name: &str) -> Result<Option<Section>, IniError> {
         self.trusted().rev().find_map(|found| found.define(name, self.kind)).transpose()
     }
@@ -220,7 +221,7 @@ impl Catalog {
             // Earlier definitions would not have counted anyway.
             let Some(distrust) = &found.distrust else { break };
             let place = match &defined {
-                // As after the cure: a copy of it counts.
+                // As after the remedy: a copy of it counts.
                 Ok(defined) if section.is_some_and(|section| section.is_same(defined)) => continue,
                 Ok(defined) => format!("{}:{} defines", shown::path(&found.path), defined.line),
                 Err(_) => format!("{} seems to define", shown::path(&found.path)),
@@ -255,7 +256,7 @@ impl Catalog {
         self.list_of(self.files.iter().filter(|found| found.distrust.is_some()))
     }
 
-    /// Files that would have defined something, and are not used: which, why, and what to do.
+    /// Files that would have defined something, but are not used: which, why, and what to do.
     pub fn ignored(&self) -> impl Iterator<Item = String> {
         let told = |found: &Found| {
             let Distrust { why, cure } = found.distrust.as_ref()?;
@@ -284,7 +285,7 @@ impl Catalog {
         listed
     }
 
-    /// Files that can't be read, and why: worth a word where a name is not found.
+    /// Files that cannot be read, and why: worth mentioning if a name is not found.
     pub fn broken(&self) -> impl Iterator<Item = &IniError> {
         self.files.iter().filter_map(|found| match &found.content {
             Content::Broken(broken) => Some(&broken.error),
@@ -292,7 +293,7 @@ impl Catalog {
         })
     }
 
-    /// Text for an error when `name` was not found: what there is, with `built_in`, and how to see more of it.
+    /// Text for an error when `name` was not found: what there is, including `built_in`, and how to see more.
     #[must_use]
     pub fn not_found(&self, name: &str, built_in: &[&str]) -> String {
         let listed = self.list();
@@ -317,7 +318,7 @@ impl Catalog {
     }
 }
 
-/// Whether a file that can't be read seems to hold a definition of `name`.
+/// Whether a file that cannot be read seems to contain a definition of `name`.
 fn mentions(bytes: &[u8], name: &str, key: &str) -> bool {
     let header = format!("[{name}]");
     let mut inside = false;

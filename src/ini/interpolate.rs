@@ -1,7 +1,7 @@
-//! `%%` and `%(name)s` in values, as Python's BasicInterpolation has them.
+//! `%%` and `%(name)s` in values, as in Python's BasicInterpolation.
 //!
-//! Bounded: a few lines whose values name each other several times would otherwise grow without end, and so would many
-//! that each name one long value.
+//! Bounded: otherwise, a few lines whose values refer to each other several times would grow without end, and so would
+//! many lines that each refer to one long value.
 
 /// References into references, at most: Python's limit.
 const DEPTH_MAX: u32 = 10;
@@ -9,17 +9,17 @@ const DEPTH_MAX: u32 = 10;
 /// Longest value, in bytes, once every reference is filled in.
 const VALUE_LEN_MAX: usize = 1 << 20;
 
-/// References that one value may cost, nested ones included.
+/// The maximum number of references in one value, including nested ones.
 const REFERENCES_MAX: u32 = 10_000;
 
-/// What the values of a section, or of all that are listed, may cost together: their bytes, and [`PIECE_COST`] for each
-/// key and reference.
+/// The maximum cost of all values of a section, or of all that are listed, together: their bytes, and [`PIECE_COST`]
+/// for each key and reference.
 const COST_MAX: usize = 64 << 20;
 
-/// About what a key takes in memory, and a reference in time.
+/// Approximate memory of a key, and time of a reference.
 const PIECE_COST: usize = 100;
 
-/// What is left of [`COST_MAX`].
+/// The remainder of [`COST_MAX`].
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,
@@ -32,7 +32,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Pays for a key or a reference, and for so many bytes.
+    /// Pays for a key or a reference, and for this many bytes.
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), String> {
         self.left = self.left.checked_sub(PIECE_COST + bytes).ok_or_else(|| {
             self.left = 0;
@@ -49,7 +49,7 @@ struct Expansion<'b, L> {
     budget: &'b mut Budget,
 }
 
-/// The value that `raw` stands for; `lookup` gives the raw values of the section, defaults included.
+/// The value that `raw` stands for; `lookup` returns the raw values of the section, including defaults.
 pub(super) fn expand<'a>(
     raw: &'a str,
     lookup: impl Fn(&str) -> Option<&'a str>,
@@ -119,7 +119,7 @@ mod tests {
         expand(raw, |name| keys.iter().find(|(key, _)| *key == name).map(|(_, value)| *value), &mut Budget::default())
     }
 
-    /// Percent signs are written double, and keys can be named.
+    /// Percent signs are written twice, and keys can be referred to.
     #[test]
     fn references_are_filled_in() {
         let keys = [("base", "/opt"), ("lib", "%(base)s/lib"), ("empty", "")];
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Values that grow without end are refused before memory or time is.
+    /// Values that grow without end are refused before memory or time is exhausted.
     #[test]
     fn bombs_are_refused() {
         assert!(with(&[("a", "%(a)s")], "%(a)s").is_err());

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use super::{Catalog, Kind, load};
 use crate::shown;
 
-/// Widest column, in characters: what is longer sticks out.
+/// Widest column, in characters: longer text exceeds it.
 const WIDTH_MAX: usize = 60;
 
-/// Names and kinds that need no INI file, with those from INI files below: name, kind, file and line of each.
+/// Names and kinds that need no INI file, followed by those from INI files: name, kind, file and line of each.
 ///
-/// `kind_of` gives the short name of what a section says in `Runner` or `TaskList`.
+/// `kind_of` returns the short name for the value of `Runner` or `TaskList` in a section.
 #[must_use]
 pub fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> String) -> (String, Catalog) {
     let catalog = load(kind);
@@ -41,8 +41,8 @@ fn table(rows: &[[String; 3]]) -> String {
     text
 }
 
-/// The short name of a built-in kind, whichever way it is written; `python CLASS` for a class that is not built in.
-/// `kinds` has the short name of each and PyTaskFarmer's class.
+/// The short name of a built-in kind, however it is written; `python CLASS` for a class that is not built in.
+/// `kinds` contains the short name of each and PyTaskFarmer's class.
 #[must_use]
 pub fn kind_name(kinds: &[(&str, Option<&str>)], class: &str) -> String {
     match kinds.iter().find(|(short, long)| *short == class || *long == Some(class)) {
@@ -56,8 +56,8 @@ pub fn kind_name(kinds: &[(&str, Option<&str>)], class: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Columns are as wide as what stands in them, but one very long name does not make all lines long: beyond some
-    /// length, a width is a panic.
+    /// Columns are as wide as their content, but one very long name does not make all lines long: beyond some length, a
+    /// width causes a panic.
     #[test]
     fn columns_are_bounded() {
         let row = |name: &str| [name.to_owned(), "basic".to_owned(), "a.ini:1".to_owned()];

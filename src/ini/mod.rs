@@ -3,9 +3,9 @@
 //! Owns where the files are, how they are read (Python's configparser rules, which PyTaskFarmer's users know), and
 //! which definition of a name counts. Knows no runner and no handler. Only rank 0 reads files.
 //!
-//! Any `*.ini` in the current folder is looked at, and most of them in this world have nothing to do with us: a file
-//! that cannot be read only matters if it might have defined the wanted name. A file that others may have written is
-//! not used, see `ini::places`.
+//! Any `*.ini` in the current folder is examined, and most of them are unrelated to this program: a file that cannot be
+//! read matters only if it might have defined the requested name. A file that other users may have written is not used,
+//! see `ini::places`.
 
 mod catalog;
 mod interpolate;
@@ -64,11 +64,12 @@ impl Kind {
 pub struct Key {
     /// As written, case-sensitive.
     pub name: String,
-    /// With `%%` and `%(name)s` filled in. No NUL in it.
+    /// With `%%` and `%(name)s` filled in. Contains no NUL.
     pub value: String,
     /// Where it begins, 1-based.
     pub line: u64,
-    /// It comes from `[DEFAULT]`, which reaches every section: that it is unknown here is no error.
+    /// Whether it comes from `[DEFAULT]`, which applies to every section: then it is not an error if it is unknown
+    /// here.
     pub inherited: bool,
 }
 
@@ -92,11 +93,11 @@ pub struct Section {
 pub struct IniError {
     /// The file.
     pub file: PathBuf,
-    /// The line, where there is one, 1-based.
+    /// The line, if there is one, 1-based.
     pub line: Option<u64>,
     /// The section.
     pub section: Option<String>,
-    /// What is wrong, the key included; below it, after a newline, what to do.
+    /// What is wrong, including the key; after a newline, what to do.
     pub what: String,
 }
 
@@ -109,7 +110,7 @@ impl fmt::Display for IniError {
         if let Some(section) = &self.section {
             write!(f, ": [{}]", shown::line(section))?;
         }
-        // It contains keys and values, but no newlines of theirs.
+        // It contains keys and values, but none of their newlines.
         self.what.split('\n').map(shown::line).enumerate().try_for_each(|(line, text)| {
             let before = if line == 0 { ": " } else { "\n" };
             write!(f, "{before}{text}")
@@ -120,19 +121,19 @@ impl fmt::Display for IniError {
 impl std::error::Error for IniError {}
 
 impl Section {
-    /// The key of this name.
+    /// The key with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// The value of the key of this name.
+    /// The value of the key with this name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.get(name).map(|key| &key.value[..])
     }
 
-    /// Whether another section, wherever it stands, says the same.
+    /// Whether a different section, wherever it is, has the same content.
     fn is_same(&self, other: &Self) -> bool {
         let keys = |section: &Self| -> Vec<(String, String)> {
             section.keys.iter().map(|key| (key.name.clone(), key.value.clone())).collect()
@@ -140,17 +141,17 @@ impl Section {
         self.class.value == other.class.value && keys(self) == keys(other)
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a key that must be present.
     ///
     /// # Errors
-    /// If it is not there or empty.
+    /// If it is missing or empty.
     pub fn required(&self, name: &str) -> Result<&Key, IniError> {
         self.get(name)
             .filter(|key| !key.value.is_empty())
             .ok_or_else(|| self.error(None, &format!("the key '{name}' is missing\n  {} needs it", self.class.value)))
     }
 
-    /// Something is wrong with this key, or with the section as a whole.
+    /// An error in this key, or in the section as a whole.
     #[must_use]
     pub fn error(&self, key: Option<&Key>, what: &str) -> IniError {
         IniError {
@@ -164,7 +165,7 @@ impl Section {
         }
     }
 
-    /// Checks that every key of the section itself is in `known`, where `name.*` stands for any key that begins so.
+    /// Checks that every key of the section itself is in `known`, where `name.*` stands for any key with that prefix.
     ///
     /// # Errors
     /// For the first one that is not: see [`unknown_key`].
@@ -182,7 +183,7 @@ impl Section {
     }
 }
 
-/// An error for a key that this kind of runner or handler does not have, with the nearest one that it has.
+/// The error for a key that this kind of runner or handler does not have, with the nearest one that it has.
 #[must_use]
 pub fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
     let cure = match nearest(&key.name, known.iter().copied()) {

@@ -1,14 +1,14 @@
 //! The text of an INI file → sections with raw values.
 //!
-//! The rules are those of Python's configparser as PyTaskFarmer sets it up: case-sensitive keys, `=` or `:`,
+//! The rules are those of Python's configparser as PyTaskFarmer configures it: case-sensitive keys, `=` or `:`,
 //! full-line comments, continuation by indentation, no section or key twice. Never opens a file.
 
 use std::collections::{HashMap, HashSet};
 
-/// Reaches every section of its file.
+/// Applies to every section of its file.
 const DEFAULT_SECTION: &str = "DEFAULT";
 
-/// A key with its value as written: `%` still means something.
+/// A key with its value as written: `%` is not interpreted yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct RawKey {
     pub(super) name: String,
@@ -16,7 +16,7 @@ pub(super) struct RawKey {
     pub(super) line: u64,
 }
 
-/// A section without what `[DEFAULT]` adds.
+/// A section without the keys that `[DEFAULT]` adds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct RawSection {
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct RawFile {
     pub(super) sections: Vec<RawSection>,
 }
 
-/// Why bytes are no INI file.
+/// Why bytes are not an INI file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ParseError {
     pub(super) line: u64,
@@ -39,12 +39,12 @@ pub(super) struct ParseError {
     pub(super) what: String,
 }
 
-/// What Python's `str.isspace` says.
+/// Python's `str.isspace`.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
-/// Lines as Python's text files have them: ended by LF, CR LF or CR.
+/// Lines as in Python's text files: ended by LF, CR LF or CR.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -58,7 +58,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The name in `[name]`. It ends at the last bracket; what follows is not looked at.
+/// The name in `[name]`. It ends at the last bracket; what follows is ignored.
 fn header(line: &str) -> Option<&str> {
     let inner = line.strip_prefix('[')?;
     let name = &inner[..inner.rfind(']')?];
@@ -88,7 +88,7 @@ struct Parser {
 ///
 /// A byte order mark is skipped, which Python does not do.
 pub(super) fn parse(bytes: &[u8]) -> Result<RawFile, ParseError> {
-    // Editors of Windows put it there, and nobody sees it.
+    // Windows editors put it there, and it is invisible.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -109,7 +109,7 @@ impl Parser {
             return Ok(());
         }
         if text.is_empty() {
-            // Blank lines belong to a value if it goes on behind them.
+            // Blank lines belong to a value if it continues after them.
             if let Some(key) = self.open_key() {
                 key.value.push('\n');
             }
@@ -158,7 +158,7 @@ impl Parser {
         Ok(())
     }
 
-    /// `[DEFAULT]` may come several times; its keys may not.
+    /// `[DEFAULT]` may occur several times; its keys may not.
     fn close_names(&mut self) {
         let names = std::mem::take(&mut self.names);
         if self.target.as_ref().is_some_and(|target| target.section.is_none()) {
@@ -177,10 +177,10 @@ impl Parser {
         };
         let name = text[..delimiter].trim_end_matches(is_space);
         if name.is_empty() {
-            return Err(error("there is no key in front of the value".to_owned()));
+            return Err(error("there is no key before the value".to_owned()));
         }
         if !self.names.insert(name.to_owned()) {
-            return Err(error(format!("the key '{name}' is there twice")));
+            return Err(error(format!("the key '{name}' occurs twice")));
         }
         let value = text[delimiter + 1..].trim_matches(is_space).to_owned();
         target.open = true;
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(refusal("# x\nkey = 1\n").0, 2);
         assert_eq!(refusal("\u{feff}[a]\nx\n").0, 2, "a byte order mark is no mistake");
         assert_eq!(refusal("[a]\n[b]\n[a]\n"), (3, "there is a section of this name already, in line 1".to_owned()));
-        assert_eq!(refusal("[a]\nk=1\nk=2\n"), (3, "the key 'k' is there twice".to_owned()));
+        assert_eq!(refusal("[a]\nk=1\nk=2\n"), (3, "the key 'k' occurs twice".to_owned()));
         assert_eq!(refusal("[DEFAULT]\nk=1\n[a]\nk=1\n[DEFAULT]\nk=2\n").0, 6);
         assert_eq!(refusal("[a]\nword\n").0, 2);
         assert_eq!(refusal("[a]\n= x\n").0, 2);
@@ -259,7 +259,7 @@ mod tests {
             let _ = parse(&bytes).is_ok();
         }
 
-        /// The same for what looks more like one.
+        /// The same for text that resembles one more closely.
         #[test]
         fn any_text_is_read_or_refused(text in "[\\[\\]a=:;#% \t\r\n\u{85}\u{1c}é]{0,60}") {
             let _ = parse(text.as_bytes()).is_ok();

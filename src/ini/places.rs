@@ -1,9 +1,9 @@
 //! Where the program looks for INI files, and whether it may use what it finds.
 //!
-//! A definition determines what runs as the user, and is picked up without its file being named. So a file counts only
-//! if nobody but the user and root can have written it or put it where it is: owner and mode of the file and of its
-//! folder are checked, on what was opened. Folders further up are not checked: a user who can replace those can only
-//! put another folder there, which is checked, too. docs/runners.md explains the rule to users.
+//! A definition determines what runs as the user, and is used without its file being named. So a file counts only if
+//! nobody but the user and root can have written it or put it where it is: owner and mode of the file and of its folder
+//! are checked, on what was opened. Folders further up are not checked: a user who can replace those can only put a
+//! different folder there, which is checked, too. docs/runners.md explains the rule to users.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -31,7 +31,7 @@ pub(super) struct Place {
 /// Why a file is not used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Distrust {
-    /// Who could have written it.
+    /// Which users could have written it.
     pub(super) why: String,
     /// What to do.
     pub(super) cure: String,
@@ -41,7 +41,7 @@ pub(super) struct Distrust {
 /// win.
 pub(super) fn places(kind: Kind) -> Vec<Place> {
     let home = home();
-    // Root may still have HOME from the user it was before.
+    // Root may still have the HOME of the user it was before.
     let home_owner = home.as_deref().filter(|_| !nix::unistd::geteuid().is_root());
     let home_owner = home_owner.and_then(|home| Some(home.metadata().ok()?.uid()));
     let at_home = home.iter().flat_map(|home| [home.join(kind.folder()), home.join(".config/taskfarmer")]);
@@ -111,7 +111,7 @@ impl Place {
                 to_close = None;
             } else if let Some(others) = owner::other_writers(of, path) {
                 whys.push(format!("{others} can {to_write}"));
-                // Others are meant to write into a folder such as /tmp.
+                // Other users are meant to write into a folder such as /tmp.
                 let is_shared = of.mode() & 0o1000 != 0;
                 to_close = to_close.filter(|_| owner::may_change_mode(of.uid()) && !is_shared);
                 to_close = to_close.zip(as_word(path)).map(|(words, word)| words + " " + &word);
@@ -130,7 +130,7 @@ fn as_word(path: &Path) -> Option<String> {
     path.to_str().filter(|text| !text.contains(char::is_control)).map(|_| pasted_path(path))
 }
 
-/// Why nothing in the current folder may be taken for the user's own; `None` if it may be.
+/// Why nothing in the current folder may be considered the user's own; `None` if it may be.
 pub fn distrust_of_current_folder() -> Option<String> {
     match Place::open(PathBuf::from("."), None) {
         Ok(place) => {

@@ -1,9 +1,9 @@
-//! The word that somebody may have meant.
+//! The word that was probably intended.
 
 /// The nearest of `known`, if it is near enough to be a typing error. Case does not count.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A name from outside may be long; nobody mistypes that much.
+    // A name from outside may be long; a typing error is never that long.
     const LEN_MAX: usize = 100;
     if word.len() > LEN_MAX {
         return None;
@@ -15,7 +15,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     (distance <= 1 + word.chars().count() / 3).then_some(name)
 }
 
-/// Letters to insert, remove or change; two neighbours in the wrong order cost 1, too.
+/// Letters to insert, remove or change; two adjacent letters in the wrong order also cost 1.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -38,7 +38,7 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// Typing errors are recognised, other words are left alone.
+    /// Typing errors are recognized, other words are left alone.
     #[test]
     fn typing_errors_are_recognised() {
         let known = ["image", "setup", "volumes", "modules", "tempdir"];

@@ -41,8 +41,8 @@ fn the_last_definition_wins() {
     assert_eq!(listed, [("y".to_owned(), "only".to_owned()), ("x".to_owned(), "second".to_owned())]);
 }
 
-/// A file that has nothing to do with us may be as broken as it likes; one that seems to define the wanted name may
-/// not, unless a later one counts anyway.
+/// An unrelated file may be broken in any way; one that seems to define the requested name may not, unless a later one
+/// counts anyway.
 #[test]
 fn a_broken_file_matters_only_if_it_may_define_the_name() {
     let broken: &[u8] = b"[x]\nRunner = a\nno delimiter\n";
@@ -61,7 +61,7 @@ fn a_broken_file_matters_only_if_it_may_define_the_name() {
     assert_eq!(catalog.find("x").unwrap().unwrap().class.value, "b");
 }
 
-/// Errors in a definition name file, section, key and line; errors in others are theirs.
+/// Errors in a definition are reported with file, section, key and line; errors in other definitions are not reported.
 #[test]
 fn errors_of_a_definition_name_its_key() {
     let (_folder, catalog) = catalog(&[("a.ini", b"[x]\nRunner = a\nimgae = 5\nbad = 50%\n[y]\nRunner=a\nimgae=6\n")]);
@@ -74,7 +74,7 @@ fn errors_of_a_definition_name_its_key() {
     assert!(y.required("image").is_err());
 }
 
-/// What can't be opened, is endless, or would block is left alone.
+/// A file that cannot be opened, is endless, or would block is ignored.
 #[test]
 fn odd_files_do_not_hang_the_farm() {
     let folder = tempfile::tempdir().unwrap();
@@ -94,10 +94,10 @@ fn set_mode(path: &std::path::Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A definition that others may have written, or a folder in which they may have put it, counts for nothing; it is
-/// reported if it would have counted, and only then.
+/// A definition that other users may have written, or that is in a folder to which they may have added it, does not
+/// count; it is reported if it would have counted, and only then.
 #[test]
-fn what_others_can_write_is_ignored() {
+fn files_that_others_can_write_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (name, text) in
@@ -128,7 +128,7 @@ fn what_others_can_write_is_ignored() {
     let text = catalog.not_found("y", &[]);
     assert!(text.contains("b.ini:3 defines the runner 'y', and is ignored"), "{text}");
     assert_eq!((catalog.list().len(), catalog.list_ignored().len(), catalog.ignored().count()), (1, 2, 1));
-    // A later file that nobody else can write counts, whatever is before it.
+    // A later file that no other user can write counts, whatever comes before it.
     set_mode(&at("b.ini"), 0o644);
     set_mode(&at("a.ini"), 0o666);
     assert_eq!(found("x").1.ignored, [""; 0]);
@@ -137,9 +137,9 @@ fn what_others_can_write_is_ignored() {
     assert_eq!(found("x").1.ignored, [""; 0]);
     std::fs::write(at("c.ini"), "[x]\nno delimiter\nRunner = c\n").unwrap();
     let (class, remarks) = found("x");
-    assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write stops nobody");
+    assert_eq!(class.as_deref(), Some("b"), "a broken file that others can write has no effect");
     assert!(remarks.ignored[0].contains("c.ini seems to define the runner 'x'"), "{remarks:?}");
-    // Names that somebody chose for what they do when they are typed or shown.
+    // Names chosen for their effect when they are typed or shown.
     for (name, shown, cure) in [
         ("$(x).ini", "/$(x).ini:1 defines", "/$(x).ini'"),
         ("\u{1b}[2J\n.ini", r"/\x1b[2J\n.ini:1 defines", "copy it to ~/.config/taskfarmer"),
@@ -158,7 +158,8 @@ fn what_others_can_write_is_ignored() {
     assert!(remarks.ignored[1].contains("anybody can write into its folder"), "{remarks:?}");
 }
 
-/// Values that each name a long one, and defaults that reach many sections, are refused before memory or time is.
+/// Values that each refer to a long one, and defaults that apply to many sections, are refused before memory or time is
+/// exhausted.
 #[test]
 fn files_that_grow_are_refused() {
     let long = format!("[x]\nRunner = r\na = {}\n", "x".repeat(1 << 19));

@@ -1,8 +1,8 @@
-//! The MPI process's end of its pool: a socket, the nursery that starts pools, and what becomes of a pool that dies.
+//! The MPI process's end of its pool: a socket, the nursery that starts pools, and what happens when a pool dies.
 //!
-//! Owns both. Passes frames without looking inside, but for two: heartbeats of a pool are for this end, and Start makes
-//! a new pool of one that died. A pool that is silent for too long is killed: under SIGSTOP it would never say anything
-//! again, and its tasks with it.
+//! Owns both. Passes frames without looking inside, with two exceptions: heartbeats of a pool are meant for this end,
+//! and Start makes a new pool if the previous one died. A pool that is silent for too long is killed: under SIGSTOP, it
+//! and its tasks would never respond again.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,21 +18,23 @@ use crate::sys::family::{Stat, end_descendants};
 use crate::sys::nursery::{EXIT_LIMIT, KILL_LIMIT, News, Nursery, PoolExit};
 use crate::sys::wait::{Interest, wait_ready};
 
-/// Bytes taken from the socket in one go, so that a busy pool does not starve the rest of the loop.
+/// Bytes read from the socket at a time, so that a busy pool does not starve the rest of the loop.
 const READ_LEN_MAX: usize = 1 << 20;
 
-/// The end of a pool is told after so long. Whoever kills all processes of a job kills this one meanwhile, and no task is
-/// blamed for that; a stop that comes meanwhile is the reason then.
+/// The end of a pool is reported after this time. If all processes of a job are being killed, this one is killed in the
+/// meantime, and no task is blamed; if a stop comes in the meantime, that is the cause.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// A pool that was stopped (SIGSTOP) is killed when it has been silent for so long. It says something every five seconds.
+/// A pool that was stopped (SIGSTOP) is killed when it has been silent for this long. It normally sends something every
+/// five seconds.
 const STOPPED_MAX: Duration = Duration::from_secs(30);
 
-/// A pool that is silent for another reason is killed after so long: a file system that hangs holds up a pool for minutes,
-/// and its tasks go on meanwhile.
+/// A pool that is silent for a different reason is killed after this time: a file system that hangs can block a pool
+/// for minutes, while its tasks continue.
 const SILENT_MAX: Duration = Duration::from_secs(600);
 
-/// A loop that comes by more seldom was suspended, or behind a slow disk: what its pool said meanwhile waits to be read.
+/// A loop whose turns are further apart was suspended, or delayed by a slow disk: what its pool sent in the meantime
+/// waits to be read.
 const AWAY: Duration = Duration::from_secs(2);
 
 /// First byte of an encoded [`crate::protocol::ToWorker::Start`].
@@ -41,21 +43,21 @@ const START_TAG: u8 = 0;
 /// How a pool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PoolEnd {
-    /// After it had said `Stopped`.
+    /// After it had sent `Stopped`.
     Clean,
     /// Otherwise. Its tasks are dead.
     Lost {
         /// How, for the user.
         reason: String,
-        /// The tasks that may have caused it, since they executed then.
+        /// The tasks that may have caused it, because they were executing.
         executing: Vec<Executing>,
-        /// The next Start makes a new pool.
+        /// Whether the next Start makes a new pool.
         can_restart: bool,
     },
 }
 
 impl PoolEnd {
-    /// What rank 0 is to hear of it.
+    /// The message that rank 0 gets about it.
     #[must_use]
     pub fn message(&self) -> Option<ToFarmer> {
         match self.clone() {
@@ -69,16 +71,16 @@ impl PoolEnd {
 
 #[derive(Debug)]
 enum State {
-    /// It runs, as far as is known.
+    /// It is running, as far as is known.
     Up,
-    /// Its socket is closed, or it is to die: the nursery tells when it is gone.
+    /// Its socket is closed, or it must die: the nursery reports when it is gone.
     Ending {
         since: Instant,
-        /// Why, if it was not its own doing; and whether tasks may be the reason.
+        /// Why, if it did not end by itself; and whether tasks may be the cause.
         cause: Option<(String, bool)>,
         was_killed: bool,
     },
-    /// It has ended, which is not told yet.
+    /// It has ended, which is not reported yet.
     Held { until: Instant, end: PoolEnd },
     /// It has ended.
     Ended(PoolEnd),
@@ -93,25 +95,25 @@ pub struct PoolHandle {
     reader: FrameReader,
     out: Vec<u8>,
     state: State,
-    /// Its end was taken by [`Self::take_end`].
-    is_told: bool,
+    /// Whether [`Self::take_end`] has returned its end.
+    is_reported: bool,
     clock: Clock,
     pid: Option<i32>,
-    /// How the pool process has ended, and whether something of it could not be.
+    /// How the pool process ended, and whether some of its processes could not be killed.
     exit: Option<(PoolExit, bool)>,
-    /// The nursery is gone.
+    /// Whether the nursery is gone.
     is_alone: bool,
     heard: Instant,
     looked: Instant,
-    /// When news were looked for last.
+    /// When the nursery was last checked for news.
     asked: Instant,
 }
 
 impl PoolHandle {
-    /// Takes over what the fork gave.
+    /// Takes over what the fork returned.
     ///
     /// # Errors
-    /// If the socket can't be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     pub fn new(nursery: Nursery, socket: UnixStream, executing: ExecutingTable) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let now = Instant::now();
@@ -122,7 +124,7 @@ impl PoolHandle {
             reader: FrameReader::default(),
             out: Vec::new(),
             state: State::Up,
-            is_told: false,
+            is_reported: false,
             clock: Clock::start(),
             pid: None,
             exit: None,
@@ -133,7 +135,7 @@ impl PoolHandle {
         })
     }
 
-    /// Queues a frame for the pool. After its end, frames vanish, until Start makes a new pool.
+    /// Queues a frame for the pool. After its end, frames are dropped until Start makes a new pool.
     pub fn send(&mut self, frame: &[u8]) {
         if matches!(self.state, State::Ended(PoolEnd::Lost { can_restart: true, .. }))
             && frame.first() == Some(&START_TAG)
@@ -164,14 +166,14 @@ impl PoolHandle {
         }
     }
 
-    /// How the pool ended, once it has and this was not asked before.
+    /// How the pool ended, once it has, and only the first time.
     pub fn take_end(&mut self) -> Option<PoolEnd> {
-        let end = self.end().filter(|_| !self.is_told)?.clone();
-        self.is_told = true;
+        let end = self.end().filter(|_| !self.is_reported)?.clone();
+        self.is_reported = true;
         Some(end)
     }
 
-    /// Writes what waits and hands over every whole frame that has come.
+    /// Writes what waits and passes on every whole frame that has arrived.
     pub fn pump(&mut self, mut on_frame: impl FnMut(&[u8])) {
         let now = Instant::now();
         if now.duration_since(self.looked) > AWAY {
@@ -180,7 +182,7 @@ impl PoolHandle {
         self.looked = now;
         if matches!(self.state, State::Up) {
             let written = write_some(&mut self.out, |bytes| (&self.socket).write(bytes));
-            // What the pool said before it ended counts, even if nothing can be written to it any more.
+            // What the pool sent before it ended counts, even if nothing can be written to it anymore.
             let read = self.read(now, &mut on_frame);
             match (written, read) {
                 (_, Ok(false)) => self.begin_end(now, None),
@@ -188,7 +190,7 @@ impl PoolHandle {
                 (Ok(()), Ok(true)) => self.check_silence(now),
             }
         }
-        // A pool that lives has no news worth a system call each time.
+        // A living pool has no news worth a system call each time.
         if !matches!(self.state, State::Up) || now.duration_since(self.asked) > AWAY {
             self.asked = now;
             self.look_after_end(now);
@@ -237,15 +239,15 @@ impl PoolHandle {
         self.begin_end(now, Some(cause));
     }
 
-    /// The pool process has closed its socket, or has to.
+    /// The pool process has closed its socket, or must do so.
     fn begin_end(&mut self, now: Instant, cause: Option<(String, bool)>) {
-        // A pool that lives sees end-of-file, kills its tasks and exits.
+        // A living pool sees end-of-file, kills its tasks and exits.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         self.out.clear();
         self.state = State::Ending { since: now, cause, was_killed: false };
     }
 
-    /// What the nursery tells of the pool's end, and what time brings.
+    /// Handles the nursery's reports of the pool's end, and deadlines.
     fn look_after_end(&mut self, now: Instant) {
         while !self.is_alone
             && let Some(news) = self.nursery.news()
@@ -260,14 +262,14 @@ impl PoolHandle {
             }
         }
         match &mut self.state {
-            // While it is up, its last words are to be read first.
+            // While it is up, its last messages must be read first.
             State::Ending { cause, .. } if self.exit.is_some() => {
                 let cause = cause.take();
                 self.on_exit(now, cause);
             }
             State::Ending { since, was_killed, .. } => {
                 let late = now.duration_since(*since);
-                // One under SIGSTOP, or in a call that never returns.
+                // It is under SIGSTOP, or in a call that never returns.
                 if late > EXIT_LIMIT && !std::mem::replace(was_killed, true) {
                     self.nursery.kill_pool();
                 } else if late > EXIT_LIMIT + KILL_LIMIT * 2 {
@@ -311,7 +313,7 @@ impl PoolHandle {
         self.state = State::Held { until: now + HOLD, end };
     }
 
-    /// Nobody can start a pool any more, or clear up behind one: this process does the latter.
+    /// No process can start a pool anymore or clean up after one: this process does the latter.
     fn nursery_is_gone(&mut self, now: Instant) {
         self.is_alone = true;
         if matches!(self.state, State::Held { .. } | State::Ended(_)) {
@@ -325,7 +327,7 @@ impl PoolHandle {
         self.hold(now, "the process that starts its pool died".to_owned(), Vec::new(), false);
     }
 
-    /// Starts a new pool. If that fails, it has ended as it began.
+    /// Starts a new pool. If that fails, the new pool counts as ended.
     fn restart(&mut self) {
         let now = Instant::now();
         let started = UnixStream::pair().and_then(|(ours, theirs)| {
@@ -333,7 +335,7 @@ impl PoolHandle {
             self.nursery.start(&theirs)?;
             Ok(ours)
         });
-        (self.is_told, self.pid, self.exit) = (false, None, None);
+        (self.is_reported, self.pid, self.exit) = (false, None, None);
         match started {
             Ok(socket) => {
                 (self.socket, self.reader, self.state) = (socket, FrameReader::default(), State::Up);
@@ -343,7 +345,7 @@ impl PoolHandle {
         }
     }
 
-    /// Ends the pool and everything in it, and the nursery. The farm is over, or the farmer is gone.
+    /// Ends the pool with everything in it, and the nursery, because the farm is over or the farmer is gone.
     pub fn shut(&mut self) {
         if matches!(self.state, State::Up) {
             self.begin_end(Instant::now(), Some(("it was shut down".to_owned(), false)));
@@ -377,7 +379,7 @@ mod tests {
     use super::*;
     use crate::protocol::{StopLevel, ToWorker};
 
-    /// The two frames that this end looks at are told from all others by their bytes.
+    /// The two frames that this end examines are distinguished from all others by their bytes.
     #[test]
     fn heartbeats_and_start_are_known() {
         assert!(is_heartbeat(&codec::encode(&ToFarmer::Heartbeat).unwrap()));

@@ -1,9 +1,10 @@
-//! Output that waits for a place.
+//! Output that cannot be written to its place yet.
 //!
-//! Owns what becomes of a task that has ended when `logs/` does not take its output. If something has the name of its log,
-//! that is the task's failure. Otherwise it is trouble of the farm: the output stays where it is, the task keeps its
-//! slot, and the rank starts nothing more and tries again, until there is a place, or the farm stops for it. So no task
-//! runs again and again on a full disk. Generic over where output goes, and without a clock, as [`super::turn`] is.
+//! Owns what happens to a task that has ended when `logs/` does not accept its output. If something else has the name
+//! of its log, the task has failed. Otherwise it is a problem of the farm: the output stays where it is, the task keeps
+//! its slot, and the rank starts nothing more and tries again until the output is written or the farm stops because of
+//! it. So no task runs repeatedly on a full disk. Generic over where output goes, and without a clock, like
+//! [`super::turn`].
 
 use std::io;
 use std::time::Duration;
@@ -12,21 +13,22 @@ pub(crate) use super::logs::{Ended, KeepError};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::worker::{Event, Usage};
 
-/// Output waits for so long before the farm gives up.
+/// Output waits for this long before the farm gives up.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Pause between two tries. Shorter than the one in which the farmer sends no tasks, so that there is no gap.
+/// Pause between two tries. Shorter than the pause in which the farmer sends no tasks, so that there is no gap.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// It is looked so often whether a file with all output is where it belongs.
+/// Interval at which a file that holds all output is checked to be in its place.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the output of tasks goes.
 pub(crate) trait Outputs {
-    /// Keeps the output of the task in this slot. `is_alone`: no process is left that may write to the same file.
+    /// Writes the output of the task in this slot to its place. `is_alone`: no process is left that may write to the
+    /// same file.
     ///
     /// # Errors
-    /// If it cannot be written to its place. It can be tried again, or [`Self::discard`]ed.
+    /// If it cannot be written. It can be tried again, or [`Self::discard`]ed.
     fn keep(&self, slot: u32, is_alone: bool, end: &Ended<'_>) -> Result<(), KeepError>;
 
     /// Whether all tasks write into one file.
@@ -35,17 +37,17 @@ pub(crate) trait Outputs {
     /// Whether that file is still where it belongs.
     ///
     /// # Errors
-    /// If not: nobody would find it.
+    /// If not: the output could not be found.
     fn check(&self) -> Result<(), KeepError>;
 
-    /// Whether this error is trouble of the node or the farm, and not of the task in this slot.
+    /// Whether this error is a problem of the node or the farm, and not of the task in this slot.
     fn is_ours(&self, error: &io::Error, slot: u32) -> bool;
 
-    /// Forgets what was written in this slot.
+    /// Drops what was written in this slot.
     fn discard(&self, slot: u32);
 }
 
-/// A task that has ended, and what is to be told of it when its output is kept.
+/// A task that has ended, and what is reported of it when its output is written.
 #[derive(Debug)]
 pub(crate) struct Over {
     pub(crate) slot: u32,
@@ -54,7 +56,7 @@ pub(crate) struct Over {
     pub(crate) usage: Usage,
     /// No process is left that may write to the same file.
     pub(crate) is_alone: bool,
-    pub(crate) told_to_end: bool,
+    pub(crate) asked_to_end: bool,
 }
 
 #[derive(Debug)]
@@ -62,35 +64,35 @@ struct Waiting {
     over: Over,
     since: Duration,
     next: Duration,
-    /// The farm stops, and waits for nothing but ends.
+    /// The farm is stopping, and waits only for ends.
     given_up: bool,
 }
 
-/// Tasks whose output waits, and whether that of others is still there.
+/// Tasks whose output waits, and whether the output of others is still in its place.
 #[derive(Debug, Default)]
 pub(crate) struct Keeping {
     waiting: Vec<Waiting>,
     checked: Duration,
     check_due: Option<Duration>,
     stopping: Option<StopLevel>,
-    /// Why the farm is to end.
+    /// Why the farm must end.
     failed: Option<String>,
     told: bool,
 }
 
 impl Keeping {
-    /// Keeps the output of a task; gives what the worker core has to hear.
+    /// Keeps the output of a task; returns the event for the worker core.
     pub(crate) fn keep(&mut self, now: Duration, logs: &impl Outputs, over: Over) -> Event {
         self.decide(now, now, logs, over)
     }
 
-    /// The task in this slot is to end. `true`: it has, and only its output waited.
+    /// The task in this slot must end. Returns `true` if it has, and only its output was waiting.
     pub(crate) fn give_up(&mut self, slot: u32) -> bool {
         let waiting = self.waiting.iter_mut().find(|waiting| waiting.over.slot == slot);
         waiting.map(|waiting| waiting.given_up = true).is_some()
     }
 
-    /// The farm stops: what was kept is looked after once more, and after each end.
+    /// The farm stops: kept output is checked once more, and after each end.
     pub(crate) fn stop(&mut self, level: StopLevel) {
         self.stopping = self.stopping.max(Some(level));
         self.check_due = Some(Duration::ZERO);
@@ -121,7 +123,7 @@ impl Keeping {
         events
     }
 
-    /// Why the farm is to end, once.
+    /// Why the farm must end; returned once.
     pub(crate) fn take_failure(&mut self) -> Option<String> {
         let failed = self.failed.as_ref().filter(|_| !self.told)?;
         self.told = true;
@@ -131,7 +133,7 @@ impl Keeping {
     fn decide(&mut self, now: Duration, since: Duration, logs: &impl Outputs, over: Over) -> Event {
         let (slot, usage) = (over.slot, over.usage);
         let ended_ms = usage.start_us.saturating_add(usage.duration_us) / 1_000;
-        let end = Ended { task: &over.task, outcome: &over.outcome, told_to_end: over.told_to_end, ended_ms };
+        let end = Ended { task: &over.task, outcome: &over.outcome, asked_to_end: over.asked_to_end, ended_ms };
         let kept = match self.check_before(now, logs) {
             Ok(()) => logs.keep(slot, over.is_alone, &end),
             failed => failed,
@@ -163,7 +165,7 @@ impl Keeping {
         Event::OutputWaits { slot }
     }
 
-    /// After a while without a look: nothing more is put where nobody finds it.
+    /// If nothing was checked for a while: so that no more output is put where it cannot be found.
     fn check_before(&mut self, now: Duration, logs: &impl Outputs) -> Result<(), KeepError> {
         if logs.is_packed() && (self.failed.is_some() || now >= self.checked + CHECK_PAUSE) {
             self.checked = now;

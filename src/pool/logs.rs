@@ -1,8 +1,8 @@
 //! Where the output of this pool's tasks goes.
 //!
-//! Owns the files under `logs/` that this rank writes, and what a task writes to until it is known whether and where
-//! that is kept: a file without a name in `$TMPDIR`, one per slot. Never reads what other ranks wrote. Several threads may
-//! use it at a time, each for another slot.
+//! Owns the files under `logs/` that this rank writes, and the files that tasks write to until it is known whether and
+//! where their output is kept: a file without a name in `$TMPDIR`, one per slot. Never reads what other ranks wrote.
+//! Several threads may use it at the same time, each for a different slot.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -26,17 +26,17 @@ pub(super) struct Logs {
     folder: PathBuf,
     rank: u32,
     sink: Sink,
-    /// Earlier runs have left logs: those of tasks that run again are out of date.
+    /// Earlier runs have left logs: those of tasks that run again are obsolete.
     used: bool,
-    /// It was said that one of them can't be removed.
+    /// Whether it was reported that one of them cannot be removed.
     told_of_old: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Sink {
-    /// Straight into a file per task; in folders of so many, the last of which was made already.
+    /// Directly into a file per task; in folders of this many IDs, the last of which was already made.
     Files { per_folder: Option<u32>, made: Mutex<Option<PathBuf>> },
-    /// Into a file per task, if there is a reason.
+    /// Into a file per task, if there is a reason to.
     Kept(Scratch),
     /// All into one file.
     Packed(Scratch, Mutex<Packed>),
@@ -45,7 +45,7 @@ enum Sink {
 }
 
 impl Logs {
-    /// Prepares the logs of a rank. The error says why its node can't run tasks.
+    /// Prepares the logs of a rank. The error says why its node cannot run tasks.
     pub(super) fn new(kind: Kind, folder: PathBuf, rank: u32, slots: u32) -> Result<Self, String> {
         let scratch = || {
             let files = Mutex::new(vec![None; slots as usize]);
@@ -70,13 +70,13 @@ impl Logs {
                 Sink::Nowhere(Arc::new(null.map_err(|error| format!("cannot open /dev/null: {error}"))?))
             }
         };
-        // The files of ranks are no such logs: with them alone no task pays for a look at what is not there.
+        // Files of ranks do not count: with them alone, no task has to look for a log that is not there.
         let is_log = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"log_");
         let used = fs::read_dir(&folder).is_ok_and(|entries| entries.flatten().any(is_log));
         Ok(Self { folder, rank, sink, used, told_of_old: AtomicBool::new(false) })
     }
 
-    /// What a task that is about to start writes to.
+    /// The file that a task that is about to start writes to.
     pub(super) fn open(&self, slot: u32, task: &Assignment) -> Result<Arc<File>, StartError> {
         let id = task.id.0;
         match &self.sink {
@@ -103,12 +103,12 @@ impl Logs {
         }
     }
 
-    /// Whether the folder takes new files. If it does, a log that cannot be made has something wrong with its own name: a
-    /// folder, a link or a FIFO stands there. If not, that is trouble of the node or the farm, whatever the error.
+    /// Whether the folder accepts new files. If it does, the name of a log that cannot be made is the problem: a
+    /// folder, a link or a FIFO has that name. If not, the problem is the node's or the farm's, whatever the error.
     fn takes_files(&self, slot: u32) -> bool {
         let path = probe_of(&self.folder, self.rank, slot);
         let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        // A file that a kill left behind shows only that it could be made then.
+        // A file left over after a kill would only show that it could be made then.
         let removed = fs::remove_file(&path);
         match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.is_ok(),
@@ -116,7 +116,7 @@ impl Logs {
         }
     }
 
-    /// Removes what an earlier run kept of a task that has run anew. If that fails, the task still has what it needs,
+    /// Removes what an earlier run kept of a task that has run again. If that fails, the task still has what it needs,
     /// and `logs` prints the newest.
     fn forget(&self, id: u32) {
         if !self.used {
@@ -157,12 +157,12 @@ impl Outputs for Logs {
                 lock(packed).append(end, &mut output, len)?;
                 self.forget(id);
             }
-            _ if len > 0 || end.told_to_end || !end.outcome.is_success() => {
+            _ if len > 0 || end.asked_to_end || !end.outcome.is_success() => {
                 write_log(&path_of(&self.folder, id), &mut output, len)?;
             }
             _ => self.forget(id),
         }
-        // Else the next task gets another one.
+        // Otherwise, the next task gets a new one.
         let emptied = || len == 0 || output.set_len(0).and_then(|()| (&*file).rewind()).is_ok();
         if !is_alone || !emptied() {
             scratch.take(slot);
@@ -184,13 +184,13 @@ impl Outputs for Logs {
     }
 }
 
-/// Output that can't be kept.
+/// Output that cannot be kept.
 #[derive(Debug, Error)]
 #[error("{}: {source}", path.display())]
 pub(crate) struct KeepError {
     /// Where.
     pub(crate) path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub(crate) source: io::Error,
 }
 
@@ -201,7 +201,7 @@ impl KeepError {
     }
 }
 
-/// Writes the log of one task: all of it, or none, so that half of it is not taken for the whole.
+/// Writes the log of one task: all of it or none, so that half of it is not mistaken for the whole.
 fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepError> {
     let mut file = regular::create_for_task(path).map_err(KeepError::at(path))?;
     if len > 0
@@ -217,7 +217,7 @@ fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepEr
 pub(crate) struct Ended<'a> {
     pub(crate) task: &'a Assignment,
     pub(crate) outcome: &'a Outcome,
-    pub(crate) told_to_end: bool,
+    pub(crate) asked_to_end: bool,
     /// Milliseconds since 1970.
     pub(crate) ended_ms: u64,
 }
@@ -238,7 +238,7 @@ fn create(path: PathBuf) -> Result<Arc<File>, StartError> {
     regular::create_for_task(&path).map(Arc::new).map_err(|error| StartError::Log(path, error))
 }
 
-/// Files without a name, by slot. Each is at its start and empty.
+/// Files without a name, by slot. Each is empty and at its start.
 #[derive(Debug)]
 struct Scratch {
     files: Mutex<Vec<Option<Arc<File>>>>,
@@ -286,11 +286,11 @@ mod tests {
         Assignment { id: TaskId(id), attempt: Attempt(1), command: b"x".to_vec() }
     }
 
-    /// Runs a task that says something and leaves nothing behind.
+    /// Runs a task that writes something and leaves nothing behind.
     fn say(logs: &Logs, id: u32, text: &str, outcome: Outcome) {
         let task = task(id);
         (&*logs.open(0, &task).unwrap()).write_all(text.as_bytes()).unwrap();
-        logs.keep(0, true, &Ended { task: &task, outcome: &outcome, told_to_end: false, ended_ms: 1 }).unwrap();
+        logs.keep(0, true, &Ended { task: &task, outcome: &outcome, asked_to_end: false, ended_ms: 1 }).unwrap();
     }
 
     fn logs(kind: Kind, workdir: &Path) -> Logs {
@@ -313,7 +313,7 @@ mod tests {
 
     const OK: Outcome = Outcome::Exited(0);
 
-    /// `--logs rank`: two files, in which every task's output is found, also after a crash within a line.
+    /// `--logs rank`: two files, in which every task's output is found, even after a crash in the middle of a line.
     #[test]
     fn a_rank_has_two_files() {
         let workdir = tempfile::tempdir().unwrap();
@@ -327,7 +327,7 @@ mod tests {
         OpenOptions::new().append(true).open(index).unwrap().write_all(b"1 1 99").unwrap();
         let packed = logs(Kind::Rank, workdir.path());
         say(&packed, 5, "five", OK);
-        // Whatever the reason is, its heading is one line.
+        // Whatever the reason, its heading is one line.
         say(&packed, 6, "six", OK.unkept("cannot write a\n==> task 9\u{1b}[2J".to_owned()));
         assert_eq!(found(workdir.path(), 6).as_deref(), Some("six"));
         assert_eq!(names(workdir.path()), ["rank_3.idx", "rank_3.log"]);
@@ -341,7 +341,7 @@ mod tests {
         );
     }
 
-    /// A fresh run with `--logs rank` touches no file per task; after a run with a file per task, those are removed.
+    /// A fresh run with `--logs rank` looks for no file per task; after a run with a file per task, those are removed.
     #[test]
     fn only_logs_of_tasks_are_out_of_date() {
         let workdir = tempfile::tempdir().unwrap();
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(found(workdir.path(), 1).as_deref(), Some("new"));
     }
 
-    /// `--logs failed`: only what failed or said something has a file, and what is out of date goes.
+    /// `--logs failed`: only tasks that failed or wrote something have a file, and obsolete ones are removed.
     #[test]
     fn silent_successes_have_no_file() {
         let workdir = tempfile::tempdir().unwrap();
@@ -381,19 +381,19 @@ mod tests {
         }
         assert_eq!(names(workdir.path()), ["0", "20"]);
         assert_eq!(found(workdir.path(), 29).as_deref(), Some("29"));
-        say(&logs(Kind::None, workdir.path()), 3, "nobody hears", OK);
+        say(&logs(Kind::None, workdir.path()), 3, "discarded", OK);
         assert_eq!(found(workdir.path(), 3).as_deref(), Some("3"), "another form of log is not touched");
     }
 
     /// A process that outlives its task does not write into the output of the next one.
     #[test]
-    fn what_outlives_its_task_keeps_its_file() {
+    fn a_process_that_outlives_its_task_keeps_its_file() {
         let workdir = tempfile::tempdir().unwrap();
         let packed = logs(Kind::Rank, workdir.path());
         let first = task(1);
         let daemons = packed.open(0, &first).unwrap();
-        let end = Ended { task: &first, outcome: &OK, told_to_end: false, ended_ms: 1 };
-        // It is not over.
+        let end = Ended { task: &first, outcome: &OK, asked_to_end: false, ended_ms: 1 };
+        // The task is not over.
         packed.keep(0, false, &end).unwrap();
         let second = task(2);
         (&*packed.open(0, &second).unwrap()).write_all(b"second").unwrap();

@@ -1,17 +1,17 @@
 //! The pool process: where tasks run.
 //!
-//! Owns the processes of one rank's tasks. It is forked before MPI_Init and holds no MPI state; it talks to its
-//! MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
+//! Owns the processes of one rank's tasks. It is forked before MPI_Init and holds no MPI state; it communicates with
+//! its MPI process over a socket, frame by frame, and ends every task when that socket closes, for whatever reason.
 //! [`handle`] is the other end: what the MPI process knows of its pool.
 //!
-//! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it never
-//! polls. With many slots, threads of `starters` do nothing but start tasks.
+//! Invariant: the pool's own thread waits in one place, for socket, ended children, failed starts and deadlines; it
+//! never polls. With many slots, threads of `starters` do nothing but start tasks.
 
+mod context;
 pub mod handle;
 pub(crate) mod keeping;
 mod leftovers;
 mod logs;
-mod means;
 mod packed;
 mod start_error;
 mod starters;
@@ -40,33 +40,33 @@ use crate::sys::process::{Reap, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::worker::{Event, Worker};
-use means::Means;
+use context::SpawnContext;
 use starters::threads_for;
 use tasks::Tasks;
 use turn::Turns;
 
-/// How a pool process ends; its parent reads it by waitpid.
+/// The exit status of a pool process; its parent reads it by waitpid.
 pub mod exit_status {
-    /// All is well.
+    /// Success.
     pub const CLEAN: i32 = 0;
-    /// The MPI process went away, or spoke nonsense. Tasks were killed.
+    /// The MPI process went away, or sent invalid data. Tasks were killed.
     pub const PARENT_LOST: i32 = 11;
 }
 
-/// What tasks leave running when the farm has ended gets SIGTERM, and so much time before SIGKILL.
+/// Processes that tasks leave running when the farm has ended get SIGTERM, and this much time before SIGKILL.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
-/// A pool that has said nothing for so long says that it lives; [`handle`] listens.
+/// A pool that has sent nothing for this long sends a heartbeat; [`handle`] listens for it.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long the pool waits for processes that SIGKILL does not end at once.
+/// How long the pool waits for processes that SIGKILL does not end immediately.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs the pool; returns its exit status. What executes is kept in the table.
+/// Runs the pool; returns its exit status. The table records which tasks are executing.
 #[must_use]
 pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let outlet = Outlet::install();
-    // An error: the other end is gone, and with it everybody who could be told.
+    // An error: the other end is gone, and with it everything that could be notified.
     let (status, work) = match Pool::new(socket, executing, outlet) {
         Ok(mut pool) => (pool.serve().unwrap_or(exit_status::PARENT_LOST), pool.work),
         Err(_) => (exit_status::PARENT_LOST, None),
@@ -74,11 +74,11 @@ pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let is_killed = work.as_ref().is_some_and(|work| work.core.is_killed());
     let grace = if is_killed || status == exit_status::PARENT_LOST { Duration::ZERO } else { LEFTOVER_GRACE };
     if grace.is_zero() {
-        // First of all, as a start that has begun may hang in a file system.
+        // First of all, because a start in progress may hang in a file system.
         work.iter().for_each(|work| work.processes.start_no_more());
         end_descendants(Duration::ZERO, KILL_LIMIT);
     }
-    // Before the end of all processes: what is being started would escape it.
+    // Before the end of all processes: a process that is being started would escape it.
     let temp = work.map(|work| work.processes.close());
     end_descendants(grace, KILL_LIMIT);
     if let Some(temp) = temp {
@@ -95,8 +95,8 @@ struct Pool {
     outlet: Outlet,
     reader: FrameReader,
     out: Vec<u8>,
-    /// When it said something last.
-    said: Duration,
+    /// When it last sent something.
+    last_sent: Duration,
     /// `None` before Start.
     work: Option<Turns<Tasks>>,
 }
@@ -107,38 +107,38 @@ impl Pool {
         let children = SignalSource::children()?;
         let reader = FrameReader::default();
         let clock = Clock::start();
-        let said = clock.now();
-        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), said, work: None })
+        let last_sent = clock.now();
+        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), last_sent, work: None })
     }
 
     fn serve(&mut self) -> io::Result<i32> {
-        let mut said = Vec::new();
+        let mut out = Vec::new();
         loop {
             self.write_out()?;
             if self.work.as_ref().is_some_and(|work| work.core.is_stopped()) && self.out.is_empty() {
                 return Ok(exit_status::CLEAN);
             }
             self.wait();
-            if !self.read_messages(&mut said)? {
+            if !self.read_messages(&mut out)? {
                 return Ok(exit_status::PARENT_LOST);
             }
-            self.hear_of_failed_starts(&mut said);
-            self.reap_children(&mut said);
-            self.look_after_output(&mut said);
+            self.take_failed_starts(&mut out);
+            self.reap_children(&mut out);
+            self.look_after_output(&mut out);
             if let Some(work) = &mut self.work {
                 let now = self.clock.now();
-                work.turn(now, Event::Tick, &mut said);
-                // After all signals: a process that takes none is not waited for.
+                work.turn(now, Event::Tick, &mut out);
+                // After all signals: a process that does not receive any is not waited for.
                 for event in work.processes.over(now) {
-                    work.turn(now, event, &mut said);
+                    work.turn(now, event, &mut out);
                 }
-                work.flush(now, &mut said);
+                work.flush(now, &mut out);
             }
-            for message in said.drain(..) {
+            for message in out.drain(..) {
                 self.send(&message);
             }
             self.send_logs();
-            if self.clock.now().saturating_sub(self.said) >= HEARTBEAT {
+            if self.clock.now().saturating_sub(self.last_sent) >= HEARTBEAT {
                 self.send(&ToFarmer::Heartbeat);
             }
         }
@@ -154,12 +154,12 @@ impl Pool {
         let failures =
             self.work.as_ref().and_then(|work| work.processes.wakes()).map(|fd| Interest { fd, write: false });
         let interests: Vec<_> = [socket, children].into_iter().chain(failures).collect();
-        let deadline = deadline.unwrap_or(Duration::MAX).min(self.said + HEARTBEAT);
+        let deadline = deadline.unwrap_or(Duration::MAX).min(self.last_sent + HEARTBEAT);
         wait_ready(&interests, Some(deadline.saturating_sub(now)));
     }
 
-    /// Reads what has come. `false` when the other end is closed.
-    fn read_messages(&mut self, said: &mut Vec<ToFarmer>) -> io::Result<bool> {
+    /// Reads what has arrived. `false` when the other end is closed.
+    fn read_messages(&mut self, out: &mut Vec<ToFarmer>) -> io::Result<bool> {
         let mut buffer = [0; 64 << 10];
         loop {
             match self.socket.read(&mut buffer) {
@@ -171,31 +171,31 @@ impl Pool {
             }
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
                 match codec::decode::<ToWorker>(frame) {
-                    Ok(message) => self.on_message(message, said),
+                    Ok(message) => self.on_message(message, out),
                     Err(error) => {
-                        said.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
+                        out.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
                     }
                 }
             }
         }
     }
 
-    fn on_message(&mut self, message: ToWorker, said: &mut Vec<ToFarmer>) {
+    fn on_message(&mut self, message: ToWorker, out: &mut Vec<ToFarmer>) {
         match message {
-            ToWorker::Start(config) if self.work.is_none() => said.push(self.start(&config)),
+            ToWorker::Start(config) if self.work.is_none() => out.push(self.start(&config)),
             ToWorker::Stop { level } => {
-                // Stopped before Start, or unfit: there is nothing to stop, but somebody waits for the answer.
+                // Stopped before Start, or unfit: there is nothing to stop, but the farmer waits for the answer.
                 if self.work.is_none() {
                     self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
                 }
-                self.turn(Event::Message(message), said);
+                self.turn(Event::Message(message), out);
                 self.work.iter_mut().for_each(|work| work.processes.stop(level));
             }
-            other => self.turn(Event::Message(other), said),
+            other => self.turn(Event::Message(other), out),
         }
     }
 
-    /// Makes everything ready; gives the answer.
+    /// Prepares everything; returns the answer.
     fn start(&mut self, config: &WorkerConfig) -> ToFarmer {
         self.outlet.set_level(config.log_level);
         if config.protocol != PROTOCOL_VERSION {
@@ -220,9 +220,9 @@ impl Pool {
             SlotCount::CpusUpTo(slots) => slots.min(cpus),
             SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
         };
-        let means = Means::new(config, slots, &host::node_name(launch), &cwd, self.clock);
+        let context = SpawnContext::new(config, slots, &host::node_name(launch), &cwd, self.clock);
         self.executing.clear(slots);
-        match means.and_then(|means| Tasks::new(means, threads_for(slots), self.executing)) {
+        match context.and_then(|context| Tasks::new(context, threads_for(slots), self.executing)) {
             Ok(tasks) => {
                 let grace = Duration::from_millis(config.grace_ms);
                 self.work = Some(Turns::new(Worker::new(slots, grace), tasks));
@@ -232,7 +232,7 @@ impl Pool {
         }
     }
 
-    fn reap_children(&mut self, said: &mut Vec<ToFarmer>) {
+    fn reap_children(&mut self, out: &mut Vec<ToFarmer>) {
         // One signal may stand for many children; what counts is what can be reaped.
         let mut signalled = false;
         while self.children.next_signal().is_some() {
@@ -242,38 +242,38 @@ impl Pool {
             && let Reap::Ended(reaped) = self.work.as_ref().map_or_else(|| reap(None), |work| work.processes.reap())
         {
             let Some(work) = &mut self.work else { continue };
-            // Else a process that a task had started.
+            // Otherwise it is a process that a task had started.
             if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
-                work.turn(self.clock.now(), event, said);
+                work.turn(self.clock.now(), event, out);
             }
         }
     }
 
-    fn hear_of_failed_starts(&mut self, said: &mut Vec<ToFarmer>) {
+    fn take_failed_starts(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         for event in work.processes.failed() {
-            work.turn(self.clock.now(), event, said);
+            work.turn(self.clock.now(), event, out);
         }
     }
 
-    /// Before the end is told, so that the farm learns in time that its output is gone.
-    fn look_after_output(&mut self, said: &mut Vec<ToFarmer>) {
+    /// Before the end is reported, so that the farm learns in time that its output is gone.
+    fn look_after_output(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         let now = self.clock.now();
         for event in work.processes.look_after_output(now) {
-            work.turn(now, event, said);
+            work.turn(now, event, out);
         }
-        said.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
+        out.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
     }
 
-    fn turn(&mut self, event: Event, said: &mut Vec<ToFarmer>) {
+    fn turn(&mut self, event: Event, out: &mut Vec<ToFarmer>) {
         if let Some(work) = &mut self.work {
-            work.turn(self.clock.now(), event, said);
+            work.turn(self.clock.now(), event, out);
         }
     }
 
     fn send(&mut self, message: &ToFarmer) {
-        self.said = self.clock.now();
+        self.last_sent = self.clock.now();
         crate::protocol::framing::push_message(&mut self.out, message);
     }
 

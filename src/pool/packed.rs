@@ -1,7 +1,7 @@
 //! `rank_<r>.log`: the output of all tasks of a rank, one after the other.
 //!
-//! Owns that file and its index while the rank runs. Both are only appended to, by every run of this rank, a whole entry
-//! or none of it.
+//! Owns that file and its index while the rank runs. Both are only appended to, by every run of this rank, a whole
+//! entry or none of it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use crate::sys::regular;
 use crate::workdir::is_in_place;
 use crate::workdir::logs::{INDEX_HEAD, INDEX_TORN, IndexEntry, heading_of, rank_files};
 
-/// Output up to this size, in bytes, is written in one go.
+/// Output of up to this many bytes is written in one go.
 const ONE_WRITE: u64 = 64 << 10;
 
 /// A rank's file and its index.
@@ -23,7 +23,7 @@ pub(super) struct Packed {
     index: Growing,
 }
 
-/// A file that grows at its end, whoever else has appended to it.
+/// A file that is only appended to, possibly by other processes too.
 #[derive(Debug)]
 struct Growing {
     path: PathBuf,
@@ -31,7 +31,7 @@ struct Growing {
 }
 
 impl Packed {
-    /// Opens both, and makes them if they are not there.
+    /// Opens both, and creates them if they do not exist.
     pub(super) fn open(logs: &Path, rank: u32) -> Result<Self, KeepError> {
         let (log, index) = rank_files(logs, rank);
         let (log, mut index) = (Growing::open(log)?, Growing::open(index)?);
@@ -39,8 +39,8 @@ impl Packed {
         Ok(Self { log, index })
     }
 
-    /// Appends the output under a heading, so that the file can be read as it is; then its line in the index. What a full
-    /// disk took of them is cut off again.
+    /// Appends the output under a heading, so that the file can be read as it is; then its line in the index. What a
+    /// full disk accepted of them is cut off again.
     pub(super) fn append(&mut self, end: &Ended<'_>, output: &mut impl Read, len: u64) -> Result<(), KeepError> {
         let (id, attempt) = (end.task.id.0, end.task.attempt.0);
         let mut entry = IndexEntry { id, attempt, ended_ms: end.ended_ms, offset: 0, len };
@@ -48,7 +48,7 @@ impl Packed {
         if len > 0 {
             let heading = format!("{}{} <==\n", heading_of(id, attempt), shown::line(&how(end.outcome))).into_bytes();
             let begin = self.log.append(|file| write_output(file, heading, output, len))?;
-            // Behind what was just written, whoever else has appended before.
+            // Right after what was just written, whatever other processes have appended before.
             entry.offset = self.log.position()?.saturating_sub(len + 1);
             before = Some(begin);
         }
@@ -59,7 +59,7 @@ impl Packed {
         indexed.map(|_| ())
     }
 
-    /// Whether both are where their names say: if somebody moved or removed them, nobody finds what is in them.
+    /// Whether both are where their names say: if they were moved or removed, their content cannot be found.
     pub(super) fn check(&self) -> Result<(), KeepError> {
         [&self.log, &self.index]
             .into_iter()
@@ -74,7 +74,7 @@ impl Growing {
         Ok(Self { path, file })
     }
 
-    /// Appends something whole, or as good as nothing; tells how long the file was before.
+    /// Appends something whole, or as good as nothing; returns how long the file was before.
     fn append(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<u64, KeepError> {
         let len = self.file.metadata().map_err(KeepError::at(&self.path))?.len();
         write(&mut self.file).map(|()| len).map_err(|source| {
@@ -87,7 +87,7 @@ impl Growing {
         self.file.stream_position().map_err(KeepError::at(&self.path))
     }
 
-    /// Takes back what was written behind `len`, if nobody else has written there meanwhile.
+    /// Removes what was written after `len`, unless another process has written there in the meantime.
     fn cut(&mut self, len: u64) {
         let end = self.file.metadata().map(|metadata| metadata.len());
         if end.is_ok_and(|end| self.file.stream_position().is_ok_and(|position| position == end)) {
@@ -107,8 +107,8 @@ fn write_output(log: &mut File, mut heading: Vec<u8>, output: &mut impl Read, le
     log.write_all(b"\n")
 }
 
-/// Makes an index ready for the next line. A crash may have left a part of a line: with this end, it counts neither as
-/// an entry, even if it lacks only a digit, nor as damage.
+/// Prepares an index for the next line. A crash may have left part of a line: ended like this, it counts neither as an
+/// entry, even if it lacks only a digit, nor as damage.
 fn begin_index(index: &mut File) -> io::Result<()> {
     let len = index.seek(SeekFrom::End(0))?;
     if len == 0 {

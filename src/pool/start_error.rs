@@ -15,7 +15,7 @@ pub(super) enum StartError {
     Input(std::io::Error),
     /// The runner's `cwd`.
     Folder(PathBuf, std::io::Error),
-    /// No place for a fresh folder.
+    /// No place for a new folder.
     Temp(PathBuf, Errno),
 }
 
@@ -27,7 +27,7 @@ impl StartError {
         }
     }
 
-    /// What the system said.
+    /// The system's error.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Program(_, errno) | Self::Temp(_, errno) => errno.desc().to_owned(),
@@ -48,14 +48,14 @@ impl StartError {
     }
 }
 
-/// Errors of a node that has run out of something for now.
+/// Errors of a node that has temporarily run out of something.
 pub(super) fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
 }
 
-/// Errors of making a log that hit every task alike: the file system is full, read-only, or gone, or the folder is not
-/// there any more. They are no task's failure, also if all is well again a moment later. Of other errors, [`super::logs`]
-/// finds out whose they are.
+/// Errors in creating a log that affect every task alike: the file system is full, read-only or gone, or the folder no
+/// longer exists. They are never a task's failure, even if all is well again a moment later. For other errors,
+/// [`super::logs`] finds out whether the task is the cause.
 pub(super) fn is_disk_trouble(errno: Errno) -> bool {
     use Errno::{EDQUOT, EIO, ENOENT, ENOSPC, ENOTCONN, EROFS, ESTALE};
     matches!(errno, ENOSPC | EDQUOT | EROFS | EIO | ESTALE | ENOENT | ENOTCONN)
@@ -78,8 +78,8 @@ impl std::fmt::Display for StartError {
 }
 
 impl StartError {
-    /// The user looks for the reason in the log of the task.
-    pub(super) fn say_in(&self, mut log: &File) {
+    /// Writes the reason into the log of the task, where the user looks for it.
+    pub(super) fn write_to(&self, mut log: &File) {
         use std::io::Write;
         let _ = writeln!(log, "taskfarmer-mpi: {self}");
     }

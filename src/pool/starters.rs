@@ -1,12 +1,12 @@
-//! Who starts tasks, and which processes run.
+//! Which threads start tasks, and which processes run.
 //!
-//! The start of a process blocks its caller until the child has become another program, and the log file before it for
-//! as long as the file system takes. On a node of many slots one thread cannot start all tasks in time, so there are
-//! several; with few slots the pool's own thread starts them.
+//! The start of a process blocks its caller until the child has become another program, and creating the log file
+//! before that takes as long as the file system needs. On a node with many slots one thread cannot start all tasks in
+//! time, so there are several; with few slots the pool's own thread starts them.
 //!
-//! Owns the tasks that are to be started, those that are being started, and the table of processes. A process that has
-//! ended, or is to be signalled, while its starter has not told of it yet is waited for: that takes the start of one
-//! process, for which a pool with one thread would be blocked too.
+//! Owns the tasks that are waiting to be started, those that are being started, and the table of processes. If a
+//! process has ended, or must be signaled, before its starter has reported it, the pool waits for the starter: that
+//! takes as long as the start of one process, for which a pool with one thread would be blocked too.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,33 +17,33 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::Pid;
 
+use super::context::SpawnContext;
 use super::leftovers::Holder;
-use super::means::Means;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
 use crate::sys::family::has_lists;
 use crate::sys::process::{Reap, Whose, ended_child, reap};
 
-/// A thread for so many slots.
+/// One thread per this many slots.
 const SLOTS_PER_THREAD: u32 = 4;
 
-/// And no more than this: see docs/performance.md.
+/// And at most this many: see docs/performance.md.
 const THREADS_MAX: u32 = 16;
 
-/// How long the end of a pool waits for starts that have begun.
+/// How long the end of a pool waits for starts in progress.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How many threads are to start the tasks of so many slots; 1 is the pool's own.
+/// How many threads start the tasks of this many slots; 1 is the pool's own.
 pub(super) fn threads_for(slots: u32) -> usize {
     (slots / SLOTS_PER_THREAD).clamp(1, THREADS_MAX) as usize
 }
 
-/// A task that has got its slot.
+/// A task that has a slot.
 #[derive(Debug)]
 struct ToStart {
     slot: u32,
     task: Assignment,
-    /// When: the worker core counts its limit from here.
+    /// When it got the slot: the worker core counts its limit from here.
     since: Duration,
 }
 
@@ -53,21 +53,21 @@ impl ToStart {
     }
 }
 
-/// A task that runs.
+/// A running task.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) slot: u32,
     pub(super) task: Assignment,
     /// When it got its slot.
     pub(super) since: Duration,
-    /// Its folder.
+    /// Its temporary folder.
     pub(super) temp: Option<PathBuf>,
-    /// It was told to end, by a stop or a limit: its exit code 0 is no success.
-    pub(super) told_to_end: bool,
+    /// It was asked to end, by a stop or a limit: an exit code of 0 is not a success.
+    pub(super) asked_to_end: bool,
 }
 
 impl Process {
-    /// Who it is, with the ID of its first process.
+    /// What [`Leftovers`](super::leftovers::Leftovers) needs to know of it, with the ID of its first process.
     pub(super) fn holder(&self, leader: Pid) -> Holder {
         Holder {
             slot: self.slot,
@@ -79,7 +79,7 @@ impl Process {
     }
 }
 
-/// A task that does not.
+/// A task that could not be started.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) slot: u32,
@@ -93,7 +93,7 @@ pub(super) struct Failed {
 #[derive(Debug, Default)]
 struct Table {
     to_start: VecDeque<ToStart>,
-    /// Those that are being started, by slot. Their processes may be at work before their starters have told who they are.
+    /// Tasks that are being started, by slot. Their processes may be running before their starters have reported them.
     starting: HashMap<u32, Holder>,
     running: HashMap<Pid, Process>,
     leaders: HashMap<u32, Pid>,
@@ -103,11 +103,11 @@ struct Table {
 
 #[derive(Debug)]
 struct Shared {
-    means: Means,
+    context: SpawnContext,
     table: Mutex<Table>,
-    /// There is something to start, or nothing any more.
+    /// There is something to start, or starting has ended.
     work: Condvar,
-    /// A start has ended, well or not.
+    /// A start has ended, successfully or not.
     settled: Condvar,
     /// Wakes the pool: a start has failed.
     wake: EventFd,
@@ -117,22 +117,23 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Starters {
     shared: Arc<Shared>,
-    /// How many; 0: the pool's own thread does it. They end with the process, as one may hang in a file system.
+    /// How many; 0: the pool's own thread does it. They end with the process, because one may hang in a file system.
     threads: usize,
 }
 
 impl Starters {
-    /// So many threads, or as many as the node has left.
-    pub(super) fn new(means: Means, threads: usize) -> nix::Result<Self> {
+    /// Starts this many threads, or as many as the node allows.
+    pub(super) fn new(context: SpawnContext, threads: usize) -> nix::Result<Self> {
         let threads = match threads {
-            _ if means.one_at_a_time() => 0,
-            // Without the kernel's list, orphans are told from first processes by the thread whose children they are.
+            _ if context.one_at_a_time() => 0,
+            // Without the kernel's list, orphans are distinguished from first processes by the thread whose children
+            // they are.
             0 | 1 => usize::from(!has_lists()),
             threads => threads,
         };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (table, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { means, table, work, settled, wake });
+        let shared = Arc::new(Shared { context, table, work, settled, wake });
         let start = |_| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name("tfarmer-start".to_owned()).spawn(move || shared.start_all())
@@ -141,8 +142,8 @@ impl Starters {
         Ok(Self { shared, threads })
     }
 
-    pub(super) fn means(&self) -> &Means {
-        &self.shared.means
+    pub(super) fn context(&self) -> &SpawnContext {
+        &self.shared.context
     }
 
     /// Whether tasks are started by threads of their own.
@@ -155,7 +156,7 @@ impl Starters {
         self.are_threads().then(|| self.shared.wake.as_fd())
     }
 
-    /// Starts a task that has got its slot at `since`, now or soon. The error is that of a start right now.
+    /// Starts a task that has had its slot since `since`, now or soon. The error is that of an immediate start.
     pub(super) fn start(&self, since: Duration, slot: u32, task: &Assignment) -> Result<(), Box<Failed>> {
         let to_start = ToStart { slot, task: task.clone(), since };
         if self.are_threads() {
@@ -168,7 +169,7 @@ impl Starters {
         Ok(())
     }
 
-    /// Starts that have failed since the last look.
+    /// Starts that have failed since the last call.
     pub(super) fn take_failed(&self) -> Vec<Failed> {
         let mut table = self.shared.lock();
         let failed = std::mem::take(&mut table.failed);
@@ -178,32 +179,33 @@ impl Starters {
         failed
     }
 
-    /// Takes the next child that has ended, adopted ones too. Does not wait for one to end.
+    /// Takes the next child that has ended, including adopted ones. Does not wait for one to end.
     pub(super) fn reap(&self) -> Reap {
         if !self.are_threads() {
             return reap(None);
         }
-        // No first process of a task is a child of this thread, and all orphans are. They wait for nobody.
+        // No first process of a task is a child of this thread, and all orphans are. They are not waited for.
         if let Some(orphan) = ended_child(Whose::ThisThread)
             && let ended @ Reap::Ended(_) = reap(Some(orphan))
         {
             return ended;
         }
-        // Whose child it is is known only when its starter has said so: look first, and take none but that.
+        // Whose child it is becomes known only when its starter has reported it: look first, and take only that one.
         while let Some(pid) = ended_child(Whose::Process) {
-            // A start that fails leaves an ended child for a moment, which the C library reaps. Its pid may then be that
-            // of a later start: with no start under way, a child that is not in the table is none of a task.
+            // A start that fails leaves an ended child for a moment, which the C library reaps. Its pid may then be
+            // that of a later start: with no start in progress, a child that is not in the table does not belong to a
+            // task.
             let unknown = |table: &mut Table| !table.running.contains_key(&pid) && !table.starting.is_empty();
             let _table = self.shared.settled.wait_while(self.shared.lock(), unknown);
             match reap(Some(pid)) {
-                Reap::NoneEnded | Reap::NoChild => {} // It was that of a failed start; others may have ended.
+                Reap::NoneEnded | Reap::NoChild => {} // It belonged to a failed start; others may have ended.
                 ended @ Reap::Ended(_) => return ended,
             }
         }
         Reap::NoneEnded
     }
 
-    /// Takes the first processes of tasks out of a list of the pool's children.
+    /// Removes the first processes of tasks from a list of the pool's children.
     pub(super) fn without_leaders(&self, children: &mut Vec<Pid>) {
         if !children.is_empty() {
             let table = self.shared.lock();
@@ -218,7 +220,7 @@ impl Starters {
         running.chain(table.starting.values().copied()).collect()
     }
 
-    /// Takes a process out of the table.
+    /// Removes a process from the table.
     pub(super) fn take(&self, pid: Pid) -> Option<Process> {
         let mut table = self.shared.lock();
         let process = table.running.remove(&pid)?;
@@ -226,20 +228,20 @@ impl Starters {
         Some(process)
     }
 
-    /// Marks the process in a slot as told to end, and gives it for the signal. A start that has not begun is called off,
-    /// one that has is waited for.
-    pub(super) fn tell_to_end(&self, slot: u32) -> Option<Pid> {
+    /// Marks the process in a slot as asked to end, and returns it for the signal. A start that has not begun is called
+    /// off, one that has is waited for.
+    pub(super) fn ask_to_end(&self, slot: u32) -> Option<Pid> {
         let mut table = self.shared.lock();
         if let Some(at) = table.to_start.iter().position(|other| other.slot == slot) {
             let ToStart { slot, task, .. } = table.to_start.remove(at)?;
-            let at = self.shared.means.clock.now();
+            let at = self.shared.context.clock.now();
             self.shared.fail(&mut table, Failed { slot, task, at, temp: None, error: None });
             return None;
         }
         let starts = |table: &mut Table| table.starting.contains_key(&slot);
         let mut table = self.shared.settled.wait_while(table, starts).unwrap_or_else(PoisonError::into_inner);
         let leader = *table.leaders.get(&slot)?;
-        table.running.get_mut(&leader)?.told_to_end = true;
+        table.running.get_mut(&leader)?.asked_to_end = true;
         Some(leader)
     }
 
@@ -252,8 +254,8 @@ impl Starters {
         self.shared.work.notify_all();
     }
 
-    /// Starts nothing more, and waits for the starts that have begun: after this there is no process that was not seen,
-    /// unless a start hangs in a file system. Gives the folders of all tasks.
+    /// Starts nothing more, and waits for starts in progress: after this, every process has been seen, unless a start
+    /// hangs in a file system. Returns the folders of all tasks.
     pub(super) fn close(self) -> Vec<PathBuf> {
         self.start_no_more();
         let starts = |table: &mut Table| !table.starting.is_empty();
@@ -273,7 +275,7 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a thread does.
+    /// The main function of a thread.
     fn start_all(&self) {
         let mut table = self.lock();
         loop {
@@ -298,10 +300,10 @@ impl Shared {
     }
 
     fn start(&self, ToStart { slot, task, since }: ToStart) -> Result<(Pid, Process), Box<Failed>> {
-        let at = self.means.clock.now();
+        let at = self.context.clock.now();
         let mut temp = None;
-        match self.means.start(slot, &task, &mut temp) {
-            Ok(pid) => Ok((pid, Process { slot, task, since, temp, told_to_end: false })),
+        match self.context.start(slot, &task, &mut temp) {
+            Ok(pid) => Ok((pid, Process { slot, task, since, temp, asked_to_end: false })),
             Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::context::SpawnContext;
 use super::keeping::{Keeping, Outputs, Over};
 use super::leftovers::{Holder, Leftovers};
 use super::logs::Logs;
-use super::means::Means;
 use super::start_error::{StartError, is_shortage};
 use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
@@ -21,14 +21,14 @@ use crate::lengths::micros;
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
-use crate::sys::process::{Reap, Reaped, reap, tell_group};
+use crate::sys::process::{Reap, Reaped, reap, signal_group};
 use crate::worker::{Event, Usage};
 
-/// A task whose first process has ended, and others that it has started have not.
+/// A task whose first process has ended, while others that it has started have not.
 #[derive(Debug)]
 struct Lingering {
     process: Process,
-    /// Its first process; with what the others used, once they have ended.
+    /// Its first process; includes the usage of the others once they have ended.
     reaped: Reaped,
 }
 
@@ -45,19 +45,19 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks that are started by so many threads; which of them execute is kept in the table.
-    pub(super) fn new(means: Means, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
-        let starters = Starters::new(means, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
+    /// Tasks that are started by this many threads; the table records which of them are executing.
+    pub(super) fn new(context: SpawnContext, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
+        let starters = Starters::new(context, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
         Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
     }
 
-    /// Starts nothing any more.
+    /// Starts nothing more.
     pub(super) fn start_no_more(&self) {
         self.starters.as_ref().inspect(|starters| starters.start_no_more());
     }
 
-    /// Starts nothing any more, and gives up the folders that tasks had. Those of tasks that still run are to be removed
-    /// when they are killed.
+    /// Starts nothing more, and gives up the folders of tasks. Those of tasks that still run must be removed when they
+    /// are killed.
     pub(super) fn close(self) -> TempFolders {
         let mut temp = self.temp;
         for folder in self.lingering.into_values().filter_map(|of| of.process.temp) {
@@ -69,12 +69,12 @@ impl Tasks {
         temp
     }
 
-    /// Readable when [`Self::failed`] has something to tell.
+    /// Readable when [`Self::failed`] has something to report.
     pub(super) fn wakes(&self) -> Option<BorrowedFd<'_>> {
         self.starters.as_ref().and_then(Starters::wakes)
     }
 
-    /// What has become of starts that failed later.
+    /// The events of starts that failed later.
     pub(super) fn failed(&mut self) -> Vec<Event> {
         let failed = self.starters.as_ref().map_or(Vec::new(), Starters::take_failed);
         failed.into_iter().map(|failed| self.on_failed(failed)).collect()
@@ -83,7 +83,7 @@ impl Tasks {
     fn on_failed(&mut self, mut failed: Failed) -> Event {
         match self.judge(&mut failed) {
             Some(error) => error.into_event(failed.slot, failed.task),
-            // It was called off, for a stop or a limit.
+            // It was called off, because of a stop or a limit.
             None => Event::SpawnRefused { slot: failed.slot, task: failed.task },
         }
     }
@@ -96,9 +96,9 @@ impl Tasks {
         given_up.chain(again).chain(self.keeping.next_look()).min()
     }
 
-    /// Looks after output that waits for a place, and after what was kept.
+    /// Checks output that waits for a place, and output that was kept.
     pub(super) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
-        let logs = self.starters.as_ref().map(|starters| &starters.means().logs);
+        let logs = self.starters.as_ref().map(|starters| &starters.context().logs);
         logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
     }
 
@@ -107,7 +107,7 @@ impl Tasks {
         self.keeping.stop(level);
     }
 
-    /// Why the farm is to end, once.
+    /// Why the farm must end; returned once.
     pub(super) fn take_failure(&mut self) -> Option<String> {
         self.keeping.take_failure()
     }
@@ -117,7 +117,7 @@ impl Tasks {
         self.starters.as_ref().map_or_else(|| reap(None), Starters::reap)
     }
 
-    /// What the end of a process means; `None` if it is no task's first one.
+    /// What the end of a process means; `None` if it is not a task's first one.
     pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
         let Some(process) = self.starters.as_ref()?.take(reaped.pid) else {
             let of = self.leftovers.on_reaped(reaped.pid).and_then(|slot| self.lingering.get_mut(&slot))?;
@@ -135,7 +135,7 @@ impl Tasks {
         self.end(process, reaped, now)
     }
 
-    /// The tasks of which nothing is left any more.
+    /// The tasks of which nothing is left.
     pub(super) fn over(&mut self, now: Duration) -> Vec<Event> {
         if self.lingering.is_empty() {
             return Vec::new();
@@ -157,9 +157,9 @@ impl Tasks {
         let Some(starters) = &self.starters else { return };
         let lingering = self.lingering.values().map(|of| of.process.holder(of.reaped.pid));
         self.leftovers.look(
-            starters.means(),
+            starters.context(),
             |children| starters.without_leaders(children),
-            // Those that run come first: a process ID may be in use again.
+            // Running tasks come first: a process ID may have been reused.
             || starters.holders().into_iter().chain(ended).chain(lingering.clone()).collect(),
         );
     }
@@ -169,7 +169,7 @@ impl Tasks {
         self.leftovers.forget(process.slot);
         let starters = self.starters.as_ref()?;
         process.temp.into_iter().for_each(|folder| self.temp.remove(folder));
-        let Means { logs, clock, .. } = starters.means();
+        let SpawnContext { logs, clock, .. } = starters.context();
         let usage = Usage {
             start_us: clock.epoch_us(process.since),
             duration_us: micros(now.saturating_sub(process.since)),
@@ -177,27 +177,28 @@ impl Tasks {
             system_us: micros(reaped.system),
             max_rss_kib: reaped.max_rss_kib,
         };
-        let Process { slot, task, told_to_end, .. } = process;
+        let Process { slot, task, asked_to_end, .. } = process;
         let (outcome, is_alone) = (reaped.outcome, self.leftovers.are_all_known());
-        let over = Over { slot, task, outcome, usage, is_alone, told_to_end };
+        let over = Over { slot, task, outcome, usage, is_alone, asked_to_end };
         Some(self.keeping.keep(now, logs, over))
     }
 
     /// Signals all processes of the task in a slot.
-    fn tell(&mut self, slot: u32, signals: &[Signal]) {
+    fn signal(&mut self, slot: u32, signals: &[Signal]) {
         if self.keeping.give_up(slot) {
             return;
         }
-        let leader = self.starters.as_ref().and_then(|starters| starters.tell_to_end(slot));
+        let leader = self.starters.as_ref().and_then(|starters| starters.ask_to_end(slot));
         if leader.is_none() && !self.lingering.contains_key(&slot) {
             return; // It never ran.
         }
         self.look(None);
-        // Those outside of its group first: when their parent has ended, it is harder to tell whose they are.
-        let Some(now) = self.starters.as_ref().map(|starters| starters.means().clock.now()) else { return };
-        self.leftovers.tell(now, slot, leader, signals);
+        // Those outside its group first: after their parent has ended, it is harder to find out which task they belong
+        // to.
+        let Some(now) = self.starters.as_ref().map(|starters| starters.context().clock.now()) else { return };
+        self.leftovers.signal(now, slot, leader, signals);
         if let Some(leader) = leader {
-            tell_group(leader, signals);
+            signal_group(leader, signals);
         }
     }
 
@@ -205,21 +206,21 @@ impl Tasks {
     fn judge(&mut self, failed: &mut Failed) -> Option<SpawnError> {
         failed.temp.take().into_iter().for_each(|folder| self.temp.remove(folder));
         let error = failed.error.as_ref()?;
-        let Means { logs, clock, .. } = self.starters.as_ref()?.means();
+        let SpawnContext { logs, clock, .. } = self.starters.as_ref()?.context();
         if let Some(refusal) = refusal(error, logs, failed.slot) {
             logs.discard(failed.slot);
             return Some(SpawnError::Refused(refusal));
         }
         let usage = Usage { start_us: clock.epoch_us(failed.at), ..Usage::default() };
         let outcome = match error {
-            // What a shell would have said.
+            // As a shell reports it.
             StartError::Program(_, Errno::ENOENT) => Outcome::Exited(127),
             StartError::Program(..) => Outcome::Exited(126),
             _ => Outcome::NotStarted(error.to_string()),
         };
-        // The log says why.
+        // The log states why.
         let (slot, task) = (failed.slot, failed.task.clone());
-        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end: false };
+        let over = Over { slot, task, outcome, usage, is_alone: true, asked_to_end: false };
         Some(match self.keeping.keep(clock.now(), logs, over) {
             Event::Ended { outcome, usage, .. } => SpawnError::Impossible(outcome, usage),
             _ => SpawnError::OutputWaits,
@@ -227,7 +228,7 @@ impl Tasks {
     }
 }
 
-/// What the node is short of, or what is wrong with the folder of logs, if a start failed for that.
+/// What the node is short of, or what is wrong with the folder of logs, if that made a start fail.
 fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
     let text = || format!("{}{}", error.place(), error.reason());
     let is_refusal = match error {
@@ -245,9 +246,9 @@ impl Processes for Tasks {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
-        // Before it starts: the first thing that it does may be to kill this process.
+        // Before it starts: the first thing it does may be to kill this process.
         if let Some(executing) = self.executing {
-            executing.begin(slot, task.id, starters.means().clock.epoch_us(now));
+            executing.begin(slot, task.id, starters.context().clock.epoch_us(now));
         }
         match starters.start(now, slot, task) {
             Ok(()) => Ok(()),
@@ -256,7 +257,7 @@ impl Processes for Tasks {
     }
 
     fn terminate(&mut self, slot: u32) {
-        self.tell(slot, &TERMINATE);
+        self.signal(slot, &TERMINATE);
     }
 
     fn is_over(&mut self, slot: u32) {
@@ -266,6 +267,6 @@ impl Processes for Tasks {
     }
 
     fn kill(&mut self, slot: u32) {
-        self.tell(slot, &KILL);
+        self.signal(slot, &KILL);
     }
 }

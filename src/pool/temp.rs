@@ -1,7 +1,7 @@
-//! Fresh folders for tasks, removed after them.
+//! Temporary folders for tasks, removed after them.
 //!
-//! Owns the folders and the thread that removes them: a folder may be large, and the pool has other tasks to start.
-//! The pool process leaves none behind unless it is killed itself.
+//! Owns the folders and the thread that removes them: a folder may be large, and the pool has other tasks to start. The
+//! pool process leaves none behind unless it is killed itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 use nix::unistd::mkdtemp;
 
-/// Where temporary folders are made, and what takes them away again.
+/// Where temporary folders are made, and the thread that removes them.
 #[derive(Debug, Default)]
 pub(super) struct TempFolders {
     remover: Option<(Sender<PathBuf>, JoinHandle<()>)>,
@@ -20,7 +20,7 @@ pub(super) struct TempFolders {
 }
 
 impl TempFolders {
-    /// Makes a folder, in the first place that takes one: `$TMPDIR` of the tasks, or `/tmp`.
+    /// Makes a folder in the first place that accepts one: `$TMPDIR` of the tasks, or `/tmp`.
     pub(super) fn make(tmpdir: Option<&Path>) -> Result<PathBuf, (PathBuf, Errno)> {
         let mut refused = None;
         for place in tmpdir.into_iter().chain([Path::new("/tmp"), Path::new("/var/tmp")]) {
@@ -32,13 +32,13 @@ impl TempFolders {
         Err(refused.expect("there is a place"))
     }
 
-    /// Removes a folder: some time, or at once where the node has no thread left for it.
+    /// Removes a folder: in the background, or immediately if the node has no thread left for it.
     pub(super) fn remove(&mut self, folder: PathBuf) {
         if self.remover.is_none() {
             self.remover = self.start().ok();
         }
         let unsent = match &self.remover {
-            // The thread ends after its sender only.
+            // The thread ends only after its sender.
             Some((folders, _)) => folders.send(folder).err().map(|error| error.0),
             None => Some(folder),
         };
@@ -54,7 +54,7 @@ impl TempFolders {
         Ok((folders, std::thread::Builder::new().spawn(work)?))
     }
 
-    /// Waits for the removal of all. To be called when nothing runs any more.
+    /// Waits until all are removed. To be called when nothing runs anymore.
     pub(super) fn finish(mut self) {
         if let Some((folders, remover)) = self.remover.take() {
             drop(folders);
@@ -66,14 +66,14 @@ impl TempFolders {
     }
 }
 
-/// What can't be removed now is tried once more at the end.
+/// A folder that cannot be removed now is tried once more at the end.
 fn remove_or_keep(folder: PathBuf, left: &Mutex<Vec<PathBuf>>) {
     if remove(&folder).is_err() {
         left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(folder);
     }
 }
 
-/// A task may have taken the permission to remove something from itself.
+/// A task may have removed its own permission to delete something.
 fn remove(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     match std::fs::remove_dir_all(folder) {
@@ -95,7 +95,8 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A fresh folder is where the environment says, for its owner only, and gone at the end, whatever is in it.
+    /// A new folder is where the environment says, accessible only to its owner, and gone at the end, whatever is in
+    /// it.
     #[test]
     fn folders_come_and_go() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};

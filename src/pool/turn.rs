@@ -10,16 +10,16 @@ use crate::worker::{Action, Event, Usage, Worker};
 /// Why a task did not start.
 #[derive(Debug)]
 pub enum SpawnError {
-    /// The node is short of something; another time, or elsewhere, it may work.
+    /// The node is short of something; it may work later or elsewhere.
     Refused(String),
-    /// It will not work here or anywhere; the task has failed.
+    /// It will not work on any node; the task has failed.
     Impossible(Outcome, Usage),
-    /// The same, but what its log is to say has no place yet.
+    /// The same, but the text for its log cannot be written yet.
     OutputWaits,
 }
 
 impl SpawnError {
-    /// What the worker core has to hear of it.
+    /// The event for the worker core.
     #[must_use]
     pub fn into_event(self, slot: u32, task: Assignment) -> Event {
         match self {
@@ -35,11 +35,11 @@ impl SpawnError {
 
 /// Where tasks run.
 pub trait Processes {
-    /// Starts a task in a slot, or sees to it that it is started soon: if that fails later, the event of
+    /// Starts a task in a slot, or arranges for it to be started soon: if that fails later, the event of
     /// [`SpawnError::into_event`] comes then.
     ///
     /// # Errors
-    /// If it does not run now.
+    /// If it cannot be started now.
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError>;
 
     /// The task in this slot is over, or was not started.
@@ -63,12 +63,12 @@ pub struct Turns<P> {
 }
 
 impl<P: Processes> Turns<P> {
-    /// Puts the parts together.
+    /// Combines the parts.
     pub fn new(core: Worker, processes: P) -> Self {
         Self { core, processes, actions: Vec::new() }
     }
 
-    /// Takes in one event and does what follows; what the farmer should hear is appended to `out`.
+    /// Handles one event and does what follows; messages for the farmer are appended to `out`.
     pub fn turn(&mut self, now: Duration, event: Event, out: &mut Vec<ToFarmer>) {
         self.handle(now, event);
         self.perform(now, out);
@@ -88,7 +88,7 @@ impl<P: Processes> Turns<P> {
     }
 
     fn perform(&mut self, now: Duration, out: &mut Vec<ToFarmer>) {
-        // A spawn that fails makes an event, and that may make further actions, behind those that wait.
+        // A spawn that fails makes an event, which may make further actions, after those that wait.
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {

@@ -110,7 +110,7 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
     )
 }
 
-/// Whatever a farmer may say.
+/// Any message from a farmer.
 pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
     let assignment = (number(), any::<u16>(), bytes()).prop_map(|(id, attempt, command)| Assignment {
         id: TaskId(id),
@@ -130,7 +130,7 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
     ]
 }
 
-/// Whatever a worker may say.
+/// Any message from a worker.
 pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
     let hello = (number(), any::<String>(), number(), number())
         .prop_map(|(protocol, host, slots, cpus)| ToFarmer::Hello { protocol, host, slots, cpus });
@@ -162,7 +162,7 @@ pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
     ]
 }
 
-/// What a frame may cost to decode beyond its own bytes: a length in it may promise as much as a frame can have.
+/// What decoding a frame may cost beyond its own bytes: a length in it may claim as much as a frame can have.
 const MEMORY_MAX: usize = 2 * FRAME_LEN_MAX + (1 << 20);
 
 proptest! {
@@ -173,8 +173,7 @@ proptest! {
         prop_assert_eq!(decode::<ToFarmer>(&encode(&to_farmer).unwrap()).unwrap(), to_farmer);
     }
 
-    /// Promise 5: bytes from a peer are never a panic, and never cost more memory than a frame may have, whatever they
-    /// are.
+    /// Promise 5: bytes from a peer never cause a panic, and never cost more memory than a frame may have.
     #[test]
     fn any_bytes_are_a_message_or_an_error(
         bytes: Vec<u8>,

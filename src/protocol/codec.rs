@@ -7,7 +7,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use bincode::{Decode, Encode};
 use thiserror::Error;
 
-/// Longest frame, in bytes: room for a tasklist line of many MiB and for any batch that we make.
+/// Longest frame, in bytes: room for a tasklist line of many MiB and for any batch that this program makes.
 pub const FRAME_LEN_MAX: usize = 64 << 20;
 
 /// Batches are closed when they reach this many bytes, so that one message never holds up a link for long.
@@ -15,19 +15,19 @@ pub const BATCH_BYTES: usize = 256 << 10;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_LEN_MAX>> = standard().with_limit::<FRAME_LEN_MAX>();
 
-/// Why bytes are not a message, or a message can't become bytes.
+/// Why bytes are not a message, or a message cannot become bytes.
 #[derive(Debug, Error)]
 pub enum CodecError {
     /// Not a message of this version of the protocol.
     #[error("the bytes are not a message of this protocol version: {0}")]
     Decode(#[from] bincode::error::DecodeError),
-    /// A message, and then something more.
-    #[error("{0} bytes are left over behind the message")]
+    /// A message followed by something else.
+    #[error("{0} bytes are left over after the message")]
     Trailing(usize),
     /// Longer than [`FRAME_LEN_MAX`].
     #[error("the message has {0} bytes; {FRAME_LEN_MAX} are allowed")]
     TooLong(usize),
-    /// The encoder failed; for our own types it has no reason to.
+    /// The encoder failed; for the types of this crate it has no reason to.
     #[error("the message could not be encoded: {0}")]
     Encode(#[from] bincode::error::EncodeError),
 }
@@ -41,7 +41,7 @@ pub fn encode<M: Encode>(message: &M) -> Result<Vec<u8>, CodecError> {
     if bytes.len() > FRAME_LEN_MAX { Err(CodecError::TooLong(bytes.len())) } else { Ok(bytes) }
 }
 
-/// Reads a message back.
+/// Decodes a message.
 ///
 /// # Errors
 /// If the bytes are anything but exactly one message.
@@ -60,7 +60,7 @@ mod tests {
     use crate::runner::config::{Defined, Start};
     use crate::runner::template::{Field, Template};
 
-    /// A length that promises more bytes than there are must not be believed: no allocation of its size.
+    /// A length that claims more bytes than there are must not be trusted: nothing of that size is allocated.
     #[test]
     fn a_lying_length_is_refused() {
         let mut bytes = encode(&ToFarmer::Log { level: 1, text: "x".repeat(300) }).unwrap();

@@ -1,7 +1,7 @@
 //! Frames on a byte stream: a length (4 bytes, little-endian), then that many bytes.
 //!
-//! Owns the split and join of frames on the socket between an MPI process and its pool. MPI keeps message
-//! borders itself and needs none of this. Never looks inside a frame and never does I/O.
+//! Owns splitting and joining frames on the socket between an MPI process and its pool. MPI keeps message boundaries
+//! itself and needs none of this. Never looks inside a frame and never does I/O.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::codec::FRAME_LEN_MAX;
 
 const LEN_BYTES: usize = 4;
 
-/// A peer that announces a longer frame than the protocol allows; the stream can't be followed any further.
+/// A peer announced a longer frame than the protocol allows; the rest of the stream cannot be interpreted.
 #[derive(Debug, Error)]
 #[error("a frame of {0} bytes was announced; {FRAME_LEN_MAX} are allowed")]
 pub struct FrameTooLong(pub usize);
@@ -19,7 +19,7 @@ pub struct FrameTooLong(pub usize);
 /// Appends `payload` as a frame.
 ///
 /// # Panics
-/// If it is longer than [`FRAME_LEN_MAX`], which [`super::codec::encode`] does not let pass.
+/// If it is longer than [`FRAME_LEN_MAX`], which [`super::codec::encode`] prevents.
 pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
     assert!(payload.len() <= FRAME_LEN_MAX, "frame of {} bytes", payload.len());
     let len = u32::try_from(payload.len()).expect("FRAME_LEN_MAX fits into u32");
@@ -28,8 +28,8 @@ pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a message of our own as a frame. One that can't be encoded (longer than any link carries) is dropped
-/// and logged: the peer could do nothing with it either.
+/// Appends an outgoing message as a frame. One that cannot be encoded (longer than any link carries) is dropped and
+/// logged: the peer could not use it either.
 pub fn push_message<M: bincode::Encode>(out: &mut Vec<u8>, message: &M) {
     match super::codec::encode(message) {
         Ok(bytes) => push_frame(out, &bytes),
@@ -59,7 +59,7 @@ pub fn write_some(out: &mut Vec<u8>, mut write: impl FnMut(&[u8]) -> io::Result<
     result
 }
 
-/// Collects bytes as they come and gives them out frame by frame.
+/// Collects bytes as they arrive and returns them frame by frame.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     bytes: Vec<u8>,
@@ -82,7 +82,7 @@ impl FrameReader {
     /// The next whole frame; `None` until more bytes are there.
     ///
     /// # Errors
-    /// If the announced length is not allowed. The stream is useless then.
+    /// If the announced length is not allowed. The stream is useless from then on.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
         let rest = &self.bytes[self.start..];
         let Some((len, rest)) = rest.split_first_chunk::<LEN_BYTES>() else { return Ok(None) };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: any bytes are frames or refused, and no more is kept than has come.
+        /// Promise 5: any bytes are frames or refused, and no more is kept than has arrived.
         #[test]
         fn any_stream_is_read_or_refused(
             stream in nearly(any_stream()), stray: Vec<u8>, cut in 1_usize..50
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// Promise 5: a peer can't make us wait for, or allocate, gigabytes.
+    /// Promise 5: a peer cannot make the program wait for, or allocate, gigabytes.
     #[test]
     fn a_length_beyond_the_limit_is_an_error() {
         let mut reader = FrameReader::default();

@@ -1,10 +1,9 @@
-//! What farmer and workers say to each other.
+//! The messages between farmer and workers.
 //!
-//! Owns the message types and the words in them ([`TaskId`], [`Rank`], [`Outcome`] …). Bytes are made by
-//! [`codec`], split and joined by [`framing`]. Never does I/O, never knows whether a frame travels by MPI or
-//! over a socket.
+//! Owns the message types and their components ([`TaskId`], [`Rank`], [`Outcome`] …). [`codec`] turns them into bytes,
+//! [`framing`] splits and joins those. Never does I/O, never knows whether a frame travels by MPI or over a socket.
 //!
-//! Invariant: a message from a peer is input. Every field may hold anything; who receives it checks.
+//! Invariant: a message from a peer is input. Every field may hold anything; the receiver checks it.
 
 #[cfg(test)]
 pub(crate) mod any;
@@ -16,8 +15,8 @@ use std::fmt;
 
 use crate::runner::RunnerConfig;
 
-/// Raised whenever a message changes its meaning or its bytes. Start and Hello carry it: a farm is made of
-/// one program, and two versions in one allocation are refused by name instead of misread.
+/// Raised whenever the meaning or the bytes of a message change. Start and Hello carry it: a farm consists of one
+/// program, and two versions in one allocation are refused by name instead of misread.
 pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
@@ -31,7 +30,7 @@ pub struct Rank(pub u32);
 /// The rank that owns the workdir and the tasklist.
 pub const FARMER: Rank = Rank(0);
 
-/// Which try of a task this is within one run of the farm; the first is 1.
+/// The number of this attempt of a task within one run of the farm; the first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct Attempt(pub u16);
 
@@ -47,7 +46,7 @@ impl fmt::Display for Rank {
     }
 }
 
-/// How hard a farm is being stopped. Later levels win; a farm never steps back.
+/// The level of a stop. Higher levels win; a farm never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 pub enum StopLevel {
     /// Start nothing new, let running tasks end.
@@ -58,7 +57,7 @@ pub enum StopLevel {
     Kill,
 }
 
-/// More slots than this on one rank are a mistake, whoever says so.
+/// More slots than this on one rank are a mistake, whatever their source.
 pub const SLOTS_MAX: u32 = 100_000;
 
 /// How many tasks a rank runs at the same time.
@@ -82,15 +81,15 @@ pub enum Bind {
     Slot,
 }
 
-/// Where the output of tasks goes: within `logs/` of the workdir, but for [`Logs::None`].
+/// Where the output of tasks goes: within `logs/` of the workdir, except for [`Logs::None`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Encode, Decode)]
 pub enum Logs {
     /// A file per task, `log_<ID>`.
     #[default]
     Task,
-    /// The same in folders of so many IDs each, at least 1.
+    /// The same in folders of this many IDs each, at least 1.
     Folders(u32),
-    /// A file for tasks that failed or said anything, and none for the others.
+    /// A file for each task that failed or wrote anything, and none for the others.
     Failed,
     /// Two files per rank: all output, and where each task's is in it.
     Rank,
@@ -98,7 +97,7 @@ pub enum Logs {
     None,
 }
 
-/// What a worker must know before its first task. Rank 0 reads all files; the others learn of them here.
+/// What a worker must know before its first task. Rank 0 reads all files; the others receive their content here.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct WorkerConfig {
     /// [`PROTOCOL_VERSION`] of the farmer.
@@ -107,7 +106,7 @@ pub struct WorkerConfig {
     pub rank: Rank,
     /// Slots of the pool. 0 slots by `--farmer-only`: the rank takes no tasks.
     pub slots: SlotCount,
-    /// From SIGTERM to SIGKILL, in milliseconds.
+    /// Time between SIGTERM and SIGKILL, in milliseconds.
     pub grace_ms: u64,
     /// Absolute path: where the farmer was started, and every task's working directory.
     pub cwd: Vec<u8>,
@@ -125,12 +124,12 @@ pub struct WorkerConfig {
     pub log_level: u8,
 }
 
-/// A task on its way to a worker. It travels once.
+/// A task on its way to a worker.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Assignment {
     /// The task.
     pub id: TaskId,
-    /// Which try this is.
+    /// The number of this attempt.
     pub attempt: Attempt,
     /// The line of the list, as bytes: no NUL, no newline.
     pub command: Vec<u8>,
@@ -143,9 +142,9 @@ pub enum ToWorker {
     Start(Box<WorkerConfig>),
     /// Run these, in this order, as slots come free.
     Assign {
-        /// Counts the Assign messages of this link from 1; Report says it back, which measures the round trip.
+        /// Counts the Assign messages of this link from 1; Report returns it, which measures the round trip.
         seq: u32,
-        /// In list order but for retries.
+        /// In list order, except for retries.
         tasks: Vec<Assignment>,
     },
     /// Give back up to this many tasks that have not started, the last of the queue first.
@@ -153,26 +152,27 @@ pub enum ToWorker {
         /// At most this many.
         count: u32,
     },
-    /// Stop; the worker says [`ToFarmer::Stopped`] when its last task is gone.
+    /// Stop; the worker sends [`ToFarmer::Stopped`] when its last task is gone.
     Stop {
-        /// How hard.
+        /// The level.
         level: StopLevel,
     },
-    /// Nothing to say, still here. Answers the worker's own heartbeat.
+    /// Nothing to report. Answers the worker's own heartbeat.
     Heartbeat,
-    /// You had been given up and messages to you were dropped: forget what has not started, it is with others, and
-    /// say by [`ToFarmer::Holds`] what runs.
+    /// The rank had been given up and messages to it were dropped: it must forget the tasks that have not started,
+    /// which are with others now, and report by [`ToFarmer::Holds`] which ones run.
     Rejoin {
-        /// From the same count as that of Assign.
+        /// From the same counter as in Assign.
         seq: u32,
     },
-    /// Every task, running or to come, may run for so long. Then it is asked to end, and killed after the grace period.
+    /// Every task, running or to come, may run for this long. Then it is asked to end, and killed after the grace
+    /// period.
     Limit {
-        /// In microseconds; 0: without end.
+        /// In microseconds; 0: no limit.
         us: u64,
     },
-    /// The farm is over, its books are closed: leave MPI, and end. For the relay; until it comes, a rank that has stopped
-    /// stays, because launchers end a farm of which a rank leaves long before the others.
+    /// The farm is over and its files are closed: leave MPI and end. For the relay; until it arrives, a rank that has
+    /// stopped stays, because launchers end a farm in which one rank leaves long before the others.
     Leave {
         /// Some rank was lost: end without MPI_Finalize, which would wait for it.
         skip_finalize: bool,
@@ -186,22 +186,22 @@ pub enum Outcome {
     Exited(u8),
     /// Its process died by this signal.
     Signaled(u8),
-    /// It never ran, and never will on any node: what went wrong, for the user to read.
+    /// It never ran, and never will on any node: the reason, for the user.
     NotStarted(String),
-    /// Its process has ended, and its output cannot be kept because of what stands in the place of its log: it has failed,
-    /// whatever its exit code.
+    /// Its process has ended, but its output cannot be kept because something else has the name of its log: it has
+    /// failed, whatever its exit code.
     Unkept {
         /// Its exit code, if it did not die by a signal.
         exit: Option<u8>,
         /// The signal that it died by.
         signal: Option<u8>,
-        /// What went wrong, for the user to read.
+        /// The reason, for the user.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// Whether a process that was left alone has done what it should.
+    /// Whether this is the success of a process, if nothing interfered.
     #[must_use]
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
@@ -227,7 +227,7 @@ impl Outcome {
         }
     }
 
-    /// The same end of a task whose output cannot be kept. One that never ran has no output.
+    /// The same end for a task whose output cannot be kept. One that never ran has no output.
     #[must_use]
     pub fn unkept(self, reason: String) -> Self {
         match self {
@@ -237,12 +237,12 @@ impl Outcome {
     }
 }
 
-/// One attempt of a task that came to its end.
+/// One attempt of a task that has ended.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct TaskResult {
     /// The task.
     pub id: TaskId,
-    /// Which try this was.
+    /// The number of this attempt.
     pub attempt: Attempt,
     /// The slot it ran in, from 0.
     pub slot: u32,
@@ -252,9 +252,9 @@ pub struct TaskResult {
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// It had run out of time ([`ToWorker::Limit`]) and was told to end: it has failed, whatever its exit code.
+    /// It had exceeded its limit ([`ToWorker::Limit`]) and was asked to end: it has failed, whatever its exit code.
     pub timed_out: bool,
-    /// When its first process had ended, others that it had started were left, and had to be ended.
+    /// When its first process had ended, others that it had started remained and had to be ended.
     pub left_behind: bool,
     /// User CPU time of the task and the children that it waited for, in microseconds.
     pub user_us: u64,
@@ -264,7 +264,7 @@ pub struct TaskResult {
     pub max_rss_kib: u64,
 }
 
-/// A task that executed when its pool died.
+/// A task that was executing when its pool died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Executing {
     /// The task.
@@ -278,7 +278,7 @@ pub struct Executing {
 }
 
 impl TaskResult {
-    /// Whether the task has done what it should.
+    /// Whether the task has succeeded.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.outcome.is_success() && !self.timed_out
@@ -303,26 +303,26 @@ pub enum ToFarmer {
     Report {
         /// Attempts that ended.
         results: Vec<TaskResult>,
-        /// Attempts that a stop ended, or that may have died of what stops the farm. The tasks are to run again, and
-        /// it costs no attempt.
+        /// Attempts that a stop ended, or that may have died because of what stops the farm. The tasks must run again,
+        /// and it costs no attempt.
         interrupted: Vec<TaskResult>,
         /// Tasks that have not run here and cost no attempt: recalled, or refused by this node (no processes, no
         /// memory).
         returned: Vec<TaskId>,
-        /// The last [`ToWorker::Assign`] that came in.
+        /// The last [`ToWorker::Assign`] that arrived.
         ack: u32,
         /// How long ago that was, in microseconds.
         ack_age_us: u64,
-        /// Tasks whose slot is free again, but whose verdict is still open: see docs/signals.md, "Held verdicts".
+        /// Tasks whose slot is free again, but whose verdict is still pending: see docs/signals.md, "Held verdicts".
         undecided: u32,
         /// A [`ToWorker::Recall`] is answered by this, even if nothing could be given back.
         recall_answered: bool,
-        /// The node refuses to start processes: send no task for so many milliseconds. 0: all is well.
+        /// The node refuses to start processes: send no task for this many milliseconds. 0: no problem.
         pause_ms: u32,
     },
-    /// Nothing to say, still here.
+    /// Nothing to report.
     Heartbeat,
-    /// Somebody sent this rank a signal that asks the farm to stop.
+    /// This rank received a signal that asks the farm to stop.
     Signaled {
         /// Its number.
         signal: u8,
@@ -333,14 +333,14 @@ pub enum ToFarmer {
     PoolLost {
         /// How it died.
         reason: String,
-        /// The tasks that may have caused it: all that executed then. None if it is known that no task did.
+        /// The tasks that may have caused it: all that were executing. None if it is known that no task was.
         executing: Vec<Executing>,
-        /// [`ToWorker::Start`] makes a new pool.
+        /// Whether [`ToWorker::Start`] makes a new pool.
         can_restart: bool,
     },
     /// This rank cannot run tasks of this farm at all.
     Unfit {
-        /// Why: what, where, what to do.
+        /// Why: what failed, where, and what to do about it.
         reason: String,
     },
     /// A log record of this rank, since only rank 0 writes to the terminal.
@@ -354,13 +354,13 @@ pub enum ToFarmer {
     Holds {
         /// As in the question.
         seq: u32,
-        /// Tasks that run here or whose verdict is open. Nothing else is left here.
+        /// Tasks that run here or whose verdict is pending. Nothing else is left here.
         tasks: Vec<TaskId>,
     },
-    /// The output of tasks that this rank keeps is gone, or has found no place for too long: that is the farm's trouble,
-    /// and the farm is to end. Said once; the tasks concerned are not reported as ended.
+    /// Kept output of tasks on this rank is gone, or could not be written for too long: that is the farm's problem, and
+    /// the farm must end. Sent once; the tasks concerned are not reported as ended.
     LogsFailed {
-        /// What, where, and what the system said.
+        /// What failed, where, and the system's error.
         reason: String,
     },
 }

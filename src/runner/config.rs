@@ -1,22 +1,22 @@
-//! Which runner, as rank 0 tells the workers.
+//! The runner, as rank 0 sends it to the workers.
 
 use bincode::{Decode, Encode};
 
 use super::template::{Field, Template};
 
-/// Which runner, as rank 0 tells the workers.
+/// The runner, as rank 0 sends it to the workers.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum RunnerConfig {
     /// Each task is a shell command.
     Basic,
-    /// One from an INI file.
+    /// A runner from an INI file.
     Defined(Box<Defined>),
 }
 
 /// Which shell reads a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Shell {
-    /// bash where it exists, else sh.
+    /// bash if it exists, otherwise sh.
     Auto,
     /// `/bin/bash`.
     Bash,
@@ -35,7 +35,7 @@ pub enum Start {
     Words {
         /// The program and its arguments.
         words: Vec<Template>,
-        /// The command comes by standard input.
+        /// The command is passed by standard input.
         by_stdin: bool,
     },
     /// A line for a shell.
@@ -51,14 +51,14 @@ pub struct Defined {
     pub setup: Vec<u8>,
     /// Where tasks start, if not in the farm's own folder. Relative to that.
     pub cwd: Option<Template>,
-    /// Variables of each task; they go before those that it would have anyway.
+    /// Variables of each task; they take precedence over those that it would have anyway.
     pub variables: Vec<(Vec<u8>, Template)>,
-    /// Tasks get PyTaskFarmer's `PROC_NUMBER`.
+    /// Whether tasks get PyTaskFarmer's `PROC_NUMBER`.
     pub proc_number: bool,
 }
 
 impl RunnerConfig {
-    /// What an INI file says of it.
+    /// Its definition in an INI file.
     #[must_use]
     pub fn defined(&self) -> Option<&Defined> {
         match self {

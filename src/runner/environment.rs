@@ -1,7 +1,7 @@
 //! The environment of tasks.
 //!
-//! Owns which variables a task gets: those of the rank, less what its launcher meant for the rank alone, plus
-//! ours. Prepared once per pool; per task only a handful is added.
+//! Owns which variables a task gets: those of the rank, without those that its launcher meant only for the rank, plus
+//! the farm's own. Prepared once per pool; only a few are added per task.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,14 +16,14 @@ use crate::sys::process::c_string;
 #[derive(Debug)]
 pub struct Environment {
     variables: Vec<(Vec<u8>, Vec<u8>)>,
-    /// All variables, as exec takes them.
+    /// All variables, in the form that exec takes.
     block: Vec<CString>,
     /// The same for a program that is started without a shell.
     shell_block: Vec<CString>,
 }
 
 impl Environment {
-    /// What this process has, with `changed` in front of it, for tasks that run in `cwd`.
+    /// The variables of this process, with `changed` taking precedence, for tasks that run in `cwd`.
     #[must_use]
     pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let inherited = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
@@ -36,7 +36,7 @@ impl Environment {
         Self::with_changes(variables, &[], cwd)
     }
 
-    /// What a runner changes is the user's own, even if a launcher sets a variable of that name.
+    /// What a runner changes is the user's choice, even if a launcher sets a variable of that name.
     fn with_changes(
         variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
         changed: &[(Vec<u8>, Vec<u8>)],
@@ -58,8 +58,8 @@ impl Environment {
         environment
     }
 
-    /// What `bash -c program` would hand to the program: PWD is true, SHLVL a number (bash 5 counts itself in, and
-    /// out again as it execs the program).
+    /// What `bash -c program` would pass to the program: a correct PWD, a numeric SHLVL (bash 5 counts itself, and
+    /// subtracts that when it execs the program).
     fn as_after_a_shell(&self, cwd: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
         let is_cwd = |path: &[u8]| {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
@@ -103,7 +103,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Variables that tell a task who it is. A farm inside a farm sets its own.
+/// Variables that identify a task. A farm inside a farm sets its own.
 pub(super) fn is_ours(name: &[u8]) -> bool {
     OURS.iter().any(|known| name == known.as_bytes())
 }
@@ -119,10 +119,10 @@ pub(super) const OURS: [&str; 7] = [
     "TASKFARMER_WORKDIR",
 ];
 
-/// What OpenMP's programs take for their number of threads; with `--bind slot` it is ours.
+/// The variable from which OpenMP programs take their number of threads; with `--bind slot` the farm sets it.
 pub const OMP_NUM_THREADS: &str = "OMP_NUM_THREADS";
 
-/// Who a pool is, for its tasks.
+/// The identity of a pool, for its tasks.
 #[derive(Debug)]
 pub struct Identity {
     rank: CString,
@@ -188,9 +188,9 @@ mod tests {
         assert_eq!(lines(&environment, false), ["A=b=c"]);
     }
 
-    /// A variable of a runner goes to its tasks, even one that is removed if a launcher has set it.
+    /// A variable that a runner sets goes to its tasks, even one that would be removed if a launcher had set it.
     #[test]
-    fn what_a_runner_sets_stays() {
+    fn variables_of_a_runner_stay() {
         let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let rank =
             [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2"), ("SLURM_CPUS_PER_TASK", "64")];
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(lines(&environment, false), ["SLURM_CPUS_PER_TASK=4"]);
     }
 
-    /// A program can't tell whether a shell had started it.
+    /// A program cannot tell whether a shell started it.
     #[test]
     fn a_direct_start_gets_what_a_shell_would_have_set() {
         let direct = |variables| lines(&environment(variables), true);

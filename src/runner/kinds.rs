@@ -27,13 +27,13 @@ pub const KINDS: &[(&str, Option<&str>)] = &[
     ("template", None),
 ];
 
-/// Why there is no such runner.
+/// Why a runner cannot be used.
 #[derive(Debug, Error)]
 pub enum RunnerError {
     /// No section has this name.
     #[error("{0}")]
     NotFound(String),
-    /// Its section makes no sense.
+    /// Its section is invalid.
     #[error(transparent)]
     Ini(#[from] IniError),
     /// Its class cannot be used.
@@ -58,16 +58,16 @@ pub fn listing() -> (String, Catalog) {
     ini::listing(Kind::Runners, &[(DEFAULT_RUNNER, KINDS[0].0)], |class| ini::kind_name(KINDS, class))
 }
 
-/// A runner that was found by its name, and not looked at any further.
+/// A runner that was found by its name, and not examined any further.
 #[derive(Debug)]
 pub struct Found {
-    /// `None`: the default, which no file defines.
+    /// `None`: the default, which is not defined by a file.
     section: Option<Section>,
-    /// What the user should know about it.
+    /// Remarks about it for the user.
     pub remarks: Remarks,
 }
 
-/// Finds the runner of this name. Reads INI files, and starts nothing.
+/// Finds the runner with this name. Reads INI files, and starts nothing.
 ///
 /// # Errors
 /// If there is none.
@@ -93,10 +93,10 @@ impl Found {
         class.is_some_and(|class| built_in(class).is_none() && python::is_class(class))
     }
 
-    /// Checks it and makes it ready. Starts `python3` to try a class that is not built in.
+    /// Checks and prepares it. Starts `python3` to test a class that is not built in.
     ///
     /// # Errors
-    /// If its section makes no sense, or its class can't be used.
+    /// If its section is invalid, or its class cannot be used.
     pub fn prepare(&self) -> Result<RunnerConfig, RunnerError> {
         let Some(section) = &self.section else { return Ok(RunnerConfig::Basic) };
         let (class, file) = (&section.class.value, section.file.display());
@@ -105,7 +105,7 @@ impl Found {
     }
 }
 
-/// The name of the built-in kind that this is.
+/// The name of this built-in kind.
 fn built_in(class: &str) -> Option<&'static str> {
     KINDS.iter().find(|(short, long)| *short == class || *long == Some(class)).map(|(short, _)| *short)
 }
@@ -141,7 +141,7 @@ fn unknown_kind(section: &Section) -> IniError {
     section.error(Some(class), &format!("{what}\n  built-in kinds: {kinds}; or a Python class, as module.Class"))
 }
 
-/// What all kinds have in common: variables, and no folder of its own.
+/// What all kinds have in common: variables, and no working directory of their own.
 fn new(section: &Section, start: Start) -> Result<Defined, IniError> {
     let mut variables = Vec::new();
     for key in &section.keys {
@@ -167,7 +167,7 @@ fn cwd(section: &Section) -> Result<Option<Template>, IniError> {
     Ok(Some(folder))
 }
 
-/// A folder that is not there would fail every task; with fields in it, only the nodes know.
+/// If the folder did not exist, every task would fail; if it contains fields, only the nodes know it.
 fn with_cwd(section: &Section, defined: Defined) -> Result<Defined, IniError> {
     let defined = Defined { cwd: cwd(section)?, ..defined };
     match (section.get("cwd"), &defined.cwd) {
@@ -191,7 +191,7 @@ fn with_setup(section: &Section, defined: Defined) -> Defined {
     Defined { setup: setup(section).as_bytes().to_vec(), ..defined }
 }
 
-/// One of these words, and what each stands for; the first where the key is not there.
+/// One of these words, and what each means; the first if the key is missing.
 fn choice<T: Copy>(section: &Section, name: &str, choices: &[(&str, T)]) -> Result<T, IniError> {
     let Some(key) = section.get(name) else { return Ok(choices[0].1) };
     let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();

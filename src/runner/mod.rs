@@ -27,27 +27,28 @@ use template::{Field, Values, as_operand};
 /// The runner that a farm gets when `--runner` is not given.
 pub const DEFAULT_RUNNER: &str = "default";
 
-/// Longest single argument that Linux passes to a program, in bytes, its NUL included (MAX_ARG_STRLEN).
+/// Longest single argument that Linux passes to a program, in bytes, including its NUL (MAX_ARG_STRLEN).
 const ARGUMENT_LEN_MAX: usize = 32 * 4096;
 
 /// How to start one task.
 #[derive(Debug)]
 pub struct Launch {
-    /// Path of the program; empty if it was looked for and not found, which exec takes for a file that is not there.
+    /// Path of the program; empty if it was searched for and not found, which exec treats as a file that does not
+    /// exist.
     pub program: CString,
     /// Arguments, the program's name first.
     pub argv: Vec<CString>,
-    /// Value of `_`, and SHLVL and PWD as a shell would leave them. `None`: a shell sees to that itself.
+    /// Value of `_`, and SHLVL and PWD as a shell would leave them. `None`: a shell sets them itself.
     pub underscore: Option<CString>,
-    /// Bytes for standard input instead of /dev/null.
+    /// Bytes for standard input in place of /dev/null.
     pub stdin: Option<Vec<u8>>,
 }
 
-/// A runner that is ready to work on one node.
+/// A runner that is ready to use on one node.
 #[derive(Debug)]
 pub struct Runner {
     defined: Option<Box<Defined>>,
-    /// Lines without shell syntax need no shell here.
+    /// Whether lines without shell syntax need no shell here.
     may_be_direct: bool,
     rules: ShellRules,
     path: SearchPath,
@@ -65,7 +66,7 @@ fn shell_path(shell: Shell) -> PathBuf {
 }
 
 impl RunnerConfig {
-    /// Path of the shell that reads the commands of tasks; `None` if none does, or only a program of the user's knows.
+    /// Path of the shell that reads the commands of tasks; `None` if none does, or if only the user's program knows.
     #[must_use]
     pub fn reads_commands(&self) -> Option<PathBuf> {
         let has_command = |line: &[template::Template]| {
@@ -75,7 +76,7 @@ impl RunnerConfig {
             None => Some(shell_path(Shell::Auto)),
             Some(Start::Shell(shell)) => Some(shell_path(*shell)),
             Some(Start::Line(shell, line)) if has_command(std::slice::from_ref(line)) => Some(shell_path(*shell)),
-            // In a container, the shell of the same name is another one, for which that of the node speaks.
+            // In a container, it is a different shell of the same name; the node's is asked in its place.
             Some(Start::Words { words, .. }) if has_command(words) => {
                 let is_sh = words.iter().any(|word| word.fill(&Values::default()) == b"/bin/sh");
                 Some(shell_path(if is_sh { Shell::Sh } else { Shell::Auto }))
@@ -96,7 +97,7 @@ impl Runner {
             Some(Start::Line(shell, _)) => (*shell, false),
             Some(Start::Split | Start::Words { .. }) => (Shell::Auto, false),
         };
-        // What a task would find where and with which variables is known to the rules for a whole pool only.
+        // The rules know the variables and the location of tasks only for a whole pool.
         let is_alike = defined.is_none_or(|defined| {
             defined.setup.is_empty() && defined.cwd.is_none() && defined.variables.iter().all(|(_, v)| v.is_fixed())
         });
@@ -109,7 +110,7 @@ impl Runner {
         }
     }
 
-    /// What an INI file says of it.
+    /// Its definition in an INI file.
     #[must_use]
     pub fn defined(&self) -> Option<&Defined> {
         self.defined.as_deref()
@@ -121,8 +122,8 @@ impl Runner {
         &self.shell
     }
 
-    /// A direct start of the program, where that has the same result as the shell's and spares its cost.
-    /// If it fails, whatever the reason, the shell is to be asked: it knows the right message and exit code.
+    /// A direct start of the program, if that has the same result as the shell's and saves its cost. If it fails,
+    /// whatever the reason, the shell must be used: it gives the right message and exit code.
     #[must_use]
     pub fn direct(&self, command: &[u8]) -> Option<Launch> {
         if !self.may_be_direct {
@@ -135,7 +136,7 @@ impl Runner {
         Some(Launch { program, argv, underscore: Some(underscore), stdin: None })
     }
 
-    /// The start that the runner says. `by_stdin`: a script for a shell came out too long for an argument.
+    /// The start that the runner defines. `by_stdin`: a script for a shell was too long for an argument.
     ///
     /// `None` if there is no such start: no program, a NUL, or no script.
     #[must_use]
@@ -159,7 +160,7 @@ impl Runner {
         let name = argv.first()?;
         let reads = matches!(self.defined()?.start, Start::Words { by_stdin: true, .. });
         Some(Launch {
-            // Not the name itself: that would be a file of the folder in which the task starts.
+            // Not the name itself: that would be a file in the folder in which the task starts.
             program: self.path.find(name.as_bytes()).unwrap_or_default(),
             argv,
             underscore: None,
@@ -173,8 +174,8 @@ impl Runner {
         [shell.clone(), b"-c".to_vec(), script, shell].into_iter().chain(words).collect()
     }
 
-    /// A start by the shell. A command that is too long for one argument, and any if `by_stdin`, is read by the
-    /// shell from its standard input, which the command then sees as /dev/null again.
+    /// A start by the shell. The shell reads a command that is too long for one argument, or any command if `by_stdin`,
+    /// from its standard input; the command then has /dev/null as its standard input again.
     fn shell(&self, command: &[u8], by_stdin: bool) -> Option<Launch> {
         let by_stdin = by_stdin || command.len() >= ARGUMENT_LEN_MAX;
         let script: Vec<u8> = if by_stdin { b"eval \"$(cat)\" </dev/null".to_vec() } else { as_operand(command) };
@@ -188,7 +189,7 @@ impl Runner {
     }
 }
 
-/// A script that runs `setup`, and then `command` if that went well, each as if it stood alone.
+/// A script that runs `setup`, and then `command` if that succeeded, each as if it were alone.
 fn with_setup(setup: &[u8], command: &[u8]) -> Vec<u8> {
     if setup.is_empty() {
         return command.to_vec();
@@ -196,13 +197,13 @@ fn with_setup(setup: &[u8], command: &[u8]) -> Vec<u8> {
     guarded(setup, &[b"eval ", &quoted(&as_operand(command))[..]].concat())
 }
 
-/// `eval` keeps a comment, a backslash or an open quote at the end of the setup to itself; `case` lets `set -e` work
-/// in it, unlike `&&`.
+/// `eval` keeps a comment, a backslash or an open quote at the end of the setup from affecting the rest; `case` lets
+/// `set -e` work in it, unlike `&&`.
 fn guarded(setup: &[u8], then: &[u8]) -> Vec<u8> {
     [b"eval ", &quoted(&as_operand(setup))[..], b"\ncase $? in 0) ", then, b" ;; *) exit ;; esac"].concat()
 }
 
-/// At white space, as Python's `str.split` does; bytes that are not UTF-8 are none.
+/// Splits at white space, as Python's `str.split` does; bytes that are not UTF-8 do not separate.
 fn split(command: &[u8]) -> Vec<Vec<u8>> {
     let is_space = |c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f');
     let mut words = vec![Vec::new()];
@@ -221,7 +222,7 @@ fn split(command: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// Where programs are looked for. [`ShellRules`] lets no line pass whose PATH bash would read in another way.
+/// Where programs are looked for. [`ShellRules`] accepts no line if bash would interpret PATH differently.
 #[derive(Debug)]
 struct SearchPath {
     folders: Vec<Vec<u8>>,
@@ -233,7 +234,7 @@ impl SearchPath {
         Self { folders: folders.unwrap_or_default() }
     }
 
-    /// The first executable that is no folder. execvp would also go on behind one that can't be executed after
+    /// The first executable that is not a folder. execvp would also continue after one that cannot be executed after
     /// all; bash does not.
     fn find(&self, name: &[u8]) -> Option<CString> {
         if name.contains(&b'/') {
@@ -261,7 +262,7 @@ mod tests {
         Runner::new(&RunnerConfig::Basic, &Environment::from_variables(variables, Path::new("/")))
     }
 
-    /// Commands are judged as the shell's that reads them, and not at all where none does.
+    /// Commands are checked with the rules of the shell that reads them, and not at all if none does.
     #[test]
     fn the_shell_that_reads_commands_is_known() {
         let defined = |start| {
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!(launch.underscore.unwrap().as_bytes(), b"_=/bin/cat");
     }
 
-    /// What bash would look up differently is bash's.
+    /// What bash would look up differently is left to bash.
     #[test]
     fn odd_paths_are_left_to_the_shell() {
         assert!(runner(&[]).direct(b"cat x").is_none());
@@ -307,14 +308,14 @@ mod tests {
         assert!(runner(&[]).shell(b"echo x", false).unwrap().stdin.is_none());
     }
 
-    /// `shell = split` makes the words that PyTaskFarmer makes.
+    /// `shell = split` produces the same words as PyTaskFarmer.
     #[test]
     fn split_is_pythons() {
         assert_eq!(split(b" a  'b c'\t\x1cd\xc2\xa0e\xff f "), [&b"a"[..], b"'b", b"c'", b"d", b"e\xff", b"f"]);
         assert_eq!(split(b" "), [b""; 0]);
     }
 
-    /// A setup can spoil the task only by failing, and the task cannot reach into the setup.
+    /// A setup can affect the task only by failing, and the task cannot affect the setup.
     #[test]
     fn setup_and_command_stand_alone() {
         let run = |setup: &[u8], command: &[u8]| {

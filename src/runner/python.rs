@@ -1,6 +1,6 @@
-//! Runners that are Python classes of the user's, written for PyTaskFarmer.
+//! Runners that are the user's Python classes, written for PyTaskFarmer.
 //!
-//! Owns the start of `python3`: once on rank 0, to see whether the class can be made, and once per task.
+//! Owns the start of `python3`: once on rank 0, to check that the class can be constructed, and once per task.
 
 use std::ffi::{CStr, OsStr};
 use std::io::ErrorKind;
@@ -16,12 +16,12 @@ use super::config::Start;
 use super::environment::Environment;
 use super::template::{Field, Template, Values};
 use crate::ini::Section;
-use crate::sys::brief::{self, BriefError};
 use crate::sys::host;
+use crate::sys::query::{self, QueryError};
 
 const DRIVER: &str = include_str!("driver.py");
 
-/// Longer than any import should take, also from a busy shared file system.
+/// Longer than any import should take, even from a busy shared file system.
 const CHECK_LIMIT: Duration = Duration::from_secs(120);
 
 /// Why a class cannot be used.
@@ -33,7 +33,7 @@ pub enum PythonError {
     /// It could not be started.
     #[error("cannot run python3 to see whether the class can be used: {0}")]
     Start(String),
-    /// The class says no, or cannot be found.
+    /// The class refuses, or cannot be found.
     #[error("{0}\n  it is not built in, and python3 cannot make it: is its module in PYTHONPATH?")]
     Class(String),
 }
@@ -48,9 +48,9 @@ pub(super) fn is_class(name: &str) -> bool {
     name.contains('.') && name.split('.').all(is_identifier)
 }
 
-/// How tasks of this class are started, once rank 0 has seen that the class can be made.
+/// How tasks of this class are started, once rank 0 has checked that the class can be constructed.
 ///
-/// All keys but `env.*` are arguments of the class, as in PyTaskFarmer.
+/// All keys except `env.*` are arguments of the class, as in PyTaskFarmer.
 pub(super) fn prepare(section: &Section, variables: &[(Vec<u8>, Template)]) -> Result<Start, PythonError> {
     let (module, class) = section.class.value.rsplit_once('.').unwrap_or_default();
     let arguments = section.keys.iter().filter(|key| !key.name.starts_with("env."));
@@ -72,12 +72,12 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
         let at = variable.iter().position(|&byte| byte == b'=').unwrap_or(variable.len());
         command.env(OsStr::from_bytes(&variable[..at]), OsStr::from_bytes(variable.get(at + 1..).unwrap_or_default()));
     }
-    let answer = brief::run(command, CHECK_LIMIT).map_err(|error| match error {
-        BriefError::System(error) if error.kind() == ErrorKind::NotFound => PythonError::NoPython,
-        BriefError::TimedOut => {
+    let answer = query::run(command, CHECK_LIMIT).map_err(|error| match error {
+        QueryError::System(error) if error.kind() == ErrorKind::NotFound => PythonError::NoPython,
+        QueryError::TimedOut => {
             PythonError::Class(format!("python3 was still importing it after {} s", CHECK_LIMIT.as_secs()))
         }
-        BriefError::System(error) => PythonError::Start(error.to_string()),
+        QueryError::System(error) => PythonError::Start(error.to_string()),
     })?;
     match answer.status.code() {
         Some(0) => Ok(()),
@@ -86,7 +86,7 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
     }
 }
 
-/// Those variables that are the same for all tasks, as rank 0 has them.
+/// Those variables that are the same for all tasks, as on rank 0.
 fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let host = host::name();
     let values = Values { host: host.as_bytes(), cwd, ..Values::default() };
@@ -94,7 +94,7 @@ fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8
     fixed.map(|(name, value)| (name.clone(), value.fill(&values))).collect()
 }
 
-/// The error is what Python says last.
+/// The error is in Python's last lines.
 fn last_lines(output: &[u8]) -> String {
     const LINES: usize = 4;
     let text = crate::shown::text(output);

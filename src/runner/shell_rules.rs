@@ -1,38 +1,38 @@
 //! Which task lines need no shell.
 //!
-//! A task is promised the result of `bash -c LINE`. Of a line without shell syntax bash only makes words, at the
-//! blanks, and execs them; the runner can do that itself, as GNU make does, and save the start of a shell. This
-//! module owns that judgement. It reads bytes only: it starts no process, opens no file and asks for no variable.
+//! A task is promised the result of `bash -c LINE`. If a line has no shell syntax, bash only splits it into words at
+//! blanks and execs them; the runner can do that itself, as GNU make does, and save the start of a shell. This module
+//! owns that decision. It reads only bytes: it starts no process, opens no file and looks up no variable.
 //!
-//! It is an allow-list. Sent to the shell needlessly, a line costs a millisecond; the other way round, a task
-//! would do something else than it says. So what isn't known to be left alone by every bash from 4.2 to 5.3, and
-//! by dash, is for the shell.
+//! It is an allow-list. A line that is sent to the shell unnecessarily costs a millisecond; in the opposite case, a
+//! task would do something other than its line says. So anything that is not known to be left unchanged by every bash
+//! from 4.2 to 5.3, and by dash, goes to the shell.
 //!
-//! The same result also needs of whoever execs the words that
-//! * the words are the arguments as they stand, the first one included, and not the path that was found for it;
-//! * `SHLVL`, `PWD` and `_` are set as bash sets them, and no variable of [`TAKEN_OUT_BY_BASH`] is there;
-//! * the program is the first one along `PATH` that is executable and no directory, and when its exec fails the
-//!   shell gets the line: a script without `#!` is bash's to run, not that of the `sh` of `execvp`;
-//! * SIGCHLD isn't blocked (bash unblocks it) and stdin is no socket (bash might read `~/.bashrc`).
+//! For the same result, the code that execs the words must also ensure that
+//! * the words are the arguments exactly as written, including the first one, not the path that was found for it;
+//! * `SHLVL`, `PWD` and `_` are set as bash sets them, and no variable of [`TAKEN_OUT_BY_BASH`] is present;
+//! * the program is the first one along `PATH` that is executable and not a directory, and if its exec fails the shell
+//!   gets the line: a script without `#!` is run by bash, not by the `sh` of `execvp`;
+//! * SIGCHLD is not blocked (bash unblocks it) and stdin is not a socket (bash might read `~/.bashrc`).
 //!
-//! Not kept is the order of the variables in the environment, hence `env` and `printenv` are for the shell. Not
-//! seen is what bash prints because of what is on the disk, such as a libtinfo of `LD_LIBRARY_PATH` that it
-//! dislikes, or a working directory that is gone.
+//! The order of the variables in the environment is not preserved, hence `env` and `printenv` go to the shell. Messages
+//! that bash prints because of what is on the disk are not reproduced, such as those about a libtinfo in
+//! `LD_LIBRARY_PATH`, or a working directory that no longer exists.
 
-/// Variables that bash takes out of the environment of what it starts: the prompts, as it isn't interactive, and
-/// `OLDPWD`, which bash 4.2 always drops and 4.4 and later when it is no directory.
+/// Variables that bash removes from the environment of what it starts: the prompts, because it is not interactive, and
+/// `OLDPWD`, which bash 4.2 always drops, and 4.4 and later if it is not a directory.
 ///
-/// While one of these is in the environment of the tasks, no line is plain. Taking them out beforehand loses a task
-/// at most an `OLDPWD`, and makes all versions of bash alike.
+/// While one of these is in the environment of the tasks, no line is plain. Removing them beforehand costs a task at
+/// most an `OLDPWD`, and makes all versions of bash alike.
 pub const TAKEN_OUT_BY_BASH: [&str; 3] = ["OLDPWD", "PS1", "PS2"];
 
-/// Longest line that Linux passes on as one argument, with its NUL: 32 pages of 4 KiB. `bash -c` of a longer one
-/// can't start, so its words must not run either.
+/// Longest line that Linux passes as one argument, with its NUL: 32 pages of 4 KiB. `bash -c` with a longer one cannot
+/// start, so its words must not run either.
 const LONGEST_LINE: usize = 32 * 4096 - 1;
 
-/// Bytes that every shell leaves alone anywhere in a word behind the first. Not among them, though harmless at some
-/// places: `~` (home at the start and behind `:` or `=`), `#` (comment), `!` (history, pipelines), `^` (pipe of
-/// old shells), `{}` (lists), and whatever isn't ASCII (blanks of some locales).
+/// Bytes that every shell leaves unchanged anywhere in a word after the first. Not among them, though harmless in some
+/// places: `~` (home at the start and after `:` or `=`), `#` (comment), `!` (history, pipelines), `^` (pipe in old
+/// shells), `{}` (lists), and anything that is not ASCII (blanks in some locales).
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
@@ -46,7 +46,7 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Builtins and keywords of bash 4.2 to 5.3 and of dash (`chdir`), sorted. `[`, `[[`, `]]`, `{`, `}` and `!` are
-/// missing since their bytes aren't plain.
+/// missing because their bytes are not plain.
 #[rustfmt::skip]
 const SHELL_NAMES: &[&[u8]] = &[
     b".", b":", b"alias", b"bg", b"bind", b"break", b"builtin", b"caller", b"case", b"cd", b"chdir", b"command",
@@ -58,29 +58,29 @@ const SHELL_NAMES: &[&[u8]] = &[
     b"trap", b"true", b"type", b"typeset", b"ulimit", b"umask", b"unalias", b"unset", b"until", b"wait", b"while",
 ];
 
-/// Variables that, when they are there at all, make `bash -c` something else than exec of the words, sorted.
-/// Those that depend on their value are in [`ShellRules::from_environment`].
+/// Variables that, if present at all, make `bash -c` do something other than exec the words, sorted. Those that depend
+/// on their value are in [`ShellRules::from_environment`].
 const FOR_THE_SHELL: &[&[u8]] = &[
-    // Those without another remark: bash drops them, or gives them another value.
+    // Those without a remark: bash drops them, or changes their value.
     b"BASH",
-    b"BASHOPTS", // Options, extglob for one.
+    b"BASHOPTS", // Options, such as extglob.
     b"BASHPID",
     b"BASH_ARGV0",
     b"BASH_COMMAND",
-    b"BASH_COMPAT", // Rules of another version, or a message that there is none such.
+    b"BASH_COMPAT", // Rules of a different version, or a message that there is no such version.
     b"BASH_EXECUTION_STRING",
     b"BASH_MONOSECONDS",
     b"BASH_SUBSHELL",
     b"BASH_VERSINFO",
     b"BASH_VERSION",
-    b"BASH_XTRACEFD", // A message when it is no open file.
+    b"BASH_XTRACEFD", // A message if it is not an open file.
     b"COMP_WORDBREAKS",
     b"EPOCHREALTIME",
     b"EPOCHSECONDS",
-    b"EXECIGNORE", // Programs that aren't found.
+    b"EXECIGNORE", // Programs that are not found.
     b"HISTCMD",
     b"IFS",
-    b"LD_DEBUG", // Those of the loader act on bash too.
+    b"LD_DEBUG", // Those of the loader affect bash too.
     b"LD_PROFILE",
     b"LD_SHOW_AUXV",
     b"LD_TRACE_LOADED_OBJECTS",
@@ -90,44 +90,44 @@ const FOR_THE_SHELL: &[&[u8]] = &[
     b"OLDPWD",
     b"OPTERR",
     b"OPTIND",
-    b"POSIXLY_CORRECT", // POSIX mode: aliases, other rules for functions and builtins.
+    b"POSIXLY_CORRECT", // POSIX mode: aliases, different rules for functions and builtins.
     b"POSIX_PEDANTIC",  // The same.
     b"PPID",
     b"PS1",
     b"PS2",
-    b"PS4", // For root only, but that isn't known here.
+    b"PS4", // For root only, but that is not known here.
     b"RANDOM",
     b"SECONDS",
     b"SHELLOPTS", // Options, such as xtrace and noexec.
     b"SRANDOM",
 ];
 
-/// What the environment of the tasks makes of their lines. Built once per pool.
+/// How the environment of the tasks affects their lines. Built once per pool.
 #[derive(Debug, Clone)]
 pub struct ShellRules {
-    /// The environment makes bash do more than exec: every line is for the shell.
+    /// The environment makes bash do more than exec: every line goes to the shell.
     always_shell: bool,
-    /// A name without `/` is looked up as anybody would along `PATH`.
+    /// A name without `/` is looked up along `PATH` in the usual way.
     path_is_plain: bool,
     /// Names of exported functions, sorted.
     functions: Vec<Box<[u8]>>,
 }
 
 impl ShellRules {
-    /// Reads the rules from `environment`, names and values of what bash would be started with.
+    /// Reads the rules from `environment`, the names and values with which bash would be started.
     ///
     /// No line is plain with
-    /// * a `BASH_ENV` that isn't empty: bash runs that file first;
+    /// * a `BASH_ENV` that is not empty: bash runs that file first;
     /// * any of `SHELLOPTS`, `BASHOPTS`, `BASH_COMPAT`, `POSIXLY_CORRECT`, `POSIX_PEDANTIC`: options and modes;
-    /// * `EXECIGNORE`, or an exported `command_not_found_handle`: bash finds other programs than `PATH` has;
-    /// * variables of bash's own (`IFS`, `RANDOM`, `PS1`, `OLDPWD`, ...): a task would get other values of them;
-    /// * `LD_PRELOAD` and its like: they make bash itself speak or act;
-    /// * an `LC_ALL` that might not exist, a `SHLVL` that is no level, an exported function that bash might fail
-    ///   to read: each task would get a message of bash;
-    /// * `SSH_CLIENT` without a `SHLVL` of at least 1: bash takes itself for started by sshd and reads `~/.bashrc`.
+    /// * `EXECIGNORE`, or an exported `command_not_found_handle`: bash finds programs other than those in `PATH`;
+    /// * variables of bash's own (`IFS`, `RANDOM`, `PS1`, `OLDPWD`, ...): a task would get different values;
+    /// * `LD_PRELOAD` and the like: they affect bash itself;
+    /// * an `LC_ALL` that might not exist, a `SHLVL` that is not a level, an exported function that bash might fail to
+    ///   read: each task would get a message from bash;
+    /// * `SSH_CLIENT` without a `SHLVL` of at least 1: bash assumes that sshd started it and reads `~/.bashrc`.
     ///
-    /// Without a `PATH`, or with a `~` in it, only programs with a `/` are plain: bash has a default of its own,
-    /// and expands that `~`.
+    /// Without a `PATH`, or with a `~` in it, only programs with a `/` are plain: bash has a default of its own, and
+    /// expands that `~`.
     pub fn from_environment<'a>(environment: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut rules = Self { always_shell: false, path_is_plain: false, functions: Vec::new() };
         let (mut by_ssh, mut level) = (false, Some(0));
@@ -138,7 +138,7 @@ impl ShellRules {
                 b"PATH" => rules.path_is_plain = !value.is_empty() && value.split(|&b| b == b':').all(no_tilde),
                 b"SHLVL" => level = shell_level(value),
                 b"SSH_CLIENT" | b"SSH2_CLIENT" => by_ssh = true,
-                // A name that is empty, or starts with `=`, doesn't get through bash.
+                // A name that is empty, or starts with `=`, is not passed on by bash.
                 b"" | [b'=', ..] => rules.always_shell = true,
                 _ => rules.always_shell |= FOR_THE_SHELL.binary_search(&name).is_ok(),
             }
@@ -152,7 +152,7 @@ impl ShellRules {
         rules
     }
 
-    /// The words of `line` if exec of them has the same result as `bash -c line`; `None` = give it to the shell.
+    /// The words of `line` if exec of them has the same result as `bash -c line`; `None`: it goes to the shell.
     pub fn plain_words<'a>(&self, line: &'a [u8]) -> Option<Vec<&'a [u8]>> {
         if self.always_shell || line.len() > LONGEST_LINE {
             return None;
@@ -175,7 +175,7 @@ impl ShellRules {
         (!words.is_empty()).then_some(words)
     }
 
-    /// Adds a word of plain bytes. `None` if it is the first and names no program.
+    /// Adds a word of plain bytes. `None` if it is the first and does not name a program.
     fn add<'a>(&self, word: &'a [u8], words: &mut Vec<&'a [u8]>) -> Option<()> {
         if words.is_empty() && !self.is_program(word) {
             return None;
@@ -192,7 +192,7 @@ impl ShellRules {
         }
         let base = word.rsplit(|&byte| byte == b'/').next().unwrap_or(word);
         if matches!(base, b"env" | b"printenv") {
-            return false; // They print the environment in its order, and that isn't kept.
+            return false; // They print the environment in its order, which is not preserved.
         }
         let has_slash = base.len() < word.len();
         (has_slash || (self.path_is_plain && SHELL_NAMES.binary_search(&word).is_err()))
@@ -200,12 +200,12 @@ impl ShellRules {
     }
 }
 
-/// Whether an element of `PATH` is the name of a directory and nothing else.
+/// Whether an element of `PATH` is just the name of a directory.
 fn no_tilde(directory: &[u8]) -> bool {
     directory.first() != Some(&b'~')
 }
 
-/// The level of the shell, if bash takes it without a word: from 999 on it complains.
+/// The level of the shell, if bash accepts it silently: from 999 on it complains.
 fn shell_level(value: &[u8]) -> Option<u16> {
     let digits = (1..=3).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     let level = str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;
@@ -220,8 +220,8 @@ fn exported_function<'a>(name: &'a [u8], value: &[u8]) -> Option<&'a [u8]> {
     marked.or_else(|| value.starts_with(b"() {").then_some(name))
 }
 
-/// Whether bash surely reads this exported function without a message. Schedulers are known to cut them at the
-/// first newline; and extglob patterns, fine where they were written, are an error in a shell that just starts.
+/// Whether bash certainly reads this exported function without a message. Schedulers are known to cut them at the first
+/// newline; and extglob patterns, valid where they were written, are an error in a shell that is just starting.
 fn surely_parses(value: &[u8]) -> bool {
     let is_function = value.starts_with(b"() {");
     let extglob = |pair: &[u8]| matches!(pair, [b'?' | b'*' | b'+' | b'@' | b'!', b'(']);
@@ -243,7 +243,7 @@ mod tests {
         rules.plain_words(line.as_bytes()).is_some()
     }
 
-    /// Words come out as they stand, split at blanks and tabs only.
+    /// Words are returned unchanged, split only at blanks and tabs.
     #[test]
     fn plain_lines_become_their_words() {
         let words = rules(&[]).plain_words(b"./run\t-n=3  a:b,c \t x@y%z+1 _. 2");
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(rules(&[]).plain_words(b""), None);
     }
 
-    /// One byte that isn't on the list, wherever it is, sends the line to the shell.
+    /// One byte that is not on the list, wherever it is, sends the line to the shell.
     #[test]
     fn any_other_byte_is_for_the_shell() {
         let rules = rules(&[]);
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(PLAIN.iter().filter(|plain| **plain).count(), 72);
     }
 
-    /// Names that the shell has for itself aren't looked up as programs, but are words like others later on.
+    /// Names that the shell reserves are not looked up as programs, but are ordinary words later on the line.
     #[test]
     fn names_of_the_shell_are_for_the_shell() {
         let rules = rules(&[]);
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(good.iter().find(|variable| !is_plain(&rules(&[**variable]), "/bin/x")), None);
     }
 
-    /// Started by sshd and no other shell, bash reads `~/.bashrc`.
+    /// If it is started by sshd and no other shell, bash reads `~/.bashrc`.
     #[test]
     fn first_shell_of_ssh_is_a_shell() {
         assert!(!is_plain(&rules(&[("SSH_CLIENT", "::1 1 22")]), "x"));
@@ -309,7 +309,7 @@ mod tests {
         assert!(is_plain(&rules(&[("SHLVL", "1"), ("SSH_CLIENT", "::1 1 22")]), "x"));
     }
 
-    /// Bash has a `PATH` of its own when there is none, and expands a `~` in it.
+    /// Bash has a default `PATH` if there is none, and expands a `~` in it.
     #[test]
     fn odd_paths_are_for_the_shell() {
         let no_path = ShellRules::from_environment([].into_iter());
@@ -318,7 +318,7 @@ mod tests {
         }
     }
 
-    /// An exported function hides the program of its name; one that bash can't read gives a message for each task.
+    /// An exported function hides the program of its name; one that bash cannot read causes a message for each task.
     #[test]
     fn exported_functions_are_for_the_shell() {
         let body = "() {  echo hi\n}";
@@ -332,7 +332,7 @@ mod tests {
         assert!(!is_plain(&rules(&[("BASH_FUNC_command_not_found_handle%%", body)]), "x"));
     }
 
-    /// A line that is too long for an argument can't run under bash, so it doesn't run without it.
+    /// A line that is too long for an argument cannot run under bash, so it does not run without it either.
     #[test]
     fn a_line_too_long_for_bash_is_for_the_shell() {
         let mut line = b"x ".repeat(LONGEST_LINE / 2);

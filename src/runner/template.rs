@@ -1,8 +1,8 @@
-//! Text with fields: `{task}`, `{id:q}` and their like.
+//! Text with fields: `{task}`, `{id:q}` and the like.
 //!
 //! Owns the syntax of fields, and the two ways in which a command line with fields is read: as words, without a shell,
-//! or as a line for a shell. In neither can the text of a task change the line around it: a field stays inside its
-//! word, and a shell gets it quoted. What could be misread is refused when the file is read.
+//! or as a line for a shell. In neither can the text of a task change the line around it: a field stays within its
+//! word, and is quoted for a shell. Anything that could be misread is refused when the file is read.
 
 mod line;
 mod scan;
@@ -19,13 +19,13 @@ use scan::{Item, Scanner};
 pub enum Field {
     /// The task's command, as one piece of text.
     Task,
-    /// The same, for the `-c` of a shell: never taken for an option.
+    /// The same, for the `-c` of a shell: never mistaken for an option.
     Command,
     /// Words that run the command in a shell. Never part of a word.
     Run,
     /// The task's ID.
     Id,
-    /// Which try this is, from 1.
+    /// The number of the attempt, from 1.
     Attempt,
     /// The rank that runs it.
     Rank,
@@ -37,7 +37,7 @@ pub enum Field {
     Workdir,
     /// Absolute path of the folder where the farm was started.
     Cwd,
-    /// Absolute path of a fresh folder of this task's, removed after it.
+    /// Absolute path of a new folder for this task, removed after it.
     Tempdir,
 }
 
@@ -63,7 +63,7 @@ impl Field {
         matches!(self, Self::Id | Self::Attempt | Self::Rank | Self::Slot)
     }
 
-    /// Whether its value is another one for each task.
+    /// Whether its value differs from task to task.
     #[must_use]
     pub fn is_per_task(self) -> bool {
         !matches!(self, Self::Rank | Self::Host | Self::Workdir | Self::Cwd)
@@ -73,13 +73,13 @@ impl Field {
 /// A piece of a [`Template`].
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Piece {
-    /// Stands for itself.
+    /// Literal text.
     Text(Vec<u8>),
-    /// Is filled in for each task; `quoted`: as one word of a shell.
+    /// Filled in for each task; `quoted`: as one word for a shell.
     Field {
-        /// What.
+        /// Which field.
         field: Field,
-        /// How.
+        /// Whether it is quoted.
         quoted: bool,
     },
 }
@@ -88,7 +88,7 @@ pub enum Piece {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Template(Vec<Piece>);
 
-/// What the fields of one task are filled with.
+/// The values for the fields of one task.
 #[derive(Clone, Copy, Default, Debug)]
 #[expect(missing_docs, reason = "each is the field of its name")]
 pub struct Values<'a> {
@@ -121,13 +121,13 @@ impl Values<'_> {
         }
     }
 
-    /// Words that run the task: the shell must not take it for an option.
+    /// Words that run the task: the shell must not mistake it for an option.
     fn run_words(&self) -> [Vec<u8>; 3] {
         [self.shell.to_vec(), b"-c".to_vec(), as_operand(self.task)]
     }
 }
 
-/// A command that the shell's `-c` does not take for an option of its own.
+/// A command that the shell's `-c` does not mistake for an option of its own.
 #[must_use]
 pub fn as_operand(command: &[u8]) -> Vec<u8> {
     match command.first() {
@@ -156,10 +156,10 @@ impl Template {
         Self(vec![text(before), Piece::Field { field, quoted: true }, text(after)])
     }
 
-    /// Text in which fields stand as they are: for paths and variables.
+    /// Text in which fields are inserted unchanged: for paths and variables.
     ///
     /// # Errors
-    /// What is wrong with a brace or a field, and what to write instead.
+    /// What is wrong with a brace or a field, and what to write in its place.
     pub fn text(text: &str) -> Result<Self, String> {
         let mut template = Self::default();
         let mut scanner = Scanner::new(text);
@@ -173,7 +173,7 @@ impl Template {
         Ok(template)
     }
 
-    /// A command line for no shell: its words, by quotes and blanks.
+    /// A command line without a shell: its words, split by quotes and blanks.
     ///
     /// # Errors
     /// As [`Self::text`], or for what only a shell could do.
@@ -184,7 +184,7 @@ impl Template {
     /// A command line for a shell.
     ///
     /// # Errors
-    /// As [`Self::text`], or for a field where the shell would read more into its value.
+    /// As [`Self::text`], or for a field in a place where the shell would interpret its value.
     pub fn line(text: &str) -> Result<Self, String> {
         line::read(text)
     }
@@ -198,7 +198,7 @@ impl Template {
         }
     }
 
-    /// The fields in it.
+    /// The fields that it contains.
     pub fn fields(&self) -> impl Iterator<Item = Field> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Field { field, .. } => Some(*field),

@@ -1,34 +1,34 @@
-//! What kind of line of shell this is: whether it is whole, and what stands at its end.
+//! What kind of shell line this is: whether it is complete, and how it ends.
 //!
-//! Owns a look that is quick enough for millions of lines. It knows the grammar of bash as far as lists use it, and starts
-//! no shell: a line that it takes for open may be whole after all, so whoever refuses one asks a shell first. A line that
-//! it takes for whole may only be so where the shell would complain in any case.
+//! Owns a check that is quick enough for millions of lines. It knows the grammar of bash as far as lists use it, and
+//! starts no shell: a line that it considers open may be complete after all, so a shell must be asked before one is
+//! refused. A line that it considers complete although it is not is one about which the shell complains in any case.
 
-mod looker;
+mod scanner;
 
-use looker::{Frame, Looker};
+use scanner::{Frame, Scanner};
 
 use super::quote::KEYWORDS;
 
-/// What a look at a line has found.
+/// The result of examining a line.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Look {
-    /// It ends in the middle: of quotes, of brackets, of a compound command, or behind an operator that wants more.
+    /// It ends in the middle: of quotes, of brackets, of a compound command, or after an operator that needs more.
     pub(crate) is_open: bool,
-    /// It ends in a backslash that would take the next line with it.
+    /// It ends in a backslash that would join the next line to it.
     pub(crate) is_continued: bool,
-    /// It announces a here-document, whose text would be the lines that follow.
+    /// It announces a here-document, whose text would be the following lines.
     pub(crate) here_document: bool,
-    /// The last command of it is left to run in the background.
+    /// Its last command is left running in the background.
     pub(crate) background: bool,
-    /// It is one command, without any operator around it.
+    /// It is one command without any operator.
     pub(crate) is_simple: bool,
-    /// There is a dollar sign in it.
+    /// It contains a dollar sign.
     pub(crate) dollar: bool,
-    /// A carriage return stands in the middle, outside of quotes.
+    /// It contains a carriage return that is not at the end and not in quotes.
     pub(crate) carriage_return: bool,
-    /// The first character outside of quotes that looks like a blank, a quote or a dash, or like nothing, but is a
-    /// letter to the shell.
+    /// The first character outside quotes that looks like a blank, a quote or a dash, or is invisible, but is a letter
+    /// to the shell.
     pub(crate) deceptive: Option<char>,
 }
 
@@ -62,42 +62,42 @@ const SIGNS: [u8; 256] = {
     table
 };
 
-/// A line without such bytes is one command, if it does not begin like a compound one.
+/// A line without such bytes is one command, unless it begins like a compound one.
 const NO_WORD: u8 = 1;
 const DOLLAR: u8 = 2;
-/// Within a word, the next one is looked at.
+/// Within a word, the next byte is examined.
 const ORDINARY: u8 = 4;
 
-/// Looks at lines, one after the other.
+/// Examines lines, one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Eye {
-    /// Kept, as it is needed for every second line.
+pub(crate) struct LineChecker {
+    /// Kept, because it is needed for every second line.
     frames: Vec<Frame>,
 }
 
-impl Eye {
-    /// Looks at a line.
+impl LineChecker {
+    /// Examines a line.
     pub(crate) fn look(&mut self, line: &[u8]) -> Look {
         let signs = signs(line);
         let mut look = Look { is_simple: true, ..Look::default() };
         if signs & NO_WORD != 0 || begins_compound(line) {
             self.frames.clear();
-            let mut looker = Looker::new(line, &mut self.frames);
-            looker.run();
-            look = looker.look;
+            let mut scanner = Scanner::new(line, &mut self.frames);
+            scanner.run();
+            look = scanner.look;
         }
         look.dollar = signs & DOLLAR != 0;
         look
     }
 }
 
-/// What a line has signs of. No early end: a loop without a branch for each byte is faster.
+/// The signs in a line. No early exit: a loop without a branch for each byte is faster.
 fn signs(line: &[u8]) -> u8 {
     line.iter().fold(0, |signs, &byte| signs | SIGNS[usize::from(byte)])
 }
 
 fn begins_compound(line: &[u8]) -> bool {
-    // Few programs begin like a keyword, and those that do are looked at.
+    // Few programs begin like a keyword, and those that do are examined.
     if !matches!(line.first(), Some(b'!' | b'c'..=b'f' | b'i' | b's'..=b'u' | b'w')) {
         return false;
     }

@@ -1,8 +1,8 @@
-//! What a shell makes of text.
+//! How a shell interprets text.
 //!
 //! Owns quotes: how a value becomes one word of a command, the places in a command where quotes do not protect, and
-//! whether a line is whole. Knows no task and starts no shell. Tasklist handlers and runners put values into commands by
-//! it, and lists are judged by it.
+//! whether a line is complete. Knows no task and starts no shell. Tasklist handlers and runners use it to put values
+//! into commands, and the check of lists uses it too.
 
 pub(crate) mod line;
 mod place;

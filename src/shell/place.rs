@@ -1,6 +1,6 @@
-//! Where in a shell command a value stands.
+//! The place of a value in a shell command.
 
-/// What quotes a byte is between.
+/// The quotes that a byte is between.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Word,
@@ -10,14 +10,14 @@ enum Place {
     Ansi,
 }
 
-/// An arithmetic expression that has begun: the bracket that it begins with, and how many of them are open.
+/// An arithmetic expression that has begun: its opening bracket, and how many of them are open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Arithmetic {
     bracket: u8,
     depth: u32,
 }
 
-/// Follows a command byte by byte, just as far as to know where a quoted value is one word.
+/// Follows a command byte by byte, just enough to know where a quoted value is one word.
 #[derive(Debug)]
 pub(crate) struct Follower {
     place: Place,
@@ -28,7 +28,7 @@ pub(crate) struct Follower {
     parameter: u32,
     arithmetic: Option<Arithmetic>,
     in_comment: bool,
-    /// A here-document has been announced: from now on nobody knows what is quoted.
+    /// A here-document has been announced: from now on it is not known what is quoted.
     here_document: bool,
 }
 
@@ -108,7 +108,7 @@ impl Follower {
         }
     }
 
-    /// A value was put in.
+    /// A value was inserted.
     pub(crate) fn value(&mut self) {
         (self.before, self.escaped) = (b'x', false);
     }
@@ -118,17 +118,17 @@ impl Follower {
         self.before == b'$' && !self.escaped
     }
 
-    /// Whether some quotes are open.
+    /// Whether quotes are open.
     pub(crate) fn is_quoted(&self) -> bool {
         self.place != Place::Word || self.in_backticks
     }
 
-    /// Whether the shell does not look at what stands here.
+    /// Whether the shell ignores this place.
     pub(crate) fn is_in_comment(&self) -> bool {
         self.in_comment
     }
 
-    /// Whether the next character is taken for a plain one.
+    /// Whether the next character is taken literally.
     pub(crate) fn is_escaped(&self) -> bool {
         self.escaped
     }

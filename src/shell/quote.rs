@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::shown::is_hidden;
 
-/// Words that mean something to a shell where a command may begin.
+/// Words with a special meaning where a command may begin.
 pub(super) const KEYWORDS: [&[u8]; 17] = [
     b"case",
     b"coproc",
@@ -27,17 +27,17 @@ pub(super) const KEYWORDS: [&[u8]; 17] = [
     b"!",
 ];
 
-/// Bytes that no shell ever treats in a special way within a word.
+/// Bytes that are not special within a word in any shell.
 pub(crate) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',' | b'-')
 }
 
-/// Whether a value, standing by itself, means itself to any shell.
+/// Whether a value, as a word by itself, is literal in any shell.
 fn is_plain_word(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_plain(byte)) && !KEYWORDS.contains(&value) && value != b"in"
 }
 
-/// Appends the value between single quotes: one word, and nothing but itself, to any POSIX shell.
+/// Appends the value between single quotes: one literal word in any POSIX shell.
 pub(crate) fn quote(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     for &byte in value {
@@ -53,13 +53,13 @@ pub(crate) fn quoted(value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Appends the value as one word, with quotes if it needs them.
+/// Appends the value as one word, with quotes if needed.
 pub(crate) fn quote_if_needed(value: &[u8], out: &mut Vec<u8>) {
     if is_plain_word(value) { out.extend_from_slice(value) } else { quote(value, out) }
 }
 
-/// The value as one word of a command that a person may paste: as by [`quote_if_needed`], but nothing in it is hidden.
-/// Hidden characters, and bytes that are not UTF-8, are octal numbers in `$'…'`, which bash, zsh and ksh read, and
+/// The value as one word of a command that a person may paste: as by [`quote_if_needed`], but with nothing hidden.
+/// Hidden characters, and bytes that are not UTF-8, become octal numbers in `$'…'`, which bash, zsh and ksh read, and
 /// which POSIX has had since 2024.
 pub(crate) fn pasted(value: &[u8]) -> String {
     let mut out = Vec::with_capacity(value.len() + 2);
@@ -86,7 +86,7 @@ pub(crate) fn pasted(value: &[u8]) -> String {
     out
 }
 
-/// A path as [`pasted`] text that may be pasted into a command, where it is not taken for an option.
+/// A path as [`pasted`] text that may be pasted into a command, where it is not mistaken for an option.
 pub(crate) fn pasted_path(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     if bytes.starts_with(b"-") { pasted(&[b"./", bytes].concat()) } else { pasted(bytes) }
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Promise: what is printed to be pasted is one word, and all of it is visible.
+    /// Promise: text printed for pasting is one word, and all of it is visible.
     #[test]
     fn a_pasted_word_hides_nothing() {
         for (value, expected) in [

@@ -1,7 +1,7 @@
-//! `finished` and `failed` on a disk that fills up, dawdles, fails, and forgets what was not synced.
+//! `finished` and `failed` on a disk that fills up, is slow, fails, and loses what was not synced.
 //!
-//! Owns the bytes of both files, and how much of them is durable; and `tasks.tsv`, for what a restart reads of it. Records have the format of the workdir, and a
-//! restart reads them back by the workdir's own rules.
+//! Owns the bytes of both files, and how much of them is durable; and `tasks.tsv`, for what a restart reads from it.
+//! Records have the format of the workdir, and a restart reads them back by the workdir's own rules.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,27 +21,27 @@ use crate::workdir::{Commands, HEADER, count_crashes, push_line, read_records};
 /// One file.
 #[derive(Clone, Default, Debug)]
 pub struct File {
-    /// As a reader on the same node sees it.
+    /// As seen by a reader on the same node.
     pub bytes: Vec<u8>,
-    /// So much of it survives a loss of power.
+    /// This much of it survives a power failure.
     pub durable: usize,
     failed: bool,
 }
 
-/// Both files, and what is wrong with the disk.
+/// Both files, and the faults of the disk.
 #[derive(Debug)]
 pub struct Disk {
     /// `finished` and `failed`.
     pub files: [File; 2],
-    /// `tasks.tsv`, which always arrives: what it is for may be lost.
+    /// `tasks.tsv`, which is always written: its purpose allows losing it.
     pub attempts: Vec<u8>,
-    /// Takes nothing more, or half a write.
+    /// It accepts nothing more, or half a write.
     pub full: bool,
     /// The next sync fails.
     pub sync_fails: bool,
     /// How long the next write takes.
     pub slow: Duration,
-    /// Something went wrong in this run.
+    /// There was an error in this run.
     pub erred: bool,
     prng: Prng,
 }
@@ -62,10 +62,10 @@ impl Disk {
         }
     }
 
-    /// A farm opens its workdir: the tails that a crash has torn are cut off, and the rest is read.
+    /// A farm opens its workdir: tails that a crash has torn are cut off, and the rest is read.
     ///
     /// # Errors
-    /// With the scan's own words, if it finds damage.
+    /// With the message of the scan, if it finds damage.
     pub fn open(&mut self, list: &TaskList) -> Result<TaskTable, String> {
         (self.full, self.sync_fails, self.erred, self.slow) = (false, false, false, Duration::ZERO);
         let mut table = TaskTable::new(list.len());
@@ -93,13 +93,13 @@ impl Disk {
         Ok(table)
     }
 
-    /// How often tasks crashed, as the workdir's own reader finds it.
+    /// How many times tasks crashed, according to the workdir's own reader.
     #[must_use]
     pub fn crashes(&self, list: &TaskList) -> BTreeMap<TaskId, u16> {
         count_crashes(Cursor::new(&self.attempts), list).expect("a sound file")
     }
 
-    /// Makes all that was written durable; `false` if the disk says that it failed.
+    /// Makes everything that was written durable; `false` if the disk reports a failure.
     pub fn sync(&mut self) -> bool {
         if std::mem::take(&mut self.sync_fails) {
             self.erred = true;
@@ -111,7 +111,7 @@ impl Disk {
         true
     }
 
-    /// The node loses power: of what was not synced, any first part may have reached the disk.
+    /// The node loses power: any prefix of what was not synced may have reached the disk.
     pub fn lose_power(&mut self) {
         for file in &mut self.files {
             let pending = (file.bytes.len() - file.durable.min(file.bytes.len())) as u64;
@@ -126,7 +126,7 @@ impl Disk {
         let can_mend = self.prng.chance(900);
         let (full, file) = (self.full, &mut self.files[file]);
         if torn {
-            // Killed in the middle of the write. After the death itself nothing happens at all.
+            // Killed in the middle of the write. Nothing happens after the death itself.
             if !file.failed {
                 file.bytes.extend_from_slice(&bytes[..part]);
                 file.failed = true;
@@ -148,14 +148,14 @@ impl Disk {
     }
 }
 
-/// The farmer's way to the disk, with what the real journal does in the same order.
+/// The farmer's access to the disk; does the same as the real journal, in the same order.
 #[derive(Debug)]
 pub struct Recorder {
     /// The disk.
     pub disk: Rc<RefCell<Disk>>,
-    /// What got into the files since the last look.
+    /// What was written to the files since the last call.
     pub written: Vec<Record>,
-    /// Every attempt that is over since the last look.
+    /// Every attempt that has ended since the last call.
     pub attempts: Vec<Record>,
     /// Kills the farmer.
     pub countdown: Countdown,
@@ -178,7 +178,7 @@ impl Storage for Recorder {
         };
         for file in [0, 1] {
             if self.countdown.get() == Some(0) {
-                return Ok(()); // Dead: nobody is left to hear of it.
+                return Ok(()); // Dead: there is no farmer to return to.
             }
             let mut text = Vec::new();
             for record in records.iter().filter(|record| file_of(record) == Some(file)) {

@@ -1,4 +1,4 @@
-//! How good the estimate of the time left is, on farms of the real cores.
+//! The accuracy of the estimate of the time left, on farms of the real cores.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use super::prng::Prng;
 use super::world::World;
 use crate::figures::watch::Watch;
 
-/// A real farm looks more often; a hundred looks are enough here.
+/// A real farm estimates more often; a hundred estimates are enough here.
 const LOOKS: u32 = 100;
 
-/// Runs a farm and asks at each look when it will end. The worst answer from a quarter of the way on: how far off it
-/// was, as a share of the whole time.
+/// Runs a farm and asks at each check when it will end. Returns the worst answer from a quarter of the way on: its
+/// error as a share of the whole time.
 fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u32, u32), per_slot: u32) -> f64 {
     let ranks = 8;
     let tasks = ranks * slots.1 * per_slot;
@@ -26,18 +26,18 @@ fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u3
     let mut world = World::start(Duration::ZERO, options, &plan, &disk, prng, false).unwrap();
     let look = plan.total() / (ranks * u32::midpoint(slots.0, slots.1)) / LOOKS;
     let mut watch = Watch::new(world.now);
-    let mut said = Vec::new();
+    let mut estimates = Vec::new();
     let mut took = Duration::ZERO;
     while world.ended().is_none() {
         took = world.now;
         world.run_for(look).unwrap();
         if let Some(farm) = &world.farm {
             watch.look(world.now, &farm.core, &world.tally);
-            said.push((world.now, watch.time_left()));
+            estimates.push((world.now, watch.time_left()));
         }
     }
     let whole = took.as_secs_f64();
-    let late = said.iter().filter(|(now, _)| now.as_secs_f64() >= whole / 4.0);
+    let late = estimates.iter().filter(|(now, _)| now.as_secs_f64() >= whole / 4.0);
     let off = late.map(|(now, left)| {
         let left = left.unwrap_or_else(|| panic!("no estimate at {now:?} of {took:?}"));
         ((*now + left).as_secs_f64() / whole - 1.0).abs()
@@ -45,8 +45,8 @@ fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u3
     off.fold(0.0, f64::max)
 }
 
-/// From a quarter of the way on, the time at which a farm will end is told to a fifth of its whole time, for tasks of
-/// equal and of uniform lengths, and for lists in which one task of a hundred takes a hundred times as long.
+/// From a quarter of the way on, the predicted end of a farm is accurate to a fifth of its whole time, for tasks of
+/// equal and of uniform lengths, and for lists in which one task in a hundred takes a hundred times as long.
 #[test]
 fn the_end_is_known_from_a_quarter_of_the_way_on() {
     let mut all = Vec::new();

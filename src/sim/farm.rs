@@ -1,6 +1,7 @@
 //! The farmer's side of the world: its turns, its end, and its death.
 //!
-//! Owns what is to be seen of a turn: records, messages and notes go to the checker in the order in which they came about.
+//! Owns what is observable of a turn: records, messages and notes go to the checker in the order in which they
+//! occurred.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::network::Towards;
 use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
-use crate::farmer::{End, Event, Note, Why};
+use crate::farmer::{Cause, End, Event, Note};
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
 
 impl World {
@@ -21,7 +22,7 @@ impl World {
         let Some(frame) = self.links.take(Towards::Farmer(rank)) else { return };
         let event = match codec::decode::<ToFarmer>(&frame) {
             Ok(message) => {
-                self.tell(|| format!("farmer ← {rank}: {message:?}"));
+                self.trace(|| format!("farmer ← {rank}: {message:?}"));
                 Event::Message(Rank(rank), message)
             }
             Err(error) => Event::LinkFailed(Rank(rank), error.to_string()),
@@ -29,7 +30,7 @@ impl World {
         self.farmer(event);
     }
 
-    /// One turn of the farmer, and what is to be seen of it.
+    /// One turn of the farmer, and what is observable of it.
     pub(super) fn farmer(&mut self, event: Event) {
         let Some(farm) = &mut self.farm else { return };
         farm.turn(self.now, event, &mut self.links, &mut self.notes);
@@ -38,7 +39,7 @@ impl World {
             self.tally.record(&record);
         }
         let attempts = std::mem::take(&mut farm.storage.attempts);
-        // A turn gives up first, and hands out then what has come back.
+        // A turn gives up ranks first, and then hands out what has come back.
         for note in &self.notes {
             match note {
                 Note::Lost { rank, reason, .. } | Note::PoolDied { rank, reason, .. } => {
@@ -50,15 +51,15 @@ impl World {
             }
         }
         // All of tasks.tsv is read for it.
-        let crashes = match attempts.iter().any(|record| record.why == Why::Crashed) {
+        let crashes = match attempts.iter().any(|record| record.cause == Cause::Crashed) {
             true => self.disk.borrow().crashes(&self.plan.list),
             false => BTreeMap::new(),
         };
         for record in &attempts {
             self.checker.attempt_over(self.now, record.rank.0, record);
-            if record.why == Why::Crashed {
+            if record.cause == Cause::Crashed {
                 let rank = &self.nodes[record.rank.0 as usize];
-                let others = attempts.iter().filter(|other| other.why == Why::Crashed && other.rank == record.rank);
+                let others = attempts.iter().filter(|other| other.cause == Cause::Crashed && other.rank == record.rank);
                 let is_alone = others.count() == 1;
                 let is_innocent = rank.was_poisoned && self.plan.poison(record.result.id).is_none();
                 let count = crashes.get(&record.result.id).copied().unwrap_or(0);
@@ -76,8 +77,8 @@ impl World {
             }
         }
         self.checker.must_halt();
-        for (rank, message) in std::mem::take(&mut self.links.said) {
-            self.tell(|| format!("farmer → {rank}: {message:?}"));
+        for (rank, message) in std::mem::take(&mut self.links.sent) {
+            self.trace(|| format!("farmer → {rank}: {message:?}"));
             if let ToWorker::Limit { us } = message {
                 self.checker.limited(self.now, rank, us);
             } else if let ToWorker::Assign { tasks, .. } = message {
@@ -85,7 +86,7 @@ impl World {
             }
         }
         for note in std::mem::take(&mut self.notes) {
-            self.tell(|| format!("farmer: {note:?}"));
+            self.trace(|| format!("farmer: {note:?}"));
             match note {
                 Note::Stopping(..) => self.checker.stopping(self.now),
                 Note::CameBack(rank) | Note::PoolDied { rank, .. } => self.checker.came_back(rank.0),
@@ -97,7 +98,7 @@ impl World {
         }
         self.turns += 1;
         let farm = self.farm.as_ref().expect("seen");
-        // Costs a walk over all tasks, so large farms are looked at now and then only.
+        // Costs a walk over all tasks, so large farms are checked only occasionally.
         if self.options.tasks < 100 || self.turns.is_multiple_of(61) {
             farm.core.check_invariants();
         }
@@ -131,7 +132,7 @@ impl World {
             self.farmer(Event::Tick);
             let deadline = self.farm.as_ref().and_then(|farm| farm.core.next_deadline());
             if deadline.is_some_and(|at| at <= self.now) {
-                self.checker.report("the farmer's next deadline is never over: its loop would spin");
+                self.checker.report("the farmer's next deadline is always in the past: its loop would spin");
             }
         } else if self.farmer_hung.is_none() {
             self.plan_tick();
@@ -144,20 +145,20 @@ impl World {
         }
         self.at(self.now + SYNC_INTERVAL, What::Sync);
         if self.farmer_hung.is_none() && !self.disk.borrow_mut().sync() {
-            self.tell(|| "a sync fails".to_owned());
+            self.trace(|| "a sync fails".to_owned());
             self.farmer(Event::StorageFailed { unwritten: Vec::new(), reason: "simulated sync".to_owned() });
         }
     }
 
     fn farm_ends(&mut self, mut end: End) {
         let mut disk = self.disk.borrow_mut();
-        // The timeline is closed, and all is synced.
+        // The timeline is closed, and everything is synced.
         disk.erred |= disk.full;
         if disk.full || !disk.sync() {
             end.fail("the simulated disk failed at the end".to_owned());
         }
         let code = end.exit_code().code();
-        self.tell(|| format!("the farm ends: {end:?}, exit code {code}"));
+        self.trace(|| format!("the farm ends: {end:?}, exit code {code}"));
         let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
         let figures = [end.finished, end.failed, end.remaining];
         self.checker.stop_was_asked |= self.options.timeout.is_some();
@@ -165,17 +166,17 @@ impl World {
         drop(disk);
         self.farm = None;
         self.end = Some(RunEnd::Ended(code));
-        // The relays wait for just this.
+        // The relays wait for this.
         let leave = codec::encode(&ToWorker::Leave { skip_finalize: end.unreachable }).expect("our own message");
         for rank in 1..self.options.ranks {
             self.links.push(Towards::Rank(rank), leave.clone());
         }
-        // Its own pool has Stop; one that does not heed it is shut after a while.
+        // Its own pool has received Stop; if it does not obey, it is shut after a while.
         self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
     }
 
     fn crash(&mut self) {
-        self.tell(|| "the farmer is killed".to_owned());
+        self.trace(|| "the farmer is killed".to_owned());
         if self.power_lost {
             self.disk.borrow_mut().lose_power();
             self.wipe(FARMER.0);

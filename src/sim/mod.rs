@@ -1,9 +1,9 @@
 //! The deterministic simulator: real cores and the drivers' real steps, with simulated network, processes, disk and
 //! clock.
 //!
-//! Owns nothing that a real farm uses. One seed draws a farm and all that goes wrong in it ([`options`]); hundreds of
-//! nodes fail in every combination within milliseconds, on one thread, the same way every time. A checker judges from
-//! outside ([`checker`]). docs/simulation.md tells how to run it and how to read what it says.
+//! Owns nothing that a real farm uses. One seed determines a farm and everything that goes wrong in it ([`options`]);
+//! hundreds of nodes fail in every combination within milliseconds, on one thread, the same way every time. A checker
+//! judges from outside ([`checker`]). docs/simulation.md explains how to run it and how to read its output.
 
 pub mod checker;
 pub mod disk;
@@ -38,7 +38,7 @@ use world::{RunEnd, World};
 /// The environment variable that replays one seed.
 pub const SEED_VARIABLE: &str = "TASKFARMER_SEED";
 
-/// What a simulation has come to.
+/// The result of a simulation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Summary {
     /// Runs of the farm until every task was recorded.
@@ -49,10 +49,10 @@ pub struct Summary {
     pub took: Duration,
 }
 
-/// Runs a list to its end: disturbed runs first, each going on where the one before has left off, then one that is not.
+/// Runs a list to its end: disturbed runs first, each resuming where the previous one stopped, then an undisturbed one.
 ///
 /// # Errors
-/// With the promise that was broken, or why the farm does not end.
+/// The promise that was broken, or why the farm does not end.
 pub fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
     let mut prng = Prng::new(options.seed);
     let plan = Rc::new(Plan::new(options));
@@ -77,10 +77,10 @@ pub fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
     unreachable!("the last run returns")
 }
 
-/// Simulates a seed; a panic of the cores is a failure as well.
+/// Simulates a seed; a panic in the cores counts as a failure, too.
 ///
 /// # Errors
-/// With the seed, the options, what went wrong, and how to see it again.
+/// The seed, the options, what went wrong, and how to reproduce it.
 pub fn try_seed(seed: u64, trace: bool) -> Result<Summary, String> {
     let options = Options::swarm(seed);
     if trace {

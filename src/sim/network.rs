@@ -1,7 +1,7 @@
-//! Links between the farmer and the ranks: order is kept, and nothing else is sure.
+//! Links between the farmer and the ranks: order is kept, and nothing else is guaranteed.
 //!
-//! Owns the frames that are under way. As over MPI, a rank that is given up may still get what had been handed to the
-//! library, and gets nothing of what had not.
+//! Owns the frames in flight. As over MPI, a rank that is given up may still get messages that had been passed to the
+//! library, and gets none of the others.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use super::prng::Prng;
 use crate::driver::turn::Network;
 use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, WorkerConfig, codec};
 
-/// Counts the steps of the farmer until it is killed.
+/// Counts the farmer's steps until it is killed.
 pub type Countdown = Rc<Cell<Option<u32>>>;
 
 /// Takes a step; `false` if the farmer is dead and took none.
@@ -27,7 +27,7 @@ pub fn step(countdown: &Countdown) -> bool {
     }
 }
 
-/// Where a frame is to arrive.
+/// The destination of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Towards {
     /// At the farmer, from this rank.
@@ -48,12 +48,12 @@ struct Link {
 /// All links of a farm.
 #[derive(Debug)]
 pub struct Links {
-    /// The time of the turn that is under way.
+    /// The time of the current turn.
     pub now: Duration,
-    /// What each rank is told first.
+    /// The first message to each rank.
     pub starts: Vec<WorkerConfig>,
-    /// What the farmer has said since the last look.
-    pub said: Vec<(u32, ToWorker)>,
+    /// What the farmer has sent since the last call.
+    pub sent: Vec<(u32, ToWorker)>,
     /// Arrivals that the world has to plan.
     pub arrivals: Vec<(Duration, Towards)>,
     delay_us: (u64, u64),
@@ -64,14 +64,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// Links to so many ranks.
+    /// Links to this many ranks.
     #[must_use]
     pub fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
         let links = || (0..ranks).map(|_| Link::default()).collect();
         Self {
             now: Duration::ZERO,
             starts: Vec::new(),
-            said: Vec::new(),
+            sent: Vec::new(),
             arrivals: Vec::new(),
             delay_us,
             prng,
@@ -88,7 +88,7 @@ impl Links {
         }
     }
 
-    /// Puts bytes on their way.
+    /// Sends bytes.
     pub fn push(&mut self, towards: Towards, frame: Vec<u8>) {
         let (Towards::Farmer(rank) | Towards::Rank(rank)) = towards;
         let delay = if rank == FARMER.0 {
@@ -104,8 +104,8 @@ impl Links {
         self.arrivals.push((at, towards));
     }
 
-    /// A worker says something.
-    pub fn say(&mut self, rank: u32, message: &ToFarmer) {
+    /// A worker sends a message.
+    pub fn send_from(&mut self, rank: u32, message: &ToFarmer) {
         self.push(Towards::Farmer(rank), codec::encode(message).expect("our own message"));
     }
 
@@ -115,7 +115,7 @@ impl Links {
         if link.stalled { None } else { link.frames.pop_front() }
     }
 
-    /// Stalls both directions of a rank, or lets them go on.
+    /// Stalls both directions of a rank, or resumes them.
     pub fn stall(&mut self, rank: u32, stalled: bool) {
         for towards in [Towards::Farmer(rank), Towards::Rank(rank)] {
             self.link(towards).stalled = stalled;
@@ -125,7 +125,7 @@ impl Links {
         }
     }
 
-    /// Plans the arrival of all that waits: whoever takes it is awake again.
+    /// Plans the arrival of everything that waits, because the receiver is awake again.
     pub fn replan(&mut self, towards: Towards) {
         let waiting = self.link(towards).frames.len();
         let now = self.now;
@@ -144,7 +144,7 @@ impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         if step(&self.countdown) {
             self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
-            self.said.push((to.0, message.clone()));
+            self.sent.push((to.0, message.clone()));
         }
     }
 
@@ -154,7 +154,7 @@ impl Network for Links {
     }
 
     fn give_up(&mut self, rank: Rank) {
-        // Start is handed to MPI at once, before anything else: it is never dropped.
+        // Start is passed to MPI immediately, before anything else: it is never dropped.
         let (least, most) = if rank == FARMER { (u64::MAX, u64::MAX) } else { (1, 8) };
         let keep = usize::try_from(self.prng.range(least..=most)).unwrap_or(usize::MAX);
         self.to_rank[rank.0 as usize].frames.truncate(keep);

@@ -1,14 +1,14 @@
 //! A simulated rank: a relay that passes frames on, and a pool with the real worker core.
 //!
-//! Owns what the relay does by itself (heartbeats, noticing a farmer that is gone) and the pool's loop in the order of
-//! the real one: messages, failed starts, ended processes, the clock, and then what is to be said.
+//! Owns what the relay does itself (heartbeats, noticing that the farmer is gone) and the pool's loop in the order of
+//! the real one: messages, failed starts, ended processes, the clock, and then sending.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::plan::{Plan, Poison};
-use super::processes::{Deed, Output, Process, Simulated};
+use super::processes::{Operation, Output, Process, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
 use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
@@ -19,11 +19,11 @@ use crate::worker::{Event, Worker};
 pub enum Pool {
     /// Waits for Start.
     Forked,
-    /// At work.
+    /// Running.
     Up(Box<Turns<Simulated>>),
-    /// Ended as it should.
+    /// Ended normally.
     Ended,
-    /// Killed, or it killed itself because its other end was gone.
+    /// Killed, or ended because the other end of its socket was gone.
     Dead,
 }
 
@@ -32,15 +32,15 @@ pub enum Pool {
 pub struct Node {
     /// The pool.
     pub pool: Pool,
-    /// The MPI process runs.
+    /// The MPI process is running.
     pub relay_up: bool,
     /// The MPI process hangs.
     pub relay_hung: bool,
     /// The pool process hangs.
     pub pool_hung: bool,
-    /// Since when, or since its relay can tell.
+    /// Since when, or since when its relay can notice.
     pub hung_since: Duration,
-    /// How its pool died, until its relay tells.
+    /// How its pool died, until its relay reports it.
     pub loss: Option<ToFarmer>,
     /// Its pool died, and the next Start makes a new one.
     pub can_restart: bool,
@@ -50,13 +50,13 @@ pub struct Node {
     pub heard: Duration,
     /// When the pool's next deadline is planned.
     pub wake_at: Option<Duration>,
-    /// The node can't start processes.
+    /// The node cannot start processes.
     pub refusing: bool,
-    /// Tasks that are started fail at once.
+    /// Tasks that are started fail immediately.
     pub broken: bool,
     /// The disk for the output of its tasks.
     pub output: Output,
-    /// It says that it can't run tasks.
+    /// It reports that it cannot run tasks.
     pub unfit: bool,
     /// What the pool has yet to read.
     pub inbox: VecDeque<Vec<u8>>,
@@ -92,15 +92,15 @@ impl Node {
         }
     }
 
-    /// The pool lives and does something.
+    /// Whether the pool is alive and not hung.
     #[must_use]
     pub fn works(&self) -> bool {
         !self.pool_hung && matches!(self.pool, Pool::Forked | Pool::Up(_))
     }
 
-    /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. What is to
-    /// be said goes to `said`; what happened to processes is returned, by slot.
-    pub fn round(&mut self, now: Duration, said: &mut Vec<ToFarmer>) -> Vec<(u32, Deed)> {
+    /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. Messages
+    /// go to `out`; what happened to processes is returned, by slot.
+    pub fn round(&mut self, now: Duration, out: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
         if let Pool::Up(turns) = &mut self.pool {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
@@ -109,47 +109,47 @@ impl Node {
         }
         while let Some(frame) = self.inbox.pop_front() {
             match codec::decode::<ToWorker>(&frame) {
-                Ok(message) => self.on_message(now, message, said),
-                Err(error) => said.push(ToFarmer::Unfit { reason: error.to_string() }),
+                Ok(message) => self.on_message(now, message, out),
+                Err(error) => out.push(ToFarmer::Unfit { reason: error.to_string() }),
             }
         }
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
         while let Some((slot, task)) = turns.processes.take_refused(now) {
-            turns.turn(now, Event::SpawnRefused { slot, task }, said);
+            turns.turn(now, Event::SpawnRefused { slot, task }, out);
         }
         let ended: Vec<u32> =
             turns.processes.slots.iter().filter(|(_, process)| process.ends_at <= now).map(|(&slot, _)| slot).collect();
         for slot in ended {
             if let Some(event) = turns.processes.reap(now, slot) {
-                turns.turn(now, event, said);
+                turns.turn(now, event, out);
             }
         }
         loop {
             for event in turns.processes.look_after_output(now) {
-                turns.turn(now, event, said);
+                turns.turn(now, event, out);
             }
-            said.extend(turns.processes.keeping.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
-            turns.turn(now, Event::Tick, said);
-            turns.flush(now, said);
-            // The real loop does not wait then, but begins anew.
+            out.extend(turns.processes.keeping.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
+            turns.turn(now, Event::Tick, out);
+            turns.flush(now, out);
+            // The real loop does not wait in this case, but starts over.
             if turns.processes.keeping.next_look().is_none_or(|at| at > now) {
                 break;
             }
         }
-        std::mem::take(&mut turns.processes.deeds)
+        std::mem::take(&mut turns.processes.operations)
     }
 
-    fn on_message(&mut self, now: Duration, message: ToWorker, said: &mut Vec<ToFarmer>) {
+    fn on_message(&mut self, now: Duration, message: ToWorker, out: &mut Vec<ToFarmer>) {
         match (&mut self.pool, message) {
-            (Pool::Forked, ToWorker::Start(config)) => said.push(self.start(now, &config)),
+            (Pool::Forked, ToWorker::Start(config)) => out.push(self.start(now, &config)),
             (Pool::Forked, message @ ToWorker::Stop { .. }) => {
                 let mut turns = Turns::new(Worker::new(0, Duration::ZERO), Simulated::new(Rc::clone(&self.plan)));
-                turns.turn(now, Event::Message(message), said);
+                turns.turn(now, Event::Message(message), out);
                 self.pool = Pool::Up(Box::new(turns));
             }
             (Pool::Up(turns), message) => {
                 let stop = if let ToWorker::Stop { level } = message { Some(level) } else { None };
-                turns.turn(now, Event::Message(message), said);
+                turns.turn(now, Event::Message(message), out);
                 stop.into_iter().for_each(|level| turns.processes.keeping.stop(level));
             }
             (Pool::Forked | Pool::Ended | Pool::Dead, _) => {}
@@ -173,7 +173,7 @@ impl Node {
         ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }
     }
 
-    /// What executes, and for how long.
+    /// What is executing, and for how long.
     #[must_use]
     pub fn executing(&self, now: Duration) -> Vec<Executing> {
         let Pool::Up(turns) = &self.pool else { return Vec::new() };
@@ -186,24 +186,24 @@ impl Node {
         turns.processes.slots.iter().map(executing).collect()
     }
 
-    /// What a task does to its pool now, if one does.
+    /// What a task does to its pool now, if there is such a task.
     #[must_use]
     pub fn poison(&self, now: Duration) -> Option<Poison> {
         let Pool::Up(turns) = &self.pool else { return None };
         let acts = |process: &&Process| {
-            // One that is told to end before does nothing more.
+            // If it is asked to end before that time, it does nothing.
             process.ends_at <= now && process.ends_at == process.started + self.plan.of(process.id).length
         };
         turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison(process.id))
     }
 
-    /// The last task is gone and the farmer was told so.
+    /// Whether the last task is gone and the farmer was notified.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(&self.pool, Pool::Up(turns) if turns.core.is_stopped())
     }
 
-    /// When the pool has something to do again.
+    /// When the pool next has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         match &self.pool {
@@ -216,7 +216,7 @@ impl Node {
         }
     }
 
-    /// When the process in this slot ends, as things stand.
+    /// When the process in this slot ends, as planned now.
     #[must_use]
     pub fn ends_at(&self, slot: u32) -> Option<Duration> {
         match &self.pool {
@@ -226,11 +226,11 @@ impl Node {
     }
 
     /// A batch system signals all processes of the node.
-    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Deed)> {
+    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Operation)> {
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
         turns.processes.now = now;
         turns.processes.strike();
-        std::mem::take(&mut turns.processes.deeds)
+        std::mem::take(&mut turns.processes.operations)
     }
 
     /// One line for the answer to "why does it not end?".

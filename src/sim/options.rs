@@ -1,6 +1,7 @@
-//! What a simulated farm is like, and what goes wrong in it: all drawn from one seed.
+//! The properties of a simulated farm, and what goes wrong in it: all drawn from one seed.
 //!
-//! Swarm: each seed leaves out most kinds of trouble and has much of the others, so that rare pairs meet.
+//! Swarm testing: each seed leaves out most kinds of faults and has many of the others, so that rare combinations
+//! occur.
 
 use std::time::Duration;
 
@@ -35,11 +36,11 @@ pub enum Fault {
     HangNode,
     /// A node dies and never comes back.
     KillNode,
-    /// A pool process dies; its MPI process tells.
+    /// A pool process dies; its MPI process reports it.
     KillPool,
     /// MPI reports a broken link.
     BreakLink,
-    /// Bytes that are no message.
+    /// Bytes that are not a message.
     Garbage,
     /// A node starts no process for a while.
     RefuseSpawn,
@@ -49,7 +50,7 @@ pub enum Fault {
     CrashFarmer,
     /// Its node loses power: what was not synced is lost or torn.
     PowerLoss,
-    /// The disk takes nothing more, or a part of a write only.
+    /// The disk accepts nothing more, or only a part of a write.
     DiskFull,
     /// A write takes long.
     DiskSlow,
@@ -57,7 +58,7 @@ pub enum Fault {
     SyncFails,
     /// A rank is sent a signal, or all are.
     Signal,
-    /// Every task that a node starts fails at once.
+    /// Every task that a node starts fails immediately.
     BlackHole,
     /// The output of a node's tasks cannot be written.
     LogsFull,
@@ -90,7 +91,7 @@ impl Fault {
 /// A simulated farm.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What all chance comes from.
+    /// The seed of all random choices.
     pub seed: u64,
     /// Ranks, rank 0 included.
     pub ranks: u32,
@@ -104,33 +105,33 @@ pub struct Options {
     pub lengths: Lengths,
     /// Their mean length, in microseconds.
     pub mean_us: u64,
-    /// Of 1,000 tasks, how many exit with another code than 0, die by a signal, or can't be started.
+    /// How many of 1,000 tasks exit with a code other than 0, die by a signal, or cannot be started.
     pub failing: u32,
-    /// Of 1,000 tasks, how many do not heed SIGTERM, or take their time.
+    /// How many of 1,000 tasks ignore SIGTERM, or take their time.
     pub deaf: u32,
-    /// Of 1,000 tasks, how many leave a process behind when they end.
+    /// How many of 1,000 tasks leave a process behind when they end.
     pub leaving: u32,
     /// Least and greatest delay of a message over MPI, in microseconds.
     pub delay_us: (u64, u64),
-    /// From SIGTERM to SIGKILL.
+    /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// What to do with tasks that fail.
+    /// What to do when tasks fail.
     pub rules: Rules,
-    /// Of 1,000 tasks that fail, how many do so in their first attempts only.
+    /// How many of 1,000 failing tasks do so only in their first attempts.
     pub flaky: u32,
-    /// Of 1,000 tasks, how many take their pool down.
+    /// How many of 1,000 tasks take down their pool.
     pub poison: u32,
     /// All output of a rank goes into one file.
     pub packed: bool,
-    /// The farm's own limit, if any.
+    /// The farm's time limit, if any.
     pub timeout: Option<Duration>,
-    /// Of 1,000 ranks, how many say that they can't run tasks, or come up late.
+    /// How many of 1,000 ranks report that they cannot run tasks, or join late.
     pub unfit: u32,
     /// What goes wrong, and how often on average in a farm.
     pub faults: Vec<(Fault, Duration)>,
     /// How long a run may be disturbed.
     pub faults_for: Duration,
-    /// How many runs are disturbed at most, before one that is not.
+    /// The maximum number of disturbed runs before an undisturbed one.
     pub disturbed_runs: u32,
 }
 
@@ -213,13 +214,13 @@ impl Options {
             faults,
             faults_for: prng.duration(1_000_000..=300_000_000),
             disturbed_runs: prng.range_u32(0..=3),
-            // Drawn last, so that what was drawn before is as it was.
+            // Drawn last, so that the values above do not change.
             rules: draw_rules(mean_us, &mut prng),
             flaky: prng.pick(&[0, 500, 900]),
             leaving: prng.pick(&[0, 0, 100, 900]),
         };
         if prng.chance(250) {
-            // Each of them takes its pool down a few times, so not too many.
+            // Each of them takes down its pool a few times, so not too many.
             options.poison = prng.pick(&[5, 20, 100]).min(20_000 / tasks.max(1));
             options.rules.crash_limit = u16::try_from(prng.pick(&[1_u32, 2, 3, 3, 5])).expect("small");
         }

@@ -1,6 +1,6 @@
 //! What each task of a list does when it runs.
 //!
-//! Owns the list and the behaviour of its tasks. A task does the same whenever and wherever it runs.
+//! Owns the list and the behavior of its tasks. A task behaves the same whenever and wherever it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,44 +11,44 @@ use super::prng::Prng;
 use crate::protocol::{Outcome, TaskId};
 use crate::tasklist::TaskList;
 
-/// What SIGTERM does to a task.
+/// The effect of SIGTERM on a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnTerm {
-    /// It dies of it.
+    /// It dies.
     Dies,
-    /// Nothing.
+    /// None.
     Deaf,
-    /// It saves its state for so long, and exits with 0.
+    /// It saves its state for this long, and exits with 0.
     Saves(Duration),
 }
 
-/// What a task does.
+/// The behavior of a task.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// How long it runs.
     pub length: Duration,
-    /// How it ends if it is left alone.
+    /// How it ends if nothing interferes.
     pub outcome: Outcome,
-    /// What it does about SIGTERM.
+    /// The effect of SIGTERM.
     pub on_term: OnTerm,
-    /// From this attempt on it succeeds.
+    /// It succeeds from this attempt on.
     pub mends_at: Option<u16>,
-    /// It starts a process that lives for so much longer, and what SIGTERM does to that one.
+    /// It starts a process that lives this much longer, and how that one reacts to SIGTERM.
     pub leaves: Option<(Duration, OnTerm)>,
 }
 
-/// What a task does to its pool when it should end.
+/// What a task does to its pool at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Poison {
-    /// It kills it.
+    /// It kills the pool.
     Kills,
-    /// It stops it (SIGSTOP).
+    /// It stops the pool (SIGSTOP).
     Stops,
-    /// It takes the whole node down.
+    /// It takes down the whole node.
     KillsNode,
 }
 
-/// A list and what its tasks do.
+/// A list and the behavior of its tasks.
 #[derive(Debug)]
 pub struct Plan {
     /// The list.
@@ -64,7 +64,7 @@ impl Plan {
         let mut prng = Prng::new(options.seed ^ 0x7461_736b);
         let commands: Vec<Vec<u8>> = (0..options.tasks).map(|id| command(id, &mut prng)).collect();
         let behaviours = (0..options.tasks).map(|_| Behaviour::draw(options, &mut prng)).collect();
-        // Of its own, so that the others are as they were.
+        // A separate generator, so that the values of the others do not change.
         let mut prng = Prng::new(options.seed ^ 0x706f_6973_6f6e);
         let poisoned = (0..options.tasks).map(TaskId).filter(|_| prng.chance(options.poison)).collect::<Vec<_>>();
         let draw = |id| (id, prng.pick(&[Poison::Kills, Poison::Kills, Poison::Stops]));
@@ -89,13 +89,13 @@ impl Plan {
         self.poison.insert(TaskId(id), poison);
     }
 
-    /// What a task does.
+    /// The behavior of a task.
     #[must_use]
     pub fn of(&self, id: TaskId) -> &Behaviour {
         &self.behaviours[id.0 as usize]
     }
 
-    /// How long all tasks take one after the other.
+    /// How long all tasks take, one after the other.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).sum()
@@ -107,13 +107,13 @@ impl Plan {
         self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
     }
 
-    /// Gives a task another behaviour, for a scenario.
+    /// Changes the behavior of a task, for a scenario.
     pub fn set(&mut self, id: u32, behaviour: Behaviour) {
         self.behaviours[id as usize] = behaviour;
     }
 }
 
-/// Commands that look like records, and some of odd bytes.
+/// Commands that look like records, and some with unusual bytes.
 fn command(id: u32, prng: &mut Prng) -> Vec<u8> {
     match prng.range(0..=9) {
         0 => Vec::new(),
@@ -123,7 +123,7 @@ fn command(id: u32, prng: &mut Prng) -> Vec<u8> {
     }
 }
 
-/// A length of a mean of `mean_us`.
+/// A random length with a mean of `mean_us`.
 pub fn draw_length(lengths: Lengths, mean_us: u64, prng: &mut Prng) -> Duration {
     let mean = mean_us as f64;
     let us = match lengths {
@@ -169,13 +169,13 @@ impl Behaviour {
         let on_term = OnTerm::draw(options, prng);
         let length = draw_length(options.lengths, options.mean_us, prng);
         let mends_at = prng.chance(options.flaky).then(|| u16::try_from(prng.range(2..=4)).expect("small"));
-        // A farm without such tasks draws what it always drew.
+        // A farm without such tasks draws the same values as before.
         let leaves = (options.leaving > 0 && prng.chance(options.leaving))
             .then(|| (prng.duration(1_000..=30_000_000), OnTerm::draw(options, prng)));
         Self { length, outcome, on_term, mends_at, leaves }
     }
 
-    /// How this attempt ends if it is left alone.
+    /// How this attempt ends if nothing interferes.
     #[must_use]
     pub fn outcome_of(&self, attempt: u16) -> Outcome {
         if self.mends_at.is_some_and(|at| attempt >= at) { Outcome::Exited(0) } else { self.outcome.clone() }

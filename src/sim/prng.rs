@@ -1,9 +1,9 @@
-//! The one source of chance: a seed gives the same run on every machine, for ever.
+//! The only source of randomness: a seed gives the same run on every machine, forever.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// SplitMix64: eight bytes of state, and good enough to draw faults with.
+/// SplitMix64: eight bytes of state, and good enough for drawing faults.
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
 
@@ -23,13 +23,13 @@ impl Prng {
         z ^ (z >> 31)
     }
 
-    /// A generator of its own for one part of the world, so that parts don't disturb each other.
+    /// A separate generator for one part of the world, so that parts do not affect each other.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.bits())
     }
 
-    /// A number from the range, all as likely.
+    /// A number from the range, uniformly distributed.
     pub fn range(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (start, end) = range.into_inner();
         match (end - start).checked_add(1) {
@@ -44,7 +44,7 @@ impl Prng {
         u32::try_from(self.range(start.into()..=end.into())).expect("within u32")
     }
 
-    /// A number from the range, each order of magnitude as likely.
+    /// A number from the range; each order of magnitude is equally likely.
     pub fn log_range(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (start, end) = range.into_inner();
         let (low, high) = ((start.max(1) as f64).ln(), (end.max(1) as f64).ln());

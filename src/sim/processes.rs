@@ -1,6 +1,6 @@
-//! Processes that only exist on paper: they start, get signals, and end when their time has come.
+//! Simulated processes: they start, get signals, and end at their planned time.
 //!
-//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is noted, so
+//! Owns the processes of one node, and a disk for their output, which may be full. What happens to them is recorded, so
 //! that the world can plan their ends and the checker can judge.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use crate::worker::{Event, Usage};
 /// From a deadly signal to the end of the process.
 const DYING: Duration = Duration::from_micros(300);
 
-/// How long a start takes that fails in a thread of its own.
+/// How long a start takes that fails in a separate thread.
 const STARTING: Duration = Duration::from_micros(300);
 
 /// How long a task takes to fail on a broken node.
@@ -26,50 +26,50 @@ const FAILING: Duration = Duration::from_millis(5);
 
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Deed {
-    /// It runs.
+pub enum Operation {
+    /// It was started.
     Spawned(Assignment),
     /// It can never run.
     Impossible(Assignment),
-    /// The node had no means to start it.
+    /// The node lacked resources to start it.
     Refused(TaskId),
     /// It was sent SIGTERM.
     Terminated,
     /// It was sent SIGKILL.
     Killed,
-    /// It was sent SIGTERM by somebody else.
+    /// It received SIGTERM from outside the farm.
     Struck,
-    /// Its first process ended, and what it left did not.
+    /// Its first process ended, but others that it left did not.
     Lingers,
-    /// All of it ended, the first process like this, and its parent knows.
+    /// All of it ended, the first process with this outcome, and its parent knows.
     Ended(Outcome),
 }
 
 /// A process.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// Counts all processes of the node.
+    /// Numbers the processes of the node.
     pub number: u64,
     /// Its task.
     pub id: TaskId,
     task: Assignment,
     /// When it was started.
     pub started: Duration,
-    /// When the first process, or what it has left, ends, as things stand.
+    /// When the first process, or what it has left, ends, as planned now.
     pub ends_at: Duration,
     /// How the first process ends, or has ended.
     pub outcome: Outcome,
-    /// When what it leaves ends, and what SIGTERM does to that.
+    /// When what it leaves behind ends, and the effect of SIGTERM on that.
     left: Option<(Duration, OnTerm)>,
     /// The first process has ended.
     lingers: bool,
-    told_to_end: bool,
+    asked_to_end: bool,
 }
 
 /// The disk for the output of tasks.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Output {
-    /// The disk takes nothing.
+    /// The disk accepts nothing.
     pub full: bool,
     /// All output of a rank goes into one file.
     pub packed: bool,
@@ -79,19 +79,19 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Simulated {
     plan: Rc<Plan>,
-    /// The time of the turn that is under way.
+    /// The time of the current turn.
     pub now: Duration,
     /// Nothing can be started.
     pub refusing: bool,
-    /// What is started fails at once.
+    /// Tasks that are started fail immediately.
     pub broken: bool,
     /// Where output goes.
     pub output: Output,
     /// The real rules for output that cannot be written.
     pub(crate) keeping: Keeping,
-    /// What happened since the last look, by slot.
-    pub deeds: Vec<(u32, Deed)>,
-    /// What runs, or has ended and was not reaped yet.
+    /// What happened since the last call, by slot.
+    pub operations: Vec<(u32, Operation)>,
+    /// Processes that run, or have ended and were not reaped yet.
     pub slots: BTreeMap<u32, Process>,
     /// Starts that will turn out to be refused: when, and which.
     refused: VecDeque<(Duration, u32, Assignment)>,
@@ -110,7 +110,7 @@ impl Simulated {
             broken: false,
             output: Output::default(),
             keeping: Keeping::default(),
-            deeds: Vec::new(),
+            operations: Vec::new(),
             slots: BTreeMap::new(),
             refused: VecDeque::new(),
             refusals: 0,
@@ -128,16 +128,16 @@ impl Simulated {
     pub fn take_refused(&mut self, now: Duration) -> Option<(u32, Assignment)> {
         self.next_refusal().filter(|&at| at <= now)?;
         let (_, slot, task) = self.refused.pop_front()?;
-        self.deeds.push((slot, Deed::Refused(task.id)));
+        self.operations.push((slot, Operation::Refused(task.id)));
         Some((slot, task))
     }
 
-    /// Removes the process of this slot, if it has ended by now; returns what the worker core has to be sent.
+    /// Reaps the process of this slot, if it has ended by now; returns the event for the worker core.
     pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
             (process.lingers, process.ends_at) = (true, until);
-            self.deeds.push((slot, Deed::Lingers));
+            self.operations.push((slot, Operation::Lingers));
             return Some(Event::Lingers(slot));
         }
         let usage = Usage {
@@ -148,9 +148,9 @@ impl Simulated {
             max_rss_kib: 0,
         };
         let process = self.slots.remove(&slot).expect("seen");
-        self.deeds.push((slot, Deed::Ended(process.outcome.clone())));
-        let Process { task, outcome, told_to_end, .. } = process;
-        let over = Over { slot, task, outcome, usage, is_alone: true, told_to_end };
+        self.operations.push((slot, Operation::Ended(process.outcome.clone())));
+        let Process { task, outcome, asked_to_end, .. } = process;
+        let over = Over { slot, task, outcome, usage, is_alone: true, asked_to_end };
         Some(self.keeping.keep(now, &self.output, over))
     }
 
@@ -162,18 +162,18 @@ impl Simulated {
     /// A batch system sends SIGTERM to everything.
     pub fn strike(&mut self) {
         for slot in self.slots.keys().copied().collect::<Vec<_>>() {
-            self.signal(slot, Deed::Struck, react_to_term);
+            self.signal(slot, Operation::Struck, react_to_term);
         }
     }
 
-    fn signal(&mut self, slot: u32, deed: Deed, react: impl FnOnce(&Plan, &mut Process, Duration)) {
+    fn signal(&mut self, slot: u32, operation: Operation, react: impl FnOnce(&Plan, &mut Process, Duration)) {
         let now = self.now;
         let Some(process) = self.slots.get_mut(&slot) else { return };
-        // A process that has ended and was not reaped yet takes no signal, but what it has left does.
-        let is_left = deed != Deed::Struck && process.left.is_some_and(|(until, _)| until > now);
+        // A process that has ended and was not reaped yet does not react to a signal, but what it has left does.
+        let is_left = operation != Operation::Struck && process.left.is_some_and(|(until, _)| until > now);
         if process.ends_at > now || is_left {
             react(&self.plan, process, now);
-            self.deeds.push((slot, deed));
+            self.operations.push((slot, operation));
         }
     }
 }
@@ -196,7 +196,7 @@ fn react_to_term(plan: &Plan, process: &mut Process, now: Duration) {
 }
 
 impl Process {
-    /// Its first process ends sooner than it would have.
+    /// Its first process ends sooner than planned.
     fn end_within(&mut self, now: Duration, after: Duration, outcome: Outcome) {
         if now + after < self.ends_at {
             self.ends_at = now + after;
@@ -228,19 +228,19 @@ impl Outputs for Output {
 impl Processes for Simulated {
     fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
         if self.refusing {
-            // A pool with few slots knows at once, one with many later: here every second start.
+            // A pool with few slots notices it immediately, one with many later: here every second start.
             self.refusals += 1;
             if self.refusals.is_multiple_of(2) {
                 self.refused.push_back((now + STARTING, slot, task.clone()));
                 return Ok(());
             }
-            self.deeds.push((slot, Deed::Refused(task.id)));
+            self.operations.push((slot, Operation::Refused(task.id)));
             return Err(SpawnError::Refused("simulated".to_owned()));
         }
         let behaviour = self.plan.of(task.id);
         let outcome = behaviour.outcome_of(task.attempt.0);
         if let Outcome::NotStarted(_) = outcome {
-            self.deeds.push((slot, Deed::Impossible(task.clone())));
+            self.operations.push((slot, Operation::Impossible(task.clone())));
             return Err(SpawnError::Impossible(outcome, Usage::default()));
         }
         let (length, outcome) = match self.broken {
@@ -257,10 +257,10 @@ impl Processes for Simulated {
             outcome,
             left: behaviour.leaves.map(|(longer, on_term)| (now + length + longer, on_term)),
             lingers: false,
-            told_to_end: false,
+            asked_to_end: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
-        self.deeds.push((slot, Deed::Spawned(task.clone())));
+        self.operations.push((slot, Operation::Spawned(task.clone())));
         Ok(())
     }
 
@@ -268,16 +268,16 @@ impl Processes for Simulated {
         if self.keeping.give_up(slot) {
             return;
         }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
-        self.signal(slot, Deed::Terminated, react_to_term);
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
+        self.signal(slot, Operation::Terminated, react_to_term);
     }
 
     fn kill(&mut self, slot: u32) {
         if self.keeping.give_up(slot) {
             return;
         }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.told_to_end = true);
-        self.signal(slot, Deed::Killed, |_, process, now| {
+        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
+        self.signal(slot, Operation::Killed, |_, process, now| {
             if let Some((until, _)) = &mut process.left {
                 *until = (now + DYING).min(*until);
             }

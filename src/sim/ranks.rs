@@ -1,10 +1,10 @@
-//! What reaches a rank and what leaves it.
+//! Messages to and from a rank.
 //!
-//! Owns the way between the links and the pools, past relays that may hang.
+//! Owns the path between the links and the pools, through relays that may hang.
 
 use super::network::Towards;
 use super::node::Pool;
-use super::processes::Deed;
+use super::processes::Operation;
 use super::world::{What, World};
 use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
 
@@ -22,7 +22,7 @@ impl World {
         match codec::decode::<ToWorker>(&frame) {
             Ok(ToWorker::Stop { level }) => self.checker.stop_arrived(rank, level),
             Ok(ToWorker::Start(_)) if std::mem::take(&mut node.can_restart) => {
-                self.tell(|| format!("rank {rank} gets a new pool"));
+                self.trace(|| format!("rank {rank} gets a new pool"));
                 let node = &mut self.nodes[rank as usize];
                 (node.pool, node.wake_at, node.was_poisoned) = (Pool::Forked, None, false);
             }
@@ -52,32 +52,32 @@ impl World {
         }
     }
 
-    /// One round of a pool's loop, and what is to be seen of it.
+    /// One round of a pool's loop, and what is observable of it.
     pub(super) fn round(&mut self, rank: u32) {
         if let Some(poison) = self.nodes[rank as usize].poison(self.now) {
             return self.poisoned(rank, poison);
         }
-        let mut said = Vec::new();
-        let deeds = self.nodes[rank as usize].round(self.now, &mut said);
-        for message in said {
+        let mut out = Vec::new();
+        let operations = self.nodes[rank as usize].round(self.now, &mut out);
+        for message in out {
             if let ToFarmer::Hello { slots, .. } = &message {
                 self.checker.joined(rank, *slots);
             }
             self.checker.output_failed |= matches!(message, ToFarmer::LogsFailed { .. });
             self.nodes[rank as usize].outbox.push_back(message);
         }
-        self.see(rank, &deeds);
+        self.see(rank, &operations);
         self.pass_on(rank);
         let node = &mut self.nodes[rank as usize];
         if node.is_stopped() {
             self.checker.nothing_is_left(rank);
             node.pool = Pool::Ended;
-            self.tell(|| format!("rank {rank} has stopped"));
+            self.trace(|| format!("rank {rank} has stopped"));
             return;
         }
         let Some(deadline) = node.deadline() else { return };
         if deadline <= self.now {
-            self.checker.report("a worker's next deadline is never over: its loop would spin");
+            self.checker.report("a worker's next deadline is always in the past: its loop would spin");
         }
         let wake_at = node.wake_at.filter(|&at| at <= deadline);
         if wake_at.is_none() {
@@ -86,27 +86,33 @@ impl World {
         }
     }
 
-    /// Tells the checker what happened to processes, and plans their ends.
-    pub(super) fn see(&mut self, rank: u32, deeds: &[(u32, Deed)]) {
-        for (slot, deed) in deeds {
-            self.tell(|| format!("rank {rank}, slot {slot}: {deed:?}"));
-            self.checker.deed(self.now, rank, *slot, deed);
-            let changed =
-                matches!(deed, Deed::Spawned(_) | Deed::Lingers | Deed::Terminated | Deed::Killed | Deed::Struck);
+    /// Reports to the checker what happened to processes, and plans their ends.
+    pub(super) fn see(&mut self, rank: u32, operations: &[(u32, Operation)]) {
+        for (slot, operation) in operations {
+            self.trace(|| format!("rank {rank}, slot {slot}: {operation:?}"));
+            self.checker.operation(self.now, rank, *slot, operation);
+            let changed = matches!(
+                operation,
+                Operation::Spawned(_)
+                    | Operation::Lingers
+                    | Operation::Terminated
+                    | Operation::Killed
+                    | Operation::Struck
+            );
             if let Some(ends_at) = self.nodes[rank as usize].ends_at(*slot).filter(|_| changed) {
                 self.at(ends_at, What::PoolTick(rank));
             }
         }
     }
 
-    /// The relay passes on what its pool and itself have to say.
+    /// The relay passes on the messages of its pool and its own.
     pub(super) fn pass_on(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         if node.relay_hung || (rank != FARMER.0 && !node.relay_up) {
             return;
         }
         for message in std::mem::take(&mut node.outbox) {
-            self.links.say(rank, &message);
+            self.links.send_from(rank, &message);
         }
         self.plan_arrivals();
     }

@@ -2,7 +2,7 @@
 
 use super::{SEED_VARIABLE, try_seed};
 
-/// Seeds per test; `TASKFARMER_SEEDS` asks for another number.
+/// Seeds per test; `TASKFARMER_SEEDS` overrides the number.
 fn seeds() -> u64 {
     std::env::var("TASKFARMER_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
 }

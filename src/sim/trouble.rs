@@ -12,11 +12,11 @@ use super::world::{FAULT_MAX, What, World};
 use crate::farmer::Event;
 use crate::protocol::{FARMER, Rank, ToFarmer};
 
-/// As in the handle of the pool: when its end is told, and when a stopped one is killed.
+/// As in the handle of the pool: when its end is reported, and when a stopped one is killed.
 const LOSS_HELD: Duration = Duration::from_secs(1);
 const STOPPED_MAX: Duration = Duration::from_secs(30);
 
-/// A farmer that is away for longer may find that its ranks have left.
+/// If a farmer is away for longer, it may find that its ranks have left.
 const AWAY_MAX: Duration = Duration::from_secs(15);
 
 impl World {
@@ -36,9 +36,9 @@ impl World {
         self.plan_trouble(index);
     }
 
-    /// Makes something go wrong at a rank, for so long if it is a thing that heals.
+    /// Applies a fault to a rank, for this time if it is one that heals.
     pub fn strike_with(&mut self, fault: Fault, rank: u32, time: Duration) {
-        self.tell(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
+        self.trace(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
         let own = rank == FARMER.0;
         let heals = self.now + time;
         match fault {
@@ -91,7 +91,7 @@ impl World {
         self.plan_arrivals();
     }
 
-    /// A pool dies. Its MPI process tells after a while.
+    /// A pool dies. Its MPI process reports it after a while.
     fn kill_pool(&mut self, rank: u32, was_poisoned: bool) {
         let now = self.now;
         let node = &mut self.nodes[rank as usize];
@@ -103,19 +103,19 @@ impl World {
         (node.pool_hung, node.was_poisoned) = (false, was_poisoned);
         node.loss = Some(ToFarmer::PoolLost { reason: "simulated".to_owned(), executing, can_restart: true });
         self.wipe(rank);
-        self.at(self.now + LOSS_HELD, What::TellLoss(rank));
+        self.at(self.now + LOSS_HELD, What::ReportLoss(rank));
     }
 
-    pub(super) fn tell_loss(&mut self, rank: u32) {
+    pub(super) fn report_loss(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         node.can_restart = node.loss.is_some();
         node.outbox.extend(node.loss.take());
         self.pass_on(rank);
     }
 
-    /// A task does what it does to its pool.
+    /// A task harms its pool.
     pub(super) fn poisoned(&mut self, rank: u32, poison: Poison) {
-        self.tell(|| format!("rank {rank}: a task {poison:?} its pool"));
+        self.trace(|| format!("rank {rank}: a task {poison:?} its pool"));
         self.checker.trouble(rank);
         match poison {
             Poison::KillsNode if rank != FARMER.0 => self.strike_with(Fault::KillNode, rank, Duration::ZERO),
@@ -135,7 +135,7 @@ impl World {
         self.at(self.now + STOPPED_MAX, What::PoolSilent(rank));
     }
 
-    /// A pool that hangs was silent for some time, if it has not healed meanwhile.
+    /// A pool that hangs has been silent for some time, unless it has healed in the meantime.
     pub(super) fn pool_silent(&mut self, rank: u32) {
         let is_away = if rank == FARMER.0 { self.farmer_hung.is_some() } else { self.nodes[rank as usize].relay_hung };
         let node = &mut self.nodes[rank as usize];
@@ -143,7 +143,7 @@ impl World {
             return;
         }
         if is_away {
-            // It listens anew when it is back.
+            // Its relay starts to wait again when it is back.
             node.hung_since = self.now;
             self.at(self.now + STOPPED_MAX, What::PoolSilent(rank));
         } else if self.now - node.hung_since >= STOPPED_MAX {
@@ -153,15 +153,15 @@ impl World {
         }
     }
 
-    /// Signals a rank, or, half of the time, all ranks and all tasks at once, as batch systems do.
+    /// Signals a rank, or, half of the time, all ranks and all tasks at the same time, as batch systems do.
     fn signal(&mut self, rank: u32) {
         self.checker.stop_was_asked = true;
         if self.prng.chance(500) {
             return self.signal_rank(rank);
         }
         for rank in 0..self.options.ranks {
-            let deeds = self.nodes[rank as usize].strike(self.now);
-            self.see(rank, &deeds);
+            let operations = self.nodes[rank as usize].strike(self.now);
+            self.see(rank, &operations);
             self.signal_rank(rank);
         }
     }
@@ -190,7 +190,7 @@ impl World {
         self.at(until, What::FarmerWakes);
     }
 
-    /// The disk holds the farmer up.
+    /// The disk delays the farmer.
     pub(super) fn hold_up_farmer(&mut self, time: Duration) {
         self.held_up = self.farmer_hung.is_none();
         if self.held_up {
@@ -203,7 +203,7 @@ impl World {
         if self.farm.is_none() || self.farmer_hung.is_none_or(|(_, until)| until > self.now) {
             return;
         }
-        self.tell(|| "the farmer wakes up".to_owned());
+        self.trace(|| "the farmer wakes up".to_owned());
         (self.farmer_hung, self.held_up) = (None, false);
         (0..self.options.ranks).for_each(|rank| self.links.replan(Towards::Farmer(rank)));
         self.plan_arrivals();
@@ -215,7 +215,7 @@ impl World {
         match fault {
             Fault::StallLink => self.links.stall(rank, false),
             Fault::HangRelay | Fault::HangPool | Fault::HangNode => {
-                // It finds that it was away, and gives the farmer its whole time again.
+                // It notices that it was away, and gives the farmer the whole time again.
                 node.heard = if node.relay_hung { self.now } else { node.heard };
                 node.relay_hung &= fault == Fault::HangPool;
                 node.pool_hung &= fault == Fault::HangRelay;
@@ -233,7 +233,7 @@ impl World {
     }
 
     fn wake(&mut self, rank: u32) {
-        self.tell(|| format!("rank {rank} wakes up"));
+        self.trace(|| format!("rank {rank} wakes up"));
         self.pass_on(rank);
         self.links.replan(Towards::Rank(rank));
         if rank == FARMER.0 && self.farm.is_none() {
@@ -243,9 +243,9 @@ impl World {
         }
     }
 
-    /// No further faults; everything that can heal does.
+    /// No further faults; all existing ones heal if they can.
     pub(super) fn calm_down(&mut self) {
-        self.tell(|| "all faults end".to_owned());
+        self.trace(|| "all faults end".to_owned());
         self.calm = true;
         for rank in 0..self.options.ranks {
             for fault in [Fault::StallLink, Fault::HangNode, Fault::RefuseSpawn, Fault::BlackHole, Fault::LogsFull] {

@@ -1,7 +1,7 @@
 //! One run of a simulated farm: virtual time, and everything that happens in it.
 //!
-//! Owns the queue of events and who gets them. The farmer's step and the pool's step are the real ones; only what
-//! they work with is simulated.
+//! Owns the queue of events and their delivery. The farmer's step and the pool's step are the real ones; only their
+//! environment is simulated.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,17 +28,17 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
-/// How often the checker looks at the whole.
+/// The interval at which the checker examines the whole farm.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The longest fault: a rank that wakes up from it finds what was said before, and waits for the farmer anew.
+/// The longest fault: a rank that wakes up from it finds earlier messages, and starts to wait for the farmer again.
 pub(super) const FAULT_MAX: Duration = Duration::from_secs(100);
 
-/// More events than this are a livelock, beside those of the heartbeats.
+/// More events than this are a livelock, not counting those of the heartbeats.
 const EVENTS_MAX: u64 = 5_000_000;
 
-/// What a second of a rank's heartbeats makes: one in [`HEARTBEAT`], its way, the answer's, and turns of both cores. A
-/// task of hours that fails again and again on a farm of hundreds of ranks has more of them than [`EVENTS_MAX`].
+/// Events per second of a rank's heartbeats: one in [`HEARTBEAT`], its delivery, the answer's, and turns of both cores. A
+/// task of hours that fails repeatedly on a farm of hundreds of ranks causes more of them than [`EVENTS_MAX`].
 const HEARTBEAT_EVENTS_MAX: u64 = 2;
 
 /// What can happen.
@@ -49,22 +49,22 @@ pub(super) enum What {
     FarmerWakes,
     PoolTick(u32),
     Heartbeat(u32),
-    /// Rank 0's loop stands still, and a thread of it sends heartbeats.
+    /// Rank 0's loop is blocked, and its thread sends heartbeats.
     KeepAlive,
     Sync,
     Look,
     Trouble(usize),
-    /// A fault at a rank is over.
+    /// A fault at a rank has ended.
     Heals(Fault, u32),
-    /// The MPI process of a rank tells that its pool died.
-    TellLoss(u32),
+    /// The MPI process of a rank reports that its pool died.
+    ReportLoss(u32),
     /// A pool may have been silent for too long.
     PoolSilent(u32),
-    /// All faults are over for good.
+    /// All faults have ended for good.
     Calm,
 }
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunEnd {
     /// By itself, with this exit code.
@@ -77,13 +77,13 @@ pub enum RunEnd {
 pub struct World {
     /// The time.
     pub now: Duration,
-    /// When this run began; time goes on from run to run.
+    /// When this run began; time continues from run to run.
     started: Duration,
-    /// What it is like.
+    /// Its properties.
     pub options: Options,
     /// All ranks.
     pub nodes: Vec<Node>,
-    /// The judge.
+    /// The checker.
     pub checker: Checker,
     /// The real farmer, until it ends or is killed.
     pub farm: Option<Turns<Recorder>>,
@@ -91,14 +91,14 @@ pub struct World {
     pub disk: Rc<RefCell<Disk>>,
     /// The links.
     pub links: Links,
-    /// What has ended, as the user is told.
+    /// What has ended, as reported to the user.
     pub tally: Tally,
     pub(super) plan: Rc<Plan>,
     pub(super) prng: Prng,
     pub(super) countdown: Countdown,
     pub(super) calm: bool,
     pub(super) farmer_hung: Option<(Duration, Duration)>,
-    /// It is the disk that holds the farmer up: its heart beats on.
+    /// The disk delays the farmer: its heartbeats continue.
     pub(super) held_up: bool,
     pub(super) power_lost: bool,
     pub(super) end: Option<RunEnd>,
@@ -112,7 +112,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a farm on what the disk holds.
+    /// Starts a farm on the content of the disk.
     ///
     /// # Errors
     /// If the workdir's own rules refuse what an earlier run has left.
@@ -190,7 +190,7 @@ impl World {
     }
 
     fn set_up(&mut self) {
-        self.tell(|| "a farm starts".to_owned());
+        self.trace(|| "a farm starts".to_owned());
         self.links.now = self.now;
         for rank in 0..self.options.ranks {
             let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
@@ -248,17 +248,17 @@ impl World {
         self.queue.insert((time.max(self.now), self.count), what);
     }
 
-    /// Says what happens, if somebody wants to read it.
-    pub(super) fn tell(&self, text: impl FnOnce() -> String) {
+    /// Prints what happens, if a trace was requested.
+    pub(super) fn trace(&self, text: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("{:>14.6} {}", self.now.as_secs_f64(), text());
         }
     }
 
-    /// Runs to the end, and for long enough after it to see what is left behind.
+    /// Runs to the end, and for long enough after it to observe what is left behind.
     ///
     /// # Errors
-    /// With the promise that was broken, or why it does not end.
+    /// The promise that was broken, or why it does not end.
     pub fn run(&mut self) -> Result<RunEnd, String> {
         while self.end.is_none() {
             self.step()?;
@@ -273,7 +273,7 @@ impl World {
         Ok(self.end.expect("seen"))
     }
 
-    /// Runs for so long, or to the end of all events.
+    /// Runs for this long, or to the end of all events.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -320,7 +320,7 @@ impl World {
             }
             What::Trouble(index) => self.trouble(index),
             What::Heals(fault, rank) => self.heal(fault, rank),
-            What::TellLoss(rank) => self.tell_loss(rank),
+            What::ReportLoss(rank) => self.report_loss(rank),
             What::PoolSilent(rank) => self.pool_silent(rank),
             What::Calm => self.calm_down(),
         }
@@ -345,11 +345,11 @@ impl World {
             return;
         }
         if self.now - node.heard > FARMER_SILENCE_MAX {
-            self.tell(|| format!("rank {rank} hears nothing and ends"));
+            self.trace(|| format!("rank {rank} hears nothing and ends"));
             self.nodes[rank as usize].relay_up = false;
             return self.wipe(rank);
         }
-        self.links.say(rank, &ToFarmer::Heartbeat);
+        self.links.send_from(rank, &ToFarmer::Heartbeat);
     }
 
     fn keep_alive(&mut self) {
@@ -362,7 +362,7 @@ impl World {
         self.at(self.now + HEARTBEAT, What::KeepAlive);
     }
 
-    /// What everybody is waiting for.
+    /// What each part of the farm is waiting for.
     #[must_use]
     pub fn why_not_done(&self) -> String {
         let mut why = Vec::new();
@@ -378,7 +378,7 @@ impl World {
             ));
             for (rank, worker) in workers.iter().filter(|(_, worker)| worker.status.is_open()).take(10) {
                 let node = self.nodes[rank.0 as usize].describe();
-                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.book));
+                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.assigned));
             }
         }
         why.join("\n  ")
@@ -390,7 +390,7 @@ impl World {
         self.end
     }
 
-    /// All processes of a rank vanish, and its pool with them.
+    /// All processes of a rank disappear, including its pool.
     pub(super) fn wipe(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         if matches!(node.pool, Pool::Forked | Pool::Up(_)) {

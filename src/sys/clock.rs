@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::lengths::micros;
 
-/// Time since this clock was made, and the time of day that belongs to it.
+/// Time since this clock was created, and the corresponding time of day.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
@@ -29,16 +29,16 @@ impl Clock {
         self.origin.elapsed()
     }
 
-    /// Microseconds since 1970 at `now`, as the system clock saw it at the start. A clock that is set while the
-    /// farm runs does not bend the timeline.
+    /// Microseconds since 1970 at `now`, as the system clock saw it at the start. If the system clock is set while the
+    /// farm runs, the timeline is not affected.
     #[must_use]
     pub fn epoch_us(&self, now: Duration) -> u64 {
         self.origin_us.saturating_add(micros(now))
     }
 }
 
-/// CPU time that this thread has used. What something costs shows here; that it was held up, by other processes or by a
-/// slow disk, does not. Zero where the system doesn't tell.
+/// CPU time that this thread has used. It shows what something costs, and not how long other processes or a slow disk
+/// delayed it. Zero where the system does not report it.
 #[must_use]
 pub fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
@@ -48,7 +48,7 @@ pub fn thread_cpu_time() -> Duration {
 mod tests {
     use super::*;
 
-    /// Work counts, waiting doesn't.
+    /// Work counts, waiting does not.
     #[test]
     fn cpu_time_is_that_of_work() {
         let start = thread_cpu_time();

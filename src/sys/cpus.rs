@@ -1,8 +1,8 @@
 //! The CPUs that tasks of this rank may use.
 //!
 //! Owns the sharing of a node's CPUs among the ranks on it. The launchers of Open MPI and Intel MPI bind each rank to a
-//! core, and tasks would inherit that: eight tasks on one core. So such a binding is undone, and every rank of the
-//! node takes its own share of the job's CPUs. A binding by Slurm, or one that a user requested from mpiexec, is kept.
+//! core, and tasks would inherit that: eight tasks on one core. So such a binding is undone, and every rank of the node
+//! takes its own share of the job's CPUs. A binding by Slurm, or one that a user requested from mpiexec, is kept.
 
 use std::fmt::Write;
 use std::fs;
@@ -32,11 +32,11 @@ fn slurms_count(launch: Option<Launch>) -> &'static str {
     if launch.is_some() { "SLURM_CPUS_PER_TASK" } else { "SLURM_CPUS_ON_NODE" }
 }
 
-/// Gives this process, and the tasks that it will start, the CPUs that are this rank's: see the module. What was
-/// done is logged; a refusal by the system leaves things as they are.
+/// Gives this process, and the tasks that it will start, this rank's CPUs: see the module. The result is logged; if the
+/// system refuses, nothing changes.
 pub fn take_share(launch: Option<Launch>, place: NodePlace) {
     let before = affinity();
-    // The kernel limits the request to what the job has.
+    // The kernel limits the request to the job's CPUs.
     let all = if bind(0..CpuSet::count()) { affinity() } else { before.clone() };
     let is_unasked = launch.is_some_and(|launch| launch.binds_unasked(|name| std::env::var_os(name).is_some()));
     let is_wanted = before != all && !is_unasked;
@@ -62,7 +62,8 @@ fn bind(cpus: impl IntoIterator<Item = usize>) -> bool {
     cpus.into_iter().all(|cpu| set.set(cpu).is_ok()) && sched_setaffinity(Pid::from_raw(0), &set).is_ok()
 }
 
-/// Where a CPU is. Sorted by this, the CPUs of one core, of one NUMA node, and of one socket stand together.
+/// The location of a CPU. In this order, the CPUs of one core, of one NUMA node, and of one socket are next to each
+/// other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Cpu {
     socket: u64,
@@ -71,8 +72,8 @@ struct Cpu {
     number: usize,
 }
 
-/// CPUs sorted so that a cut between ranks splits no core, NUMA node or socket as long as it can be helped. Without a
-/// description the order of the numbers has to do.
+/// CPUs sorted so that a cut between ranks splits as few cores, NUMA nodes and sockets as possible. Without a
+/// description, they are sorted by number.
 fn describe(cpus: &[usize], topology: &Path) -> Vec<Cpu> {
     let number = |cpu: usize, name: &str| -> u64 {
         let path = topology.join(format!("cpu{cpu}/topology/{name}"));
@@ -137,19 +138,19 @@ fn slot_shares(cpus: &[Cpu], slots: usize) -> Vec<Vec<usize>> {
     nodes.iter().zip(counts).flat_map(of_node).collect()
 }
 
-/// Deals out groups of CPUs that stay together, in order and as evenly as they come.
+/// Distributes groups of CPUs that stay together, in order and as evenly as possible.
 fn cut(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
     let at = |part: usize| part * groups.len() / parts;
     let part = |part: usize| groups[at(part)..at(part + 1)].concat().iter().map(|cpu| cpu.number).collect();
     (0..parts).map(part).collect()
 }
 
-/// Lets what is started from here on run on these CPUs; tells whether the system agreed.
+/// Binds everything that is started from here on to these CPUs; returns whether the system allowed it.
 pub fn bind_to(cpus: &[usize]) -> bool {
     bind(cpus.iter().copied())
 }
 
-/// This rank's part of the node's CPUs; all of them where there are fewer CPUs than ranks.
+/// This rank's part of the node's CPUs; all of them if there are fewer CPUs than ranks.
 fn share_of(cpus: Vec<usize>, place: NodePlace) -> Vec<usize> {
     let (ranks, rank) = (place.ranks.max(1) as usize, place.rank as usize);
     if cpus.len() < ranks || rank >= ranks {
@@ -234,7 +235,7 @@ mod tests {
         assert!(slot_shares(&[], 0).is_empty());
     }
 
-    /// A slot's memory is near: no slot has CPUs of two NUMA nodes if it can be helped, and no core has two slots.
+    /// A slot's memory is near: no slot has CPUs of two NUMA nodes if it can be avoided, and no core has two slots.
     #[test]
     fn slots_keep_to_a_numa_node_and_to_cores() {
         let cpus = [node(0, 10, 1, 0), node(1, 10, 1, 10)].concat();

@@ -1,33 +1,33 @@
-//! What executes on a rank, in memory that its MPI process and its pool share.
+//! What a rank is executing, in memory that its MPI process and its pool share.
 //!
-//! Owns a table of slots. A pool that is killed can't tell what it was running; its MPI process reads it here. A task
-//! costs two stores at its start and one at its end.
+//! Owns a table of slots. A pool that is killed cannot report what it was running; its MPI process reads it here. A
+//! task costs two stores at its start and one at its end.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::protocol::{SLOTS_MAX, TaskId};
 
-/// Words of a slot: when its task got it, and one more than the task's ID; 0 if it is free.
+/// Words of a slot: the time when its task got it, and the task's ID plus one; 0 if it is free.
 const WORDS: usize = 2;
 
-/// The table. Processes that are forked after it was made share it.
+/// The table. Processes that are forked after it was created share it.
 #[derive(Clone, Copy, Debug)]
 pub struct ExecutingTable(&'static [AtomicU64]);
 
-/// A task that executes.
+/// A task that is executing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Executed {
-    /// Which.
+    /// The task.
     pub id: TaskId,
-    /// Where.
+    /// Its slot.
     pub slot: u32,
     /// When it got its slot, in microseconds since 1970.
     pub start_us: u64,
 }
 
 impl ExecutingTable {
-    /// An empty table. Pages of it that nobody writes to cost no memory.
+    /// An empty table. Its pages cost no memory until they are written to.
     ///
     /// # Errors
     /// If memory is short.
@@ -46,13 +46,13 @@ impl ExecutingTable {
         }
     }
 
-    /// The words of a slot; `None` if no rank has so many.
+    /// The words of a slot; `None` if no rank has that many.
     fn words(self, slot: u32) -> Option<&'static [AtomicU64]> {
         let at = 1 + WORDS * slot as usize;
         self.0.get(at..at + WORDS)
     }
 
-    /// A pool has so many slots, all free.
+    /// Prepares for a pool with this many slots, all free.
     pub fn clear(self, slots: u32) {
         (0..slots).for_each(|slot| self.end(slot));
         self.0[0].store(u64::from(slots), Ordering::Release);
@@ -73,7 +73,7 @@ impl ExecutingTable {
         }
     }
 
-    /// Takes out what executed when the pool died.
+    /// Takes out what was executing when the pool died.
     #[must_use]
     pub fn take(self) -> Vec<Executed> {
         let slots = u32::try_from(self.0[0].swap(0, Ordering::Acquire)).unwrap_or(0).min(SLOTS_MAX);
@@ -90,9 +90,9 @@ impl ExecutingTable {
 mod tests {
     use super::*;
 
-    /// What a pool was running is known exactly, whatever it ran before; slots that no rank can have are nothing.
+    /// What a pool was running is known exactly, whatever it ran before; slots that no rank can have are ignored.
     #[test]
-    fn what_executes_is_known() {
+    fn executing_tasks_are_known() {
         let table = ExecutingTable::new().unwrap();
         table.begin(1, TaskId(7), 70);
         assert_eq!(table.take(), [], "no pool has said how many slots it has");

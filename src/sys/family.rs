@@ -1,8 +1,8 @@
-//! The processes that descend from this one, and signals that reach no others.
+//! The processes that descend from this one, and signals that reach only them.
 //!
-//! Owns who is whose child by `/proc`, and pidfds. A process ID alone names nobody: when its process has been reaped, the
-//! kernel gives it to the next one. So a signal goes through a descriptor that stays with one process, and only after
-//! what `/proc` says of that process was read with the descriptor open. Never decides who is to get a signal.
+//! Owns the family tree by `/proc`, and pidfds. A process ID alone does not identify a process: when its process has
+//! been reaped, the kernel reuses it. So a signal goes through a descriptor that stays with one process, and only after
+//! what `/proc` says of that process was read with the descriptor open. Never decides which process gets a signal.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,18 +17,18 @@ use nix::unistd::Pid;
 
 use super::process::{Reap, reap};
 
-/// A process as Linux describes it.
+/// A process as described by Linux.
 #[derive(Debug)]
 pub struct Stat {
     /// Its name, 15 bytes at most.
     pub name: String,
-    /// What it is doing: `Z` is a process that has ended and was not reaped.
+    /// Its state: `Z` is a process that has ended and was not reaped.
     pub state: char,
     /// The process ID of its parent.
     pub parent: i32,
     /// Its process group.
     pub group: i32,
-    /// When it was started, in clock ticks since the node came up.
+    /// When it was started, in clock ticks since the node booted.
     pub started: u64,
 }
 
@@ -49,29 +49,29 @@ impl Stat {
     }
 }
 
-/// A living process that no other one can be taken for, even if it ends and its process ID is used again.
+/// A living process that cannot be mistaken for a different one, even if it ends and its process ID is reused.
 #[derive(Debug)]
 pub struct Pinned {
     /// Its process ID.
     pub pid: Pid,
-    /// What it was when it was pinned.
+    /// Its description when it was pinned.
     pub stat: Stat,
-    /// `None` on Linux before 5.3, or if descriptors are short: then the time of its start tells it from others.
+    /// `None` on Linux before 5.3, or if descriptors are short: then the time of its start identifies it.
     fd: Option<OwnedFd>,
 }
 
 impl Pinned {
-    /// Holds on to the process that has this ID now. `None` if there is none that lives.
+    /// Pins the process that has this ID now. `None` if there is none that is alive.
     #[must_use]
     pub fn new(pid: Pid) -> Option<Self> {
-        // SAFETY: plain numbers go in; what comes out is checked, and is a descriptor that nobody else owns.
+        // SAFETY: plain numbers go in; the result is checked, and is a descriptor that nothing else owns.
         let fd = unsafe {
             let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
             i32::try_from(fd).ok().filter(|&fd| fd >= 0).map(|fd| OwnedFd::from_raw_fd(fd))
         };
         let stat = Stat::read(&pid.to_string())?;
         let pinned = Self { pid, stat, fd };
-        // It lives: so it is the one that was read.
+        // It is alive: so it is the one that was read.
         pinned.is_alive().then_some(pinned)
     }
 
@@ -87,11 +87,11 @@ impl Pinned {
         }
     }
 
-    /// Sends it signals, in this order. SIGCONT wakes a stopped process, which can't die of SIGTERM.
+    /// Sends it signals, in this order. SIGCONT wakes a stopped process, which cannot die of SIGTERM.
     ///
     /// # Errors
-    /// EPERM for a process of another user. That it has ended is no error.
-    pub fn tell(&self, signals: &[Signal]) -> nix::Result<()> {
+    /// EPERM for a process of another user. It is not an error if it has ended.
+    pub fn signal(&self, signals: &[Signal]) -> nix::Result<()> {
         signals.iter().try_for_each(|&signal| match self.send(signal) {
             Err(Errno::ESRCH) => Ok(()),
             other => other,
@@ -101,7 +101,7 @@ impl Pinned {
     fn send(&self, signal: Signal) -> nix::Result<()> {
         match &self.fd {
             Some(fd) => {
-                // SAFETY: plain numbers, and a null pointer: the receiver is told what kill would tell it.
+                // SAFETY: plain numbers, and a null pointer: the receiver gets the same information as from kill.
                 let code = unsafe {
                     let info = std::ptr::null::<libc::siginfo_t>();
                     libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as libc::c_int, info, 0)
@@ -120,10 +120,11 @@ pub const TERMINATE: [Signal; 2] = [Signal::SIGTERM, Signal::SIGCONT];
 /// Ends a process.
 pub const KILL: [Signal; 1] = [Signal::SIGKILL];
 
-/// So many descriptors are held for a chain of processes and their siblings. Further ones are told by their start.
+/// At most this many descriptors are held for a chain of processes and their siblings. Further ones are identified by
+/// their start.
 const PINNED_MAX: usize = 128;
 
-/// Who is whose child.
+/// How children are found.
 enum Kinship {
     /// The kernel keeps lists of children.
     Lists,
@@ -155,13 +156,13 @@ impl Kinship {
     }
 }
 
-/// Whether `/proc` speaks of the process IDs by which this process knows others. In a PID namespace without a `/proc` of its
-/// own, the same numbers are other processes there: then nothing is known but the children that can be waited for.
+/// Whether `/proc` uses the same process IDs as this process. In a PID namespace without a `/proc` of its own, the same
+/// numbers refer to different processes there: then only the children that can be waited for are known.
 fn is_proc_ours() -> bool {
     std::fs::read_link("/proc/self").is_ok_and(|pid| pid.as_os_str().to_str() == Some(&Pid::this().to_string()))
 }
 
-/// Whether this kernel keeps lists of children; that depends on how it was configured.
+/// Whether this kernel keeps lists of children; that depends on its configuration.
 #[must_use]
 pub fn has_lists() -> bool {
     std::fs::exists("/proc/thread-self/children").unwrap_or(false)
@@ -183,21 +184,22 @@ fn pids(list: &[u8]) -> Vec<Pid> {
     numbers.map(Pid::from_raw).collect()
 }
 
-/// Calls `act` for each of these children of this process that lives, and for everything that descends from it, parents
-/// first. What starts meanwhile may be missed: what must reach all has to be repeated until none is left.
+/// Calls `act` for each of these children of this process that is alive, and for everything that descends from it,
+/// parents first. A process that starts in the meantime may be missed: a signal for all must be repeated until none is
+/// left.
 pub fn each_of(children: &[Pid], act: &mut impl FnMut(&Pinned)) {
     let kinship = Kinship::look();
-    // This process lives, so its ID is its own.
+    // This process is alive, so its ID has not been reused.
     children.iter().filter_map(|&pid| child_of(Pid::this(), pid)).for_each(|child| visit(&kinship, &child, 0, act));
 }
 
 /// Children that this process had before the farm started any: those of a shell that has become this program.
 static STRANGERS: OnceLock<Vec<(Pid, u64)>> = OnceLock::new();
 
-/// Remembers the children that this process has now: they are not the farm's, and are left alone for ever. To be called
+/// Remembers the children that this process has now: they are not the farm's, and are never touched. To be called
 /// before the first fork.
 pub fn remember_strangers() {
-    // Most have none, and that costs one call.
+    // Most processes have none, and checking that costs one call.
     if !may_have_orphans() {
         return;
     }
@@ -216,9 +218,9 @@ fn child_of(parent: Pid, pid: Pid) -> Option<Pinned> {
     Pinned::new(pid).filter(|child| child.stat.parent == parent.as_raw())
 }
 
-/// `held`: descriptors that are open for those above.
+/// `held`: descriptors that are open for its ancestors.
 fn visit(kinship: &Kinship, process: &Pinned, held: usize, act: &mut impl FnMut(&Pinned)) {
-    // Before the signal: afterwards its children may have another parent.
+    // Before the signal: afterwards its children may have a different parent.
     let (mut children, mut held) = (Vec::new(), held);
     for mut child in kinship.children(process.pid).into_iter().filter_map(|pid| child_of(process.pid, pid)) {
         if held < PINNED_MAX {
@@ -228,7 +230,7 @@ fn visit(kinship: &Kinship, process: &Pinned, held: usize, act: &mut impl FnMut(
         }
         children.push(child);
     }
-    // If it lives, its ID was its own when its children named it.
+    // If it is alive, its ID had not been reused when its children named it.
     if !process.is_alive() {
         children.clear();
     }
@@ -236,8 +238,8 @@ fn visit(kinship: &Kinship, process: &Pinned, held: usize, act: &mut impl FnMut(
     children.iter().for_each(|child| visit(kinship, child, held, act));
 }
 
-/// The children of this process, cheaply: for the look at the end of each task. Where the process has threads that start
-/// tasks, only those that the kernel has given to it as orphans, because these go to the first thread.
+/// The children of this process, at low cost: for the check at the end of each task. If the process has threads that
+/// start tasks, only those that the kernel has given to it as orphans, because these go to the first thread.
 #[derive(Debug)]
 pub struct Children {
     /// The kernel's list for the first thread, if it keeps lists.
@@ -253,7 +255,7 @@ impl Default for Children {
 }
 
 impl Children {
-    /// Lists them; those that have ended and were not reaped are among them.
+    /// Lists them, including those that have ended and were not reaped.
     #[must_use]
     pub fn list(&self) -> Vec<Pid> {
         let Some(file) = &self.list else {
@@ -261,10 +263,10 @@ impl Children {
         };
         let mut buffer = [0; 4096];
         let mut read = Vec::new();
-        // An error: as good as no list, and then a look without it.
+        // An error counts as no list, and then as a search without it.
         while let Ok(len @ 1..) = file.read_at(&mut buffer, read.len() as u64) {
             read.extend_from_slice(&buffer[..len]);
-            // The kernel gives whole numbers only, so a read that stops short of that was the last one.
+            // The kernel returns only whole numbers, so a read that is shorter by more than one was the last one.
             if len + NUMBER_LEN_MAX < buffer.len() {
                 break;
             }
@@ -273,12 +275,12 @@ impl Children {
     }
 }
 
-/// Bytes of a process ID and a blank, at most.
+/// The maximum number of bytes of a process ID and a blank.
 const NUMBER_LEN_MAX: usize = 16;
 
 /// Whether this thread has children, as opposed to other threads of its process.
 fn may_have_orphans() -> bool {
-    // SAFETY: a null pointer means that nobody wants to know more than whether there is a child.
+    // SAFETY: a null pointer means that only the existence of a child is of interest.
     let code = unsafe {
         let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WNOTHREAD;
         libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), look)
@@ -286,10 +288,10 @@ fn may_have_orphans() -> bool {
     code == 0
 }
 
-/// Ends everything that descends from this process and reaps it, daemons too: whatever a task leaves behind is
-/// handed to its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills at once.
-/// Tells whether all are gone: a process in uninterruptible sleep may outlast `limit`, and nobody waits for those of
-/// another user.
+/// Ends everything that descends from this process and reaps it, including daemons: whatever a task leaves behind
+/// becomes a child of its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills
+/// immediately. Returns whether all are gone: a process in uninterruptible sleep may outlast `limit`, and those of
+/// another user are not waited for.
 pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
@@ -307,51 +309,50 @@ pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
             return false;
         }
         let told = match elapsed >= grace {
-            true => tell_descendants(&KILL),
-            false if !asked => tell_descendants(&TERMINATE),
-            false => Told::Some,
+            true => signal_descendants(&KILL),
+            false if !asked => signal_descendants(&TERMINATE),
+            false => Reached::Some,
         };
         asked = true;
         match told {
-            Told::NoneThere => return true,
-            Told::Nobody if elapsed >= grace => return false,
-            Told::Nobody | Told::Some => {}
+            Reached::NoneThere => return true,
+            Reached::Nobody if elapsed >= grace => return false,
+            Reached::Nobody | Reached::Some => {}
         }
-        // A reaper learns of the next child only when that one's parent is gone: there is no event to wait for
-        // that covers the whole tree.
+        // A reaper gets the next child only when that one's parent is gone: no event covers the whole tree.
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 
-/// Who was told to end.
+/// Which processes a signal reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
-    /// Some, or those that there are have just ended.
+enum Reached {
+    /// Some, or the existing ones have just ended.
     Some,
-    /// Nobody: not one takes a signal from this process.
+    /// None: no process takes a signal from this one.
     Nobody,
     /// All children are strangers.
     NoneThere,
 }
 
-/// Signals all descendants but strangers.
-fn tell_descendants(signals: &[Signal]) -> Told {
+/// Signals all descendants except strangers.
+fn signal_descendants(signals: &[Signal]) -> Reached {
     let mut children = Kinship::look().children(Pid::this());
     let all = children.len();
     children.retain(|&pid| !is_stranger(pid));
     if children.is_empty() && all > 0 {
-        return Told::NoneThere;
+        return Reached::NoneThere;
     }
     let (mut told, mut refused) = (0, 0);
-    each_of(&children, &mut |process| match process.tell(signals) {
+    each_of(&children, &mut |process| match process.signal(signals) {
         Ok(()) => told += 1,
         Err(error) => {
             refused += 1;
             log::debug!("cannot signal process {}: {error}", process.pid);
         }
     });
-    if told == 0 && refused > 0 { Told::Nobody } else { Told::Some }
+    if told == 0 && refused > 0 { Reached::Nobody } else { Reached::Some }
 }
 
 #[cfg(test)]
@@ -372,9 +373,9 @@ mod tests {
         line.trim().to_owned()
     }
 
-    /// Descendants are found in whatever session, parents first, with lists and without; other children are not touched.
+    /// Descendants are found in any session, parents first, with lists and without; other children are not touched.
     #[test]
-    fn a_signal_reaches_all_descendants_and_nobody_else() {
+    fn a_signal_reaches_all_descendants_and_no_others() {
         let mut neighbor = shell("echo; exec sleep 100");
         let mut child = shell("setsid sh -c 'sleep 100 & echo $!; wait' & wait");
         let grandchild: i32 = first_line(&mut child).parse().unwrap();
@@ -387,18 +388,18 @@ mod tests {
             assert_eq!((found.len() - before, found[before], found[found.len() - 1]), (3, top.as_raw(), grandchild));
         }
         let pinned = Pinned::new(Pid::from_raw(grandchild)).unwrap();
-        each_of(&[top], &mut |process| process.tell(&KILL).unwrap());
+        each_of(&[top], &mut |process| process.signal(&KILL).unwrap());
         assert_eq!(child.wait().unwrap().signal(), Some(9));
         while pinned.is_alive() {
             std::thread::yield_now();
         }
-        assert_eq!(pinned.tell(&TERMINATE), Ok(()), "a process that is gone is no error");
+        assert_eq!(pinned.signal(&TERMINATE), Ok(()), "a process that is gone is no error");
         assert!(neighbor.try_wait().unwrap().is_none(), "a neighbor lives");
         neighbor.kill().unwrap();
         neighbor.wait().unwrap();
     }
 
-    /// All children are listed, however many there are: the kernel gives a page of them at a time.
+    /// All children are listed, however many there are: the kernel returns a page of them at a time.
     #[test]
     fn long_lists_are_read_to_their_end() {
         let mut children: Vec<Child> =
@@ -414,9 +415,9 @@ mod tests {
         assert_eq!(listed, children.len());
     }
 
-    /// A process that is no child is not taken for one.
+    /// A process that is not a child is not mistaken for one.
     #[test]
-    fn strangers_are_no_family() {
+    fn strangers_are_not_family() {
         assert!(child_of(Pid::this(), Pid::from_raw(1)).is_none());
         assert!(Pinned::new(Pid::from_raw(i32::MAX)).is_none());
     }

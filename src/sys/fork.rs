@@ -1,7 +1,7 @@
-//! The forks that make a nursery with its pools and, on rank 0, a process that reads the tasklist.
+//! The forks that create a nursery with its pools and, on rank 0, a process that reads the tasklist.
 //!
 //! Owns all forks of the program. They happen before MPI_Init and before any thread, while the process is small, or in
-//! the nursery, which stays like that: what is forked later would hold MPI's memory and descriptors.
+//! the nursery, which remains small: a process forked later would hold MPI's memory and descriptors.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -25,9 +25,9 @@ pub enum Forked {
     Pool(UnixStream, ExecutingTable),
 }
 
-/// Forks the nursery, which forks the first pool. Both are in sessions of their own, as launchers kill a rank's whole
-/// process group; with no descriptor of their parent, as launchers wait for those; reapers of everything that tasks
-/// leave behind.
+/// Forks the nursery, which forks the first pool. Both are in sessions of their own, because launchers kill a rank's
+/// whole process group; have no descriptor of their parent, because launchers wait for those; and are reapers of
+/// everything that tasks leave behind.
 ///
 /// # Errors
 /// If the system has no process, descriptor or memory left.
@@ -36,7 +36,7 @@ pub fn fork_pool() -> io::Result<Forked> {
     let executing = ExecutingTable::new()?;
     let (ours, theirs) = UnixStream::pair()?;
     let (control, of_nursery) = nursery::control_pair()?;
-    // SAFETY: the process has one thread, so no lock can be held by another one in the child.
+    // SAFETY: the process has one thread, so no lock can be held by a different one in the child.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop((theirs, of_nursery));
@@ -49,20 +49,20 @@ pub fn fork_pool() -> io::Result<Forked> {
             let nursery = become_nursery(&[theirs.as_raw_fd(), of_nursery.as_raw_fd()]);
             match nursery.ok().and_then(|()| nursery::serve(of_nursery, theirs)) {
                 Some(socket) => Ok(Forked::Pool(socket, executing)),
-                // Its time is over, or it could not become what it should: the parent learns of it by the closed socket.
-                // Going back to the caller would make two parents.
+                // Its time is over, or it could not be set up: the parent notices that the socket is closed. Returning
+                // to the caller would make two parents.
                 None => std::process::exit(1),
             }
         }
     }
 }
 
-/// Forks the nursery once more.
+/// Forks the nursery again.
 ///
 /// # Errors
 /// If the system has no process left.
 pub(super) fn fork_again() -> nix::Result<ForkResult> {
-    // SAFETY: a nursery has one thread, so no lock can be held by another one in the child.
+    // SAFETY: a nursery has one thread, so no lock can be held by a different one in the child.
     unsafe { fork() }
 }
 
@@ -72,7 +72,7 @@ fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
     title::set(c"tfarmer-nursery")?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for fd in 0..3 {
-        // SAFETY: both are plain numbers; what stood at 0 to 2 is not used by this process any more.
+        // SAFETY: both are plain numbers; this process no longer uses what was at 0 to 2.
         if unsafe { libc::dup2(null.as_raw_fd(), fd) } < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -88,7 +88,7 @@ pub(super) fn become_pool() -> io::Result<()> {
     Ok(title::set(c"tfarmer-pool")?)
 }
 
-/// Closes everything but the first three and these.
+/// Closes everything except the first three and these.
 fn close_others(kept: &[RawFd]) -> io::Result<()> {
     for fd in open_descriptors()? {
         if fd > 2 && !kept.contains(&fd) {
@@ -109,19 +109,19 @@ pub enum Reader {
     Child(UnixStream),
 }
 
-/// Forks a process that reads the tasklist: it leads a process group of its own, so that it and what it starts can be
-/// ended as one; it keeps the terminal, but no descriptor of the launcher; it dies with its parent.
+/// Forks a process that reads the tasklist: it leads a process group of its own, so that it can be ended together with
+/// what it starts; it keeps the terminal, but no descriptor of the launcher; it dies with its parent.
 ///
 /// # Errors
 /// If the system has no process or descriptor left.
 pub fn fork_reader() -> io::Result<Reader> {
     let (ours, theirs) = UnixStream::pair()?;
     let parent = getpid();
-    // SAFETY: the process has one thread, so no lock can be held by another one in the child.
+    // SAFETY: the process has one thread, so no lock can be held by a different one in the child.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop(theirs);
-            // Both do it: whoever is second finds it done, or the other one gone.
+            // Both processes do it: the second finds it done, or finds that the other one is gone.
             let _ = setpgid(child, child);
             Ok(Reader::Parent(child, ours))
         }

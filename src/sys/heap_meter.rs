@@ -1,6 +1,6 @@
-//! How much memory code asks for, so that tests can bound it. Unit tests only.
+//! How much memory code allocates, so that tests can bound it. Unit tests only.
 //!
-//! Owns their allocator: the system's, with a count for each thread.
+//! Owns their allocator: the system's, with a counter for each thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,7 +21,7 @@ fn count(taken: usize, given_back: usize) {
     PEAK.set(PEAK.get().max(in_use));
 }
 
-// SAFETY: each call goes to the system's allocator as it is; counting allocates nothing.
+// SAFETY: each call is passed to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Metered {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
@@ -48,7 +48,8 @@ unsafe impl GlobalAlloc for Metered {
     }
 }
 
-/// What `code` returns, and the most bytes that this thread had in use meanwhile beyond those from before.
+/// What `code` returns, and the maximum number of bytes that this thread had in use at any time, beyond those from
+/// before.
 pub(crate) fn peak_of<R>(code: impl FnOnce() -> R) -> (R, usize) {
     let before = IN_USE.get();
     let outer = PEAK.replace(before);
@@ -58,7 +59,7 @@ pub(crate) fn peak_of<R>(code: impl FnOnce() -> R) -> (R, usize) {
     (result, (peak - before).unsigned_abs())
 }
 
-/// The other tests rely on it: what is given back again counts as well.
+/// The other tests rely on it: memory that is freed again counts as well.
 #[test]
 fn the_peak_is_measured() {
     let (len, peak) = peak_of(|| {

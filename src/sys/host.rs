@@ -2,15 +2,15 @@
 
 use super::launcher::{Launch, Launcher};
 
-/// Its host name; `unknown` if it has none that can be read.
+/// Its host name; `unknown` if it cannot be read.
 #[must_use]
 pub fn name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The name by which the batch system knows this node, for `srun --nodelist` in a task: under srun, Slurm provides it,
-/// and it may differ from the host name. Elsewhere, Slurm's variable may name another node: mpiexec gives all ranks the
-/// variables of the first one.
+/// and it may differ from the host name. Elsewhere, Slurm's variable may name a different node: mpiexec gives all ranks
+/// the variables of the first one.
 #[must_use]
 pub fn node_name(launch: Option<Launch>) -> String {
     let is_srun = launch.is_some_and(|launch| launch.launcher == Launcher::Srun);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::library::{Family, Library};
 
-/// A launcher, as far as this program must tell them apart.
+/// A launcher, as far as this program must distinguish them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Launcher {
     /// Open MPI's mpirun.
@@ -35,7 +35,7 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// What a user types to use it.
+    /// The command that a user types.
     #[must_use]
     pub fn command(self) -> &'static str {
         match self {
@@ -54,13 +54,13 @@ impl Launcher {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pmi {
     /// None: ranks do not find each other. Under srun, the program was started without one; elsewhere, the launcher's
-    /// variables are left over from another program.
+    /// variables are left over from a different program.
     Missing,
     /// PMI-1 or PMI-2, MPICH's.
     Pmi,
     /// PMIx, Open MPI's.
     Pmix,
-    /// Another one, such as Cray's.
+    /// A different one, such as Cray's.
     Other,
 }
 
@@ -69,7 +69,7 @@ pub enum Pmi {
 pub struct Launch {
     /// The launcher.
     pub launcher: Launcher,
-    /// Rank of this process; 0 if not told.
+    /// Rank of this process; 0 if unknown.
     pub rank: u32,
     /// Total number of ranks, if known.
     pub size: Option<u32>,
@@ -78,7 +78,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// How this very process was launched; `None` without a launcher.
+    /// How this process was launched; `None` without a launcher.
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         let launch = Self::detect(|name| std::env::var(name).ok())?;
@@ -93,21 +93,21 @@ impl Launch {
         signs::read(&get)
     }
 
-    /// Whether these variables are complete, but nothing connects this process to a launcher: they are left over from
-    /// another program, and there is no rank 0 that could report this for all.
+    /// Whether these variables are complete, but nothing connects this process to a launcher: they are left over from a
+    /// different program, and there is no rank 0 that could report this for all.
     #[must_use]
     pub fn is_left_over(&self) -> bool {
         self.pmi == Pmi::Missing && self.launcher != Launcher::Srun
     }
 
-    /// Whether there may be other ranks than this one.
+    /// Whether there may be ranks besides this one.
     #[must_use]
     pub fn may_have_others(&self) -> bool {
         self.size != Some(1)
     }
 
-    /// How long this launcher, when it is asked to end, waits between SIGTERM and SIGKILL, if that is less than a grace
-    /// period may be: Open MPI's mpirun waits 0.85 to 1 s; since 5.0 (PRRTE), it waits 0.25 s.
+    /// How long this launcher, when it is asked to end, waits between SIGTERM and SIGKILL, if that may be shorter than
+    /// a grace period: Open MPI's mpirun waits 0.85 to 1 s; since 5.0 (PRRTE), it waits 0.25 s.
     #[must_use]
     pub fn patience(&self, library: Option<&Library>) -> Option<Duration> {
         let is_prrte = self.launcher == Launcher::Prun || library.is_some_and(|library| library.version >= (5, 0));
@@ -134,8 +134,8 @@ impl Launch {
         }
     }
 
-    /// Whether ranks that this launcher has started can find each other with this library. If they can't, MPI_Init ends
-    /// the process with its own exit code and message, or starts every rank as the only one.
+    /// Whether ranks that this launcher has started can find each other with this library. If they cannot, MPI_Init
+    /// ends the process with its own exit code and message, or starts every rank as the only one.
     #[must_use]
     pub fn serves(&self, library: &Library) -> bool {
         match (self.pmi, library.family) {
@@ -148,9 +148,9 @@ impl Launch {
         }
     }
 
-    /// What the user can do when this launcher's processes do not find each other: the launcher belongs to another MPI
-    /// than the program was built with, srun was not told which MPI it is, or the MPI was packaged without support for
-    /// its own launcher.
+    /// What the user can do if this launcher's processes do not find each other: the launcher belongs to a different
+    /// MPI than the one the program was built with, srun was not told which MPI it is, or the MPI was packaged without
+    /// support for its own launcher.
     #[must_use]
     pub fn cure(&self, library: Option<&Library>) -> String {
         let name = library.map_or("the MPI that it was built with", |library| library.name);
@@ -193,15 +193,15 @@ impl Launch {
     }
 }
 
-/// The variable with the file descriptor by which a rank talks to mpiexec.
+/// The variable with the file descriptor by which a rank communicates with mpiexec.
 const PMI_FD: &str = "PMI_FD";
 
 fn is_open(fd: i32) -> bool {
-    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one by that number, and touches no memory.
+    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one with that number, and touches no memory.
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// Where a rank stands among the ranks of its node.
+/// The place of a rank among the ranks of its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NodePlace {
     /// Its number on the node, from 0.
@@ -211,7 +211,7 @@ pub struct NodePlace {
 }
 
 impl NodePlace {
-    /// The place of this very process; without a launcher it is alone.
+    /// The place of this process; without a launcher it is alone.
     #[must_use]
     pub fn of_this_process() -> Self {
         Self::detect(|name| std::env::var(name).ok())
@@ -224,7 +224,7 @@ impl NodePlace {
         told.filter(|place| place.rank < place.ranks).unwrap_or(Self { rank: 0, ranks: 1 })
     }
 
-    /// The place among the others where the first rank of the node, rank 0 of all, leaves its CPUs to them.
+    /// The place among the others if the first rank of the node, rank 0 of all, leaves its CPUs to them.
     #[must_use]
     pub fn without_first(self) -> Self {
         if self.ranks == 1 { self } else { Self { rank: self.rank.saturating_sub(1), ranks: self.ranks - 1 } }
@@ -241,7 +241,7 @@ mod tests {
 
     /// A laptop, a login node and a batch script without srun do not start MPI.
     #[test]
-    fn no_launcher_is_seen_where_there_is_none() {
+    fn without_a_launcher_none_is_detected() {
         assert_eq!(detect(&[]), None);
         let batch = [("SLURM_JOB_ID", "5"), ("SLURM_NTASKS", "64"), ("SLURM_PROCID", "0")];
         assert_eq!(detect(&batch), None);
@@ -252,9 +252,9 @@ mod tests {
         [("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_RANK", "0")];
     const MPIEXEC: [(&str, &str); 3] = [("PMI_SIZE", "4"), ("PMI_RANK", "0"), ("PMI_FD", "6")];
 
-    /// Each launcher is told by what it sets; nonsense is no panic.
+    /// Each launcher is recognized by the variables that it sets; invalid values cause no panic.
     #[test]
-    fn launchers_are_told_apart() {
+    fn launchers_are_distinguished() {
         let hydra = [
             ("PMI_SIZE", "2"),
             ("PMI_RANK", "1"),
@@ -278,8 +278,8 @@ mod tests {
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many"), ("OMPI_COMM_WORLD_RANK", "0")]), None);
     }
 
-    /// A complete set of variables without a connection to a launcher: every process has to report this, because there
-    /// is no rank 0 that could.
+    /// A complete set of variables without a connection to a launcher: every process must report this, because there is
+    /// no rank 0 that could.
     #[test]
     fn leftovers_are_known() {
         for (connected, count) in [(MPIRUN, 2), (MPIEXEC, 2)] {
@@ -293,7 +293,8 @@ mod tests {
         assert!(!detect(&srun).unwrap().is_left_over(), "an srun without --mpi has a rank 0");
     }
 
-    /// A launcher that can't connect the ranks of this library is recognized before MPI ends the process because of it.
+    /// A launcher that cannot connect the ranks of this library is recognized before MPI ends the process because of
+    /// it.
     #[test]
     fn launchers_go_with_libraries() {
         let (mpirun, mpiexec) = (detect(&MPIRUN).unwrap(), detect(&MPIEXEC).unwrap());
@@ -319,7 +320,7 @@ mod tests {
 
     /// A binding that the user has asked for is kept.
     #[test]
-    fn a_binding_that_nobody_asked_for_is_known() {
+    fn an_unrequested_binding_is_known() {
         let (mpirun, mpiexec) = (detect(&MPIRUN).unwrap(), detect(&MPIEXEC).unwrap());
         let has = |names: &'static [&str]| move |name: &str| names.contains(&name);
         assert!(mpirun.binds_unasked(has(&[])));
@@ -328,7 +329,7 @@ mod tests {
         assert!(!mpiexec.binds_unasked(has(&["I_MPI_PIN_INFO", "I_MPI_PIN_DOMAIN"])));
     }
 
-    /// Advice helps: users are not told to do what they have just done.
+    /// The advice helps: users are not told to do what they have just done.
     #[test]
     fn cures_do_not_go_in_circles() {
         let mpiexec = detect(&MPIEXEC).unwrap();

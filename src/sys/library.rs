@@ -3,7 +3,7 @@
 //! Owns the names and versions of MPI libraries and whether two of them are compatible. Never calls MPI: [`super::mpi`]
 //! provides the library's description of itself.
 
-/// Libraries of one family can replace each other, as far as [`Library::runs_on`] allows.
+/// Libraries of one family are interchangeable, as far as [`Library::runs_on`] allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
     /// Open MPI and libraries derived from it.
@@ -21,7 +21,7 @@ pub struct Library {
     pub name: &'static str,
     /// Major and minor version; for Cray MPICH and Intel MPI, their own, not MPICH's.
     pub version: (u32, u32),
-    /// Whether it may understand PMIx, which Open MPI's launcher speaks. MPICH says how it was configured; for its
+    /// Whether it may support PMIx, which Open MPI's launcher uses. MPICH reports how it was configured; for its
     /// descendants, this is not known.
     pub may_speak_pmix: bool,
     full_version: String,
@@ -60,8 +60,8 @@ impl Library {
         Self::parse(option_env!("TASKFARMER_MPI_BUILT_WITH")?)
     }
 
-    /// The option with which `srun` connects ranks of the program; `None` if it was built without MPI. Of an MPI that the
-    /// build did not recognize, no option is known: then it is empty.
+    /// The option with which `srun` connects ranks of the program; `None` if it was built without MPI. For an MPI that
+    /// the build did not recognize, no option is known: then it is empty.
     #[must_use]
     pub fn option_of_srun() -> Option<&'static str> {
         let option = match Self::built_with() {
@@ -97,9 +97,9 @@ mod tests {
         Library::parse(text).unwrap_or_else(|| panic!("{text}"))
     }
 
-    /// As the libraries describe themselves, and as the build finds it in their headers.
+    /// As the libraries describe themselves, and as the build finds them in their headers.
     #[test]
-    fn libraries_are_known_by_their_own_words() {
+    fn libraries_are_known_by_their_description() {
         for (text, shown, family, version) in [
             ("Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4", "Open MPI 4.1.4", Family::OpenMpi, (4, 1)),
             ("Open MPI v5.0.11", "Open MPI 5.0.11", Family::OpenMpi, (5, 0)),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever a library says.
+        /// Promise 5: whatever a library reports.
         #[test]
         fn any_library_is_read(text in "((Open MPI v|MPICH Version:|Intel\\(R\\) MPI Library)[ \t]?)?\\PC{0,20}") {
             if let Some(library) = Library::parse(&text) {

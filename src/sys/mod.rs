@@ -1,9 +1,8 @@
-//! The system layer: everything that is Linux or MPI, each thing behind a small safe interface.
+//! The system layer: everything that is specific to Linux or MPI, each part behind a small safe interface.
 //!
-//! Owns all `unsafe` of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a
-//! farmer or a worker is.
+//! Owns all `unsafe` code of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a farmer
+//! or a worker is.
 
-pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod executing;
@@ -12,6 +11,7 @@ pub mod fork;
 #[cfg(test)]
 pub(crate) mod heap_meter;
 pub mod host;
+pub mod last_output;
 pub mod launcher;
 pub mod library;
 #[cfg(feature = "mpi")]
@@ -25,6 +25,7 @@ pub mod nursery;
 mod outlive;
 pub mod owner;
 pub mod process;
+pub mod query;
 pub mod regular;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
@@ -38,4 +39,3 @@ pub mod wait;
 pub mod walltime;
 #[cfg(any(feature = "mpi", test))]
 mod watch;
-pub mod words;

@@ -1,10 +1,10 @@
 //! MPI, as far as this program uses it: bytes from rank to rank, and an end that never hangs.
 //!
-//! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and hand out what a failed
-//! call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is checked.
-//! After startup there is no collective and no blocking call, so a rank that dies stalls no other. If a library still
-//! hangs in a call, the process ends: see `sys::watch`. What MPI does when ranks die was measured; docs/architecture.md
-//! and docs/sites.md summarize it.
+//! The only file that names the mpi crate. The safe calls of rsmpi ignore MPI's return codes and return whatever a
+//! failed call wrote, so probe, receive, send and test go to `mpi::ffi`, with MPI_ERRORS_RETURN, and every code is
+//! checked. After startup there is no collective and no blocking call, so a rank that dies stalls no other. If a
+//! library still hangs in a call, the process ends: see `sys::watch`. How MPI behaves when ranks die was measured;
+//! docs/architecture.md and docs/sites.md summarize it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CStr, c_int};
@@ -16,56 +16,57 @@ use mpi::Threading;
 use mpi::ffi;
 use nix::unistd::getppid;
 
+use super::last_output;
 use super::launcher::{Launch, Launcher, NodePlace};
 use super::library::Library;
 use super::outlive;
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
 use super::watch::{LOOKS_MAX, Watch};
-use super::words;
 use crate::protocol::codec::FRAME_LEN_MAX;
 
 /// All messages have this tag.
 const TAG: c_int = 1;
 
-/// Sends that are under way to one rank at the same time; further ones wait in our own memory.
+/// Sends in progress to one rank at the same time; further ones wait in this program's memory.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// Messages taken in one go, so that a flood does not starve the rest of the loop.
+/// Maximum number of messages received per poll, so that a flood does not starve the rest of the loop.
 const RECEIVE_MAX: usize = 4096;
 
-/// How long MPI_Finalize may take. Longer than a pool that has stopped may need to clear up: its rank comes so much later.
+/// How long MPI_Finalize may take. Longer than a pool that has stopped may need to clean up: its rank is later by that
+/// much.
 const FINALIZE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the others wait for rank 0 to go first where ranks end without MPI_Finalize.
+/// How long the others wait for rank 0 to leave first if ranks end without MPI_Finalize.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long rank 0 stays after its last message where it ends without MPI_Finalize: what MPI has taken is not yet there.
-/// Less than [`LEAVE_PAUSE`]: rank 0 goes first, so that its exit code is the farm's.
+/// How long rank 0 stays after its last message if it ends without MPI_Finalize: messages that MPI has accepted have
+/// not arrived yet. Less than [`LEAVE_PAUSE`]: rank 0 leaves first, so that its exit code is the farm's.
 const PARTING_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long rank 0 stays before it ends all ranks by MPI_Abort.
+/// How long rank 0 stays before it ends all ranks with MPI_Abort.
 const ABORT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often sends are moved on while nothing else is to be done.
+/// The interval at which sends make progress while there is nothing else to do.
 const POLL: Duration = Duration::from_millis(1);
 
 /// How often MPI is checked; a call that lasts for [`LOOKS_MAX`] checks hangs. That is less than the 22 s
 /// for which the other ranks wait for a silent rank 0.
 const HANG_LOOK: Duration = Duration::from_secs(1);
 
-/// So long MPI_Init may take. With thousands of ranks it may take minutes; if one is killed meanwhile, the others wait for
-/// it.
+/// How long MPI_Init may take. With thousands of ranks it may take minutes; if one is killed in the meantime, the
+/// others wait for it.
 const START_LIMIT: Duration = Duration::from_secs(600);
 
-/// Another limit, in seconds.
+/// Overrides the limit, in seconds.
 const START_LIMIT_VARIABLE: &str = "TASKFARMER_MPI_INIT_LIMIT";
 
-/// How often a rank that only waits for the end checks for it.
+/// The interval at which a rank that only waits for the end checks for it.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long no rank sends anything after MPI_Init under srun. Open MPI 4.1 relies on a barrier of Slurm's PMIx plug-in
-/// at its end, but one that lets ranks through early: a message finds another rank in MPI_Init, which crashes of it.
+/// For this long after MPI_Init under srun, no rank sends anything. At its end, Open MPI 4.1 relies on a barrier of
+/// Slurm's PMIx plug-in, which lets ranks through early: a message that finds a rank still in MPI_Init crashes it.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Sender and bytes.
@@ -73,7 +74,7 @@ type Frame = (u32, Vec<u8>);
 
 struct Sending {
     request: ffi::MPI_Request,
-    // MPI reads from it until the request is done; never touched by us again before that.
+    // MPI reads from it until the request is done; never touched by this program before that.
     _frame: Vec<u8>,
 }
 
@@ -90,11 +91,11 @@ pub struct Mpi {
     rank: u32,
     threading: Threading,
     peers: Vec<Peer>,
-    /// Peers with sends under way or waiting.
+    /// Peers with sends in progress or waiting.
     busy: BTreeSet<u32>,
-    /// Errors to hand over with the next poll.
+    /// Errors to return with the next poll.
     failures: Vec<(u32, String)>,
-    /// Nothing is sent before.
+    /// Nothing is sent before this time.
     quiet_until: Option<Instant>,
     /// Whether this rank has disconnected from PMIx, which MPI_Finalize would need.
     cannot_finalize: bool,
@@ -102,16 +103,16 @@ pub struct Mpi {
     watch: Arc<Watch>,
 }
 
-// SAFETY: MPI was asked for MPI_THREAD_SERIALIZED. A handle may then be used by any thread, one at a time, which
-// `&mut` sees to; who moves it to another thread has to ask `may_change_threads` first.
+// SAFETY: MPI was asked for MPI_THREAD_SERIALIZED. A handle may then be used by any thread, one at a time, which `&mut`
+// ensures; code that moves it to a different thread must ask `may_change_threads` first.
 unsafe impl Send for Mpi {}
 
 /// The MPI library, as it describes itself; also works before MPI_Init.
 #[must_use]
 pub fn library_version() -> String {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    // MPICH adds how it was built, line by line.
-    let text = own_words();
+    // MPICH adds its build options, line by line.
+    let text = description();
     let lines: Vec<String> = text.lines().map(words).filter(|line| !line.is_empty()).take(2).collect();
     lines.join(", ")
 }
@@ -122,8 +123,8 @@ fn check(code: c_int) -> Result<(), String> {
     }
     let mut text = [0; 1024];
     let mut len = 0;
-    // SAFETY: the buffer is longer than MPI_MAX_ERROR_STRING of the MPIs in use (256 and 512), and stays zeroed
-    // behind what MPI writes.
+    // SAFETY: the buffer is longer than MPI_MAX_ERROR_STRING of the MPIs in use (256 and 512), and remains zeroed after
+    // what MPI writes.
     let known = unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast(), &raw mut len) };
     if known != 0 {
         return Err(format!("MPI error {code}"));
@@ -133,22 +134,22 @@ fn check(code: c_int) -> Result<(), String> {
 }
 
 /// How the loaded library describes itself; also works before MPI_Init.
-fn own_words() -> String {
+fn description() -> String {
     mpi::environment::library_version().unwrap_or_default().trim_end_matches('\0').to_owned()
 }
 
 /// The loaded library, if it is a known one.
 #[must_use]
 pub fn library() -> Option<Library> {
-    Library::parse(&own_words())
+    Library::parse(&description())
 }
 
-/// The file that the library was loaded from.
+/// The file from which the library was loaded.
 #[must_use]
 pub fn library_path() -> Option<String> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: dladdr takes any address, and fills in the structure if it returns nonzero; the structure then points to
-    // a name that the dynamic linker owns and keeps as long as the library is loaded.
+    // a name that the dynamic linker owns and keeps while the library is loaded.
     unsafe {
         if libc::dladdr(ffi::MPI_Get_library_version as *const libc::c_void, info.as_mut_ptr()) == 0 {
             return None;
@@ -163,8 +164,8 @@ impl Mpi {
     /// the exit code.
     ///
     /// # Errors
-    /// If MPI was started before, or its limit is no number of seconds. MPI itself ends the process when it can't start
-    /// at all.
+    /// If MPI was started before, or its limit is not a number of seconds. MPI itself ends the process if it cannot
+    /// start at all.
     pub fn start(launch: Launch, on_hang: fn() -> i32) -> Result<Self, String> {
         let library = library();
         outlive::prepare(&launch, library.as_ref());
@@ -173,7 +174,7 @@ impl Mpi {
         let started = mpi::initialize_with_threading(Threading::Serialized);
         drop(call);
         let (universe, threading) = started.ok_or_else(|| "MPI was started before".to_owned())?;
-        // Its drop is MPI_Finalize without a watchdog; see `leave`.
+        // Dropping it would call MPI_Finalize without a watchdog; see `leave`.
         std::mem::forget(universe);
         let (mut rank, mut size) = (0, 1);
         // SAFETY: MPI is initialized; the predefined handles are valid from then on, the pointers are to integers.
@@ -215,15 +216,15 @@ impl Mpi {
         u32::try_from(self.peers.len()).unwrap_or(1)
     }
 
-    /// Whether another thread than the one that started MPI may use it, one at a time.
+    /// Whether a thread other than the one that started MPI may use it, one at a time.
     #[must_use]
     pub fn may_change_threads(&self) -> bool {
         matches!(self.threading, Threading::Serialized | Threading::Multiple)
     }
 
-    /// Sends a message to a rank to which nothing is under way.
+    /// Sends a message to a rank if no send to it is in progress.
     pub fn send_if_idle(&mut self, to: u32, frame: &[u8]) {
-        // What has been taken since is still on the books.
+        // Sends that have been completed since are still in the table.
         if self.busy.contains(&to) {
             self.push(to);
         }
@@ -232,7 +233,7 @@ impl Mpi {
         }
     }
 
-    /// Sends a message in the background. Order per rank is kept. To a rank whose link is broken nothing is sent.
+    /// Sends a message in the background. The order per rank is kept. Nothing is sent to a rank whose link is broken.
     pub fn send(&mut self, to: u32, frame: Vec<u8>) {
         let Some(peer) = self.peers.get_mut(to as usize).filter(|peer| !peer.broken) else { return };
         peer.waiting.push_back(frame);
@@ -246,8 +247,8 @@ impl Mpi {
         !self.busy.is_empty()
     }
 
-    /// Stops sending to a rank that does not answer. MPI may still read the buffers that it was given, so they
-    /// are never freed. Tried again when the rank is heard.
+    /// Stops sending to a rank that does not respond. MPI may still read the buffers that it was given, so they are
+    /// never freed. Sending resumes when the rank responds.
     pub fn give_up(&mut self, rank: u32) {
         if let Some(peer) = self.peers.get_mut(rank as usize) {
             std::mem::forget(std::mem::take(&mut peer.in_flight));
@@ -256,14 +257,14 @@ impl Mpi {
         }
     }
 
-    /// Moves sends on and takes in what has come; `false` if more of it waits.
+    /// Makes progress on sends and takes in what has arrived; `false` if more is waiting.
     pub fn poll(&mut self, incoming: &mut Vec<Incoming>) -> bool {
         let watch = Arc::clone(&self.watch);
         let _call = watch.enter();
         for peer in self.busy.clone() {
             self.push(peer);
         }
-        // The first probe after a pause only makes progress; a message that it pulled in is found by the second.
+        // The first probe after a pause only makes progress; the second one finds a message that this has brought in.
         let mut misses = 0;
         for _ in 0..RECEIVE_MAX {
             match self.receive() {
@@ -307,12 +308,12 @@ impl Mpi {
         }
     }
 
-    /// One message and who sent it. An error comes with the sender, if that much is known.
+    /// One message and its sender. An error includes the sender, if it is known.
     fn receive(&mut self) -> Result<Option<Frame>, (Option<u32>, String)> {
         let mut found = 0;
         let mut message = MaybeUninit::<ffi::MPI_Message>::uninit();
         let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
-        // SAFETY: all pointers are to memory of the right type. `message` is read only if the probe says that it
+        // SAFETY: all pointers are to memory of the right type. `message` is read only if the probe reports that it
         // found one, `status` is zeroed, which is valid for its integers, or written by MPI.
         unsafe {
             let code = ffi::MPI_Improbe(
@@ -331,8 +332,7 @@ impl Mpi {
             let mut len: c_int = 0;
             check(ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &raw mut len))
                 .map_err(|error| (source, error))?;
-            // A frame that is too long is taken all the same, so that it does not clog the queue; the decoder
-            // refuses it.
+            // A frame that is too long is still received, so that it does not block the queue; the decoder refuses it.
             let room = usize::try_from(len).unwrap_or(0);
             let mut frame = vec![0_u8; room];
             let code = ffi::MPI_Mrecv(
@@ -349,7 +349,7 @@ impl Mpi {
 
     /// Leaves MPI and ends the process with this code. Never returns, never hangs.
     ///
-    /// `launcher`: how a rank may end that skips MPI_Finalize depends on it.
+    /// `launcher`: how a rank may end without MPI_Finalize depends on it.
     pub fn leave(mut self, how: Leave, code: i32, launcher: Option<Launcher>) -> ! {
         let hangs = self.cannot_finalize || finalize_hangs(self.size());
         let finalizes = how == Leave::Finalize && !hangs;
@@ -366,8 +366,8 @@ impl Mpi {
                 std::process::exit(code);
             }),
             (_, 1..) => wait_for_rank_0(),
-            // mpirun and mpiexec take a rank that ends without MPI_Finalize for a failure, srun does not. MPI_Abort carries
-            // our code.
+            // mpirun and mpiexec consider a rank that ends without MPI_Finalize a failure, srun does not. MPI_Abort
+            // passes the farm's exit code.
             (Leave::Abandon, 0) if launcher != Some(Launcher::Srun) => self.abort(code),
             (Leave::Finalize, 0) if launcher == Some(Launcher::Hydra) => self.abort(code),
             (_, 0) => self.linger(PARTING_PAUSE),
@@ -376,18 +376,18 @@ impl Mpi {
         exit_now(code)
     }
 
-    /// Ends all ranks, with this code for the launcher to end with.
+    /// Ends all ranks; the launcher exits with this code.
     fn abort(&mut self, code: i32) {
-        // Where Open MPI lets survivors of a loss run on, it waits for them before it heeds the abort.
+        // If Open MPI lets survivors of a loss continue, it waits for them before it obeys the abort.
         if std::env::var_os("OMPI_MCA_orte_enable_recovery").is_some() {
             self.linger(LEAVE_PAUSE + LEAVE_PAUSE / 2);
         }
-        // The others need a moment to hear that it is over and to clear up.
+        // The others need a moment to learn that the farm is over and to clean up.
         self.linger(ABORT_PAUSE);
         // mpiexec ends immediately, and output that it has not read by then is lost.
-        words::wait_read(PARTING_PAUSE);
-        // MPICH would say that the application called MPI_Abort; to a user that is an error.
-        words::silence_stderr();
+        last_output::wait_read(PARTING_PAUSE);
+        // MPICH would print that the application called MPI_Abort; to a user that looks like an error.
+        last_output::silence_stderr();
         let comm = self.comm;
         watched(code, || {
             // SAFETY: as in `leave`; it may hang as well.
@@ -395,7 +395,7 @@ impl Mpi {
         });
     }
 
-    /// Keeps sends moving for this long.
+    /// Keeps sends progressing for this long.
     fn linger(&mut self, time: Duration) {
         let ends = Instant::now() + time;
         while Instant::now() < ends {
@@ -405,7 +405,7 @@ impl Mpi {
     }
 }
 
-/// Calls MPI for the last time: if it does not return, the process ends with this code all the same.
+/// Calls MPI for the last time: if it does not return, the process still ends with this code.
 fn watched(code: i32, last_call: impl FnOnce()) {
     let watchdog = std::thread::Builder::new().spawn(move || {
         std::thread::sleep(FINALIZE_LIMIT);
@@ -440,7 +440,7 @@ fn is_mpich() -> bool {
 fn push_peer(comm: ffi::MPI_Comm, to: u32, peer: &mut Peer) -> Result<(), String> {
     while let Some(sending) = peer.in_flight.front_mut() {
         let mut done = 0;
-        // SAFETY: the request is one that MPI_Isend gave and no MPI_Test has completed; it is not used again after.
+        // SAFETY: the request is one that MPI_Isend returned and no MPI_Test has completed; it is not used again after.
         check(unsafe { ffi::MPI_Test(&raw mut sending.request, &raw mut done, ffi::RSMPI_STATUS_IGNORE) })?;
         if done == 0 {
             break;

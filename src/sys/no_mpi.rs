@@ -1,14 +1,14 @@
-//! In the place of MPI in a build without it: a transport that can't be started, so that nothing else need know.
+//! Replaces MPI in a build without it: a transport that cannot be started, so that no other code has to know.
 
 use super::launcher::{Launch, Launcher};
 use super::library::Library;
 use super::transport::{Incoming, Leave};
 
-/// There is none.
+/// MPI, which does not exist in this build.
 #[derive(Debug)]
 pub enum Mpi {}
 
-/// Says that there is none.
+/// States that there is none.
 #[must_use]
 pub fn library_version() -> String {
     "none, built without MPI: one node only".to_owned()
@@ -36,7 +36,7 @@ impl Mpi {
             .to_owned())
     }
 
-    /// Never called: there is no value of this type. So are the others.
+    /// Never called: there is no value of this type. The same holds for the others.
     #[must_use]
     pub fn rank(&self) -> u32 {
         match *self {}

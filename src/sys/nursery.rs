@@ -1,9 +1,9 @@
 //! The process that starts pools: the parent of every pool of its rank, one after the other.
 //!
-//! A process that has started MPI must not fork, so a pool that died can only be started anew by somebody who never did.
-//! Owns what the MPI process and its nursery say to each other: a socket of small messages. The nursery does nothing but
-//! start the pool that it is told to, kill it when it is told to, and clear up behind one that has ended: all that a
-//! dead pool leaves behind is its own. It ends with its MPI process, and nothing outlives it.
+//! A process that has started MPI must not fork, so a pool that died can be restarted only by a process that never did.
+//! Owns the messages between the MPI process and its nursery, over a socket. The nursery does nothing but start and
+//! kill the pool on request, and clean up after one that has ended: everything that a dead pool leaves behind becomes
+//! the nursery's child. It ends with its MPI process, and nothing outlives it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -27,23 +27,23 @@ use super::signals::SignalSource;
 use super::wait::{Interest, wait_ready};
 use crate::protocol::Outcome;
 
-/// How long a pool may take to clear up and exit once its socket is closed.
+/// How long a pool may take to clean up and exit once its socket is closed.
 pub const EXIT_LIMIT: Duration = Duration::from_secs(8);
 
-/// How long processes of a dead pool may take to vanish after SIGKILL.
+/// How long processes of a dead pool may take to disappear after SIGKILL.
 pub const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// First byte of a message to the nursery.
 const START: u8 = b'S';
 const KILL: u8 = b'K';
 
-/// First byte of a message from it; the other bytes are what [`message`] makes of them.
+/// First byte of a message from it; [`message`] defines the other bytes.
 const STARTED: u8 = b's';
 const NOT_STARTED: u8 = b'n';
 const EXITED: u8 = b'e';
 const SIGNALED: u8 = b'k';
 
-/// A message from the nursery: what, whether something is left of the pool, and a number.
+/// A message from the nursery: its kind, whether something is left of the pool, and a number.
 const MESSAGE_LEN: usize = 6;
 
 fn message(what: u8, is_left: bool, number: i32) -> [u8; MESSAGE_LEN] {
@@ -51,18 +51,18 @@ fn message(what: u8, is_left: bool, number: i32) -> [u8; MESSAGE_LEN] {
     [what, u8::from(is_left), a, b, c, d]
 }
 
-/// What the nursery tells.
+/// The reports of the nursery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
-    /// A pool runs; its pid.
+    /// A pool has started; its pid.
     Started(Pid),
     /// The node could not start it.
     NotStarted(Errno),
-    /// The pool has ended, and everything that it had started.
+    /// The pool has ended, with everything that it had started.
     Ended {
         /// How.
         end: PoolExit,
-        /// Some process of it could not be ended.
+        /// Whether some of its processes could not be ended.
         is_left: bool,
     },
     /// The nursery itself is gone.
@@ -86,7 +86,7 @@ pub struct Nursery {
     is_dismissed: bool,
 }
 
-/// The two ends of a control socket: it keeps the borders of messages, and no program inherits it.
+/// The two ends of a control socket: it preserves message boundaries, and no program inherits it.
 ///
 /// # Errors
 /// If no descriptor is left.
@@ -99,7 +99,7 @@ impl Nursery {
         Self { pid, control, is_dismissed: false }
     }
 
-    /// What it has told since the last call. Does not wait.
+    /// The next report since the last call. Does not wait.
     #[must_use]
     pub fn news(&self) -> Option<News> {
         let mut bytes = [0; MESSAGE_LEN];
@@ -124,7 +124,7 @@ impl Nursery {
         })
     }
 
-    /// Has it start a pool with this end of a socket.
+    /// Makes it start a pool with this end of a socket.
     ///
     /// # Errors
     /// If the nursery is gone.
@@ -136,7 +136,7 @@ impl Nursery {
         Ok(())
     }
 
-    /// Has it kill the pool. What the pool was running is killed behind it.
+    /// Makes it kill the pool. It then kills what the pool was running.
     pub fn kill_pool(&self) {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         if let Err(errno) = sendmsg::<()>(self.control.as_raw_fd(), &[IoSlice::new(&[KILL])], &[], flags, None) {
@@ -144,13 +144,13 @@ impl Nursery {
         }
     }
 
-    /// Readable when there are news.
+    /// Readable when there is news.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 
-    /// Ends it, and with it everything that it has started; waits until all is gone.
+    /// Ends it, together with everything that it has started; waits until all is gone.
     pub fn dismiss(&mut self) {
         if std::mem::replace(&mut self.is_dismissed, true) {
             return;
@@ -166,12 +166,12 @@ impl Nursery {
             }
             wait_ready(&[Interest { fd: self.control.as_fd(), write: false }], Some(left));
         }
-        // It is our child, so its pid is nobody else's.
+        // It is a child of this process, so its pid has not been reused.
         while waitpid(self.pid, None) == Err(Errno::EINTR) {}
     }
 }
 
-/// What the nursery is told.
+/// An order to the nursery.
 enum Order {
     Start(UnixStream),
     Kill,
@@ -205,8 +205,8 @@ fn next_order(control: &OwnedFd) -> Result<Option<Order>, Errno> {
     })
 }
 
-/// Runs the nursery until its MPI process is gone. The first pool is started at once. Returns in each pool, with the
-/// pool's socket; `None` is the end of the nursery itself, or of a pool that can't be one.
+/// Runs the nursery until its MPI process is gone. The first pool is started immediately. Returns in each pool, with
+/// the pool's socket; `None` is the end of the nursery itself, or of a pool that could not be set up.
 pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
     let children = SignalSource::children().ok()?;
     let (mut pool, mut next) = (None, Some(first));
@@ -214,15 +214,15 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
         if let Some(socket) = next.take() {
             match fork_again() {
                 Ok(ForkResult::Child) => {
-                    // All that a nursery has beside the socket.
+                    // All that a nursery has besides the socket.
                     drop((control, children));
                     return become_pool().ok().map(|()| socket);
                 }
                 Ok(ForkResult::Parent { child }) => {
                     pool = Some(child);
-                    tell(&control, STARTED, false, child.as_raw());
+                    report(&control, STARTED, false, child.as_raw());
                 }
-                Err(errno) => tell(&control, NOT_STARTED, false, errno as i32),
+                Err(errno) => report(&control, NOT_STARTED, false, errno as i32),
             }
         }
         let interest = |fd| Interest { fd, write: false };
@@ -230,8 +230,8 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
         if let Some(end) = take_end(&children, &mut pool) {
             let is_left = !end_descendants(Duration::ZERO, KILL_LIMIT);
             match end {
-                Outcome::Signaled(signal) => tell(&control, SIGNALED, is_left, signal.into()),
-                Outcome::Exited(code) => tell(&control, EXITED, is_left, code.into()),
+                Outcome::Signaled(signal) => report(&control, SIGNALED, is_left, signal.into()),
+                Outcome::Exited(code) => report(&control, EXITED, is_left, code.into()),
                 Outcome::NotStarted(_) | Outcome::Unkept { .. } => {}
             }
         }
@@ -242,7 +242,7 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
             Err(_) => break,
         }
     }
-    // The pool sees its socket close too. One under SIGSTOP never will.
+    // The pool sees its socket close too, except under SIGSTOP.
     let deadline = Instant::now() + EXIT_LIMIT;
     while pool.is_some() && take_end(&children, &mut pool).is_none() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -258,19 +258,19 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
 
 fn kill_pool(pool: Option<Pid>) {
     if let Some(pid) = pool {
-        // It was not reaped yet, so the pid is its own.
+        // It was not reaped yet, so the pid has not been reused.
         let _ = kill(pid, Signal::SIGKILL);
     }
 }
 
-fn tell(control: &OwnedFd, what: u8, is_left: bool, number: i32) {
+fn report(control: &OwnedFd, what: u8, is_left: bool, number: i32) {
     let bytes = message(what, is_left, number);
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    // An MPI process that is gone is noticed by the next read.
+    // If the MPI process is gone, the next read notices it.
     let _ = sendmsg::<()>(control.as_raw_fd(), &[IoSlice::new(&bytes)], &[], flags, None);
 }
 
-/// Reaps what has ended; gives the end of the pool, if that is among it.
+/// Reaps ended children; returns the end of the pool, if it is among them.
 fn take_end(children: &SignalSource, pool: &mut Option<Pid>) -> Option<Outcome> {
     while children.next_signal().is_some() {}
     while let Reap::Ended(reaped) = reap(None) {

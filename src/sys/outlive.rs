@@ -1,7 +1,7 @@
-//! What lets a rank of Open MPI 5 survive the death of another one.
+//! How a rank of Open MPI 5 survives the death of a different one.
 //!
-//! Owns the settings that Open MPI 5 needs before MPI_Init, and the end of its connection to Slurm. Open MPI 4 and MPICH
-//! need neither. A user's choice of a transport is never overridden.
+//! Owns the settings that Open MPI 5 needs before MPI_Init, and the end of its connection to Slurm. Open MPI 4 and
+//! MPICH need neither. A user's choice of a transport is never overridden.
 //!
 //! When a TCP connection to another rank breaks, Open MPI 5 ends the process regardless of its error handlers, unless
 //! fault tolerance is enabled (`mpi_ft_enable`). Only the transport `ob1` supports that: with UCX, it crashes. With
@@ -19,7 +19,7 @@ const TRANSPORT: &str = "OMPI_MCA_pml";
 pub(super) fn prepare(launch: &Launch, library: Option<&Library>) {
     for (name, value) in settings(launch, library, |name| std::env::var(name).ok()) {
         // SAFETY: this process has only one thread until MPI starts, so nothing else reads the environment now. Tasks
-        // don't see the change: their pool is already a separate process.
+        // do not see the change: their pool is already a separate process.
         unsafe { std::env::set_var(name, value) };
     }
 }
@@ -48,13 +48,13 @@ fn can_outlive(library: Option<&Library>, get: impl Fn(&str) -> Option<String>) 
     is_open_mpi_5 && get(TRANSPORT).is_none_or(|chosen| chosen == "ob1")
 }
 
-/// Whether such a rank disconnects from PMIx when MPI has started, and so can't call MPI_Finalize.
+/// Whether such a rank disconnects from PMIx when MPI has started, and so cannot call MPI_Finalize.
 fn disconnects(launch: &Launch) -> bool {
     launch.launcher == Launcher::Srun && launch.pmi == Pmi::Pmix
 }
 
-/// Disconnects from PMIx where it would have the step killed. Returns whether it has: MPI_Finalize must not be called
-/// then, and Slurm does not require it.
+/// Disconnects from PMIx if it would have the step killed. Returns whether it has disconnected: then MPI_Finalize must
+/// not be called, and Slurm does not require it.
 pub(super) fn leave_pmix(launch: &Launch, library: Option<&Library>) -> bool {
     type Finalize = unsafe extern "C" fn(*const libc::c_void, usize) -> libc::c_int;
     if !disconnects(launch) || !can_outlive(library, |name| std::env::var(name).ok()) {
@@ -72,7 +72,7 @@ pub(super) fn leave_pmix(launch: &Launch, library: Option<&Library>) -> bool {
 mod tests {
     use super::*;
 
-    /// Open MPI 5 is set up to survive losses, unless the user has chosen a transport that can't.
+    /// Open MPI 5 is set up to survive losses, unless the user has chosen a transport that cannot.
     #[test]
     fn the_users_choice_of_a_transport_stays() {
         let launch = |launcher| Launch { launcher, rank: 0, size: Some(2), pmi: Pmi::Pmix };

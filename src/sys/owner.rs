@@ -36,14 +36,14 @@ fn sudo_user() -> Option<u32> {
 pub fn other_writers(of: &Metadata, path: &Path) -> Option<String> {
     match of.mode() {
         mode if mode & 0o002 != 0 => Some("anybody".to_owned()),
-        // With an access control list, these bits are the most that anybody in it may do.
+        // With an access control list, these bits are the maximum permissions of anybody in it.
         mode if mode & 0o020 != 0 && has_acl(path) => Some("whoever its access control list names".to_owned()),
         mode if mode & 0o020 != 0 && !is_private(of.gid()) => Some(format!("the group {}", group(of.gid()))),
         _ => None,
     }
 }
 
-/// Whether a file has an access control list beside its mode. A file that cannot be asked has none.
+/// Whether a file has an access control list in addition to its mode. If that cannot be read, it has none.
 fn has_acl(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: both strings end with a NUL; with a length of 0, nothing is written.
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// The user and root are trusted, others are not; `nobody`, whose files may be anybody's, only if it is the user.
+    /// The user and root are trusted, others are not; `nobody`, whose files may be any user's, only if it is the user.
     #[test]
     fn the_user_and_root_are_trusted() {
         let me = geteuid().as_raw();
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!((user(0), user(u32::MAX - 1)), ("root".to_owned(), "user 4294967294".to_owned()));
     }
 
-    /// Everybody whom the mode allows to write is named; a group counts only if it may have other members.
+    /// All who may write according to the mode are named; a group counts only if it may have other members.
     #[test]
     fn other_writers_are_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -125,7 +125,7 @@ mod tests {
         }
         let path = CString::new(file.path().as_os_str().as_bytes()).unwrap();
         let name = c"system.posix_acl_access";
-        // SAFETY: the strings end with a NUL, and the value has the length that is given.
+        // SAFETY: the strings end with a NUL, and the value has the given length.
         let code = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), acl.as_ptr().cast(), acl.len(), 0) };
         if code != 0 {
             return eprintln!("SKIPPED: this file system has no access control lists");

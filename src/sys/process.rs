@@ -18,12 +18,12 @@ use nix::unistd::Pid;
 
 use crate::protocol::Outcome;
 
-/// What is to be started.
+/// A program to start.
 #[derive(Debug)]
 pub struct Command<'a> {
     /// Path of the program; PATH is not searched.
     pub program: &'a CStr,
-    /// Its arguments, with the name it is called by first.
+    /// Its arguments, starting with the name by which it is called.
     pub argv: &'a [&'a CStr],
     /// Its environment, `NAME=value`.
     pub environment: &'a [&'a CStr],
@@ -53,8 +53,8 @@ impl Spawner {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         let mut all = MaybeUninit::<libc::sigset_t>::uninit();
         let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
-        // SAFETY: each pointer is to memory of the right type, made valid by the init calls before it is read.
-        // The attributes own no memory in glibc and musl, so a move is fine and nothing leaks.
+        // SAFETY: each pointer is to memory of the right type, made valid by the init calls before it is read. The
+        // attributes own no memory in glibc and musl, so moving them is fine and nothing leaks.
         unsafe {
             check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
             libc::sigemptyset(none.as_mut_ptr());
@@ -70,7 +70,7 @@ impl Spawner {
     /// Starts a process.
     ///
     /// # Errors
-    /// What fork or exec said: ENOENT, EACCES, E2BIG, ENOEXEC … for the program, EAGAIN or ENOMEM for the node.
+    /// The error of fork or exec: ENOENT, EACCES, E2BIG, ENOEXEC … for the program, EAGAIN or ENOMEM for the node.
     pub fn spawn(&self, command: &Command<'_>) -> Result<Pid, Errno> {
         let pointers = |strings: &[&CStr]| -> Vec<*mut libc::c_char> {
             strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
@@ -78,8 +78,8 @@ impl Spawner {
         let (argv, environment) = (pointers(command.argv), pointers(command.environment));
         let mut actions = MaybeUninit::uninit();
         let mut pid = 0;
-        // SAFETY: the actions are initialised before use and destroyed once; argv and environment are arrays of
-        // C strings that end with a null pointer and live until the call returns, as do the descriptors.
+        // SAFETY: the actions are initialized before use and destroyed once; argv and environment are arrays of C
+        // strings that end with a null pointer and live until the call returns, as do the descriptors.
         unsafe {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             let mut actions = actions.assume_init();
@@ -110,14 +110,14 @@ pub fn die_with_parent(command: &mut std::process::Command) -> &mut std::process
     unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) }
 }
 
-/// A process that has ended, and what it used.
+/// A process that has ended, and its resource use.
 #[derive(Debug)]
 pub struct Reaped {
-    /// Its pid, free for reuse now.
+    /// Its pid, which may be reused now.
     pub pid: Pid,
     /// How it ended.
     pub outcome: Outcome,
-    /// User CPU time of it and the children it waited for.
+    /// User CPU time of the process and the children for which it waited.
     pub user: Duration,
     /// System CPU time, likewise.
     pub system: Duration,
@@ -128,9 +128,9 @@ pub struct Reaped {
 /// What [`reap`] found.
 #[derive(Debug)]
 pub enum Reap {
-    /// One that has ended.
+    /// A child that has ended.
     Ended(Reaped),
-    /// There are children, and none has ended.
+    /// There are children, but none has ended.
     NoneEnded,
     /// There is no child.
     NoChild,
@@ -145,12 +145,12 @@ pub enum Whose {
     ThisThread,
 }
 
-/// The next ended child, adopted ones too, which stays one: its pid is not given to another process before it is reaped.
+/// The next ended child, including adopted ones. It is not reaped: until then, its pid is not reused.
 pub fn ended_child(whose: Whose) -> Option<Pid> {
     let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
-        // SAFETY: the pointer is to memory of the right type; a zeroed siginfo_t is a valid one, and what waitid has
-        // filled in for a child holds its pid. Without a child that has ended the pid stays 0.
+        // SAFETY: the pointer is to memory of the right type; a zeroed siginfo_t is a valid one, and after waitid has
+        // filled it in for a child, it holds the child's pid. If no child has ended, the pid stays 0.
         let (code, pid) = unsafe {
             let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
             let look = if whose == Whose::ThisThread { look | libc::__WNOTHREAD } else { look };
@@ -165,7 +165,7 @@ pub fn ended_child(whose: Whose) -> Option<Pid> {
     }
 }
 
-/// Takes the next ended child, adopted ones too, or the one with this pid. Does not wait.
+/// Reaps the next ended child, including adopted ones, or the one with this pid. Does not wait.
 pub fn reap(pid: Option<Pid>) -> Reap {
     let wanted = pid.map_or(-1, Pid::as_raw);
     let mut status = 0;
@@ -204,10 +204,10 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// Sends signals to a process group. Its leader must not have been reaped: until then no other group has its ID.
-pub fn tell_group(leader: Pid, signals: &[Signal]) {
+pub fn signal_group(leader: Pid, signals: &[Signal]) {
     for &signal in signals {
         match killpg(leader, signal) {
-            Ok(()) | Err(Errno::ESRCH) => {} // It was gone already: all the better.
+            Ok(()) | Err(Errno::ESRCH) => {} // It was already gone.
             Err(error) => log::debug!("cannot send {signal} to process group {leader}: {error}"),
         }
     }

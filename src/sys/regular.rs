@@ -1,9 +1,9 @@
 //! Opens regular files, and nothing else.
 //!
-//! Owns the rule for what stands in a workdir: an open never waits, neither for the other end of a FIFO nor for a
-//! device, and anything other than a regular file is an error that says so. A symbolic link is followed only if the
-//! user named the file: the target of another link could be anybody's. The user's own files (tasklists, runners) may be
-//! what they like.
+//! Owns the rule for files in a workdir: opening one never waits, neither for the other end of a FIFO nor for a device,
+//! and anything other than a regular file is an error that says so. A symbolic link is followed only if the user named
+//! the file: the target of any other link could belong to any user. The user's own files (tasklists, runners) may be of
+//! any kind.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -18,12 +18,12 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 /// Opens a regular file.
 ///
 /// # Errors
-/// What open(2) said, or that it is no regular file.
+/// The error of open(2), or that it is not a regular file.
 pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path, OFlag::O_NONBLOCK)
 }
 
-/// Opens a regular file, and follows no symbolic link: what it leads to could be anybody's.
+/// Opens a regular file, and follows no symbolic link: its target could belong to any user.
 ///
 /// # Errors
 /// As [`open`], or that a symbolic link has its name.
@@ -31,7 +31,7 @@ pub fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)
 }
 
-/// Opens a regular file to read it.
+/// Opens a regular file for reading.
 ///
 /// # Errors
 /// As [`open`].
@@ -39,7 +39,7 @@ pub fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file in a folder to read it, whatever happens to the folder's name in the meantime. A link is
+/// Opens a regular file in a folder for reading, whatever happens to the folder's name in the meantime. A link is
 /// followed.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
 }
 
-/// Opens a regular file to read it, and follows no symbolic link.
+/// Opens a regular file for reading, and follows no symbolic link.
 ///
 /// # Errors
 /// As [`open_no_link`].
@@ -63,16 +63,16 @@ pub fn reader_no_link(path: &Path) -> io::Result<File> {
     open_no_link(OpenOptions::new().read(true), path)
 }
 
-/// Opens a folder as a place: to tell it from another one of the same name later, not to read it.
+/// Opens a folder to identify it: to distinguish it later from a different one with the same name, not to read it.
 ///
 /// # Errors
-/// What open(2) said.
+/// The error of open(2).
 pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
 }
 
-/// Makes a file whose name is only meant to last until it gets another one. Anything that has this name already, except
-/// for a folder, is removed: a link is not followed.
+/// Creates a file whose name is meant to last only until it is renamed. Anything that already has this name, except for
+/// a folder, is removed: a link is not followed.
 ///
 /// # Errors
 /// The system's error.
@@ -90,14 +90,14 @@ pub fn temporary(path: &Path) -> io::Result<File> {
 /// All bytes of a regular file that has at most `max`. A symbolic link is not followed.
 ///
 /// # Errors
-/// As [`open_no_link`], or if it can't be read or is longer.
+/// As [`open_no_link`], or if it cannot be read or is longer.
 pub fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader_no_link(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(io::Error::other(format!("it has more than {max} bytes"))) } else { Ok(bytes) }
 }
 
-/// Makes or empties a regular file, for a task to write to: opened as a shell opens it, but for links.
+/// Creates or empties a regular file, for a task to write to: opened as a shell opens it, except for links.
 ///
 /// # Errors
 /// As [`open_no_link`].
@@ -111,14 +111,14 @@ fn open_with(options: &OpenOptions, path: &Path, flags: OFlag) -> io::Result<Fil
     let opened = options.clone().custom_flags(flags.bits()).open(path);
     let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => NotRegular::Link.into(),
-        // A FIFO that nobody reads, a socket, a device that is not there.
+        // A FIFO that nothing reads, a socket, a device that does not exist.
         Some(Errno::ENXIO) => NotRegular::Other.into(),
         _ => error,
     })?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
 }
 
-/// What stands there is no regular file.
+/// The name does not refer to a regular file.
 #[derive(Debug, thiserror::Error)]
 enum NotRegular {
     #[error("a symbolic link has its name")]
@@ -133,7 +133,7 @@ impl From<NotRegular> for io::Error {
     }
 }
 
-/// Whether an error of this module says that something else than a regular file has the name.
+/// Whether an error of this module says that something other than a regular file has the name.
 #[must_use]
 pub fn is_something_else(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>())
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Nothing here waits: a FIFO has nobody at its other end.
+    /// Nothing here waits: the FIFO has no process at its other end.
     #[test]
     fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// Prefixes of names: MPICH's, Open MPI's before 5.0 and since, Intel MPI's.
 const NAMES: [&str; 4] = ["mpich_shm_", "vader_segment.", "sm_segment.", "Intel_MPI_"];
 
-/// Removes what the MPI of this process would have removed at its end. Errors are ignored: the memory then stays until
-/// the node is cleaned up.
+/// Removes what the MPI of this process would have removed at its end. Errors are ignored: the memory then remains
+/// until the node is cleaned up.
 pub(super) fn remove() {
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
     for path in mapped(&maps) {

@@ -1,7 +1,7 @@
 //! Signals as data.
 //!
-//! Owns which signals the processes of a farm take and how: they are blocked and read from a descriptor, so no
-//! handler ever runs. Tasks are started with none blocked and none ignored: see [`super::process`].
+//! Owns which signals the processes of a farm take, and how: they are blocked and read from a descriptor, so no handler
+//! ever runs. Tasks are started with none blocked and none ignored: see [`super::process`].
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -17,8 +17,8 @@ fn stop_signals() -> impl Iterator<Item = Signal> {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1].into_iter().chain(hangup)
 }
 
-/// Whether whoever started this process made it ignore a signal. Such a signal must not even be blocked: the kernel
-/// keeps blocked signals, ignored or not, and a descriptor would show them.
+/// Whether the parent made this process ignore a signal when it started it. Such a signal must not even be blocked: the
+/// kernel keeps blocked signals, ignored or not, and a descriptor would report them.
 fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one; a zeroed action is a valid one.
@@ -43,8 +43,8 @@ pub struct SignalSource {
     fd: SignalFd,
 }
 
-/// Blocks everything that a farm's process might be sent and should survive; a write beyond a size limit (SIGXFSZ)
-/// is an error then, and no death. Before MPI starts its threads, which inherit it.
+/// Blocks all signals that a farm's process might receive and should survive; a write beyond a size limit (SIGXFSZ) is
+/// then an error, not a death. Must be called before MPI starts its threads, which inherit this.
 ///
 /// # Errors
 /// If the system refuses, which it has no reason to.
@@ -58,7 +58,7 @@ pub fn block_all() -> nix::Result<()> {
     set.thread_block()
 }
 
-/// Undoes [`block_all`], for a process whose children are to be stopped like any other.
+/// Undoes [`block_all`], for a process whose children must react to signals like any other.
 ///
 /// # Errors
 /// If the system refuses, which it has no reason to.
@@ -108,7 +108,7 @@ impl SignalSource {
         poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// The next signal that is waiting, if any.
+    /// The next pending signal, if any.
     pub fn next_signal(&self) -> Option<Caught> {
         let info = self.fd.read_signal().ok().flatten()?;
         // A signal from the kernel is not from the parent.

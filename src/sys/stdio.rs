@@ -1,15 +1,15 @@
-//! Standard output as this process was given it.
+//! Standard output as this process received it.
 //!
 //! Owns one check, made before Rust's runtime starts: the runtime opens `/dev/null` in place of a closed descriptor,
-//! and output there would seem to be written. Never writes.
+//! and output there would appear to be written. Never writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[used]
-// SAFETY: the linker gives this section to the C library, which calls each function in it once, before `main`, on the only
-// thread. `look` states what it needs.
+// SAFETY: the linker passes this section to the C library, which calls each function in it once, before `main`, on the
+// only thread. `look` states its requirements.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
 

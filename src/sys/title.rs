@@ -1,15 +1,15 @@
-//! The name under which a process shows in `ps`.
+//! The name of a process in `ps`.
 //!
-//! Owns the change of both names that Linux keeps: the short one, and the command line. The processes of a rank are forks
-//! of one program: without names of their own, `pkill -f` with the program's name, or a kill of "everything that looks
-//! like it", hits those that are to clear up behind the others too.
+//! Owns changing both names that Linux keeps: the short one, and the command line. The processes of a rank are forks of
+//! one program: without names of their own, `pkill -f` with the program's name, or killing "everything that looks like
+//! it", would also hit those that must clean up after the others.
 
 use std::ffi::CStr;
 
 use nix::sys::prctl;
 
-/// Names this process, whose arguments are not read any more after this. At most 15 bytes show in the short name; more
-/// bytes than the command line had do not show.
+/// Names this process, whose arguments are not read anymore after this. At most 15 bytes are visible in the short name;
+/// bytes beyond the length of the command line are not visible.
 ///
 /// # Errors
 /// If the system refuses the short name, which it has no reason to.
@@ -19,9 +19,9 @@ pub fn set(name: &CStr) -> nix::Result<()> {
     let old = std::ptr::with_exposed_provenance_mut::<u8>(start);
     let new = name.to_bytes();
     let len = end - start;
-    // SAFETY: the kernel says that the strings of argv, which it has laid out as writable memory of this process, fill
-    // these bytes, and nobody holds a reference to them: the standard library copies arguments when it is asked for them,
-    // by one thread, and this process has one. The last byte stays zero, which ends the last string.
+    // SAFETY: the kernel reports that the strings of argv, which it has laid out as writable memory of this process,
+    // fill these bytes, and nothing holds a reference to them: the standard library copies arguments on request, in one
+    // thread, and this process has one. The last byte stays zero, which ends the last string.
     unsafe {
         std::ptr::write_bytes(old, 0, len);
         std::ptr::copy_nonoverlapping(new.as_ptr(), old, new.len().min(len.saturating_sub(1)));

@@ -1,19 +1,19 @@
-//! What a transport between ranks gives and how it is left, whether MPI is built in or not.
+//! Types that a transport between ranks uses, whether MPI is built in or not.
 
 /// How a rank leaves MPI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leave {
-    /// Through MPI_Finalize: nobody was lost.
+    /// Through MPI_Finalize: no rank was lost.
     Finalize,
-    /// Without: somebody was lost, and MPI_Finalize would wait for it or abort.
+    /// Without: a rank was lost, and MPI_Finalize would wait for it or abort.
     Abandon,
 }
 
-/// What came in.
+/// What has arrived.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A message of this rank.
+    /// A message from this rank.
     Frame(u32, Vec<u8>),
-    /// MPI says that the link to this rank is broken.
+    /// MPI reports that the link to this rank is broken.
     LinkFailed(u32, String),
 }

@@ -11,12 +11,12 @@ use nix::sys::time::TimeSpec;
 pub struct Interest<'a> {
     /// The descriptor.
     pub fd: BorrowedFd<'a>,
-    /// Also wait until it takes bytes.
+    /// Also wait until it accepts bytes.
     pub write: bool,
 }
 
-/// Waits until one of the descriptors is ready (or hung up) or the time is over; `None` waits for ever.
-/// A signal that interrupts the wait is no error: the caller looks at everything anyway.
+/// Waits until one of the descriptors is ready (or hung up) or the time is over; `None` waits forever. A signal that
+/// interrupts the wait is not an error: the caller checks everything anyway.
 pub fn wait_ready(interests: &[Interest<'_>], timeout: Option<Duration>) {
     let mut fds: Vec<PollFd<'_>> = interests
         .iter()
@@ -28,7 +28,7 @@ pub fn wait_ready(interests: &[Interest<'_>], timeout: Option<Duration>) {
     if let Err(error) = ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None)
         && error != nix::errno::Errno::EINTR
     {
-        // Memory is short, or a descriptor is bad; going on at once would burn a core.
+        // Memory is short, or a descriptor is bad; continuing immediately would use up a core.
         log::debug!("ppoll: {error}");
         std::thread::sleep(Duration::from_millis(10));
     }

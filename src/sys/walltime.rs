@@ -7,12 +7,11 @@ pub mod ask;
 
 use std::time::Duration;
 
-/// Time before the job's end, beside the grace period, in which the last records are written and all ranks end.
+/// Time before the job's end, in addition to the grace period, in which the last records are written and all ranks end.
 pub const RESERVE: Duration = Duration::from_secs(15);
 
-/// End of the job since 1970, if the environment tells: newer Slurms set `SLURM_JOB_END_TIME` in seconds; for 22.05,
-/// which does not, the batch scripts do.
-/// `get` looks a variable up.
+/// End of the job since 1970, if the environment contains it: newer versions of Slurm set `SLURM_JOB_END_TIME` in
+/// seconds; for 22.05, which does not, the batch scripts do. `get` looks a variable up.
 pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     let seconds = get("SLURM_JOB_END_TIME")?.trim().parse::<u64>().ok()?;
     // A job without a limit ends in the far future, or at 0.
@@ -26,7 +25,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Promise 5: whatever stands there, it is a time within the next century or none.
+        /// Promise 5: whatever the value, it is a time within the next century or none.
         #[test]
         fn any_value_is_read(texts in ["[0-9 +-]{0,22}", "\\PC*"]) {
             for text in texts {
@@ -36,7 +35,7 @@ mod tests {
         }
     }
 
-    /// Nonsense in the environment is no time limit.
+    /// Invalid values in the environment are not a time limit.
     #[test]
     fn only_a_time_is_a_time() {
         let end = |value: &'static str| job_end(|_| Some(value.to_owned()));

@@ -1,7 +1,7 @@
 //! A watchdog for library calls that must return.
 //!
 //! Owns a thread that periodically checks whether the same call is still in progress. Intel MPI's sends have been seen
-//! to hang forever after a rank was killed, and a process that hangs can't even be asked to end. The thread counts its
+//! to hang forever after a rank was killed, and a process that hangs cannot even be asked to end. The thread counts its
 //! own checks, so a process that was suspended is not mistaken for one that hangs. It does not know which library it
 //! watches.
 
@@ -16,7 +16,7 @@ pub(super) const LOOKS_MAX: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Watch(AtomicU64);
 
-/// A call is in progress as long as this lives.
+/// A call is in progress while this value exists.
 #[derive(Debug)]
 pub(super) struct Call<'watch>(&'watch Watch, bool);
 
@@ -87,7 +87,7 @@ mod tests {
 
     /// The thread ends with what it watches.
     #[test]
-    fn nobody_watches_what_is_gone() {
+    fn the_watch_ends_with_what_it_watches() {
         let (sender, gone) = mpsc::channel::<()>();
         drop(Watch::start(QUICK, move || drop(sender)));
         assert!(gone.recv().is_err());

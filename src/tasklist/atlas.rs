@@ -11,10 +11,10 @@ use super::{ListError, Source, TaskList, lines, one_line, read_file};
 use crate::ini::Section;
 use crate::shell::quote_if_needed;
 
-/// The folder within the workdir that results are copied to.
+/// The folder within the workdir to which results are copied.
 pub(crate) const OUTPUT: &str = "output";
 
-/// Events from `skip` on, at most `max`, of an input file.
+/// At most `max` events of an input file, starting at `skip`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Part {
     number: u64,
@@ -22,10 +22,10 @@ struct Part {
     max: u64,
 }
 
-/// What goes into every command.
+/// The parts of every command.
 struct Job<'a> {
     section: &'a Section,
-    /// `--key 'value'` of all keys that are not ours.
+    /// `--key 'value'` for all keys that the handler does not use itself.
     options: Vec<u8>,
     outdir: Vec<u8>,
 }
@@ -51,7 +51,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The path without symbolic links, also of what is not there yet.
+/// The path without symbolic links, even if it does not exist yet.
 fn real_path(path: &Path) -> PathBuf {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut missing = Vec::new();
@@ -64,14 +64,14 @@ fn real_path(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// How many events a task takes at most. PyTaskFarmer takes any number.
+/// The maximum number of events in a task. PyTaskFarmer accepts any number.
 fn max_events(section: &Section) -> Result<Option<f64>, ListError> {
     let Some(key) = section.get("maxEventsPerJob") else { return Ok(None) };
     let number = key.value.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 1.0);
     number.map(Some).ok_or_else(|| section.error(Some(key), "not a number of events, which is at least 1").into())
 }
 
-/// The parts of each input: `None` where it is taken as a whole.
+/// The parts of each input: `None` if it is processed as a whole.
 fn parts(section: &Section, inputs: &[Input<'_>], list: &Path) -> Result<Vec<Option<(f64, u64)>>, ListError> {
     let Some(max) = max_events(section)? else { return Ok(vec![None; inputs.len()]) };
     Ok(events::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
@@ -109,7 +109,7 @@ fn for_each_part(
     let mut commands = Commands::default();
     for (number, (input, parts)) in inputs.iter().zip(parts).enumerate() {
         let mut name = Vec::new();
-        // A line that names a file is its name; any other one is as the shell takes it, with its own quotes.
+        // A line that names a file is its name; any other is passed to the shell as it is, with its own quotes.
         if parts.is_some() || Path::new(std::ffi::OsStr::from_bytes(input.name)).exists() {
             quote_if_needed(input.name, &mut name);
         } else {
@@ -121,7 +121,7 @@ fn for_each_part(
         }
         let bad = |bad: BadCommand| ListError::content(list, input.line, &format!("its command has {bad}"));
         let mut command = |number_of_part, id| make(number, id, &name, parts.map(|(max, _)| part(number_of_part, max)));
-        // A damaged file may say that it has any number of events.
+        // A damaged file may claim any number of events.
         if count > u32::MAX.into() || count.saturating_mul(command(0, 0).len() as u64) > TEXT_LEN_MAX {
             return Err(bad(BadCommand::TooMany));
         }
@@ -183,7 +183,7 @@ mod tests {
     use crate::fuzz::within;
     use crate::ini::Key;
 
-    /// Splitting is that of PyTaskFarmer: as many parts as begin.
+    /// Splitting is PyTaskFarmer's: a last part that is incomplete counts.
     #[test]
     fn parts_cover_all_events() {
         for (events, max, count) in
@@ -208,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: any list of files makes one task for each, or is refused.
+        /// Promise 5: any list of files gives one task for each, or is refused.
         #[test]
         fn any_list_is_a_list_or_refused(bytes: Vec<u8>, text in "[a-z #'\r\n\t\0é/.]{0,40}", option in "[a-z'\n]{0,6}") {
             let section = section(&[
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A damaged file that claims to have events without end costs an error, and neither memory nor time.
+    /// A damaged file that claims to have a huge number of events causes an error, and costs neither memory nor time.
     #[test]
     fn numbers_of_events_are_bounded() {
         let tasks = |events: u64| {
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// A path that is not there yet keeps its names below what is there.
+    /// A path that does not exist yet keeps its names after the part that exists.
     #[test]
     fn real_paths_follow_links() {
         let folder = tempfile::tempdir().unwrap();

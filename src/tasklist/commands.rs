@@ -1,19 +1,20 @@
-//! Commands that a handler makes → the list.
+//! Commands that a handler generates → the list.
 //!
-//! Owns what every command must be, whoever made it: one line, not blank, without NUL, of bearable length; and how much
-//! a list may hold, so that a wrong number in a file costs an error and not the node's memory.
+//! Owns the requirements for every command, whichever handler generates it: one line, not blank, without NUL, of
+//! reasonable length; and the size of a list, so that a wrong number in a file causes an error and does not exhaust the
+//! node's memory.
 
 use thiserror::Error;
 
 use super::TaskList;
 
-/// Longest command that a handler may make, in bytes.
+/// Longest command that a handler may generate, in bytes.
 pub(crate) const COMMAND_LEN_MAX: usize = 1 << 20;
 
 /// All commands of a handler together, in bytes.
 pub(super) const TEXT_LEN_MAX: u64 = 4 << 30;
 
-/// Why something is no command.
+/// Why something is not a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub(super) enum BadCommand {
     #[error("a newline in it: a task is one line")]
@@ -28,7 +29,7 @@ pub(super) enum BadCommand {
     TooMany,
 }
 
-/// A list in the making.
+/// A list under construction.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     list: TaskList,
@@ -76,9 +77,9 @@ mod tests {
     use super::*;
     use crate::protocol::TaskId;
 
-    /// What is no task is refused, and says why.
+    /// Anything that is not a task is refused, with the reason.
     #[test]
-    fn what_is_no_command_is_refused() {
+    fn invalid_commands_are_refused() {
         let mut commands = Commands::default();
         for (bad, why) in [
             (&b"a\nb"[..], BadCommand::Newline),

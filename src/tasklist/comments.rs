@@ -1,11 +1,11 @@
-//! Comments of a list that are none to another program.
+//! Comments of a list that are directives to a different program.
 //!
-//! A line with `#` in the first column is skipped. Where another farmer or a batch system would have read it, that is
-//! said, or the list is refused if it would have run something else.
+//! A line with `#` in the first column is skipped. If a different farmer or a batch system would have interpreted it, a
+//! message says so, or the list is refused if that would have run different commands.
 
 use std::collections::BTreeSet;
 
-/// A comment that changes what another program runs.
+/// A comment that changes what a different program runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Directive {
     /// `#DISBATCH BARRIER`, `PREFIX`, `SUFFIX`, `REPEAT`, `PERENGINE`: disBatch.
@@ -14,10 +14,10 @@ pub(super) enum Directive {
     HyperQueue,
 }
 
-/// Options of HyperQueue that make many tasks of one.
+/// Options of HyperQueue that turn one task into many.
 const HQ_ARRAYS: [&str; 3] = ["--array", "--each-line", "--from-json"];
 
-/// Comments that others read, and that do not change which commands run.
+/// Comments that other programs interpret, but that do not change which commands run.
 const HARMLESS: [&str; 8] = ["#SBATCH", "#PBS", "#BSUB", "#COBALT", "#FLUX:", "#HQ", "#HYPERSHELL", "#HYPERSHELL:"];
 
 impl Directive {
@@ -39,17 +39,17 @@ impl Directive {
     }
 }
 
-/// Comments that another program would have read.
+/// Comments that a different program would have interpreted.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Ignored {
     count: u64,
-    /// The first of them, 1-based.
+    /// The line number of the first one, 1-based.
     first: u64,
     names: BTreeSet<&'static str>,
 }
 
 impl Ignored {
-    /// Takes a comment, `#` included.
+    /// Processes a comment, including its `#`.
     pub(super) fn comment(&mut self, line: &[u8], number: u64) -> Result<(), Directive> {
         // Most comments are for people.
         if !line.get(1).is_some_and(u8::is_ascii_uppercase) {
@@ -73,8 +73,8 @@ impl Ignored {
         Ok(())
     }
 
-    /// What is said of them.
-    pub(super) fn told(&self) -> Option<String> {
+    /// The message about them.
+    pub(super) fn message(&self) -> Option<String> {
         let names: Vec<&str> = self.names.iter().copied().collect();
         let plural = if self.count == 1 { " that is a directive" } else { "s that are directives" };
         (self.count > 0).then(|| {
@@ -101,18 +101,19 @@ mod tests {
         Ok(ignored)
     }
 
-    /// What would have run something else is refused; what would not is said; comments for people are nobody's business.
+    /// A directive that would have changed the commands is refused; others are reported; comments for people are
+    /// ignored.
     #[test]
-    fn directives_are_told_from_comments() {
+    fn directives_are_distinguished_from_comments() {
         for line in ["#DISBATCH BARRIER", "#DISBATCH PREFIX cd /x &&", "#DISBATCH\r"] {
             assert_eq!(judge(&[line]), Err(Directive::DisBatch), "{line}");
         }
         assert_eq!(judge(&["#HQ --array=1-10"]), Err(Directive::HyperQueue));
         assert_eq!(judge(&["#HQ --cpus 4 --each-line x"]), Err(Directive::HyperQueue));
-        let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().told().unwrap();
+        let told = judge(&["#!/bin/bash", "#SBATCH -n 4", "#SBATCH -t 1", "#HQ --cpus=4"]).unwrap().message().unwrap();
         assert!(told.contains("3 comments") && told.contains("#HQ, #SBATCH") && told.contains("on line 2"), "{told}");
         for line in ["#", "# DISBATCH", "#DISBATCHED", "##SBATCH", "#SBATCHES", "#TODO", "#\u{e9}", "#HYPER"] {
-            assert_eq!(judge(&[line]).unwrap().told(), None, "{line}");
+            assert_eq!(judge(&[line]).unwrap().message(), None, "{line}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! What text is written in.
+//! The encoding of text.
 //!
-//! Commands are bytes, and any bytes will do. Two things are no part of them: a byte order mark, which editors put in front
-//! of UTF-8, and UTF-16, which is another text for each byte of it.
+//! Commands are bytes, and any bytes are accepted. Two things are not part of them: a byte order mark, which editors
+//! put before UTF-8, and UTF-16, which has more bytes than the text means.
 
-/// The mark in front of UTF-8.
+/// The mark before UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How much of a text is looked at, in bytes.
+/// How much of a text is examined, in bytes.
 const LOOKED_AT: usize = 64;
 
 /// The length of the byte order mark at the start of a text, in bytes; 0 if there is none.
@@ -14,19 +14,19 @@ pub(super) fn mark_len(text: &[u8]) -> usize {
     if text.starts_with(MARK) { MARK.len() } else { 0 }
 }
 
-/// Takes the byte order mark away.
+/// Removes the byte order mark.
 pub(super) fn without_mark(mut text: Vec<u8>) -> Vec<u8> {
     text.drain(..mark_len(&text));
     text
 }
 
-/// Whether this is UTF-16, or UTF-32: every second byte of it at least, by which ASCII is filled up, is NUL.
+/// Whether this is UTF-16 or UTF-32: at least every second byte, the padding of ASCII characters, is NUL.
 pub(super) fn is_utf16(text: &[u8]) -> bool {
     let head = &text[..text.len().min(LOOKED_AT)];
     let head = head.strip_prefix(b"\xff\xfe").or_else(|| head.strip_prefix(b"\xfe\xff")).unwrap_or(head);
     let nuls = |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
     let pairs = head.len() / 2;
-    // Marked, a single one says enough: a line end, or a blank.
+    // With a mark, a single one is enough: a line end or a blank.
     let needed = if head.len() < text.len().min(LOOKED_AT) { 1 } else { pairs };
     pairs > 0 && (nuls(0) >= needed || nuls(1) >= needed)
 }
@@ -35,7 +35,7 @@ pub(super) fn is_utf16(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// The encodings that Windows programs write, with and without a mark, are told from bytes of any kind.
+    /// The encodings that Windows programs write, with and without a mark, are distinguished from other bytes.
     #[test]
     fn encodings_are_known() {
         let wide = |text: &str, big: bool| -> Vec<u8> {

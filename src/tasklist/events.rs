@@ -1,7 +1,7 @@
-//! How many events there are in ROOT files: entries of the tree that ATLAS keeps them in.
+//! The number of events in ROOT files: entries of the tree in which ATLAS stores them.
 //!
-//! We read the files ourselves. What we can't read (very old trees, other places than the file system), PyROOT or uproot
-//! may be asked for, where python3 has one of them: one start for all files.
+//! The files are read directly. For those that cannot be (very old trees, places other than the file system), PyROOT or
+//! uproot may be used, if python3 has one of them: one start for all files.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,12 +11,12 @@ use super::ListError;
 use super::program::run;
 use super::root_file::{self, RootError};
 
-/// Where ATLAS keeps events.
+/// Where ATLAS stores events.
 const TREE: &str = "CollectionTree";
 
 const SCRIPT: &str = include_str!("root_events.py");
 
-/// Exit code of the script where there is neither PyROOT nor uproot.
+/// Exit code of the script if there is neither PyROOT nor uproot.
 const NOBODY: i32 = 70;
 
 /// A file of the list.
@@ -62,9 +62,9 @@ pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListE
     match (output.failure(), output.status.code()) {
         (None, _) => {}
         (Some(_), Some(NOBODY)) => {
-            return Err(first(&format!("and python3 has neither PyROOT nor uproot to ask{}", output.told())));
+            return Err(first(&format!("and python3 has neither PyROOT nor uproot to ask{}", output.stderr_lines())));
         }
-        (Some(how), _) => return Err(first(&format!("and python3 {how}{}", output.told()))),
+        (Some(how), _) => return Err(first(&format!("and python3 {how}{}", output.stderr_lines()))),
     }
     let mut answers = output.stdout.split(|&byte| byte == 0).map(String::from_utf8_lossy);
     let who = answers.next().unwrap_or_default().into_owned();

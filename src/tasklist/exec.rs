@@ -44,7 +44,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
     }
     template.fill(|field| values.get(field).copied(), &mut command).expect("both are there");
 
-    // The list is also what the program reads.
+    // The program also reads the list.
     super::check_is_file(source.list)?;
     let list = File::open(source.list).map_err(|error| ListError::unreadable(source.list, error))?;
     let bash = Path::new("/bin/bash");
@@ -54,10 +54,10 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
     let failed = |what: &str| ListError::from(section.error(Some(key), &format!("the program {what}")));
     let output = run(&mut program, None).map_err(|error| failed(&format!("cannot be started: {error}")))?;
     if let Some(how) = output.failure() {
-        return Err(failed(&format!("{how}{}\n  nothing was started", output.told())));
+        return Err(failed(&format!("{how}{}\n  nothing was started", output.stderr_lines())));
     }
     if !output.tail.is_empty() {
-        log::info!("[{}]: the program says:{}", section.name, output.told());
+        log::info!("[{}]: the program says:{}", section.name, output.stderr_lines());
     }
     if by_nul {
         let mut commands = Commands::default();
@@ -83,7 +83,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
             failed(&format!("prints, on line {line}, {}", directive.refusal()))
         }
     })?;
-    if let Some(text) = lines.ignored.told() {
+    if let Some(text) = lines.ignored.message() {
         log::warn!("[{}]: the program prints {text}", section.name);
     }
     Ok(lines.list)

@@ -1,4 +1,4 @@
-//! Handler `template`: each line has fields, which go into a command.
+//! Handler `template`: each line has fields, which are inserted into a command.
 //!
 //! Fields are split by white space, by a given separator, or as CSV with a header.
 
@@ -19,7 +19,7 @@ const LINE: usize = usize::MAX;
 /// The ID that the task gets.
 const ID: usize = usize::MAX - 1;
 
-/// How a line becomes fields.
+/// How a line is split into fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Split {
     Blanks,
@@ -183,8 +183,8 @@ fn read_csv(
     Ok(commands.finish())
 }
 
-/// The line in which a record begins. The reader's own position is that in front of the blank lines and comments that
-/// it has skipped.
+/// The line in which a record begins. The reader's own position is before the blank lines and comments that it has
+/// skipped.
 fn line_of(bytes: &[u8], position: &csv::Position) -> u64 {
     let mut line = position.line();
     let mut rest = usize::try_from(position.byte()).ok().and_then(|at| bytes.get(at..)).unwrap_or(b"");
@@ -229,7 +229,8 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: any file is a list or is refused, whatever the section says, and every task of it is one line.
+        /// Promise 5: any file is a list or is refused, whatever the section contains, and every task of it is one
+        /// line.
         #[test]
         fn any_file_is_a_list_or_refused(text in nearly(lines_of_fields()), bytes: Vec<u8>, settings in settings()) {
             let key = |(name, value): (&str, String)| Key { name: name.to_owned(), value, line: 1, inherited: false };

@@ -1,4 +1,4 @@
-//! Which handler a name stands for, and what it makes of a tasklist.
+//! Which handler a name refers to, and what it makes of a tasklist.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub const DEFAULT_HANDLER: &str = "default";
 /// Handlers that need no section.
 const BUILT_IN: [(&str, &str); 2] = [(DEFAULT_HANDLER, "list"), ("product", "product")];
 
-/// Built-in kinds of handlers: their names in `TaskList =`, PyTaskFarmer's class for each.
+/// Built-in kinds of handlers: their names in `TaskList =`, and PyTaskFarmer's class for each.
 pub const KINDS: &[(&str, Option<&str>)] = &[
     ("list", Some("taskfarmer.task.ListTaskList")),
     ("transform", Some("taskfarmer.atlas.TransformTaskList")),
@@ -31,12 +31,12 @@ pub(super) fn built_in_kinds() -> String {
     KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// What a handler reads, and for which workdir; both as typed.
+/// What a handler reads, and for which workdir; both as typed by the user.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// The tasklist.
     pub list: &'a Path,
-    /// The workdir, which may not be there yet.
+    /// The workdir, which may not exist yet.
     pub workdir: &'a Path,
 }
 
@@ -45,11 +45,11 @@ pub struct Source<'a> {
 pub struct Tasks {
     /// The tasks.
     pub list: TaskList,
-    /// The commands copy into a folder `output` of the workdir: it is to be made at a real start.
+    /// Whether commands copy into a folder `output` of the workdir, which must be created at a real start.
     pub wants_output: bool,
-    /// Each is a line of the list, so that they are found there by number.
+    /// Whether each task is a line of the list, so that it can be found there by number.
     pub are_lines: bool,
-    /// The workdir, if it had to be made for a Python class.
+    /// The workdir, if it had to be created for a Python class.
     pub made: Made,
 }
 
@@ -75,7 +75,7 @@ enum Kind {
 pub struct Handler {
     kind: Kind,
     section: Section,
-    /// What the user should know about it.
+    /// Remarks about it for the user.
     pub remarks: Remarks,
 }
 
@@ -109,17 +109,17 @@ fn built_in(name: &str) -> Option<Section> {
 }
 
 impl Handler {
-    /// The handler of this name: the last one in INI files, else a built-in one.
+    /// The handler with this name: the last one in INI files, otherwise a built-in one.
     ///
     /// # Errors
-    /// If there is none, or its section makes no sense.
+    /// If there is none, or its section is invalid.
     pub fn find(name: &str) -> Result<Self, ListError> {
         let catalog = ini::load(ini::Kind::Handlers);
         let defined = catalog.find(name)?;
         let remarks = catalog.remarks(name, defined.as_ref(), built_in(name).is_some());
         let section = defined
             .or_else(|| built_in(name))
-            .ok_or_else(|| ListError::Told(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
+            .ok_or_else(|| ListError::Message(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let kind = kind_of(&section)?;
         let keys: Option<&[&str]> = match kind {
             Kind::List => Some(&[]),
@@ -134,13 +134,13 @@ impl Handler {
         Ok(Self { kind, section, remarks })
     }
 
-    /// Whether it only reads lines, which needs neither a program nor much time.
+    /// Whether it only reads lines, which requires neither a program nor much time.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.kind == Kind::List
     }
 
-    /// What [`Self::read`] may make, for whoever has to end it in the middle.
+    /// What [`Self::read`] may create, for a caller that has to interrupt it.
     #[must_use]
     pub fn may_make(&self, source: Source<'_>) -> Made {
         if self.kind == Kind::Python { Made::missing(source.workdir) } else { Made::default() }
@@ -149,7 +149,7 @@ impl Handler {
     /// Makes the list.
     ///
     /// # Errors
-    /// If that can't be done. Nothing was written then.
+    /// If that fails. Nothing was written then.
     pub fn read(&self, source: Source<'_>) -> Result<Tasks, ListError> {
         let section = &self.section;
         let list = match self.kind {

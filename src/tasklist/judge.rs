@@ -1,36 +1,36 @@
-//! A list on its way to the first task: what in it is certainly not meant, and what probably is not.
+//! The check of a list before the first task: what in it is certainly a mistake, and what probably is.
 //!
-//! Owns the rules for that, whoever made the list, and the words in which they are told: the first three places of each
-//! kind, and how many there are. [`look`] is a quick pass over all commands, with as many threads as there is work for, and
-//! starts no process. What it takes for broken is only refused if a shell agrees, see [`ask`]: no list is refused that the
-//! shell would run as it stands. Never changes a command.
+//! Owns the rules for that, whichever handler made the list, and the wording of the messages: the first three places of
+//! each kind, and how many there are. [`look`] is a quick pass over all commands, with as many threads as the work
+//! justifies, and starts no process. What it considers broken is refused only if a shell agrees, see [`ask`]: no list
+//! is refused that the shell would run as it stands. Never changes a command.
 
 mod ask;
-mod tell;
+mod messages;
 mod words;
 
 use std::collections::BTreeSet;
 
 use super::TaskList;
 use crate::protocol::TaskId;
-use crate::shell::line::{Eye, Look};
+use crate::shell::line::{LineChecker, Look};
 
 pub use ask::{Question, ask};
-pub use tell::Places;
+pub use messages::Places;
 
-/// Places of a kind that are told.
+/// How many places of a kind are reported.
 const PLACES_TOLD: usize = 3;
 
-/// Lines of a kind about which the shell is asked, at most. One takes a millisecond or two.
+/// For at most this many lines of a kind, the shell is asked. One takes a millisecond or two.
 const QUESTIONS_MAX: usize = 50;
 
-/// Names and characters that are told, at most.
+/// At most this many names and characters are reported.
 const NAMES_MAX: usize = 5;
 
-/// Tasks for which a further thread is worth its start.
+/// The number of tasks that justifies a further thread.
 const SHARE_MIN: u32 = 100_000;
 
-/// Threads, at most: more than these wait for memory.
+/// The maximum number of threads: more of them would wait for memory.
 const THREADS_MAX: u32 = 8;
 
 /// What can be wrong with a command.
@@ -42,7 +42,7 @@ enum Kind {
     CarriageReturn,
     Greasy,
     PyLauncher,
-    // From here on it is only said.
+    // From here on, kinds are only warned about.
     BlankAfterBackslash,
     Background,
     Deceptive,
@@ -80,13 +80,13 @@ impl Kind {
     }
 }
 
-/// Where something of a kind was seen.
+/// Where something of a kind was found.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Seen {
     count: u64,
     /// The first ones, in order.
     first: Vec<TaskId>,
-    /// What it was, as far as that differs: the first ones by the alphabet.
+    /// What it was, if that differs: the first ones in alphabetical order.
     names: BTreeSet<String>,
 }
 
@@ -120,14 +120,14 @@ impl Seen {
     }
 }
 
-/// What a look at a list has found.
+/// The result of checking a list.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Findings {
     tasks: u32,
     seen: [Seen; KINDS.len()],
 }
 
-/// Looks at the commands of a list that a shell reads. `is_set`: which variables the tasks will find.
+/// Examines the commands of a list that a shell reads. `is_set`: which variables the tasks will have.
 #[must_use]
 pub fn look(list: &TaskList, is_set: impl Fn(&[u8]) -> bool + Sync) -> Findings {
     let cpus =
@@ -156,10 +156,10 @@ pub fn look(list: &TaskList, is_set: impl Fn(&[u8]) -> bool + Sync) -> Findings 
 
 fn look_at(list: &TaskList, ids: std::ops::Range<u32>, is_set: &impl Fn(&[u8]) -> bool) -> Findings {
     let mut findings = Findings::default();
-    let mut eye = Eye::default();
+    let mut checker = LineChecker::default();
     for id in ids.map(TaskId) {
         let command = list.command(id);
-        findings.judge(id, command, eye.look(command), is_set);
+        findings.judge(id, command, checker.look(command), is_set);
     }
     findings
 }
@@ -209,7 +209,7 @@ impl Findings {
         }
     }
 
-    /// Asks the shell about what looks broken, by `ask`, and forgets what it does not confirm.
+    /// Asks the shell about what looks broken, by `ask`, and drops what it does not confirm.
     pub fn confirm(&mut self, list: &TaskList, mut ask: impl FnMut(Question, &[u8]) -> Option<bool>) {
         for kind in KINDS {
             let Some(question) = kind.question() else { continue };
@@ -232,7 +232,7 @@ impl Findings {
         }
     }
 
-    /// Whether there is anything to be confirmed.
+    /// Whether there is anything to confirm.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         KINDS.iter().zip(&self.seen).any(|(kind, seen)| kind.question().is_some() && seen.count > 0)

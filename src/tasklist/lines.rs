@@ -1,7 +1,7 @@
 //! Handler `default`: one command per line.
 //!
-//! The rules are PyTaskFarmer's: a line that starts with `#` in column 0 or is blank is skipped, every other
-//! one is stripped and is a task; IDs count the kept lines from 0.
+//! The rules are PyTaskFarmer's: a line that starts with `#` in column 0 or is blank is skipped, every other one is
+//! stripped and is a task; IDs count the kept lines from 0.
 
 use std::io::BufRead;
 
@@ -13,7 +13,7 @@ use super::comments::{Directive, Ignored};
 use super::encoding::mark_len;
 use crate::protocol::TaskId;
 
-/// Why bytes are no tasklist.
+/// Why bytes are not a tasklist.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadLine {
     Nul { line: u64 },
@@ -22,7 +22,7 @@ pub(super) enum BadLine {
     Directive { line: u64, directive: Directive },
 }
 
-/// What lines make.
+/// The result of reading lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lines {
     pub(super) list: TaskList,
@@ -30,7 +30,7 @@ pub(super) struct Lines {
     pub(super) ignored: Ignored,
 }
 
-/// What Python's `str.strip` takes away, as far as it is ASCII: PyTaskFarmer's lists depend on it.
+/// What Python's `str.strip` removes, as far as it is ASCII: PyTaskFarmer's lists depend on it.
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | 0x1c..=0x1f | b' ')
 }
@@ -38,7 +38,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
 fn strip(line: &[u8]) -> std::ops::Range<usize> {
     let Some(first) = line.iter().position(|&byte| !is_blank(byte)) else { return 0..0 };
     let last = line.iter().rposition(|&byte| !is_blank(byte)).expect("there is a first one");
-    // The blank of `a\ ` is one to the shell, unlike a line end of Windows.
+    // To the shell, the blank in `a\ ` counts, unlike a Windows line end.
     let is_escaped = line[last] == b'\\' && matches!(line.get(last + 1), Some(b' ' | b'\t')) && {
         let backslashes = line[first..=last].iter().rev().take_while(|byte| **byte == b'\\').count();
         backslashes % 2 == 1
@@ -51,7 +51,7 @@ fn strip(line: &[u8]) -> std::ops::Range<usize> {
 pub(super) struct Line<'a> {
     /// Without its line end.
     pub(super) whole: &'a [u8],
-    /// Without blanks at its ends, too.
+    /// Without blanks at either end, too.
     pub(super) stripped: &'a [u8],
 }
 
@@ -100,7 +100,7 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
     Ok(Lines { list: TaskList { text, ends }, ignored })
 }
 
-/// The numbers of the lines, 1-based, of which [`parse`] makes these tasks; `ids` in ascending order.
+/// The numbers of the lines, 1-based, from which [`parse`] makes these tasks; `ids` in ascending order.
 pub(super) fn numbers(mut text: impl BufRead, ids: &[TaskId]) -> Vec<u64> {
     let (mut numbers, mut line, mut number, mut next) = (Vec::new(), Vec::new(), 0, 0);
     while numbers.len() < ids.len() {
@@ -139,13 +139,13 @@ mod tests {
         assert_eq!(commands(b"#only\n"), [b""; 0]);
     }
 
-    /// A list that was saved on Windows, or without a last newline, is the same list.
+    /// A list that was saved on Windows, or without a final newline, is the same list.
     #[test]
     fn line_ends_do_not_matter() {
         assert_eq!(commands(b"a\r\nb\r\n"), commands(b"a\nb"));
     }
 
-    /// A blank that the shell is to see stays, and the line end behind a backslash is none.
+    /// A blank that the shell must see stays, and a line end after a backslash is not one.
     #[test]
     fn an_escaped_blank_stays() {
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
         );
     }
 
-    /// A message names the line in the file, comments, blank lines and a byte order mark counted.
+    /// A message gives the line number in the file, counting comments, blank lines and a byte order mark.
     #[test]
     fn line_numbers_of_tasks() {
         let text = b"\xef\xbb\xbf# x\na\n\n  \nb\r\n # c\n#\nd";
@@ -164,15 +164,15 @@ mod tests {
         assert_eq!(numbers(&text[3..], &ids[..1]), [2]);
     }
 
-    /// Bytes are bytes: a list need not be UTF-8.
+    /// Bytes are bytes: a list does not have to be UTF-8.
     #[test]
     fn odd_bytes_stay() {
         assert_eq!(commands(b"\xff\xfe x\xa0\n"), [b"\xff\xfe x\xa0"]);
     }
 
     proptest! {
-        /// Promise 5: any bytes are a list or are refused, and no command in it is empty or has a line end or blanks
-        /// around it.
+        /// Promise 5: any bytes are a list or are refused, and no command in it is empty, contains a line end, or has
+        /// blanks around it.
         #[test]
         fn any_bytes_are_a_list_or_refused(bytes: Vec<u8>) {
             let kept: Vec<Vec<u8>> = kept(&bytes).map(|(_, line)| line.stripped.to_vec()).collect();
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    /// A line that is too long for a message is refused before anything starts; as a comment it may be.
+    /// A line that is too long for a message is refused before anything starts; a comment may be that long.
     #[test]
     fn a_long_line_is_refused_with_its_line() {
         let longest = vec![b'x'; COMMAND_LEN_MAX];
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(parse([b"a\nx", &longest[..]].concat()), Err(BadLine::TooLong { line: 2 }));
     }
 
-    /// A NUL is refused with the number of its line, comments and blanks counted.
+    /// A NUL is refused with the number of its line, counting comments and blank lines.
     #[test]
     fn a_nul_is_refused_with_its_line() {
         assert_eq!(parse(b"a\n#\n\nb\0\n".to_vec()), Err(BadLine::Nul { line: 4 }));

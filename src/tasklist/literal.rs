@@ -1,6 +1,6 @@
-//! Values of `product` that are taken literally, and look as if they were meant as a list or a range.
+//! Values of `product` that are taken literally, but look as if they were intended as a list or a range.
 
-/// What is said of the values of a variable: each a word, and whether it is quoted, which says that it is meant.
+/// The remark on the values of a variable: each a word, and whether it is quoted, which means that it is intentional.
 pub(super) fn look(words: &[(String, bool)]) -> Option<String> {
     let range = words.iter().find(|(word, quoted)| !quoted && is_foreign_range(word));
     if let Some((word, _)) = range {
@@ -30,8 +30,8 @@ fn is_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && digits != "."
 }
 
-/// The first word with a comma, if these are values that commas separate: the only word, or commas at the ends of all
-/// but the last. Several words with commas inside, such as `1,2 3,4`, are pairs.
+/// The first word with a comma, if commas separate these values: the only word, or commas at the ends of all but the
+/// last. Several words that contain commas, such as `1,2 3,4`, are pairs.
 fn separated_by_commas(words: &[(String, bool)]) -> Option<&str> {
     let (last, others) = words.split_last()?;
     let (first, _) = words.first()?;
@@ -49,13 +49,13 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Option<String> {
-        // A word in quotes is marked so.
+        // Quoted words are marked like this.
         let words: Vec<(String, bool)> =
             text.split(' ').map(|word| (word.trim_matches('\'').to_owned(), word.starts_with('\''))).collect();
         look(&words)
     }
 
-    /// Ranges and lists of other languages are told of, and what only has a comma or a colon is not.
+    /// Ranges and lists of other languages are reported, and words that merely contain a comma or a colon are not.
     #[test]
     fn lists_and_ranges_of_other_languages() {
         for text in ["1:10", "0:10:2", "-1:1", "1...3", "0.5...2.5", "{1..3}", "{a,b}", "range(10)", "a 1:3 b"] {

@@ -1,11 +1,11 @@
-//! A folder that was made before it was sure that it is needed.
+//! A folder that was created before it was certain to be needed.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Folders that were made. They go again with this, as far as nothing but empty folders is in them, unless they are
-/// kept.
+/// Folders that were created. They are removed when this value is dropped, if they contain nothing but empty folders,
+/// unless they are kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Made {
     /// Innermost first.
@@ -13,23 +13,23 @@ pub struct Made {
 }
 
 impl Made {
-    /// The folder and its parents, as far as they are not there; as if they were made.
+    /// The folder and those of its parents that do not exist, as if they had been created.
     pub(super) fn missing(path: &Path) -> Self {
         let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         Self { folders: missing.map(Path::to_owned).collect() }
     }
 
-    /// Makes a folder and its parents.
+    /// Creates a folder and its parents.
     ///
     /// # Errors
-    /// What the system says; nothing is left then.
+    /// The system's error; nothing is left then.
     pub(super) fn folder(path: &Path) -> io::Result<Self> {
         let made = Self::missing(path);
         fs::create_dir_all(path)?;
         Ok(made)
     }
 
-    /// They stay.
+    /// Makes them permanent.
     pub fn keep(mut self) {
         self.folders.clear();
     }

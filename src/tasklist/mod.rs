@@ -1,8 +1,8 @@
 //! A file → tasks.
 //!
-//! Owns the list itself ([`TaskList`]), the handlers that make one, see [`Handler`], and what is said against one, see
-//! [`judge`]. Only rank 0 ever holds a list; a task reaches a worker by message. Never runs a task. Some handlers start a program, and the one for Python classes
-//! makes the workdir for them: see [`Tasks`].
+//! Owns the list itself ([`TaskList`]), the handlers that make one, see [`Handler`], and the check of a list, see
+//! [`judge`]. Only rank 0 ever holds a list; a task reaches a worker by message. Never runs a task. Some handlers start
+//! a program, and the one for Python classes creates the workdir for them: see [`Tasks`].
 
 mod atlas;
 mod commands;
@@ -40,7 +40,7 @@ pub use made::Made;
 
 /// All tasks of a run: the text of each, by ID.
 ///
-/// Costs 8 bytes per task beside the text, which is kept in one piece.
+/// Costs 8 bytes per task in addition to the text, which is kept in one piece.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct TaskList {
     text: Vec<u8>,
@@ -51,15 +51,15 @@ pub struct TaskList {
 /// Why there is no tasklist.
 #[derive(Debug, Error)]
 pub enum ListError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error("cannot read the tasklist {}: {source}\n  {}", path.display(), hint(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A path that is no file.
+    /// A path that is not a file.
     #[error("the tasklist {} is a folder\n  give the file that holds one command per line", .0.display())]
     IsFolder(PathBuf),
     /// Something in the file.
@@ -77,7 +77,7 @@ pub enum ListError {
     Ini(#[from] IniError),
     /// Anything else, as a text for the user.
     #[error("{0}")]
-    Told(String),
+    Message(String),
 }
 
 impl ListError {
@@ -146,14 +146,14 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
         lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
         lines::BadLine::Directive { line, directive } => ListError::content(path, line, &directive.refusal()),
     })?;
-    if let Some(text) = lines.ignored.told() {
+    if let Some(text) = lines.ignored.message() {
         log::warn!("{}: {text}", path.display());
     }
     Ok(lines.list)
 }
 
-/// The numbers of the lines, 1-based, that the handler `default` makes these tasks of; `ids` in ascending order. Fewer if
-/// the file is another one by now.
+/// The numbers of the lines, 1-based, from which the handler `default` makes these tasks; `ids` in ascending order.
+/// Fewer if the file has changed.
 #[must_use]
 pub fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
     match std::fs::File::open(path) {

@@ -1,6 +1,6 @@
-//! Handler `product`: the cross product of lists of values, put into a command.
+//! Handler `product`: the cross product of lists of values, inserted into a command.
 //!
-//! Variables stand in the INI section, in the tasklist file, or in both: there the file's count. The first variable
+//! Variables are in the INI section, in the tasklist file, or in both: then the file's count. The first variable
 //! changes slowest, as in nested loops.
 
 use std::collections::HashSet;
@@ -21,20 +21,20 @@ enum Part {
     Range(Range),
 }
 
-/// Variables of which it is said that their values look odd.
+/// For at most this many variables, a message says that their values look suspicious.
 const WARNINGS_MAX: usize = 3;
 
-/// More variables than this are another kind of file.
+/// With more variables than this, it is a different kind of file.
 const VARIABLES_MAX: usize = 10_000;
 
 /// A variable and its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Axis {
     name: String,
-    /// Each with the number of values in front of it.
+    /// Each with the number of values before it.
     parts: Vec<(u64, Part)>,
     count: u64,
-    /// What in it looks like a list or a range of another language, and is a word.
+    /// The word in it that looks like a list or a range of a different language.
     literal: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Axis {
     }
 }
 
-/// Splits at white space; quotes keep it, and make a range a word.
+/// Splits at white space; quotes preserve it, and make a range a word.
 fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
     let mut words = Vec::new();
     let mut word: Option<(String, bool)> = None;
@@ -104,7 +104,7 @@ impl Fields for [Axis] {
     }
 }
 
-/// Where something was said, for messages.
+/// The source of a value, for messages.
 enum Place<'a> {
     Ini(&'a Section, &'a crate::ini::Key),
     Line(&'a Path, u64),
@@ -119,11 +119,11 @@ impl Place<'_> {
     }
 }
 
-/// Takes one more variable, or another value for one.
+/// Adds a variable, or replaces the values of one.
 fn set(axes: &mut Vec<Axis>, axis: Axis) -> Result<(), String> {
     match axes.iter().position(|known| known.name == axis.name) {
         Some(at) => axes[at] = axis,
-        None if axes.len() == VARIABLES_MAX => return Err(format!("{VARIABLES_MAX} variables are there already")),
+        None if axes.len() == VARIABLES_MAX => return Err(format!("there are already {VARIABLES_MAX} variables")),
         None => axes.push(axis),
     }
     Ok(())
@@ -151,7 +151,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
             return Err(place.error("it is not \"name = values\""));
         };
         if name.is_empty() || !in_file.insert(name) {
-            return Err(place.error(if name.is_empty() { "it has no name" } else { "its name is there twice" }));
+            return Err(place.error(if name.is_empty() { "it has no name" } else { "its name occurs twice" }));
         }
         if name == "command" {
             command = Some((value.to_owned(), place));
@@ -175,7 +175,7 @@ fn combine(template: &Template, axes: &[Axis]) -> Result<TaskList, (BadCommand, 
     }
     let unused = axes.iter().enumerate().filter(|(at, _)| template.fields().all(|field| field != *at));
     for (_, axis) in unused {
-        log::warn!("the command does not use {{{}}}: each task is there {} times", axis.name, axis.count);
+        log::warn!("the command does not use {{{}}}: each task occurs {} times", axis.name, axis.count);
     }
     let count = axes.iter().fold(1, |count: u64, axis| count.saturating_mul(axis.count));
     if count > u32::MAX.into() || count.saturating_mul(template.len_min()) > TEXT_LEN_MAX {
@@ -231,7 +231,7 @@ mod tests {
         (0..axis.count).map(|index| axis.value(index)).collect()
     }
 
-    /// Words, quoted words and ranges may stand side by side.
+    /// Words, quoted words and ranges may be combined.
     #[test]
     fn values_are_words_and_ranges() {
         assert_eq!(
@@ -285,18 +285,18 @@ mod tests {
         }
     }
 
-    /// Many variables are another kind of file; many values are as quick as few.
+    /// With too many variables it is a different kind of file; many values are as quick as few.
     #[test]
     fn long_files_do_not_hang_the_farm() {
         let variables: String = (0..VARIABLES_MAX + 2).map(|number| format!("x{number} = 1\n")).collect();
         let error = read_bytes(&section(&[]), variables.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("line 10001: x10000: 10000 variables are there already"), "{error}");
+        assert!(error.contains("line 10001: x10000: there are already 10000 variables"), "{error}");
         let axis = axis("x", &"a 7..8 ".repeat(200_000)).unwrap();
         assert_eq!((axis.count, axis.value(0), axis.value(599_999)), (600_000, "a".to_owned(), "8".to_owned()));
         (0..axis.count).for_each(|index| assert!(["a", "7", "8"].contains(&&axis.value(index)[..])));
     }
 
-    /// A wrong number costs an error, and neither memory nor time.
+    /// A wrong number causes an error, and costs neither memory nor time.
     #[test]
     fn sizes_are_bounded() {
         for (values, command) in

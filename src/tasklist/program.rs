@@ -1,7 +1,7 @@
 //! Programs that a handler runs.
 //!
-//! Owns their start, their end, and how much of what they say is kept. Rank 0 only, in a process that knows nothing of
-//! MPI: see [`crate::driver`].
+//! Owns their start, their end, and how much of their output is kept. Rank 0 only, in a process that does not use MPI:
+//! see [`crate::driver`].
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -19,21 +19,21 @@ const TAIL_LEN_MAX: usize = 4 << 10;
 /// Lines of it in a message.
 const TAIL_LINES_MAX: usize = 15;
 
-/// Bytes in one go.
+/// Bytes per read.
 const CHUNK_LEN: usize = 64 << 10;
 
-/// What a program said, and how it ended.
+/// What a program printed, and how it ended.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) stdout: Vec<u8>,
     /// The end of its standard error.
     pub(super) tail: Vec<u8>,
     pub(super) status: ExitStatus,
-    /// It said more than a list may hold, and was ended for it.
+    /// It printed more than a list may hold, and was killed because of that.
     pub(super) too_much: bool,
 }
 
-/// Takes the launcher's variables away, as from tasks: a program that uses MPI is no rank of this farm.
+/// Removes the launcher's variables, as for tasks: a program that uses MPI is not a rank of this farm.
 pub(super) fn without_launcher(command: &mut Command) -> &mut Command {
     let leftovers = Leftovers::of(|name| std::env::var(name).ok());
     for (name, _) in std::env::vars_os() {
@@ -44,7 +44,7 @@ pub(super) fn without_launcher(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Runs a program to its end. `input`: what it reads, instead of what the command has for it.
+/// Runs a program to its end. `input`: what it reads, in place of the standard input that the command defines.
 pub(super) fn run(command: &mut Command, input: Option<&[u8]>) -> io::Result<Output> {
     if input.is_some() {
         command.stdin(Stdio::piped());
@@ -55,7 +55,7 @@ pub(super) fn run(command: &mut Command, input: Option<&[u8]>) -> io::Result<Out
     let stderr = child.stderr.take();
     std::thread::scope(|scope| {
         if let (Some(mut stdin), Some(input)) = (stdin, input) {
-            // A program that does not read it all has its reasons.
+            // A program may have reasons not to read all of it.
             scope.spawn(move || stdin.write_all(input));
         }
         let tail = scope.spawn(move || stderr.map_or(Ok(Vec::new()), tail_of));
@@ -96,7 +96,7 @@ fn tail_of(mut stderr: ChildStderr) -> io::Result<Vec<u8>> {
 }
 
 impl Output {
-    /// Whether something of standard error is not kept.
+    /// Whether a part of standard error is not kept.
     pub(super) fn is_tail_cut(&self) -> bool {
         self.tail.len() >= TAIL_LEN_MAX
     }
@@ -118,7 +118,7 @@ impl Output {
     }
 
     /// The end of its standard error as further lines of a message: each after a newline, indented.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn stderr_lines(&self) -> String {
         let text = crate::shown::text(&self.tail);
         let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(TAIL_LINES_MAX)..].iter().map(|line| format!("\n  | {line}")).collect()

@@ -1,7 +1,7 @@
-//! Handlers that are Python classes: PyTaskFarmer's interface, by one start of `python3`.
+//! Handlers that are Python classes: PyTaskFarmer's interface, with one start of `python3`.
 //!
-//! The class is imported from the user's PYTHONPATH and made as PyTaskFarmer makes it, with the path of the list, the
-//! workdir and the section's keys; then its tasks are listed.
+//! The class is imported from the user's PYTHONPATH and constructed as PyTaskFarmer does it, with the path of the list,
+//! the workdir and the section's keys; then its tasks are listed.
 
 use std::process::Command;
 
@@ -15,11 +15,11 @@ const SCRIPT: &str = include_str!("python_tasks.py");
 /// Exit codes of the script.
 const NO_CLASS: i32 = 70;
 
-/// Makes the list. A class may expect that the workdir is there.
+/// Makes the list. A class may expect that the workdir exists.
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
     super::check_is_file(source.list)?;
     let made = Made::folder(source.workdir).map_err(|error| {
-        ListError::Told(format!(
+        ListError::Message(format!(
             "cannot make the workdir {}: {error}\n  name another one with --workdir",
             source.workdir.display()
         ))
@@ -50,14 +50,16 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
             return Err(failed(&format!(
                 "{} is not built in, and python3 cannot import it{}{}\n  built in: {}",
                 class.value,
-                output.told(),
+                output.stderr_lines(),
                 distrust.map_or_else(String::new, |why| format!("\n  the current folder is not searched: {why}")),
                 built_in_kinds()
             )));
         }
-        (Some(how), _) => return Err(failed(&format!("python3 {how}{}\n  nothing was started", output.told()))),
+        (Some(how), _) => {
+            return Err(failed(&format!("python3 {how}{}\n  nothing was started", output.stderr_lines())));
+        }
     }
-    log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.told());
+    log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.stderr_lines());
     let mut commands = Commands::default();
     for task in output.stdout.split_inclusive(|&byte| byte == 0) {
         let number = commands.next_id();

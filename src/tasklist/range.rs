@@ -6,15 +6,15 @@
 /// Digits of a number, at most: products of them fit into 128 bits.
 const DIGITS_MAX: usize = 18;
 
-/// First value, step and count; made text by [`Range::value`].
+/// First value, step and count; [`Range::value`] turns them into text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Range {
     first: i128,
     step: i128,
     count: u64,
-    /// Digits behind the point.
+    /// Digits after the point.
     decimals: usize,
-    /// Digits before the point, at least: `001..100` keeps its zeros.
+    /// Minimum number of digits before the point: `001..100` keeps its zeros.
     width: usize,
 }
 
@@ -40,7 +40,7 @@ fn decimal(text: &str) -> Option<Decimal<'_>> {
 }
 
 impl Decimal<'_> {
-    /// In units of its digit number `decimals` behind the point.
+    /// In units of the last of `decimals` digits after the point.
     fn scaled(self, decimals: usize) -> i128 {
         let digits = self.whole.bytes().chain(self.fraction.bytes());
         let number = digits.fold(0_i128, |number, digit| number * 10 + i128::from(digit - b'0'));
@@ -53,7 +53,7 @@ impl Decimal<'_> {
     }
 }
 
-/// Reads a range. `None`: this is a word like any other.
+/// Reads a range. `None`: this is an ordinary word.
 pub(super) fn parse(text: &str) -> Option<Result<Range, String>> {
     let parts = text.split("..").map(decimal).collect::<Option<Vec<_>>>()?;
     let (first, last, step) = match parts[..] {
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!((range.count(), range.value(10_000_000)), (10_000_001, "1000000.0".to_owned()));
     }
 
-    /// Other words stay words; ranges that make no sense are refused.
+    /// Other words stay words; invalid ranges are refused.
     #[test]
-    fn what_is_no_range() {
+    fn words_that_are_not_ranges() {
         for word in ["1", "a..b", "1..", "..2", "1...2", "1..2..3..4", "1.", "../x", "1.5", "1e3..2", ""] {
             assert_eq!(parse(word), None, "{word}");
         }

@@ -1,9 +1,9 @@
 //! ROOT files: how many entries a tree has.
 //!
-//! Owns just so much of the format as that takes: the file's header, the keys of its top folder, and the first fields
-//! of a TTree. Branches and baskets are never looked at, so a file of any size costs a few reads. Whatever stands in a
-//! file is an error at worst; what is too old or too new for us is [`RootError::Unsupported`], and somebody else may
-//! be asked.
+//! Owns only as much of the format as that requires: the file's header, the keys of its top folder, and the first
+//! fields of a TTree. Branches and baskets are never read, so a file of any size costs a few reads. Whatever is in a
+//! file, the worst result is an error; a file that is too old or too new is [`RootError::Unsupported`], and other
+//! software may be asked.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,16 +15,16 @@ use thiserror::Error;
 /// Longest list of keys that is read, in bytes.
 const KEYS_LEN_MAX: u64 = 64 << 20;
 
-/// The number of entries stands well within so many bytes of a tree.
+/// The number of entries is well within this many bytes of a tree.
 const TREE_HEAD_LEN: usize = 64 << 10;
 
 /// Keys and values of a compressed block: 9 bytes of header, then at most 2^24 - 1.
 const BLOCK_HEADER_LEN: usize = 9;
 
-/// Compressors look back no further than a block is long, or a bit more; a decoder makes room for it at once.
+/// Compressors look back no further than a block is long, or slightly more; a decoder allocates that much immediately.
 const WINDOW_LEN_MAX: u64 = 1 << 25;
 
-/// TTree has its entries as an integer since this version of the class (ROOT 5.00); it was a float before.
+/// Since this version of the class (ROOT 5.00), TTree stores its entries as an integer; before, it was a float.
 const TREE_VERSION_MIN: u16 = 16;
 
 /// Names in a message, at most.
@@ -57,7 +57,7 @@ fn found(names: &[String]) -> String {
     }
 }
 
-/// Numbers are big-endian; everything that is not there is damage.
+/// Numbers are big-endian; anything missing is damage.
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    /// A place in the file: of 8 bytes where the record is for files beyond 2 GiB.
+    /// A position in the file: 8 bytes if the record is for files beyond 2 GiB.
     fn place(&mut self, big: bool) -> Result<u64, RootError> {
         if big { self.u64() } else { Ok(u64::from(self.u32()?)) }
     }
@@ -110,7 +110,7 @@ impl<'a> Cursor<'a> {
         Ok(String::from_utf8_lossy(self.take(len)?).into_owned())
     }
 
-    /// The length and version in front of an object: where the object ends, and the version.
+    /// The length and version before an object: where the object ends, and the version.
     fn object(&mut self) -> Result<(usize, u16), RootError> {
         const HAS_LENGTH: u32 = 0x4000_0000;
         let word = self.u32()?;
@@ -127,12 +127,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where an object stands in the file.
+/// The location of an object in the file.
 struct Key {
     class: String,
     name: String,
     cycle: u16,
-    /// Its place and length on disk, its own header included; the header's length; the object's length in memory.
+    /// Its position and length on disk, including its own header; the header's length; the object's length in memory.
     place: u64,
     len: u64,
     header_len: u64,
@@ -181,7 +181,7 @@ fn read_keys(file: &File) -> Result<Vec<Key>, RootError> {
     header.take(8)?; // How many bytes and places that list has.
     let name_len = header.u32()?;
 
-    // Version, two dates, how long the keys are; the folder's own name, its place, its parent's, its keys'.
+    // Version, two dates, how long the keys are; the folder's own name, its position, its parent's, its keys'.
     const FOLDER_LEN: u64 = 2 + 8 + 8 + 3 * 8;
     let place = u64::from(begin) + u64::from(name_len);
     let folder = read_at(file, place, FOLDER_LEN)?;
@@ -238,7 +238,7 @@ fn read_object_head(file: &File, key: &Key) -> Result<Vec<u8>, RootError> {
     unpack(&header[..2], &packed, unpacked_len)
 }
 
-/// The first bytes of a compressed block; no decoder is asked for more.
+/// The first bytes of a compressed block; no more is requested from a decoder.
 fn unpack(method: &[u8], packed: &[u8], unpacked_len: u64) -> Result<Vec<u8>, RootError> {
     const BAD: RootError = RootError::Damaged("a compressed block cannot be unpacked");
     let wanted = unpacked_len.min(TREE_HEAD_LEN as u64);
@@ -252,7 +252,7 @@ fn unpack(method: &[u8], packed: &[u8], unpacked_len: u64) -> Result<Vec<u8>, Ro
             decoder.take(wanted).read_to_end(&mut head).map_err(|_| BAD)?
         }
         b"L4" => {
-            // A checksum stands in front.
+            // A checksum comes first.
             const CHECKSUM_LEN: usize = 8;
             let packed = packed.get(CHECKSUM_LEN..).ok_or(BAD)?;
             head = lz4_flex::block::decompress(packed, usize::try_from(unpacked_len).map_err(|_| BAD)?)
@@ -286,7 +286,7 @@ pub(super) fn entries(path: &Path, tree: &str) -> Result<u64, RootError> {
     if version < TREE_VERSION_MIN {
         return Err(RootError::Unsupported(format!("its tree is of version {version}, from ROOT before 5.00")));
     }
-    // TNamed, TAttLine, TAttFill and TAttMarker, of which it is made.
+    // TNamed, TAttLine, TAttFill and TAttMarker, which come first in it.
     for _ in 0..4 {
         cursor.skip_object()?;
     }
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(entries_of(&file_of("TTree", "T", &tree, &zlib(&tree))).unwrap(), 1_001);
     }
 
-    /// What is no tree, another tree, or beyond us is told apart.
+    /// A file that is not a tree, a different tree, and an unsupported one are distinguished.
     #[test]
     fn errors_say_what_is_there() {
         let error = |bytes: &[u8]| entries_of(bytes).unwrap_err().to_string();
@@ -430,7 +430,7 @@ mod tests {
         }
     }
 
-    /// The list of keys, a block, and what a decoder needs for itself.
+    /// The list of keys, a block, and what a decoder itself needs.
     const MEMORY_MAX: usize = 160 << 20;
 
     fn any_root_file() -> impl Strategy<Value = Vec<u8>> {
@@ -461,7 +461,7 @@ mod tests {
         }
     }
 
-    /// Lengths that claim gigabytes are refused, or bounded before memory is asked for.
+    /// Lengths that claim gigabytes are refused, or bounded before memory is allocated.
     #[test]
     fn lying_lengths_cost_no_memory() {
         let good = tree(20, 7);

@@ -1,13 +1,13 @@
 //! A command with holes: `./sim --mass {mass} < {1}`.
 //!
-//! Owns which braces are holes, and how a value gets into one: as one word of the command, with shell quotes if it needs
-//! them, so that whatever stands in a value is never run; or raw, by `{mass:raw}`. A hole in a place where quotes would
-//! not protect is refused when the template is read, not when the first odd value comes along.
+//! Owns which braces are holes, and how a value is inserted: as one word of the command, with shell quotes if it needs
+//! them, so that nothing in a value is ever run; or raw, by `{mass:raw}`. A hole in a place where quotes would not
+//! protect is refused when the template is read, not at the first unusual value.
 
 use crate::ini::nearest;
 use crate::shell::{Follower, is_plain, quote, quote_if_needed};
 
-/// How a value is put in.
+/// How a value is inserted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
     /// Quoted if the value needs it: the word around it is plain.
@@ -30,7 +30,7 @@ pub(super) struct Template {
 
 /// Which names a template may use.
 pub(super) trait Fields {
-    /// The field of this name.
+    /// The field with this name.
     fn find(&self, name: &str) -> Option<usize>;
 
     /// All names, for a message.
@@ -61,8 +61,8 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// With what is wrong, and on a line of its own what to do: an unknown name, or a hole in a place where quotes do
-    /// not protect.
+    /// With the problem, and the remedy on a separate line: an unknown name, or a hole in a place where quotes do not
+    /// protect.
     pub(super) fn parse(text: &str, fields: &(impl Fields + ?Sized)) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut literal = Vec::new();
@@ -87,7 +87,7 @@ impl Template {
                 shell.step(rest.as_bytes());
                 literal.push(rest.as_bytes()[0]);
                 at += 1;
-                // Not into the middle of a character.
+                // Not in the middle of a character.
                 while !text.is_char_boundary(at) {
                     literal.push(text.as_bytes()[at]);
                     at += 1;
@@ -105,8 +105,8 @@ impl Template {
             };
             if let Some(place) = shell.objection().filter(|_| !raw) {
                 return Err(format!(
-                    "{{{name}}} stands {place}\n  a value is quoted where it needs it: put {{{name}}} in a plain place, \
-                     or write {{{name}:raw}} to have it as it is"
+                    "{{{name}}} is {place}\n  a value is quoted if it needs it: put {{{name}}} in a plain place, \
+                     or write {{{name}:raw}} to insert it unchanged"
                 ));
             }
             if !literal.is_empty() {
@@ -127,8 +127,8 @@ impl Template {
         Ok(template)
     }
 
-    /// Holes in words that are plain all around need quotes only if the value does. In `2{n}>x`, `~{n}` or `${x}{n}`
-    /// a value without quotes would change what the rest means.
+    /// Holes in words that are plain all around need quotes only if the value does. In `2{n}>x`, `~{n}` or `${x}{n}`, a
+    /// value without quotes would change the meaning of the rest.
     fn find_plain_words(&mut self) {
         let mut word: Vec<usize> = Vec::new();
         let mut plain_holes: Vec<usize> = Vec::new();
@@ -145,7 +145,7 @@ impl Template {
                             plain_holes.extend(word.drain(..).filter(|_| plain));
                             plain = true;
                         }
-                        // An = behind a hole would make an assignment of what is no name yet.
+                        // An = after a hole would turn what is not a name yet into an assignment.
                         plain &= part.iter().all(|&byte| is_plain(byte) || byte == b'=' && word.is_empty());
                     }
                 }
@@ -167,13 +167,13 @@ impl Template {
         })
     }
 
-    /// How long a command is at least, in bytes.
+    /// Minimum length of a command, in bytes.
     pub(super) fn len_min(&self) -> u64 {
         let texts = self.pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() as u64 } else { 0 });
         texts.sum()
     }
 
-    /// Appends the command with these values. `None` from `value`: that field is not there; its number is returned.
+    /// Appends the command with these values. `None` from `value`: that field does not exist; its number is returned.
     pub(super) fn fill<'v>(&self, value: impl Fn(usize) -> Option<&'v [u8]>, out: &mut Vec<u8>) -> Result<(), usize> {
         for piece in &self.pieces {
             match piece {

@@ -1,6 +1,6 @@
-//! A handler's result on its way from the process that made it.
+//! A handler's result on its way from the process that computed it.
 //!
-//! From a process of this program on this node, but bytes all the same: checked, never trusted.
+//! It comes from a process of this program on this node, but is bytes all the same: checked, never trusted.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,7 +16,7 @@ impl Tasks {
     pub fn encode(result: Result<Self, ListError>) -> Vec<u8> {
         match result {
             Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
-            // Lists of lines do not come this way.
+            // Lists of lines are not sent this way.
             Ok(Self { list, wants_output, are_lines: _, mut made }) => {
                 let folders = std::mem::take(&mut made.folders);
                 let mut bytes = vec![TASKS, u8::from(wants_output)];
@@ -34,11 +34,11 @@ impl Tasks {
         }
     }
 
-    /// The result in the bytes; `None` if they are none.
+    /// The result in the bytes; `None` if they are invalid.
     #[must_use]
     pub fn decode(mut bytes: Vec<u8>) -> Option<Result<Self, ListError>> {
         match *bytes.first()? {
-            ERROR => return Some(Err(ListError::Told(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
+            ERROR => return Some(Err(ListError::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
             TASKS => {}
             _ => return None,
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is sent arrives.
+        /// A sent result arrives.
         #[test]
         fn any_result_arrives(commands: Vec<Vec<u8>>, wants_output: bool, error in "\\PC*") {
             let tasks = || Tasks {
@@ -99,11 +99,11 @@ mod tests {
             };
             let arrived = Tasks::decode(Tasks::encode(Ok(tasks()))).unwrap().unwrap();
             prop_assert_eq!(arrived, tasks());
-            let told = Tasks::decode(Tasks::encode(Err(ListError::Told(error.clone())))).unwrap().unwrap_err();
+            let told = Tasks::decode(Tasks::encode(Err(ListError::Message(error.clone())))).unwrap().unwrap_err();
             prop_assert_eq!(told.to_string(), error);
         }
 
-        /// Promise 5: any bytes are a result or none.
+        /// Promise 5: any bytes are a result or are refused.
         #[test]
         fn any_bytes_are_a_result_or_none(mut bytes: Vec<u8>, tag in 0..3_u8, encoded in nearly(any_encoded())) {
             bytes.insert(0, tag);

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::regular;
 
-/// What happens to a symbolic link that has the name of a file.
+/// What happens if a symbolic link has the name of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Links {
     /// It is followed: the user named the file.
     Follow,
-    /// It is refused: in a workdir, anybody may have put it there.
+    /// It is refused: in a workdir, any user may have put it there.
     Refuse,
 }
 
@@ -25,7 +25,7 @@ impl Links {
     }
 }
 
-/// A file that grows at its end. After an error it takes nothing more: what is in it then is known.
+/// A file that is only appended to. After an error it accepts nothing more, so its content is known.
 #[derive(Debug)]
 pub(crate) struct Appender {
     path: PathBuf,
@@ -35,14 +35,14 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Opens the file, and makes it if it is not there.
+    /// Opens the file, and creates it if it does not exist.
     pub(super) fn open(path: &Path, links: Links) -> io::Result<Self> {
         let file = links.open(OpenOptions::new().append(true).create(true), path)?;
         let len = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, len, failed: false })
     }
 
-    /// Appends all of `bytes`, or as good as nothing: what a full disk took of them is cut off again.
+    /// Appends all of `bytes`, or as good as nothing: what a full disk accepted of them is cut off again.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write failed"));
@@ -61,7 +61,7 @@ impl Appender {
         &self.path
     }
 
-    /// Another descriptor of the same file, to sync it elsewhere.
+    /// A second descriptor of the same file, to sync it elsewhere.
     pub(super) fn for_sync(&self) -> io::Result<File> {
         self.file.try_clone()
     }

@@ -1,6 +1,6 @@
-//! `tasks.tsv`: a line for each attempt that is over, for people and for tools that read tables.
+//! `tasks.tsv`: a line for each attempt that has ended, for people and for tools that read tables.
 //!
-//! Owns the format of that file. It is a log and never the truth of a resume, which reads only one thing in it:
+//! Owns the format of that file. It is a log and never the basis of a resume, which reads only one thing from it:
 //! [`super::crashes`].
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::append::Links;
 use super::begin::{Begin, Kind};
 use crate::farmer::Record;
 
-/// The first line. The command is last, since it may hold anything but a newline, tabs too.
+/// The first line. The command is last, because it may hold anything but a newline, including tabs.
 pub(crate) const HEADER: &[u8] =
     b"id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n";
 
@@ -45,7 +45,7 @@ pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
         push_number(out, result.max_rss_kib);
     }
     out.push(b'\t');
-    out.extend_from_slice(record.why.word().as_bytes());
+    out.extend_from_slice(record.cause.word().as_bytes());
     out.push(b'\t');
     out.extend_from_slice(command);
     out.push(b'\n');
@@ -57,23 +57,23 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
 
 fn push_seconds(out: &mut Vec<u8>, us: u64) {
     push_number(out, us / 1_000_000);
-    // The first digit keeps the zeros behind it, and is where the point goes.
+    // The first digit keeps the zeros after it, and marks the place of the point.
     let at = out.len();
     push_number(out, 1_000_000 + us % 1_000_000);
     out[at] = b'.';
 }
 
-/// How a table is gone on with: a torn last line is cut off. A file that is something else is moved aside, since this one
-/// is never worth a run.
+/// How a table is continued: a torn last line is cut off. A file of a different kind is moved aside, because this file
+/// is never worth losing a run.
 pub(super) const KIND: Kind = Kind {
-    look: |file| go_on_with_lines(file, HEADER),
+    look: |file| continue_lines(file, HEADER),
     start: || HEADER.to_vec(),
     aside: "tsv.damaged",
     links: Links::Refuse,
 };
 
-/// How a file of lines is gone on with that begins with this one; `None` if it does not.
-pub(super) fn go_on_with_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
+/// How a file of lines that begins with this header is continued; `None` if it begins differently.
+pub(super) fn continue_lines(file: &mut File, header: &[u8]) -> io::Result<Option<Begin>> {
     if !begins_with(file, header)? {
         return Ok(None);
     }
@@ -88,7 +88,7 @@ pub(super) fn begins_with(file: &mut File, header: &[u8]) -> io::Result<bool> {
     Ok(header.starts_with(&first))
 }
 
-/// How many bytes of the file are whole lines.
+/// How many bytes of the file are complete lines.
 fn whole_lines(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -113,10 +113,10 @@ mod tests {
 
     use super::super::begin::Found;
     use super::*;
-    use crate::farmer::Why;
+    use crate::farmer::Cause;
     use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
-    fn line(outcome: Outcome, why: Why) -> String {
+    fn line(outcome: Outcome, cause: Cause) -> String {
         let result = TaskResult {
             id: TaskId(7),
             attempt: Attempt(2),
@@ -131,7 +131,7 @@ mod tests {
             max_rss_kib: 4_096,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), result, why, is_last: true }, b"node5", b"a\tb  c");
+        push_line(&mut out, &Record { rank: Rank(5), result, cause, is_last: true }, b"node5", b"a\tb  c");
         String::from_utf8(out).unwrap()
     }
 
@@ -140,26 +140,26 @@ mod tests {
     fn a_line_has_the_promised_columns() {
         let times = "1795358813.250435\t1795358813.253198";
         let usage = "1.000001\t0.000020\t4096";
-        for (outcome, why, end, word) in [
-            (Outcome::Exited(0), Why::Finished, "0\t", "finished"),
-            (Outcome::Exited(255), Why::Failed, "255\t", "failed"),
-            (Outcome::Exited(0), Why::Timeout, "0\t", "timeout"),
-            (Outcome::Signaled(15), Why::Interrupted, "\t15", "interrupted"),
-            (Outcome::NotStarted("no log".to_owned()), Why::Failed, "\t", "failed"),
-            (Outcome::Exited(0).unkept("a folder".to_owned()), Why::Unkept, "0\t", "unkept"),
-            (Outcome::Signaled(9).unkept("a folder".to_owned()), Why::Unkept, "\t9", "unkept"),
+        for (outcome, cause, end, word) in [
+            (Outcome::Exited(0), Cause::Finished, "0\t", "finished"),
+            (Outcome::Exited(255), Cause::Failed, "255\t", "failed"),
+            (Outcome::Exited(0), Cause::Timeout, "0\t", "timeout"),
+            (Outcome::Signaled(15), Cause::Interrupted, "\t15", "interrupted"),
+            (Outcome::NotStarted("no log".to_owned()), Cause::Failed, "\t", "failed"),
+            (Outcome::Exited(0).unkept("a folder".to_owned()), Cause::Unkept, "0\t", "unkept"),
+            (Outcome::Signaled(9).unkept("a folder".to_owned()), Cause::Unkept, "\t9", "unkept"),
         ] {
             let expected = format!("7\t2\t5\tnode5\t3\t{times}\t{end}\t{usage}\t{word}\ta\tb  c\n");
-            assert_eq!(line(outcome, why), expected);
+            assert_eq!(line(outcome, cause), expected);
         }
         assert_eq!(
-            line(Outcome::NotStarted(String::new()), Why::Lost),
+            line(Outcome::NotStarted(String::new()), Cause::Lost),
             "7\t2\t5\tnode5\t\t\t\t\t\t\t\t\tlost\ta\tb  c\n"
         );
         let crashed = format!("7\t2\t5\tnode5\t3\t{times}\t\t9\t{usage}\tcrashed\ta\tb  c\n");
-        assert_eq!(line(Outcome::Signaled(9), Why::Crashed), crashed);
+        assert_eq!(line(Outcome::Signaled(9), Cause::Crashed), crashed);
         let tabs = |line: &str| line.bytes().filter(|&byte| byte == b'\t').count();
-        assert_eq!(tabs(&line(Outcome::Exited(0), Why::Lost)), tabs(&line(Outcome::Exited(0), Why::Failed)));
+        assert_eq!(tabs(&line(Outcome::Exited(0), Cause::Lost)), tabs(&line(Outcome::Exited(0), Cause::Failed)));
         assert_eq!(HEADER.iter().filter(|&&byte| byte == b'\t').count() + 1, 14);
     }
 
@@ -171,7 +171,7 @@ mod tests {
         (fs::read(&path).unwrap(), fs::read(folder.path().join("tasks.tsv.damaged")).ok())
     }
 
-    /// A file that is something else is kept, and no run is lost for it.
+    /// A file of a different kind is kept, and does not make the run fail.
     #[test]
     fn another_file_is_moved_aside() {
         for other in [&b"id\tname\n1\tx\n"[..], b"x", b"\n", b"id\tattempt\trank\thost\tslots"] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever a crash cuts the file, whole lines stay, and one header.
+        /// Wherever a crash cuts the file, complete lines stay, and one header.
         #[test]
         fn any_cut_is_mended(cut in 0_usize..400, long in 0_usize..3) {
             let row = [b"7\t1\t".to_vec(), b"x".repeat(long * 40_000), b"\n".to_vec()].concat();
@@ -191,7 +191,7 @@ mod tests {
             prop_assert_eq!(prepared(torn), (expected.to_vec(), None));
         }
 
-        /// Every number of microseconds reads as the same number of seconds.
+        /// Every number of microseconds is written as exactly the same number of seconds.
         #[test]
         fn seconds_are_exact(us: u64) {
             let mut out = Vec::new();

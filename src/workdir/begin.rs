@@ -1,6 +1,7 @@
-//! How a run begins with the files that it appends to: first a look at each, which changes nothing, then the changes.
+//! How a run begins with the files that it appends to: first it examines each, which changes nothing, then it changes
+//! them.
 //!
-//! Owns what is taken back if a later change fails: a start that is refused leaves the workdir as it was.
+//! Owns undoing the changes if a later one fails: a start that is refused leaves the workdir as it was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::append::{Appender, Links};
 
-/// A longer end of a file, in bytes, is not put back once it was cut off: only a crash leaves such a thing.
+/// A longer tail of a file, in bytes, is not restored once it was cut off: only a crash leaves such a tail.
 const TAIL_LEN_MAX: u64 = 1 << 20;
 
-/// How a file of the right kind is gone on with.
+/// How a file of the right kind is continued.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Begin {
-    /// So many of its bytes stay; what is behind them was torn, or is to come at the end again.
+    /// This many of its bytes stay; the rest was torn, or is written again at the end.
     pub(crate) len: u64,
     /// What is appended first.
     pub(crate) first: Vec<u8>,
@@ -24,11 +25,11 @@ pub(crate) struct Begin {
 /// What is known of a kind of file.
 #[derive(Debug)]
 pub(crate) struct Kind {
-    /// How a file is gone on with; `None` if it is something else. Changes nothing.
+    /// How a file is continued; `None` if it is of a different kind. Changes nothing.
     pub(crate) look: fn(&mut File) -> io::Result<Option<Begin>>,
-    /// What a new one begins with.
+    /// The beginning of a new file.
     pub(crate) start: fn() -> Vec<u8>,
-    /// The extension under which something else is kept.
+    /// The extension under which a file of a different kind is kept.
     pub(crate) aside: &'static str,
     /// Whether it may be a symbolic link.
     pub(crate) links: Links,
@@ -50,10 +51,10 @@ enum State {
 }
 
 impl Found {
-    /// Looks at a file.
+    /// Examines a file.
     ///
     /// # Errors
-    /// If it can't be used: it is no regular file, or can't be read or written.
+    /// If it cannot be used: it is not a regular file, or cannot be read or written.
     pub(crate) fn look(path: &Path, kind: &Kind) -> io::Result<Self> {
         let state = match open_if_there(path, kind.links)? {
             None => State::Missing { first: (kind.start)() },
@@ -70,10 +71,10 @@ impl Found {
         &self.path
     }
 
-    /// Makes it ready to be appended to, and begins. What is no file of the kind is moved aside.
+    /// Prepares it for appending. A file of a different kind is moved aside.
     ///
     /// # Errors
-    /// If the disk does not take it. The file is as it was before then.
+    /// If the disk does not accept it. The file is then as it was before.
     pub(crate) fn begin(self) -> io::Result<(Appender, Undo)> {
         let Self { path, links, state } = self;
         let (how, first) = match state {
@@ -98,10 +99,10 @@ impl Found {
     }
 }
 
-/// Opens a file to read and write it, if it is there.
+/// Opens a file for reading and writing, if it exists.
 ///
 /// # Errors
-/// If something is there that can't be used so.
+/// If something exists there that cannot be used like this.
 pub(super) fn open_if_there(path: &Path, links: Links) -> io::Result<Option<File>> {
     match links.open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -120,30 +121,30 @@ fn read_tail(file: &File, len: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(tail))
 }
 
-/// Takes a change back when it is dropped, unless it is kept.
+/// Undoes a change when it is dropped, unless the change is kept.
 #[derive(Debug)]
 pub(crate) struct Undo(Option<(PathBuf, How)>);
 
 #[derive(Debug)]
 enum How {
-    /// It was not there.
+    /// The file did not exist.
     Remove,
     RemoveFolder,
-    /// It had this end.
+    /// The file had this tail.
     PutBack {
         file: File,
         len: u64,
         tail: Option<Vec<u8>>,
     },
-    /// It stood here.
+    /// The file was here.
     MoveBack(PathBuf),
 }
 
 impl Undo {
-    /// Makes a folder if it is not there.
+    /// Creates a folder if it does not exist.
     ///
     /// # Errors
-    /// If that can't be done, or something else has its name.
+    /// If that fails, or something else has its name.
     pub(super) fn of_folder(path: &Path) -> io::Result<Self> {
         match fs::create_dir(path) {
             Ok(()) => Ok(Self(Some((path.to_owned(), How::RemoveFolder)))),
@@ -152,7 +153,7 @@ impl Undo {
         }
     }
 
-    /// The change stays.
+    /// Makes the change permanent.
     pub(crate) fn keep(mut self) {
         self.0 = None;
     }
@@ -191,7 +192,7 @@ mod tests {
         links: Links::Follow,
     };
 
-    /// A look changes nothing; what a start has changed is taken back if it does not go on.
+    /// Examining changes nothing; changes by a start are undone if it does not continue.
     #[test]
     fn a_start_that_is_refused_leaves_no_trace() {
         for (before, begun) in
@@ -215,9 +216,9 @@ mod tests {
         }
     }
 
-    /// What can't be used is found by the look already.
+    /// A file that cannot be used is already found when it is examined.
     #[test]
-    fn a_look_finds_what_cannot_be_used() {
+    fn unusable_files_are_found_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::os::unix::fs::symlink("nowhere", &path).unwrap();

@@ -1,7 +1,7 @@
-//! How often tasks crashed in earlier runs, as `tasks.tsv` tells it.
+//! How many times tasks crashed in earlier runs, according to `tasks.tsv`.
 //!
-//! Owns that reading. The file is a log: if it is missing, damaged or something else, tasks begin without suspicion, and
-//! no run is lost for it. Whatever it says, a task that is not recorded in `failed` runs at least once more.
+//! Owns reading that. The file is a log: if it is missing, damaged or something else, no task is suspected at first,
+//! and the run does not fail. Whatever the file says, a task that is not recorded in `failed` runs at least once more.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
@@ -16,16 +16,16 @@ use crate::protocol::TaskId;
 use crate::sys::regular;
 use crate::tasklist::TaskList;
 
-/// Columns of the file that are looked at.
+/// The columns of the file that are read.
 const ID: usize = 0;
 const WHY: usize = 12;
 const COMMAND: usize = 13;
 
-/// Bytes that are searched in one go.
+/// Bytes that are searched at a time.
 const CHUNK_LEN: usize = 1 << 20;
 
-/// Tells the table of the crashes of its open tasks. Those in `skipped` begin anew: they were recorded as failed, and the
-/// user runs them once more.
+/// Enters the crashes of open tasks into the table. Those in `skipped` start from zero: they were recorded as failed,
+/// and the user runs them once more.
 pub(super) fn read(path: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
     let read = match regular::reader_no_link(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
@@ -45,11 +45,11 @@ pub(super) fn read(path: &Path, list: &TaskList, skipped: &TaskTable, table: &mu
     }
 }
 
-/// How often each task crashed since it last came to an end; none that did not.
+/// How many times each task crashed since it last ended by itself; contains only tasks that did.
 pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<BTreeMap<TaskId, u16>> {
     let mut crashes = BTreeMap::new();
     if !holds(&mut file, format!("\t{CRASHED}\t").as_bytes())? {
-        return Ok(crashes); // Nearly always, and many times faster than to look at each line.
+        return Ok(crashes); // Nearly always, and many times faster than examining each line.
     }
     file.rewind()?;
     // A line that is longer than any that a farm writes is not a farm's.
@@ -64,7 +64,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
                 let count: &mut u16 = crashes.entry(id).or_default();
                 *count = count.saturating_add(1);
             }
-            // It came to an end of its own after all.
+            // It ended by itself after all.
             b"finished" | b"failed" | b"timeout" | b"unkept" => _ = crashes.remove(&id),
             _ => {}
         }
@@ -72,7 +72,7 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
     Ok(crashes)
 }
 
-/// The task of a line, if the list has it, and why that attempt was over.
+/// The task of a line, if it is in the list, and why that attempt ended.
 fn attempt<'a>(line: &'a [u8], list: &TaskList) -> Option<(TaskId, &'a [u8])> {
     let mut fields = line.splitn(COMMAND + 1, |&byte| byte == b'\t');
     let id = fields.nth(ID)?;
@@ -82,12 +82,12 @@ fn attempt<'a>(line: &'a [u8], list: &TaskList) -> Option<(TaskId, &'a [u8])> {
     (list.get(id)? == command).then_some((id, why))
 }
 
-/// Whether the file holds these bytes.
+/// Whether the file contains these bytes.
 fn holds(file: &mut impl Read, bytes: &[u8]) -> io::Result<bool> {
     let finder = Finder::new(bytes);
     let mut chunk = Vec::with_capacity(CHUNK_LEN + bytes.len());
     loop {
-        // What may be the first part of them stays for the next look.
+        // A possible first part of them is kept for the next search.
         let kept = chunk.len().min(bytes.len() - 1);
         chunk.drain(..chunk.len() - kept);
         if file.by_ref().take(CHUNK_LEN as u64).read_to_end(&mut chunk)? == 0 {
@@ -127,7 +127,8 @@ mod tests {
         [HEADER, lines.concat().as_bytes()].concat()
     }
 
-    /// Crashes count over restarts, until the task comes to an end of its own; a stop or a loss in a queue is neither.
+    /// Crashes are counted across restarts until the task ends by itself; a stop or a loss in a queue is neither a
+    /// crash nor such an end.
     #[test]
     fn crashes_are_counted_until_an_end() {
         let lines = [
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(crashes(&table(&lines), &[], &[]), [0, 2, 0]);
     }
 
-    /// A task of another list, one that is recorded, and one that is to begin anew are not suspected.
+    /// A task of a different list, one that is recorded, and one that starts from zero are not suspected.
     #[test]
     fn only_open_tasks_of_this_list_are_suspected() {
         let lines = [line(0, "crashed", "x"), line(1, "crashed", "b\tc"), line(2, "crashed", "d")];
@@ -149,9 +150,9 @@ mod tests {
         assert_eq!(crashes(&table(&lines), &[], &[2]), [0, 1, 0]);
     }
 
-    /// Whatever the file holds, it is no harm; a torn last line is none.
+    /// Whatever the file contains, it does no harm; nor does a torn last line.
     #[test]
-    fn an_odd_file_is_no_harm() {
+    fn an_odd_file_does_no_harm() {
         let good = line(2, "crashed", "d");
         for odd in ["", "\tcrashed\t", "id\n7\tcrashed\tx\n", &good, "\n\n\tcrashed\t\n"] {
             assert_eq!(crashes(odd.as_bytes(), &[], &[]), [0, 0, 0], "{odd:?}");

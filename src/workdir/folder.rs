@@ -1,7 +1,8 @@
 //! The folder in which an earlier run was started.
 //!
-//! Tasks start where the farm is started, so the rest of a list that goes on elsewhere would read and write other files
-//! than its beginning. `status.json` knows the folder of the last run; where it is not there, nothing is known.
+//! Tasks start where the farm is started, so the rest of a list that is resumed in a different folder would read and
+//! write different files from its beginning. `status.json` records the folder of the last run; without it, nothing is
+//! known.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,18 @@ use serde::Deserialize;
 use super::{STATUS_LEN_MAX, names};
 use crate::sys::regular;
 
-/// The part of `status.json` that is of interest here.
+/// The relevant part of `status.json`.
 #[derive(Deserialize)]
 struct Status {
     #[serde(default)]
     cwd: String,
 }
 
-/// Where the last run in this workdir was started, if that is known and is another folder than `cwd`.
+/// Where the last run in this workdir was started, if that is known and is a different folder from `cwd`.
 pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
     let bytes = regular::bytes(&workdir.join(names::STATUS), STATUS_LEN_MAX).ok()?;
     let status: Status = serde_json::from_slice(&bytes).ok()?;
-    // What is not UTF-8 was replaced there: nobody knows what it was.
+    // Characters that are not UTF-8 were replaced there, so the path is not known.
     if status.cwd.is_empty() || status.cwd.contains(char::REPLACEMENT_CHARACTER) {
         return None;
     }
@@ -39,7 +40,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// Another folder is known by itself, not by its name; what cannot be read says nothing.
+    /// Folders are compared by identity, not by name; a file that cannot be read says nothing.
     #[test]
     fn another_folder_is_known() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,27 +1,27 @@
 //! `--joblog FILE`: a line for each task that has ended, in the format of GNU parallel.
 //!
-//! Owns the format of that file, and what makes a file one. The user named it, so nothing that is something else is
-//! ever appended to.
+//! Owns the format of that file, and how one is recognized. The user named it, so a file of a different kind is never
+//! appended to.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use super::append::Links;
-use super::attempts::{begins_with, go_on_with_lines, push_number};
+use super::attempts::{begins_with, continue_lines, push_number};
 use super::begin::{Begin, Kind};
-use crate::farmer::{Record, Why};
+use crate::farmer::{Cause, Record};
 use crate::protocol::Outcome;
 use crate::sys::regular;
 
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
-/// What GNU parallel says of a job that ran out of time, so that its --retry-failed finds it; here also of one whose
-/// output could not be kept, whatever its exit code.
+/// The exit code that GNU parallel gives a job that exceeded its time limit, so that its --retry-failed finds it; here
+/// also for one whose output could not be kept, whatever its exit code.
 const NO_CODE: &[u8] = b"-1";
 
-/// What a shell says of a program that can't be started, for tasks that never ran.
+/// The exit code that a shell gives a program that cannot be started, for tasks that never ran.
 const NOT_STARTED: u8 = 126;
 
 /// Appends the line of a task's last attempt.
@@ -42,7 +42,7 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let blanks = (at + 10).saturating_sub(out.len());
     out.splice(at..at, std::iter::repeat_n(b' ', blanks));
     out.extend_from_slice(b"\t0\t0\t");
-    if matches!(record.why, Why::Timeout | Why::Unkept) {
+    if matches!(record.cause, Cause::Timeout | Cause::Unkept) {
         out.extend_from_slice(NO_CODE);
     } else {
         push_number(out, exit.into());
@@ -62,7 +62,7 @@ fn push_seconds(out: &mut Vec<u8>, us: u64) {
     out[at] = b'.';
 }
 
-/// Whether the file may be appended to: it is a job log, empty, or not there.
+/// Whether the file may be appended to: it is a job log, empty, or does not exist.
 pub(super) fn is_one(path: &Path) -> io::Result<bool> {
     match regular::reader(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -70,11 +70,11 @@ pub(super) fn is_one(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// How a job log is gone on with. A torn last line is cut off; what is something else is an error.
+/// How a job log is continued. A torn last line is cut off; a file of a different kind is an error.
 pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", links: Links::Follow };
 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
-    match go_on_with_lines(file, HEADER)? {
+    match continue_lines(file, HEADER)? {
         Some(begin) => Ok(Some(begin)),
         None => Err(io::Error::other("it is not a job log")),
     }
@@ -101,11 +101,16 @@ mod tests {
             max_rss_kib: 0,
         };
         let mut out = Vec::new();
-        push_line(&mut out, &Record { rank: Rank(5), why: Why::of(&result), result, is_last: true }, b"node5", b"a\tb");
+        push_line(
+            &mut out,
+            &Record { rank: Rank(5), cause: Cause::of(&result), result, is_last: true },
+            b"node5",
+            b"a\tb",
+        );
         String::from_utf8(out).unwrap()
     }
 
-    /// Scripts that read GNU parallel's job log read this one.
+    /// Scripts that read GNU parallel's job log can read this one.
     #[test]
     fn a_line_is_one_of_gnu_parallel() {
         let start = "1\tnode5\t1376577364.974\t";
@@ -121,7 +126,7 @@ mod tests {
         assert_eq!(line(Outcome::Signaled(9), 3_000, true), format!("{start}     0.003\t0\t0\t-1\t9\ta\tb\n"));
     }
 
-    /// A file that is no job log is left alone; a torn end of one is cut off.
+    /// A file that is not a job log is left alone; a torn tail of one is cut off.
     #[test]
     fn only_a_job_log_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! Writing down what has ended: timeline, `tasks.tsv`, the job log, then `finished` or `failed`.
+//! Records what has ended: timeline, `tasks.tsv`, the job log, then `finished` or `failed`.
 //!
-//! Owns the files that grow during a run. `super::sync` brings them to the disk.
+//! Owns the files that grow during a run. `super::sync` writes them to the disk.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,13 +18,13 @@ use crate::sys::regular;
 use crate::tasklist::TaskList;
 use crate::timeline;
 
-/// A file of the workdir that does not take what has ended.
+/// A file of the workdir could not be written.
 #[derive(Debug, Error)]
 #[error("cannot write {}: {source}\n  what was recorded before is safe; free up space or repair the file system, then run the same command again", path.display())]
 pub struct JournalError {
     /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
     /// Records of the batch that are not in `finished` or `failed`.
     pub unwritten: Vec<TaskId>,
@@ -33,13 +33,13 @@ pub struct JournalError {
 /// Whether ranks write into `logs/`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keeps {
-    /// They do: a folder that is gone is noticed.
+    /// They do: it is noticed if the folder disappears.
     Logs,
     /// They do not.
     NoLogs,
 }
 
-/// The growing files of a workdir.
+/// The files of a workdir that grow.
 #[derive(Debug)]
 pub struct Journal {
     workdir: PathBuf,
@@ -54,7 +54,7 @@ pub struct Journal {
     syncer: Syncer,
 }
 
-/// The files that a run goes on with, as it finds them. Nothing of them was changed.
+/// The files that a run continues, as it finds them. Nothing in them has been changed.
 #[derive(Debug)]
 pub(super) struct Growing {
     timeline: Found,
@@ -63,7 +63,7 @@ pub(super) struct Growing {
 }
 
 impl Growing {
-    /// Looks at timeline, `tasks.tsv` and the job log. The error says which file can't be used.
+    /// Examines timeline, `tasks.tsv` and the job log. The error says which file cannot be used.
     pub(super) fn look(workdir: &Path, joblog: Option<&Path>) -> Result<Self, Failure> {
         let look = |path: &Path, kind| Found::look(path, kind).map_err(|error| (path.to_owned(), error));
         Ok(Self {
@@ -73,12 +73,12 @@ impl Growing {
         })
     }
 
-    /// Makes them ready, mended if a crash left them torn. `finished` and `failed` are made on first use. The error says
-    /// which file can't be written; all are as they were then.
+    /// Prepares them, and repairs them if a crash left them torn. `finished` and `failed` are created on first use. The
+    /// error says which file cannot be written; all are then as they were.
     pub(super) fn begin(self, workdir: &Path, keeps: Keeps) -> Result<(Journal, Vec<Undo>), Failure> {
         let logs = workdir.join(names::LOGS);
         let place = match keeps {
-            // Only to see whether it is still there: that takes no right to read it.
+            // Only to check that it still exists: that requires no permission to read it.
             Keeps::Logs => Some(regular::folder(&logs).map_err(|error| (logs.clone(), error))?),
             Keeps::NoLogs => None,
         };
@@ -93,7 +93,7 @@ impl Growing {
             });
             begun.map_err(|error| (path, error))
         };
-        // The timeline last: it has lost its end until the farm closes it.
+        // The timeline last: its end is missing until the farm closes it.
         let joblog = self.joblog.map(&mut begin).transpose()?;
         let attempts = begin(self.attempts)?;
         let timeline = begin(self.timeline)?;
@@ -116,11 +116,11 @@ impl Journal {
     /// Names a rank and its slots in the timeline, and its host in `tasks.tsv` from here on.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk does not accept it.
     pub fn name_rank(&mut self, rank: u32, host: &str, slots: u32) -> Result<(), JournalError> {
         let index = rank as usize;
         self.hosts.resize_with(self.hosts.len().max(index + 1), Vec::new);
-        // It is a peer's word, and goes into a table.
+        // It comes from a peer, and goes into a table.
         self.hosts[index] = host.bytes().map(|byte| if byte.is_ascii_control() { b'?' } else { byte }).collect();
         self.text.clear();
         timeline::push_names(&mut self.text, rank, host, slots);
@@ -128,10 +128,10 @@ impl Journal {
         written.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))
     }
 
-    /// Writes down attempts that are over, and so ends of tasks.
+    /// Records attempts that have ended, and thereby ends of tasks.
     ///
     /// # Errors
-    /// If the disk does not take them; the error knows which of them are not recorded.
+    /// If the disk does not accept them; the error says which of them are not recorded.
     pub fn append(&mut self, records: &[Record], list: &TaskList) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
@@ -196,16 +196,16 @@ impl Journal {
         file.append(&self.text).map_err(|error| (path, error))
     }
 
-    /// Asks for a look whether the workdir and its folder of logs take new files and bytes, after a rank could not make a
-    /// log: [`Self::check_sync`] tells if they do not. Asking costs nothing.
+    /// Requests a check of whether the workdir and its folder of logs accept new files and bytes, after a rank could
+    /// not create a log: [`Self::check_sync`] reports it if they do not. The request costs nothing.
     pub fn probe(&self) {
         self.syncer.probe();
     }
 
-    /// Whether a sync, or a look after [`Self::probe`], has failed since the last call.
+    /// Whether a sync, or a check after [`Self::probe`], has failed since the last call.
     ///
     /// # Errors
-    /// If so. Which records it covers is unknown; they are in the files as far as the system knows.
+    /// If one has. Which records it affects is unknown; they are in the files as far as the system knows.
     pub fn check_sync(&mut self) -> Result<(), JournalError> {
         match self.syncer.take_error() {
             Some((path, source)) => Err(self.error(&path, source, Vec::new())),
@@ -213,10 +213,10 @@ impl Journal {
         }
     }
 
-    /// Ends the timeline and syncs all.
+    /// Ends the timeline and syncs everything.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk does not accept it.
     pub fn close(mut self) -> Result<(), JournalError> {
         let closed = self.timeline.append(timeline::END);
         closed.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))?;
@@ -229,12 +229,12 @@ impl Journal {
     }
 }
 
-/// Tasks that end with these records, as the verdict on them is.
+/// The tasks that end with these records, chosen by their verdict.
 fn ids(records: &[Record], choose: impl Fn(bool) -> bool) -> Vec<TaskId> {
     records.iter().filter(|record| record.verdict().is_some_and(&choose)).map(|record| record.result.id).collect()
 }
 
-/// Removes a file if it is there.
+/// Removes a file if it exists.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

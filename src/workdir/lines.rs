@@ -47,7 +47,7 @@ pub(crate) enum End {
     Torn,
 }
 
-/// Lines of a file that are not what they should be: only the first one is told, however many there are.
+/// Lines of a file that are not as expected: only the first one is reported, however many there are.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct BadLines {
     /// The number of the first one.
@@ -62,7 +62,7 @@ impl BadLines {
     }
 
     /// `line 3 is not WHAT, and 2 more lines`; `None` if there are no such lines.
-    pub(crate) fn told(self, what: &str) -> Option<String> {
+    pub(crate) fn message(self, what: &str) -> Option<String> {
         let more = match self.count {
             0 => return None,
             1 => String::new(),
@@ -142,8 +142,7 @@ mod tests {
         found
     }
 
-    /// A line is whole up to the length that was asked for, and its position is right however long the lines before it
-    /// are.
+    /// A line is whole up to the requested length, and its position is correct however long the preceding lines are.
     #[test]
     fn long_lines_are_passed_over() {
         let expected = [

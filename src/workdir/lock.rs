@@ -1,7 +1,7 @@
 //! One farm per workdir.
 //!
-//! Owns the file `lock`: held with flock while a farm runs, so that the system lets go of it whatever happens to
-//! the farm, and with the holder's name in it, so that the next user knows whom to ask.
+//! Owns the file `lock`: held with flock while a farm runs, so that the system releases it whatever happens to the
+//! farm, and containing the holder's name, so that the next user knows whom to ask.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -15,13 +15,13 @@ use super::is_still;
 use crate::sys::family::Stat;
 use crate::sys::{host, regular};
 
-/// Tries until the file that is locked is the one that the name stands for.
+/// The number of tries to lock the file that the name refers to.
 const TRIES_MAX: u32 = 20;
 
-/// So much of a lock is read, in bytes.
+/// At most this many bytes of a lock are read.
 const HOLDER_LEN_MAX: u64 = 1 << 10;
 
-/// Who holds a lock, as it wrote itself.
+/// The holder of a lock, as it named itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Holder {
     pub(crate) host: String,
@@ -36,7 +36,7 @@ impl Holder {
         Some(Self { host: host.to_owned(), pid: digits.parse().ok()? })
     }
 
-    /// Whether that process is there; none if it is on another node.
+    /// Whether that process is alive; `None` if it is on a different node.
     pub(crate) fn is_alive(&self) -> Option<bool> {
         if self.host != host::name() {
             return None;
@@ -54,13 +54,13 @@ impl Holder {
 /// Why there is no lock.
 #[derive(Debug)]
 pub(super) enum LockError {
-    /// Somebody has it.
+    /// A farm holds it.
     Held(String),
-    /// The file can't be made.
+    /// The file cannot be created.
     Io(io::Error),
 }
 
-/// The lock of a workdir. Gone when dropped.
+/// The lock of a workdir. Released when dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
@@ -81,7 +81,7 @@ impl Lock {
             let file = regular::open_no_link(options.read(true).write(true).create(true).truncate(false), path);
             match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
-                    // The last holder may have removed the file between our open and our lock.
+                    // The last holder may have removed the file between opening and locking it here.
                     if is_still(path, &file).unwrap_or(false) {
                         write_holder(&mut file, path);
                         return Ok(Self { path: path.to_owned(), file: Held::Locked(file) });
@@ -89,7 +89,7 @@ impl Lock {
                 }
                 Err((_, Errno::EINTR)) => {}
                 Err((mut file, Errno::EWOULDBLOCK)) => {
-                    let holder = read_holder(&mut file).unwrap_or_else(|| "it did not say who".to_owned());
+                    let holder = read_holder(&mut file).unwrap_or_else(|| "its process is unknown".to_owned());
                     return Err(LockError::Held(holder));
                 }
                 Err((mut file, error)) => {
@@ -97,7 +97,7 @@ impl Lock {
                         return Err(LockError::Held(holder));
                     }
                     log::warn!(
-                        "no lock on {}: {error}; see to it that no second farm uses this workdir",
+                        "no lock on {}: {error}; make sure that no second farm uses this workdir",
                         path.display()
                     );
                     write_holder(&mut file, path);
@@ -105,7 +105,7 @@ impl Lock {
                 }
             }
         }
-        Err(LockError::Io(io::Error::other("it is replaced or interrupted again and again")))
+        Err(LockError::Io(io::Error::other("it is repeatedly replaced or interrupted")))
     }
 }
 
@@ -116,16 +116,16 @@ fn write_holder(file: &mut File, path: &Path) {
     }
 }
 
-/// Who has written his name into the file.
+/// The holder's name in the file.
 fn read_holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.rewind().and_then(|()| file.take(HOLDER_LEN_MAX).read_to_string(&mut text)).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Whether this names another farm on this host that is alive. Of other hosts nothing is known.
+/// Whether this names a different farm on this host that is alive. Nothing is known of other hosts.
 fn is_another_alive(holder: &str) -> bool {
-    // A name that a killed farm left may have this process's own ID by now.
+    // The name that a killed farm left may have this process's own ID by now.
     Holder::parse(holder).is_some_and(|holder| holder.pid != std::process::id() && holder.is_alive() == Some(true))
 }
 
@@ -137,7 +137,7 @@ fn holder() -> String {
 impl Drop for Lock {
     fn drop(&mut self) {
         let is_ours = match &mut self.file {
-            // Still locked: whoever waits for it finds out that the name stands for nothing, and makes a new file.
+            // Still locked: a process that waits for it finds that the name refers to nothing, and creates a new file.
             Held::Locked(file) => is_still(&self.path, file).unwrap_or(false),
             Held::Named(file) => {
                 is_still(&self.path, file).unwrap_or(false)

@@ -1,8 +1,8 @@
-//! Where the output of tasks is kept: the names and formats within `logs/`, for who writes and who reads.
+//! Where the output of tasks is kept: the names and formats within `logs/`, for writers and readers.
 //!
-//! Owns the layout. A task has a file of its own, `log_<ID>`, perhaps in a folder of some IDs, `<first ID>/log_<ID>`;
-//! or its output lies among that of others in `rank_<r>.log`, and a line of `rank_<r>.idx` says where. Never decides
-//! which: the pools do, by [`crate::protocol::Logs`].
+//! Owns the layout. A task has a file of its own, `log_<ID>`, possibly in a folder for a range of IDs, `<first
+//! ID>/log_<ID>`; or its output is in `rank_<r>.log` together with that of other tasks, at the place that a line of
+//! `rank_<r>.idx` names. Never decides which: the pools do, by [`crate::protocol::Logs`].
 
 mod index;
 mod output;
@@ -33,25 +33,25 @@ pub fn path_of(logs: &Path, id: u32) -> PathBuf {
     logs.join(format!("log_{id}"))
 }
 
-/// The folder of a task, where a folder holds so many IDs.
+/// The folder of a task, if a folder holds this many IDs.
 #[must_use]
 pub fn folder_of(logs: &Path, id: u32, per_folder: u32) -> PathBuf {
     logs.join((id - id % per_folder.max(1)).to_string())
 }
 
-/// What a rank writes all output into, and its index.
+/// The file into which a rank writes all output, and its index.
 #[must_use]
 pub fn rank_files(logs: &Path, rank: u32) -> (PathBuf, PathBuf) {
     (logs.join(format!("rank_{rank}.log")), logs.join(format!("rank_{rank}.idx")))
 }
 
-/// Made and removed again by a slot that could not make a log.
+/// A file that is created and removed again by a slot that could not create a log.
 #[must_use]
 pub(crate) fn probe_of(logs: &Path, rank: u32, slot: u32) -> PathBuf {
     logs.join(format!(".probe_{rank}_{slot}"))
 }
 
-/// A log that can't be read.
+/// A log that cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot read {}: {source}", path.display())]
 pub struct OddLog {
@@ -68,21 +68,21 @@ impl OddLog {
     }
 }
 
-/// Finds the output of tasks, whatever form it was kept in.
+/// Finds the output of tasks, in whatever form it was kept.
 #[derive(Debug)]
 pub struct Finder {
     logs: PathBuf,
     /// First IDs of folders, largest first.
     folders: Vec<u32>,
-    /// Folders that were looked into for tasks.
+    /// How many times folders were searched for a task.
     looks: usize,
-    /// IDs that have a log in a folder, and its first ID, ascending; read when it is worth it.
+    /// IDs that have a log in a folder, each with the folder's first ID, ascending; read when it pays off.
     in_folders: Option<Vec<(u32, u32)>>,
     /// Indexes of ranks.
     indexes: Vec<PathBuf>,
     /// Read when it is first asked for.
     packed: Option<Places>,
-    /// Indexes that can't be read.
+    /// Indexes that cannot be read.
     odd: Vec<OddLog>,
 }
 
@@ -90,12 +90,12 @@ impl Finder {
     /// For a workdir.
     ///
     /// # Errors
-    /// If it has no logs, or they can't be read.
+    /// If it has no logs, or they cannot be read.
     pub fn new(workdir: &Path) -> Result<Self, OddLog> {
         let logs = workdir.join(FOLDER);
         let (mut folders, mut indexes) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&logs).map_err(OddLog::at(&logs))? {
-            // A folder is named by digits; a million logs are not asked what they are.
+            // A folder's name is digits; a million logs are not examined to find out what they are.
             let name = entry.map_err(OddLog::at(&logs))?.file_name();
             let Some(name) = name.to_str() else { continue };
             if name.starts_with("rank_") && name.ends_with(".idx") {
@@ -109,11 +109,11 @@ impl Finder {
         Ok(Self { logs, folders, looks: 0, in_folders: None, indexes, packed: None, odd: Vec::new() })
     }
 
-    /// The output of a task, the newest if there are several; `None` if none was kept. Nothing else is taken for one, if
-    /// there is one.
+    /// The output of a task, the newest if there are several; `None` if none was kept. If there is one, nothing else
+    /// with its name is considered.
     ///
     /// # Errors
-    /// If it is there and can't be read.
+    /// If it exists and cannot be read.
     pub fn find(&mut self, id: u32) -> Result<Option<Output>, OddLog> {
         let (logs, name) = (self.logs.clone(), format!("log_{id}"));
         let places = std::iter::once(logs).chain(self.folders_of(id));
@@ -133,7 +133,7 @@ impl Finder {
                 let index = &self.indexes[place.index as usize];
                 Output::of_part(index.with_extension("log"), index, place).map(Some)
             }
-            // Something has its name.
+            // Something else has its name.
             _ => files.into_iter().next().map(|(_, path)| Output::of_file(path)).transpose(),
         }
     }
@@ -184,12 +184,12 @@ impl Finder {
     }
 }
 
-/// Whether a folder stands there, and no link to one.
+/// Whether this is a folder, and not a link to one.
 fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
-/// The tasks that have a log in the folder with this first ID, each with that.
+/// The tasks that have a log in the folder with this first ID, each paired with that ID.
 fn ids_in(logs: &Path, first: u32) -> Vec<(u32, u32)> {
     let folder = logs.join(first.to_string());
     let entries = is_folder(&folder).then(|| fs::read_dir(&folder).ok()).flatten();
@@ -202,7 +202,7 @@ fn ids_in(logs: &Path, first: u32) -> Vec<(u32, u32)> {
 pub struct Unprinted {
     /// Tasks that have no output.
     pub without: Vec<u32>,
-    /// Logs that can't be read, or only in part, each with its task; indexes have none.
+    /// Logs that cannot be read, or only in part, each with its task; indexes have none.
     pub odd: Vec<(Option<u32>, OddLog)>,
 }
 
@@ -227,7 +227,7 @@ pub struct PrintOptions {
 /// be printed.
 ///
 /// # Errors
-/// The outer one if `out` takes no more, the inner one if there are no logs.
+/// The outer one if `out` accepts no more, the inner one if there are no logs.
 pub fn print(
     workdir: &Path,
     ids: &[u32],
@@ -301,10 +301,10 @@ mod tests {
         fs::write(index_path, [&index, more].concat()).unwrap();
     }
 
-    /// Promise: a task's output is its own. What is wrong in an index is reported with its line, and what is certain is
+    /// Promise: a task's output is its own. Damage in an index is reported with its line, and what is certain is
     /// printed.
     #[test]
-    fn a_damaged_index_is_told() {
+    fn a_damaged_index_is_reported() {
         let workdir = tempfile::tempdir().unwrap();
         let logs = workdir.path().join(FOLDER);
         fs::create_dir(&logs).unwrap();
@@ -378,7 +378,7 @@ mod tests {
             fs::create_dir_all(logs.join(first.to_string())).unwrap();
             fs::write(path_of(&folder_of(&logs, first, 2), first), first.to_string()).unwrap();
         }
-        // From a run with other folders.
+        // From a run with different folders.
         fs::write(path_of(&logs.join("290"), 299), "299").unwrap();
         fs::create_dir(logs.join("300")).unwrap();
         std::os::unix::fs::symlink(logs.join("0"), logs.join("1")).unwrap();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: an index may hold anything. What is written is read back.
+        /// Promise 5: an index may hold anything. A written entry is read back.
         #[test]
         fn any_index_is_read(bytes: Vec<u8>, id: u32, attempt: u16, ended_ms: u64, offset: u64, len: u64) {
             let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! The workdir: what a user keeps of a run, and what a resume starts from.
+//! The workdir: the user's record of a run, and the basis of a resume.
 //!
 //! Owns `toprocess`, `finished`, `failed`, `timeline.json`, `tasks.tsv`, `status.json`, `logs/` and `lock`. Only rank 0
-//! touches them, but for the logs. `finished` and `failed` are the truth; everything else can be made again or done without.
-//! docs/workdir.md describes each file.
+//! touches them, except for the logs. `finished` and `failed` are authoritative; everything else can be recreated or is
+//! dispensable. docs/workdir.md describes each file.
 
 mod append;
 mod attempts;
@@ -51,15 +51,15 @@ mod names {
     pub(super) const TOPROCESS: &str = "toprocess";
     pub(super) const TIMELINE: &str = "timeline.json";
     pub(super) const ATTEMPTS: &str = "tasks.tsv";
-    /// What tasks wrote.
+    /// The output of tasks.
     pub const LOGS: &str = "logs";
     pub(super) const STATUS: &str = "status.json";
     pub(super) const LOCK: &str = "lock";
-    /// Made and removed again, to see whether the workdir can be written.
+    /// Created and removed again, to check whether the workdir can be written.
     pub(super) const PROBE: &str = ".probe";
 }
 
-/// Why a workdir can't be used. Nothing was started, and nothing is left that was not there before.
+/// Why a workdir cannot be used. Nothing was started, and nothing is left that was not there before.
 #[derive(Debug, Error)]
 pub enum WorkdirError {
     /// The path is taken by something else.
@@ -77,14 +77,14 @@ pub enum WorkdirError {
         /// The user.
         owner: String,
     },
-    /// No right to write, no space, or the like.
+    /// Missing permission, a full disk, or the like.
     #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the workdir must be writable; name another one with --workdir"))]
     Unusable {
         /// What was tried.
         what: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another farm is at work there.
@@ -92,21 +92,21 @@ pub enum WorkdirError {
     Locked {
         /// The workdir.
         workdir: PathBuf,
-        /// Who holds the lock, as it wrote itself.
+        /// The holder of the lock, as it named itself.
         holder: String,
     },
-    /// The file of `--joblog` can't be written.
+    /// The file of `--joblog` cannot be written.
     #[error("cannot write the job log {}: {source}\n  nothing was started; name another file with --joblog", path.display())]
     JobLog {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file of `--joblog` is something else.
+    /// The file of `--joblog` is of a different kind.
     #[error("{} is not a job log: its first line is a different one\n  nothing was started or changed; name another file with --joblog", .0.display())]
     NoJobLog(PathBuf),
-    /// Tasks of earlier runs have started in another folder.
+    /// Tasks of earlier runs were started in a different folder.
     #[error(
         "the last run that used {} was started in a different folder, {was:?}; the remaining tasks would run in {is:?}\n  \
          nothing was started; change to the other folder, or give --here to run the remaining tasks in this one",
@@ -120,7 +120,7 @@ pub enum WorkdirError {
         /// Where this one was.
         is: PathBuf,
     },
-    /// What earlier runs recorded can't be read, or is not of this list.
+    /// The records of earlier runs cannot be read, or do not belong to this list.
     #[error(transparent)]
     Scan(#[from] ScanError),
 }
@@ -131,7 +131,8 @@ fn is_still(path: &Path, file: &File) -> io::Result<bool> {
     Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
 }
 
-/// Whether an open file is still the one that its path names: if it was moved or removed, nobody would find what is in it.
+/// Checks that an open file is still the one that its path names: if it was moved or removed, its content could not be
+/// found.
 pub(crate) fn is_in_place(path: &Path, file: &File) -> io::Result<()> {
     match is_still(path, file) {
         Ok(true) => Ok(()),
@@ -154,16 +155,16 @@ fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Workdi
     move |source| WorkdirError::Unusable { what, path, source }
 }
 
-/// What a run wants of its workdir.
+/// What a run needs from its workdir.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// What becomes of tasks that have failed.
+    /// What happens to tasks that have failed.
     pub failed: Failed,
     /// The file of `--joblog`.
     pub joblog: Option<&'a Path>,
     /// Whether ranks write into `logs/`.
     pub keeps: Keeps,
-    /// Handlers for ATLAS let their tasks copy results to a folder.
+    /// Whether to create a folder to which the ATLAS handlers let their tasks copy results.
     pub output: bool,
     /// Where tasks start, if that matters to them.
     pub cwd: Option<&'a Path>,
@@ -171,7 +172,7 @@ pub struct Wanted<'a> {
     pub shared: bool,
 }
 
-/// A workdir that this farm holds.
+/// A workdir that this farm has locked.
 #[derive(Debug)]
 pub struct Workdir {
     path: PathBuf,
@@ -179,12 +180,12 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// Takes a workdir for a run of `list`: makes it if it is not there, locks it, reads back what was recorded by earlier
-    /// runs, and begins to record.
+    /// Takes a workdir for a run of `list`: creates it if it does not exist, locks it, reads what earlier runs
+    /// recorded, and begins to record.
     ///
     /// # Errors
-    /// If it can't be written, is another user's or in use, or holds records that are damaged or of another list, or of
-    /// tasks that started in another folder. It is as it was before then.
+    /// If it cannot be written, belongs to a different user, is in use, or holds records that are damaged, belong to a
+    /// different list, or belong to tasks that started in a different folder. It is then as it was before.
     pub fn open(path: &Path, list: &TaskList, wanted: &Wanted<'_>) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         if !wanted.shared {
             owner::check(path)?;
@@ -194,7 +195,7 @@ impl Workdir {
         let opened = Self::open_existing(path, list, wanted);
         if opened.is_err() {
             for folder in made.iter().rev() {
-                // Only what this call made, and only if nothing else is in it.
+                // Only what this call created, and only if nothing else is in it.
                 let _ = fs::remove_dir(folder);
             }
         }
@@ -207,14 +208,14 @@ impl Workdir {
         wanted: &Wanted<'_>,
     ) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         if !wanted.shared {
-            // It may be another one by now.
+            // It may have been replaced by now.
             owner::check(path)?;
         }
         let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
             LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
             LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
         })?;
-        // First a look at everything.
+        // First everything is examined.
         let found = scan::read_back(path, list, wanted.failed)?;
         check_folder(path, &found.table, wanted.cwd)?;
         let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
@@ -227,7 +228,7 @@ impl Workdir {
             _ => WorkdirError::Unusable { what: "write", path, source },
         };
         let growing = Growing::look(path, wanted.joblog).map_err(unwritable)?;
-        // Then the changes, each taken back if a later one fails.
+        // Then come the changes, each undone if a later one fails.
         let folders = [Some(names::LOGS), wanted.output.then_some(OUTPUT)].into_iter().flatten();
         let make = |folder: &str| {
             if !wanted.shared {
@@ -241,17 +242,17 @@ impl Workdir {
         undo.extend(begun);
         found.mend()?;
         if wanted.failed == Failed::Retry {
-            // Without this a task could be recorded twice: as failed by the last run, and by this one.
+            // Without this, a task could be recorded twice: as failed by the last run, and by this one.
             journal::remove_if_there(&failed).map_err(unusable("remove", &failed))?;
         }
         undo.into_iter().for_each(Undo::keep);
         Ok((Self { path: path.to_owned(), _lock: lock }, found.table, journal))
     }
 
-    /// What a run would find, without touching anything: for `--dry-run`.
+    /// What a run would find, without changing anything: for `--dry-run`.
     ///
     /// # Errors
-    /// As [`Self::open`], as far as reading can tell.
+    /// As [`Self::open`], as far as reading can show.
     pub fn peek(path: &Path, list: &TaskList, failed: Failed, cwd: Option<&Path>) -> Result<TaskTable, WorkdirError> {
         check_is_folder(path)?;
         let table = scan::read_back(path, list, failed)?.table;
@@ -265,8 +266,8 @@ impl Workdir {
         &self.path
     }
 
-    /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, nobody
-    /// must take the earlier exit code for this run's.
+    /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, the
+    /// earlier exit code must not be mistaken for this run's.
     #[must_use]
     pub fn status_file(&self) -> StatusFile {
         let path = self.path.join(names::STATUS);
@@ -288,10 +289,10 @@ pub(crate) use status_file::STATUS_LEN_MAX;
 pub use status_file::StatusFile;
 pub use toprocess::Writer as ToprocessWriter;
 
-/// Looks whether a file may be taken as a job log, before anything is made.
+/// Checks that a file may be used as a job log, before anything is created.
 ///
 /// # Errors
-/// If it is something else, or can't be read or made.
+/// If it is of a different kind, or cannot be read or created.
 pub fn check_joblog(path: &Path) -> Result<(), WorkdirError> {
     let unusable = |source| WorkdirError::JobLog { path: path.to_owned(), source };
     if !joblog::is_one(path).map_err(unusable)? {
@@ -310,7 +311,7 @@ fn check_path(path: &Path) -> Result<(), WorkdirError> {
     access(path, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| unusable("write into", path)(errno.into()))
 }
 
-/// Whether it is there; if so, it has to be a folder.
+/// Whether it exists; if so, it must be a folder.
 fn check_is_folder(path: &Path) -> Result<bool, WorkdirError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => Err(WorkdirError::NotAFolder(path.to_owned())),
@@ -321,17 +322,17 @@ fn check_is_folder(path: &Path) -> Result<bool, WorkdirError> {
     }
 }
 
-/// Some tasks ran in one folder: the others must not run in another one unasked.
+/// If some tasks ran in one folder, the others must not run in a different one without the user's consent.
 fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<(), WorkdirError> {
     let recorded = table.finished() + table.failed();
-    // Tasks that are to run again are not in the table, but have run.
+    // Tasks that are retried are not in the table, but have run.
     let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
     let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
     match folder::other_than(cwd, path) {
         Some(was) if was.is_dir() => {
             Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
         }
-        // Moved, as a whole for all that is known.
+        // It was moved, apparently as a whole.
         Some(was) => {
             log::warn!(
                 "the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}"
@@ -342,7 +343,7 @@ fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<()
     }
 }
 
-/// Makes the folder and its parents; tells which are new, outermost first.
+/// Creates the folder and its parents; returns those that are new, outermost first.
 fn make_folders(path: &Path) -> Result<Vec<PathBuf>, WorkdirError> {
     let missing: Vec<PathBuf> = path
         .ancestors()

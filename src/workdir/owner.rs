@@ -1,7 +1,7 @@
 //! Who owns a workdir. The owner of a folder, or of a link to one, decides what the names in it refer to.
 //!
-//! Owns the rule that nothing is written into another user's folder unless the command line allows it. The files in a
-//! workdir need no trust: links in place of them are never followed, and records are checked.
+//! Owns the rule that nothing is written into a different user's folder unless the command line allows it. The files in
+//! a workdir need no trust: links in place of them are never followed, and records are checked.
 
 use std::fs::{metadata, symlink_metadata};
 use std::io;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::WorkdirError;
 use crate::sys::owner;
 
-/// Checks that a workdir belongs to the user, and so does the link, if it is one. A workdir that does not exist yet
-/// will.
+/// Checks that a workdir belongs to the user, and if it is a link, so does the link. A workdir that does not exist yet
+/// will belong to the user.
 ///
 /// # Errors
 /// If not; the error names the owner.
@@ -44,8 +44,9 @@ pub(super) fn check_within(workdir: &Path, name: &str) -> Result<(), WorkdirErro
     Err(WorkdirError::Foreign { path, owner: owner::user(within.uid()) })
 }
 
-/// The owner of a file that this process makes there. A server may know everybody, or root, by a different ID (NFS with
-/// `root_squash`, a share that is mounted for one user): then everything that the user makes there seems to belong to
+/// The owner of a file that this process creates there. A server may map every user, or root, to a different ID (NFS
+/// with `root_squash`, a share that is mounted for one user): then everything that the user creates there appears to
+/// belong to a different user.
 /// another user.
 fn new_files_belong_to(folder: &Path) -> io::Result<u32> {
     let file = tempfile::Builder::new().prefix(".owner").tempfile_in(folder)?;

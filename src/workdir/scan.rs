@@ -1,7 +1,7 @@
-//! Reading back what earlier runs recorded.
+//! Reads what earlier runs recorded.
 //!
-//! Owns the rules of a resume: a last line without its newline is torn and cut off; anything else that is not
-//! `ID command` with the command of this list is damage, or an edited list, and nothing is started.
+//! Owns the rules of a resume: a last line without its newline is torn and cut off; anything else that is not `ID
+//! command` with the command of this list is damage, or an edited list, and nothing is started.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
@@ -16,18 +16,18 @@ use crate::protocol::TaskId;
 use crate::sys::regular;
 use crate::tasklist::TaskList;
 
-/// Why `finished` or `failed` can't be trusted.
+/// Why `finished` or `failed` cannot be trusted.
 #[derive(Debug, Error)]
 pub enum ScanError {
-    /// The file can't be read, or not be repaired.
+    /// The file cannot be read, or cannot be repaired.
     #[error("cannot read {}: {source}\n  {}", path.display(), cure(source, "nothing was started"))]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line of another form.
+    /// A line with a different format.
     #[error(
         "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or give another --workdir. \
          See \"Damage\" in taskfarmer-mpi help workdir",
@@ -39,7 +39,7 @@ pub enum ScanError {
         /// 1-based.
         line: u64,
     },
-    /// A task that this list does not have in this place.
+    /// A task that is different in this list, or missing.
     #[error(
         "{}: line {line} records task {id}, {found}\n  the tasklist was changed since; nothing was started. Put the old list \
          back (adding lines at its end is fine), or give another --workdir{}. See taskfarmer-mpi help workdir",
@@ -54,20 +54,20 @@ pub enum ScanError {
         id: u64,
         /// How the list differs.
         found: &'static str,
-        /// `--retry-failed` would take it.
+        /// Whether `--retry-failed` would accept it.
         may_retry: bool,
     },
 }
 
-/// Longest number that is taken for an ID, in digits: leading zeros are no damage.
+/// The longest number that counts as an ID, in digits: leading zeros are not damage.
 const ID_LEN_MAX: usize = 40;
 
-/// What a resume makes of tasks that have failed.
+/// How a resume treats tasks that have failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failed {
     /// They have ended.
     Keep,
-    /// They run again, as they stand in the list now: `--retry-failed`.
+    /// They run again, as they are in the list now: `--retry-failed`.
     Retry,
 }
 
@@ -76,7 +76,7 @@ pub enum Failed {
 pub(crate) enum Commands {
     /// Byte by byte.
     AsRecorded,
-    /// There must be one with its ID. Its record is thrown away.
+    /// There must be a task with its ID. The record is discarded.
     MayBeCorrected,
 }
 
@@ -92,15 +92,15 @@ pub(super) struct ReadBack {
 /// Makes the task table of a resume.
 pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Result<ReadBack, ScanError> {
     let mut table = TaskTable::new(list.len());
-    // What finished has finished, even if an earlier attempt is in `failed`.
+    // A finished task has finished, even if an earlier attempt is in `failed`.
     let finished_path = workdir.join(names::FINISHED);
     let finished_tail = read_file(&finished_path, list, true, Commands::AsRecorded, &mut table)?;
     let failed_path = workdir.join(names::FAILED);
     let mut failed_before = TaskTable::new(if failed == Failed::Retry { list.len() } else { 0 });
     let failed_tail = match failed {
         Failed::Keep => read_file(&failed_path, list, false, Commands::AsRecorded, &mut table)?,
-        // Only checked: before it is thrown away, it must at least be sound. Whatever has not finished runs, so that
-        // nothing is lost if it was of another list.
+        // Only checked: before it is discarded, it must at least be valid. Every task that has not finished runs, so
+        // that nothing is lost if the record belonged to a different list.
         Failed::Retry => read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?,
     };
     let tails = [(finished_path, finished_tail), (failed_path, failed_tail)];
@@ -110,7 +110,7 @@ pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Resu
 }
 
 impl ReadBack {
-    /// Cuts torn lines off: their tasks run again.
+    /// Cuts off torn lines: their tasks run again.
     pub(super) fn mend(&self) -> Result<(), ScanError> {
         self.torn.iter().try_for_each(|(path, torn)| {
             cut_off(path, torn).map_err(|source| ScanError::Io { path: path.clone(), source })
@@ -141,7 +141,7 @@ pub(crate) struct Torn {
     pub(crate) line: u64,
 }
 
-/// Takes every record of a file into the table; `path` is for messages only.
+/// Enters every record of a file into the table; `path` is only for messages.
 pub(crate) fn read_records(
     reader: impl BufRead,
     path: &Path,
@@ -151,7 +151,7 @@ pub(crate) fn read_records(
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
     let io_error = |source| ScanError::Io { path: path.to_owned(), source };
-    // Of a line that is longer than any record of this list, a part says enough.
+    // If a line is longer than any record of this list, a part of it is enough.
     let mut lines = Lines::new(reader, ID_LEN_MAX + 1 + list.len_max());
     while let Some(Line { number, at, bytes: record, end }) = lines.next().map_err(io_error)? {
         if end == End::Torn {
@@ -216,7 +216,7 @@ mod tests {
         Ok(found.table)
     }
 
-    /// Promise 1: what is recorded does not run again, the rest does.
+    /// Promise 1: recorded tasks do not run again, all others do.
     #[test]
     fn whole_records_count() {
         let table = scan(b"2 \xff\n", b"0 a\n").0.unwrap();
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(table.unrecorded().collect::<Vec<_>>(), [TaskId(1)]);
     }
 
-    /// Promise 1: a crash in the middle of a write costs the one record that was being written.
+    /// Promise 1: a crash in the middle of a write affects only the record that was being written.
     #[test]
     fn a_torn_tail_is_cut_off() {
         let (table, folder) = scan(b"0 a\n1 b", b"");
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("finished")).unwrap(), b"0 a\n");
     }
 
-    /// A dry run touches nothing, a torn line neither.
+    /// A dry run changes nothing, not even a torn line.
     #[test]
     fn a_peek_repairs_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), b"0 a\n1 b");
     }
 
-    /// Damage is named by file and line.
+    /// Damage is reported with file and line.
     #[test]
     fn damage_is_refused() {
         for damaged in [&b"0 a\nx y\n1 b  c\n"[..], b"0 a\n\n", b"0 a\n1\n", b"0 a\n-1 b\n", b"0 a\n+1 b  c\n"] {
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    /// An edited list would shift IDs: refused. PyTaskFarmer went on in silence.
+    /// An edited list would shift IDs: it is refused. PyTaskFarmer continued silently.
     #[test]
     fn another_list_is_refused() {
         for other in [&b"0 b\n"[..], b"3 d\n", b"1 b c\n", b"99999999999 a\n"] {
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// `--retry-failed` takes what has failed and leaves what has finished, but does not trust damage either.
+    /// `--retry-failed` runs failed tasks again and keeps finished ones, but does not trust damaged records either.
     #[test]
     fn failed_tasks_can_be_taken_again() {
         let retry = |failed: &[u8]| {
@@ -268,7 +268,7 @@ mod tests {
         };
         let table = retry(b"0 a\n1 b  c\n").unwrap();
         assert_eq!((table.finished(), table.failed(), table.remaining()), (1, 0, 2));
-        // Corrected since: it runs as it is now. But an ID that the list does not have is of another list.
+        // Corrected since: it runs as it is now. But an ID that is not in the list belongs to a different list.
         let long = [&b"1 "[..], &vec![b'x'; 4 << 20], b"\n2 \xff"].concat();
         for corrected in [&b"1 x\n"[..], &long] {
             assert_eq!(retry(corrected).unwrap().remaining(), 2);
@@ -276,7 +276,7 @@ mod tests {
         for other in [&b"3 x\n"[..], b"x\n"] {
             assert!(retry(other).is_err());
         }
-        // The torn line behind a long one is cut off where it begins.
+        // The torn line after a long one is cut off where it begins.
         let (_, folder) = scan(b"0 a\n", &long);
         resume(&folder, Failed::Retry).unwrap();
         assert_eq!(std::fs::read(folder.path().join("failed")).unwrap(), long[..long.len() - 3]);
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!((table.finished(), table.failed()), (1, 0));
     }
 
-    /// A line that is longer than any record is what it begins like, or torn; and nobody's memory is filled with it.
+    /// A line that is longer than any record is judged by its beginning, or torn; it does not fill the memory.
     #[test]
     fn long_lines_are_not_kept() {
         let long = |begin: &str, end: &str| [begin.as_bytes(), &vec![b'x'; 4 << 20], end.as_bytes()].concat();
@@ -298,7 +298,7 @@ mod tests {
                 read_records(bytes, Path::new("x"), &list(), true, Commands::AsRecorded, &mut TaskTable::new(3))
             })
         };
-        // What is kept of it looks like a record.
+        // The part that is kept looks like a record.
         let zeros = "0".repeat(ID_LEN_MAX + 4);
         for begin in ["0 a\n1 b  c", "0 a\n9 ", &format!("0 a\n{zeros} a")] {
             assert!(matches!(scan(&long(begin, "\n")), Err(ScanError::OtherList { line: 2, .. })), "{begin}");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: whatever is in the files, the answer is a table or an error.
+        /// Promise 5: whatever is in the files, the result is a table or an error.
         #[test]
         fn any_bytes_are_read_or_refused(finished in nearly(records()), failed in nearly(records()), bytes: Vec<u8>) {
             for (finished, failed) in [(&finished, &failed), (&bytes, &failed), (&finished, &bytes)] {
@@ -328,7 +328,7 @@ mod tests {
             }
         }
 
-        /// Promise 1: wherever a crash cuts a journal, the whole lines count and the next run finds it mended.
+        /// Promise 1: wherever a crash cuts a journal, the complete lines count, and the next run finds it repaired.
         #[test]
         fn any_cut_is_mended(bytes in records(), cut: prop::sample::Index) {
             let cut = &bytes[..cut.index(bytes.len() + 1)];

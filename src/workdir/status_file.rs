@@ -1,7 +1,8 @@
-//! `status.json`: how the farm is doing, for `taskfarmer-mpi status` on another node.
+//! `status.json`: the state of the farm, for `taskfarmer-mpi status` on a different node.
 //!
-//! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is replaced
-//! by rename, by a thread of its own, so that a slow disk holds nothing up. It is never the truth, and not synced.
+//! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is
+//! replaced by rename, by a separate thread, so that a slow disk delays nothing. It is never authoritative, and not
+//! synced.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,14 +18,15 @@ pub(crate) const STATUS_LEN_MAX: u64 = 64 << 20;
 /// First write after the start: most runs that end sooner are tests of a list.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Least time between two writes: a look at the farm, which comes once a second, finds it due. With a longer one, `status
-/// --running` would miss what has started since: of tasks of a few seconds, all.
+/// Minimum time between two writes: short enough that each check of the farm, once a second, finds it due. With a
+/// longer one, `status --running` would miss tasks that have started since: if they take only a few seconds, all of
+/// them.
 const INTERVAL_MIN: Duration = Duration::from_millis(900);
 
-/// A write that takes long is followed by so many times as long without one.
+/// After a write that takes long, the pause is this many times as long.
 const INTERVAL_FACTOR: u32 = 50;
 
-/// But not by more than this: a file system that was held up once may be quick again.
+/// But not longer than this: a file system that was slow once may be quick again.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// Writes `status.json` in the background.
@@ -42,7 +44,7 @@ impl StatusFile {
         Self { path, thread: None, next: Instant::now() + FIRST, interval: INTERVAL_MIN, told: false }
     }
 
-    /// When it is to be written next, or looked after.
+    /// When it must be written or checked next.
     #[must_use]
     pub fn is_due(&mut self) -> bool {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -52,13 +54,13 @@ impl StatusFile {
         self.thread.is_none() && Instant::now() >= self.next
     }
 
-    /// About how long it will be until the write after the coming one.
+    /// The approximate time between the next write and the one after it.
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Starts to write this.
+    /// Starts to write these bytes.
     pub fn write(&mut self, bytes: Vec<u8>) {
         let path = self.path.clone();
         let work = move || {
@@ -68,7 +70,7 @@ impl StatusFile {
         self.next = Instant::now() + self.interval;
         match std::thread::Builder::new().name("tfarmer-status".to_owned()).spawn(work) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => self.tell(&error),
+            Err(error) => self.report(&error),
         }
     }
 
@@ -76,7 +78,7 @@ impl StatusFile {
     pub fn finish(mut self, bytes: &[u8]) {
         self.join();
         if let Err(error) = replace(&self.path, bytes) {
-            self.tell(&error);
+            self.report(&error);
         }
     }
 
@@ -84,15 +86,15 @@ impl StatusFile {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Ok(took))) => took,
             Some(Ok(Err(error))) => {
-                self.tell(&error);
+                self.report(&error);
                 Duration::ZERO
             }
             _ => Duration::ZERO,
         }
     }
 
-    /// Says it once: what counts is in other files, and if those can't be written the farm stops.
-    fn tell(&mut self, error: &io::Error) {
+    /// Reports it once: what counts is in other files, and if those cannot be written, the farm stops.
+    fn report(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
             log::info!("cannot write {}: {error}; only `status` misses it", self.path.display());
         }
@@ -119,13 +121,13 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A reader sees a whole file, old or new, and nothing else is left behind.
+    /// A reader sees a complete file, old or new, and no other file is left behind.
     #[test]
     fn it_is_replaced_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("status.json");
         let mut file = StatusFile::new(path.clone());
-        assert!(!file.is_due(), "a run of a moment does without");
+        assert!(!file.is_due(), "a very short run does without");
         file.write(b"{}".to_vec());
         assert!(!file.is_due());
         file.finish(b"{\"total\":1}");

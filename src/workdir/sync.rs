@@ -1,6 +1,6 @@
-//! The thread that brings records to the disk about once a second, and looks whether the workdir is still there.
+//! The thread that writes records to the disk about once a second, and checks whether the workdir still exists.
 //!
-//! A disk that is slow stalls this thread and nothing else.
+//! A slow disk stalls this thread and nothing else.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use super::journal::remove_if_there;
 use super::{is_in_place, names};
 use crate::sys::regular;
 
-/// At most so much of what has ended is lost when a node loses power.
+/// At most this much of what has ended is lost when a node loses power.
 const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
-/// A disk of its own for logs may be full for so long before the farm gives up.
+/// A separate disk for logs may be full for this long before the farm gives up.
 const LOGS_FULL_MAX: Duration = Duration::from_secs(60);
 
-/// What is wrong, and with which file.
+/// The error and the file concerned.
 pub(super) type Failure = (PathBuf, io::Error);
 
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ struct SyncState {
     /// The folder in which ranks keep output.
     logs: Option<(PathBuf, File)>,
     dirty: bool,
-    /// A rank could not make a log.
+    /// A rank could not create a log.
     probe: bool,
     stop: bool,
     error: Option<Failure>,
@@ -75,7 +75,8 @@ impl Syncer {
         }
     }
 
-    /// A rank could not make a log: asks for a look at the workdir. Many ranks at once are one question.
+    /// A rank could not create a log: requests a check of the workdir. Requests of many ranks at the same time count as
+    /// one.
     pub(super) fn probe(&self) {
         let was_asked = self.with(|state| std::mem::replace(&mut state.probe, true));
         if !was_asked {
@@ -88,7 +89,7 @@ impl Syncer {
         self.with(|state| state.error.take())
     }
 
-    /// Syncs all for the last time.
+    /// Syncs everything for the last time.
     pub(super) fn finish(&mut self) {
         self.with(|state| {
             state.dirty = true;
@@ -96,7 +97,7 @@ impl Syncer {
         });
         self.shared.1.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic there would be a bug; what matters is that the last sync is over.
+            // A panic there would be a bug; what matters is that the last sync has ended.
             let _ = thread.join();
         }
     }
@@ -114,7 +115,7 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar), mut probe: Probe) {
     loop {
         let is_idle = |state: &mut SyncState| !state.dirty && !state.probe && !state.stop;
         state = changed.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner);
-        // What comes within the interval shares one sync.
+        // Writes within the interval share one sync.
         let pause = changed.wait_timeout_while(state, SYNC_INTERVAL, |state| !state.stop);
         state = pause.unwrap_or_else(PoisonError::into_inner).0;
         let (dirty, asked) = (std::mem::take(&mut state.dirty), std::mem::take(&mut state.probe) && !state.stop);
@@ -135,7 +136,7 @@ fn sync_loop(shared: &(Mutex<SyncState>, Condvar), mut probe: Probe) {
     }
 }
 
-/// Syncs files, and looks whether they and the folder of logs are where they belong.
+/// Syncs files, and checks whether they and the folder of logs are in their places.
 fn sync(files: Vec<(PathBuf, io::Result<File>)>, logs: Option<(PathBuf, io::Result<File>)>) -> Option<Failure> {
     let synced = files.into_iter().find_map(|(path, file)| {
         let synced = file.and_then(|file| {
@@ -150,23 +151,23 @@ fn sync(files: Vec<(PathBuf, io::Result<File>)>, logs: Option<(PathBuf, io::Resu
     })
 }
 
-/// Some network file systems can't sync a folder and say EINVAL; they have nothing to sync there.
+/// Some network file systems cannot sync a folder and return EINVAL; they have nothing to sync there.
 fn ignore_unsupported(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
 }
 
-/// Tries whether the workdir and its folder of logs take new files and bytes.
+/// Checks whether the workdir and its folder of logs accept new files and bytes.
 #[derive(Debug)]
 struct Probe {
     workdir: PathBuf,
-    /// Since when logs find no space, as far as was looked.
+    /// Since when there is no space for logs, as far as was checked.
     logs_full_since: Option<Instant>,
 }
 
 impl Probe {
     /// # Errors
-    /// If they do not: they are read-only, or gone, or the workdir is full. Logs may be elsewhere: for a minute, somebody may
-    /// make space there.
+    /// If they do not: they are read-only, or gone, or the workdir is full. Logs may be on a different disk: for a
+    /// minute, space may be freed there.
     fn run(&mut self) -> Result<(), Failure> {
         let try_in = |folder: &Path| {
             let path = folder.join(names::PROBE);
@@ -194,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// Many ranks that ask at once hold nobody up, and get one answer; a later question gets another one.
+    /// Many ranks that ask at the same time cause no delay, and get one answer; a later request gets a new one.
     #[test]
     fn many_questions_are_one() {
         let workdir = tempfile::tempdir().unwrap();
@@ -205,7 +206,7 @@ mod tests {
                 if let Some((path, _)) = syncer.take_error() {
                     return path;
                 }
-                assert!(since.elapsed() < Duration::from_secs(60), "nobody has looked");
+                assert!(since.elapsed() < Duration::from_secs(60), "nothing was checked");
                 std::thread::sleep(Duration::from_millis(10));
             }
         };

@@ -1,7 +1,7 @@
-//! `toprocess`: what has not ended yet, for the user to look at.
+//! `toprocess`: the tasks that have not ended yet, for the user's information.
 //!
-//! Owns that file. It is never the source of truth, so it is written at the start, at the end and now and then
-//! between, by a thread of its own, and replaced by rename: a reader sees an old list or a new one.
+//! Owns that file. It is never authoritative, so it is written at the start, at the end and occasionally in between, by
+//! a separate thread, and replaced by rename: a reader sees an old list or a new one.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::protocol::TaskId;
 use crate::sys::regular;
 use crate::tasklist::TaskList;
 
-/// Least time between two writes during a run.
+/// Minimum time between two writes during a run.
 const INTERVAL_MIN: Duration = Duration::from_secs(60);
 
-/// A write that takes long is followed by so many times as long without one.
+/// After a write that takes long, the pause is this many times as long.
 const INTERVAL_FACTOR: u32 = 50;
 
-/// Writes `toprocess`, in the background while a run goes on.
+/// Writes `toprocess`, in the background during a run.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
@@ -34,7 +34,7 @@ impl Writer {
         Self { path, thread: None, next: None }
     }
 
-    /// Writes, if it is time to. `snapshot` gives the state of every task.
+    /// Writes the file if it is due. `snapshot` returns the state of every task.
     ///
     /// # Errors
     /// If the last write failed.

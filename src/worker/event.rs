@@ -1,15 +1,15 @@
-//! What goes into the worker core and what comes out of it.
+//! Input and output of the worker core.
 //!
-//! Owns the types only; what they lead to is decided in [`super`].
+//! Owns only the types; [`super`] decides what they lead to.
 
 use crate::protocol::{Assignment, Outcome, ToFarmer, ToWorker};
 
-/// What is measured of an attempt.
+/// Measurements of an attempt.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Usage {
     /// When it got its slot, in microseconds since 1970.
     pub start_us: u64,
-    /// Length from then on, in microseconds.
+    /// Time from then on, in microseconds.
     pub duration_us: u64,
     /// User CPU time, in microseconds.
     pub user_us: u64,
@@ -19,27 +19,27 @@ pub struct Usage {
     pub max_rss_kib: u64,
 }
 
-/// What can happen to a worker.
+/// Input of the worker core.
 #[derive(Debug)]
 pub enum Event {
-    /// The farmer said something. Start is the pool's business, not the core's.
+    /// A message from the farmer. Start is handled by the pool, not by the core.
     Message(ToWorker),
-    /// A [`Action::Spawn`] was refused for lack of something that may come back: processes, memory, descriptors.
+    /// An [`Action::Spawn`] was refused because of a shortage that may pass: processes, memory, descriptors.
     SpawnRefused {
         /// As in the action.
         slot: u32,
         /// As in the action.
         task: Assignment,
     },
-    /// The first process of the task in this slot has ended, and others that it has started are left.
+    /// The first process of the task in this slot has ended, but others that it has started remain.
     Lingers(u32),
-    /// The task of this slot is over, but its output has no place yet. [`Event::Ended`] comes when it has, or when the
-    /// slot is to be terminated or killed.
+    /// The task in this slot has ended, but its output cannot be written to its place yet. [`Event::Ended`] comes when
+    /// it has been, or when the slot is to be terminated or killed.
     OutputWaits {
         /// Its slot.
         slot: u32,
     },
-    /// The task of this slot is gone, with all its processes, or never ran ([`Outcome::NotStarted`]).
+    /// The task in this slot is gone, with all its processes, or never ran ([`Outcome::NotStarted`]).
     Ended {
         /// Its slot.
         slot: u32,
@@ -52,10 +52,10 @@ pub enum Event {
     Tick,
 }
 
-/// What the pool is to do, in order.
+/// What the pool must do, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Start a task. If it fails, say so by an event at once.
+    /// Start a task. If it fails, report it immediately by an event.
     Spawn {
         /// The slot that it takes.
         slot: u32,
@@ -66,6 +66,6 @@ pub enum Action {
     Terminate(u32),
     /// SIGKILL to all processes of the task in this slot.
     Kill(u32),
-    /// Say this to the farmer.
+    /// Send this message to the farmer.
     Send(ToFarmer),
 }

@@ -1,7 +1,7 @@
 //! The worker core: slots, the local queue, time limits, the kill ladder.
 //!
-//! Owns what one pool process knows of its tasks, on every rank. Pure, like the farmer core: an event goes in
-//! with the time, actions come out. It knows slots, not processes.
+//! Owns what one pool process knows of its tasks, on every rank. Pure, like the farmer core: an event goes in with the
+//! time, actions come out. It knows slots, not processes.
 //!
 //! Invariant: every task that was assigned is reported once, as a result or as returned, unless the process dies.
 
@@ -17,21 +17,22 @@ pub use event::{Action, Event, Usage};
 
 use crate::protocol::{Assignment, Attempt, Outcome, StopLevel, TaskId, TaskResult, ToFarmer, ToWorker};
 
-/// A death by a signal that a batch system sends to tasks and ranks alike is held for so long: if a stop
-/// follows, it was an interruption and no failure.
+/// The result of a task that died by a signal that a batch system sends to tasks and ranks alike is held for this time:
+/// if a stop follows, it was an interruption and not a failure.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// What is left of a task when its first process has ended may end by itself for so long: a compressor at the end of a
-/// pipe that nobody waits for has something to write yet.
+/// What remains of a task when its first process has ended may take this long to end by itself: for example, a
+/// compressor at the end of a pipe that nothing waits for still has output to write.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 
-/// Results wait so long for company while the queue still has work. A crash runs their tasks again.
+/// Results are held for this time so that several travel together while the queue still has tasks. After a crash, their
+/// tasks run again.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
 
-/// A report goes out at once when it has so many results.
+/// A report is sent immediately when it has this many results.
 const REPORT_RESULTS_MAX: usize = 256;
 
-/// Pauses after a refused spawn, doubling; after the last one the tasks go elsewhere.
+/// Pauses after a refused spawn, doubling; after the last one, the tasks go elsewhere.
 const REFUSED_PAUSE_FIRST: Duration = Duration::from_millis(50);
 const REFUSED_TRIES_MAX: u32 = 6;
 
@@ -42,17 +43,17 @@ const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
 struct Running {
     id: TaskId,
     attempt: Attempt,
-    /// We ended it: whatever it says, it is to run again.
+    /// The worker ended it: however it exits, it must run again.
     interrupted: bool,
-    /// We ended it, since its time was over: it has failed.
+    /// The worker ended it because it exceeded its limit: it has failed.
     timed_out: bool,
-    /// Its process has ended; its output waits for a place.
+    /// Its process has ended; its output has no place yet.
     is_over: bool,
     started: Duration,
-    /// Its first process has ended by itself, and what is left is asked to end then.
+    /// Its first process has ended by itself; what remains is asked to end at this time.
     terminate_at: Option<Duration>,
     kill_at: Option<Duration>,
-    /// What it had left had to be ended.
+    /// What remained of it had to be ended.
     left_behind: bool,
 }
 
@@ -62,18 +63,18 @@ pub struct Worker {
     grace: Duration,
     /// How long a task may run.
     limit: Option<Duration>,
-    /// There was a limit, or a task left something behind: tasks may be on their way out, though there is no stop.
+    /// There was a limit, or a task left processes behind: tasks may be ending although there is no stop.
     may_end_some: bool,
     /// When the last turn ended.
     seen: Duration,
     slots: Vec<Option<Running>>,
     free: Vec<u32>,
     queue: VecDeque<Assignment>,
-    /// Half of what was queued after the last Assign: when fewer wait, the farmer should hear of it.
+    /// Half of what was queued after the last Assign: when fewer tasks wait, the farmer must be notified.
     low_water: usize,
     stop: Option<StopLevel>,
     held: VecDeque<(Duration, TaskResult)>,
-    /// The farmer has not heard yet that the number of held verdicts grew: a slot is free.
+    /// The farmer does not know yet that the number of held verdicts grew: a slot is free.
     held_grew: bool,
     results: Vec<TaskResult>,
     interrupted: Vec<TaskResult>,
@@ -89,7 +90,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A pool with so many slots.
+    /// A pool with this many slots.
     #[must_use]
     pub fn new(slots: u32, grace: Duration) -> Self {
         Self {
@@ -118,7 +119,7 @@ impl Worker {
         }
     }
 
-    /// Takes in one event. After the last event of a turn, call [`Self::flush`].
+    /// Handles one event. After the last event of a turn, call [`Self::flush`].
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Message(message) => self.on_message(now, message, actions),
@@ -126,14 +127,15 @@ impl Worker {
             Event::Lingers(slot) => self.on_lingers(now, slot),
             Event::OutputWaits { slot } => self.on_output_waits(now, slot),
             Event::Ended { slot, outcome, usage } => self.on_ended(now, slot, outcome, usage),
-            // Only here: what has ended by now was said before, and does not run out of time.
+            // Only here: the events of tasks that have ended by now were handled before, and these did not exceed their
+            // limit.
             Event::Tick => self.check_limit(now, actions),
         }
         self.check_time(now, actions);
         self.start_queued(now, actions);
     }
 
-    /// Ends a turn: says what has gathered, if it is time to.
+    /// Ends a turn: sends what has accumulated, if it is time to.
     pub fn flush(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.seen = now;
         if self.report_is_due(now) {
@@ -155,13 +157,13 @@ impl Worker {
         [kill, limit, held, self.report_due, self.retry_at].into_iter().flatten().min()
     }
 
-    /// The last task is gone and the farmer was told so. Nothing happens here any more.
+    /// Whether the last task is gone and the farmer was notified. Nothing happens here anymore.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Whether the farm has told it to kill what runs.
+    /// Whether the farm has ordered it to kill running tasks.
     #[must_use]
     pub fn is_killed(&self) -> bool {
         self.stop == Some(StopLevel::Kill)
@@ -205,7 +207,7 @@ impl Worker {
             ToWorker::Limit { us } => {
                 self.limit = (us > 0).then(|| Duration::from_micros(us));
                 self.may_end_some |= us > 0;
-                // What is over by a new limit was not over while nothing happened here.
+                // A task that exceeds the new limit did not exceed it while this process was suspended.
                 self.seen = now;
             }
             ToWorker::Start(_) | ToWorker::Heartbeat | ToWorker::Leave { .. } => {}
@@ -221,15 +223,15 @@ impl Worker {
         if level == StopLevel::Drain {
             return;
         }
-        // These died of a signal, and here is the stop: it was the same blow.
+        // These died by a signal, and now the stop has come: it had the same cause.
         if !self.held.is_empty() {
             self.interrupted.extend(self.held.drain(..).map(|(_, result)| result));
             self.report_due = Some(now);
         }
         for (slot, running) in (0..).zip(&mut self.slots) {
             let Some(running) = running else { continue };
-            // One whose first process has ended by itself has its verdict when what it left has had its time: until then
-            // that may be the end of its output. Without its output it has to run again, too.
+            // A task whose first process has ended by itself gets its verdict when what remains has had its time: until
+            // then, its last output may still be missing. Without its output, it has to run again.
             let has_ended = running.timed_out || running.left_behind;
             running.interrupted |= !has_ended || running.is_over;
             running.terminate_at = None;
@@ -243,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// The farmer had given us up: what waits here is with others, what runs goes on.
+    /// The farmer had given up this rank: its waiting tasks are with others, its running ones continue.
     fn on_rejoin(&mut self, now: Duration, seq: u32, actions: &mut Vec<Action>) {
         self.queue.clear();
         self.low_water = 0;
@@ -273,7 +275,7 @@ impl Worker {
             return;
         }
         if self.retry_at.is_some() {
-            return; // Refused together with the one before: that is one try.
+            return; // Refused together with the one before: that counts as one try.
         }
         self.refused += 1;
         if self.refused >= REFUSED_TRIES_MAX {
@@ -285,7 +287,7 @@ impl Worker {
         }
     }
 
-    /// Whoever was told to end has the rest of its grace period; so have the processes that it had started.
+    /// A task that was asked to end has the rest of its grace period, and so do the processes that it started.
     fn on_lingers(&mut self, now: Duration, slot: u32) {
         let Some(Some(running)) = self.slots.get_mut(slot as usize) else { return };
         if !running.interrupted && !running.timed_out {
@@ -294,7 +296,7 @@ impl Worker {
         }
     }
 
-    /// Whatever else is started would have no place for its output either.
+    /// Any further task would have no place for its output either.
     fn on_output_waits(&mut self, now: Duration, slot: u32) {
         if let Some(Some(running)) = self.slots.get_mut(slot as usize) {
             running.is_over = true;
@@ -320,7 +322,7 @@ impl Worker {
             system_us: usage.system_us,
             max_rss_kib: usage.max_rss_kib,
         };
-        // The pool does not wait for a disk when the farm stops. That must not count against the task, however it
+        // When the farm stops, the pool does not wait for a disk. That must not count against the task, however it
         // ended.
         let is_given_up = self.stop >= Some(StopLevel::Terminate) && matches!(result.outcome, Outcome::Unkept { .. });
         if running.interrupted || is_given_up {
@@ -378,7 +380,7 @@ impl Worker {
             self.push_result(now, result);
         }
         if self.stop.is_none() && !self.may_end_some {
-            return; // Nothing else sets a time to end something; this spares a walk over all slots per event.
+            return; // Nothing else sets a time to end a task; this avoids a walk over all slots per event.
         }
         let is_due = |at: &mut Option<Duration>| at.take_if(|at| now >= *at).is_some();
         for (slot, running) in (0..).zip(&mut self.slots) {
@@ -399,7 +401,7 @@ impl Worker {
         let other = self.recall_answered || self.held_grew || self.pause.is_some();
         let some = ended || !self.returned.is_empty() || other;
         let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
-        // During a stop nothing is queued, so that nothing waits for company.
+        // During a stop nothing is queued, so results are not held.
         some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
     }
 
@@ -421,7 +423,7 @@ impl Worker {
     }
 }
 
-/// Whether a death may be the work of a batch system that ends the job. A shell says 128 + signal when the
+/// Whether a death may have been caused by a batch system that ends the job. A shell exits with 128 + signal when the
 /// program that it ran in the foreground was killed.
 fn looks_interrupted(outcome: &Outcome) -> bool {
     const INT: u8 = 2;

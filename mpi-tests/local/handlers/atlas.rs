@@ -1,5 +1,5 @@
-//! The examples of PyTaskFarmer's documentation for ATLAS, run by it and by us from the same INI files: the same
-//! programs with the same arguments and the same environment.
+//! The examples of PyTaskFarmer's documentation for ATLAS, run by it and by this program from the same INI files: the
+//! same programs with the same arguments and the same environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,14 +12,14 @@ use crate::support::{Farm, expected};
 use super::events::PYROOT;
 use super::{dry_run, make_root_files, prepend, root_env, site_packages};
 
-/// Stands for athena.py, Reco_tf.py and rsync: records its arguments and the environment that it was started with.
+/// A stand-in for athena.py, Reco_tf.py and rsync: records its arguments and the environment in which it was started.
 const RECORDER: &str = r#"#!/bin/bash
 record=$(mktemp "$RECORDS/${0##*/}.XXXXXXXX")
 printf '%s\0' "${0##*/}" "$@" > "$record.arguments"
 cat /proc/$$/environ > "$record.environment"
 "#;
 
-/// Stands for shifter, in which PyTaskFarmer has a shell: runs the command without any container.
+/// A stand-in for shifter, in which PyTaskFarmer has a shell: runs the command without any container.
 const SHIFTER: &str = "#!/bin/bash\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
 
 const SHIFT: &str = "[shift]\nRunner = taskfarmer.runners.ShifterRunner\nimage = none\nsetup = true\n";
@@ -27,7 +27,7 @@ const SHIFT: &str = "[shift]\nRunner = taskfarmer.runners.ShifterRunner\nimage =
 /// Variables that differ between two runs, or that only one of the two farms sets, as docs/tasklist.md says.
 const OWN: [&str; 7] = ["PROC_NUMBER", "BASH_ENV", "_", "SHLVL", "OLDPWD", "LC_CTYPE", "__PYVENV_LAUNCHER__"];
 
-/// The INI example of a class in PyTaskFarmer's documentation, from the package that is installed.
+/// The INI example of a class in PyTaskFarmer's documentation, from the installed package.
 fn example(environment: &Path, section: &str) -> String {
     let source = fs::read_to_string(site_packages(environment).join("taskfarmer/atlas.py")).unwrap();
     let header = format!("[{section}]");
@@ -68,7 +68,7 @@ fn farm(list: &str, ini: &str, root_env: &Path) -> Farm {
 
 type Record = (Vec<String>, BTreeMap<String, String>);
 
-/// What the programs were started with, sorted; `ROOT` for the farm's own folder.
+/// The environment and arguments of the programs that were started, sorted; `ROOT` stands for the farm's own folder.
 fn records(farm: &Farm) -> Vec<Record> {
     let root = farm.cwd().parent().unwrap().to_str().unwrap().to_owned();
     let read = |path: &Path| -> Vec<String> {
@@ -92,7 +92,7 @@ fn records(farm: &Farm) -> Vec<Record> {
     records
 }
 
-/// Runs a section by both, and compares what the programs saw and what the workdirs hold.
+/// Runs a section with both programs, and compares what was started and the content of the workdirs.
 #[track_caller]
 fn same_by_both(section: &str, more_keys: &str, list: &str, programs: usize) {
     let (Some(program), Some(root_env)) = (pytaskfarmer(), root_env()) else { return };
@@ -144,7 +144,7 @@ fn athena_split_by_events() {
     same_by_both("valid", "maxEventsPerJob = 500.0\n", "root/lzma.1001.root\nroot/lz4.999.root\n", 10);
 }
 
-/// Names of files that a shell would take apart arrive whole; lines that are no files are the shell's, as ever.
+/// Names of files that a shell would split arrive whole; lines that are not files are passed to the shell, as usual.
 #[test]
 fn odd_names_of_files() {
     let ini = "[digi]\nTaskList = transform\ntransform = Reco_tf.py\ninput = HITS\noutput = RDO\nx = it%%\n";

@@ -5,7 +5,7 @@ use crate::support::Farm;
 
 use super::prepend;
 
-/// Where the page says that its user is.
+/// The folder in which the page assumes its user to be.
 const HERE: &str = "/home/me/farm";
 
 /// A fenced block: its language, its file's name, its text.
@@ -24,7 +24,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Every file of the page is written, every command in it run, and its output compared.
+/// Every file of the page is written, every command on it is run, and its output is compared.
 #[test]
 fn every_example_is_true() {
     let Some(program) = pytaskfarmer() else { return };

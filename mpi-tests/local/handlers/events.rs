@@ -7,7 +7,7 @@ use super::{dry_run, make_root_files, refused, root_env};
 const INI: &[u8] = b"[digi]\nTaskList = transform\ntransform = X_tf.py\ninput = HITS\noutput = RDO\n\
     maxEventsPerJob = 1000\n";
 
-/// Files of 0, 1, 999, 1,000 and 1,001 entries, packed by each method or not at all, get as many tasks as they should;
+/// Files of 0, 1, 999, 1,000 and 1,001 entries, compressed by each method or not at all, get the right number of tasks;
 /// neither ROOT nor Python is needed.
 #[test]
 fn files_are_split_by_their_entries() {
@@ -42,7 +42,7 @@ fn files_are_split_by_their_entries() {
     assert!(outcome.stderr_text().contains("events of 25 ROOT files counted without ROOT"));
 }
 
-/// What has no events to count is named, with its line and why, before anything starts.
+/// A file without countable events is named, with its line and the reason, before anything starts.
 #[test]
 fn bad_files_are_refused() {
     let Some(root_env) = root_env() else { return };
@@ -71,7 +71,7 @@ fn bad_files_are_refused() {
     }
 }
 
-/// Modules in front of all others that say they are not there.
+/// Modules that take precedence over all others and report that they do not exist.
 fn no_python_packages(farm: &mut Farm) {
     let folder = farm.home().join("modules");
     std::fs::create_dir_all(&folder).unwrap();
@@ -81,9 +81,10 @@ fn no_python_packages(farm: &mut Farm) {
     farm.set("PYTHONPATH", folder.to_str().unwrap());
 }
 
-/// What we can't read goes to PyROOT, else to uproot; the log says to whom. If none is there, the error says so.
+/// Files that this program cannot read go to PyROOT, otherwise to uproot; the log says to which. If neither is
+/// available, the error says so.
 #[test]
-fn what_we_cannot_read_goes_to_python() {
+fn unreadable_files_go_to_python() {
     let Some(root_env) = root_env() else { return };
     let mut farm = Farm::local(b"");
     farm.write("atlas.ini", INI);
@@ -100,14 +101,14 @@ fn what_we_cannot_read_goes_to_python() {
     super::prepend(&mut farm, "PATH", &root_env.join("bin"));
     count(&farm, "by uproot 5.");
 
-    // PyROOT can't come from PyPI: a stand-in with the few calls that are made.
+    // PyROOT is not on PyPI: a stand-in with the few calls that are used.
     let folder = farm.home().join("pyroot");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("ROOT.py"), PYROOT).unwrap();
     farm.set("PYTHONPATH", folder.to_str().unwrap());
     count(&farm, "by PyROOT 6.99");
 
-    // A file that nobody can read, and nobody at all.
+    // A file that cannot be read, and neither package.
     farm.write("tasks.txt", b"root/open.root\n");
     refused(&farm, &["--tasklist", "digi"], &["line 1", "root/open.root", "damaged", "PyROOT 6.99: "]);
     no_python_packages(&mut farm);
@@ -116,7 +117,7 @@ fn what_we_cannot_read_goes_to_python() {
     refused(&farm, &["--tasklist", "digi"], &["line 1", "damaged", "python3", "cannot be started"]);
 }
 
-/// What PyROOT does, done by uproot.
+/// Does what PyROOT does, by uproot.
 pub(super) const PYROOT: &str = "
 import uproot
 kFatal = 6000

@@ -12,7 +12,7 @@ fn farm(keys: &str) -> Farm {
     farm
 }
 
-/// 100,000 lines of a program are 100,000 tasks.
+/// 100,000 lines printed by a program are 100,000 tasks.
 #[test]
 fn hundred_thousand_lines() {
     let farm = farm("command = seq -f 'echo line %%g' 100000");
@@ -23,9 +23,9 @@ fn hundred_thousand_lines() {
     println!("100,000 lines by exec: {:?}", outcome.elapsed);
 }
 
-/// The program reads the list, knows the paths, runs once, and what it prints runs.
+/// The program reads the list, knows the paths, runs once, and the commands that it prints run.
 #[test]
-fn what_it_prints_is_run() {
+fn printed_commands_are_run() {
     let farm = farm(
         "command = echo x >> ran; grep SigBlk /proc/self/status > mask; sed 's/^/echo /'; echo '# no'; echo; echo '  echo' {list} {workdir:q}; \
          printf 'echo last'; echo said >&2",
@@ -41,7 +41,7 @@ fn what_it_prints_is_run() {
     assert_eq!(farm.lines("mask"), ["SigBlk:\t0000000000000000"], "signals that are blocked in the program");
 }
 
-/// With `separator = nul`, tasks may begin with # or blanks; what has a newline in it is refused.
+/// With `separator = nul`, tasks may begin with # or blanks; a task that contains a newline is refused.
 #[test]
 fn nul_separates() {
     let nul = |text: &str| farm(&format!("separator = nul\ncommand = printf '{text}'"));
@@ -52,9 +52,9 @@ fn nul_separates() {
     refused(&farm("separator = tab\ncommand = true"), &["--tasklist", "x"], &["exec.ini:3", "separator", "nul"]);
 }
 
-/// A program that fails is told, with what it said; nothing is started, and nothing made.
+/// A program that fails is reported, with its output; nothing is started or created.
 #[test]
-fn a_failing_program_is_told() {
+fn a_failing_program_is_reported() {
     for (command, mentioned) in [
         ("echo task; echo 'no such scene' >&2; exit 3", ["exit code 3", "no such scene"]),
         ("echo task; kill -9 $$", ["signal 9", "SIGKILL"]),
@@ -76,7 +76,7 @@ fn a_failing_program_is_told() {
     assert_eq!(missing.everything(), before);
 }
 
-/// A signal ends a handler that takes its time, and whatever that has started: exit code 3, nothing made.
+/// A signal ends a slow handler, and everything that it has started: exit code 3, nothing created.
 #[test]
 fn a_slow_program_can_be_stopped() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -91,7 +91,7 @@ fn a_slow_program_can_be_stopped() {
     }
 }
 
-/// A farm that is killed while its handler runs does not leave the process behind that reads the list.
+/// A farm that is killed while its handler runs does not leave behind the process that reads the list.
 #[test]
 fn the_reader_dies_with_the_farm() {
     let farm = farm("command = echo $PPID > ../home/reader;\n  exec sleep 600");
@@ -99,11 +99,11 @@ fn the_reader_dies_with_the_farm() {
     let reader = || std::fs::read_to_string(farm.home().join("reader")).unwrap_or_default().trim().parse::<i32>().ok();
     running.wait_until("the handler's program runs", || reader().is_some());
     processes::signal(running.pid(), Signal::SIGKILL);
-    // No process of the run is left, which this makes sure of.
+    // This makes sure that no process of the run is left.
     running.wait();
 }
 
-/// `--timeout` counts from the start, also for a handler that takes its time.
+/// `--timeout` counts from the start, even for a slow handler.
 #[test]
 fn a_slow_program_has_the_timeout() {
     let farm = farm("command = exec sleep 600");

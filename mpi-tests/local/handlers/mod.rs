@@ -1,4 +1,4 @@
-//! Tasklist handlers: what each makes of lists and INI files, and that nothing happens where it can't.
+//! Tasklist handlers: what each makes of lists and INI files, and that nothing happens if it fails.
 
 mod atlas;
 mod docs;
@@ -31,7 +31,8 @@ fn dry_run(farm: &Farm, options: &[&str]) -> Vec<String> {
     tasks.collect()
 }
 
-/// Makes sure that a handler refuses, in a real run and in a dry one, that it names these, and that nothing is made.
+/// Makes sure that a handler refuses, in a real run and in a dry one, that its message contains these texts, and that
+/// nothing is created.
 #[track_caller]
 fn refused(farm: &Farm, options: &[&str], mentioned: &[&str]) {
     let before = farm.contents();
@@ -51,13 +52,13 @@ fn arguments(farm: &Farm) -> BTreeMap<u64, Vec<Vec<u8>>> {
     workdir.logged().into_iter().map(|id| (id, of(id))).collect()
 }
 
-/// A Python environment with uproot, made at the first use. None only where the environment says that tests with it
+/// A Python environment with uproot, created at the first use. `None` only if the environment says that tests with it
 /// are not wanted.
 fn root_env() -> Option<PathBuf> {
     python_env("root", "TASKFARMER_TEST_SKIP_ROOT", "uproot from PyPI is needed to make ROOT files")
 }
 
-/// Puts the ROOT files of `root_files.py` into a folder `root` of the farm. They are made once for all tests.
+/// Puts the ROOT files of `root_files.py` into a folder `root` of the farm. They are created once for all tests.
 #[track_caller]
 fn make_root_files(farm: &Farm, root_env: &Path) {
     static FILES: OnceLock<Vec<(OsString, Vec<u8>)>> = OnceLock::new();
@@ -76,14 +77,14 @@ fn make_root_files(farm: &Farm, root_env: &Path) {
     }
 }
 
-/// Where an environment has its packages.
+/// The folder of an environment's packages.
 fn site_packages(environment: &Path) -> PathBuf {
     let lib = std::fs::read_dir(environment.join("lib")).unwrap().map(|entry| entry.unwrap().path());
     let mut packages = lib.map(|python| python.join("site-packages")).filter(|path| path.is_dir());
     packages.next().expect("a Python environment has site-packages")
 }
 
-/// Puts this folder in front of a path variable of the farm.
+/// Puts this folder first in a path variable of the farm.
 fn prepend(farm: &mut Farm, variable: &str, folder: &Path) {
     let rest = farm.environment().get(std::ffi::OsStr::new(variable)).cloned().unwrap_or_default();
     let mut value = folder.as_os_str().to_owned();

@@ -12,7 +12,7 @@ fn farm(list: &str, keys: &str) -> Farm {
 
 const X: [&str; 3] = ["--tasklist", "x", "tasks.txt"];
 
-/// 3 × 4 × 5 values are 60 tasks, the last variable fastest, and each value arrives as it is.
+/// 3 × 4 × 5 values are 60 tasks, the last variable changing fastest, and each value arrives unchanged.
 #[test]
 fn sixty_combinations() {
     let keys = "command = printf '%%s\\0' {a} {step} {id}\na = x 'two words' \"it's $HOME\"\nstep = 0..0.75..0.25";
@@ -33,7 +33,8 @@ fn sixty_combinations() {
     assert_eq!(arrived, wanted);
 }
 
-/// The list's values count before those of the INI file, whose order stays; without any variable there is one task.
+/// The list's values take precedence over those of the INI file, whose order is kept; without any variable there is one
+/// task.
 #[test]
 fn the_list_counts_first() {
     let farm = farm("b = 3\nc = 4 5\n", "command = run {c} {b} {a}\na = 1 2\nb = 9");
@@ -44,7 +45,7 @@ fn the_list_counts_first() {
     assert_eq!(dry_run(&none, &["--tasklist", "product", "tasks.txt"]), ["run 1", "run 2", "run 3"]);
 }
 
-/// What makes no sense is refused with its place.
+/// Invalid input is refused, with its place.
 #[test]
 fn bad_sweeps_are_refused() {
     for (list, keys, mentioned) in [
@@ -65,9 +66,9 @@ fn bad_sweeps_are_refused() {
     }
 }
 
-/// A variable that the command does not use is worth a word: its tasks are all the same.
+/// An unused variable causes a message: its tasks are all the same.
 #[test]
-fn an_unused_variable_is_told() {
+fn an_unused_variable_is_reported() {
     let farm = farm("", "command = run {a}\na = 1\nsead = 1..3");
     let outcome = farm.run_exactly(&[&["--dry-run"], &X[..]].concat()).exits(0);
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "0 run 1\n1 run 1\n2 run 1\n");

@@ -1,4 +1,4 @@
-//! Handlers that are classes of the user's own, written for PyTaskFarmer.
+//! Handlers that are the user's own classes, written for PyTaskFarmer.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::{Farm, expected, processes};
 
 use super::{prepend, refused};
 
-/// Pairs each line with each word of a key, makes a folder as PyTaskFarmer's own classes do, and is talkative.
+/// Pairs each line with each word of a key, creates a folder as PyTaskFarmer's own classes do, and prints a lot.
 const MODULE: &str = r#"
 import os
 from taskfarmer import task
@@ -76,7 +76,7 @@ fn farm(program: &Path) -> Farm {
     farm
 }
 
-/// A user's class makes the same tasks for PyTaskFarmer and for us, and they do the same.
+/// A user's class makes the same tasks for PyTaskFarmer and for this program, and they do the same.
 #[test]
 fn a_class_works_for_both() {
     let Some(program) = pytaskfarmer() else { return };
@@ -93,15 +93,15 @@ fn a_class_works_for_both() {
     assert!(our.file("output").is_dir(), "what the class made stays");
     assert!(outcome.stderr_text().contains("[('other', 'x: y')]"), "what the class prints is shown by -v");
     assert!(outcome.stdout.is_empty());
-    // The class takes PyTaskFarmer's lock; while a farm of ours holds its own, that is no harm.
+    // The class takes PyTaskFarmer's lock; while a farm of this program holds its own, that does no harm.
     assert_eq!(ours.run(&["--tasklist", "pairs"]).exits(0).summary(), [6, 0, 0]);
     let dry = ours.run_exactly(&["--dry-run", "--tasklist", "pairs", "--workdir", "new/work", "tasks.txt"]).exits(0);
     assert!(dry.stdout.starts_with(b"") && !ours.path("new").exists(), "a dry run leaves nothing");
 }
 
-/// Whatever goes wrong in Python is told with its message and the place in the INI file, and nothing is made.
+/// Any error in Python is reported with its message and the place in the INI file, and nothing is created.
 #[test]
-fn failures_are_told() {
+fn failures_are_reported() {
     let Some(program) = pytaskfarmer() else { return };
     let mut farm = farm(&program);
     farm.write("bad.ini", BAD.as_bytes());
@@ -122,7 +122,7 @@ fn failures_are_told() {
     }
     farm.write("tasks.txt", b"\xff\n");
     refused(&farm, &["--tasklist", "pairs"], &["[pairs]", "UnicodeDecodeError"]);
-    // PyTaskFarmer itself is missing, and then Python.
+    // First PyTaskFarmer itself is missing, then Python.
     let modules = farm.home().canonicalize().unwrap().join("modules");
     std::fs::write(modules.join("taskfarmer.py"), "raise ImportError('hidden by the test')\n").unwrap();
     refused(&farm, &["--tasklist", "pairs"], &["[pairs]", "ImportError: hidden by the test", "built in: list"]);
@@ -134,7 +134,7 @@ fn failures_are_told() {
     );
 }
 
-/// A class that is stopped in the middle leaves nothing.
+/// A class that is interrupted leaves nothing.
 #[test]
 fn a_slow_class_can_be_stopped() {
     let Some(program) = pytaskfarmer() else { return };

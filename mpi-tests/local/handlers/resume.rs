@@ -1,8 +1,8 @@
-//! What a handler makes is the list that a resume compares with.
+//! What a handler generates is the list with which a resume compares.
 
 use crate::support::Farm;
 
-/// Adding tasks at the end goes on; a change of a task that has run is an edited list, wherever it was made.
+/// Adding tasks at the end resumes; a change to a task that has run is an edited list, wherever the change was made.
 #[test]
 fn a_changed_ini_is_an_edited_list() {
     let ini = |a: &str, command: &str| format!("[x]\nTaskList = product\ncommand = {command}\na = {a}\nb = 1 2\n");
@@ -21,12 +21,12 @@ fn a_changed_ini_is_an_edited_list() {
         farm.run(&["--tasklist", "x"]).refused(&["finished", "line ", "the tasklist was changed"]);
         assert_eq!(farm.contents(), before);
     }
-    // Another handler is another list.
+    // A different handler makes a different list.
     farm.write("tasks.txt", b"echo 1\n");
     farm.run(&[]).refused(&["finished", "line 1", "the tasklist was changed"]);
 }
 
-/// The same for ATLAS, where nothing is made for a workdir that is refused.
+/// The same for ATLAS: nothing is created if the list is refused.
 #[test]
 fn nothing_is_made_for_a_list_that_is_refused() {
     let farm = Farm::local(b"a.root\n");

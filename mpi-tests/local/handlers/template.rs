@@ -12,7 +12,7 @@ fn farm(list: &[u8], keys: &str) -> Farm {
 
 const X: [&str; 3] = ["--tasklist", "x", "tasks.txt"];
 
-/// Fields of a CSV table reach the program byte for byte, whatever is in them.
+/// Fields of a CSV table reach the program byte for byte, whatever they contain.
 #[test]
 fn a_table_arrives_byte_for_byte() {
     let list = b"\xef\xbb\xbfname,value,\"third, one\"\r\n\
@@ -41,7 +41,7 @@ fn a_table_arrives_byte_for_byte() {
     }
 }
 
-/// Tables that are not sound are refused with the line.
+/// Invalid tables are refused with the line.
 #[test]
 fn bad_tables_are_refused() {
     let keys = "csv = yes\ncommand = run {a} {b}";
@@ -56,7 +56,7 @@ fn bad_tables_are_refused() {
     ] {
         refused(&farm(list, keys), &["--tasklist", "x"], mentioned);
     }
-    // A newline in a column that is not used is nobody's business.
+    // A newline in a column that is not used does not matter.
     assert_eq!(dry_run(&farm(b"a,b,c\n1,2,\"x\ny\"\n", keys), &X), ["run 1 2"]);
     assert_eq!(dry_run(&farm(b"a,b\n", keys), &X), [""; 0]);
     assert_eq!(dry_run(&farm(b"a;b\n1,x;2\n", &format!("separator = semicolon\n{keys}")), &X), ["run 1,x 2"]);
@@ -81,7 +81,7 @@ fn lines_are_split() {
     );
 }
 
-/// Sections that make no sense are refused with file, section and key.
+/// Invalid sections are refused with file, section and key.
 #[test]
 fn bad_sections_are_refused() {
     for (keys, mentioned) in [

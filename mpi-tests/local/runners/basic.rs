@@ -24,7 +24,7 @@ fn tasks_mean_the_same_behind_a_setup() {
     }
 }
 
-/// The setup runs in the task's shell; when it fails, the task has failed and does not run.
+/// The setup runs in the task's shell; if it fails, the task has failed and does not run.
 #[test]
 fn a_setup_comes_first() {
     let setup = "setup =\n  x='set up'\n  echo setup of $TASKFARMER_TASK_ID\n  [ $TASKFARMER_TASK_ID != 1 ]\n";
@@ -53,7 +53,7 @@ fn variables_are_the_tasks() {
     }
 }
 
-/// `cwd` is where tasks start, as their PWD says; one that is missing is an error, at once or of its task.
+/// `cwd` is where tasks start, as their PWD shows; a missing one is an error, immediately or for its task.
 #[test]
 fn tasks_start_in_their_folder() {
     let here = farm("pwd; echo $PWD\n/bin/pwd\ncat file\n", "cwd = sub folder\n");
@@ -82,7 +82,7 @@ fn tasks_start_in_their_folder() {
     assert_eq!(log(&some, 2), format!("{}\n", some.path("d2").display()));
 }
 
-/// `shell = split` gives the words as they stand; what cannot be started fails as in a shell, and says so.
+/// `shell = split` passes the words unchanged; a program that cannot be started fails as in a shell, with a message.
 #[test]
 fn split_has_no_shell() {
     let list = "printf %s. 'a b' $x\t*  ; é\nno-such-program 1\n./plain\n";
@@ -100,7 +100,7 @@ fn split_has_no_shell() {
     assert_eq!(exits, [0, 127, 126, 127, 0].map(crate::support::End::Exit));
 }
 
-/// `shell = sh` is sh, also when bash is there.
+/// `shell = sh` is sh, even if bash exists.
 #[test]
 fn sh_is_sh() {
     let farm = farm("echo $0; echo ${BASH_VERSION:-none}\n", "shell = sh\n");
@@ -117,7 +117,7 @@ fn long_commands_run_behind_a_setup() {
     assert_eq!(log(&farm, 0), "300000 set\n");
 }
 
-/// An INI file can say what `default` is, and it needs no option then.
+/// An INI file can define `default`, which then needs no option.
 #[test]
 fn default_can_be_defined() {
     let farm = Farm::local(TRICKY[0].as_bytes());
@@ -150,8 +150,8 @@ fn split_is_pytaskfarmers() {
     }
 }
 
-/// What a runner needs to start a task, the task does not inherit: no descriptor but the standard three, and no signal
-/// that is blocked or ignored.
+/// A task does not inherit what a runner needs to start it: no descriptor except the standard three, and no blocked or
+/// ignored signal.
 #[test]
 fn tasks_inherit_nothing_of_a_runners_start() {
     let list = "/bin/ls /proc/self/fd\ngrep ^Sig /proc/self/status\n";
@@ -167,7 +167,7 @@ fn tasks_inherit_nothing_of_a_runners_start() {
         assert_eq!(log(&farm, 0), "0\n1\n2\n3\n", "{keys}; 3 is ls's own");
         crate::support::processes::has_default_signals(&farm.workdir().log(1));
     }
-    // A command that is too long for an argument comes by standard input.
+    // A command that is too long for an argument is passed by standard input.
     let farm = farm(&format!("x={}; /bin/ls /proc/self/fd\n", "x".repeat(300_000)), "setup = true\n");
     farm.run(&["--runner", "r"]).exits(0);
     assert_eq!(log(&farm, 0), "0\n1\n2\n3\n");

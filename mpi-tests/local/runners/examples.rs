@@ -39,11 +39,11 @@ pub(super) fn section(name: &str) -> String {
     sections().remove(name).unwrap_or_else(|| panic!("docs/runners.md has no [{name}]"))
 }
 
-/// Examples that have a test of their own: the other ones run below with stand-ins.
+/// Examples that have a test of their own: the others run below with stand-ins.
 const ELSEWHERE: [&str; 5] = ["modules", "words", "sandbox", "compressed", "mine"];
 
-/// Arguments of each example's program before the command, as docs/runners.md promises them; words in `<>`
-/// stand for what they say.
+/// Arguments of each example's program before the command, as docs/runners.md promises them; words in `<>` are
+/// placeholders.
 const WITH_STAND_INS: [(&str, &[&str]); 8] = [
     (
         "reco",
@@ -122,13 +122,13 @@ fn every_example_is_run() {
     assert_eq!(sections().into_keys().collect::<BTreeSet<_>>(), run);
 }
 
-/// Containers and wrappers: the arguments are as the page says, and the tasks mean what they mean without.
+/// Containers and wrappers: the arguments are as on the page, and the tasks behave as without them.
 #[test]
 fn examples_run_with_stand_ins() {
     for (name, expected) in WITH_STAND_INS {
         let mut farm = Farm::local(tricky_list().as_bytes());
         put_programs(&mut farm, &[expected[0]]);
-        // What the setups of the examples read.
+        // Files that the setups of the examples read.
         let section = section(name).replace("source /", &format!("source {}/", farm.home().display()));
         for setup in ["release/setup.sh", "opt/analysis/setup.sh"] {
             put(&farm, setup, b"[ $# != 1 ] || [ \"$1\" = Athena,22.2,latest ]\n", 0o644);
@@ -188,7 +188,7 @@ fn output_is_compressed() {
     assert_eq!(farm.bash(b"zcat tasks.txt_workdir/output_0.gz"), (0, b"a  b\n".to_vec()));
 }
 
-/// `[mine]`, with the class of the page.
+/// `[mine]`, with the class from the page.
 #[test]
 fn the_class_of_the_page_works() {
     let Some(program) = pytaskfarmer() else { return };

@@ -1,10 +1,11 @@
-//! Where runners come from, and what is said when there is none.
+//! Where runners are defined, and the messages if there is none.
 
 use crate::support::Farm;
 
 use super::put;
 
-/// The current folder goes before the user's own, and that before PyTaskFarmer's; `--list-runners` says which counts.
+/// The current folder takes precedence over the user's own, and that over PyTaskFarmer's; `--list-runners` shows which
+/// counts.
 #[test]
 fn the_nearest_definition_counts() {
     let farm = Farm::local(b"echo $WHERE\n");
@@ -38,7 +39,7 @@ fn the_nearest_definition_counts() {
     assert_eq!(farm.everything(), before);
 }
 
-/// INI files of others in the current folder, however odd, are no reason for anything.
+/// Unrelated INI files in the current folder, however odd, have no effect.
 #[test]
 fn foreign_ini_files_do_not_matter() {
     let farm = Farm::local(b"echo a\n");
@@ -51,8 +52,7 @@ fn foreign_ini_files_do_not_matter() {
     assert!(!outcome.stderr_text().contains(".ini"), "{}", outcome.stderr_text());
 }
 
-/// A runner that is not there, or is mistaken: one error with file, line, section, key and what was meant; nothing is
-/// made.
+/// A runner that is missing or invalid: one error with file, line, section, key and a suggestion; nothing is created.
 #[test]
 fn mistakes_are_named_before_anything_starts() {
     let farm = Farm::local(b"echo a\n");

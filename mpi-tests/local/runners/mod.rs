@@ -14,8 +14,8 @@ use std::path::Path;
 use crate::support::Farm;
 use crate::support::processes::MARK;
 
-/// What stands in for programs that are not here: notes its arguments and environment, byte for byte, and runs the
-/// command that it is given, from the first word that is a shell.
+/// A stand-in for programs that are not installed: records its arguments and environment, byte for byte, and runs the
+/// command that it is given, starting at the first word that is a shell.
 const STAND_IN: &[u8] = b"#!/bin/bash
 record=$(/usr/bin/mktemp \"$HOME/records/XXXXXX\")
 while IFS= read -r -d '' word; do printf '%s\\0' \"$word\"; done < /proc/$$/cmdline > \"$record.argv\"
@@ -24,7 +24,7 @@ for word; do case $word in --workdir=*taskfarmer-*|--workdir=*tmp*) [ -d \"${wor
 while [ $# -gt 0 ]; do case $1 in /bin/bash|/bin/sh) exec \"$@\" ;; esac; shift; done
 ";
 
-/// Programs for a farm's tasks to find in PATH before others.
+/// Programs that a farm's tasks find in PATH before others.
 fn put_programs(farm: &mut Farm, names: &[&str]) {
     let bin = farm.home().join("bin");
     fs::create_dir_all(&bin).unwrap();
@@ -64,7 +64,8 @@ fn zero_ended(path: &Path) -> Vec<String> {
     words
 }
 
-/// What the stand-ins of a farm have noted since the last call, sorted. The name of the program is without its folder.
+/// What the stand-ins of a farm have recorded since the last call, sorted. The name of the program is without its
+/// folder.
 fn take_starts(farm: &Farm) -> Vec<Start> {
     let mut starts = Vec::new();
     let records: Vec<_> =
@@ -84,7 +85,7 @@ fn take_starts(farm: &Farm) -> Vec<Start> {
     starts
 }
 
-/// Lines of a list that no runner may change: what each prints is known by bash.
+/// Lines of a list that no runner may change: bash shows what each prints.
 const TRICKY: [&str; 9] = [
     "echo plain",
     "echo 'a  b' \"c'd\" e\\ f",

@@ -1,4 +1,4 @@
-//! Runners that are Python classes of the user's.
+//! Runners that are the user's Python classes.
 
 use nix::sys::signal::Signal;
 
@@ -33,7 +33,7 @@ class Noting(Runner):
         self.child.kill()
 "#;
 
-/// A class of the same shape that needs no PyTaskFarmer.
+/// A class of the same form that does not need PyTaskFarmer.
 const PLAIN: &[u8] = br#"
 import sys
 print('printed while it was imported')
@@ -65,7 +65,7 @@ fn farm(list: &str, section: &str) -> Farm {
     farm
 }
 
-/// PyTaskFarmer's own Python goes first, so that its classes can be imported.
+/// PyTaskFarmer's own Python takes precedence, so that its classes can be imported.
 fn with_pytaskfarmer(farm: &mut Farm, program: &std::path::Path) {
     let bin = program.parent().unwrap().display();
     farm.set("PATH", &format!("{bin}:{}", std::env::var("PATH").unwrap()));
@@ -103,11 +103,11 @@ fn a_stop_calls_terminate() {
     let mut farm = farm(&list, "Runner = mysite.Noting\nprefix = p\n");
     with_pytaskfarmer(&mut farm, &program);
     let mut running = farm.start(&["--runner", "r", "--grace", "600"]);
-    // Its shell may run before the class knows of its child, which `terminate` needs.
+    // Its shell may run before the class knows its child, which `terminate` needs.
     let all_known = || (0..3).all(|id| farm.path(&format!("begun_{id}")).exists());
     running.wait_until("all run", || farm.lines("ran").len() == 3 && all_known());
     processes::signal(running.pid(), Signal::SIGTERM);
-    // `terminate` kills at once; the grace period is longer than the test may take.
+    // `terminate` kills immediately; the grace period is longer than the test may take.
     running.wait().exits(3);
     for id in 0..3 {
         assert_eq!(farm.lines(&format!("terminated_{id}")), ["x"]);
@@ -115,7 +115,7 @@ fn a_stop_calls_terminate() {
     assert_eq!(farm.workdir().toprocess().len(), 3);
 }
 
-/// What `run` gives back is the task's end; an exception is a failure, with its traceback in the log.
+/// The return value of `run` is the task's result; an exception is a failure, with its traceback in the log.
 #[test]
 fn results_of_any_kind_are_understood() {
     let list = "0\n7\n-15\n'a'\n1000\nFalse\nraise\nsys.exit(4)\n";
@@ -128,7 +128,7 @@ fn results_of_any_kind_are_understood() {
     assert!(log.contains("printed\n") && log.contains("ValueError: its own mistake"), "{log}");
 }
 
-/// A class that cannot be used: exit code 2 with Python's own error and the built-in kinds, and nothing is made.
+/// A class that cannot be used: exit code 2 with Python's own error and the built-in kinds, and nothing is created.
 #[test]
 fn a_class_that_cannot_be_used_is_refused() {
     for (section, words) in [
@@ -154,7 +154,7 @@ fn a_missing_python_is_named() {
     farm.run(&["--runner", "r"]).refused(&["no python3", "plain.Plain", "built-in kinds"]);
 }
 
-/// A signal while the class is imported ends the farm at once, with nothing made and nothing left.
+/// A signal while the class is imported ends the farm immediately, with nothing created and nothing left.
 #[test]
 fn a_stop_does_not_wait_for_an_import() {
     let farm = farm("0\n", "Runner = slow.Class\n");

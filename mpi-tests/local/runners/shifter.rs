@@ -1,4 +1,4 @@
-//! Kind `shifter`, against PyTaskFarmer 0.1.0 itself: the same INI file, the same list, the same starts.
+//! Kind `shifter`, compared with PyTaskFarmer 0.1.0 itself: the same INI file, the same list, the same starts.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::{Start, put, put_programs, take_starts};
 use crate::pytaskfarmer::pytaskfarmer;
 use crate::support::{Farm, Workdir, expected};
 
-/// Commands that Shifter's bash can run, and one as the ATLAS handlers make them.
+/// Commands that Shifter's bash can run, and one as the ATLAS handlers generate them.
 const LIST: &str = "# ATLAS
 athena.py --maxEvents 10 'job options.py'
 Reco_tf.py --preExec 'all:x=\"1\"; y' --inputHITSFile a.root --outputRDOFile RDO.0.root && echo rsync
@@ -18,7 +18,7 @@ false || echo or
 printf '%s\\n' -n -- {id} {{}}
 ";
 
-/// Every key, and none, in the ways in which one may write them.
+/// Every key, and none, in each way in which it may be written.
 const RUNNERS: &str = "[DEFAULT]
 modules = cvmfs\tgpu
 
@@ -39,8 +39,8 @@ tempdir = False
 modules =
 ";
 
-/// Runs the list by PyTaskFarmer and by us, with the same INI files, options, and name of the workdir; gives what was
-/// started and what was left.
+/// Runs the list with PyTaskFarmer and with this program, with the same INI files, options, and name of the workdir;
+/// returns what was started and what was left.
 #[track_caller]
 fn both(farm: &Farm, program: &Path, options: &[&str]) -> [(Vec<Start>, Workdir); 2] {
     let options = [options, &["--workdir", "w"]].concat();
@@ -55,7 +55,7 @@ fn both(farm: &Farm, program: &Path, options: &[&str]) -> [(Vec<Start>, Workdir)
     [theirs, keep(&format!("ours.{}", options[1]))]
 }
 
-/// Without the name of the fresh folder, and without the variables that only we set.
+/// Without the name of the temporary folder, and without the variables that only this program sets.
 fn comparable(starts: Vec<Start>) -> Vec<Start> {
     let mut starts: Vec<Start> = starts
         .into_iter()
@@ -81,7 +81,7 @@ fn farm(list: &str) -> Farm {
     for variable in ["SCRATCH", "TMP"] {
         farm.unset(variable);
     }
-    // Of the node; the container must not see it.
+    // It belongs to the node; the container must not see it.
     farm.set("BASH_ENV", "/no/such/file");
     farm
 }
@@ -140,7 +140,7 @@ fn documented(program: &Path, module: &str, class: &str) -> String {
     example
 }
 
-/// A farm with the documented ATLAS release, and what its setup reads.
+/// A farm with the documented ATLAS release, and the files that its setup reads.
 fn atlas(list: &str, program: &Path) -> Farm {
     let mut farm = farm(list);
     let release = documented(program, "taskfarmer.runners", "ShifterRunner");
@@ -161,7 +161,7 @@ fn the_documented_athena_release_runs() {
     assert_eq!(workdir.log(2), b"ATHENA,22.2,LATEST YES\n");
 }
 
-/// The digitisation of its documentation, in that release: handler and runner together.
+/// The digitization of its documentation, in that release: handler and runner together.
 #[test]
 fn the_documented_digitisation_runs_in_the_release() {
     let Some(program) = pytaskfarmer() else { return };
@@ -177,9 +177,9 @@ fn the_documented_digitisation_runs_in_the_release() {
     assert_eq!(workdir.finished().len(), 2);
 }
 
-/// Without a setup PyTaskFarmer makes a syntax error of every task; ours run.
+/// Without a setup, PyTaskFarmer turns every task into a syntax error; here they run.
 #[test]
-fn an_empty_setup_is_no_syntax_error() {
+fn an_empty_setup_is_not_a_syntax_error() {
     let mut farm = Farm::local(b"echo a; echo $PROC_NUMBER\n-x 2>/dev/null || echo b\n");
     put_programs(&mut farm, &["shifter"]);
     farm.write("r.ini", b"[r]\nRunner = shifter\nimage = i\n");
@@ -196,7 +196,8 @@ fn an_empty_setup_is_no_syntax_error() {
     );
 }
 
-/// Fresh folders are made in TMPDIR, one for each task, and are gone at the end, also those of killed tasks.
+/// Temporary folders are created in TMPDIR, one for each task, and are removed at the end, including those of killed
+/// tasks.
 #[test]
 fn fresh_folders_are_removed() {
     use nix::sys::signal::Signal;
@@ -219,7 +220,7 @@ fn fresh_folders_are_removed() {
     assert_eq!(fresh.len(), 8, "{fresh:?}");
 }
 
-/// A farm without shifter fails its tasks, and their logs say why.
+/// A farm without shifter fails its tasks, and their logs give the reason.
 #[test]
 fn a_missing_program_is_the_tasks_failure() {
     let farm = Farm::local(b"echo a\n");

@@ -10,7 +10,7 @@ fn farm(list: &[u8], keys: &str) -> Farm {
     farm
 }
 
-/// Every way to put a task into a command line runs it as it stands.
+/// Every way to put a task into a command line runs it unchanged.
 #[test]
 fn a_task_is_itself_in_every_template() {
     for keys in [
@@ -33,7 +33,7 @@ fn a_task_is_itself_in_every_template() {
     }
 }
 
-/// Fields are what they are called, each in its word.
+/// Fields have the value that their name says, each within its word.
 #[test]
 fn fields_are_filled_in() {
     let command = "command = wrap {task} {id} {attempt} {rank} {slot} {host} {workdir} {cwd} x{id:q} {task:q}";
@@ -48,8 +48,8 @@ fn fields_are_filled_in() {
     assert_eq!(start.environment["TASKFARMER_WORKDIR"], workdir);
 }
 
-/// Lines with any bytes, mostly those that a shell or we might misread, arrive as they are: in an argument, in a word of
-/// a shell, through the setup's wrapper, in a variable.
+/// Lines with any bytes, mostly those that a shell or this program might misread, arrive unchanged: in an argument, in
+/// a word for a shell, through the setup's wrapper, in a variable.
 #[test]
 fn any_bytes_arrive() {
     let seed = Random::new_seed();
@@ -107,7 +107,7 @@ fn any_bytes_arrive() {
     }
 }
 
-/// Whether bubblewrap may make namespaces here: not in a chroot, nor in most unprivileged containers.
+/// Whether bubblewrap may create namespaces here: not in a chroot, nor in most unprivileged containers.
 fn can_sandbox() -> bool {
     let probe = std::process::Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
     let allowed = probe.is_ok_and(|output| output.status.success());
@@ -117,7 +117,7 @@ fn can_sandbox() -> bool {
     allowed
 }
 
-/// A real container, of a kind: bubblewrap with its own processes, its own /tmp, and a read-only file system.
+/// A kind of real container: bubblewrap with its own processes, its own /tmp, and a read-only file system.
 #[test]
 fn tasks_run_in_bubblewrap() {
     if !can_sandbox() {

@@ -1,4 +1,4 @@
-//! What can happen to a farm: whom it hits, when, and what may come of it.
+//! Harm to a farm: what it affects, when, and what it may cause.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::{Random, Running};
 
 use super::RANKS;
 
-/// Who gets SIGKILL.
+/// The target of SIGKILL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Victim {
     /// The MPI process of a rank; rank 0's is the farmer, any other's a relay.
@@ -23,7 +23,7 @@ pub(super) enum Victim {
     Everything,
 }
 
-/// Who gets a signal that asks the farm to stop.
+/// The target of a signal that asks the farm to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Told {
     Rank(u32),
@@ -42,29 +42,29 @@ pub(super) enum Harm {
     Timeout(Duration),
 }
 
-/// When it happens: so long after the start, or after so many more tasks have begun and a little later.
+/// When it happens: this long after the start, or after this many more tasks have begun and a little later.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Moment {
     After(Duration),
     Begun(usize, Duration),
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Hit {
-    /// It came before the end of the run.
+    /// Whether it came before the end of the run.
     pub(super) happened: bool,
-    /// The task that got SIGKILL.
+    /// The task that received SIGKILL.
     pub(super) task: Option<u64>,
 }
 
-/// The harm to one run, in the order in which it happens. What does not end the run may be followed by more.
+/// The harm to one run, in the order in which it happens. Harm that does not end the run may be followed by more.
 pub(super) fn draw(random: &mut Random, left: usize) -> Vec<(Harm, Moment)> {
     let mut harms: Vec<(Harm, Moment)> = Vec::new();
     loop {
         let harm = Harm::draw(random);
         let is_pool = |harm: &Harm| matches!(harm, Harm::Kill(Victim::Pool(_)));
-        // With all pools gone the farm gives up; with one of them it must not.
+        // If all pools are gone, the farm gives up; if one is left, it must not.
         if is_pool(&harm) && harms.iter().any(|(earlier, _)| is_pool(earlier)) {
             continue;
         }
@@ -105,11 +105,11 @@ impl Harm {
         }
     }
 
-    /// Whether processes that keep files in order may have had no time for it.
+    /// Whether processes that keep files in order may have had no time to do so.
     pub(super) fn is_abrupt(self) -> bool {
         match self {
             Self::Kill(Victim::Pool(_) | Victim::Task) | Self::Suspend(_) | Self::Timeout(_) => false,
-            // Launchers follow with SIGKILL, some at once.
+            // Launchers follow up with SIGKILL, some immediately.
             Self::Kill(_) | Self::Stop(_, Told::Launcher) => true,
             Self::Stop(..) => false,
         }
@@ -120,7 +120,7 @@ impl Harm {
         matches!(self, Self::Stop(..) | Self::Timeout(_))
     }
 
-    /// Whether a task may run twice in one run: with its rank only its result was lost.
+    /// Whether a task may run twice in one run: only its result was lost with its rank.
     pub(super) fn repeats_tasks(self) -> bool {
         matches!(self, Self::Kill(Victim::Pool(_) | Victim::Rank(_)) | Self::Suspend(_))
     }
@@ -139,12 +139,12 @@ impl Harm {
         }
     }
 
-    /// Lets it happen as soon as there is somebody to whom it can happen.
+    /// Applies it as soon as there is a target.
     pub(super) fn happen(self, random: &mut Random, running: &mut Running<'_>) -> Hit {
         let launcher = running.pid();
         let mark = running.mark().to_owned();
         let (signal, select): (Signal, &dyn Fn() -> Vec<Process>) = match &self {
-            // The farm does it by itself.
+            // The farm does this by itself.
             Self::Timeout(_) => return Hit::default(),
             Self::Kill(victim) => (Signal::SIGKILL, &|| victim.find(&mark, launcher)),
             Self::Suspend(rank) => (Signal::SIGSTOP, &|| Victim::Pool(*rank).find(&mark, launcher)),
@@ -159,7 +159,7 @@ impl Harm {
             let victim = random.below(found.len() as u64);
             found = vec![found.swap_remove(usize::try_from(victim).unwrap())];
         }
-        // Who comes first is nobody's choice.
+        // Which one comes first is arbitrary.
         if random.percent(50) {
             found.reverse();
         }
@@ -233,7 +233,7 @@ impl Moment {
         Self::Begun(begun, Duration::from_micros(random.below(8000)))
     }
 
-    /// Waits for it; `false` if the run ended before. `begun` tells how many tasks have begun in this run.
+    /// Waits for it; `false` if the run ended before. `begun` returns how many tasks have begun in this run.
     pub(super) fn comes(self, running: &mut Running<'_>, begun: impl Fn() -> usize) -> bool {
         let (what, later) = match self {
             Self::After(time) => (None, time),

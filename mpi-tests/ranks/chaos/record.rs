@@ -1,4 +1,4 @@
-//! What a run of a harmed farm left on disk, judged as the next run will judge it.
+//! The files that a run of a harmed farm left, checked as the next run will check them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads both files. Each line must be one of the list's tasks, each task must be there once at most, and
-    /// under the right name; `struck` are the tasks that got SIGKILL.
+    /// Reads both files. Each line must be one of the list's tasks, each task must be there at most once, and in the
+    /// right file; `struck` are the tasks that received SIGKILL.
     #[track_caller]
     pub(super) fn read(workdir: &Workdir, tasks: &[Task], struck: &BTreeSet<u64>, may_be_torn: bool) -> Self {
         let mut ids = BTreeSet::new();
@@ -49,7 +49,7 @@ impl Record {
     }
 }
 
-/// Makes sure that the timeline can be loaded and has each recorded task, with the end that it had to have.
+/// Makes sure that the timeline can be loaded and contains each recorded task, with the expected end.
 #[track_caller]
 pub(super) fn timeline_has_all(
     farm: &Farm,
@@ -80,7 +80,7 @@ pub(super) fn timeline_has_all(
     }
 }
 
-/// What a viewer makes of a file whose writer was killed: the whole events, and the bracket that is missing.
+/// How a viewer reads a file whose writer was killed: the complete events, and the missing bracket.
 #[track_caller]
 fn read_torn(bytes: &[u8]) -> Timeline {
     let text = bytes.trim_ascii_end();

@@ -45,12 +45,7 @@ pub(super) const PAGES: &[Page] = &[
     page!("troubleshooting", "messages and symptoms, and what to do"),
     page!("performance", "what the farm costs"),
     page!("building", "building and installing"),
-    Page {
-        topic: "readme",
-        about: "an overview",
-        file: "README.md",
-        text: include_str!("../../../README.md"),
-    },
+    Page { topic: "readme", about: "an overview", file: "README.md", text: include_str!("../../../README.md") },
 ];
 
 /// The page of a topic. A name such as `docs/workdir.md` is one, too.

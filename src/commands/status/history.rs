@@ -177,7 +177,7 @@ fn each_attempt(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result
     })?;
     Ok(match head_is_wrong {
         true => Some("line 1 is not the line of column names".to_owned()),
-        false => bad.told("an attempt of a task"),
+        false => bad.message("an attempt of a task"),
     })
 }
 

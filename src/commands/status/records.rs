@@ -63,7 +63,7 @@ impl Records {
         if torn {
             self.torn.push(name);
         }
-        self.damage.extend(bad.told("\"ID command\"").map(|told| format!("{name}: {told}")));
+        self.damage.extend(bad.message("\"ID command\"").map(|told| format!("{name}: {told}")));
         match read {
             Ok(()) => Some(ids),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -1,4 +1,4 @@
-//! Promise 5: whatever ranks say, in whatever order, is input.
+//! Promise 5: whatever ranks send, in whatever order, is input.
 
 use super::*;
 use crate::sim::prng::Prng;
@@ -52,9 +52,9 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
     }
 }
 
-/// No words of any rank make the farmer panic, contradict itself, or record a task twice.
+/// No message of any rank makes the farmer panic, contradict itself, or record a task twice.
 #[test]
-fn any_words_in_any_order_are_survived() {
+fn any_messages_in_any_order_are_survived() {
     for seed in 0..400 {
         let mut prng = Prng::new(seed);
         let mut farm = TestFarm::new(4, 12);
@@ -66,7 +66,7 @@ fn any_words_in_any_order_are_survived() {
                 1 if prng.chance(50) => farm.event(Event::Signal(2)),
                 1 if prng.chance(5) => farm.event(Event::KilledSoon(15)),
                 2 => farm.event(Event::Tick),
-                _ => farm.say(rank, any_message(&mut prng)),
+                _ => farm.receive(rank, any_message(&mut prng)),
             }
             let mut ids: Vec<u32> = farm.turns.storage.records.iter().map(|(id, _)| *id).collect();
             let count = ids.len();

@@ -1,30 +1,30 @@
-//! Nodes on which all fails at once.
+//! Nodes on which every task fails immediately.
 
 use super::*;
 use crate::farmer::black_holes::STREAK_MIN;
 use crate::farmer::doubts::DOUBT_MAX;
 
-/// Three ranks of one slot at work for some seconds: the others' tasks take long, so nothing was reported yet.
+/// Three ranks of one slot, at work for some seconds: the others' tasks are long, so nothing was reported yet.
 fn at_work(ranks: u32) -> TestFarm {
     let mut farm = TestFarm::up(ranks, 1, 100);
     pass(&mut farm, 5);
     farm
 }
 
-/// Time goes by while all are heard.
+/// Time passes while all ranks are heard from.
 fn pass(farm: &mut TestFarm, time: u64) {
     for _ in 0..time {
         farm.wait(secs(1));
-        (0..farm.turns.core.workers().len()).for_each(|rank| farm.say(rank, ToFarmer::Heartbeat));
+        (0..farm.turns.core.workers().len()).for_each(|rank| farm.receive(rank, ToFarmer::Heartbeat));
         farm.mailbox.sent.retain(|(_, message)| *message != ToWorker::Heartbeat);
     }
 }
 
 fn held(farm: &TestFarm, rank: u32) -> Vec<u32> {
-    farm.turns.core.workers().get(Rank(rank)).unwrap().book.iter().map(|id| id.0).collect()
+    farm.turns.core.workers().get(Rank(rank)).unwrap().assigned.iter().map(|id| id.0).collect()
 }
 
-/// All that the rank holds fails there, within a millisecond; tells what that was.
+/// All that the rank holds fails there, within a millisecond; returns what that was.
 fn fail(farm: &mut TestFarm, rank: u32) -> Vec<u32> {
     let tasks = held(farm, rank);
     let start_us = u64::try_from(farm.now.as_micros()).unwrap();
@@ -38,14 +38,14 @@ fn stage(farm: &TestFarm, rank: u32) -> Stage {
     farm.turns.core.workers().get(Rank(rank)).unwrap().trust.stage
 }
 
-/// Fails task after task on a rank until it gets no more; tells which.
+/// Fails task after task on a rank until it gets no more; returns which.
 fn fail_all(farm: &mut TestFarm, rank: u32) -> Vec<u32> {
     std::iter::from_fn(|| Some(fail(farm, rank)).filter(|tasks| !tasks.is_empty())).flatten().collect()
 }
 
-/// Promise 3: a broken node is not the tasks' fault. It gets no more of them, and others run what failed there.
+/// Promise 3: a broken node is not the tasks' fault. It gets no more of them, and others run those that failed there.
 #[test]
-fn a_node_that_fails_all_at_once_is_set_aside() {
+fn a_node_that_fails_everything_is_set_aside() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
     assert_eq!((failed.len() as u32, stage(&farm, 2)), (STREAK_MIN, Stage::Aside));
@@ -57,10 +57,10 @@ fn a_node_that_fails_all_at_once_is_set_aside() {
     assert_eq!(farm.handed(), [(0, vec![failed[0]])], "the first of them goes elsewhere, as attempt 2");
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(failed[0])), Attempt(2));
     let attempts = &farm.turns.storage.attempts;
-    assert!(failed.iter().all(|&id| attempts.contains(&(id, 1, 2, Why::Failed))), "each attempt is written down");
+    assert!(failed.iter().all(|&id| attempts.contains(&(id, 1, 2, Cause::Failed))), "each attempt is recorded");
 }
 
-/// What fails elsewhere too is the task's own fault, and is recorded at once.
+/// A task that fails elsewhere too is the cause itself, and is recorded immediately.
 #[test]
 fn a_task_that_fails_twice_has_failed() {
     let mut farm = at_work(3);
@@ -74,12 +74,12 @@ fn a_task_that_fails_twice_has_failed() {
     assert_eq!(farm.turns.storage.records[1..], [0, 1, 2].map(|index| (failed[index], false)));
     assert_eq!((stage(&farm, 2), held(&farm, 2).len()), (Stage::Trusted, 1), "the first rank was not at fault");
     let rest = fail(&mut farm, 2);
-    assert_eq!(farm.turns.storage.records[4..], [(rest[0], false)], "and is believed now");
+    assert_eq!(farm.turns.storage.records[4..], [(rest[0], false)], "and its failures now count");
 }
 
-/// One of its tasks that does well elsewhere speaks against a node that is set aside.
+/// A task that succeeds elsewhere confirms that a node was rightly set aside.
 #[test]
-fn a_task_that_does_well_elsewhere_confirms_the_judgement() {
+fn a_success_elsewhere_confirms_the_verdict() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
     farm.finish(0, [0]);
@@ -95,7 +95,7 @@ fn a_task_that_does_well_elsewhere_confirms_the_judgement() {
     assert_eq!(stage(&farm, 2), Stage::Trusted);
 }
 
-/// After its time the node is tried with one task: a failure sets it aside for twice as long.
+/// After its time, the node is tried with one task: a failure sets it aside for twice as long.
 #[test]
 fn a_node_that_is_set_aside_is_tried_again() {
     let mut farm = at_work(3);
@@ -111,13 +111,13 @@ fn a_node_that_is_set_aside_is_tried_again() {
     assert_eq!(stage(&farm, 2), Stage::Tried);
     let task = held(&farm, 2)[0];
     farm.finish(2, [task]);
-    assert_eq!((stage(&farm, 2), held(&farm, 2).len()), (Stage::Trusted, 1), "it does well again");
+    assert_eq!((stage(&farm, 2), held(&farm, 2).len()), (Stage::Trusted, 1), "tasks succeed there again");
     let failed = fail_all(&mut farm, 2);
-    assert_eq!(failed.len() as u32, STREAK_MIN, "and starts with a clean slate");
+    assert_eq!(failed.len() as u32, STREAK_MIN, "and its earlier failures no longer count");
     assert!(matches!(farm.notes.last(), Some(Note::SetAside { time, .. }) if *time == secs(60)));
 }
 
-/// A task that is still running after some seconds has not failed at once: the node is taken in again.
+/// A task that is still running after some seconds is not a quick failure: the node is trusted again.
 #[test]
 fn a_trial_that_runs_is_a_success() {
     let mut farm = at_work(3);
@@ -127,10 +127,10 @@ fn a_trial_that_runs_is_a_success() {
     pass(&mut farm, 4);
     assert_eq!(stage(&farm, 2), Stage::Trusted);
     assert_eq!(fail(&mut farm, 2).len(), 1);
-    assert_eq!(stage(&farm, 2), Stage::Aside, "its row of failures is not forgotten");
+    assert_eq!(stage(&farm, 2), Stage::Aside, "its series of failures still counts");
 }
 
-/// Where tasks fail everywhere, it is the tasks: they are recorded, and nobody is set aside.
+/// If tasks fail everywhere, the tasks are the cause: they are recorded, and no rank is set aside.
 #[test]
 fn tasks_that_fail_everywhere_are_recorded() {
     let mut farm = at_work(2);
@@ -157,9 +157,9 @@ fn a_node_that_fails_from_the_start_is_watched() {
     assert_eq!(farm.turns.storage.records, []);
 }
 
-/// A rank that has not come up yet may do well or not; it is waited for, but not for long.
+/// A rank that has not joined yet may be fine or not; it is waited for, but not for long.
 #[test]
-fn nobody_waits_for_ranks_that_do_not_come() {
+fn ranks_that_never_join_are_not_waited_for() {
     let mut farm = TestFarm::new(2, 100);
     farm.hello(0, 1);
     assert_eq!(fail_all(&mut farm, 0).len() as u32, STREAK_MIN);
@@ -169,10 +169,10 @@ fn nobody_waits_for_ranks_that_do_not_come() {
     pass(&mut farm, 1);
     assert_eq!(stage(&farm, 0), Stage::Trusted);
     assert_eq!(farm.turns.storage.records.len() as u32, STREAK_MIN);
-    assert_eq!(held(&farm, 0).len(), 1, "and the rank goes on");
+    assert_eq!(held(&farm, 0).len(), 1, "and the rank continues");
 }
 
-/// Alone there is nobody to compare with: each failure is recorded at once.
+/// With only one rank there is nothing to compare with: each failure is recorded immediately.
 #[test]
 fn the_only_rank_is_never_doubted() {
     let mut farm = TestFarm::up(1, 1, 50);
@@ -188,7 +188,7 @@ fn the_last_rank_is_taken_back() {
     let mut farm = at_work(2);
     fail_all(&mut farm, 1);
     assert_eq!(stage(&farm, 1), Stage::Aside);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     assert_eq!((stage(&farm, 1), held(&farm, 1).len()), (Stage::Trusted, 1));
 }
 
@@ -207,14 +207,14 @@ fn single_failures_are_recorded_soon() {
     farm.report(1, Report { results: vec![late], ..Report::default() });
     assert_eq!(farm.turns.storage.records[2..], [(failed[0], false), (next, true)]);
     pass(&mut farm, 10);
-    farm.now += Duration::from_millis(1_300); // Not when the farmer looks for silence anyway.
+    farm.now += Duration::from_millis(1_300); // Not when the farmer checks for silent ranks anyway.
     let failed = fail(&mut farm, 1);
     let due = farm.now + DOUBT_MAX;
     pass(&mut farm, DOUBT_MAX.as_secs() - 1);
-    farm.wait(Duration::from_millis(900)); // Past the last look for silence before.
+    farm.wait(Duration::from_millis(900)); // Past the previous check for silent ranks.
     assert_eq!(farm.turns.storage.records.len(), 4);
-    assert_eq!(farm.turns.core.next_deadline(), Some(due), "the farmer is to be woken for it");
-    farm.wait(Duration::from_millis(100)); // Without a word of anybody: it is the clock that ends it.
+    assert_eq!(farm.turns.core.next_deadline(), Some(due), "the farmer must be woken for it");
+    farm.wait(Duration::from_millis(100)); // Without a message from any rank: the clock ends it.
     assert_eq!(farm.turns.storage.records.last(), Some(&(failed[0], false)));
 }
 
@@ -228,7 +228,7 @@ fn only_quick_failures_are_doubted() {
     assert_eq!(farm.turns.storage.records, [(task, false)]);
 }
 
-/// The end of a list does not wait for a judgement, nor does a stop.
+/// The end of a list does not wait for a verdict, nor does a stop.
 #[test]
 fn doubts_do_not_hold_up_the_end() {
     let mut farm = TestFarm::up(2, 1, 2);
@@ -236,7 +236,7 @@ fn doubts_do_not_hold_up_the_end() {
     fail(&mut farm, 1);
     assert_eq!(farm.turns.storage.records, [(0, true), (1, false)]);
 
-    // … however many are open.
+    // … however many are pending.
     let mut farm = TestFarm::up(2, 2, 5);
     farm.finish(0, [0, 1]);
     farm.finish(0, [4]);
@@ -251,18 +251,18 @@ fn doubts_do_not_hold_up_the_end() {
     assert_eq!(farm.turns.storage.records.last(), Some(&(last[0], false)), "and nothing is doubted from here on");
 }
 
-/// A lost rank's last failures may have been the first sign of its end: the tasks run again.
+/// The last failures of a lost rank may have been the first sign of its loss: the tasks run again.
 #[test]
 fn failures_of_a_lost_rank_do_not_count() {
     let mut farm = at_work(2);
     let failed = fail(&mut farm, 1);
-    farm.say(1, pool_gone("test"));
+    farm.receive(1, pool_gone("test"));
     assert_eq!(farm.turns.core.tasks().state(TaskId(failed[0])), Some(TaskState::Pending));
     assert_eq!(farm.turns.storage.records, []);
     assert!(matches!(farm.notes.last(), Some(Note::Lost { tasks: 2, .. })), "what it held, and what had failed there");
 }
 
-/// What waits at a node that is set aside is asked back.
+/// Tasks that wait at a node that is set aside are recalled.
 #[test]
 fn the_queue_of_a_black_hole_is_recalled() {
     let mut farm = at_work(2);
@@ -278,7 +278,7 @@ fn the_queue_of_a_black_hole_is_recalled() {
     assert!(farm.sent().contains(&(1, ToWorker::Recall { count })));
 }
 
-/// While a node is set aside, what still runs there may fail; that is no new case against it.
+/// While a node is set aside, tasks that still run there may fail; that does not count against it again.
 #[test]
 fn late_failures_do_not_count_twice() {
     let mut farm = TestFarm::up(2, 30, 300);
@@ -300,9 +300,10 @@ fn late_failures_do_not_count_twice() {
     assert!(late.iter().all(|&id| farm.turns.core.tasks().attempt(TaskId(id)) == Attempt(2)), "they run elsewhere");
 }
 
-/// What fails late on a node that is set aside goes to a free slot elsewhere at once: nothing else may happen for long.
+/// A task that fails late on a node that is set aside goes to a free slot elsewhere immediately: no other event may
+/// come for a long time.
 #[test]
-fn a_late_failure_is_handed_out_at_once() {
+fn a_late_failure_is_handed_out_immediately() {
     let mut farm = TestFarm::up(2, 2, 60);
     pass(&mut farm, 5);
     let failed = |id: u32| TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id, Outcome::Exited(1)) };
@@ -320,7 +321,7 @@ fn a_late_failure_is_handed_out_at_once() {
     assert_eq!(farm.handed(), [(0, vec![late])]);
 }
 
-/// The judgement is the majority's: where most ranks fail, the next one is no exception.
+/// The majority decides: where most ranks fail, the next one is no exception.
 #[test]
 fn the_majority_judges() {
     let mut farm = at_work(5);
@@ -328,17 +329,17 @@ fn the_majority_judges() {
         (1..=3).for_each(|rank| _ = fail(&mut farm, rank));
     }
     fail_all(&mut farm, 4);
-    assert_eq!(stage(&farm, 4), Stage::Trusted, "three fail, one does well");
+    assert_eq!(stage(&farm, 4), Stage::Trusted, "three fail, one succeeds");
     assert!(farm.turns.core.tasks().failed() >= STREAK_MIN);
     let mut farm = at_work(4);
     for _ in 0..3 {
         fail(&mut farm, 1);
     }
     fail_all(&mut farm, 3);
-    assert_eq!(stage(&farm, 3), Stage::Aside, "one fails, two do well");
+    assert_eq!(stage(&farm, 3), Stage::Aside, "one fails, two succeed");
 }
 
-/// Where all fails, a failure is recorded at once after the first judgement: no heap of doubts grows.
+/// If everything fails, a failure is recorded immediately after the first verdict: doubts do not accumulate.
 #[test]
 fn an_acquitted_rank_is_believed() {
     let mut farm = at_work(2);
@@ -354,12 +355,12 @@ fn an_acquitted_rank_is_believed() {
     (0..STREAK_MIN - 2).for_each(|_| _ = fail(&mut farm, 1));
     assert_eq!((recorded(&farm), stage(&farm, 1)), (recorded_before + STREAK_MIN - 2, Stage::Trusted));
     fail(&mut farm, 1);
-    assert_eq!(stage(&farm, 1), Stage::Aside, "twice as many in a row, and rank 0 has done well since");
+    assert_eq!(stage(&farm, 1), Stage::Aside, "twice as many in a row, and tasks have succeeded on rank 0 since");
 }
 
-/// What failed before the last success of its rank, and is told later, belongs to no row.
+/// A failure that happened before the last success of its rank, but is reported later, belongs to no series.
 #[test]
-fn late_verdicts_are_no_row() {
+fn late_failures_are_not_a_series() {
     let mut farm = at_work(2);
     let first = held(&farm, 1)[0];
     let success = TaskResult { start_us: 7_000_000, duration_us: 10, ..result(first, Outcome::Exited(0)) };
@@ -371,12 +372,12 @@ fn late_verdicts_are_no_row() {
     assert_eq!(farm.turns.storage.records.last(), Some(&(id, false)), "it ended before");
     let id = held(&farm, 1)[0];
     farm.report(1, Report { results: vec![failure(id, 10)], ..Report::default() });
-    assert_eq!(farm.turns.storage.records.len(), 2, "as late as the success: who knows");
+    assert_eq!(farm.turns.storage.records.len(), 2, "at the same time as the success: undecided");
 }
 
-/// Nor does it when the rank was lost for a moment in between.
+/// Nor does it if the rank was lost briefly in between.
 #[test]
-fn late_verdicts_after_a_loss_are_no_row() {
+fn late_failures_after_a_loss_are_not_a_series() {
     let mut farm = at_work(2);
     let first = held(&farm, 1)[0];
     let success = TaskResult { start_us: 7_000_000, duration_us: 10, ..result(first, Outcome::Exited(0)) };
@@ -384,16 +385,16 @@ fn late_verdicts_after_a_loss_are_no_row() {
     let id = held(&farm, 1)[0];
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.sent();
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let Some((_, ToWorker::Rejoin { seq })) = sent.iter().find(|(rank, _)| *rank == 1) else { panic!("{sent:?}") };
-    farm.say(1, ToFarmer::Holds { seq: *seq, tasks: vec![TaskId(id)] });
+    farm.receive(1, ToFarmer::Holds { seq: *seq, tasks: vec![TaskId(id)] });
     let failure = TaskResult { start_us: 7_000_000, duration_us: 9, ..result(id, Outcome::Signaled(9)) };
     farm.report(1, Report { results: vec![failure], ..Report::default() });
     assert_eq!(farm.turns.storage.records.last(), Some(&(id, false)), "it ended before");
 }
 
-/// A rank is watched for some seconds only, even if others have only just begun.
+/// A rank is watched only for some seconds, even if others have only just begun.
 #[test]
 fn watching_has_an_end() {
     let mut farm = TestFarm::new(2, 100);
@@ -408,7 +409,7 @@ fn watching_has_an_end() {
     assert_eq!((stage(&farm, 0), farm.turns.storage.records.len() as u32), (Stage::Trusted, STREAK_MIN));
 }
 
-/// The simulator relies on it: a task that nobody holds does not pass the cross-check.
+/// The simulator relies on it: a task that no rank holds does not pass the cross-check.
 #[test]
 #[should_panic(expected = "which does not hold it")]
 fn a_task_without_a_holder_is_noticed() {
@@ -417,7 +418,7 @@ fn a_task_without_a_holder_is_noticed() {
     farm.turns.core.check_invariants();
 }
 
-/// A rank that has finished a task does well, also while it has nothing to do, and from the first second on.
+/// A rank that has finished a task counts as good, even while it has nothing to do, and from the first second on.
 #[test]
 fn a_success_speaks_for_all_other_ranks() {
     let mut farm = TestFarm::up(2, 1, 40);
@@ -426,7 +427,7 @@ fn a_success_speaks_for_all_other_ranks() {
     assert_eq!(stage(&farm, 1), Stage::Aside);
 }
 
-/// A stop ends all trials: no task is handed out any more.
+/// A stop ends all trials: no task is handed out anymore.
 #[test]
 fn nothing_is_tried_during_a_stop() {
     let mut farm = TestFarm::with(2, 100, |settings| settings.grace = secs(1_000));
@@ -439,9 +440,9 @@ fn nothing_is_tried_during_a_stop() {
     assert_eq!(farm.handed(), []);
 }
 
-/// A rank that has no task says nothing about tasks.
+/// A rank without tasks says nothing about tasks.
 #[test]
-fn a_rank_without_tasks_is_no_witness() {
+fn a_rank_without_tasks_has_no_vote() {
     for seconds in [0, 5] {
         let mut farm = TestFarm::up(2, 1, 100);
         farm.report(0, Report { returned: vec![0], pause_ms: 60_000, ..Report::default() });
@@ -462,8 +463,8 @@ fn black_holes_are_found_one_after_the_other() {
     assert_eq!(farm.turns.storage.records, []);
 }
 
-/// Found by the simulator: what one report says is taken in as a whole before anything is handed out. A rank that its
-/// first results clear must not get a task that its last result records.
+/// Found by the simulator: a whole report is taken in before anything is handed out. A rank that is cleared by its
+/// first results must not get a task that its last result records.
 #[test]
 fn a_report_is_taken_in_as_a_whole() {
     let mut farm = TestFarm::up(3, 4, 30);
@@ -480,7 +481,7 @@ fn a_report_is_taken_in_as_a_whole() {
     let suspects = held(&farm, 0);
     assert_eq!(suspects, failed[..4]);
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
-    farm.say(0, ToFarmer::Heartbeat);
+    farm.receive(0, ToFarmer::Heartbeat);
     farm.sent();
     farm.turns
         .core
@@ -495,12 +496,12 @@ fn a_report_is_taken_in_as_a_whole() {
     }
 }
 
-/// A rank that has not yet shown that tasks do well there is no second opinion: what fails there may be its own fault.
+/// A rank on which no task has succeeded yet gives no second opinion: it may be the cause of what fails there.
 #[test]
-fn only_a_rank_that_does_well_is_a_second_opinion() {
+fn only_a_good_rank_gives_a_second_opinion() {
     let mut farm = at_work(3);
     let failed = fail_all(&mut farm, 2);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     while held(&farm, 1) != failed[..1] {
         let slow = TaskResult { duration_us: 9_000_000, ..result(held(&farm, 1)[0], Outcome::Exited(1)) };
         farm.report(1, Report { results: vec![slow], ..Report::default() });

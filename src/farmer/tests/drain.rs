@@ -30,34 +30,34 @@ fn failures_let_the_farm_end_soon() {
     fail(&mut farm, 1, 3);
     let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.finished, end.failed, end.remaining), (StopCause::Halt { failed: 2 }, 2, 3, 5));
     assert_eq!(farm.code(), Some(1));
 }
 
-/// Now: running tasks are ended, and are open.
+/// Now: running tasks are ended, and remain open.
 #[test]
 fn failures_end_the_farm_now() {
     let mut farm = halts(2, 10, HaltWhen::Now, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.level(1), Some(StopLevel::Terminate));
-    farm.say(0, ToFarmer::Stopped);
-    farm.say(1, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
+    farm.receive(1, ToFarmer::Stopped);
     assert_eq!((farm.turns.core.end().unwrap().remaining, farm.code()), (9, Some(1)));
 }
 
-/// A percentage counts from some failures on, and of the tasks that have ended in this run.
+/// A percentage counts only after some failures, and refers to the tasks that have ended in this run.
 #[test]
 fn a_percentage_of_failures_ends_the_farm() {
     let mut farm = halts(1, 100, HaltWhen::Soon, HaltAt::Percent(10));
-    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book[0].0;
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().assigned[0].0;
     for _ in 1..HALT_FAILED_MIN {
         let id = next(&farm);
         fail(&mut farm, 0, id);
     }
-    assert!(farm.turns.core.drain.is_none(), "all that has ended has failed, but that is not much");
+    assert!(farm.turns.core.drain.is_none(), "all tasks that have ended have failed, but they are few");
     for _ in 0..28 {
         let id = next(&farm);
         farm.finish(0, [id]);
@@ -70,7 +70,7 @@ fn a_percentage_of_failures_ends_the_farm() {
     assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 4 }));
 }
 
-/// A farmer that was away counts the failures that nobody has judged in time before it hands anything out.
+/// A farmer that was delayed counts the overdue failures before it hands anything out.
 #[test]
 fn overdue_failures_count_before_a_hand_out() {
     let mut farm = halts(2, 100, HaltWhen::Soon, HaltAt::Percent(10));
@@ -81,7 +81,7 @@ fn overdue_failures_count_before_a_hand_out() {
     };
     farm.now = secs(10);
     for _ in 0..HALT_FAILED_MIN {
-        let id = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+        let id = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
         let results = vec![quick(id, farm.now)];
         farm.report(1, Report { results, ..Report::default() });
     }
@@ -94,7 +94,7 @@ fn overdue_failures_count_before_a_hand_out() {
     assert_eq!(handed, 0);
 }
 
-/// Failures of earlier runs do not count, nor do those that are tried again; the last failure of a list ends it anyway.
+/// Failures of earlier runs do not count, nor do those that are retried; the last failure of a list ends it anyway.
 #[test]
 fn only_last_failures_of_this_run_count() {
     let mut farm = TestFarm::with(1, 3, |settings| {
@@ -114,7 +114,7 @@ fn only_last_failures_of_this_run_count() {
     assert_eq!(farm.turns.core.stop.as_ref().unwrap().cause, StopCause::AllDone, "nothing is left to halt");
 }
 
-/// Who asks for a stop at the first failures does not wait until it is known whose fault they are.
+/// A user who asks for a stop at the first failures does not wait until their cause is known.
 #[test]
 fn doubts_do_not_hold_up_a_halt() {
     let mut farm = halts(3, 100, HaltWhen::Soon, HaltAt::Count(2));
@@ -127,7 +127,8 @@ fn doubts_do_not_hold_up_a_halt() {
     assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 2 }));
 }
 
-/// What waits in front of full slots is taken back, also what was handed out while an earlier question was open.
+/// Tasks that wait for full slots are taken back, including those that were handed out while an earlier request was
+/// open.
 #[test]
 fn queues_are_taken_back() {
     let mut farm = TestFarm::with(1, 1_000, |settings| {
@@ -138,7 +139,7 @@ fn queues_are_taken_back() {
     farm.turns.core.workers.update(Rank(0), |worker| (worker.task_us, worker.round_trip_us) = (1_000, 10_000));
     farm.report(0, Report::default());
     farm.sent();
-    let held = farm.turns.core.workers().get(Rank(0)).unwrap().book.clone();
+    let held = farm.turns.core.workers().get(Rank(0)).unwrap().assigned.clone();
     assert!(held.len() > 2, "{held:?}");
     fail(&mut farm, 0, held[0].0);
     let count = u32::try_from(held.len() - 1).unwrap();
@@ -150,7 +151,7 @@ fn queues_are_taken_back() {
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
 
-/// A signal, or the end of the time, does not wait for what runs.
+/// A signal, or the end of the time limit, does not wait for running tasks.
 #[test]
 fn a_drain_can_be_cut_short() {
     for timeout in [false, true] {
@@ -167,32 +168,32 @@ fn a_drain_can_be_cut_short() {
             farm.event(Event::Signal(2));
         }
         assert_eq!(farm.level(0), Some(StopLevel::Terminate));
-        farm.say(0, ToFarmer::Stopped);
+        farm.receive(0, ToFarmer::Stopped);
         assert_eq!(farm.code(), Some(1), "the failures came first");
     }
 }
 
 /// A rank that is lost is not waited for; one that comes back with a running task is.
 #[test]
-fn a_drain_waits_for_who_is_there() {
+fn a_drain_waits_for_present_ranks() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     farm.finish(0, [1]);
     assert!(farm.turns.core.stop_level().is_none());
     let seq = farm.sent().iter().find_map(|(_, message)| match message {
         ToWorker::Rejoin { seq } => Some(*seq),
         _ => None,
     });
-    farm.say(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
+    farm.receive(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
     assert_eq!(farm.sent(), []);
     farm.finish(1, [2]);
     assert_eq!(farm.level(1), Some(StopLevel::Drain));
     assert_eq!(farm.turns.core.tasks().finished(), 2);
 }
 
-/// With a time for tasks given, nothing is handed out that would not end in time; the code is that of a timeout.
+/// With a given task time, nothing is handed out that would not end in time; the exit code is that of a timeout.
 #[test]
 fn nothing_is_started_in_vain() {
     let mut farm = TestFarm::with(1, 10, |settings| {
@@ -210,12 +211,12 @@ fn nothing_is_started_in_vain() {
     assert_eq!(farm.sent(), []);
     farm.finish(0, [2]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.remaining, farm.code()), (cause, 7, Some(3)));
 }
 
-/// Nor in the very moment from which on none would, though the clock has not woken the farmer yet.
+/// Nor at the very moment when the time has come, although the clock has not woken the farmer yet.
 #[test]
 fn nothing_is_started_in_the_last_moment() {
     let mut farm = TestFarm::with(1, 10, |settings| {
@@ -229,12 +230,12 @@ fn nothing_is_started_in_the_last_moment() {
     assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::NoTimeLeft { task_time: secs(20) })));
 }
 
-/// Without one, the lengths so far tell: nine of ten are no longer.
+/// Without a given time, the lengths so far decide: nine out of ten are no longer.
 #[test]
-fn the_lengths_so_far_tell_what_fits() {
+fn the_lengths_so_far_decide_what_fits() {
     let mut farm = TestFarm::with(1, 1_000, |settings| settings.timeout_at = Some(secs(600)));
     farm.hello(0, 1);
-    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book[0].0;
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().assigned[0].0;
     for count in 0..LENGTHS_MIN {
         assert_eq!(farm.turns.core.next_cutoff(), None, "after {count}");
         let duration_us = if count % 10 == 9 { 400_000_000 } else { 100_000_000 };
@@ -254,9 +255,10 @@ fn the_lengths_so_far_tell_what_fits() {
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
 
-/// All that is left runs already: then there is nothing to drain, and a list that ends in time has ended as it should.
+/// If all remaining tasks are already running, there is nothing to drain, and a list that ends in time has ended
+/// normally.
 #[test]
-fn the_last_tasks_are_no_drain() {
+fn the_last_tasks_are_not_a_drain() {
     let mut farm = TestFarm::with(1, 2, |settings| {
         (settings.timeout_at, settings.rules.task_time) = (Some(secs(60)), Some(secs(20)));
     });
@@ -264,6 +266,6 @@ fn the_last_tasks_are_no_drain() {
     farm.wait(secs(50));
     assert!(farm.turns.core.drain.is_none());
     farm.finish(0, [0, 1]);
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!((farm.turns.core.end().unwrap().cause, farm.code()), (StopCause::AllDone, Some(0)));
 }

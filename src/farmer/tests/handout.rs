@@ -1,8 +1,8 @@
-//! Who gets how much.
+//! How many tasks each worker gets.
 
 use super::*;
 
-/// Tasks of a short list don't all land on the ranks that are up first.
+/// Tasks of a short list do not all go to the ranks that join first.
 #[test]
 fn the_first_tasks_are_shared_out() {
     let mut farm = TestFarm::new(4, 8);
@@ -13,10 +13,10 @@ fn the_first_tasks_are_shared_out() {
     farm.hello(1, 1);
     assert_eq!(farm.handed(), [(1, vec![4])]);
     farm.hello(3, 8);
-    assert_eq!(farm.handed(), [(3, vec![5, 6, 7])], "the last to come ends the rationing");
+    assert_eq!(farm.handed(), [(3, vec![5, 6, 7])], "the last rank to join ends the rationing");
 }
 
-/// Ranks that never come do not hold up the others.
+/// Ranks that never join do not hold up the others.
 #[test]
 fn the_rationing_ends_after_a_while() {
     let mut farm = TestFarm::new(4, 8);
@@ -47,13 +47,13 @@ fn all_that_comes_back_is_handed_out() {
     farm.hello(2, 9);
     farm.sent();
     let held = farm.turns.core.workers().get(Rank(2)).unwrap().held();
-    farm.say(2, pool_gone("killed"));
+    farm.receive(2, pool_gone("killed"));
     let handed: usize = farm.handed().iter().map(|(_, ids)| ids.len()).sum();
     assert_eq!(handed, held as usize);
     assert_eq!(farm.turns.core.tasks().pending(), 0);
 }
 
-/// Long tasks don't queue at a worker; short ones do, to cover the round trip.
+/// Long tasks do not queue at a worker; short ones do, to cover the round trip.
 #[test]
 fn the_queue_covers_the_round_trip() {
     let queued_at = |task_us: u64, trip: Duration| {
@@ -70,7 +70,7 @@ fn the_queue_covers_the_round_trip() {
     assert_eq!(queued_at(1, ms(1_000)), 995, "no more than there is");
 }
 
-/// What waits at one rank may not keep the others idle at the end of the list.
+/// Tasks that wait at one rank must not keep the others idle at the end of the list.
 #[test]
 fn queued_tasks_are_shared_fairly_near_the_end() {
     let mut farm = TestFarm::up(4, 1, 12);
@@ -84,7 +84,7 @@ fn queued_tasks_are_shared_fairly_near_the_end() {
     );
 }
 
-/// A farm of one rank with a long queue, and one that is not up. One task is with nobody.
+/// A farm of one rank with a long queue, and one that has not joined. One task is with neither.
 fn one_full_one_idle() -> TestFarm {
     let mut farm = TestFarm::new(2, 40);
     farm.hello(0, 2);
@@ -100,7 +100,7 @@ fn one_full_one_idle() -> TestFarm {
     farm
 }
 
-/// A rank that comes late gets what waits elsewhere.
+/// A rank that joins late gets tasks that wait elsewhere.
 #[test]
 fn a_late_rank_makes_others_give_back() {
     let mut farm = one_full_one_idle();
@@ -111,12 +111,12 @@ fn a_late_rank_makes_others_give_back() {
     assert_eq!(count, queued / 2, "half of the queue, so that the next idle slot need not ask again");
     farm.report(1, Report::default());
     assert_eq!(farm.sent(), [], "one question at a time");
-    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap();
+    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap();
     farm.report(0, Report { returned: vec![last.0], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last.0])]);
 }
 
-/// Found by the simulator: a rank that was asked for its queue and is dead, though nobody knows it yet, does not keep
+/// Found by the simulator: a rank that was asked for its queue and is dead, though that is not known yet, does not keep
 /// an idle one waiting. After a second the next queue is asked for.
 #[test]
 fn the_next_queue_is_asked_for_soon() {
@@ -124,12 +124,12 @@ fn the_next_queue_is_asked_for_soon() {
     farm.hello(1, 2);
     let [(1, ToWorker::Assign { .. }), (0, ToWorker::Recall { .. })] = farm.sent()[..] else { panic!("no recall") };
     farm.wait(secs(3));
-    assert_eq!(farm.sent(), [], "there is nobody else to ask");
+    assert_eq!(farm.sent(), [], "there is no one else to ask");
 
     let mut farm = TestFarm::up(3, 2, 20);
     for rank in [0, 1].into_iter().cycle().map(Rank) {
         let Some(id) = farm.turns.core.tasks.take_next(rank) else { break };
-        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
     }
     farm.finish(2, [4]);
     let asked = |farm: &mut TestFarm| match farm.sent()[..] {
@@ -145,13 +145,14 @@ fn the_next_queue_is_asked_for_soon() {
     assert_eq!(farm.sent(), [], "all were asked");
 }
 
-/// Found by the simulator: if most ranks are dead, and nobody knows it yet, the one that is not is asked within seconds.
+/// Found by the simulator: if most ranks are dead, and that is not known yet, the one that is alive is asked within
+/// seconds.
 #[test]
-fn more_queues_are_asked_for_as_long_as_nobody_answers() {
+fn more_queues_are_asked_for_while_none_answers() {
     let mut farm = TestFarm::up(30, 1, 60);
     for rank in (0..30).map(Rank) {
         let id = farm.turns.core.tasks.take_next(rank).unwrap();
-        farm.turns.core.workers.update(rank, |worker| worker.book.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
     }
     farm.finish(29, [29]);
     farm.finish(29, [59]);
@@ -169,14 +170,14 @@ fn more_queues_are_asked_for_as_long_as_nobody_answers() {
     assert_eq!(asked(&mut farm), 16);
     farm.wait(secs(1));
     assert_eq!(asked(&mut farm), 29 - 1 - 1 - 4 - 16, "all were asked");
-    // An answer is followed by one question again.
+    // After an answer, one queue at a time is asked for again.
     let mut farm = one_full_one_idle();
     farm.turns.core.recall_again = Some((farm.now + secs(1), 64));
     farm.hello(1, 1);
     assert_eq!(farm.turns.core.recall_again, None);
 }
 
-/// Found by the simulator: a rank that has nothing to give back is not asked again and again, whatever its book says.
+/// Found by the simulator: a rank that has nothing to give back is not asked repeatedly, whatever `assigned` says.
 #[test]
 fn an_empty_queue_is_not_asked_for_twice() {
     let mut farm = one_full_one_idle();
@@ -185,7 +186,7 @@ fn an_empty_queue_is_not_asked_for_twice() {
     farm.report(0, Report { recall_answered: true, ..Report::default() });
     farm.wait(secs(5));
     assert_eq!(farm.sent(), []);
-    // What was handed over after the question is not covered by the answer.
+    // Tasks that were handed over after the question are not covered by the answer.
     let mut farm = one_full_one_idle();
     farm.hello(1, 2);
     farm.turns.core.workers.update(Rank(0), |worker| worker.hand(Duration::ZERO, std::iter::empty()));
@@ -194,9 +195,9 @@ fn an_empty_queue_is_not_asked_for_twice() {
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
 
-/// An idle farmer sleeps: with nothing to ask back, it looks for silent ranks and at nothing else.
+/// An idle farmer sleeps: with nothing to recall, it only checks for silent ranks.
 #[test]
-fn nothing_to_do_is_no_reason_to_wake_up() {
+fn an_idle_farmer_does_not_wake_up() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
     assert!(farm.turns.core.workers().get(Rank(0)).unwrap().queued() > 1 && farm.turns.core.tasks().pending() == 0);
@@ -204,21 +205,21 @@ fn nothing_to_do_is_no_reason_to_wake_up() {
     assert_eq!(farm.turns.core.next_deadline(), Some(look_for_silence));
 }
 
-/// Who gave back a part of its queue is asked for more when more slots are idle.
+/// A rank that gave back a part of its queue is asked for more when more slots are idle.
 #[test]
 fn a_queue_is_asked_for_more_than_once() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 2);
     assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
-    let last = farm.turns.core.workers().get(Rank(0)).unwrap().book.last().unwrap().0;
+    let last = farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap().0;
     farm.report(0, Report { returned: vec![last], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last])]);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
     farm.finish(1, [given]);
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
 
-/// While there is something to hand out, nobody's queue is touched: at a rationed start, slots are idle on purpose.
+/// While there is something to hand out, no queue is touched: during the rationed start, slots are idle on purpose.
 #[test]
 fn nothing_is_recalled_while_tasks_are_pending() {
     let mut farm = TestFarm::new(4, 6);
@@ -234,12 +235,12 @@ fn nothing_is_recalled_while_tasks_are_pending() {
     assert_eq!(farm.handed(), []);
 }
 
-/// A stop asks for no queue: each rank gives its own back by itself.
+/// A stop asks for no queue: each rank gives back its own without being asked.
 #[test]
 fn a_stop_recalls_nothing() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
     farm.event(Event::Signal(15));
     farm.sent();
     farm.finish(1, [given]);
@@ -253,7 +254,7 @@ fn a_stop_recalls_nothing() {
     assert_eq!(farm.sent(), []);
 }
 
-/// A Recall that nobody answers, because its rank died, does not keep others from being asked: found by the simulator.
+/// A Recall that is not answered, because the rank died, does not keep others from being asked: found by the simulator.
 #[test]
 fn a_dead_rank_does_not_hold_up_a_recall() {
     let mut farm = one_full_one_idle();
@@ -264,7 +265,7 @@ fn a_dead_rank_does_not_hold_up_a_recall() {
     assert_eq!(farm.handed()[0].0, 1);
 }
 
-/// A node that can't start processes gets no task for a while, and others get its own.
+/// A node that cannot start processes gets no task for a while, and others get its tasks.
 #[test]
 fn a_paused_rank_is_left_alone_for_a_while() {
     let mut farm = TestFarm::up(2, 1, 4);

@@ -17,16 +17,16 @@ fn with(ranks: u32, limit: TaskLimit) -> TestFarm {
     farm
 }
 
-/// All that a rank holds has finished after so long.
+/// All tasks that a rank holds have finished after this time.
 fn finish(farm: &mut TestFarm, rank: u32, duration_us: u64) {
-    let book = farm.turns.core.workers().get(Rank(rank)).unwrap().book.clone();
-    let results = book.iter().map(|id| TaskResult { duration_us, ..result(id.0, Outcome::Exited(0)) }).collect();
+    let assigned = farm.turns.core.workers().get(Rank(rank)).unwrap().assigned.clone();
+    let results = assigned.iter().map(|id| TaskResult { duration_us, ..result(id.0, Outcome::Exited(0)) }).collect();
     farm.report(rank, Report { results, ..Report::default() });
 }
 
-/// A fixed limit is told before the first task, and again to a rank that comes back: it may have missed it.
+/// A fixed limit is sent before the first task, and again to a rank that comes back: it may have missed it.
 #[test]
-fn a_fixed_limit_is_told_first() {
+fn a_fixed_limit_is_sent_first() {
     let mut farm = with(2, TaskLimit::Fixed(secs(7)));
     let sent = farm.sent();
     for rank in [0, 1] {
@@ -35,12 +35,12 @@ fn a_fixed_limit_is_told_first() {
     }
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
     farm.sent();
-    farm.say(1, ToFarmer::Heartbeat);
+    farm.receive(1, ToFarmer::Heartbeat);
     assert_eq!(limits(&mut farm), [(1, 7_000_000)]);
 }
 
-/// A part of the median is a limit when enough tasks have finished, at least as many as there are slots: those that end
-/// first are the short ones. It follows the median, and is never less than a second.
+/// A percentage of the median becomes the limit when enough tasks have finished, at least as many as there are slots:
+/// the first ones to end are the short ones. It follows the median, and is never less than a second.
 #[test]
 fn a_limit_follows_the_median() {
     let mut farm = with(4, TaskLimit::Percent(200));
@@ -63,7 +63,7 @@ fn a_limit_follows_the_median() {
     assert_eq!(limits(&mut farm2), [], "8 tasks are too few, slots or not");
 }
 
-/// A task that ran out of time has failed, whatever its exit code, is written down as such, and is tried again.
+/// A task that exceeded its time limit has failed, whatever its exit code, is recorded as such, and is retried.
 #[test]
 fn a_timeout_is_a_failure() {
     let mut farm = TestFarm::with(1, 2, |settings| {
@@ -79,11 +79,11 @@ fn a_timeout_is_a_failure() {
     farm.wait(secs(1));
     farm.report(0, Report { results: vec![timed_out(0, 2)], ..Report::default() });
     assert_eq!(farm.turns.storage.records, [(1, true), (0, false)]);
-    let attempts = [(0, 1, 0, Why::Timeout), (1, 1, 0, Why::Finished), (0, 2, 0, Why::Timeout)];
+    let attempts = [(0, 1, 0, Cause::Timeout), (1, 1, 0, Cause::Finished), (0, 2, 0, Cause::Timeout)];
     assert_eq!(farm.turns.storage.attempts, attempts);
 }
 
-/// The median is known from ten tasks on, and is looked at again when there are some more, not at each.
+/// The median is known after ten tasks, and is computed again after some more, not after each.
 #[test]
 fn the_median_is_looked_at_seldom() {
     let mut farm = TestFarm::with(1, 1_000, |settings| settings.rules.task_limit = Some(TaskLimit::Percent(200)));
@@ -92,5 +92,5 @@ fn the_median_is_looked_at_seldom() {
         assert_eq!(limits(&mut farm), [], "after {finished}");
         finish(&mut farm, 0, 5_000_000);
     }
-    assert_eq!((limits(&mut farm).len(), farm.turns.core.limits.look_at), (1, 11));
+    assert_eq!((limits(&mut farm).len(), farm.turns.core.limits.update_at), (1, 11));
 }

@@ -2,15 +2,16 @@
 
 use super::*;
 
-/// Promise 3: it is the farm's trouble. The farm stops in order, with exit code 4, and records what ends meanwhile.
+/// Promise 3: it is the farm's problem. The farm stops normally, with exit code 4, and records tasks that end
+/// meanwhile.
 #[test]
 fn a_rank_that_keeps_no_output_ends_the_farm() {
     let mut farm = TestFarm::up(2, 1, 6);
-    farm.say(1, ToFarmer::LogsFailed { reason: "cannot keep".to_owned() });
+    farm.receive(1, ToFarmer::LogsFailed { reason: "cannot keep".to_owned() });
     let stop = ToWorker::Stop { level: StopLevel::Terminate };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
     farm.finish(0, [0]);
-    [0, 1].into_iter().for_each(|rank| farm.say(rank, ToFarmer::Stopped));
+    [0, 1].into_iter().for_each(|rank| farm.receive(rank, ToFarmer::Stopped));
     assert_eq!((farm.code(), &farm.turns.storage.records[..]), (Some(4), &[(0, true)][..]));
     let end = farm.turns.core.end().unwrap();
     assert!(
@@ -18,14 +19,14 @@ fn a_rank_that_keeps_no_output_ends_the_farm() {
     );
 }
 
-/// Output that is found to be gone when all tasks are recorded is no success either.
+/// Nor is it a success if output turns out to be gone when all tasks are recorded.
 #[test]
-fn a_rank_that_has_kept_no_output_is_no_success() {
+fn a_rank_that_has_kept_no_output_is_not_a_success() {
     let mut farm = TestFarm::up(1, 2, 2);
     farm.finish(0, [0, 1]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
-    farm.say(0, ToFarmer::LogsFailed { reason: String::new() });
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::LogsFailed { reason: String::new() });
+    farm.receive(0, ToFarmer::Stopped);
     assert_eq!(farm.code(), Some(4));
 }
 
@@ -36,7 +37,7 @@ fn a_task_without_its_output_has_failed() {
     let unkept = result(0, Outcome::Exited(0).unkept("a folder".to_owned()));
     farm.report(0, Report { results: vec![unkept.clone()], ..Report::default() });
     assert_eq!(farm.turns.storage.records, [(0, false)]);
-    assert_eq!(farm.turns.storage.attempts, [(0, 1, 0, Why::Unkept)]);
+    assert_eq!(farm.turns.storage.attempts, [(0, 1, 0, Cause::Unkept)]);
     let listed = Rules { retry_exit: Some([0].into_iter().collect()), ..Rules::default() };
     assert!(Rules::default().may_retry(&unkept) && !listed.may_retry(&unkept));
 }

@@ -22,12 +22,12 @@ use crate::driver::turn::{Network, Storage, Turns};
 use crate::protocol::*;
 use crate::tasklist::TaskList;
 
-/// Records on paper; refuses to, if told so.
+/// Records in memory; refuses them if told so.
 #[derive(Default)]
 struct Paper {
     records: Vec<(u32, bool)>,
-    /// All attempts that are over: task, attempt, rank.
-    attempts: Vec<(u32, u16, u32, Why)>,
+    /// All attempts that have ended: task, attempt, rank.
+    attempts: Vec<(u32, u16, u32, Cause)>,
     full: bool,
 }
 
@@ -39,7 +39,7 @@ impl Storage for Paper {
         }
         let verdict = |record: &Record| Some((record.result.id.0, record.verdict()?));
         self.records.extend(records.iter().filter_map(verdict));
-        let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.why);
+        let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.cause);
         self.attempts.extend(records.iter().map(attempt));
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Storage for Paper {
 struct Mailbox {
     sent: VecDeque<(u32, ToWorker)>,
     given_up: Vec<u32>,
-    /// Who was sent Start again.
+    /// The ranks that were sent Start again.
     started: Vec<u32>,
 }
 
@@ -68,7 +68,7 @@ impl Network for Mailbox {
     }
 }
 
-/// A farm of one core and no world.
+/// A farm that consists of a core only.
 struct TestFarm {
     now: Duration,
     turns: Turns<Paper>,
@@ -100,7 +100,7 @@ impl TestFarm {
         Self::with(ranks, tasks, |_| {})
     }
 
-    /// Every rank is up with so many slots; what they were sent is dropped.
+    /// All ranks have joined with this many slots; what they were sent is dropped.
     fn up(ranks: u32, slots: u32, tasks: u32) -> Self {
         let mut farm = Self::new(ranks, tasks);
         (0..ranks).for_each(|rank| farm.hello(rank, slots));
@@ -113,18 +113,18 @@ impl TestFarm {
         self.turns.core.check_invariants();
     }
 
-    fn say(&mut self, rank: u32, message: ToFarmer) {
+    fn receive(&mut self, rank: u32, message: ToFarmer) {
         let message = codec::decode(&codec::encode(&message).unwrap()).unwrap();
         self.event(Event::Message(Rank(rank), message));
     }
 
     fn hello(&mut self, rank: u32, slots: u32) {
         let host = format!("node{rank}");
-        self.say(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
+        self.receive(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
     }
 
     fn report(&mut self, rank: u32, report: Report) {
-        self.say(rank, report.into_message());
+        self.receive(rank, report.into_message());
     }
 
     /// These tasks have finished there.
@@ -133,7 +133,7 @@ impl TestFarm {
         self.report(rank, Report { results, ..Report::default() });
     }
 
-    /// Time goes by, tick by tick, with no word of anybody.
+    /// Time passes, tick by tick, without any message.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(at) = self.turns.core.next_deadline().filter(|&at| at <= until) {
@@ -150,7 +150,7 @@ impl TestFarm {
         self.mailbox.sent.drain(..).collect()
     }
 
-    /// What was handed out since the last look: rank and IDs. Nothing else may have been sent.
+    /// What was handed out since the last call: rank and IDs. Nothing else may have been sent.
     fn handed(&mut self) -> Vec<(u32, Vec<u32>)> {
         let assigned = |(rank, message)| match message {
             ToWorker::Assign { tasks, .. } => (rank, tasks.iter().map(|task| task.id.0).collect()),
@@ -176,7 +176,7 @@ impl TestFarm {
     }
 }
 
-/// A pool died, no task is to blame, and there will be no other.
+/// A pool died, no task is to blame, and it is not restarted.
 fn pool_gone(reason: &str) -> ToFarmer {
     ToFarmer::PoolLost { reason: reason.to_owned(), executing: Vec::new(), can_restart: false }
 }

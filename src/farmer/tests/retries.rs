@@ -1,4 +1,4 @@
-//! Tasks that fail and are tried again.
+//! Tasks that fail and are retried.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn with(ranks: u32, tasks: u32, retries: u16, codes: Option<&[u8]>) -> TestFarm 
     farm
 }
 
-/// A task takes some seconds and ends like this.
+/// A task takes some seconds and ends with this outcome.
 fn end(farm: &mut TestFarm, rank: u32, id: u32, outcome: Outcome) {
     let attempt = farm.turns.core.tasks().attempt(TaskId(id));
     let result = TaskResult { attempt, duration_us: 5_000_000, ..result(id, outcome) };
@@ -23,7 +23,8 @@ fn fail(farm: &mut TestFarm, rank: u32, id: u32) {
     end(farm, rank, id, Outcome::Exited(1));
 }
 
-/// Further attempts after pauses of one, two and four seconds; recorded as failed with the last, and each is written down.
+/// Retries after pauses of one, two and four seconds; the last failure is recorded in `failed`, and each attempt is
+/// recorded.
 #[test]
 fn a_task_fails_with_its_last_attempt() {
     let mut farm = with(1, 1, 3, None);
@@ -38,12 +39,12 @@ fn a_task_fails_with_its_last_attempt() {
     assert_eq!(farm.turns.storage.records, []);
     fail(&mut farm, 0, 0);
     assert_eq!(farm.turns.storage.records, [(0, false)]);
-    let attempts = [1, 2, 3, 4].map(|attempt| (0, attempt, 0, Why::Failed));
+    let attempts = [1, 2, 3, 4].map(|attempt| (0, attempt, 0, Cause::Failed));
     assert_eq!(farm.turns.storage.attempts, attempts);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
 
-/// A later attempt that does well is all that counts.
+/// A later attempt that succeeds is all that counts.
 #[test]
 fn a_task_may_do_well_later() {
     let mut farm = with(1, 1, 1, None);
@@ -54,7 +55,7 @@ fn a_task_may_do_well_later() {
     assert_eq!(farm.turns.storage.records, [(0, true)]);
 }
 
-/// Slots do not stand still for a task that waits: others of the list run.
+/// Slots do not stay idle for a task that waits: others of the list run.
 #[test]
 fn others_run_meanwhile() {
     let mut farm = with(1, 3, 1, None);
@@ -65,7 +66,7 @@ fn others_run_meanwhile() {
     assert_eq!(farm.handed(), [(0, vec![0])], "its ID is the lower one");
 }
 
-/// Only these exit codes; signals as a shell says them; what can't be started has none.
+/// Only these exit codes; signals as a shell reports them; a task that cannot be started has none.
 #[test]
 fn only_some_exit_codes_are_worth_it() {
     for (outcome, again) in [
@@ -83,7 +84,7 @@ fn only_some_exit_codes_are_worth_it() {
     }
 }
 
-/// Another rank goes first: the one on which the task failed gets it later, and only if nobody else was free.
+/// A different rank goes first: the one on which the task failed gets it later, and only if no other was free.
 #[test]
 fn another_rank_goes_first() {
     let mut farm = with(2, 2, 1, None);
@@ -96,19 +97,19 @@ fn another_rank_goes_first() {
     let mut farm = with(2, 2, 1, None);
     fail(&mut farm, 0, 0);
     farm.wait(secs(2));
-    assert_eq!(farm.handed(), [(0, vec![0])], "nobody else was free");
+    assert_eq!(farm.handed(), [(0, vec![0])], "no other rank was free");
 
     let mut farm = with(3, 2, 1, None);
     fail(&mut farm, 0, 0);
     farm.wait(secs(1));
-    assert_eq!(farm.handed(), [(2, vec![0])], "an idle one gets it at once");
+    assert_eq!(farm.handed(), [(2, vec![0])], "an idle one gets it immediately");
 }
 
-/// A rank that is lost or takes no tasks is no other rank.
+/// A rank that is lost or takes no tasks does not count as a different rank.
 #[test]
-fn nobody_is_waited_for_in_vain() {
+fn no_rank_is_waited_for_in_vain() {
     let mut farm = with(2, 2, 1, None);
-    farm.say(1, pool_gone("test"));
+    farm.receive(1, pool_gone("test"));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.handed(), [(0, vec![1])]);
     farm.finish(0, [1]);
@@ -120,18 +121,18 @@ fn nobody_is_waited_for_in_vain() {
 #[test]
 fn losses_cost_no_retry() {
     let mut farm = with(2, 1, 1, None);
-    farm.say(0, pool_gone("test"));
+    farm.receive(0, pool_gone("test"));
     let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
     assert_eq!(tasks[0].attempt, Attempt(2));
     fail(&mut farm, 1, 0);
     farm.wait(secs(1));
     let [(1, ToWorker::Assign { tasks, .. })] = &farm.sent()[..] else { panic!("no task") };
-    assert_eq!(tasks[0].attempt, Attempt(3), "the attempt goes on counting");
+    assert_eq!(tasks[0].attempt, Attempt(3), "attempts continue to count");
     fail(&mut farm, 1, 0);
     assert_eq!(farm.turns.storage.records, [(0, false)]);
 }
 
-/// A stop leaves a task open that has attempts left: the next start tries it again.
+/// A stop leaves a task open that has attempts left: the next start retries it.
 #[test]
 fn a_stop_leaves_retries_open() {
     let mut farm = with(1, 2, 1, None);
@@ -139,20 +140,20 @@ fn a_stop_leaves_retries_open() {
     farm.event(Event::Signal(15));
     fail(&mut farm, 0, 1);
     farm.wait(secs(5));
-    farm.say(0, ToFarmer::Stopped);
+    farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.failed, end.remaining, farm.code()), (0, 2, Some(3)));
     assert_eq!(farm.turns.core.tasks().unrecorded().count(), 2);
 }
 
-/// The judgement on nodes comes first: a failure on a node that is set aside is none of the task's.
+/// The verdict on nodes comes first: a failure on a node that is set aside is not the task's.
 #[test]
 fn the_nodes_fault_costs_no_retry() {
     let mut farm = TestFarm::with(3, 100, |settings| settings.rules.retries = 1);
     (0..3).for_each(|rank| farm.hello(rank, 1));
     farm.now += secs(5);
     let mut failed = Vec::new();
-    while let Some(&id) = farm.turns.core.workers().get(Rank(2)).unwrap().book.first() {
+    while let Some(&id) = farm.turns.core.workers().get(Rank(2)).unwrap().assigned.first() {
         failed.push(id.0);
         let quick = TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id.0, Outcome::Exited(1)) };
         farm.report(2, Report { results: vec![quick], ..Report::default() });
@@ -162,13 +163,13 @@ fn the_nodes_fault_costs_no_retry() {
     assert_eq!(farm.turns.core.tasks().failures(TaskId(first)), 0);
     farm.sent();
     farm.finish(0, [0]);
-    assert_eq!(farm.handed(), [(0, vec![first])], "at once, and elsewhere");
+    assert_eq!(farm.handed(), [(0, vec![first])], "immediately, and elsewhere");
     fail(&mut farm, 0, first);
     assert_eq!(farm.turns.core.tasks().state(TaskId(first)), Some(TaskState::Delayed), "this one is its own fault");
     assert_eq!(farm.turns.core.tasks().attempt(TaskId(first)), Attempt(3));
 }
 
-/// Promise 2: a result of a lost rank counts, also while the task waits for its next attempt.
+/// Promise 2: a result of a lost rank counts, even while the task waits for its next attempt.
 #[test]
 fn a_late_result_ends_a_task_that_waits() {
     for waited in [0, 1, 2] {
@@ -176,7 +177,7 @@ fn a_late_result_ends_a_task_that_waits() {
         farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
         assert_eq!(farm.handed(), [(2, vec![0])]);
         fail(&mut farm, 2, 0);
-        // Rank 1 has a task, and rank 2 is not to have this one again so soon.
+        // Rank 1 has a task, and rank 2 must not get this one again so soon.
         farm.wait(secs(waited));
         farm.sent();
         farm.finish(0, [0]);
@@ -184,7 +185,7 @@ fn a_late_result_ends_a_task_that_waits() {
     }
 }
 
-/// The failure of an attempt that nobody waits for any more counts, and disturbs nobody.
+/// A failure of an attempt that is no longer waited for counts, and has no other effect.
 #[test]
 fn a_late_failure_is_counted() {
     let mut farm = with(3, 2, 1, None);
@@ -196,17 +197,17 @@ fn a_late_failure_is_counted() {
     assert_eq!(farm.turns.storage.records, [(0, false)], "two failures, one retry");
 }
 
-/// A task is not kept from the rank on which it failed when the only other one is set aside.
+/// A task is not withheld from the rank on which it failed when the only other one is set aside.
 #[test]
-fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
+fn a_rank_that_is_set_aside_is_not_waited_for() {
     let mut farm = with(2, 100, 1, None);
     farm.wait(secs(5));
-    let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().book[0].0;
+    let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().assigned[0].0;
     while farm.turns.core.workers().aside() == 0 {
         let quick = TaskResult { start_us: 5_000_000, duration_us: 9, ..result(held(&farm, 1), Outcome::Exited(1)) };
         farm.report(1, Report { results: vec![quick], ..Report::default() });
     }
-    // What comes back from there runs before the rest of the list.
+    // Tasks that come back from there run before the rest of the list.
     let first = held(&farm, 0);
     fail(&mut farm, 0, first);
     farm.wait(secs(1));
@@ -216,13 +217,13 @@ fn a_rank_that_is_set_aside_is_nobody_to_wait_for() {
     assert_eq!(farm.handed(), [(0, vec![first])]);
 }
 
-/// What fails on a rank that is set aside is kept from it for a while like from any other.
+/// A task that fails on a rank that is set aside is withheld from it for a while, as from any other rank.
 #[test]
 fn a_rank_that_is_set_aside_comes_last_too() {
     let mut farm = TestFarm::with(2, 100, |settings| settings.rules.retries = 1);
     (0..2).for_each(|rank| farm.hello(rank, 2));
     farm.wait(secs(5));
-    let held = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().book.clone();
+    let held = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
     let long = held(&farm)[0].0;
     while farm.turns.core.workers().aside() == 0 {
         let id = held(&farm)[1].0;
@@ -232,22 +233,22 @@ fn a_rank_that_is_set_aside_comes_last_too() {
     fail(&mut farm, 1, long);
     farm.wait(secs(1));
     assert_eq!(
-        (farm.turns.core.tasks().state(TaskId(long)), farm.turns.core.tasks().picky()),
+        (farm.turns.core.tasks().state(TaskId(long)), farm.turns.core.tasks().restricted()),
         (Some(TaskState::Pending), 1)
     );
 }
 
-/// A task that only others may have is none for an idle rank: it gets what waits elsewhere.
+/// A task that only other ranks may have does not keep a rank idle: it gets tasks that wait elsewhere.
 #[test]
 fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
     let mut farm = with(2, 20, 1, None);
     fail(&mut farm, 1, 1);
     assert_eq!(farm.handed(), [(1, vec![2])]);
     while let Some(id) = farm.turns.core.tasks.take_next(Rank(0)) {
-        farm.turns.core.workers.update(Rank(0), |worker| worker.book.push(id));
+        farm.turns.core.workers.update(Rank(0), |worker| worker.assigned.push(id));
     }
     farm.wait(secs(1));
-    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().picky()), (1, 1));
+    assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().restricted()), (1, 1));
     farm.finish(1, [2]);
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }

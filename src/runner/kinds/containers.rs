@@ -1,4 +1,4 @@
-//! Kinds that run tasks in containers: command lines as each program wants them.
+//! Kinds that run tasks in containers: command lines in the form that each program needs.
 
 use super::super::as_operand;
 use super::super::config::{Defined, Start};
@@ -27,7 +27,7 @@ pub(super) fn shifter(section: &Section) -> Result<Defined, IniError> {
     Ok(Defined { proc_number: false, ..without_bash_env(defined) })
 }
 
-/// The node's `BASH_ENV` names a file that the container need not have.
+/// The node's `BASH_ENV` names a file that the container may not have.
 fn without_bash_env(mut defined: Defined) -> Defined {
     if defined.variables.iter().all(|(name, _)| name != b"BASH_ENV") {
         defined.variables.push((b"BASH_ENV".to_vec(), Template::literal("")));
@@ -35,7 +35,7 @@ fn without_bash_env(mut defined: Defined) -> Defined {
     defined
 }
 
-/// `SHELL -c SCRIPT` for the inside of a container, with the setup in it.
+/// `SHELL -c SCRIPT` for use inside a container, including the setup.
 fn shell_words(section: &Section) -> Result<[Template; 3], IniError> {
     let shell = choice(section, "shell", &[("bash", "/bin/bash"), ("sh", "/bin/sh")])?;
     let script = match setup(section) {
@@ -54,7 +54,7 @@ fn options(section: &Section) -> Result<Vec<Template>, IniError> {
     Template::words(&key.value).map_err(|what| section.error(Some(key), &what))
 }
 
-/// White-space separated, fields in it.
+/// Separated by white space, may contain fields.
 fn volumes(section: &Section, option: &str) -> Result<Vec<Template>, IniError> {
     let Some(key) = section.get("volumes") else { return Ok(Vec::new()) };
     let each = key.value.split_whitespace().map(|volume| Template::text(&format!("{option}{volume}")));
@@ -72,7 +72,7 @@ pub(super) fn apptainer(section: &Section, program: &str) -> Result<Defined, Ini
     words.push(Template::literal(&image.value));
     words.extend(shell_words(section)?);
     let mut defined = with_cwd(section, new(section, Start::Words { words, by_stdin: false })?)?;
-    // The image's own environment would go before the node's.
+    // The image's own environment would take precedence over the node's.
     let prefix = format!("{}ENV_", program.to_uppercase());
     for (name, _) in &mut defined.variables {
         *name = [prefix.as_bytes(), name].concat();
@@ -99,7 +99,7 @@ pub(super) fn podman(section: &Section, program: &str) -> Result<Defined, IniErr
     let defined = new(section, Start::Split)?;
     let own = defined.variables.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
     let own = own.filter(|name| name != OMP_NUM_THREADS);
-    // The last one is ours with `--bind slot`; what is not set is not passed on.
+    // The farm sets the last one with `--bind slot`; unset variables are not passed on.
     let names = environment::OURS.iter().copied().chain([OMP_NUM_THREADS]).map(str::to_owned).chain(own);
     words.extend(names.map(|name| Template::literal(&format!("--env={name}"))));
     words.extend(options(section)?);

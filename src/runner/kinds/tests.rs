@@ -29,7 +29,7 @@ fn argv(lines: &str, task: &str) -> Vec<String> {
     words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
 }
 
-/// PyTaskFarmer's classes and our names are the same kinds.
+/// PyTaskFarmer's classes and this program's names are the same kinds.
 #[test]
 fn both_names_of_a_kind_mean_the_same() {
     assert_eq!(defined("Runner = basic\n"), defined("Runner = taskfarmer.runners.BasicRunner\n"));
@@ -72,9 +72,9 @@ fn containers_get_image_folders_and_setup() {
     assert_eq!(words[words.len() - 5..], ["--env=A", "i", "/bin/bash", "-c", " -x"]);
 }
 
-/// What makes no sense is refused with section, key, and the nearest word that does.
+/// Invalid values are refused with section, key, and the nearest valid word.
 #[test]
-fn errors_name_the_key_and_what_was_meant() {
+fn errors_name_the_key_and_a_suggestion() {
     for (lines, words) in [
         ("Runner = shiftr\n", &["a.ini:2: [x]: Runner: there is no kind 'shiftr'", "did you mean 'shifter'?"][..]),
         ("Runner = shifter\nimgae = x\n", &["a.ini:3: [x]: imgae", "shifter has no such key", "'image'?"]),
@@ -100,7 +100,7 @@ fn errors_name_the_key_and_what_was_meant() {
     }
 }
 
-/// What `[DEFAULT]` adds for others is no error, and an INI file may say what `default` is.
+/// Keys that `[DEFAULT]` adds for others are not an error, and an INI file may redefine `default`.
 #[test]
 fn inherited_keys_and_default() {
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ fn inherited_keys_and_default() {
 }
 
 proptest! {
-    /// Promise 5: whatever a section says, it is a runner or is refused; and it survives the way to the workers.
+    /// Promise 5: whatever a section contains, it is a runner or is refused; and it reaches the workers unchanged.
     #[test]
     fn any_section_is_a_runner_or_refused(
         kind in 0..KINDS.len(),

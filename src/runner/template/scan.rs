@@ -3,10 +3,10 @@
 use super::{FIELDS, Field};
 use crate::ini::nearest;
 
-/// What comes next.
+/// The next item.
 pub(super) enum Item {
     Char(char),
-    /// One that was written double.
+    /// A brace that was written twice.
     Brace(char),
     Field {
         field: Field,
@@ -24,7 +24,7 @@ impl<'a> Scanner<'a> {
         Self { rest: text, before: None }
     }
 
-    /// The text that is still to come.
+    /// The remaining text.
     pub(super) fn rest(&self) -> &'a str {
         self.rest
     }

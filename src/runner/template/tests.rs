@@ -25,7 +25,7 @@ fn words(text: &str, task: &str) -> Vec<String> {
     words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
 }
 
-/// A field stays in its word, whatever it is filled with.
+/// A field stays within its word, whatever its value.
 #[test]
 fn words_are_split_before_fields_are_filled_in() {
     assert_eq!(words("a 'b c'\n \"d\\\"'\" e\\ f ''", ""), ["a", "b c", "d\"'", "e f", ""]);
@@ -36,7 +36,7 @@ fn words_are_split_before_fields_are_filled_in() {
     assert_eq!(words(r#""a\b\\\{{" \"x \{{ \{id}"#, ""), [r"a\b\\{", "\"x", "{", "7"]);
 }
 
-/// What would surprise is refused when the file is read.
+/// Anything surprising is refused when the file is read.
 #[test]
 fn traps_are_refused() {
     let bad = [
@@ -86,7 +86,7 @@ fn sh(script: &[u8]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any bytes that a task may hold come through a shell as they are: blanks, quotes, `$`, newlines, dashes, UTF-8.
+    /// Any bytes that a task may contain pass through a shell unchanged: blanks, quotes, `$`, newlines, dashes, UTF-8.
     #[test]
     fn a_quoted_field_is_one_word(task in proptest::collection::vec(1..=u8::MAX, 0..40)) {
         let line = Template::line("printf '%s.' {task:q} {id} {workdir:q}").unwrap();

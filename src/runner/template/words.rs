@@ -1,4 +1,4 @@
-//! A command line for no shell → words.
+//! A command line without a shell → words.
 
 use super::scan::{Item, Scanner};
 use super::{Field, Piece, Template};
@@ -71,7 +71,7 @@ impl Words {
         }
     }
 
-    /// The current word, to be added to. Between double quotes, a backslash in front of most characters is one.
+    /// The current word, to append to. Between double quotes, a backslash before most characters is literal.
     fn open(&mut self, backslash: bool) -> &mut Template {
         let word = self.word.get_or_insert_default();
         if backslash && self.quotes == Quotes::Double {
@@ -86,7 +86,7 @@ impl Words {
     }
 }
 
-/// Unquoted, a shell would do something with it, and without one it would just be there.
+/// Unquoted, a shell would interpret it, and without a shell it would be literal.
 fn is_for_a_shell(c: char) -> bool {
     matches!(c, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' | '*' | '?')
 }

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn look(line: &str) -> Look {
-    Eye::default().look(line.as_bytes())
+    LineChecker::default().look(line.as_bytes())
 }
 
-/// What this machine's bash says of a line: whether it is whole.
+/// Whether this machine's bash considers a line complete.
 fn is_whole(line: &str) -> bool {
     let mut bash = Command::new("/bin/bash");
     bash.arg("-n").env_clear().env("LC_ALL", "C").stdin(Stdio::piped()).stderr(Stdio::piped());
@@ -21,7 +21,7 @@ fn is_whole(line: &str) -> bool {
         .any(|word| told.contains(word))
 }
 
-/// Lines as people write them, which are whole: none costs the start of a shell before the farm begins.
+/// Lines as people write them, which are complete: none costs the start of a shell before the farm begins.
 #[test]
 fn whole_lines_are_seen_to_be_whole() {
     for line in [
@@ -85,7 +85,7 @@ fn whole_lines_are_seen_to_be_whole() {
     }
 }
 
-/// The first lines of commands that go on in the next line are seen to be open, by bash as well.
+/// The first lines of commands that continue in the next line are found to be open, by bash as well.
 #[test]
 fn open_lines_are_seen_to_be_open() {
     for line in [
@@ -137,7 +137,7 @@ fn open_lines_are_seen_to_be_open() {
     }
 }
 
-/// A backslash at the end counts where it would take the next line along, and only there.
+/// A backslash at the end counts where it would join the next line, and only there.
 #[test]
 fn a_backslash_at_the_end_is_seen() {
     for (line, continued) in [
@@ -156,9 +156,9 @@ fn a_backslash_at_the_end_is_seen() {
     }
 }
 
-/// What is left running when the line is at its end.
+/// What is left running at the end of the line.
 #[test]
-fn what_is_left_in_the_background_is_seen() {
+fn background_commands_are_found() {
     for (line, background) in [
         ("a &", true),
         ("a&", true),
@@ -188,7 +188,7 @@ fn what_is_left_in_the_background_is_seen() {
     }
 }
 
-/// Only one command by itself is a simple line.
+/// Only a single command is a simple line.
 #[test]
 fn simple_lines_are_seen() {
     for (line, simple) in [
@@ -210,7 +210,7 @@ fn simple_lines_are_seen() {
     }
 }
 
-/// Characters that are not what they look like are seen outside of quotes.
+/// Characters that are not what they look like are found outside quotes.
 #[test]
 fn deceptive_characters_are_seen() {
     for (line, character) in [
@@ -228,7 +228,7 @@ fn deceptive_characters_are_seen() {
     ] {
         assert_eq!(look(line).deceptive, character, "{line}");
     }
-    assert_eq!(Eye::default().look(b"a \xff\xa0 \xe2\x80"), Look { is_simple: true, ..Look::default() });
+    assert_eq!(LineChecker::default().look(b"a \xff\xa0 \xe2\x80"), Look { is_simple: true, ..Look::default() });
     assert!(look("a\rb").carriage_return && !look("a '\r'").carriage_return);
 }
 
@@ -279,21 +279,21 @@ fn piece() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    /// Promise 5: no line is a panic.
+    /// Promise 5: no line causes a panic.
     #[test]
     fn any_bytes_are_looked_at(bytes in prop::collection::vec(prop::sample::select(
         b"'\"`\\$(){}<>|&;# a\rdoneifs\xe2\x80\xa0\xc2".to_vec()), 0..40))
     {
-        let _ = Eye::default().look(&bytes);
+        let _ = LineChecker::default().look(&bytes);
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Of lines at random, all that bash takes for open are seen to be: an end that is missing is never missed.
+    /// Of random lines, all that bash considers open are found to be open: a missing end is never overlooked.
     #[test]
-    fn what_is_open_to_bash_is_seen(pieces in prop::collection::vec(piece(), 1..9)) {
+    fn lines_open_to_bash_are_found(pieces in prop::collection::vec(piece(), 1..9)) {
         let line = pieces.join(" ");
         if !look(&line).is_open {
             prop_assert!(is_whole(&line), "{}", line);

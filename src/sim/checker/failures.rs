@@ -1,9 +1,9 @@
-//! What users ask for failures: retries, time limits, and the truth of `tasks.tsv`.
+//! What users request for failures: retries, time limits, and a correct `tasks.tsv`.
 
 use std::time::Duration;
 
 use super::{Checker, Node, Run};
-use crate::farmer::{HaltAt, Record, StopCause, TaskLimit, Why};
+use crate::farmer::{Cause, HaltAt, Record, StopCause, TaskLimit};
 use crate::protocol::{Outcome, StopLevel, TaskResult};
 use crate::worker::LINGER;
 
@@ -18,11 +18,11 @@ impl Checker {
         }
     }
 
-    /// The task is tried again by its own fault: as often as was asked for, after a pause, and elsewhere first.
+    /// The task is retried through its own fault: as often as requested, after a pause, and elsewhere first.
     fn retried(&mut self, now: Duration, rank: u32, result: &TaskResult) {
         let id = result.id.0;
         let worth = self.is_worth_a_retry(result);
-        self.must(worth, || format!("task {id} is tried again after {:?}, against the order", result.outcome));
+        self.must(worth, || format!("task {id} is retried after {:?}, contrary to the settings", result.outcome));
         let knows = |(node, other): (&Node, u32)| other != rank && node.served && !node.lost && !node.is_aside;
         let elsewhere = self.nodes.iter().zip(0..).any(knows);
         let task = &mut self.tasks[id as usize];
@@ -35,14 +35,14 @@ impl Checker {
             task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
         self.must(retried <= retries, || {
-            format!("task {id} is tried again for the {retried}th time, {retries} are allowed")
+            format!("task {id} is retried for the {retried}th time, {retries} retries are allowed")
         });
     }
 
-    /// A line of `tasks.tsv`: an attempt is over, and it is true why.
+    /// A line of `tasks.tsv`: an attempt has ended, and the stated reason must be true.
     pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
-        let (result, why) = (&record.result, record.why);
-        if why == Why::Finished {
+        let (result, cause) = (&record.result, record.cause);
+        if cause == Cause::Finished {
             let at = self.finished_us.partition_point(|&us| us < result.duration_us);
             self.finished_us.insert(at, result.duration_us);
         }
@@ -51,48 +51,48 @@ impl Checker {
         let outcomes = self.ends.get(&place);
         let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));
         let node = &self.nodes[rank as usize];
-        // Else a failure is the node's fault, or may be.
+        // Otherwise a failure is, or may be, the node's fault.
         let own_fault = !node.lost && !node.is_aside;
-        let (is_true, ended) = match why {
-            Why::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
-            Why::Failed | Why::Unkept => (own_end && result.outcome != Outcome::Exited(0), true),
-            Why::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
-            Why::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
-            Why::Lost | Why::Crashed => (node.lost, false),
+        let (is_true, ended) = match cause {
+            Cause::Finished => (own_end && result.outcome == Outcome::Exited(0), true),
+            Cause::Failed | Cause::Unkept => (own_end && result.outcome != Outcome::Exited(0), true),
+            Cause::Timeout => (result.timed_out && self.timeouts.contains(&place), true),
+            Cause::Interrupted => (self.over.contains(&place) && node.stop.is_some(), true),
+            Cause::Lost | Cause::Crashed => (node.lost, false),
         };
-        if why.is_own_end() {
+        if cause.is_own_end() {
             self.tasks[result.id.0 as usize].is_suspect = false;
         }
         if ended {
             self.tasks[result.id.0 as usize].holders.remove(&rank);
         }
-        self.must(is_true, || format!("rank {rank}: an attempt is told to be {why:?}, and is not: {result:?}"));
-        if matches!(why, Why::Failed | Why::Timeout | Why::Unkept) && !record.is_last && own_fault {
+        self.must(is_true, || format!("rank {rank}: an attempt is reported as {cause:?}, but is not: {result:?}"));
+        if matches!(cause, Cause::Failed | Cause::Timeout | Cause::Unkept) && !record.is_last && own_fault {
             self.retried(now, rank, result);
-        } else if why == Why::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
-            // Of a failure there that nobody has judged in time the farmer says that it is the task's own.
+        } else if cause == Cause::Failed && !record.is_last && self.nodes[rank as usize].is_aside {
+            // The farmer records a failure there that was not judged in time as the task's own.
             let task = &mut self.tasks[result.id.0 as usize];
             let pause = Duration::from_secs(1 << task.failures.min(6)).min(Duration::from_secs(60));
             task.quiet_since = task.quiet_since.max(now + pause * 2);
         }
-        self.must(!record.is_last || why.is_own_end() || why == Why::Crashed, || {
-            format!("task {} is recorded as {why:?}", result.id)
+        self.must(!record.is_last || cause.is_own_end() || cause == Cause::Crashed, || {
+            format!("task {} is recorded as {cause:?}", result.id)
         });
         if record.is_last {
-            // If it goes on all the same, the disk did not take the record, and its retries count anew.
+            // If it continues all the same, the disk did not accept the record, and its retries are counted from zero.
             self.tasks[result.id.0 as usize].retried = 0;
         }
         let once = !ended || self.told.insert(place);
-        self.must(once, || format!("an attempt is told twice: rank {rank}, {result:?}"));
+        self.must(once, || format!("an attempt is reported twice: rank {rank}, {result:?}"));
     }
 
-    /// A task is known from an earlier run to have crashed.
+    /// A task is known to have crashed in an earlier run.
     pub fn suspected(&mut self, id: u32) {
         self.tasks[id as usize].is_suspect = true;
     }
 
-    /// A task is charged with the loss of its rank: for the `count`th time since it last came to an end, as the only one
-    /// or not. It is innocent if the pool was taken down by another task.
+    /// A task is charged with the loss of its rank: for the `count`th time since it last ended by itself, alone or not.
+    /// It is innocent if a different task took the pool down.
     pub fn crashed(&mut self, record: &Record, count: u16, is_alone: bool, is_innocent: bool) {
         let (id, limit) = (record.result.id.0, self.rules.crash_limit);
         let losses = self.losses;
@@ -104,20 +104,20 @@ impl Checker {
         if record.is_last {
             self.must(count >= limit, || format!("task {id} is recorded after {count} crashes of {limit}"));
             self.must(is_alone, || format!("task {id} is recorded as crashed, and was not alone"));
-            self.must(!is_innocent, || format!("task {id} is recorded for what another task did"));
+            self.must(!is_innocent, || format!("task {id} is recorded as crashed for what a different task did"));
         }
     }
 
-    /// The farmer tells a rank how long tasks may run.
+    /// The farmer sends a rank the time limit of tasks.
     pub fn limited(&mut self, now: Duration, rank: u32, us: u64) {
         let told = |node: &Node| node.limit.is_some_and(|(limit, _)| limit.as_micros() == u128::from(us));
         let right = match self.rules.task_limit {
             None => false,
             Some(TaskLimit::Fixed(limit)) => limit.as_micros() == u128::from(us),
-            // What others were told before, this one may be told when it comes.
+            // A rank that joins later may be sent the limit that others were sent before.
             Some(TaskLimit::Percent(_)) if self.nodes.iter().any(told) => true,
             Some(TaskLimit::Percent(percent)) => {
-                // The farmer is right to 2 %, and of two tasks in the middle either may be the median.
+                // The farmer is accurate to 2 %, and either of the two middle tasks may count as the median.
                 let count = self.finished_us.len();
                 let part = |index: usize| self.finished_us.get(index).map_or(0, |&us| us * u64::from(percent) / 100);
                 let (low, high) = (part(count.saturating_sub(1) / 2) * 98 / 100, part(count / 2) * 102 / 100 + 1);
@@ -125,13 +125,13 @@ impl Checker {
             }
         };
         let known = self.finished_us.len();
-        self.must(right, || format!("rank {rank} is told a limit of {us} µs after {known} tasks"));
+        self.must(right, || format!("rank {rank} is sent a limit of {us} µs after {known} tasks"));
         let (node, limit) = (&mut self.nodes[rank as usize], Duration::from_micros(us));
         node.limit = Some((limit, now));
         node.limit_min = Some(node.limit_min.map_or(limit, |least| least.min(limit)));
     }
 
-    /// A task on this node whose time was over long ago, and that nobody ended.
+    /// A task on this node that exceeded its limit long ago, and that was not ended.
     pub(super) fn overdue(&self, node: &Node, now: Duration) -> Option<Run> {
         let is_over = |run: &&Run| {
             let due = match (run.lingers_since, node.limit) {
@@ -139,31 +139,31 @@ impl Checker {
                 (None, Some((limit, told_at))) => (run.started + limit).max(told_at),
                 (None, None) => return false,
             };
-            let is_told = run.terminated_at.is_some() || run.killed;
-            !is_told && now > due + self.patience
+            let is_reported = run.terminated_at.is_some() || run.killed;
+            !is_reported && now > due + self.patience
         };
         node.runs.values().find(is_over).copied()
     }
 
-    /// Whether a task that is started now would end in time, as far as its time was given.
+    /// Whether a task that is started now would end in time, if its time is given.
     pub(super) fn fits(&self, now: Duration) -> bool {
         let task_time = self.rules.task_time.filter(|&time| time > Duration::ZERO);
         task_time.zip(self.timeout_at).is_none_or(|(time, timeout_at)| now + time < timeout_at)
     }
 
-    /// The farmer is dead: nobody takes back what waits in front of full slots.
+    /// The farmer is dead: waiting tasks are no longer taken back.
     pub fn farmer_is_gone(&mut self) {
         self.draining_since = None;
     }
 
-    /// The farm starts nothing more: for its failures, or because no time is left.
+    /// The farm starts nothing more: because of failures, or because no time is left.
     pub fn draining(&mut self, now: Duration, cause: &StopCause) {
         self.draining_since = Some(now);
         match (cause, self.rules.task_time, self.timeout_at) {
             (StopCause::Halt { .. }, _, _) => self.halted(cause),
             (StopCause::NoTimeLeft { task_time }, given, Some(timeout_at)) => {
                 let known = self.finished_us.len();
-                // Nine of ten are known by then, and a histogram is right to 2 %.
+                // Nine out of ten are known by then, and a histogram is accurate to 2 %.
                 let at_least = |us: &u64| us - us / 50;
                 let (shortest, longest) = (
                     self.finished_us.first().map_or(0, at_least),
@@ -182,7 +182,7 @@ impl Checker {
         }
     }
 
-    /// The farm stops; if it is for its failures, there are so many.
+    /// The farm stops; if the cause is failures, there must be enough.
     pub fn halted(&mut self, cause: &StopCause) {
         self.is_ending = true;
         if let StopCause::Halt { failed } = cause
@@ -190,11 +190,11 @@ impl Checker {
         {
             let (known, reached) = (self.failed, self.must_end());
             let right = *failed == known && reached;
-            self.must(right, || format!("it ends for {failed} failures, and there are {known}"));
+            self.must(right, || format!("it ends because of {failed} failures, but there are {known}"));
         }
     }
 
-    /// The workers are told to stop when nothing runs any more, or that it is to be ended.
+    /// The workers are told to stop only when nothing is running anymore, or when it must be ended.
     pub fn drained(&mut self, level: StopLevel, cause: &StopCause) {
         let waits = level == StopLevel::Drain && matches!(cause, StopCause::Halt { .. } | StopCause::NoTimeLeft { .. });
         let runs = |(rank, node): (u32, &Node)| (!node.troubled && !node.runs.is_empty()).then_some(rank);
@@ -202,7 +202,7 @@ impl Checker {
         self.must(running.is_none(), || format!("the drain is over, and tasks run on rank {running:?}"));
     }
 
-    /// There are as many failures as are to end the farm.
+    /// Whether there are enough failures to end the farm.
     fn must_end(&self) -> bool {
         let ended = u64::from(self.failed) + self.finished_us.len() as u64;
         self.rules.halt.is_some_and(|halt| match halt.at {

@@ -1,77 +1,77 @@
-//! Judges a farm from outside: by what runs, what is handed out, and what the files hold.
+//! Judges a farm from outside: by what runs, what is handed out, and what the files contain.
 //!
-//! Owns its own books and shares no code with the cores. Each rule names the promise of docs/architecture.md that it
-//! guards. A broken rule is kept, not a panic, so that the world can say where it was.
+//! Owns independent observations and shares no code with the cores. Each rule names the promise of docs/architecture.md
+//! that it guards. A broken rule is kept, not a panic, so that the world can report where it occurred.
 
-mod books;
 mod failures;
+mod observed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::processes::Deed;
-use crate::farmer::{Record, Rules, Why};
+use super::processes::Operation;
+use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, Outcome, StopLevel};
 use crate::tasklist::TaskList;
 use crate::worker::LINGER;
-use books::{Node, Run, Task};
+use observed::{Node, Run, Task};
 
-/// So many failures in a row, at least, make a black hole: half of what the farmer counts, since a success that it gets
-/// no word of, from a rank that was given up meanwhile, ends no row for it.
+/// A black hole has at least this many failures in a row: half of what the farmer counts, because a success that is
+/// never reported to it, from a rank that was given up in the meantime, does not end a series for it.
 const ROW_MIN: u32 = 10;
 
-/// So long the farmer may wait before it records a failure, or gives the task another attempt.
+/// The maximum time that the farmer may wait before it records a failure, or gives the task a new attempt.
 const DOUBT_MAX: Duration = Duration::from_secs(60);
 
-/// An end that a process came to by itself: task, rank, slot, attempt.
+/// A process that ended by itself: task, rank, slot, attempt.
 type Place = (u32, u32, u32, u16);
 
-/// The books of one run of a farm.
+/// The observations of one run of a farm.
 #[derive(Debug)]
 pub struct Checker {
     tasks: Vec<Task>,
     nodes: Vec<Node>,
     ends: BTreeMap<Place, Vec<Outcome>>,
-    /// Every process that ended, whoever ended it.
+    /// Every process that ended, for whatever reason.
     over: BTreeSet<Place>,
-    /// What was written of attempts that ended.
+    /// Ended attempts that were recorded.
     told: BTreeSet<Place>,
-    /// Processes that ended after their time was over.
+    /// Processes that ended after exceeding their limit.
     timeouts: BTreeSet<Place>,
-    /// Lengths of what has finished in this run, in microseconds, sorted.
+    /// Lengths of the tasks that finished in this run, in microseconds, sorted.
     finished_us: Vec<u64>,
     broken: Vec<String>,
     grace: Duration,
-    /// How long a free slot and a waiting task may stand side by side.
+    /// How long a slot may be free while a task waits.
     patience: Duration,
     losses: u16,
     stopping_since: Option<Duration>,
-    /// The farmer itself was disturbed: its delays say nothing until then.
+    /// The farmer itself was disturbed: until then, its delays do not count.
     excused_until: Duration,
-    /// Somebody asked for a stop, or the disk failed.
+    /// A stop was requested, or the disk failed.
     pub stop_was_asked: bool,
     /// A rank has given up on the output of its tasks.
     pub output_failed: bool,
     /// Every rank that takes tasks was given up at some time.
-    helpless: bool,
-    /// Ranks that take no tasks by order.
+    out_of_workers: bool,
+    /// Ranks that take no tasks by configuration.
     idle_by_order: BTreeSet<u32>,
-    /// What was asked for failures.
+    /// What was requested for failures.
     rules: Rules,
-    /// When the farm has to stop.
+    /// When the farm must stop.
     timeout_at: Option<Duration>,
-    /// Nothing is to be started any more, since then.
+    /// Since when nothing may be started anymore.
     draining_since: Option<Duration>,
-    /// The farm ends for its failures.
+    /// The farm ends because of failures.
     is_halted: bool,
     /// It ends, for whatever reason.
     is_ending: bool,
-    /// Tasks that were to be recorded as failed in this run, disk or not.
+    /// Tasks that had to be recorded as failed in this run, even if the disk refused.
     failed: u32,
 }
 
 impl Checker {
-    /// A run begins: on these files, with so many ranks.
+    /// A run begins: on these files, with this many ranks.
     #[must_use]
     pub fn new(
         now: Duration,
@@ -98,7 +98,7 @@ impl Checker {
             excused_until: now + Duration::from_secs(6),
             stop_was_asked: false,
             output_failed: false,
-            helpless: false,
+            out_of_workers: false,
             idle_by_order: BTreeSet::new(),
             rules: Rules::default(),
             timeout_at: None,
@@ -113,7 +113,7 @@ impl Checker {
         checker
     }
 
-    /// What was asked for failures, and when the farm has to stop.
+    /// What was requested for failures, and when the farm must stop.
     pub fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>) {
         self.rules = rules.clone();
         self.timeout_at = timeout_at;
@@ -131,7 +131,7 @@ impl Checker {
         first
     }
 
-    /// The world itself saw what must not be.
+    /// The world itself observed something that must not happen.
     pub fn report(&mut self, what: &str) {
         self.broken.push(what.to_owned());
     }
@@ -156,7 +156,7 @@ impl Checker {
                 self.must(expected.as_deref() == Some(line), || format!("a line that is not a record: {text:?}"));
                 if let Some(id) = id {
                     let twice = found.insert(id, success).is_some();
-                    self.must(!twice, || format!("task {id} is in the files twice"));
+                    self.must(!twice, || format!("task {id} is in the files more than once"));
                 }
             }
         }
@@ -165,11 +165,11 @@ impl Checker {
 
     /// The farmer hands a task to a rank.
     pub fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
-        // A failure may be the node's, and then the task gets another attempt.
+        // A failure may be the node's, and then the task gets a new attempt.
         let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses + self.tasks[task.id.0 as usize].failures);
-        self.must(list.get(task.id) == Some(&task.command), || format!("task {id} travels with another command"));
+        self.must(list.get(task.id) == Some(&task.command), || format!("task {id} is sent with a different command"));
         let recorded = self.tasks[id as usize].recorded.is_some();
-        self.must(!recorded, || format!("task {id} is handed to rank {rank} and is recorded already (promise 1)"));
+        self.must(!recorded, || format!("task {id} is handed to rank {rank} but is already recorded (promise 1)"));
         self.must((1..=1 + losses).contains(&attempt), || {
             format!("task {id} is handed out as attempt {attempt} after {losses} losses and failures")
         });
@@ -184,7 +184,7 @@ impl Checker {
         let task = &mut self.tasks[id as usize];
         (task.handed_to, task.is_its_own) = (Some(rank), true);
         task.holders.insert(rank);
-        // It was another rank's turn; one that gives it back leaves it to everybody.
+        // It was the turn of a different rank; if that gives the task back, all may have it.
         task.avoids = None;
         task.quiet_since = now;
     }
@@ -195,8 +195,8 @@ impl Checker {
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
         let twice = self.tasks[id as usize].recorded.replace(success).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
-        if record.why == Why::Crashed {
-            return; // It came to no end, and has no retries; see [`Self::crashed`].
+        if record.cause == Cause::Crashed {
+            return; // It did not end by itself, and has no retries; see [`Self::crashed`].
         }
         let left = !success && self.is_worth_a_retry(result) && self.tasks[id as usize].failures <= self.rules.retries;
         self.must(!left, || format!("task {id} is recorded as failed and has retries left"));
@@ -209,21 +209,23 @@ impl Checker {
     }
 
     /// Something happened to a process.
-    pub fn deed(&mut self, now: Duration, rank: u32, slot: u32, deed: &Deed) {
+    pub fn operation(&mut self, now: Duration, rank: u32, slot: u32, operation: &Operation) {
         let node = &mut self.nodes[rank as usize];
-        match deed {
-            Deed::Spawned(task) => {
+        match operation {
+            Operation::Spawned(task) => {
                 let run = Run::new(now, task);
                 let free = node.runs.insert(slot, run).is_none();
                 node.idle_since = None; // It is served; how quickly is a matter of measurements.
-                // A pool that hung reads tasks and stop in one go.
+                // A pool that hung reads tasks and stop at the same time.
                 let (slots, stop) = (node.slots, node.stop.filter(|_| !node.troubled));
                 self.must(free && slot < slots, || format!("rank {rank} starts two tasks in slot {slot} of {slots}"));
                 self.must(stop.is_none(), || format!("rank {rank} starts task {} after a stop", task.id));
-                // What waits there is to be taken back.
+                // Tasks that wait there must be taken back.
                 let late = self.draining_since.is_some_and(|since| now > since + self.patience);
                 let late = late && !self.nodes[rank as usize].troubled;
-                self.must(!late, || format!("rank {rank} starts task {} long after nothing more was to be", task.id));
+                self.must(!late, || {
+                    format!("rank {rank} starts task {} long after nothing more may be started", task.id)
+                });
                 let of = &self.tasks[task.id.0 as usize];
                 let alone = of.running == 0 || of.holders.iter().any(|&rank| self.nodes[rank as usize].troubled);
                 self.must(alone, || {
@@ -232,7 +234,7 @@ impl Checker {
                 self.tasks[task.id.0 as usize].running += 1;
                 self.tasks[task.id.0 as usize].quiet_since = now;
             }
-            Deed::Impossible(task) => {
+            Operation::Impossible(task) => {
                 let outcome = Outcome::NotStarted("no such program".to_owned());
                 node.failed();
                 self.tasks[task.id.0 as usize].failures += 1;
@@ -241,47 +243,47 @@ impl Checker {
                 self.ends.entry(place).or_default().push(outcome);
                 self.tasks[task.id.0 as usize].quiet_since = now.max(self.excused_until) + DOUBT_MAX;
             }
-            Deed::Refused(id) => {
+            Operation::Refused(id) => {
                 node.troubled = true;
                 self.tasks[id.0 as usize].quiet_since = now;
             }
-            Deed::Terminated => {
+            Operation::Terminated => {
                 let mut asked = node.stop >= Some(StopLevel::Terminate);
                 if let Some(run) = node.runs.get_mut(&slot) {
                     asked |= run.lingers_since.is_some_and(|since| now >= since + LINGER);
-                    // What was out of time stays so if a stop follows.
+                    // A task that exceeded its limit still counts as such if a stop follows.
                     run.timed_out |= !asked && run.terminated_at.is_none();
                     asked |= node.limit_min.is_some_and(|limit| now >= run.started + limit);
                     run.terminated_at = run.terminated_at.or(Some(now));
                 }
-                self.must(asked, || format!("rank {rank} terminates a task in time, and nobody had asked it to"));
+                self.must(asked, || format!("rank {rank} terminates a task within its limit, without a request"));
             }
-            Deed::Struck => {
+            Operation::Struck => {
                 if let Some(run) = node.runs.get_mut(&slot) {
                     run.struck |= run.lingers_since.is_none();
                 }
             }
-            Deed::Lingers => {
+            Operation::Lingers => {
                 if let Some(run) = node.runs.get_mut(&slot).filter(|run| run.terminated_at.is_none() && !run.killed) {
                     run.lingers_since = Some(now);
                 }
             }
-            Deed::Killed => {
+            Operation::Killed => {
                 let Some(run) = node.runs.get_mut(&slot) else { return };
                 run.killed = true;
                 let over = run.terminated_at.is_some_and(|at| now >= at + self.grace);
                 let asked = over || node.stop == Some(StopLevel::Kill);
                 self.must(asked, || format!("rank {rank} kills a task before its grace period is over"));
             }
-            Deed::Ended(outcome) => {
+            Operation::Ended(outcome) => {
                 let Some(run) = node.runs.remove(&slot) else { return };
                 self.over.insert((run.id, rank, slot, run.attempt));
                 let task = &mut self.tasks[run.id as usize];
                 task.running = task.running.saturating_sub(1);
                 task.quiet_since = now;
-                // With the stop so near, a death by the same blow is no failure.
+                // With the stop so near, a death with the same cause is not a failure.
                 let excused = node.troubled || now < self.excused_until;
-                let no_end = run.struck && is_of_a_blow(outcome) && !excused;
+                let no_end = run.struck && may_be_interrupted(outcome) && !excused;
                 if run.timed_out {
                     task.failures += 1;
                     task.quiet_since = now.max(self.excused_until) + DOUBT_MAX;
@@ -300,7 +302,7 @@ impl Checker {
         }
     }
 
-    /// A rank came up.
+    /// A rank joined.
     pub fn joined(&mut self, rank: u32, slots: u32) {
         self.nodes[rank as usize].up = true;
         self.nodes[rank as usize].slots = slots;
@@ -312,7 +314,7 @@ impl Checker {
         node.stop = node.stop.max(Some(level));
     }
 
-    /// All processes of a rank are gone at once, with nobody to tell.
+    /// All processes of a rank are gone at the same time, without a report.
     pub fn wiped(&mut self, now: Duration, rank: u32) {
         self.nodes[rank as usize].up = false;
         for run in std::mem::take(&mut self.nodes[rank as usize].runs).into_values() {
@@ -322,47 +324,47 @@ impl Checker {
         }
     }
 
-    /// Something was done to a rank.
+    /// A fault affected a rank.
     pub fn trouble(&mut self, rank: u32) {
         self.nodes[rank as usize].troubled = true;
     }
 
-    /// The farmer was held up.
+    /// The farmer was delayed.
     pub fn excuse_farmer(&mut self, until: Duration) {
-        // A failure that is under way to it is doubted from its return on.
+        // A failure that is on its way to the farmer is doubted from the end of the delay on.
         let later = until.saturating_sub(self.excused_until);
         self.tasks.iter_mut().filter(|task| task.failures > 0).for_each(|task| task.quiet_since += later);
         self.excused_until = self.excused_until.max(until);
         self.stopping_since = self.stopping_since.map(|since| since.max(until));
     }
 
-    /// The farmer gave a rank up.
+    /// The farmer gave up a rank.
     pub fn lost(&mut self, now: Duration, rank: u32, reason: &str) {
         self.losses = self.losses.saturating_add(1);
         let node = &mut self.nodes[rank as usize];
         node.lost = true;
         (node.held_back, node.is_aside) = (false, false);
         let troubled = node.troubled;
-        self.must(troubled, || format!("rank {rank} is well and was given up: {reason}"));
-        // It may have taken them up again since: then it was its turn, and is everybody's now.
+        self.must(troubled, || format!("rank {rank} is healthy but was given up: {reason}"));
+        // It may have been trusted again since: then it had its turn, and now all may have the task.
         for task in self.tasks.iter_mut().filter(|task| task.holders.contains(&rank)) {
             task.avoids = task.avoids.filter(|&(other, _)| other == rank);
         }
         for task in self.tasks.iter_mut().filter(|task| task.handed_to == Some(rank)) {
             task.is_its_own = false;
-            // It may have failed there just before, and that may be in doubt for long, should the rank come back.
+            // It may have failed there just before, and that may be in doubt for a long time if the rank comes back.
             task.quiet_since = task.quiet_since.max(now);
         }
     }
 
-    /// The farmer waits with a rank on which tasks fail at once, or waits no more.
+    /// The farmer holds back tasks from a rank on which they fail quickly, or no longer does.
     pub fn held_back(&mut self, rank: u32, held_back: bool) {
         let node = &mut self.nodes[rank as usize];
         node.held_back = held_back;
         node.is_aside &= held_back;
     }
 
-    /// The farmer takes a rank for a black hole: never without a row of failures, and never the last one.
+    /// The farmer considers a rank a black hole: never without a series of failures, and never the last one.
     pub fn set_aside(&mut self, rank: u32) {
         let (_, most) = self.nodes[rank as usize].failed_in_row;
         self.must(most >= ROW_MIN, || format!("rank {rank} is set aside after {most} failures in a row at most"));
@@ -378,19 +380,19 @@ impl Checker {
         (node.held_back, node.is_aside) = (true, true);
     }
 
-    /// The farmer takes a rank in again, with all that it may still run.
+    /// A rank rejoins, with all tasks that it may still run.
     pub fn came_back(&mut self, rank: u32) {
         self.nodes[rank as usize].lost = false;
     }
 
-    /// The farm begins to stop, or stops harder.
+    /// The farm begins to stop, or stops at a higher level.
     pub fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
         let mut ranks = self.nodes.iter().zip(0..);
-        self.helpless |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
+        self.out_of_workers |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
     }
 
-    /// Looks at the whole: hand-out, kill ladder, and the time that a stop takes.
+    /// Checks the whole: hand-out, kill ladder, and the duration of a stop.
     pub fn look(&mut self, now: Duration) {
         self.look_for_idle(now);
         for rank in 0..self.nodes.len() {
@@ -413,7 +415,7 @@ impl Checker {
         let excused = now < self.excused_until || ending;
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
-            // Beside a suspect runs nothing else.
+            // Nothing else runs beside a suspect.
             let apart = node.runs.values().any(|run| self.tasks[run.id as usize].is_suspect);
             let well = !node.troubled && !node.held_back && !apart;
             let free = node.up && well && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
@@ -457,21 +459,21 @@ impl Checker {
             0 => remaining == 0 && failed == 0,
             1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
             3 => figures[2] > 0 && self.stop_was_asked,
-            4 => disk_erred || self.output_failed || (figures[2] > 0 && self.helpless),
+            4 => disk_erred || self.output_failed || (figures[2] > 0 && self.out_of_workers),
             _ => false,
         };
         self.must(right, || format!("exit code {code} with {figures:?}"));
     }
 
-    /// Long after the end: nothing runs on nodes that live. Promise 4.
+    /// Long after the end: nothing runs on living nodes. Promise 4.
     pub fn nothing_is_left(&mut self, rank: u32) {
         let runs: Vec<u32> = self.nodes[rank as usize].runs.values().map(|run| run.id).collect();
         self.must(runs.is_empty(), || format!("tasks {runs:?} still run on rank {rank} after the farm's end"));
     }
 }
 
-/// Whether a task may have died by what a batch system sends to all, or its shell says that it did. Of anything else it
-/// died by itself, even then.
-fn is_of_a_blow(outcome: &Outcome) -> bool {
+/// Whether a signal that a batch system sends to all processes may have caused the death of a task, or its shell
+/// reports that. In all other cases the task died by itself, even then.
+fn may_be_interrupted(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Signaled(2 | 9 | 10 | 15) | Outcome::Exited(130 | 137 | 138 | 143))
 }

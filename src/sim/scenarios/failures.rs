@@ -1,9 +1,9 @@
-//! What users ask for failures and long tasks, and for the end of the time.
+//! What users request for failures, for long tasks, and for the end of the time.
 
 use super::*;
 use crate::farmer::{Halt, HaltAt, HaltWhen, TaskLimit};
 
-/// A task that fails in its first attempts is tried again after pauses, and has finished when it does well.
+/// A task that fails in its first attempts is retried after pauses, and has finished when it succeeds.
 #[test]
 fn a_task_that_mends_is_finished() {
     let mut scenario = Scenario::new(|options| options.rules.retries = 3);
@@ -17,7 +17,7 @@ fn a_task_that_mends_is_finished() {
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
-/// A farm that dies while tasks wait for their retries runs them at the next start.
+/// If a farm dies while tasks wait for their retries, the next start runs them.
 #[test]
 fn a_crash_loses_no_retry() {
     let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
@@ -30,7 +30,7 @@ fn a_crash_loses_no_retry() {
     assert_eq!(scenario.lines(1), 20);
 }
 
-/// A task that hangs is ended when its time is over, though it is deaf to SIGTERM, and all others finish.
+/// A task that hangs is ended when it exceeds its limit, although it ignores SIGTERM, and all others finish.
 #[test]
 fn a_task_that_hangs_runs_out_of_time() {
     for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
@@ -43,7 +43,7 @@ fn a_task_that_hangs_runs_out_of_time() {
     }
 }
 
-/// Failures end the farm: at once, or when what runs has ended; the next start goes on with the others.
+/// Failures end the farm: immediately, or when running tasks have ended; the next start resumes with the others.
 #[test]
 fn failures_end_the_farm() {
     for (when, lines) in [(HaltWhen::Now, [0, 1]), (HaltWhen::Soon, [5, 1])] {
@@ -59,7 +59,7 @@ fn failures_end_the_farm() {
     }
 }
 
-/// A node that dies while running tasks are waited for is given up, and the farm ends all the same.
+/// A node that dies while running tasks are waited for is given up, and the farm still ends.
 #[test]
 fn a_drain_survives_a_dead_node() {
     let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
@@ -72,7 +72,7 @@ fn a_drain_survives_a_dead_node() {
     assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
 }
 
-/// Nothing is started that would not end in time: no work is lost to the end of the job.
+/// No task is started that would not end in time: no work is lost at the end of the job.
 #[test]
 fn no_task_is_started_in_vain() {
     for task_time in [None, Some(secs(10))] {

@@ -16,7 +16,7 @@ use crate::sim::plan::{Behaviour, OnTerm, Plan};
 use crate::sim::prng::Prng;
 use crate::sim::world::{RunEnd, World};
 
-/// A list on a disk, and runs of it.
+/// A list on a disk, and its runs.
 struct Scenario {
     options: Options,
     plan: Rc<Plan>,
@@ -77,7 +77,7 @@ fn a_quiet_farm_takes_no_longer_than_it_must() {
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
-/// A resume of a finished list runs nothing and says the same.
+/// A resume of a finished list runs nothing and reports the same.
 #[test]
 fn a_finished_list_is_not_run_again() {
     let mut scenario = Scenario::new(|options| options.failing = 500);
@@ -87,7 +87,7 @@ fn a_finished_list_is_not_run_again() {
     assert_eq!(scenario.disk.borrow().files.clone().map(|file| file.bytes), before);
 }
 
-/// The tasks of a node that dies run elsewhere, and the farm ends with the code that its tasks have earned.
+/// The tasks of a node that dies run elsewhere, and the farm ends with the exit code for its tasks.
 #[test]
 fn a_dead_node_costs_time_and_nothing_else() {
     let mut scenario = Scenario::new(|_| {});
@@ -98,7 +98,7 @@ fn a_dead_node_costs_time_and_nothing_else() {
     assert_eq!(scenario.lines(0), 20);
 }
 
-/// A node that hangs for a minute is given up, comes back, and its results are not written twice.
+/// A node that hangs for a minute is given up, comes back, and its results are not recorded twice.
 #[test]
 fn a_node_that_comes_back_writes_nothing_twice() {
     let mut scenario = Scenario::new(|options| options.mean_us = 45_000_000);
@@ -114,7 +114,7 @@ fn a_node_that_comes_back_writes_nothing_twice() {
     assert_eq!(scenario.lines(0), 20);
 }
 
-/// What a lost node ran and nobody else has got is its own again when it comes back.
+/// Tasks that a lost node was running and that no other rank has yet are its own again when it comes back.
 #[test]
 fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     let mut scenario = Scenario::new(|options| {
@@ -130,9 +130,9 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     assert!(scenario.now < secs(320), "the run, and the look at what is left: {:?}", scenario.now);
 }
 
-/// A disk that stalls for 45 s loses nobody, and neither does a farmer that is suspended for 15 s.
+/// A disk that stalls for 45 s causes no losses, and neither does a farmer that is suspended for 15 s.
 #[test]
-fn a_farmer_that_is_held_up_loses_nobody() {
+fn a_delayed_farmer_loses_no_rank() {
     for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
         let mut scenario = Scenario::new(|options| options.tasks = 600);
         let mut world = scenario.start();
@@ -146,9 +146,9 @@ fn a_farmer_that_is_held_up_loses_nobody() {
     }
 }
 
-/// A pool that dies alone is told of by its relay, and its tasks run elsewhere at once.
+/// A pool that dies alone is reported by its relay, and its tasks run elsewhere immediately.
 #[test]
-fn a_dead_pool_is_replaced_at_once() {
+fn a_dead_pool_is_replaced_immediately() {
     let mut scenario = Scenario::new(|_| {});
     let mut world = scenario.start();
     go(&mut world, Duration::from_millis(1_500));
@@ -158,9 +158,9 @@ fn a_dead_pool_is_replaced_at_once() {
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
-/// A farm of rank 0 alone whose pool dies gets a new one, and goes on.
+/// A farm that consists only of rank 0, and whose pool dies, gets a new pool and continues.
 #[test]
-fn a_farm_whose_last_pool_dies_goes_on() {
+fn a_farm_whose_last_pool_dies_continues() {
     let mut scenario = Scenario::new(|options| options.ranks = 1);
     let mut world = scenario.start();
     go(&mut world, Duration::from_millis(2_500));
@@ -169,9 +169,9 @@ fn a_farm_whose_last_pool_dies_goes_on() {
     assert_eq!(scenario.lines(0), 20);
 }
 
-/// A stop spares nobody: SIGTERM, the grace period, SIGKILL; and the next start runs what is left.
+/// A stop ends every task: SIGTERM, the grace period, SIGKILL; and the next start runs the rest.
 #[test]
-fn a_deaf_task_is_killed_after_the_grace_period() {
+fn a_task_that_ignores_sigterm_is_killed() {
     let mut scenario = Scenario::new(|options| options.mean_us = 1_000_000_000);
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Deaf);
     let mut world = scenario.start();
@@ -185,7 +185,7 @@ fn a_deaf_task_is_killed_after_the_grace_period() {
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
 }
 
-/// A full disk stops the farm with code 4; what was recorded stays, and the rest is run by the next start.
+/// A full disk stops the farm with code 4; what was recorded stays, and the next start runs the rest.
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut scenario = Scenario::new(|_| {});
@@ -198,7 +198,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 /// Output that cannot be written for a while waits. If that takes too long, the farm stops with code 4, and no task
-/// fails or runs again and again because of it.
+/// fails or runs repeatedly because of it.
 #[test]
 fn output_without_a_place_fails_no_task() {
     for packed in [false, true] {
@@ -215,7 +215,7 @@ fn output_without_a_place_fails_no_task() {
     }
 }
 
-/// Wherever in a run the farmer is killed, or its node loses power, the next start finds a journal that it can read.
+/// Whenever in a run the farmer is killed, or its node loses power, the next start finds a journal that it can read.
 #[test]
 fn a_crash_at_any_step_is_resumed() {
     for fault in [Fault::CrashFarmer, Fault::PowerLoss] {
@@ -232,7 +232,7 @@ fn a_crash_at_any_step_is_resumed() {
     }
 }
 
-/// A node that starts no process gives its tasks to others, and gets new ones when it has recovered.
+/// A node that cannot start processes gives its tasks to others, and gets new ones when it has recovered.
 #[test]
 fn a_node_without_memory_is_spared_for_a_while() {
     let mut scenario = Scenario::new(|options| options.tasks = 200);
@@ -260,7 +260,7 @@ fn a_third_of_three_hundred_nodes_may_die() {
     assert_eq!(scenario.lines(0), 3_000);
 }
 
-/// The same seed is the same run, to the byte.
+/// The same seed gives the same run, byte for byte.
 #[test]
 fn a_seed_is_a_run() {
     let seed = 13_226;
@@ -268,9 +268,10 @@ fn a_seed_is_a_run() {
     assert_ne!(crate::sim::try_seed(1, false), crate::sim::try_seed(2, false));
 }
 
-/// A node on which every task fails at once takes no more than a handful of a long list, and none of them is failed.
+/// A node on which every task fails immediately takes only a handful of a long list, and none of these tasks is
+/// recorded as failed.
 #[test]
-fn a_black_hole_swallows_nothing() {
+fn a_black_hole_fails_nothing() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
     let mut world = scenario.start();
     world.strike_with(Fault::BlackHole, 2, secs(100_000));
@@ -278,7 +279,7 @@ fn a_black_hole_swallows_nothing() {
     assert_eq!(scenario.lines(0), 2_000);
 }
 
-/// A node that is a black hole for a minute works with the others afterwards.
+/// A node that was a black hole for a minute works like the others afterward.
 #[test]
 fn a_black_hole_that_was_mended_gets_tasks_again() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
@@ -292,7 +293,7 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
-/// Where every task fails at once on every node, all are recorded as failed, and soon.
+/// If every task fails immediately on every node, all are recorded as failed, and soon.
 #[test]
 fn a_list_of_failing_tasks_fails_quickly() {
     let mut scenario = Scenario::new(|options| (options.tasks, options.mean_us, options.failing) = (500, 5_000, 1_000));
@@ -302,9 +303,10 @@ fn a_list_of_failing_tasks_fails_quickly() {
     scenario.run(world);
 }
 
-/// Ranks with nothing left stay until the one with a task in its grace period has stopped and the farm's books are closed.
+/// Ranks with nothing left stay until the one with a task in its grace period has stopped and the farm's files are
+/// closed.
 #[test]
-fn nobody_leaves_before_the_others() {
+fn no_rank_leaves_before_the_others() {
     let mut scenario = Scenario::new(|_| {});
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Saves(secs(9)));
     let mut world = scenario.start();

@@ -1,4 +1,4 @@
-//! Tasks that take their pool or their node down, and pools that stop.
+//! Tasks that take down their pool or their node, and pools that stop.
 
 use super::*;
 use crate::sim::plan::Poison;
@@ -15,7 +15,7 @@ impl Scenario {
     }
 }
 
-/// One poison task among others, on one rank and on three: it fails, all others finish, and nobody else is blamed.
+/// One poison task among others, on one rank and on three: it fails, all others finish, and no other is blamed.
 #[test]
 fn poison_fails_alone() {
     for ranks in [1, 3] {
@@ -31,7 +31,7 @@ fn poison_fails_alone() {
 
 /// Several of them, in one pool at the same time.
 #[test]
-fn poison_beside_poison_is_told_apart() {
+fn poison_beside_poison_is_distinguished() {
     for limit in [1, 2, 3, 5] {
         let mut scenario = Scenario::new(|options| {
             (options.ranks, options.slots, options.rules.crash_limit) = (1, (20, 20), limit);
@@ -45,7 +45,7 @@ fn poison_beside_poison_is_told_apart() {
     }
 }
 
-/// A task that takes whole nodes down fails before it has taken the last one.
+/// A task that takes down whole nodes fails before it has taken down the last one.
 #[test]
 fn a_task_that_takes_nodes_down_fails() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.farmer_only) = (6, true));
@@ -55,14 +55,15 @@ fn a_task_that_takes_nodes_down_fails() {
     assert_eq!((scenario.lines(0), scenario.failed()), (19, vec![7]));
 }
 
-/// Crashes count over restarts: a farm that is killed again and again does not begin to count anew.
+/// Crashes count across restarts: a farm that is killed repeatedly does not start counting from zero.
 #[test]
 fn crashes_count_over_restarts() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks, options.rules.crash_limit) = (1, 1, 4));
     scenario.poison(0, Poison::Kills);
     for crashes in 1..=3 {
         let mut world = scenario.start();
-        // Until it has crashed once and the new pool is up: the task takes a second, and a second later it is told.
+        // Until it has crashed once and the new pool is up: the task takes a second, and its crash is reported a second
+        // later.
         go(&mut world, Duration::from_millis(2_100));
         world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
         world.signal_rank(0);

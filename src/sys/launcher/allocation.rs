@@ -24,7 +24,7 @@ impl Unused {
     /// The same. `host`: the name of this node. `get` looks a variable up.
     pub fn detect(host: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let job = get("SLURM_JOB_ID").filter(|job| !job.is_empty())?;
-        // A task of another farm is meant to use one node.
+        // A task of a different farm is meant to use one node.
         if Launch::detect(&get).is_some() || get("TASKFARMER_TASK_ID").is_some() {
             return None;
         }

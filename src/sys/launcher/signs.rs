@@ -1,8 +1,7 @@
 //! The variables with which launchers give a process its rank: one table, read by [`super::Launch`] and
 //! [`super::NodePlace`].
-//!
-//! Owns their names and what they mean together. A rank without a number of ranks, or with nothing that connects it to
-//! the others, is left over from another program: it does not count as a launcher.
+//! Owns their names and what they mean in combination. A rank without a number of ranks, or without anything that
+//! connects it to the others, is left over from a different program: it does not count as a launcher.
 
 use super::{Launch, Launcher, NodePlace, Pmi};
 
@@ -15,7 +14,7 @@ struct Signs {
     sizes: &'static [&'static str],
     /// Rank on the node and number of ranks there.
     on_node: &'static [(&'static str, &'static str)],
-    /// If not empty: one of these has to be set as well.
+    /// If not empty: one of these must be set as well.
     proof: &'static [&'static str],
     /// Whether a process without a number of ranks may still be one of several.
     may_not_tell_size: bool,
@@ -106,8 +105,8 @@ const TABLE: [Signs; 10] = [
     },
 ];
 
-/// What shows that a process can find the other ranks by PMIx; by PMI-1, PMI-2 or a relative; and the name that Slurm
-/// gives to its plug-in, which provides any of them.
+/// The variables that show that a process can find the other ranks by PMIx; by PMI-1, PMI-2 or a relative; and the name
+/// that Slurm gives to its plug-in, which provides any of them.
 const PMIX: [&str; 2] = ["PMIX_NAMESPACE", "PMIX_RANK"];
 /// Where PMIx's server is, for versions 2 to 5. Without one of these, Open MPI 5 crashes.
 const PMIX_SERVER: [&str; 7] = [
@@ -392,9 +391,9 @@ mod tests {
         assert!(Launch::detect(looked_up(&prun[..2])).unwrap().is_left_over(), "there is no server");
     }
 
-    /// A rank alone, or a number of ranks alone, is left over from something: no launcher sets only one of them.
+    /// A rank alone, or a number of ranks alone, is left over: no launcher sets only one of them.
     #[test]
-    fn half_of_the_signs_is_no_launcher() {
+    fn half_of_the_signs_is_not_a_launcher() {
         for signs in TABLE.iter().filter(|signs| !signs.may_not_tell_size) {
             let proof = signs.proof.first().copied().unwrap_or("PATH");
             assert_eq!(Launch::detect(looked_up(&[(signs.rank, "3"), (proof, "0")])), None, "{}", signs.rank);

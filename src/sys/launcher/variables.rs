@@ -1,8 +1,8 @@
 //! Variables that a launcher sets for its ranks, and that would mislead a task.
 //!
-//! Owns their names. A task that inherits them takes itself for a rank of the farm: an MPI program hangs or dies, and
-//! `mpirun` or `srun` follows the farm's placement. Without a launcher, nothing is removed; with one, only what that
-//! launcher sets is. A variable that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
+//! Owns their names. With these variables, a program in a task would act as a rank of the farm: an MPI program hangs or
+//! dies, and `mpirun` or `srun` follows the farm's placement. Without a launcher, nothing is removed; with one, only
+//! what that launcher sets. A variable that a user sets, such as OPAL_PREFIX or PMIX_MCA_gds, stays.
 //!
 //! The names were read from ranks of Open MPI 4.1 and 5.0, MPICH 4.0, 4.3 and 5.0, Intel MPI 2021.19 and Slurm 22.05;
 //! those of jsrun, Flux, PALS and mpirun_rsh are from their documentation. Of the variables that srun itself reads, all
@@ -245,7 +245,7 @@ mod tests {
 
     /// Tasks keep the user's variables and the job's, and lose the rank's.
     #[test]
-    fn a_launcher_takes_back_what_it_has_set_and_nothing_else() {
+    fn only_variables_of_the_launcher_are_removed() {
         let mpirun =
             leftovers(&[("OMPI_COMM_WORLD_SIZE", "2"), ("OMPI_COMM_WORLD_RANK", "0"), ("PMIX_NAMESPACE", "x")]);
         let hydra = leftovers(&[("PMI_SIZE", "2"), ("PMI_RANK", "0")]);
@@ -333,8 +333,8 @@ mod tests {
         SLURM_WCKEY SLURM_WORKING_DIR SLURMD_DEBUG SRUN_CONTAINER SRUN_CONTAINER_ID SRUN_ERROR SRUN_EXPORT_ENV \
         SRUN_INPUT SRUN_OUTPUT SRUN_SEGMENT_SIZE";
 
-    /// A task may start a job step of its own: for each variable that its srun would read, docs/tasklist.md states
-    /// correctly whether it is removed or kept.
+    /// A task may start a job step: for each variable that its srun would read, docs/tasklist.md states correctly
+    /// whether it is removed or kept.
     #[test]
     fn what_srun_reads_is_removed_or_kept_as_documented() {
         let srun = leftovers(&[("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2")]);

@@ -12,15 +12,15 @@ use bincode::{Decode, Encode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::brief;
+use super::super::query;
 
 /// What Flux reports for a job without a limit, in seconds: this or more.
 const FLUX_UNLIMITED: u64 = u32::MAX as u64;
 
-/// Larger limits are not believed, in seconds: a hundred years.
+/// Larger limits are not accepted, in seconds: a hundred years.
 const LIMIT_MAX: u64 = 100 * 366 * 86_400;
 
-/// A batch system that has to be asked.
+/// A batch system that must be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum System {
     Pbs,
@@ -28,7 +28,7 @@ enum System {
     Flux,
 }
 
-/// What to ask, and whom.
+/// The question and the program that answers it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Question {
     system: System,
@@ -80,7 +80,7 @@ impl Question {
     pub fn ask(&self, limit: Duration) -> Answer {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
-        let answer = match brief::run(command, limit) {
+        let answer = match query::run(command, limit) {
             Ok(answer) => answer,
             Err(error) => return Answer::Unknown(error.to_string()),
         };
@@ -106,7 +106,7 @@ impl Question {
     }
 }
 
-/// The part of qstat's answer that is of interest.
+/// The relevant part of qstat's answer.
 #[derive(Deserialize)]
 struct Jobs {
     #[serde(rename = "Jobs")]
@@ -115,7 +115,7 @@ struct Jobs {
 
 /// `Resource_List.walltime` after `stime`, the start. `resources_used.walltime` would be minutes old.
 fn pbs_end(text: &str) -> Option<Answer> {
-    // Warnings may stand around it.
+    // There may be warnings around it.
     let json = text.get(text.find('{')?..=text.rfind('}')?)?;
     let jobs = serde_json::from_str::<Jobs>(json).ok()?.jobs;
     let job = jobs.values().next()?;
@@ -132,7 +132,7 @@ fn pbs_end(text: &str) -> Option<Answer> {
     (limit <= LIMIT_MAX).then(|| Answer::At(Duration::from_secs(start.saturating_add(limit))))
 }
 
-/// `[[H:]M:]S`, in seconds; hours may be many.
+/// `[[H:]M:]S`, in seconds; there may be any number of hours.
 fn hours_minutes_seconds(text: &str) -> Option<u64> {
     text.split(':').try_fold(0_u64, |sum, part| sum.checked_mul(60)?.checked_add(part.parse().ok()?))
 }
@@ -184,7 +184,7 @@ mod tests {
     const LSF: [(&str, &str); 1] = [("LSB_JOBID", "12")];
     const FLUX: [(&str, &str); 1] = [("FLUX_JOB_ID", "f2u")];
 
-    /// Each batch system is asked about this very job; outside a job, no program is run.
+    /// Each batch system is asked about this job; outside a job, no program is run.
     #[test]
     fn the_job_is_known_by_its_variables() {
         let command = |variables: &[(&str, &str)]| of(variables).map(|question| question.command());

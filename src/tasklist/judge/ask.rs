@@ -1,4 +1,4 @@
-//! What a shell itself says of a line, without running it.
+//! What a shell itself reports about a line, without running it.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,30 +12,31 @@ pub enum Question {
     IsOpen,
     /// Whether it announces a here-document.
     HereDocument,
-    /// Whether the backslash at its end would take the next line along.
+    /// Whether the backslash at its end would join the next line to it.
     IsContinued,
 }
 
-/// The shell that tells of here-documents without an end.
+/// The shell that reports here-documents without an end.
 const BASH: &str = "/bin/bash";
 
-/// A line that is whole by itself, and never behind something.
+/// A line that is complete by itself, but never as a continuation.
 const NEXT_LINE: &[u8] = b"\n{ :;}";
 
-/// What shells say of an end that comes too early: bash, dash, busybox, ksh.
+/// How shells word an end that comes too early: bash, dash, busybox, ksh.
 const EARLY_END: [&str; 6] =
     ["end of file", "unexpected eof", "token `eof'", "unterminated", "eof in backquote", "missing '"];
 
-/// Asks this shell. `None`: it cannot be asked, or says nothing of use.
+/// Asks this shell. `None`: it cannot be asked, or its answer is not useful.
 ///
-/// Starts a process, so it is not for one that has started MPI.
+/// Starts a process, so it must not be called by one that has started MPI.
 #[must_use]
 pub fn ask(shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
-    // Other shells take the rest of the file for the document, without a word.
+    // Other shells read the rest of the file as the document, silently.
     let shell = if question == Question::HereDocument { Path::new(BASH) } else { shell };
     let next: &[u8] = if question == Question::IsContinued { NEXT_LINE } else { b"" };
     let mut command = Command::new(shell);
-    // Its words are known in English. Of what else a task's shell would find, only this changes what is a quote.
+    // Its English messages are known. Of the variables that a task's shell would have, only this one changes how quotes
+    // work.
     let mode = std::env::var_os("POSIXLY_CORRECT").map(|value| ("POSIXLY_CORRECT", value));
     command.arg("-n").env_clear().env("LC_ALL", "C").envs(mode);
     let output = run(&mut command, Some(&[line, next, b"\n"].concat())).ok()?;
@@ -51,7 +52,8 @@ fn judge(question: Question, output: &Output) -> Option<bool> {
     Some(match question {
         Question::IsContinued => !output.status.success(),
         Question::HereDocument => told.contains("here-document at line"),
-        // The shell may show the line in further lines of its message, and in this one what it did not expect.
+        // The shell may quote the line in further lines of its message, and in this one the token that it did not
+        // expect.
         Question::IsOpen => {
             let other = first.contains("unexpected token `") && !first.contains("token `eof'");
             !output.status.success() && !other && EARLY_END.iter().any(|words| first.contains(words))
@@ -69,7 +71,8 @@ mod tests {
         answers[0]
     }
 
-    /// Lines that end in the middle are told from those that are wrong in other ways: these fail, and harm nobody.
+    /// Lines that end in the middle are distinguished from those that are wrong in other ways: these fail, and do no
+    /// harm.
     #[test]
     fn a_shell_knows_what_is_open() {
         for line in [
@@ -91,7 +94,7 @@ mod tests {
         }
     }
 
-    /// A here-document, and what looks like one.
+    /// A here-document, and text that looks like one.
     #[test]
     fn a_shell_knows_here_documents() {
         assert!(asked(Question::HereDocument, "cat <<EOF"));
@@ -118,9 +121,9 @@ mod tests {
         }
     }
 
-    /// A shell that is not there says nothing.
+    /// A missing shell gives no answer.
     #[test]
-    fn a_missing_shell_says_nothing() {
+    fn a_missing_shell_gives_no_answer() {
         assert_eq!(ask(Path::new("/no/such/shell"), Question::IsOpen, b"echo 'a"), None);
     }
 }

@@ -11,7 +11,7 @@ fn no_variable(_: &[u8]) -> bool {
     false
 }
 
-/// What is said of a list, after a shell was asked: refusals and warnings.
+/// The messages about a list, after a shell was asked: refusals and warnings.
 fn judged(commands: &[&str]) -> (Vec<String>, Vec<String>) {
     let list = list(commands);
     let mut findings = look(&list, no_variable);
@@ -20,9 +20,9 @@ fn judged(commands: &[&str]) -> (Vec<String>, Vec<String>) {
     (findings.refusals(Places::Lines, number), findings.warnings(Places::Lines, number))
 }
 
-/// Lists of one oddity each, and what must be said: nothing, a refusal or a warning that has these words.
+/// Lists with one problem each, and the expected result: nothing, or a refusal or warning that contains these words.
 #[test]
-fn each_kind_is_told() {
+fn each_kind_is_reported() {
     enum Say {
         Nothing,
         Refuse(&'static str),
@@ -89,7 +89,7 @@ fn each_kind_is_told() {
 
 /// A long list costs three places of each kind, a few questions, and no more.
 #[test]
-fn what_is_told_is_bounded() {
+fn messages_are_bounded() {
     let commands: Vec<String> = (0..1_000).flat_map(|n| [format!("./run {n} 'x"), format!("./run {n} &")]).collect();
     let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
     let list = list(&commands);
@@ -103,11 +103,12 @@ fn what_is_told_is_bounded() {
     assert_eq!(asked, PLACES_TOLD);
     let refusals = findings.refusals(Places::Tasks, |id| Some(id.0.into()));
     assert!(refusals[0].starts_with("1000 tasks (0, 2, 4, …) end"), "{refusals:?}");
-    assert_eq!(findings.told(), [0, 1, 2, 3, 4, 5].map(TaskId));
+    assert_eq!(findings.mentioned(), [0, 1, 2, 3, 4, 5].map(TaskId));
     assert_eq!(findings.warnings(Places::Tasks, |_| None).len(), 1);
 }
 
-/// A shell that says nothing, or that a line is whole, refuses nothing, and is asked so often only.
+/// A shell that gives no answer, or says that a line is complete, leads to no refusal, and is asked only a limited
+/// number of times.
 #[test]
 fn doubt_refuses_nothing() {
     let commands = vec!["./run 'x"; 1_000];
@@ -124,7 +125,7 @@ fn doubt_refuses_nothing() {
     }
 }
 
-/// Several threads find what one finds, in the same order.
+/// Several threads find the same as one, in the same order.
 #[test]
 fn threads_agree() {
     let lines = ["./run", "./run &", "cd x", "./run 'x", "a\u{a0}b"];
@@ -135,7 +136,7 @@ fn threads_agree() {
     assert_eq!(look(&list, no_variable), alone);
 }
 
-/// A command of the kinds that are told apart, nearly or not at all.
+/// A command of the kinds that are distinguished, or similar to one.
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::sample::select(vec![
         "./run --n 4 > out/4.dat",
@@ -163,8 +164,7 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Promise 5: any commands are judged, and what is said of them has no byte of theirs that a terminal could take for
-    /// something else.
+    /// Promise 5: any commands are judged, and the messages contain no byte of theirs that a terminal could interpret.
     #[test]
     fn any_commands_are_judged(commands in prop::collection::vec(command(), 0..6)) {
         let list = TaskList::from_commands(commands.iter().map(Vec::as_slice));

@@ -1,6 +1,6 @@
-//! Words that mean something to other farmers, or nothing to the next line.
+//! Words that mean something to other farmers, or have no effect on the next line.
 
-/// Variables that other farmers and array jobs set for a task, by name or by the beginning of it.
+/// Variables that other farmers and array jobs set for a task, by name or by prefix.
 const OTHERS: [(&[u8], bool); 10] = [
     (b"DISBATCH_", true),
     (b"HQ_", true),
@@ -14,7 +14,7 @@ const OTHERS: [(&[u8], bool); 10] = [
     (b"SLURM_ARRAY_TASK_ID", false),
 ];
 
-/// Bits of the letters that the names above begin with, from `A`.
+/// Bits of the letters with which the names above begin, from `A`.
 const FIRST_LETTERS: u32 = {
     let (mut letters, mut at) = (0, 0);
     while at < OTHERS.len() {
@@ -46,7 +46,7 @@ const CHANGES_SHELL: [&[u8]; 18] = [
     b"workon",
 ];
 
-/// … and those that only do so with certain second words.
+/// … and those that do so only with certain second words.
 const CHANGES_SHELL_BY: [(&[u8], &[&[u8]]); 5] = [
     (b"conda", &[b"activate", b"deactivate"]),
     (b"mamba", &[b"activate", b"deactivate"]),
@@ -62,8 +62,8 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
 }
 
-/// The command of a line that is one command and changes nothing but the shell in which it runs, which is gone when the
-/// next line runs.
+/// The command of a line that consists of one command and changes nothing except the shell in which it runs, which no
+/// longer exists when the next line runs.
 pub(super) fn changes_shell(line: &[u8]) -> Option<&'static str> {
     // Most lines begin with a path.
     if matches!(line.first(), None | Some(b'/')) || line.starts_with(b"./") {
@@ -78,7 +78,7 @@ pub(super) fn changes_shell(line: &[u8]) -> Option<&'static str> {
     if let Some((name, seconds)) = CHANGES_SHELL_BY.iter().find(|(name, _)| *name == first) {
         return words.next().filter(|second| seconds.contains(second)).map(|_| text(name));
     }
-    // Quotes may have blanks in them: only what surely has nothing behind it counts.
+    // Quotes may contain blanks: only an assignment with nothing after it counts.
     (is_assignment(first) && words.next().is_none()).then_some("NAME=VALUE")
 }
 
@@ -98,7 +98,7 @@ pub(super) fn is_pylauncher(line: &[u8]) -> bool {
     digits > 0 && line.get(digits) == Some(&b',')
 }
 
-/// The first variable of another farmer that the line takes for granted, and that `is_set` does not know.
+/// The first variable of a different farmer that the line relies on, and that `is_set` does not know.
 pub(super) fn foreign_variable(line: &[u8], is_set: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     memchr::memchr_iter(b'$', line).find_map(|at| {
         let rest = &line[at + 1..];
@@ -113,7 +113,7 @@ pub(super) fn foreign_variable(line: &[u8], is_set: impl Fn(&[u8]) -> bool) -> O
         let name = &rest[..len];
         let is_others =
             OTHERS.iter().any(|(other, begins)| if *begins { name.starts_with(other) } else { name == *other });
-        // `${NAME:-…}` and the like know that it may be empty; a line that sets it knows what it does.
+        // `${NAME:-…}` and the like allow for an empty value; a line that sets the variable does not rely on others.
         let is_prepared = braced && rest.get(len) != Some(&b'}');
         let is_own = || memchr::memmem::find(line, &[name, b"="].concat()).is_some();
         (is_others && !is_prepared && !is_set(name) && !is_own()).then_some(name)
@@ -124,7 +124,7 @@ pub(super) fn foreign_variable(line: &[u8], is_set: impl Fn(&[u8]) -> bool) -> O
 mod tests {
     use super::*;
 
-    /// Commands that are over with their line are told from those that do something.
+    /// Commands whose effect ends with their line are distinguished from those that do something.
     #[test]
     fn commands_that_only_change_their_shell() {
         for (line, command) in [
@@ -150,7 +150,7 @@ mod tests {
         assert!(CHANGES_SHELL.is_sorted(), "binary search");
     }
 
-    /// What other farmers read is known, and what looks alike is not taken for it.
+    /// Directives of other farmers are recognized, and similar text is not.
     #[test]
     fn directives_of_others() {
         assert!(is_greasy(b"[# 1-3 #] ./run") && is_greasy(b"[@ /x @] ./run"));
@@ -159,7 +159,7 @@ mod tests {
         assert!(!is_pylauncher(b"7z a,b") && !is_pylauncher(b",x") && !is_pylauncher(b"./4,x") && !is_pylauncher(b"4"));
     }
 
-    /// A variable that nobody sets here is named, unless the line is prepared for that.
+    /// A variable that is not set here is named, unless the line is prepared for that.
     #[test]
     fn variables_of_others() {
         let found = |line: &'static str| {

@@ -52,7 +52,7 @@ fn values_are_words() {
     assert_eq!(filled("x {1} {2}", [b"it's", b"-\xff"]), "x 'it'\\''s' '-\u{fffd}'");
 }
 
-/// Braces that are no holes stay; those that look like one can be meant literally.
+/// Braces that are not holes stay; those that look like one can be used literally.
 #[test]
 fn other_braces_stay() {
     for text in ["awk '{print $1}' {x,y} ${HOME} {} { 1; } {1..3} ${x:-{a,b}} }{", "echo {a b}"] {
@@ -91,13 +91,13 @@ fn holes_in_bad_places_are_refused() {
     }
 }
 
-/// A field that is not there is told.
+/// A field that does not exist is reported.
 #[test]
-fn a_missing_field_is_told() {
+fn a_missing_field_is_reported() {
     assert_eq!(parse("{1} {2}").unwrap().fill(|field| (field == 0).then_some(&b"x"[..]), &mut Vec::new()), Err(1));
 }
 
-/// What a shell makes of the arguments of `args`.
+/// The arguments of `args` after a shell has parsed them.
 fn arguments(shell: &str, command: &[u8]) -> Vec<Vec<u8>> {
     let script = [b"args() { for a in \"$@\"; do printf '%s\\0' \"$a\"; done; }\n", command].concat();
     let output = Command::new(shell).arg("-c").arg(OsStr::from_bytes(&script)).env_clear().output().unwrap();
@@ -133,7 +133,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Whatever stands in a value, it arrives as it is, as part of the one word that it belongs to, in bash and in sh.
+    /// Whatever is in a value, it arrives unchanged, as part of the one word to which it belongs, in bash and in sh.
     #[test]
     fn values_arrive_as_they_are(one in value(), two in value()) {
         let template = parse("X={1} args {1} {2} --k={1} {1}{2} ~{1} \"$X\"{2} x={1}y >/dev/stdout; : {2}").unwrap();

@@ -1,7 +1,8 @@
 //! `rank_<r>.idx`: where in `rank_<r>.log` the output of each attempt is.
 //!
-//! Owns the format of both, and what a damaged index is worth: an entry counts only if the output that it names begins
-//! and ends where the headings in the log show it. Otherwise, only what certainly belongs to the task is returned.
+//! Owns the format of both, and how far a damaged index is trusted: an entry counts only if the output that it names
+//! begins and ends where the headings in the log show it. Otherwise, only what certainly belongs to the task is
+//! returned.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -38,7 +39,7 @@ pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
     format!("{HEADING}{id}, attempt {attempt}: ")
 }
 
-/// Where the output of one attempt lies in a rank's file: a line of its index.
+/// Where the output of one attempt is in a rank's file: a line of its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IndexEntry {
     /// The task.
@@ -75,7 +76,7 @@ impl IndexEntry {
     }
 }
 
-/// An entry, and where it stands.
+/// An entry and its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     /// Which index.
@@ -91,13 +92,13 @@ pub(super) type Places = HashMap<u32, Place>;
 /// Adds the entries of the index with this number; of each task, the one that ended last.
 ///
 /// # Errors
-/// If it can't be read, or contains lines that are not entries. All entries have been added anyway.
+/// If it cannot be read, or contains lines that are not entries. All entries have been added anyway.
 pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<()> {
     let mut lines = Lines::of(regular::reader_no_link(path)?, INDEX_LINE_MAX);
     let mut bad = BadLines::default();
     while let Some(Line { number, bytes, end, .. }) = lines.next()? {
         match IndexEntry::parse(bytes) {
-            // A farm may be writing it just now, but not a line of this length.
+            // A farm may be writing it at this moment, but not a line of this length.
             _ if end == End::Torn && bytes.len() < INDEX_LINE_MAX => {}
             Some(entry) if end == End::Whole => match places.get(&entry.id) {
                 Some(known) if known.entry.ended_ms > entry.ended_ms => {}
@@ -107,7 +108,7 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
             _ => bad.add(number),
         }
     }
-    bad.told("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
+    bad.message("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
 }
 
 /// How much of an entry is correct.
@@ -126,7 +127,7 @@ pub(super) enum Check {
 /// Compares an entry with the log.
 ///
 /// # Errors
-/// If the log can't be read.
+/// If the log cannot be read.
 pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
     let IndexEntry { id, attempt, offset, len, .. } = *entry;
     if len == 0 {
@@ -156,7 +157,7 @@ pub(super) fn check(log: &File, entry: &IndexEntry) -> io::Result<Check> {
             Check::Only(sure, format!("of {len} bytes, only {sure} certainly belong to task {id}"))
         }
         None if end >= size => {
-            // The newline at the very end may be the one behind the output.
+            // The newline at the very end may be the one after the output.
             let is_newline = size > offset && bytes_at(log, size - 1, 1)? == b"\n";
             Check::CutOff(size.saturating_sub(offset).saturating_sub(is_newline.into()))
         }

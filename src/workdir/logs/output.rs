@@ -19,7 +19,7 @@ pub struct Output {
     reader: io::Take<File>,
     /// How long it is, if it is a part of the file.
     part: Option<u64>,
-    /// Why this is not all.
+    /// Why this is incomplete.
     odd: Option<OddLog>,
 }
 
@@ -27,13 +27,13 @@ impl Output {
     /// All of a file. A symbolic link is not followed.
     ///
     /// # Errors
-    /// If it can't be opened.
+    /// If it cannot be opened.
     pub fn of_file(path: PathBuf) -> Result<Self, OddLog> {
         let reader = regular::reader_no_link(&path).map_err(OddLog::at(&path))?.take(u64::MAX);
         Ok(Self { path, reader, part: None, odd: None })
     }
 
-    /// The output that an entry of an index gives to a task; less, if not all of it certainly belongs to the task.
+    /// The output that an entry of an index assigns to a task; less if not all of it certainly belongs to the task.
     pub(super) fn of_part(path: PathBuf, index: &Path, place: Place) -> Result<Self, OddLog> {
         let entry = place.entry;
         let mut file = regular::reader_no_link(&path).map_err(OddLog::at(&path))?;
@@ -54,10 +54,10 @@ impl Output {
         Ok(Self { path, reader: file.take(len), part: Some(whole), odd })
     }
 
-    /// Copies all of it to `out`. What is there is copied, also if that is not all.
+    /// Copies all of it to `out`, or what there is of it.
     ///
     /// # Errors
-    /// The outer one if `out` takes no more, the inner one if the log can't be read to its end.
+    /// The outer one if `out` accepts no more, the inner one if the log cannot be read to its end.
     pub(crate) fn copy_to(mut self, out: &mut (impl Write + ?Sized)) -> io::Result<Result<(), OddLog>> {
         let mut chunk = vec![0; 64 << 10];
         let mut copied = 0;
@@ -84,7 +84,7 @@ impl Output {
     /// Leaves out all but the last lines.
     ///
     /// # Errors
-    /// If it can't be read.
+    /// If it cannot be read.
     pub(super) fn keep_last_lines(&mut self, lines: u64) -> io::Result<()> {
         let begin = self.reader.get_mut().stream_position()?;
         let there = self.reader.get_ref().metadata()?.len().saturating_sub(begin);

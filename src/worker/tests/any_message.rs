@@ -1,4 +1,4 @@
-//! Promise 5: whatever a farmer says, and whatever becomes of processes, is input.
+//! Promise 5: whatever a farmer sends, and whatever happens to processes, is input.
 
 use proptest::prelude::*;
 
@@ -26,22 +26,22 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What was said of tasks since the last look: how many have ended, and how many went back.
-fn told(pool: &mut TestPool) -> usize {
+/// What was reported of tasks since the last call: how many have ended, and how many went back.
+fn reported(pool: &mut TestPool) -> usize {
     let count = |message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => results.len() + interrupted.len() + returned.len(),
         _ => 0,
     };
-    std::mem::take(&mut pool.said).into_iter().map(count).sum()
+    std::mem::take(&mut pool.sent).into_iter().map(count).sum()
 }
 
 proptest! {
-    /// Every task that was assigned is told of once, as ended or as returned, or is forgotten by a Rejoin; and a stop
+    /// Every task that was assigned is reported once, as ended or as returned, or is forgotten by a Rejoin; and a stop
     /// ends all.
     #[test]
-    fn no_task_is_lost_or_told_twice(happenings in prop::collection::vec(happening(), 0..40)) {
+    fn no_task_is_lost_or_reported_twice(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut pool = TestPool::new(2);
-        let (mut assigned, mut all_told) = (0, 0);
+        let (mut assigned, mut all_reported) = (0, 0);
         for happening in happenings {
             match happening {
                 Happening::Said(message) => {
@@ -51,7 +51,7 @@ proptest! {
                     if let ToWorker::Rejoin { .. } = message {
                         assigned -= pool.turns.core.queued();
                     }
-                    pool.hear(message);
+                    pool.receive(message);
                 }
                 Happening::Ended(slot, outcome) => pool.end(slot, outcome),
                 Happening::Passes(time) => pool.wait(ms(time)),
@@ -59,12 +59,12 @@ proptest! {
                 Happening::Impossible(impossible) => pool.turns.processes.impossible = impossible,
             }
             prop_assert!(pool.turns.core.running() <= 2);
-            all_told += told(&mut pool);
+            all_reported += reported(&mut pool);
         }
         pool.stop(StopLevel::Kill);
         (0..2).for_each(|slot| pool.end(slot, Outcome::Signaled(9)));
         prop_assert!(pool.turns.core.is_stopped());
-        prop_assert_eq!((all_told + told(&mut pool), pool.turns.core.queued()), (assigned, 0));
+        prop_assert_eq!((all_reported + reported(&mut pool), pool.turns.core.queued()), (assigned, 0));
         prop_assert_eq!(pool.turns.core.next_deadline(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The worker core, event by event: through the pool's real turn, with processes on paper.
+//! The worker core, event by event: through the pool's real turn, with simulated processes.
 
 mod any_message;
 mod leftovers;
@@ -11,7 +11,7 @@ use crate::protocol::codec;
 
 /// What the pool was asked to do with processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deed {
+enum Operation {
     Spawn(u32, u32),
     Terminate(u32),
     Kill(u32),
@@ -19,14 +19,14 @@ enum Deed {
 
 #[derive(Default)]
 struct Paper {
-    deeds: Vec<Deed>,
+    operations: Vec<Operation>,
     refusing: bool,
     impossible: bool,
 }
 
 impl Processes for Paper {
     fn spawn(&mut self, _: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
-        self.deeds.push(Deed::Spawn(slot, task.id.0));
+        self.operations.push(Operation::Spawn(slot, task.id.0));
         match (self.refusing, self.impossible) {
             (true, _) => Err(SpawnError::Refused("no memory".to_owned())),
             (_, true) => Err(SpawnError::Impossible(Outcome::NotStarted("no log".to_owned()), Usage::default())),
@@ -35,18 +35,18 @@ impl Processes for Paper {
     }
 
     fn terminate(&mut self, slot: u32) {
-        self.deeds.push(Deed::Terminate(slot));
+        self.operations.push(Operation::Terminate(slot));
     }
 
     fn kill(&mut self, slot: u32) {
-        self.deeds.push(Deed::Kill(slot));
+        self.operations.push(Operation::Kill(slot));
     }
 }
 
 struct TestPool {
     now: Duration,
     turns: Turns<Paper>,
-    said: Vec<ToFarmer>,
+    sent: Vec<ToFarmer>,
     seq: u32,
 }
 
@@ -59,30 +59,30 @@ fn ms(ms: u64) -> Duration {
 impl TestPool {
     fn new(slots: u32) -> Self {
         let turns = Turns::new(Worker::new(slots, GRACE), Paper::default());
-        Self { now: ms(1_000), turns, said: Vec::new(), seq: 0 }
+        Self { now: ms(1_000), turns, sent: Vec::new(), seq: 0 }
     }
 
-    /// One round of the pool's loop: the event, the clock, and then what is to be said.
+    /// One round of the pool's loop: the event, the clock, and then the messages that are due.
     fn event(&mut self, event: Event) {
-        self.turns.turn(self.now, event, &mut self.said);
-        self.turns.turn(self.now, Event::Tick, &mut self.said);
-        self.turns.flush(self.now, &mut self.said);
+        self.turns.turn(self.now, event, &mut self.sent);
+        self.turns.turn(self.now, Event::Tick, &mut self.sent);
+        self.turns.flush(self.now, &mut self.sent);
         let next = self.turns.core.next_deadline();
         assert!(next.is_none_or(|next| next > self.now), "the loop would spin");
     }
 
-    fn hear(&mut self, message: ToWorker) {
+    fn receive(&mut self, message: ToWorker) {
         self.event(Event::Message(codec::decode(&codec::encode(&message).unwrap()).unwrap()));
     }
 
     fn assign(&mut self, ids: impl IntoIterator<Item = u32>) {
         self.seq += 1;
         let task = |id| Assignment { id: TaskId(id), attempt: Attempt(1), command: Vec::new() };
-        self.hear(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
+        self.receive(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
     }
 
     fn stop(&mut self, level: StopLevel) {
-        self.hear(ToWorker::Stop { level });
+        self.receive(ToWorker::Stop { level });
     }
 
     fn end(&mut self, slot: u32, outcome: Outcome) {
@@ -98,24 +98,24 @@ impl TestPool {
         self.now = until;
     }
 
-    fn deeds(&mut self) -> Vec<Deed> {
-        std::mem::take(&mut self.turns.processes.deeds)
+    fn operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.turns.processes.operations)
     }
 
-    /// The only message since the last look, which is a Report: IDs of results, of interrupted and of returned tasks, and
-    /// open verdicts.
+    /// The only message since the last call, which is a Report: IDs of results, of interrupted and of returned tasks,
+    /// and pending verdicts.
     fn report(&mut self) -> (Vec<u32>, Vec<u32>, u32) {
-        let said = std::mem::take(&mut self.said);
-        let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &said[..] else {
-            panic!("{said:?}")
+        let sent = std::mem::take(&mut self.sent);
+        let [ToFarmer::Report { results, interrupted, returned, undecided, .. }] = &sent[..] else {
+            panic!("{sent:?}")
         };
         let again = interrupted.iter().map(|result| result.id.0).chain(returned.iter().map(|id| id.0));
         (results.iter().map(|r| r.id.0).collect(), again.collect(), *undecided)
     }
 
     fn quiet(&mut self) {
-        assert_eq!(self.said, []);
-        assert_eq!(self.deeds(), []);
+        assert_eq!(self.sent, []);
+        assert_eq!(self.operations(), []);
     }
 }
 
@@ -126,31 +126,31 @@ const OK: Outcome = Outcome::Exited(0);
 fn tasks_start_in_order() {
     let mut pool = TestPool::new(2);
     pool.assign([4, 2, 9]);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 4), Deed::Spawn(1, 2)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 4), Operation::Spawn(1, 2)]);
     assert_eq!((pool.turns.core.running(), pool.turns.core.queued()), (2, 1));
     pool.end(1, OK);
-    assert_eq!(pool.deeds(), [Deed::Spawn(1, 9)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(1, 9)]);
     assert_eq!(pool.turns.core.queued(), 0);
     assert_eq!(pool.report(), (vec![2], vec![], 0));
 }
 
-/// A result carries what was measured, and says which Assign came in last and how long ago.
+/// A result carries the measurements, and states which Assign arrived last and how long ago.
 #[test]
-fn a_report_says_what_was_measured() {
+fn a_report_carries_measurements() {
     let mut pool = TestPool::new(1);
     pool.assign([3]);
     pool.now += ms(25);
     pool.end(0, Outcome::Exited(4));
     let [ToFarmer::Report { results, ack: 1, ack_age_us: 25_000, recall_answered: false, pause_ms: 0, .. }] =
-        &pool.said[..]
+        &pool.sent[..]
     else {
-        panic!("{:?}", pool.said)
+        panic!("{:?}", pool.sent)
     };
     assert_eq!((results[0].id, results[0].attempt, results[0].slot), (TaskId(3), Attempt(1), 0));
     assert_eq!((results[0].duration_us, &results[0].outcome), (7, &Outcome::Exited(4)));
 }
 
-/// Results wait for company while there is work, but not for long, and not below half of the queue.
+/// Results are held while there is work, but not for long, and not when less than half of the queue is left.
 #[test]
 fn results_go_in_batches() {
     let mut pool = TestPool::new(1);
@@ -158,105 +158,106 @@ fn results_go_in_batches() {
     for _ in 0..4 {
         pool.end(0, OK);
     }
-    assert_eq!(pool.said, []);
+    assert_eq!(pool.sent, []);
     pool.wait(REPORT_DELAY);
     assert_eq!(pool.report(), (vec![0, 1, 2, 3], vec![], 0));
     pool.end(0, OK);
     assert_eq!(pool.report(), (vec![4], vec![], 0), "fewer than half of the queue are left");
 }
 
-/// A full batch does not wait.
+/// A full batch is not held.
 #[test]
-fn a_full_batch_goes_at_once() {
+fn a_full_batch_is_sent_immediately() {
     let mut pool = TestPool::new(1);
     pool.assign(0..1_000);
     for _ in 1..REPORT_RESULTS_MAX {
         pool.end(0, OK);
     }
-    assert_eq!(pool.said, []);
+    assert_eq!(pool.sent, []);
     pool.end(0, OK);
     assert_eq!(pool.report().0.len(), REPORT_RESULTS_MAX);
 }
 
-/// A Recall takes from the end of the queue, never what runs, and is answered even with nothing.
+/// A Recall takes from the end of the queue, never a running task, and is answered even if nothing is returned.
 #[test]
-fn a_recall_gives_back_what_waits() {
+fn a_recall_gives_back_queued_tasks() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1, 2]);
-    pool.hear(ToWorker::Recall { count: 1 });
+    pool.receive(ToWorker::Recall { count: 1 });
     assert_eq!(pool.report(), (vec![], vec![2], 0));
-    pool.hear(ToWorker::Recall { count: 9 });
+    pool.receive(ToWorker::Recall { count: 9 });
     assert_eq!(pool.report(), (vec![], vec![1], 0));
-    pool.hear(ToWorker::Recall { count: 9 });
-    let [ToFarmer::Report { recall_answered: true, returned, .. }] = &pool.said[..] else { panic!("no answer") };
+    pool.receive(ToWorker::Recall { count: 9 });
+    let [ToFarmer::Report { recall_answered: true, returned, .. }] = &pool.sent[..] else { panic!("no answer") };
     assert_eq!(returned[..], []);
 }
 
-/// Drain: what waits goes back, what runs ends by itself and counts.
+/// Drain: waiting tasks go back, running ones end by themselves and count.
 #[test]
 fn a_drain_lets_running_tasks_end() {
     let mut pool = TestPool::new(1);
     pool.assign([0, 1]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Drain);
     assert_eq!(pool.report(), (vec![], vec![1], 0));
     pool.wait(ms(60_000));
     pool.quiet();
     pool.end(0, OK);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
     assert!(pool.turns.core.is_stopped());
 }
 
-/// The kill ladder: SIGTERM, the grace period, SIGKILL; what we ended is no result, whatever it says.
+/// The kill ladder: SIGTERM, the grace period, SIGKILL; a task that the worker ended gives no result, whatever its exit
+/// code.
 #[test]
 fn a_stop_terminates_and_then_kills() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.deeds(), [Deed::Terminate(0), Deed::Terminate(1)]);
+    assert_eq!(pool.operations(), [Operation::Terminate(0), Operation::Terminate(1)]);
     pool.end(0, OK);
     assert_eq!(pool.report(), (vec![], vec![0], 0));
     pool.wait(GRACE - ms(1));
     pool.quiet();
     pool.wait(ms(1));
-    assert_eq!(pool.deeds(), [Deed::Kill(1)]);
+    assert_eq!(pool.operations(), [Operation::Kill(1)]);
     pool.wait(ms(60_000));
     pool.quiet();
     pool.end(1, Outcome::Signaled(9));
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![1], 0));
 }
 
-/// What a stop ends is told with all that was measured, whatever its exit code says.
+/// A task that a stop ends is reported with all measurements, whatever its exit code.
 #[test]
-fn an_interrupted_attempt_is_told_in_full() {
+fn an_interrupted_attempt_is_reported_in_full() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1]);
     pool.end(1, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Terminate);
     pool.end(0, OK);
-    let told = pool.said.iter().filter_map(|message| match message {
+    let reported = pool.sent.iter().filter_map(|message| match message {
         ToFarmer::Report { results, interrupted, returned, .. } => {
             assert!(results.is_empty() && returned.is_empty(), "{message:?}");
             Some(interrupted.clone())
         }
         _ => None,
     });
-    let told = told.flatten().map(|result| (result.id.0, result.duration_us, result.outcome));
-    assert_eq!(told.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
+    let reported = reported.flatten().map(|result| (result.id.0, result.duration_us, result.outcome));
+    assert_eq!(reported.collect::<Vec<_>>(), [(1, 7, Outcome::Signaled(15)), (0, 7, OK)]);
 }
 
-/// Levels only go up, and a second kill says nothing new.
+/// Levels only go up, and a second kill changes nothing.
 #[test]
 fn a_stop_never_steps_back() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.stop(StopLevel::Terminate);
     pool.stop(StopLevel::Kill);
     pool.wait(ms(60_000));
@@ -269,39 +270,40 @@ fn a_kill_overtakes_the_grace_period() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.deeds(), [Deed::Kill(0)]);
+    assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.wait(ms(60_000));
     pool.quiet();
 }
 
-/// An idle pool stops at once, and says so once.
+/// An idle pool stops immediately, and reports it once.
 #[test]
-fn an_idle_pool_stops_at_once() {
+fn an_idle_pool_stops_immediately() {
     let mut pool = TestPool::new(1);
     pool.stop(StopLevel::Drain);
-    assert_eq!(pool.said, [ToFarmer::Stopped]);
+    assert_eq!(pool.sent, [ToFarmer::Stopped]);
     pool.stop(StopLevel::Kill);
-    assert_eq!(pool.said, [ToFarmer::Stopped]);
+    assert_eq!(pool.sent, [ToFarmer::Stopped]);
 }
 
-/// Tasks that cross a stop on their way are given back.
+/// Tasks that arrive after a stop are given back.
 #[test]
 fn tasks_that_cross_a_stop_go_back() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
-    pool.deeds();
+    pool.operations();
     pool.stop(StopLevel::Drain);
     pool.assign([1]);
     assert_eq!(pool.report(), (vec![], vec![1], 0));
-    assert_eq!(pool.deeds(), []);
-    // Found by any_message: nothing to give back is no reason to look at the clock again and again.
+    assert_eq!(pool.operations(), []);
+    // Found by any_message: having nothing to give back must not make it check the clock repeatedly.
     pool.assign([]);
     pool.quiet();
 }
 
-/// A batch system signals tasks and ranks alike: such a death is held, and its slot is free in the meantime.
+/// A batch system signals tasks and ranks alike: the result of such a death is held, and its slot is free in the
+/// meantime.
 #[test]
 fn a_death_that_may_be_an_interruption_is_held() {
     for outcome in [2, 9, 10, 15].map(Outcome::Signaled).into_iter().chain([130, 137, 138, 143].map(Outcome::Exited)) {
@@ -311,7 +313,7 @@ fn a_death_that_may_be_an_interruption_is_held() {
         assert_eq!(pool.report(), (vec![], vec![], 1), "{outcome:?}");
         assert_eq!(pool.turns.core.running(), 0);
         pool.wait(HOLD - ms(1));
-        assert_eq!(pool.said, []);
+        assert_eq!(pool.sent, []);
         pool.wait(ms(1));
         assert_eq!(pool.report(), (vec![0], vec![], 0), "no stop has followed: it is a failure");
     }
@@ -329,19 +331,19 @@ fn a_held_death_goes_back_when_a_stop_follows() {
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.end(0, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![0], 0));
 
     let mut pool = TestPool::new(1);
     pool.assign([0]);
     pool.end(0, Outcome::Signaled(15));
-    pool.said.clear();
+    pool.sent.clear();
     pool.stop(StopLevel::Drain);
-    assert_eq!(pool.said, [], "it waits for the verdict");
+    assert_eq!(pool.sent, [], "it waits for the verdict");
     pool.wait(HOLD);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
@@ -351,15 +353,15 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
     let mut pool = TestPool::new(2);
     pool.turns.processes.refusing = true;
     pool.assign([0, 1, 2]);
-    assert_eq!(pool.deeds().len(), 2, "both slots are one try");
+    assert_eq!(pool.operations().len(), 2, "both slots count as one try");
     for pause in [50, 100, 200, 400, 800] {
         pool.wait(ms(pause - 1));
         pool.quiet();
         pool.wait(ms(1));
-        assert!(!pool.deeds().is_empty(), "after {pause} ms");
+        assert!(!pool.operations().is_empty(), "after {pause} ms");
     }
-    let said = std::mem::take(&mut pool.said);
-    let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &said[..] else { panic!("{said:?}") };
+    let sent = std::mem::take(&mut pool.sent);
+    let [ToFarmer::Report { returned, pause_ms: 5_000, .. }] = &sent[..] else { panic!("{sent:?}") };
     let mut ids: Vec<u32> = returned.iter().map(|id| id.0).collect();
     ids.sort_unstable();
     assert_eq!(ids, [0, 1, 2]);
@@ -367,60 +369,60 @@ fn refused_tasks_are_tried_again_and_then_go_elsewhere() {
     pool.quiet();
 }
 
-/// A node that recovers goes on where it was.
+/// A node that recovers continues where it was.
 #[test]
-fn a_node_that_recovers_goes_on() {
+fn a_node_that_recovers_continues() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.refusing = true;
     pool.assign([0, 1]);
     pool.turns.processes.refusing = false;
-    pool.deeds();
+    pool.operations();
     pool.wait(ms(50));
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0)]);
     pool.end(0, OK);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 1)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 1)]);
     assert_eq!(pool.report(), (vec![0], vec![], 0));
 }
 
-/// A task that finds no process before a stop goes back with the queue.
+/// A task that could not be started before a stop goes back with the queue.
 #[test]
-fn a_stop_returns_what_was_refused() {
+fn a_stop_returns_refused_tasks() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.refusing = true;
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Stopped));
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Stopped));
     assert_eq!(pool.report(), (vec![], vec![0], 0));
 }
 
-/// What can run nowhere is the task's failure, and its slot goes to the next.
+/// A task that cannot run anywhere has failed, and its slot goes to the next.
 #[test]
 fn an_impossible_task_has_failed() {
     let mut pool = TestPool::new(1);
     pool.turns.processes.impossible = true;
     pool.assign([0, 1]);
-    assert_eq!(pool.deeds(), [Deed::Spawn(0, 0), Deed::Spawn(0, 1)]);
+    assert_eq!(pool.operations(), [Operation::Spawn(0, 0), Operation::Spawn(0, 1)]);
     assert_eq!(pool.report(), (vec![0, 1], vec![], 0));
 }
 
-/// A rank that was given up forgets what waits, reports what has ended, and says what runs or is undecided.
+/// A rank that was given up drops waiting tasks, reports ended ones, and lists those that run or are undecided.
 #[test]
-fn a_rejoin_is_answered_with_what_is_here() {
+fn a_rejoin_is_answered_with_held_tasks() {
     let mut pool = TestPool::new(2);
     pool.assign([0, 1, 2, 3, 4, 5, 6, 7]);
     pool.end(0, Outcome::Signaled(9));
     pool.end(1, OK);
-    pool.deeds();
-    assert_eq!(pool.said, []);
-    pool.hear(ToWorker::Rejoin { seq: 7 });
-    assert_eq!(pool.said.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
-    let [ToFarmer::Report { ack: 7, .. }] = pool.said[..] else { panic!("{:?}", pool.said) };
+    pool.operations();
+    assert_eq!(pool.sent, []);
+    pool.receive(ToWorker::Rejoin { seq: 7 });
+    assert_eq!(pool.sent.pop(), Some(ToFarmer::Holds { seq: 7, tasks: vec![TaskId(2), TaskId(3), TaskId(0)] }));
+    let [ToFarmer::Report { ack: 7, .. }] = pool.sent[..] else { panic!("{:?}", pool.sent) };
     assert_eq!(pool.report(), (vec![1], vec![], 1));
     pool.end(0, OK);
-    assert_eq!(pool.deeds(), [], "the queue is forgotten");
+    assert_eq!(pool.operations(), [], "the queue is forgotten");
 }
 
-/// Ends of slots that are empty, or are no slots, are nothing.
+/// Ends reported for empty or nonexistent slots have no effect.
 #[test]
 fn ends_of_nothing_are_nothing() {
     let mut pool = TestPool::new(1);

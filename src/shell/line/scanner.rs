@@ -1,10 +1,10 @@
 //! A line of shell, byte by byte.
 //!
-//! Owns what is open at each place of it. What is in doubt counts as open.
+//! Owns what is open at each position. In case of doubt, it counts as open.
 
 use super::{Look, ORDINARY, SIGNS};
 
-/// What has begun and not ended yet.
+/// A construct that has begun and not ended yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Frame {
     /// `(`; `is_word`: of `$(`, `<(`, `a=(`, which is part of a word.
@@ -27,7 +27,7 @@ pub(super) enum Frame {
     Case(Part),
 }
 
-/// Where in a `case` command something stands.
+/// The part of a `case` command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Part {
     /// Before `in`.
@@ -38,16 +38,16 @@ pub(super) enum Part {
     Body,
 }
 
-/// What stood last.
+/// What came last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Last {
     Other,
     Background,
-    /// An operator that needs a command behind it.
+    /// An operator that must be followed by a command.
     Wants,
 }
 
-pub(super) struct Looker<'a> {
+pub(super) struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
     frames: &'a mut Vec<Frame>,
@@ -55,13 +55,13 @@ pub(super) struct Looker<'a> {
     at_command: bool,
     /// The next word is the name of a function.
     at_function: bool,
-    /// Where the word began, and whether nothing in it is quoted or replaced.
+    /// Where the word began, and whether nothing in it is quoted or expanded.
     word: Option<(usize, bool)>,
     last: Last,
     pub(super) look: Look,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> Scanner<'a> {
     pub(super) fn new(line: &'a [u8], frames: &'a mut Vec<Frame>) -> Self {
         Self {
             line,
@@ -83,7 +83,7 @@ impl<'a> Looker<'a> {
                 Some(&Frame::Arithmetic { is_word }) => self.within_arithmetic(byte, is_word),
                 _ => self.in_command(byte),
             };
-            // Nothing more to see: a comment, or something that is surely for the shell to judge.
+            // Nothing more to see: a comment, or something that only the shell can judge.
             if whole.is_none() {
                 break;
             }
@@ -97,7 +97,7 @@ impl<'a> Looker<'a> {
         self.line.get(self.at + 1).copied()
     }
 
-    /// Goes to the last byte of what is as unremarkable as the present one.
+    /// Moves to the last byte that is as unremarkable as the present one.
     fn skip(&mut self, is_dull: impl Fn(u8) -> bool) {
         let rest = &self.line[self.at + 1..];
         self.at += rest.iter().position(|byte| !is_dull(*byte)).unwrap_or(rest.len());
@@ -126,7 +126,7 @@ impl<'a> Looker<'a> {
             b'`' => return self.backticks(),
             b'$' => return self.dollar(),
             b'"' => self.frames.push(Frame::Double),
-            // Between double quotes, it is one to bash and none to other shells.
+            // Between double quotes, it is a quote to bash and not to other shells.
             b'\'' => return self.single(),
             _ => {}
         }
@@ -207,7 +207,7 @@ impl<'a> Looker<'a> {
         Some(())
     }
 
-    /// Passes what stands between single quotes.
+    /// Skips the text between single quotes.
     fn single(&mut self) -> Option<()> {
         let rest = &self.line[self.at + 1..];
         self.pass(memchr::memchr(b'\'', rest).map(|len| len + 2))
@@ -217,7 +217,7 @@ impl<'a> Looker<'a> {
         self.pass(end_of(&self.line[self.at + 1..], b'`').map(|len| len + 2))
     }
 
-    /// Passes so many bytes; `None`: what has begun does not end.
+    /// Skips this many bytes; `None`: what has begun does not end.
     fn pass(&mut self, len: Option<usize>) -> Option<()> {
         self.look.is_open |= len.is_none();
         self.at += len?;
@@ -246,7 +246,7 @@ impl<'a> Looker<'a> {
         Some(())
     }
 
-    /// Behind an opening bracket.
+    /// After an opening bracket.
     fn enter(&mut self, is_word: bool) {
         self.frames.push(Frame::Bracket { is_word });
         self.word = None;
@@ -297,7 +297,7 @@ impl<'a> Looker<'a> {
         // `>>`, `>&`, `>|`, `<&`, `<>`, `<<`
         let two = len == 1 && (after == Some(byte) || matches!(after, Some(b'&' | b'|' | b'>')));
         self.at += len - 1 + usize::from(two);
-        // A file, and behind it what stood there anyway.
+        // A file, followed by what would have come anyway.
         self.last = Last::Other;
     }
 
@@ -332,7 +332,7 @@ impl<'a> Looker<'a> {
             Some(&mut Frame::Bracket { is_word }) => {
                 self.frames.pop();
                 self.after_bracket(is_word);
-                // A function, whose body is to follow.
+                // A function, whose body must follow.
                 if !is_word && self.line[..self.at].trim_ascii_end().ends_with(b"(") {
                     self.last = Last::Wants;
                 }
@@ -343,7 +343,7 @@ impl<'a> Looker<'a> {
         Some(())
     }
 
-    /// Behind a closing bracket: the word goes on, or a keyword may follow.
+    /// After a closing bracket: the word continues, or a keyword may follow.
     fn after_bracket(&mut self, is_word: bool) {
         self.word = is_word.then_some((self.at, false));
         self.at_command = !is_word;
@@ -352,7 +352,7 @@ impl<'a> Looker<'a> {
         }
     }
 
-    /// Something closes what has not begun: the shell knows.
+    /// Something closes what has not begun: only the shell can judge that.
     fn doubt(&mut self) -> Option<()> {
         self.look.is_open = true;
         None
@@ -382,7 +382,7 @@ impl<'a> Looker<'a> {
             Some(Frame::Case(part @ Part::Head)) if word == b"in" => *part = Part::Pattern,
             Some(Frame::Case(Part::Pattern)) if word != b"esac" => {}
             Some(Frame::Case(Part::Pattern)) => self.keyword(word, before),
-            // The longest one is `function`.
+            // The longest keyword is `function`.
             _ if is_plain && at_command && word.len() <= 8 => self.keyword(word, before),
             _ => {}
         }
@@ -413,12 +413,12 @@ impl<'a> Looker<'a> {
         self.frames.push(frame);
     }
 
-    /// What stood last within it stands last of it.
+    /// What came last within it comes last of it.
     fn close(&mut self, before: Last, fits: impl Fn(Frame) -> bool) {
         if self.frames.last().is_some_and(|frame| fits(*frame)) {
             self.frames.pop();
             self.last = before;
-            // Behind `done`, another `done` may stand, and a `)`.
+            // After `done`, a further `done` or a `)` may follow.
             self.at_command = true;
         } else {
             self.look.is_open = true;
@@ -426,7 +426,7 @@ impl<'a> Looker<'a> {
     }
 }
 
-/// Where this unescaped byte stands.
+/// The position of this unescaped byte.
 fn end_of(text: &[u8], end: u8) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -438,8 +438,8 @@ fn end_of(text: &[u8], end: u8) -> Option<usize> {
     }
 }
 
-/// Whether a character looks like a blank or like nothing, or, at the start of a word, like a quote or a dash, and is a
-/// letter to the shell.
+/// Whether a character looks like a blank or is invisible, or, at the start of a word, looks like a quote or a dash,
+/// and is a letter to the shell.
 fn is_deceptive(character: char, at_start: bool) -> bool {
     match character {
         '\u{a0}' | '\u{ad}' | '\u{1680}' | '\u{180e}' | '\u{3000}' | '\u{feff}' => true,

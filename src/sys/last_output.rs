@@ -1,14 +1,16 @@
-//! What this process has said on stdout and stderr, when it is about to end without ceremony.
+//! What this process has written to stdout and stderr and its launcher has not read yet, when the process is about to
+//! end abruptly.
 //!
 //! Launchers read both from pipes. Owns the wait until they have done so; never writes itself.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// How often a pipe is looked at: nothing tells of its being empty.
+/// How often a pipe is checked: there is no event for an empty pipe.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Waits until everything that was said has been read, for so long at most. What is no pipe needs no reader.
+/// Waits until everything that was written has been read, but at most this long. Output that is not a pipe needs no
+/// reader.
 pub fn wait_read(limit: Duration) {
     wait_on(&[std::io::stdout().as_fd(), std::io::stderr().as_fd()], limit);
 }
@@ -20,15 +22,15 @@ fn wait_on(streams: &[BorrowedFd<'_>], limit: Duration) {
     }
 }
 
-/// From here on, what any library of this process writes to stderr is not seen.
+/// From here on, anything that a library of this process writes to stderr is discarded.
 pub fn silence_stderr() {
     if let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null") {
-        // An error: it is seen, then.
+        // On an error, it remains visible.
         let _ = nix::unistd::dup2_stderr(nowhere);
     }
 }
 
-/// Whether there are bytes in a pipe. Linux tells it at both ends.
+/// Whether there are bytes in a pipe. Linux reports it at both ends.
 fn is_unread(stream: BorrowedFd<'_>) -> bool {
     let is_pipe = nix::sys::stat::fstat(stream).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
     let mut unread: libc::c_int = 0;
@@ -42,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    /// The writing end of a pipe tells whether its reader has caught up; a file never has one.
+    /// The writing end of a pipe shows whether its reader has caught up; a file never has a reader.
     #[test]
     fn a_pipe_is_unread_until_it_is_read() {
         let (mut reader, mut writer) = pipe().unwrap();
@@ -58,7 +60,7 @@ mod tests {
         assert!(!is_unread(file.as_fd()));
     }
 
-    /// The wait ends when all is read, and if nobody reads, when its time is over.
+    /// The wait ends when everything is read or, if nothing reads, when its time is over.
     #[test]
     fn the_wait_ends() {
         const LIMIT: Duration = Duration::from_millis(50);

@@ -1,7 +1,8 @@
 //! How a task becomes a process: log file, temporary folder, command, start.
 //!
-//! Owns what all tasks of a pool share. What runs is not known here. Several threads may start tasks at a time, but for a
-//! runner that changes the working directory, of which a process has one: see [`Means::one_at_a_time`].
+//! Owns what all tasks of a pool share. Does not know which tasks run. Several threads may start tasks at the same
+//! time, except with a runner that changes the working directory, because a process has only one: see
+//! [`SpawnContext::one_at_a_time`].
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -28,7 +29,7 @@ use crate::sys::process::{Command, Spawner, c_string, memory_file};
 
 /// What all tasks of a pool share.
 #[derive(Debug)]
-pub(super) struct Means {
+pub(super) struct SpawnContext {
     pub(super) logs: Logs,
     pub(super) clock: Clock,
     runner: Runner,
@@ -42,11 +43,11 @@ pub(super) struct Means {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
-    /// CPUs of each slot, and how many they are for OMP_NUM_THREADS; empty if all slots share all.
+    /// CPUs of each slot, and their number for OMP_NUM_THREADS; empty if all slots share all.
     slots: Vec<(Vec<usize>, Option<CString>)>,
 }
 
-/// A task on its way to become a process.
+/// A task on its way to becoming a process.
 struct Starting<'a> {
     log: &'a File,
     slot: u32,
@@ -55,13 +56,13 @@ struct Starting<'a> {
     folder: Option<PathBuf>,
 }
 
-impl Means {
-    /// Prepares them. The error says why this node can't run tasks.
+impl SpawnContext {
+    /// Prepares them. The error says why this node cannot run tasks.
     pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
         let defined = config.runner.defined();
         let fixed = |values: &Values<'_>| -> Vec<_> {
             let variables = defined.into_iter().flat_map(|defined| &defined.variables);
-            // Those that are another one for each task are added to each, and must not be there twice.
+            // Variables that differ for each task are added to each, and must not be there twice.
             variables
                 .filter(|(_, value)| value.is_fixed())
                 .map(|(name, value)| (name.clone(), value.fill(values)))
@@ -132,7 +133,7 @@ impl Means {
         self.runner.defined().is_some_and(|defined| defined.cwd.is_some())
     }
 
-    /// Starts a task in a slot. A folder that was made for it is left in `temp`, also if the start then fails.
+    /// Starts a task in a slot. A folder that was made for it is left in `temp`, even if the start then fails.
     pub(super) fn start(&self, slot: u32, task: &Assignment, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
         let log = &*self.logs.open(slot, task)?;
         let defined = self.runner.defined();
@@ -159,7 +160,7 @@ impl Means {
         let starting = Starting { log, slot, task, values, folder };
         let started = self.launch(&starting);
         if let Err(error) = &started {
-            error.say_in(log);
+            error.write_to(log);
         }
         started
     }
@@ -167,7 +168,7 @@ impl Means {
     fn launch(&self, starting: &Starting<'_>) -> Result<Pid, StartError> {
         if let Some(launch) = self.runner.direct(&starting.task.command) {
             match self.exec(launch, starting) {
-                Err(StartError::Program(_, errno)) if !is_shortage(errno) => {} // The shell knows what to say.
+                Err(StartError::Program(_, errno)) if !is_shortage(errno) => {} // The shell reports the error.
                 done => return done,
             }
         }
@@ -235,7 +236,7 @@ impl Means {
         spawned
     }
 
-    /// Does something in another folder: older systems cannot start a process there in one step.
+    /// Calls `act` in a different folder: older systems cannot start a process there in one step.
     fn inside<T>(&self, folder: &Path, act: impl FnOnce() -> T) -> Result<T, StartError> {
         let enter = || -> std::io::Result<()> { Ok(fchdir(open_folder(folder)?)?) };
         enter().map_err(|error| StartError::Folder(folder.to_owned(), error))?;
@@ -248,8 +249,8 @@ impl Means {
     }
 }
 
-/// Whether a folder that rank 0 has just made is there. A network file system may remember for a moment that it was
-/// not, and there is no event to wait for.
+/// Whether a folder that rank 0 has just made is visible. A network file system may cache its absence for a moment, and
+/// there is no event to wait for.
 fn appears(folder: &Path) -> bool {
     (0..30).any(|_| {
         folder.is_dir() || {

@@ -1,7 +1,7 @@
-//! Programs that answer something before the farm starts.
+//! Programs that are asked something before the farm starts.
 //!
-//! Owns the start of one program, its output, and a time limit. Such a program is no task: nothing of it is recorded. It
-//! is started by the process that reads for the farm, in that one's process group, and dies with it.
+//! Owns the start of one program, its output, and a time limit. Such a program is not a task: nothing about it is
+//! recorded. It is started by the process that reads for the farm, in that one's process group, and dies with it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -19,10 +19,10 @@ use super::wait::{Interest, wait_ready};
 /// Output beyond this many bytes is not kept.
 const OUTPUT_MAX: usize = 1 << 20;
 
-/// While nothing comes, it is looked this often whether the program has ended.
+/// How often to check whether the program has ended while there is no output.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What a program said.
+/// The answer of a program.
 #[derive(Debug)]
 pub struct Answer {
     /// How it ended.
@@ -33,11 +33,11 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-pub enum BriefError {
+pub enum QueryError {
     /// It ran too long and was killed.
     #[error("it took too long")]
     TimedOut,
-    /// It was not there or could not be executed, nothing could be prepared, or nothing could be read.
+    /// It does not exist or could not be executed, nothing could be prepared, or nothing could be read.
     #[error(transparent)]
     System(#[from] std::io::Error),
 }
@@ -46,14 +46,14 @@ pub enum BriefError {
 ///
 /// # Errors
 /// If it does not start or does not end.
-pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> {
+pub fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(std::io::Error::from)?;
-    // Only our end is to be non-blocking: the flag belongs to each end of its own.
+    // Only this end must be non-blocking: each end has a flag of its own.
     nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(std::io::Error::from)?;
     let errors = OwnedFd::from(File::from(write.try_clone()?));
     command.stdin(Stdio::null()).stdout(write).stderr(errors);
     let mut child = die_with_parent(&mut command).spawn()?;
-    // It has our copies of the other end.
+    // It holds this process's copies of the other end.
     drop(command);
     let deadline = Instant::now() + limit;
     let ended = read_to_end(File::from(read), &mut child, deadline)
@@ -65,9 +65,9 @@ pub fn run(mut command: Command, limit: Duration) -> Result<Answer, BriefError> 
     ended
 }
 
-/// Reads until the other end is closed. What the program leaves behind may keep it open: its end is the end of the
-/// answer, too.
-fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, BriefError> {
+/// Reads until the other end is closed. Processes that the program leaves behind may keep it open, so the end of the
+/// program is the end of the answer, too.
+fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<Vec<u8>, QueryError> {
     let mut output = Vec::new();
     let mut buffer = [0; 16 << 10];
     let mut has_ended = false;
@@ -82,10 +82,10 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
                     return Ok(output);
                 }
                 if left.is_zero() {
-                    return Err(BriefError::TimedOut);
+                    return Err(QueryError::TimedOut);
                 }
                 wait_ready(&[Interest { fd: pipe.as_fd(), write: false }], Some(left.min(LOOK)));
-                // Once more after that: its last words may have come in between.
+                // Once more after that: its last output may have arrived in between.
                 has_ended = child.try_wait()?.is_some();
             }
             Err(error) => return Err(error.into()),
@@ -93,12 +93,12 @@ fn read_to_end(mut pipe: File, child: &mut Child, deadline: Instant) -> Result<V
     }
 }
 
-/// Its output is closed: it ends any moment, if it has not detached itself from its output on purpose.
-fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, BriefError> {
+/// Its output is closed: it will end at any moment, unless it has detached itself from its output on purpose.
+fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, QueryError> {
     loop {
         match child.try_wait()? {
             Some(status) => return Ok(status),
-            None if Instant::now() >= deadline => return Err(BriefError::TimedOut),
+            None if Instant::now() >= deadline => return Err(QueryError::TimedOut),
             // Old kernels have no descriptor of a process to wait for.
             None => std::thread::sleep(Duration::from_millis(1)),
         }
@@ -111,13 +111,13 @@ mod tests {
 
     use super::*;
 
-    fn sh(script: &str, limit: Duration) -> Result<Answer, BriefError> {
+    fn sh(script: &str, limit: Duration) -> Result<Answer, QueryError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).env_clear().env("A", "b");
         run(command, limit)
     }
 
-    /// Output and end of a program come back, and one that hangs is killed.
+    /// Output and exit status of a program are returned, and one that hangs is killed.
     #[test]
     fn a_program_answers_or_is_killed() {
         let minute = Duration::from_secs(60);
@@ -132,9 +132,9 @@ mod tests {
         let long = sh("head -c 3000000 /dev/zero; exit 4", minute).unwrap();
         assert_eq!((long.status.code(), long.output.len()), (Some(4), OUTPUT_MAX));
         for hanging in ["exec sleep 1000", "exec >/dev/null 2>&1; exec sleep 1000"] {
-            assert!(matches!(sh(hanging, Duration::from_millis(50)), Err(BriefError::TimedOut)));
+            assert!(matches!(sh(hanging, Duration::from_millis(50)), Err(QueryError::TimedOut)));
         }
         let missing = run(Command::new("/no/such/program"), minute);
-        assert!(matches!(missing, Err(BriefError::System(error)) if error.kind() == ErrorKind::NotFound));
+        assert!(matches!(missing, Err(QueryError::System(error)) if error.kind() == ErrorKind::NotFound));
     }
 }

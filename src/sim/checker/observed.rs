@@ -1,50 +1,50 @@
-//! What the checker has seen of tasks, processes and ranks.
+//! What the checker has observed of tasks, processes and ranks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::protocol::{Assignment, StopLevel};
 
-/// What is seen of a task.
+/// Observations of a task.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Task {
     pub(super) recorded: Option<bool>,
     pub(super) handed_to: Option<u32>,
-    /// All that may have it: one that was given up and comes back goes on with what it runs, unseen.
+    /// All ranks that may have it: one that was given up and comes back continues what it runs, unnoticed.
     pub(super) holders: BTreeSet<u32>,
     /// The last one was not given up since.
     pub(super) is_its_own: bool,
-    /// Processes of it that run on nodes that live.
+    /// Its processes that run on living nodes.
     pub(super) running: u32,
-    /// Neither handed out, started nor ended since.
+    /// It was neither handed out, started nor ended since.
     pub(super) quiet_since: Duration,
-    /// How often it failed by itself.
+    /// How many times it failed by itself.
     pub(super) failures: u16,
-    /// How often it was to be tried again, by its own fault.
+    /// How many times it had to be retried through its own fault.
     pub(super) retried: u16,
-    /// Nobody is to get it before.
+    /// No rank may get it before.
     pub(super) not_before: Duration,
-    /// It crashed, and has not come to an end since.
+    /// It crashed, and has not ended by itself since.
     pub(super) is_suspect: bool,
-    /// How often it crashed in this run.
+    /// How many times it crashed in this run.
     pub(super) crashes: u16,
-    /// This rank is not to get it before.
+    /// This rank must not get it before.
     pub(super) avoids: Option<(u32, Duration)>,
 }
 
-/// What is seen of a process.
+/// Observations of a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) id: u32,
     pub(super) attempt: u16,
     pub(super) terminated_at: Option<Duration>,
     pub(super) killed: bool,
-    /// A batch system signalled it together with the farm.
+    /// A batch system signaled it together with the farm.
     pub(super) struck: bool,
     pub(super) started: Duration,
-    /// Its time was over.
+    /// It exceeded its time limit.
     pub(super) timed_out: bool,
-    /// When its first process ended by itself, and left something.
+    /// When its first process ended by itself, leaving others behind.
     pub(super) lingers_since: Option<Duration>,
 }
 
@@ -63,25 +63,25 @@ impl Run {
     }
 }
 
-/// What is seen of a rank.
+/// Observations of a rank.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Node {
     pub(super) slots: u32,
     pub(super) up: bool,
     pub(super) stop: Option<StopLevel>,
-    /// Something was done to it in this run, so that less can be asked of it.
+    /// A fault affected it in this run, so that less can be expected of it.
     pub(super) troubled: bool,
     pub(super) lost: bool,
     pub(super) runs: BTreeMap<u32, Run>,
     /// Tasks that failed in a row, now and at most.
     pub(super) failed_in_row: (u32, u32),
-    /// The farmer sees that tasks fail there at once, and gives it none for a while.
+    /// The farmer sees that tasks fail there quickly, and gives it none for a while.
     pub(super) held_back: bool,
     pub(super) is_aside: bool,
     /// It was handed a task: the farmer knows it.
     pub(super) served: bool,
     pub(super) idle_since: Option<Duration>,
-    /// The limit that it was told last, and when that was sent; and the least that it was ever told.
+    /// The last limit that it was sent, and when; and the lowest limit that it was ever sent.
     pub(super) limit: Option<(Duration, Duration)>,
     pub(super) limit_min: Option<Duration>,
 }

@@ -1,9 +1,9 @@
-//! What is said of a list.
+//! The messages about a list.
 
 use super::{Findings, KINDS, Kind, PLACES_TOLD, Seen};
 use crate::protocol::TaskId;
 
-/// How commands are found in what the user wrote.
+/// How commands are located in what the user wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Places {
     /// By the number of a line.
@@ -12,13 +12,13 @@ pub enum Places {
     Tasks,
 }
 
-/// What is said of a kind.
+/// The message about a kind.
 struct Text {
-    /// Behind "lines 1 and 2" or "9 lines (1, 2, 5, …)"; behind "line 7", with an "s".
+    /// Goes after "lines 1 and 2" or "9 lines (1, 2, 5, …)"; after "line 7", with an "s".
     verb: &'static str,
     /// What follows the verb.
     what: &'static str,
-    /// Why it is not what was meant.
+    /// Why that is not what was intended.
     why: &'static str,
     /// What to do about it.
     cure: &'static str,
@@ -102,7 +102,7 @@ impl Kind {
     }
 }
 
-/// A character that cannot be told from others by its looks.
+/// A character that looks like others.
 fn character(character: char) -> String {
     let name = match character {
         '\u{a0}' | '\u{202f}' => ", no-break space",
@@ -128,7 +128,7 @@ fn enumeration(items: impl IntoIterator<Item = String>) -> String {
 }
 
 impl Seen {
-    fn told(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
+    fn message(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
         let Text { verb, what, why, cure } = kind.text();
         let s = if self.count == 1 { "s" } else { "" };
         let noun = match places {
@@ -153,9 +153,9 @@ impl Seen {
 }
 
 impl Findings {
-    /// The tasks that are told of, in order.
+    /// The tasks that messages mention, in order.
     #[must_use]
-    pub fn told(&self) -> Vec<TaskId> {
+    pub fn mentioned(&self) -> Vec<TaskId> {
         let mut ids: Vec<TaskId> =
             self.seen.iter().flat_map(|seen| seen.first.iter().take(PLACES_TOLD).copied()).collect();
         ids.sort_unstable();
@@ -163,16 +163,16 @@ impl Findings {
         ids
     }
 
-    /// What is said of each kind. `number`: that of a task, as the user counts.
+    /// The message about each kind. `number`: that of a task, as the user counts.
     fn texts(&self, refused: bool, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
         let all = KINDS.iter().zip(&self.seen);
         let kinds = all.filter(|(kind, seen)| kind.is_refused() == refused && seen.count > 0);
-        // Where all lines are alike, none waits for another.
+        // If all lines are alike, none depends on another.
         let kinds = kinds.filter(|(kind, seen)| **kind != Kind::ChangesShell || seen.count < self.tasks.into());
         kinds
             .map(|(kind, seen)| {
                 let few = Seen { first: seen.first.iter().take(PLACES_TOLD).copied().collect(), ..seen.clone() };
-                few.told(*kind, places, number)
+                few.message(*kind, places, number)
             })
             .collect()
     }
@@ -183,7 +183,7 @@ impl Findings {
         self.texts(true, places, &number)
     }
 
-    /// What else is to be said.
+    /// The warnings.
     #[must_use]
     pub fn warnings(&self, places: Places, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
         self.texts(false, places, &number)
