@@ -23,6 +23,7 @@ mod leftovers;
 mod lock;
 mod log_trouble;
 mod logs;
+mod memory;
 mod mixed;
 mod moments;
 mod names;

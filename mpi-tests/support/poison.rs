@@ -37,7 +37,9 @@ fn is_found(farm: &Farm, outcome: &Outcome, crashes: usize) {
     let timeline = farm.workdir().timeline();
     let is_marked = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] == PLACE;
     assert!(timeline.all.iter().filter(is_marked).count() >= 1, "the timeline shows its last crash");
-    let innocent = |event: &&serde_json::Value| event["args"]["why"] == "crashed" && event["args"]["id"] != PLACE;
+    let innocent = |event: &&serde_json::Value| {
+        event["args"]["why"] == "crashed" && event["cat"] == "task,failed" && event["args"]["id"] != PLACE
+    };
     assert_eq!(timeline.all.iter().filter(innocent).count(), 0, "and no other task's");
 }
 

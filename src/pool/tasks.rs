@@ -18,9 +18,10 @@ use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
-use crate::protocol::{Assignment, Outcome, StopLevel};
+use crate::protocol::{Assignment, Outcome, StopLevel, TaskId};
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
+use crate::sys::memory::OomKills;
 use crate::sys::process::{Reap, Reaped, reap, signal_group};
 use crate::worker::{Event, Usage};
 
@@ -42,13 +43,16 @@ pub(super) struct Tasks {
     leftovers: Leftovers,
     temp: TempFolders,
     keeping: Keeping,
+    /// `None` like `starters`.
+    oom_kills: Option<OomKills>,
 }
 
 impl Tasks {
     /// Tasks that are started by this many threads; the table records which of them are executing.
     pub(super) fn new(context: SpawnContext, threads: usize, executing: ExecutingTable) -> Result<Self, String> {
         let starters = Starters::new(context, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        Ok(Self { starters: Some(starters), executing: Some(executing), ..Self::default() })
+        let oom_kills = Some(OomKills::from_now());
+        Ok(Self { starters: Some(starters), executing: Some(executing), oom_kills, ..Self::default() })
     }
 
     /// Starts nothing more.
@@ -127,12 +131,24 @@ impl Tasks {
             return None;
         };
         let slot = process.slot;
+        if matches!(reaped.outcome, Outcome::Signaled(9) | Outcome::Exited(137)) {
+            self.report_oom_kills(process.task.id);
+        }
         self.look(Some(process.holder(reaped.pid)));
         if self.leftovers.are_left(slot) {
             self.lingering.insert(slot, Lingering { process, reaped });
             return Some(Event::Lingers(slot));
         }
         self.end(process, reaped, now)
+    }
+
+    /// A task was killed, perhaps because its node is short of memory: then the user should learn this, and where.
+    fn report_oom_kills(&mut self, id: TaskId) {
+        let kills = self.oom_kills.as_mut().map_or(0, OomKills::new_kills);
+        if kills > 0 {
+            let times = if kills == 1 { "a process".to_owned() } else { format!("{kills} processes") };
+            log::warn!("task {id} was killed; the kernel killed {times} on this node because memory ran out");
+        }
     }
 
     /// The tasks of which nothing is left.

@@ -90,7 +90,7 @@ mod tests {
             "[===============>                   ] 45%  45,210/100,000  210 failed  512 running on 512 slots  12.3/s  1 h 15 min left"
         );
         assert_eq!(at(79), "45%  45,210/100,000  210 failed  512 running on 512 slots  1 h 15 min left");
-        assert_eq!(at(63), "[====>      ] 45%  45,210/100,000  210 failed  1 h 15 min left");
+        assert_eq!(at(63), "[=====>      ] 45%  45,210/100,000  210 failed  1 h 15 min left");
         assert_eq!(at(43), "45,210/100,000  210 failed  1 h 15 min left");
         assert_eq!(
             (at(30), at(20), at(5)),

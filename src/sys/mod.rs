@@ -14,6 +14,7 @@ pub mod host;
 pub mod last_output;
 pub mod launcher;
 pub mod library;
+pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 #[cfg(not(feature = "mpi"))]
