@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 use crate::support::farm::{Entry, collect};
-use crate::support::{Farm, program};
+use crate::support::program;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 

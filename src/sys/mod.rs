@@ -3,6 +3,7 @@
 //! Owns all `unsafe` of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a
 //! farmer or a worker is.
 
+pub mod accounts;
 pub mod brief;
 pub mod clock;
 pub mod cpus;
