@@ -45,23 +45,24 @@ class TaskfarmerMpi(CargoPackage):
             env.set("MPICC", self.spec["mpi"].mpicc)
             env.set("LIBCLANG_PATH", self.spec["llvm"].prefix.lib)
 
-    @property
-    def build_args(self):
-        args = ["--locked"]
-        if self.spec.satisfies("~mpi"):
-            args.append("--no-default-features")
-        return args
+    def _cargo(self, *args):
+        """Runs cargo on the program and its features, with the crates of Cargo.lock."""
+        features = [] if self.spec.satisfies("+mpi") else ["--no-default-features"]
+        cargo(*args, "--release", "--locked", "-j", str(make_jobs), *features)
 
-    @property
-    def check_args(self):
-        # The other tests start launchers, and install MPIs from PyPI.
-        args = ["--locked", "--lib"]
-        if self.spec.satisfies("~mpi"):
-            args.append("--no-default-features")
-        return args
+    # Not the `cargo install` of CargoPackage: before Spack 1.0, it does not take build_args from a package.
+    def build(self, spec, prefix):
+        with working_dir(self.stage.source_path):
+            self._cargo("build")
 
     def install(self, spec, prefix):
-        make("install", "BINARY=out/bin/taskfarmer-mpi", f"PREFIX={prefix}")
+        with working_dir(self.stage.source_path):
+            make("install", f"PREFIX={prefix}")
+
+    def check(self):
+        # The other tests start launchers, and install MPIs from PyPI.
+        with working_dir(self.stage.source_path):
+            self._cargo("test", "--lib")
 
     def test_version(self):
         """the program starts, and shows the MPI that it runs on"""
