@@ -16,11 +16,12 @@ SHELL := /bin/bash
 heading = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help build install demo test docs pictures soak fuzz chaos clean deps-build deps-demo deps-docs deps-pictures deps-test build-release
+.PHONY: help build install dist demo test docs pictures soak fuzz chaos clean deps-build deps-demo deps-docs deps-pictures deps-test build-release
 
 help:
 	@echo 'make build     build $(BINARY) (MPICC=… chooses the MPI)'
 	@echo 'make install   copy it to PREFIX/bin, with man pages and shell completions in PREFIX/share (PREFIX=$(PREFIX))'
+	@echo 'make dist      an archive for each MPI that is found, and one without MPI, in target/dist (MPICC=… chooses one MPI)'
 	@echo 'make demo      install what is missing (apt), build, compress and check 400 files with mpirun -n 4'
 	@echo 'make test      install what is missing (apt), format, lints, docs, local tests, tests with several MPIs (MPIS=… chooses those from PyPI)'
 	@echo 'make docs      build a site with search from the documentation, with mdBook: target/site/index.html'
@@ -47,16 +48,21 @@ build-release:
 	MPICC="$$mpicc" $(CARGO) build --release --target-dir target
 
 install:
-	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there: type 'make build' first" >&2; exit 1; }
-	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/taskfarmer-mpi'
+	@[ -x '$(BINARY)' ] || { echo "$(BINARY) is not there: type 'make build' first" >&2; exit 1; }
+	install -D -m 755 '$(BINARY)' '$(DESTDIR)$(PREFIX)/bin/taskfarmer-mpi'
 	@share='$(DESTDIR)$(PREFIX)/share'; \
-	complete() { mkdir -p "$${2%/*}"; $(BINARY) completions "$$1" > "$$2"; }; \
+	complete() { mkdir -p "$${2%/*}"; '$(BINARY)' completions "$$1" > "$$2"; }; \
 	complete bash "$$share/bash-completion/completions/taskfarmer-mpi"; \
 	complete zsh "$$share/zsh/site-functions/_taskfarmer-mpi"; \
 	complete fish "$$share/fish/vendor_completions.d/taskfarmer-mpi.fish"; \
 	mkdir -p "$$share/man/man1"; \
-	$(BINARY) man-pages "$$share/man/man1"; \
+	'$(BINARY)' man-pages "$$share/man/man1"; \
 	echo "man pages and completions for bash, zsh and fish are in $$share"
+
+# Each MPI is built into a folder of its own, where the script notices that MPICC has changed, as above. What is looked up
+# here if nobody gives MPICC is not a choice of one MPI.
+dist:
+	scripts/dist $(if $(filter file,$(origin MPICC)),,$(MPICC))
 
 deps-demo:
 	@.ci/install-deps demo

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::Kind;
 use crate::shell::pasted_path;
-use crate::sys::{owner, regular};
+use crate::sys::{accounts, owner, regular};
 
 /// The folder for the user's own files, as messages name it.
 const OWN_FOLDER: &str = "~/.config/taskfarmer";
@@ -52,7 +52,7 @@ pub(super) fn places(kind: Kind) -> Vec<Place> {
 fn home() -> Option<PathBuf> {
     match std::env::var_os("HOME") {
         Some(home) => Some(home.into()),
-        None => nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir),
+        None => accounts::user_of_id(nix::unistd::getuid().as_raw()).map(|user| user.home),
     }
 }
 

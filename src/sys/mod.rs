@@ -3,6 +3,8 @@
 //! Owns all `unsafe` code of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a farmer
 //! or a worker is.
 
+pub mod accounts;
+pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod executing;

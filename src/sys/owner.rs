@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::unistd::{Group, Uid, User, geteuid};
+use nix::unistd::{Uid, geteuid};
+
+use super::accounts::{group_of_id, user_of_id, user_of_name};
 
 /// Whether this owner is trusted: its files can do nothing that the user could not do anyway.
 #[must_use]
@@ -52,25 +54,19 @@ fn has_acl(path: &Path) -> bool {
 
 /// Whether a group is the private group of a trusted user: it has the user's name and no other members.
 fn is_private(group: u32) -> bool {
-    let Ok(Some(group)) = Group::from_gid(group.into()) else { return false };
-    let Ok(Some(user)) = User::from_name(&group.name) else { return false };
-    user.gid == group.gid && is_trusted(user.uid.as_raw()) && group.mem.iter().all(|member| *member == user.name)
+    let Some(group) = group_of_id(group) else { return false };
+    let Some(user) = user_of_name(&group.name) else { return false };
+    user.gid == group.gid && is_trusted(user.uid) && group.members.iter().all(|member| *member == user.name)
 }
 
 /// The name of a user, for messages.
 #[must_use]
 pub fn user(uid: u32) -> String {
-    match User::from_uid(uid.into()) {
-        Ok(Some(user)) => user.name,
-        _ => format!("user {uid}"),
-    }
+    user_of_id(uid).map_or_else(|| format!("user {uid}"), |user| user.name)
 }
 
 fn group(gid: u32) -> String {
-    match Group::from_gid(gid.into()) {
-        Ok(Some(group)) => group.name,
-        _ => gid.to_string(),
-    }
+    group_of_id(gid).map_or_else(|| gid.to_string(), |group| group.name)
 }
 
 #[cfg(test)]
