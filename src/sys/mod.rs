@@ -4,7 +4,6 @@
 //! or a worker is.
 
 pub mod accounts;
-pub mod brief;
 pub mod clock;
 pub mod cpus;
 pub mod executing;
