@@ -29,6 +29,9 @@ const LOOKS_PER_SEARCH: u32 = 8;
 /// No more than this is read at a time, in bytes.
 const CHUNK: u64 = 1 << 20;
 
+/// Of a task that goes on writing, no more than this is printed before others have their turn.
+const CHUNKS_PER_LOOK: u32 = 16;
+
 /// Prints what these tasks have written and write, until all of them have ended, or the farm has. `tail`: of what is there
 /// already, only that many lines of each.
 pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
@@ -41,8 +44,12 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode
         // Asked before the last bytes are read: what has ended writes no more.
         let is_over = tasks.iter().all(|task| ended.contains(task.id)) || !at_work;
         for task in &mut tasks {
-            loop {
-                let text = match task.read(workdir, ended.contains(task.id) || is_over) {
+            // Then there is an end to what it writes; before, others must not wait for it.
+            let is_last = is_over || ended.contains(task.id);
+            let mut chunks = 0;
+            while is_last || chunks < CHUNKS_PER_LOOK {
+                chunks += 1;
+                let text = match task.read(workdir, is_last) {
                     Ok(text) if text.is_empty() => break,
                     Ok(text) => text,
                     Err(error) => {
@@ -129,28 +136,28 @@ impl Task {
         Self { id, tail, log: None, terminal, is_printed: false, in_vain: 0 }
     }
 
-    /// What is new in its log; empty if nothing is.
-    fn read(&mut self, workdir: &Path, has_ended: bool) -> io::Result<Vec<u8>> {
+    /// What is new in its log; empty if nothing is. `is_last`: nothing more will come.
+    fn read(&mut self, workdir: &Path, is_last: bool) -> io::Result<Vec<u8>> {
         let path = match &self.log {
             Some(log) => log.path.clone(),
             None => logs::path_of(&workdir.join(logs::FOLDER), self.id),
         };
         match regular::reader_no_link(&path) {
-            Ok(file) => self.read_file(path, file),
+            Ok(file) => self.read_file(path, file, is_last),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // It is kept in another form, or was not kept.
-            Err(_) if has_ended && self.log.is_none() && !self.is_printed => self.read_whole(workdir),
+            Err(_) if is_last && self.log.is_none() && !self.is_printed => self.read_whole(workdir),
             Err(_) if self.log.is_none() => {
                 self.in_vain += 1;
                 let in_folder = (self.in_vain % LOOKS_PER_SEARCH == 1).then(|| find(workdir, self.id)).flatten();
-                in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file))
+                in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file, is_last))
             }
             Err(_) => Ok(Vec::new()),
         }
     }
 
     /// `now`: the file that has the name at this moment, which is another one after a retry.
-    fn read_file(&mut self, path: PathBuf, now: File) -> io::Result<Vec<u8>> {
+    fn read_file(&mut self, path: PathBuf, now: File, is_last: bool) -> io::Result<Vec<u8>> {
         let found = now.metadata()?;
         let len = found.len();
         let same = self.log.as_ref().is_some_and(|log| log.is_continued_by(&found));
@@ -167,7 +174,7 @@ impl Task {
         log.read += (&log.file).take(CHUNK).read_to_end(&mut bytes)? as u64;
         let after = log.file.metadata()?;
         log.changed = (after.len() == log.read).then(|| after.modified().ok()).flatten();
-        self.shown(bytes)
+        self.shown(bytes, is_last)
     }
 
     /// All of an output that appears only when its task has ended.
@@ -177,12 +184,16 @@ impl Task {
         let options = PrintOptions { tail: self.tail, ..PrintOptions::default() };
         let printed = logs::print(workdir, &[self.id], &options, &mut bytes)?;
         printed.map_err(|odd| odd.source)?;
-        self.shown(bytes)
+        self.shown(bytes, false)
     }
 
-    fn shown(&mut self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    /// As the terminal shows it. What waits for its other half is shown when nothing more comes.
+    fn shown(&mut self, bytes: Vec<u8>, is_last: bool) -> io::Result<Vec<u8>> {
         let Some(terminal) = &mut self.terminal else { return Ok(bytes) };
         terminal.write_all(&bytes)?;
+        if is_last && bytes.is_empty() {
+            terminal.finish()?;
+        }
         Ok(terminal.take())
     }
 }

@@ -82,7 +82,8 @@ impl StatusArgs {
     }
 }
 
-/// The pause between two looks that `--watch` asks for. A word behind `--watch` that is no number is the workdir, if there is no other word.
+/// The pause between two looks that `--watch` asks for. A word after `--watch` that is not a number is the workdir, unless
+/// the workdir is given as well.
 fn pause(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
     let Some(word) = &args.watch else { return Ok(None) };
     match word.parse::<f64>() {
