@@ -40,7 +40,7 @@ pub(crate) use bar::line as bar_line;
 use failed::Failures;
 use paste::command_line;
 pub(crate) use paste::program_as_typed;
-use phrases::{announcement, fate, goes_on_without, plural, who};
+use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, plural, who};
 use screen::LiveLine;
 
 /// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
@@ -363,7 +363,7 @@ impl Reporter {
             let rest = if lines.is_empty() { "" } else { "; what follows covers this run only" };
             say(&format!("{earlier}{rest}"));
         }
-        lines.iter().for_each(|line| say(line));
+        paragraphs(&lines).iter().for_each(|paragraph| say(paragraph));
         let crashed: Vec<u32> = tally
             .failures()
             .iter()
@@ -390,15 +390,15 @@ impl Reporter {
         }
         if end.failed > 0 {
             let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
-            let output = match config.logs {
-                Logs::None => String::new(),
-                _ => format!("; what a task wrote: {program} logs {workdir} ID"),
-            };
-            say(&format!("to list the failed tasks: {program} status --failed {workdir}{output}"));
+            let mut steps = vec![("list the failed tasks", format!("{program} status --failed {workdir}"))];
+            if config.logs != Logs::None {
+                steps.push(("print what a task wrote", format!("{program} logs {workdir} ID")));
+            }
             if end.remaining == 0 {
                 let rest = command_line(std::env::args_os().skip(1));
-                say(&format!("to run them again: {}{program} --retry-failed {rest}", self.launched));
+                steps.push(("run them again", format!("{}{program} --retry-failed {rest}", self.launched)));
             }
+            say(&next_steps(&steps));
         }
         if let StopCause::FarmFailed(reason) = &end.cause {
             say_error(reason);

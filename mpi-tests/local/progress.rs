@@ -157,7 +157,7 @@ fn failures_are_told_by_kinds() {
     assert!(text.contains("1 × SIGSEGV"), "{text}");
     assert!(text.contains("no-such-program-at-all"), "what the shell or the program said: {text}");
     assert_eq!(outcome.summary(), [1, 14, 0]);
-    assert!(text.lines().all(|line| line.starts_with("taskfarmer-mpi: ")), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("taskfarmer-mpi: ") || line.starts_with("  ")), "{text}");
 }
 
 /// With `-v`, as after a long run, the summary contains lengths, utilization and the slowest tasks.
@@ -171,7 +171,7 @@ fn details_have_lengths_and_the_slowest() {
         assert!(lengths.contains(part), "{part:?} in {lengths}");
     }
     let slowest = text.lines().skip_while(|line| !line.contains("slowest tasks:")).nth(1).unwrap();
-    assert!(slowest.starts_with("taskfarmer-mpi:   0 sleep 3: 3."), "{slowest}");
+    assert!(slowest.starts_with("  3.") && slowest.ends_with(" s: 0 sleep 3"), "{slowest}");
 }
 
 /// What a user sees: what starts, a failure as it happens with a path that can be pasted, what a stop does and when,
@@ -189,7 +189,8 @@ fn a_run_is_reported_from_start_to_end() {
     for part in [
         "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
         "running tasks get SIGTERM now and SIGKILL in 7 s; a second Ctrl-C kills them immediately\n",
-        "taskfarmer-mpi status --failed 'my work'; what a task wrote: ",
+        "taskfarmer-mpi: to list the failed tasks and print what a task wrote:\n  ",
+        "taskfarmer-mpi status --failed 'my work'\n  ",
         "taskfarmer-mpi logs 'my work' ID\n",
         "to resume, run the same command again: ",
     ] {

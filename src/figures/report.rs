@@ -293,7 +293,7 @@ impl Figures {
         if self.slowest.len() > 1 {
             lines.push("slowest tasks:".to_owned());
             lines.extend(self.slowest.iter().map(|task| {
-                format!("  {} {}: {}{}", task.id, task.command, words::length(task.seconds), self.place(task))
+                format!("  {}{}: {} {}", words::length(task.seconds), self.place(task), task.id, task.command)
             }));
         }
         lines.extend(self.trouble_lines(workdir));

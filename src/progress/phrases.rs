@@ -61,6 +61,29 @@ pub(super) fn fate(tasks: u32, others: bool) -> String {
     }
 }
 
+/// What can be done next, and the commands for it, each on a line of its own so that it can be pasted.
+pub(super) fn next_steps(steps: &[(&str, String)]) -> String {
+    let what: Vec<&str> = steps.iter().map(|(what, _)| *what).collect();
+    let what = match &what[..] {
+        [first, second] => format!("{first} and {second}"),
+        [all @ .., last] if !all.is_empty() => format!("{}, and {last}", all.join(", ")),
+        one => one.concat(),
+    };
+    steps.iter().fold(format!("to {what}:"), |text, (_, command)| text + "\n  " + command)
+}
+
+/// Lines with those that are indented below them, as messages of several lines.
+pub(super) fn paragraphs(lines: &[String]) -> Vec<String> {
+    let mut paragraphs: Vec<String> = Vec::new();
+    for line in lines {
+        match paragraphs.last_mut().filter(|_| line.starts_with("  ")) {
+            Some(paragraph) => *paragraph += &format!("\n{line}"),
+            None => paragraphs.push(line.clone()),
+        }
+    }
+    paragraphs
+}
+
 pub(super) fn plural(count: u64, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
@@ -70,6 +93,17 @@ mod tests {
     use super::*;
     use crate::figures::watch::tests as watch;
     use crate::protocol::ToFarmer;
+
+    /// Commands to paste are on lines of their own; what is indented belongs to the line above.
+    #[test]
+    fn commands_have_lines_of_their_own() {
+        let steps = [("list", "a b".to_owned()), ("print", "c".to_owned()), ("run", "d".to_owned())];
+        assert_eq!(next_steps(&steps), "to list, print, and run:\n  a b\n  c\n  d");
+        assert_eq!(next_steps(&steps[..2]), "to list and print:\n  a b\n  c");
+        assert_eq!(next_steps(&steps[..1]), "to list:\n  a b");
+        let lines = ["one", "failures:", "  a", "  b", "two"].map(str::to_owned);
+        assert_eq!(paragraphs(&lines), ["one", "failures:\n  a\n  b", "two"]);
+    }
 
     /// Promise: what is said of the tasks of a lost rank is true. On a single rank, and when the last one is lost, there are
     /// no others that could take them.

@@ -13,6 +13,9 @@ use terminal_size::{Width, terminal_size_of};
 /// Columns where nobody tells how many there are.
 const COLUMNS: u16 = 80;
 
+/// Columns that stay free for what the terminal echoes, `^C`: if that reached the next line, this one would stay there.
+const ECHO: usize = 2;
+
 /// Redraws per second at most.
 const REDRAWS: u8 = 20;
 
@@ -90,7 +93,7 @@ impl LiveLine {
                 let _ = io::stderr().lock().write_all(format!("\r{up}\u{1b}[J").as_bytes());
             }
             // The last column stays free: some terminals go on to the next line when it is written.
-            bar.set_message(text(columns - 1));
+            bar.set_message(text(columns.saturating_sub(1 + ECHO).max(1)));
         }
     }
 }
