@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
   mpirun -n 1 taskfarmer-mpi tasks.txt         one node
-  srun -N 64 taskfarmer-mpi tasks.txt          many nodes, one rank on each
+  srun -N 64 --mpi=pmix taskfarmer-mpi -n auto tasks.txt      many nodes
   taskfarmer-mpi --timeout 1h55m tasks.txt     stop in time; can be resumed
   taskfarmer-mpi --retry-failed tasks.txt      run failed tasks again
   taskfarmer-mpi status tasks.txt              progress, from any node
@@ -36,7 +36,7 @@ A tasklist has one shell command per line; blank lines and lines that start
 with # are skipped. Results are in LIST_workdir: finished, failed,
 logs/log_<ID>, timeline.json (for Perfetto).
 
-Exit codes: 0 all tasks finished, 1 some failed, 2 bad usage or input,
+Exit codes: 0 all tasks finished, 1 some failed, 2 invalid usage or input,
 3 stopped before the end, 4 the farm itself failed.
 
 More help: taskfarmer-mpi help guide, taskfarmer-mpi help cheatsheet;
@@ -56,7 +56,7 @@ pub enum Progress {
     None,
 }
 
-/// Run the commands of a tasklist on every slot of an allocation, and lose none
+/// Run the commands of a tasklist on all nodes of an allocation, and record what is done
 #[derive(Parser, Debug)]
 #[command(
     name = "taskfarmer-mpi",
@@ -77,7 +77,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// Tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: one per CPU, up to 8]
+    /// Number of tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
@@ -101,20 +101,20 @@ pub struct Cli {
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
-    /// Stop after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. In any case before the batch job ends
+    /// Stop the farm after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. The farm also stops before the batch job ends
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub timeout: Option<String>,
 
-    /// End a task that runs for longer: a time, or a percentage of the median so far, such as 300%
+    /// End a task that runs for longer than this: a time, or a percentage of the median so far, such as 300%
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
 
     /// Start no task that would not end in time if it takes this long; 0 starts all
-    /// [default: the time in which nine out of ten finished]
+    /// [default: the time in which nine out of ten tasks finished]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
-    /// Time that tasks get from SIGTERM to SIGKILL when the farm is stopped
+    /// Time that tasks get from SIGTERM to SIGKILL when they are stopped
     #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
     pub grace: String,
 
@@ -139,7 +139,7 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 
-    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only of tasks that failed or
+    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only for tasks that failed or
     /// wrote anything), rank (two files for each rank), none
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
     pub logs: String,

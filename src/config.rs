@@ -74,16 +74,20 @@ pub struct Config {
 pub enum ConfigError {
     /// Standard input, or another list that the next run cannot read again.
     #[error(
-        "{}: a tasklist is a file, since the next run reads it again, and the workdir is named after it\n  write it to one \
-         first: … > tasks.txt; taskfarmer-mpi tasks.txt",
+        "{}: the tasklist must be a file: the next run reads it again, and the workdir is named after it\n  write the list to a \
+         file first: … > tasks.txt; taskfarmer-mpi tasks.txt",
         .0.display()
     )]
     Stream(PathBuf),
     /// `--proc`.
-    #[error("--proc {0}: not a number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU")]
+    #[error(
+        "--proc {0}: not a valid number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU"
+    )]
     Slots(String),
     /// `--timeout` or `--grace`.
-    #[error("{option} {value}: not a time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00; at most 366d")]
+    #[error(
+        "{option} {value}: not a valid time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00; more than 0 and at most 366d"
+    )]
     Time {
         /// Which option.
         option: &'static str,
@@ -91,27 +95,29 @@ pub enum ConfigError {
         value: String,
     },
     /// `--logs` is none of its words.
-    #[error("--logs {0:?} is none of task, task/1000 (any number of tasks per folder), failed, rank, none")]
+    #[error(
+        "--logs {0}: not a kind of logs\n  give task, task/1000 (any number of tasks per folder), failed, rank, or none"
+    )]
     Logs(String),
     /// `--retries`.
-    #[error("--retries {0}: not a number of retries\n  give a number from 0 to {RETRIES_MAX}")]
+    #[error("--retries {0}: not a valid number of retries\n  give a number from 0 to {RETRIES_MAX}")]
     Retries(String),
     /// `--crash-limit`.
-    #[error("--crash-limit {0}: not a number of crashes\n  give a number from 1 to {CRASH_LIMIT_MAX}")]
+    #[error("--crash-limit {0}: not a valid number of crashes\n  give a number from 1 to {CRASH_LIMIT_MAX}")]
     CrashLimit(String),
     /// `--retry-exit`.
     #[error(
-        "--retry-exit {0}: not a list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
+        "--retry-exit {0}: not a valid list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
     )]
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a time limit\n  give seconds, or 90s, 1h30m, 1:30:00, at most 366d, or a percentage of the median above 100, such as 300%"
+        "--task-timeout {0}: not a valid time limit\n  give seconds, or 90s, 1h30m, 1:30:00, at most 366d, or a percentage above 100 of the median task length, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.
     #[error(
-        "--halt {0}: not a rule\n  give soon or now, and a number of failed tasks or a percentage, such as soon,fail=10 or now,fail=5%"
+        "--halt {0}: not a valid rule\n  give soon or now, and a number of failed tasks or a percentage, such as soon,fail=10 or now,fail=5%"
     )]
     Halt(String),
     /// `--task-time` and `--timeout`.
@@ -120,7 +126,7 @@ pub enum ConfigError {
     )]
     NoTime(String),
     /// No list.
-    #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST")]
+    #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST; taskfarmer-mpi --help shows the options")]
     NoList,
 }
 

@@ -394,7 +394,8 @@ impl Reporter {
             if config.logs != Logs::None {
                 steps.push(("print what a task wrote", format!("{program} logs {workdir} ID")));
             }
-            if end.remaining == 0 {
+            // After a stop by a signal or a limit, the rest comes first.
+            if end.remaining == 0 || matches!(end.cause, StopCause::Halt { .. }) {
                 let rest = command_line(std::env::args_os().skip(1));
                 steps.push(("run them again", format!("{}{program} --retry-failed {rest}", self.launched)));
             }

@@ -120,7 +120,7 @@ fn a_file_if_there_is_output_or_a_failure() {
     [1, 2, 3, 5, 6, 7].into_iter().for_each(|id| prints(&farm, id));
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "1", "4"]).exits(1);
     assert_eq!(outcome.stdout, [b"==> task 1: exit 0 <==\n", &expected(1)[..]].concat());
-    assert!(outcome.errors()[0].contains("no output of task 4"), "{}", outcome.errors()[0]);
+    assert!(outcome.errors()[0].contains("no output from task 4"), "{}", outcome.errors()[0]);
 }
 
 /// A task that exceeded its limit has failed, although it ended with exit code 0 and wrote nothing.
@@ -184,7 +184,7 @@ fn odd_logs_do_not_hide_others() {
     {
         assert!(errors.contains(named), "{named}: {errors}");
     }
-    assert!(errors.contains("logs/log_70") && errors.contains("no output of task 81, 99"), "{errors}");
+    assert!(errors.contains("logs/log_70") && errors.contains("no output from task 81, 99"), "{errors}");
     std::fs::remove_file(logs.join("rank_9.idx")).unwrap();
     std::fs::remove_file(logs.join("rank_0.log")).unwrap();
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "5"]).exits(2);

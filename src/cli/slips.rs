@@ -35,7 +35,12 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
     (
         &["--stderr", "--stdout"],
-        "a task has one log, with its standard output and standard error in the order in which they were written",
+        "leave it out: a task has one log, with its standard output and standard error in the order in which they were written",
+    ),
+    (&["--status"], "taskfarmer-mpi status WORKDIR shows the progress"),
+    (
+        &["--mem", "--memory", "--memfree"],
+        "memory is not counted: --proc N limits how many tasks run at a time on a node",
     ),
     (&["-N", "--nodes", "--ntasks"], "the launcher starts one rank on each node: srun -N 4 taskfarmer-mpi tasks.txt"),
     (
@@ -89,7 +94,9 @@ fn two_lists(word: &str) -> String {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
         None => "put all lines into one file".to_owned(),
     };
-    format!("'{word}': a farm has one tasklist\n  {cure}\n  a subcommand (status, logs, help) must come first")
+    format!(
+        "unexpected argument '{word}': a farm has only one tasklist\n  {cure}\n  a subcommand (status, logs, help) must come first"
+    )
 }
 
 fn in_claps_words(error: &clap::Error) -> String {
@@ -139,6 +146,6 @@ mod tests {
     #[test]
     fn typing_errors_are_told_with_what_is_near() {
         assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));
-        assert!(told("x a b").starts_with("'b': a farm has one tasklist\n"));
+        assert!(told("x a b").starts_with("unexpected argument 'b': a farm has only one tasklist\n"));
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::ShortHelp;
-use super::status::{failed_tasks, find_workdir, last_ends, only_workdir};
+use super::status::{failed_tasks, find_workdir, last_ends, only_workdir, running_tasks};
 use crate::exit_code::ExitCode;
 use crate::figures::words;
 use crate::progress::say_error;
@@ -39,7 +39,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
 
-    /// Keep printing what running tasks write, until they have ended
+    /// Keep printing what tasks write until they have ended; without IDs, those that are running
     #[arg(short, long, conflicts_with = "failed")]
     follow: bool,
 
@@ -59,7 +59,10 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
         Some(workdir) => find_workdir(&workdir),
         None => only_workdir(),
     };
-    let found = workdir.and_then(|workdir| Ok((wanted(&workdir, &ids, failed)?, workdir)));
+    let found = workdir.and_then(|workdir| match follow && ids.is_empty() {
+        true => Ok((running_now(&workdir)?, workdir)),
+        false => Ok((wanted(&workdir, &ids, failed)?, workdir)),
+    });
     let (ids, workdir) = match found {
         Ok(found) => found,
         Err(text) => {
@@ -68,6 +71,15 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
         }
     };
     if follow { follow::follow(&workdir, &ids, tail) } else { print(&workdir, &ids, tail) }
+}
+
+/// The tasks that are running.
+fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
+    let ids = running_tasks(workdir);
+    match ids.is_empty() {
+        true => Err("no task is running\n  give IDs of tasks, such as 17 or 5-9".to_owned()),
+        false => Ok(ids),
+    }
 }
 
 /// The tasks that are meant.
@@ -80,7 +92,7 @@ fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, St
         return Err("no task\n  give IDs of tasks, such as 17 or 5-9, or --failed".to_owned());
     }
     let mut ids = Vec::new();
-    for word in words {
+    for word in words.iter().flat_map(|word| word.split(',')) {
         let range =
             range(word).ok_or_else(|| format!("{word} is not the ID of a task\n  give IDs such as 17 or 5-9"))?;
         if (range.end() - range.start()) as usize >= IDS_MAX - ids.len().min(IDS_MAX) {
@@ -123,7 +135,7 @@ fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     }
     if !unprinted.without.is_empty() {
         say_error(&format!(
-            "no output of task {} in {}\n  it has not run yet, or its output was not kept: see --logs",
+            "no output from task {} in {}\n  it is not in the list, has not run yet, or its output was not kept: taskfarmer-mpi help workdir",
             words::ids(unprinted.without.iter().copied()),
             workdir.join(logs::FOLDER).display()
         ));
@@ -145,7 +157,7 @@ mod tests {
         let read = |words: &[&str]| {
             wanted(Path::new("w"), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), false)
         };
-        assert_eq!(read(&["17", "5-7", "0-0"]), Ok(vec![17, 5, 6, 7, 0]));
+        assert_eq!(read(&["17", "5-7,1", "0-0"]), Ok(vec![17, 5, 6, 7, 1, 0]));
         for bad in ["", "-", "5-", "-5", "7-5", "x", "1-2-3", "+1", "4294967296", "1.5"] {
             assert!(read(&[bad]).unwrap_err().contains("is not the ID of a task"), "{bad}");
         }

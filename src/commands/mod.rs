@@ -26,7 +26,7 @@ pub struct ShortHelp {
 /// A subcommand and its options.
 #[derive(Subcommands, Debug)]
 pub enum Subcommand {
-    /// Show how a farm is doing, from any node, while it runs or afterwards
+    /// Show how a farm is doing, from any node, while it runs or afterward
     Status(status::StatusArgs),
     /// Print what tasks wrote, however their logs are kept
     Logs(logs::LogsArgs),

@@ -277,11 +277,11 @@ impl Figures {
         line
     }
 
-    /// Utilization, use, lengths, the slowest tasks, and what failed: a line each, and as many as it takes. `workdir` is
+    /// What failed, utilization, use, lengths, and the slowest tasks: a line each, and as many as it takes. `workdir` is
     /// what goes before the names of logs.
     #[must_use]
     pub fn detail_lines(&self, workdir: &Path) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = self.trouble_lines(workdir);
         if let Some(share) = self.utilization {
             lines.push(format!("utilization: tasks ran in {:.1}% of the slot time", share * 100.0));
         }
@@ -296,8 +296,16 @@ impl Figures {
                 format!("  {}{}: {} {}", words::length(task.seconds), self.place(task), task.id, task.command)
             }));
         }
-        lines.extend(self.trouble_lines(workdir));
         lines
+    }
+
+    /// The task that has run for the longest time, and for how long at this time, in seconds since 1970.
+    #[must_use]
+    pub fn longest_running_line(&self, now_s: f64) -> Option<String> {
+        let running = self.workers.iter().flat_map(|worker| worker.running.iter().map(move |task| (worker, task)));
+        let (worker, (id, since_s)) = running.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b))?;
+        let place = if self.ranks > 1 { format!(" on {} (rank {})", worker.host, worker.rank) } else { String::new() };
+        Some(format!("longest running: task {id} for {}{place}", words::length((now_s - since_s).max(0.0))))
     }
 
     /// What failed, and what was left behind.
@@ -379,6 +387,22 @@ mod tests {
         let line =
             "45,210 of 100,000 tasks done (45%), 210 failed; 512 running on 512 slots; 12.3/s; about 1 h 15 min left";
         assert_eq!(figures.progress_line(), line);
+    }
+
+    /// Promise: a task that hangs can be seen: the one that has run for the longest time is named.
+    #[test]
+    fn the_longest_running_task_is_named() {
+        let worker = |rank, running: &[(u32, f64)]| WorkerFigures {
+            rank,
+            host: format!("n{rank}"),
+            running: running.to_vec(),
+            ..WorkerFigures::default()
+        };
+        let workers = vec![worker(0, &[(7, 95.0)]), worker(1, &[(9, 40.0), (8, 30.0)]), worker(2, &[])];
+        let figures = Figures { workers, ranks: 3, ..Figures::default() };
+        let line = figures.longest_running_line(100.0);
+        assert_eq!(line.as_deref(), Some("longest running: task 8 for 70 s on n1 (rank 1)"));
+        assert_eq!(Figures::default().longest_running_line(100.0), None);
     }
 
     /// Totals are of all runs: how many of them are of earlier ones is said.

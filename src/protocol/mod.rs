@@ -313,7 +313,7 @@ pub enum ToFarmer {
         ack: u32,
         /// How long ago that was, in microseconds.
         ack_age_us: u64,
-        /// Tasks whose slot is free again, but whose verdict is still pending: see docs/signals.md, "Held verdicts".
+        /// Tasks whose slot is free again, but whose verdict is still pending: see docs/signals.md, "Held results".
         undecided: u32,
         /// A [`ToWorker::Recall`] is answered by this, even if nothing could be given back.
         recall_answered: bool,

@@ -32,7 +32,7 @@ impl Mpi {
     /// # Errors
     /// Always.
     pub fn start(_: Launch, _: fn() -> i32) -> Result<Self, String> {
-        Err("this program was built without MPI and runs on one node only\n  build it with its default features"
+        Err("this program was built without MPI and runs on one node only\n  use a build with MPI: taskfarmer-mpi help building"
             .to_owned())
     }
 

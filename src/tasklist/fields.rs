@@ -8,6 +8,7 @@ use std::path::Path;
 use super::commands::Commands;
 use super::template::{Fields, Template};
 use super::{ListError, TaskList, lines, one_line, read_file};
+use crate::figures::words;
 use crate::ini::{IniError, Section};
 
 /// Highest number in a hole.
@@ -143,7 +144,11 @@ fn add(
     };
     let mut command = Vec::new();
     template.fill(value, &mut command).map_err(|field| {
-        let what = format!("it has {} fields, and the command wants field {}", fields.len(), field + 1);
+        let what = format!(
+            "it has {}, and the command wants field {}",
+            words::counted(fields.len() as u64, "field"),
+            field + 1
+        );
         ListError::content(path, number, &what)
     })?;
     commands.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))

@@ -63,7 +63,7 @@ mod names {
 #[derive(Debug, Error)]
 pub enum WorkdirError {
     /// The path is taken by something else.
-    #[error("the workdir {} is not a folder\n  name another one with --workdir", .0.display())]
+    #[error("the workdir {} is not a folder\n  name a different one with --workdir", .0.display())]
     NotAFolder(PathBuf),
     /// The workdir, or a part of it, belongs to another user.
     #[error(
@@ -78,7 +78,7 @@ pub enum WorkdirError {
         owner: String,
     },
     /// Missing permission, a full disk, or the like.
-    #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the workdir must be writable; name another one with --workdir"))]
+    #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the workdir must be writable; name a different one with --workdir"))]
     Unusable {
         /// What was tried.
         what: &'static str,

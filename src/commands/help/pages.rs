@@ -28,11 +28,11 @@ macro_rules! page {
 
 /// The pages for users, in the order in which they are listed.
 pub(super) const PAGES: &[Page] = &[
-    page!("index", "find a page by task"),
+    page!("index", "find a page by what you want to do"),
     page!("cheatsheet", "the most common commands"),
     page!("options", "all options"),
     page!("guide", "from the first list to a resumed run"),
-    page!("tasklist", "lines, their meaning, and what a task finds"),
+    page!("tasklist", "lines, their meaning, and the environment of a task"),
     page!("handlers", "lists from tables, parameters, and programs"),
     page!("runners", "containers, modules, and variables"),
     page!("failures", "retries, limits, and tasks that crash"),
@@ -43,7 +43,7 @@ pub(super) const PAGES: &[Page] = &[
     page!("sites", "Slurm, PBS, mpirun, and the MPI library"),
     page!("moving", "coming from GNU parallel and other farmers"),
     page!("troubleshooting", "messages and symptoms, and what to do"),
-    page!("performance", "what the farm costs"),
+    page!("performance", "speed, overhead, and how to choose"),
     page!("building", "building and installing"),
     Page { topic: "readme", about: "an overview", file: "README.md", text: include_str!("../../../README.md") },
 ];

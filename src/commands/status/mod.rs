@@ -146,6 +146,16 @@ pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
     records::ids(&workdir.join("failed"))
 }
 
+/// The tasks that a farm is running, as it last reported, in ascending order.
+pub(super) fn running_tasks(workdir: &Path) -> Vec<u32> {
+    let life = Life::read(workdir);
+    let is_at_work = matches!(life.state, State::Running | State::Stopping);
+    let workers = life.figures.workers.iter().filter(|_| is_at_work);
+    let mut ids: Vec<u32> = workers.flat_map(|worker| worker.running.iter().map(|(id, _)| *id)).collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// Whether a farm is at work in a workdir.
 pub(super) fn is_at_work(workdir: &Path) -> bool {
     matches!(Life::read(workdir).state, State::Running | State::Stopping)
@@ -179,7 +189,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     if !folder.is_dir() {
         let what = if path.exists() { "is not a folder, and has no workdir next to it" } else { "does not exist" };
         return Err(format!(
-            "{} {what}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
+            "{} {what}\n  give the workdir of a farm: LIST_workdir, or the folder that --workdir named",
             path.display()
         ));
     }
@@ -188,7 +198,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     }
     if !FILES.iter().any(|name| folder.join(name).exists()) && !folder.join("lock").exists() {
         return Err(format!(
-            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or what --workdir named",
+            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or the folder that --workdir named",
             folder.display(),
             FILES.join(", ")
         ));

@@ -1,7 +1,7 @@
 //! How a status reads.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -84,6 +84,10 @@ pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
         return;
     }
     status.figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
+    // An empty list says enough to a program, but not to a person.
+    if args.failed && io::stdout().is_terminal() && status.history.as_ref().is_some_and(|all| all.failures.is_empty()) {
+        say("no task has failed");
+    }
     let has_just_started = status.figures.state == State::Running && status.age_s.is_none();
     if args.running && has_just_started {
         say("note: the farm has just started; running tasks are known in about a second");
@@ -185,6 +189,10 @@ pub(super) fn lines(status: &Status) -> Vec<String> {
     let remaining = figures.total.saturating_sub(figures.done());
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    if let Some(line) = figures.longest_running_line(now_s).filter(|_| at_work) {
+        say(&line);
+    }
     if let Some(earlier) = figures.earlier_text() {
         say(&format!("{earlier}; CPU time, lengths and failures cover all runs, the rest only the last run"));
     }

@@ -81,6 +81,9 @@ fn content(
         let mut text = Vec::new();
         // A Vec takes all.
         let _ = print::status(status, args, workdir, &mut text);
+        if text.is_empty() {
+            return vec!["nothing to list".to_owned()];
+        }
         return String::from_utf8_lossy(&text).lines().map(|line| line.replace('\t', "  ")).collect();
     }
     let now = later(status, since);

@@ -31,20 +31,20 @@ impl Kind {
                 "end",
                 "in a backslash",
                 "each line is a separate task, so the next line would run on its own",
-                "write the command on one line, or put it in a script and give the script's name here",
+                "write the command on one line, or put it in a script and put the script's name in the list",
             ),
             Self::HereDocument => (
                 "contain",
                 "a here-document (<<)",
                 "each line is a separate task, so the lines of the here-document would run as commands",
-                "put the command in a script and give the script's name here, or pass a short text with <<< 'text'",
+                "put the command in a script and put the script's name in the list, or pass a short text with <<< 'text'",
             ),
             Self::Open => (
                 "end",
                 "in the middle of quotes, brackets, a loop, or a pipe",
                 "each line is a separate task, so the pieces would run on their own",
-                "write the command on one line, with ; between its parts, or put it in a script and give the script's name \
-                 here; put a backslash before a quote that is meant literally",
+                "write the command on one line, with ; between its parts, or put it in a script and put the script's name \
+                 in the list; put a backslash before a quote that is meant literally",
             ),
             Self::CarriageReturn => (
                 "contain",
@@ -74,7 +74,7 @@ impl Kind {
             Self::Background => (
                 "leave",
                 "a command in the background (&)",
-                "the result of a task is that of its first process; what it leaves running gets five seconds, then SIGTERM, \
+                "the result of a task is that of its first process; processes that are still running after that get five seconds, then SIGTERM, \
                  the grace period, and SIGKILL",
                 "the farm already runs tasks in parallel: remove the &, or end the line with wait",
             ),
@@ -94,8 +94,8 @@ impl Kind {
                 "affect",
                 "no other task",
                 "each task has its own shell, which ends with the task",
-                "put it before each command that needs it, as in cd DIR && ./run, or in the setup of a runner \
-                 (taskfarmer-mpi help runners), or do it before you start the farm",
+                "put cd or export before each command that needs it, as in cd DIR && ./run, or in the setup of a runner \
+                 (taskfarmer-mpi help runners), or run it before you start the farm",
             ),
         };
         Text { verb, what, why, cure }
