@@ -100,7 +100,12 @@ fn two_lists(word: &str) -> String {
 }
 
 fn in_claps_words(error: &clap::Error) -> String {
-    error.render().to_string().trim_start_matches("error: ").trim_end().to_owned()
+    let text = error.render().to_string();
+    let text = text.trim_start_matches("error: ").replace("invalid digit found in string", "not a number");
+    // What looks like an option is rarely meant as a name.
+    let is_advice = |line: &&str| line.contains("tip: to pass '") && line.contains(" as a value, use '-- ");
+    let lines: Vec<&str> = text.lines().filter(|line| !is_advice(line)).collect();
+    lines.join("\n").replace("\n\n\n", "\n\n").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -123,7 +128,7 @@ mod tests {
             ("x -k l", "no option -k\n  each task has"),
             ("x l --logDir d", "no option --logDir\n  output is in"),
             ("x -1 l", "no option -1\n  --proc auto"),
-            ("x logs --stderr l 1", "no option --stderr\n  a task has one log"),
+            ("x logs --stderr l 1", "no option --stderr\n  leave it out: a task has one log"),
             ("x status -f l", "no option -f\n  taskfarmer-mpi status --watch"),
             ("x -S host l", "no option -S\n  the launcher"),
         ] {
@@ -146,6 +151,9 @@ mod tests {
     #[test]
     fn typing_errors_are_told_with_what_is_near() {
         assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));
+        let text = told("x --foo l");
+        assert!(text.contains("'--foo'") && !text.contains("tip:") && text.contains("Usage: "), "{text}");
+        assert!(told("x logs --tail x").contains("not a number"));
         assert!(told("x a b").starts_with("unexpected argument 'b': a farm has only one tasklist\n"));
     }
 }

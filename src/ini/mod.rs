@@ -146,9 +146,15 @@ impl Section {
     /// # Errors
     /// If it is missing or empty.
     pub fn required(&self, name: &str) -> Result<&Key, IniError> {
-        self.get(name)
-            .filter(|key| !key.value.is_empty())
-            .ok_or_else(|| self.error(None, &format!("the key '{name}' is missing\n  {} needs it", self.class.value)))
+        self.get(name).filter(|key| !key.value.is_empty()).ok_or_else(|| {
+            self.error(
+                None,
+                &format!(
+                    "the key '{name}' is missing\n  {} needs it: add a line {name} = … to the section",
+                    self.class.value
+                ),
+            )
+        })
     }
 
     /// An error in this key, or in the section as a whole.

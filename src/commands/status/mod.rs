@@ -55,7 +55,7 @@ pub struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
     watch: Option<String>,
 
-    /// Print nothing, and exit with the exit code of the last run; 4 if it did not end cleanly
+    /// Print no status, but exit with the exit code of the last run; 4 if it did not end cleanly
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
     exit_code: bool,
 
