@@ -25,12 +25,12 @@ const ADVANCED: &str = "Advanced";
 
 const EXAMPLES: &str = "\
 Examples:
-  taskfarmer-mpi --proc auto tasks.txt         this machine, no MPI needed
-  mpirun -n 1 taskfarmer-mpi tasks.txt         one node
-  srun -N 64 --mpi=pmix taskfarmer-mpi -n auto tasks.txt      many nodes
-  taskfarmer-mpi --timeout 1h55m tasks.txt     stop in time; can be resumed
-  taskfarmer-mpi --retry-failed tasks.txt      run failed tasks again
-  taskfarmer-mpi status tasks.txt              progress, from any node
+  taskfarmer-mpi --proc auto tasks.txt            this machine, no MPI needed
+  mpirun -n 1 taskfarmer-mpi tasks.txt            one node
+  srun -N 64 --mpi=pmix taskfarmer-mpi tasks.txt  64 nodes, one rank on each
+  taskfarmer-mpi --timeout 1h55m tasks.txt        stop in time; can be resumed
+  taskfarmer-mpi --retry-failed tasks.txt         run failed tasks again
+  taskfarmer-mpi status tasks.txt                 progress, from any node
 
 A tasklist has one shell command per line; blank lines and lines that start
 with # are skipped. Results are in LIST_workdir: finished, failed,
@@ -56,7 +56,7 @@ pub enum Progress {
     None,
 }
 
-/// Run the commands of a tasklist on all nodes of an allocation, and record what is done
+/// Run the commands of a tasklist on all nodes of a job, and record the results
 #[derive(Parser, Debug)]
 #[command(
     name = "taskfarmer-mpi",
@@ -77,7 +77,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// Number of tasks that run at the same time on each rank; `auto`, or no value, for one per CPU [default: one per CPU, up to 8]
+    /// Tasks to run at a time on each rank; `auto`, or no value: one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 

@@ -285,11 +285,16 @@ impl Reporter {
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
             Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
+                // Another cause is no signal that a user would have sent.
+                let again = match cause {
+                    StopCause::Signal { .. } => "a second Ctrl-C",
+                    _ => "pressing Ctrl-C twice",
+                };
                 let how = match level {
                     StopLevel::Drain => "no more tasks are started".to_owned(),
                     StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
                     StopLevel::Terminate => format!(
-                        "running tasks get SIGTERM now and SIGKILL in {}; a second Ctrl-C kills them immediately",
+                        "running tasks get SIGTERM now and SIGKILL in {}; {again} kills them immediately",
                         match self.grace.subsec_nanos() {
                             0 => words::whole(self.grace.as_secs_f64()),
                             _ => words::length(self.grace.as_secs_f64()),

@@ -111,6 +111,46 @@ fn a_running_task_is_followed() {
     }
 }
 
+/// Promise: nothing of what `--follow` should have printed is missing without an error: the output of a retry is printed
+/// from its beginning, also if it is longer than that of the attempt before; a log that is removed or replaced is named,
+/// and the other tasks are still followed; of a task without output, that is said.
+#[test]
+fn what_cannot_be_followed_is_named() {
+    const LIST: &[u8] = b"for i in $(seq $((TASKFARMER_ATTEMPT * 3))); do echo a$TASKFARMER_ATTEMPT line $i; done; \
+        until [ -e go ]; do sleep 0.05; done; [ $TASKFARMER_ATTEMPT = 2 ]\n\
+        echo one; until [ -e removed ]; do sleep 0.05; done\n\
+        echo two; until [ -e removed ]; do sleep 0.05; done\n";
+    let farm = Farm::local(LIST);
+    let mut running = farm.start(&["--proc", "3", "--retries", "1"]);
+    let line = format!("exec {} logs --follow tasks.txt 0-2 > followed", crate::support::program());
+    running.wait_until("all tasks run", || farm.workdir().file("logs/log_2").exists());
+    let mut following = farm.start_other(&["sh".as_ref(), "-c".as_ref(), line.as_ref()]);
+    let followed = || std::fs::read_to_string(farm.path("followed")).unwrap_or_default();
+    following.wait_until("all tasks are shown", || {
+        ["a1 line 3\n", "one\n", "two\n"].iter().all(|text| followed().contains(text))
+    });
+    std::fs::remove_file(farm.workdir().file("logs/log_1")).unwrap();
+    std::fs::remove_file(farm.workdir().file("logs/log_2")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", farm.workdir().file("logs/log_2")).unwrap();
+    farm.write("go", b"");
+    following.wait_until("the retry is shown", || followed().contains("a2 line 6\n"));
+    farm.write("removed", b"");
+    let outcome = following.wait().exits(2);
+    running.wait().exits(0);
+    assert!(followed().contains("a2 line 1\na2 line 2\na2 line 3\na2 line 4\n"), "{}", followed());
+    let errors = outcome.errors().concat();
+    assert!(errors.contains("task 1: cannot read ") && errors.contains("logs/log_1"), "{errors}");
+    assert!(errors.contains("task 2: cannot read ") && errors.contains("logs/log_2: a symbolic link"), "{errors}");
+
+    let farm = Farm::local(b"echo kept nowhere; until [ -e go ]; do sleep 0.05; done\n");
+    let mut running = farm.start(&["--logs", "none"]);
+    running.wait_until("it runs", || farm.workdir().file("status.json").exists());
+    let following = farm.start_exactly(&["logs", "--follow", "tasks.txt", "0"]);
+    farm.write("go", b"");
+    running.wait().exits(0);
+    assert!(following.wait().exits(1).errors()[0].contains("no output from task 0"));
+}
+
 /// `--logs failed`: a file only for tasks that failed or said anything.
 #[test]
 fn a_file_if_there_is_output_or_a_failure() {
@@ -151,7 +191,7 @@ fn nothing_is_kept() {
     farm.run(&["--logs", "none"]).exits(1);
     assert_eq!(names(&farm), [""; 0]);
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "1"]).exits(1);
-    assert!(outcome.errors()[0].contains("--logs"), "{}", outcome.errors()[0]);
+    assert!(outcome.errors()[0].contains("was not kept"), "{}", outcome.errors()[0]);
 }
 
 /// Each odd log is reported by name, and the others are printed: files that are cut off, links, which are not followed,
@@ -177,7 +217,7 @@ fn odd_logs_do_not_hide_others() {
     let printed = String::from_utf8(outcome.stdout.clone()).unwrap();
     assert_eq!(
         printed,
-        "==> task 1: exit 0 <==\nout 1\nerr\n==> task 7: exit 4 <==\nbad==> task 5: exit 0 <==\nout 5\nerr\n"
+        "==> task 1: exit 0 <==\nout 1\nerr\n==> task 7: exit 4 <==\nbad\n==> task 5: exit 0 <==\nout 5\nerr\n"
     );
     let errors = outcome.errors().concat();
     for named in ["task 7: cannot read", "logs/rank_0.log: it ends", "logs/log_90: a symbolic link", "logs/rank_9.idx"]

@@ -69,7 +69,7 @@ fn finished_farm_is_shown() {
         "3 finished, 2 failed, 0 remaining",
         "utilization: ",
         "longest 4.",
-        "\n  0 sleep 4: 4.",
+        " s: 0 sleep 4",
         "1 × exit 3: bad, e.g. ",
         "CPU time: ",
         "; peak memory: ",

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::ShortHelp;
-use super::status::{failed_tasks, find_workdir, last_ends, only_workdir, running_tasks};
+use super::status::{failed_tasks, find_workdir, is_at_work, last_ends, only_workdir, records, running_tasks};
 use crate::exit_code::ExitCode;
 use crate::figures::words;
 use crate::progress::say_error;
 use crate::stdout;
-use crate::workdir::logs::{self, PrintOptions};
+use crate::workdir::logs::{self, PrintOptions, Unprinted};
 
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
@@ -117,7 +117,12 @@ fn range(word: &str) -> Option<RangeInclusive<u32>> {
 fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
-    let ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
+    let mut ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
+    if is_at_work(workdir) {
+        // The last attempt that ended is not the one whose output is there.
+        let ended = records::Ended::new(workdir);
+        ends.retain(|id, _| ended.contains(*id));
+    }
     let options = PrintOptions { ends, tail, is_terminal: io::stdout().is_terminal() };
     let unprinted = match stdout::print(|out| logs::print(workdir, ids, &options, out)) {
         Ok(Ok(unprinted)) => unprinted,
@@ -127,6 +132,11 @@ fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
         }
         Err(code) => return code,
     };
+    report(workdir, &unprinted)
+}
+
+/// Reports what could not be printed. Returns the exit code.
+fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
     for (id, odd) in &unprinted.odd {
         match id {
             Some(id) => say_error(&format!("task {id}: {odd}")),

@@ -31,10 +31,18 @@ impl<W: Write> TerminalWriter<W> {
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         self.out.write_all(super::line(&waiting).as_bytes())?;
-        if std::mem::take(&mut self.is_colored) {
-            self.out.write_all(b"\x1b[0m")?;
+        self.end_colors()
+    }
+
+    /// Resets colors.
+    ///
+    /// # Errors
+    /// If `out` cannot be written.
+    pub(crate) fn end_colors(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.is_colored) {
+            true => self.out.write_all(b"\x1b[0m"),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Shows the first character or sequence of these bytes; returns its length, or `None` if more bytes are needed.

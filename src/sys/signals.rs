@@ -89,7 +89,22 @@ impl SignalSource {
     /// If there is no descriptor left.
     pub fn of_terminal() -> nix::Result<Self> {
         let hangup = (!is_ignored(Signal::SIGHUP)).then_some(Signal::SIGHUP);
-        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
+        let signals = [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGQUIT,
+            Signal::SIGTSTP,
+            Signal::SIGWINCH,
+            // Whoever sends one of these ends the program, and the terminal must not stay as it is.
+            Signal::SIGUSR1,
+            Signal::SIGUSR2,
+            Signal::SIGALRM,
+            Signal::SIGVTALRM,
+            Signal::SIGPROF,
+            Signal::SIGXCPU,
+            Signal::SIGIO,
+            Signal::SIGABRT,
+        ];
         let set: SigSet = signals.into_iter().chain(hangup).collect();
         set.thread_block()?;
         Self::of(set.iter())

@@ -15,6 +15,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::signals::SignalSource;
 
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J";
+const ESCAPE: u8 = 0x1b;
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 /// Where nobody tells: columns and rows.
@@ -23,7 +24,7 @@ const SIZE: (usize, usize) = (80, 24);
 /// What happened while it was waited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input {
-    /// A key, or a part of one.
+    /// A key that is a character.
     Key(u8),
     /// What is shown has to be drawn anew: the terminal has another size, or was used by others.
     Redraw,
@@ -52,6 +53,12 @@ impl Screen {
         let screen = Self { before, signals };
         screen.take()?;
         Ok(screen)
+    }
+
+    /// Whether keys are read: standard input is a terminal.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.before.is_some()
     }
 
     fn take(&self) -> io::Result<()> {
@@ -122,10 +129,12 @@ impl Screen {
                 Ok(other) => Input::End(other),
             });
         }
-        let mut key = [0];
-        match nix::unistd::read(&stdin, &mut key)? {
+        let mut keys = [0; 256];
+        match nix::unistd::read(&stdin, &mut keys)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(Input::Key(key[0])),
+            // An arrow key, a turn of the mouse wheel, a paste: they are sequences with letters in them.
+            len if keys[..len].contains(&ESCAPE) => Ok(Input::Nothing),
+            _ => Ok(Input::Key(keys[0])),
         }
     }
 }

@@ -23,8 +23,8 @@ struct Status {
 pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
     let bytes = regular::bytes(&workdir.join(names::STATUS), STATUS_LEN_MAX).ok()?;
     let status: Status = serde_json::from_slice(&bytes).ok()?;
-    // Characters that are not UTF-8 were replaced there, so the path is not known.
-    if status.cwd.is_empty() || status.cwd.contains(char::REPLACEMENT_CHARACTER) {
+    // What is not UTF-8 was replaced there.
+    if status.cwd.is_empty() || status.cwd == cwd.to_string_lossy() {
         return None;
     }
     let earlier = PathBuf::from(status.cwd);
@@ -38,6 +38,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     /// Folders are compared by identity, not by name; a file that cannot be read says nothing.
@@ -60,8 +62,12 @@ mod tests {
         assert_eq!(earlier(&status("link")), None);
         assert_eq!(earlier(&status("b")), Some(at("b")));
         assert_eq!(earlier(&status("gone")), Some(at("gone")));
-        for nothing in ["", "{}", "[", "{\"cwd\":\"\"}", "{\"cwd\":3}", "{\"cwd\":\"/\u{fffd}\"}"] {
+        for nothing in ["", "{}", "[", "{\"cwd\":\"\"}", "{\"cwd\":3}"] {
             assert_eq!(earlier(nothing), None, "{nothing}");
         }
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/\xff"));
+        std::fs::write(at("work/status.json"), "{\"cwd\":\"/\u{fffd}\"}").unwrap();
+        assert_eq!(other_than(odd, &at("work")), None, "as far as it is known");
+        assert_eq!(other_than(&cwd, &at("work")), Some("/\u{fffd}".into()));
     }
 }

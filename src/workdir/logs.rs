@@ -207,9 +207,11 @@ pub struct Unprinted {
 }
 
 /// What stands above the output of a task where there are several: `==> task 17: exit 3 <==`.
-pub fn heading(id: u32, end: Option<&String>) -> String {
+/// It begins a line, whatever was printed before.
+pub fn heading(id: u32, end: Option<&String>, is_at_line_start: bool) -> String {
     let end = end.map_or_else(String::new, |end| format!(": {end}"));
-    format!("==> task {id}{end} <==\n")
+    let newline = if is_at_line_start { "" } else { "\n" };
+    format!("{newline}==> task {id}{end} <==\n")
 }
 
 /// How output is printed.
@@ -221,6 +223,24 @@ pub struct PrintOptions {
     pub tail: Option<u64>,
     /// As `TerminalWriter` shows it, rather than byte by byte.
     pub is_terminal: bool,
+}
+
+/// Knows whether a line has just ended.
+struct LineStart<'a> {
+    out: &'a mut dyn Write,
+    is_at_line_start: bool,
+}
+
+impl Write for LineStart<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.is_at_line_start = bytes[..len].last().map_or(self.is_at_line_start, |&byte| byte == b'\n');
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Prints the output of tasks, each under a heading if there are several, as far as it can be read. Returns what could not
@@ -239,6 +259,7 @@ pub fn print(
         Err(odd) => return Ok(Err(odd)),
     };
     let mut unprinted = Unprinted::default();
+    let mut out = LineStart { out, is_at_line_start: true };
     for &id in ids {
         let copied = match finder.find(id) {
             Ok(None) => {
@@ -247,19 +268,20 @@ pub fn print(
             }
             Ok(Some(mut output)) => {
                 if ids.len() > 1 {
-                    out.write_all(heading(id, options.ends.get(&id)).as_bytes())?;
+                    let heading = heading(id, options.ends.get(&id), out.is_at_line_start);
+                    out.write_all(heading.as_bytes())?;
                 }
                 if let Some(Err(source)) = options.tail.map(|lines| output.keep_last_lines(lines)) {
                     unprinted.odd.push((Some(id), OddLog { path: output.path, source }));
                     continue;
                 }
                 if options.is_terminal {
-                    let mut terminal = TerminalWriter::new(&mut *out);
+                    let mut terminal = TerminalWriter::new(&mut out);
                     let copied = output.copy_to(&mut terminal)?;
                     terminal.finish()?;
                     copied
                 } else {
-                    output.copy_to(out)?
+                    output.copy_to(&mut out)?
                 }
             }
             Err(odd) => Err(odd),

@@ -329,7 +329,8 @@ fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<()
     let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
     let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
     match folder::other_than(cwd, path) {
-        Some(was) if was.is_dir() => {
+        // Of a path that is not UTF-8, nobody can tell whether it is still there.
+        Some(was) if was.is_dir() || was.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) => {
             Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
         }
         // It was moved, apparently as a whole.

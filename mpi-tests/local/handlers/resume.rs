@@ -18,12 +18,12 @@ fn a_changed_ini_is_an_edited_list() {
     {
         farm.write("x.ini", changed.as_bytes());
         let before = farm.contents();
-        farm.run(&["--tasklist", "x"]).refused(&["finished", "line ", "the tasklist was changed"]);
+        farm.run(&["--tasklist", "x"]).refused(&["finished", "line ", "the tasklist has changed"]);
         assert_eq!(farm.contents(), before);
     }
     // A different handler makes a different list.
     farm.write("tasks.txt", b"echo 1\n");
-    farm.run(&[]).refused(&["finished", "line 1", "the tasklist was changed"]);
+    farm.run(&[]).refused(&["finished", "line 1", "the tasklist has changed"]);
 }
 
 /// The same for ATLAS: nothing is created if the list is refused.
@@ -34,6 +34,6 @@ fn nothing_is_made_for_a_list_that_is_refused() {
     std::fs::create_dir(farm.workdir().path()).unwrap();
     farm.workdir().write("finished", b"0 athena.py --other\n");
     let before = farm.contents();
-    farm.run(&["--tasklist", "x"]).refused(&["finished", "line 1", "the tasklist was changed"]);
+    farm.run(&["--tasklist", "x"]).refused(&["finished", "line 1", "the tasklist has changed"]);
     assert_eq!(farm.contents(), before);
 }

@@ -46,7 +46,7 @@ fn a_table_arrives_byte_for_byte() {
 fn bad_tables_are_refused() {
     let keys = "csv = yes\ncommand = run {a} {b}";
     for (list, mentioned) in [
-        (&b"a,b\n1,2\n\n# x\n3\n"[..], &["line 5", "1 fields", "header has 2"][..]),
+        (&b"a,b\n1,2\n\n# x\n3\n"[..], &["line 5", "1 field,", "header has 2"][..]),
         (b"a,b\n1,2,3\n", &["line 2", "3 fields"]),
         (b"a,b\nx,\"1\n2\"\n", &["line 2", "newline"]),
         (b"a,b\nx,1\0\n", &["line 2", "NUL"]),
@@ -77,7 +77,7 @@ fn lines_are_split() {
     refused(
         &farm(b"a b\nc\n", "command = run {2}"),
         &["--tasklist", "x"],
-        &["tasks.txt", "line 2", "1 fields", "field 2"],
+        &["tasks.txt", "line 2", "1 field,", "field 2"],
     );
 }
 

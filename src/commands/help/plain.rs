@@ -15,7 +15,9 @@ pub(super) fn plain(page: &Page) -> String {
         if is_fence && !is_code {
             text += &with_plain_links(&std::mem::take(&mut prose), folder);
         }
-        let is_comment = !is_code && line.starts_with("<!--") && line.ends_with("-->");
+        // Comments, and pictures, which a terminal does not show.
+        let is_html = |names: &[&str]| names.iter().any(|name| line.trim_start().starts_with(name));
+        let is_comment = !is_code && is_html(&["<!--", "<picture>", "<source ", "<img ", "</picture>"]);
         if !is_comment {
             let lines = if is_code || is_fence { &mut text } else { &mut prose };
             lines.push_str(line);

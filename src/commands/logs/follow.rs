@@ -2,11 +2,11 @@
 //!
 //! Owns when to look again and when to stop. Polls, since network file systems report no changes; takes no lock.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::commands::status::{is_at_work, records};
 use crate::exit_code::ExitCode;
@@ -15,7 +15,7 @@ use crate::progress::say_error;
 use crate::shown::TerminalWriter;
 use crate::stdout;
 use crate::sys::regular;
-use crate::workdir::logs::{self, PrintOptions};
+use crate::workdir::logs::{self, OddLog, PrintOptions, Unprinted};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -29,8 +29,11 @@ const LOOKS_PER_SEARCH: u32 = 8;
 /// No more than this is read at a time, in bytes.
 const CHUNK: u64 = 1 << 20;
 
-/// Of a task that goes on writing, no more than this is printed before others have their turn.
+/// Of a task that keeps writing, no more than this is printed before others have their turn.
 const CHUNKS_PER_LOOK: u32 = 16;
+
+/// By so many of the last bytes that were read, a log is recognized.
+const RECENT_MAX: usize = 4 << 10;
 
 /// Prints what these tasks have written and write, until all of them have ended, or the farm has. `tail`: of what is there
 /// already, only that many lines of each.
@@ -38,33 +41,25 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode
     let is_terminal = io::stdout().is_terminal();
     let mut tasks: Vec<Task> = ids.iter().map(|&id| Task::new(id, tail, is_terminal)).collect();
     let mut ended = records::Ended::new(workdir);
-    let mut printed = None;
+    let mut printer = Printer { has_headings: ids.len() > 1, last: None, is_at_line_start: true };
+    let mut unprinted = Unprinted::default();
     let (mut looked, mut at_work) = (Instant::now(), is_at_work(workdir));
     loop {
         // Asked before the last bytes are read: what has ended writes no more.
-        let is_over = tasks.iter().all(|task| ended.contains(task.id)) || !at_work;
-        for task in &mut tasks {
+        let is_over = tasks.iter().all(|task| task.is_done || ended.contains(task.id)) || !at_work;
+        for place in 0..tasks.len() {
             // Then there is an end to what it writes; before, others must not wait for it.
-            let is_last = is_over || ended.contains(task.id);
+            let is_last = is_over || ended.contains(tasks[place].id);
             let mut chunks = 0;
-            while is_last || chunks < CHUNKS_PER_LOOK {
+            while !tasks[place].is_done && (is_last || chunks < CHUNKS_PER_LOOK) {
                 chunks += 1;
-                let text = match task.read(workdir, is_last) {
-                    Ok(text) if text.is_empty() => break,
-                    Ok(text) => text,
-                    Err(error) => {
-                        say_error(&format!("task {}: cannot read its output: {error}", task.id));
-                        return ExitCode::BadInput;
-                    }
-                };
-                let result = stdout::print(|out| {
-                    if ids.len() > 1 && printed != Some(task.id) {
-                        out.write_all(logs::heading(task.id, None).as_bytes())?;
-                    }
-                    out.write_all(&text)
-                });
-                printed = Some(task.id);
-                if let Err(code) = result {
+                let text = tasks[place].read(workdir, is_last, &mut unprinted);
+                if text.is_empty() {
+                    tasks[place].is_done |= is_last;
+                    break;
+                }
+                let colors = printer.last.filter(|&last| last != place).map(|last| tasks[last].without_colors());
+                if let Err(code) = printer.print(place, tasks[place].id, &colors.unwrap_or_default(), &text) {
                     return code;
                 }
             }
@@ -80,16 +75,45 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode
         }
     }
     let open: Vec<u32> = ids.iter().copied().filter(|&id| !ended.contains(id)).collect();
+    unprinted.without.retain(|id| !open.contains(id));
+    let code = super::report(workdir, &unprinted);
     if open.is_empty() {
-        return ExitCode::Success;
+        return code;
     }
-    let are = if open.len() == 1 { "is" } else { "are" };
-    say_error(&format!(
-        "task {} {are} not recorded as finished or failed, and no farm is at work\n  to resume, type the command of the \
-         farm again: see taskfarmer-mpi status",
-        words::ids(open.iter().copied())
-    ));
-    ExitCode::TasksFailed
+    report_open(workdir, &open);
+    if code == ExitCode::Success { ExitCode::TasksFailed } else { code }
+}
+
+/// The farm has ended before its tasks.
+fn report_open(workdir: &Path, open: &[u32]) {
+    let (tasks, are) = if open.len() == 1 { ("task", "is") } else { ("tasks", "are") };
+    let why = match workdir.is_dir() {
+        true => "no farm is at work\n  to resume, type the command of the farm again: see taskfarmer-mpi status",
+        false => "the workdir is gone",
+    };
+    let ids = words::ids(open.iter().copied());
+    say_error(&format!("{tasks} {ids} {are} not recorded as finished or failed, and {why}"));
+}
+
+/// What goes to standard output.
+struct Printer {
+    has_headings: bool,
+    /// The place of the task that was printed last.
+    last: Option<usize>,
+    is_at_line_start: bool,
+}
+
+impl Printer {
+    /// Prints what a task wrote, under a heading if another one was printed before. `colors`: what ends those of that one.
+    fn print(&mut self, place: usize, id: u32, colors: &[u8], text: &[u8]) -> Result<(), ExitCode> {
+        let heading = match self.has_headings && self.last != Some(place) {
+            true => logs::heading(id, None, self.is_at_line_start),
+            false => String::new(),
+        };
+        self.last = Some(place);
+        self.is_at_line_start = text.ends_with(b"\n");
+        stdout::print(|out| [colors, heading.as_bytes(), text].iter().try_for_each(|part| out.write_all(part)))
+    }
 }
 
 /// A task that is followed.
@@ -100,7 +124,8 @@ struct Task {
     /// Once there is one.
     log: Option<Log>,
     terminal: Option<TerminalWriter<Vec<u8>>>,
-    is_printed: bool,
+    /// Nothing more is to be printed.
+    is_done: bool,
     /// Looks at which it had no log.
     in_vain: u32,
 }
@@ -111,15 +136,28 @@ struct Log {
     file: File,
     inode: u64,
     read: u64,
-    /// When it was last changed, if all of it was read at that time.
-    changed: Option<SystemTime>,
+    /// The last bytes that were read.
+    recent: Vec<u8>,
 }
 
 impl Log {
-    /// Whether a file is the same log, perhaps longer. A retry writes from the beginning, perhaps just as much.
-    fn is_continued_by(&self, now: &Metadata) -> bool {
-        let is_rewritten = now.len() == self.read && self.changed.is_some_and(|at| now.modified().ok() != Some(at));
-        now.ino() == self.inode && now.len() >= self.read && !is_rewritten
+    /// Whether a file is the same log, perhaps longer. A retry writes from the beginning, perhaps more than before.
+    fn is_continued_by(&self, now: &File) -> io::Result<bool> {
+        let found = now.metadata()?;
+        let mut recent = vec![0; self.recent.len()];
+        let is_same = found.ino() == self.inode && found.len() >= self.read;
+        let from = self.read - recent.len() as u64;
+        Ok(is_same && now.read_exact_at(&mut recent, from).is_ok() && recent == self.recent)
+    }
+
+    /// What is new.
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(self.read))?;
+        self.read += (&self.file).take(CHUNK).read_to_end(&mut bytes)? as u64;
+        self.recent.extend_from_slice(&bytes[bytes.len().saturating_sub(RECENT_MAX)..]);
+        self.recent.drain(..self.recent.len().saturating_sub(RECENT_MAX));
+        Ok(bytes)
     }
 }
 
@@ -133,67 +171,98 @@ fn find(workdir: &Path, id: u32) -> Option<(PathBuf, File)> {
 impl Task {
     fn new(id: u32, tail: Option<u64>, is_terminal: bool) -> Self {
         let terminal = is_terminal.then(|| TerminalWriter::new(Vec::new()));
-        Self { id, tail, log: None, terminal, is_printed: false, in_vain: 0 }
+        Self { id, tail, log: None, terminal, is_done: false, in_vain: 0 }
     }
 
-    /// What is new in its log; empty if nothing is. `is_last`: nothing more will come.
-    fn read(&mut self, workdir: &Path, is_last: bool) -> io::Result<Vec<u8>> {
+    /// What is new in its log; empty if nothing is. `is_last`: nothing more will come. What can't be read is added to
+    /// `unprinted`, and is the end of this task.
+    fn read(&mut self, workdir: &Path, is_last: bool, unprinted: &mut Unprinted) -> Vec<u8> {
         let path = match &self.log {
             Some(log) => log.path.clone(),
             None => logs::path_of(&workdir.join(logs::FOLDER), self.id),
         };
-        match regular::reader_no_link(&path) {
-            Ok(file) => self.read_file(path, file, is_last),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        let found = match regular::reader_no_link(&path) {
+            Ok(file) => Ok(Some((path.clone(), file))),
+            // Between two attempts, there may be none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && (self.log.is_none() || !is_last) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let bytes = match found {
+            Ok(Some((path, file))) => self.read_file(path, file),
             // It is kept in another form, or was not kept.
-            Err(_) if is_last && self.log.is_none() && !self.is_printed => self.read_whole(workdir),
-            Err(_) if self.log.is_none() => {
-                self.in_vain += 1;
-                let in_folder = (self.in_vain % LOOKS_PER_SEARCH == 1).then(|| find(workdir, self.id)).flatten();
-                in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file, is_last))
+            Ok(None) if is_last => {
+                self.is_done = true;
+                return self.read_whole(workdir, unprinted);
             }
-            Err(_) => Ok(Vec::new()),
+            Ok(None) => {
+                self.in_vain += u32::from(self.log.is_none());
+                let in_folder = (self.in_vain % LOOKS_PER_SEARCH == 1).then(|| find(workdir, self.id)).flatten();
+                // What is there later is new.
+                self.tail = self.tail.filter(|_| in_folder.is_some());
+                in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file))
+            }
+            Err(error) => Err(error),
+        };
+        match bytes {
+            Ok(bytes) => self.shown(&bytes, is_last),
+            Err(source) => {
+                self.is_done = true;
+                unprinted.odd.push((Some(self.id), OddLog { path, source }));
+                Vec::new()
+            }
         }
     }
 
-    /// `now`: the file that has the name at this moment, which is another one after a retry.
-    fn read_file(&mut self, path: PathBuf, now: File, is_last: bool) -> io::Result<Vec<u8>> {
-        let found = now.metadata()?;
-        let len = found.len();
-        let same = self.log.as_ref().is_some_and(|log| log.is_continued_by(&found));
-        if !same {
+    /// `now`: the file that has the name at this moment, which has another content after a retry.
+    fn read_file(&mut self, path: PathBuf, now: File) -> io::Result<Vec<u8>> {
+        let is_continued = match &self.log {
+            Some(log) => log.is_continued_by(&now)?,
+            None => false,
+        };
+        if !is_continued {
+            let found = now.metadata()?;
             let read = match self.tail.take() {
-                Some(lines) => logs::start_of_last_lines(&now, 0, len, lines)?,
+                Some(lines) => logs::start_of_last_lines(&now, 0, found.len(), lines)?,
                 None => 0,
             };
-            self.log = Some(Log { path, file: now, inode: found.ino(), read, changed: None });
+            self.log = Some(Log { path, file: now, inode: found.ino(), read, recent: Vec::new() });
         }
-        let Some(log) = &mut self.log else { return Ok(Vec::new()) };
-        log.file.seek(SeekFrom::Start(log.read))?;
-        let mut bytes = Vec::new();
-        log.read += (&log.file).take(CHUNK).read_to_end(&mut bytes)? as u64;
-        let after = log.file.metadata()?;
-        log.changed = (after.len() == log.read).then(|| after.modified().ok()).flatten();
-        self.shown(bytes, is_last)
+        self.log.as_mut().map_or(Ok(Vec::new()), Log::read)
     }
 
     /// All of an output that appears only when its task has ended.
-    fn read_whole(&mut self, workdir: &Path) -> io::Result<Vec<u8>> {
-        self.is_printed = true;
+    fn read_whole(&mut self, workdir: &Path, unprinted: &mut Unprinted) -> Vec<u8> {
         let mut bytes = Vec::new();
         let options = PrintOptions { tail: self.tail, ..PrintOptions::default() };
-        let printed = logs::print(workdir, &[self.id], &options, &mut bytes)?;
-        printed.map_err(|odd| odd.source)?;
-        self.shown(bytes, false)
+        // A Vec takes all.
+        match logs::print(workdir, &[self.id], &options, &mut bytes) {
+            Ok(Ok(found)) => {
+                unprinted.without.extend(found.without);
+                unprinted.odd.extend(found.odd);
+            }
+            Ok(Err(odd)) => unprinted.odd.push((Some(self.id), odd)),
+            Err(_) => {}
+        }
+        let mut text = self.shown(&bytes, false);
+        text.extend(self.shown(b"", true));
+        text
     }
 
     /// As the terminal shows it. What waits for its other half is shown when nothing more comes.
-    fn shown(&mut self, bytes: Vec<u8>, is_last: bool) -> io::Result<Vec<u8>> {
-        let Some(terminal) = &mut self.terminal else { return Ok(bytes) };
-        terminal.write_all(&bytes)?;
+    fn shown(&mut self, bytes: &[u8], is_last: bool) -> Vec<u8> {
+        let Some(terminal) = &mut self.terminal else { return bytes.to_vec() };
+        // A Vec takes all.
+        let _ = terminal.write_all(bytes);
         if is_last && bytes.is_empty() {
-            terminal.finish()?;
+            let _ = terminal.finish();
         }
-        Ok(terminal.take())
+        terminal.take()
+    }
+
+    /// What ends its colors, so that they do not spread to what other tasks write.
+    fn without_colors(&mut self) -> Vec<u8> {
+        let Some(terminal) = &mut self.terminal else { return Vec::new() };
+        let _ = terminal.end_colors();
+        terminal.take()
     }
 }

@@ -63,6 +63,7 @@ struct Attempt<'a> {
     usage: Usage,
     /// None if it was ended from outside.
     told: Option<Told<'a>>,
+    is_interrupted: bool,
 }
 
 impl History {
@@ -135,8 +136,14 @@ pub(in crate::commands) fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u3
     // What cannot be read says nothing about an end.
     let _ = each_attempt(workdir, |attempt| {
         if ids.binary_search(&attempt.id).is_ok() {
-            let end = attempt.told.map_or_else(|| "interrupted".to_owned(), |told| told.end.to_string());
-            ends.insert(attempt.id, end);
+            let end = match attempt.told {
+                Some(told) => Some(told.end.to_string()),
+                None => attempt.is_interrupted.then(|| "interrupted".to_owned()),
+            };
+            _ = match end {
+                Some(end) => ends.insert(attempt.id, end),
+                None => ends.remove(&attempt.id),
+            };
         }
     });
     ends
@@ -209,14 +216,17 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
             _ => End::NotStarted("".into()),
         },
-        _ => return Some(Attempt { id, rank, host, usage, told: None }),
+        _ => {
+            let is_interrupted = why == "interrupted";
+            return Some(Attempt { id, rank, host, usage, told: None, is_interrupted });
+        }
     };
     // With its node: nobody knows when.
     if why != CRASHED && (field("start")?.is_empty() || field("end")?.is_empty()) {
         return None; // What came to an end of its own has run.
     }
     let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
-    Some(Attempt { id, rank, host, usage, told })
+    Some(Attempt { id, rank, host, usage, told, is_interrupted: false })
 }
 
 #[derive(Deserialize, Default)]

@@ -21,9 +21,10 @@ use crate::sys::terminal::{Input, Screen, end_by};
 const TICK: Duration = Duration::from_secs(1);
 
 /// What ends the watch.
-const KEYS: [u8; 3] = [b'q', b'Q', 0x1b];
+const KEYS: [u8; 2] = [b'q', b'Q'];
 
 const HINT: &str = "q: quit";
+const HINT_WITHOUT_KEYS: &str = "Ctrl-C: quit";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -43,7 +44,8 @@ pub(super) fn on_screen(workdir: &Path, args: &StatusArgs, pause: Duration) -> R
     while matches!(status.figures.state, State::Running | State::Stopping) {
         let (columns, rows) = screen.size();
         let lines = content(&status, args, workdir, read.elapsed(), (columns, color));
-        let input = screen.show(&fitted(lines, columns, rows, color)).and_then(|()| {
+        let hint = if screen.has_keys() { HINT } else { HINT_WITHOUT_KEYS };
+        let input = screen.show(&fitted(lines, hint, columns, rows, color)).and_then(|()| {
             // Ticks go on through a long pause.
             screen.wait(TICK.min(pause.saturating_sub(read.elapsed())))
         });
@@ -62,6 +64,11 @@ pub(super) fn on_screen(workdir: &Path, args: &StatusArgs, pause: Duration) -> R
             }
         }
         if read.elapsed() >= pause {
+            if !workdir.is_dir() {
+                drop(screen);
+                say_error(&format!("{} is gone", shown::path(workdir)));
+                return Err(ExitCode::BadInput);
+            }
             status = Status::read(workdir, args, Some(status.figures));
             read = Instant::now();
         }
@@ -104,14 +111,14 @@ fn later(status: &Status, since: Duration) -> Status {
 }
 
 /// As many lines as fit, with a last one that says what to type.
-fn fitted(lines: Vec<String>, columns: usize, rows: usize, color: bool) -> Vec<String> {
+fn fitted(lines: Vec<String>, hint: &str, columns: usize, rows: usize, color: bool) -> Vec<String> {
     let room = rows.saturating_sub(1).max(1);
     let more = lines.len().saturating_sub(room);
     let mut fitted: Vec<String> = lines.into_iter().take(room).map(|line| cut(&line, columns)).collect();
     if rows > 1 {
         let hint = match more {
-            0 => HINT.to_owned(),
-            _ => format!("{HINT}; {} not shown", words::counted(more as u64, "more line")),
+            0 => hint.to_owned(),
+            _ => format!("{hint}; {} not shown", words::counted(more as u64, "more line")),
         };
         let hint = cut(&hint, columns);
         fitted.push(if color { format!("{DIM}{hint}{PLAIN}") } else { hint });
@@ -145,10 +152,10 @@ mod tests {
     #[test]
     fn the_screen_is_filled_to_its_edges() {
         let lines = || ["a".repeat(50), "short".to_owned(), "x".to_owned(), "y".to_owned()].to_vec();
-        assert_eq!(fitted(lines(), 10, 9, false), ["aaaaaaaa…", "short", "x", "y", "q: quit"]);
-        assert_eq!(fitted(lines(), 40, 3, false)[1..], ["short", "q: quit; 2 more lines not shown"]);
-        assert_eq!(fitted(lines(), 40, 1, false).len(), 1);
-        assert_eq!(fitted(lines(), 40, 9, true)[4], "\x1b[2mq: quit\x1b[0m");
+        assert_eq!(fitted(lines(), HINT, 10, 9, false), ["aaaaaaaa…", "short", "x", "y", "q: quit"]);
+        assert_eq!(fitted(lines(), HINT, 40, 3, false)[1..], ["short", "q: quit; 2 more lines not shown"]);
+        assert_eq!(fitted(lines(), HINT, 40, 1, false).len(), 1);
+        assert_eq!(fitted(lines(), HINT, 40, 9, true)[4], "\x1b[2mq: quit\x1b[0m");
         assert_eq!(cut("日本語日本語", 8), "日本語…");
     }
 
@@ -166,7 +173,7 @@ mod tests {
         #[test]
         fn it_always_fits(lines: Vec<String>, columns in 2_usize..200, rows in 1_usize..60) {
             let lines: Vec<String> = lines.iter().map(shown::line).collect();
-            let fitted = fitted(lines, columns, rows, false);
+            let fitted = fitted(lines, HINT, columns, rows, false);
             prop_assert!(fitted.len() <= rows);
             for line in fitted {
                 prop_assert!(line.width() <= columns, "{line:?}");
