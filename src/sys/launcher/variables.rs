@@ -298,7 +298,7 @@ mod tests {
             "`mpirun_rsh` of MVAPICH",
             "IBM's `jsrun`",
             "`flux run`",
-            "Slurm, where there is a launcher",
+            "Slurm, if there is a launcher",
         ];
         let text = include_str!("../../../docs/tasklist.md");
         for (title, setter) in TITLES.iter().zip(&SETTERS) {
