@@ -101,7 +101,7 @@ pub struct Cli {
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
-    /// Stop the farm after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. The farm also stops before the batch job ends
+    /// Stop the farm after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. Even without it, the farm stops before the batch job ends
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub timeout: Option<String>,
 
@@ -109,8 +109,8 @@ pub struct Cli {
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
 
-    /// Start no task that would not end in time if it takes this long; 0 starts all
-    /// [default: the time in which nine out of ten tasks finished]
+    /// Stop starting tasks when less than this much time is left; 0 starts all
+    /// [default: the time within which nine out of ten tasks finished]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
@@ -122,7 +122,7 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub retries: Option<String>,
 
-    /// Retry only after these exit codes, such as 75,100-110; a death by a signal counts as 128 + signal
+    /// Retry only after these exit codes, such as 75,100-110; a task killed by a signal counts as 128 + signal
     #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
@@ -130,8 +130,8 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long)]
     pub retry_failed: bool,
 
-    /// End the farm after failures: `soon,fail=N` lets running tasks end, `now,fail=N` ends them; N tasks, or N% of those
-    /// that have ended
+    /// End the farm after N tasks have failed, or N% of those that have ended: `soon,fail=N` lets running tasks end,
+    /// `now,fail=N%` ends them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
     pub halt: Option<String>,
 

@@ -96,7 +96,7 @@ pub enum ConfigError {
     },
     /// `--logs` is none of its words.
     #[error(
-        "--logs {0}: not a kind of logs\n  give task, task/1000 (any number of tasks per folder), failed, rank, or none"
+        "--logs {0}: not a valid kind of log\n  give task, task/1000 (any number of tasks per folder), failed, rank, or none"
     )]
     Logs(String),
     /// `--retries`.

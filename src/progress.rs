@@ -397,12 +397,12 @@ impl Reporter {
             let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
             let mut steps = vec![("list the failed tasks", format!("{program} status --failed {workdir}"))];
             if config.logs != Logs::None {
-                steps.push(("print what a task wrote", format!("{program} logs {workdir} ID")));
+                steps.push(("print what one of them wrote", format!("{program} logs {workdir} ID")));
             }
             // After a stop by a signal or a limit, the rest comes first.
             if end.remaining == 0 || matches!(end.cause, StopCause::Halt { .. }) {
                 let rest = command_line(std::env::args_os().skip(1));
-                steps.push(("run them again", format!("{}{program} --retry-failed {rest}", self.launched)));
+                steps.push(("run them all again", format!("{}{program} --retry-failed {rest}", self.launched)));
             }
             say(&next_steps(&steps));
         }

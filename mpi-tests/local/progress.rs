@@ -195,7 +195,7 @@ fn a_run_is_reported_from_start_to_end() {
     for part in [
         "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
         "running tasks get SIGTERM now and SIGKILL in 7 s; a second Ctrl-C kills them immediately\n",
-        "taskfarmer-mpi: to list the failed tasks and print what a task wrote:\n  ",
+        "taskfarmer-mpi: to list the failed tasks, or to print what one of them wrote:\n  ",
         "taskfarmer-mpi status --failed 'my work'\n  ",
         "taskfarmer-mpi logs 'my work' ID\n",
         "to resume, run the same command again: ",

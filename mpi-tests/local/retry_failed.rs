@@ -58,7 +58,7 @@ fn nothing_to_run_is_reported() {
     let text = farm.run(&[]).exits(1).stderr_text();
     assert!(text.contains("nothing was left to run"), "{text}");
     assert!(
-        text.contains(", and run them again:\n") && text.contains(" --retry-failed --proc 8 tasks.txt\n"),
+        text.contains(", or to run them all again:\n") && text.contains(" --retry-failed --proc 8 tasks.txt\n"),
         "{text}"
     );
     assert_eq!(interrupted::runs(&farm).into_values().sum::<usize>(), 6);

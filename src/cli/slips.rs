@@ -95,7 +95,7 @@ fn two_lists(word: &str) -> String {
         None => "put all lines into one file".to_owned(),
     };
     format!(
-        "unexpected argument '{word}': a farm has only one tasklist\n  {cure}\n  a subcommand (status, logs, help) must come first"
+        "unexpected argument '{word}': a farm has only one tasklist\n  {cure}\n  if you meant a subcommand (status, logs, help), put it first"
     )
 }
 

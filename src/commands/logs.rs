@@ -23,7 +23,7 @@ const IDS_MAX: usize = 10_000_000;
 /// Options of `logs`.
 #[derive(Args, Debug)]
 pub struct LogsArgs {
-    /// Workdir of a farm, or its tasklist; without it, the only workdir in this folder
+    /// Workdir of a farm, or its tasklist; if omitted, the only workdir in this folder
     #[arg(value_name = "WORKDIR")]
     workdir: Option<PathBuf>,
 
@@ -39,7 +39,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
 
-    /// Keep printing what tasks write until they have ended; without IDs, those that are running
+    /// Keep printing what tasks write until they have ended; without IDs, follow all running tasks
     #[arg(short, long, conflicts_with = "failed")]
     follow: bool,
 
@@ -145,7 +145,7 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
     }
     if !unprinted.without.is_empty() {
         say_error(&format!(
-            "no output from task {} in {}\n  it is not in the list, has not run yet, or its output was not kept: taskfarmer-mpi help workdir",
+            "no output from task {} in {}\n  it is not in the list, it has not run yet, or its output was not kept; see taskfarmer-mpi help workdir",
             words::ids(unprinted.without.iter().copied()),
             workdir.join(logs::FOLDER).display()
         ));

@@ -30,7 +30,7 @@ pub enum Subcommand {
     Status(status::StatusArgs),
     /// Print what tasks wrote, however their logs are kept
     Logs(logs::LogsArgs),
-    /// Print this help, that of a subcommand, or a page of the documentation
+    /// Print this help, the help of a subcommand, or a page of the documentation
     #[command(after_help = help::topics())]
     Help {
         /// A subcommand or a topic

@@ -65,11 +65,11 @@ pub(super) fn fate(tasks: u32, others: bool) -> String {
 pub(super) fn next_steps(steps: &[(&str, String)]) -> String {
     let what: Vec<&str> = steps.iter().map(|(what, _)| *what).collect();
     let what = match &what[..] {
-        [first, second] => format!("{first} and {second}"),
-        [all @ .., last] if !all.is_empty() => format!("{}, and {last}", all.join(", ")),
-        one => one.concat(),
+        [first, second] => format!("to {first}, or to {second}"),
+        [all @ .., last] if !all.is_empty() => format!("to {}, or to {last}", all.join(", to ")),
+        one => format!("to {}", one.concat()),
     };
-    steps.iter().fold(format!("to {what}:"), |text, (_, command)| text + "\n  " + command)
+    steps.iter().fold(format!("{what}:"), |text, (_, command)| text + "\n  " + command)
 }
 
 /// Lines with those that are indented below them, as messages of several lines.
@@ -98,8 +98,8 @@ mod tests {
     #[test]
     fn commands_have_lines_of_their_own() {
         let steps = [("list", "a b".to_owned()), ("print", "c".to_owned()), ("run", "d".to_owned())];
-        assert_eq!(next_steps(&steps), "to list, print, and run:\n  a b\n  c\n  d");
-        assert_eq!(next_steps(&steps[..2]), "to list and print:\n  a b\n  c");
+        assert_eq!(next_steps(&steps), "to list, to print, or to run:\n  a b\n  c\n  d");
+        assert_eq!(next_steps(&steps[..2]), "to list, or to print:\n  a b\n  c");
         assert_eq!(next_steps(&steps[..1]), "to list:\n  a b");
         let lines = ["one", "failures:", "  a", "  b", "two"].map(str::to_owned);
         assert_eq!(paragraphs(&lines), ["one", "failures:\n  a\n  b", "two"]);

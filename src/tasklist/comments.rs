@@ -25,7 +25,7 @@ impl Directive {
     pub(super) fn refusal(self) -> String {
         let (what, cure) = match self {
             Self::DisBatch => (
-                "a disBatch directive (#DISBATCH), which changes which commands run, or in what order",
+                "a disBatch directive (#DISBATCH); it would change which commands run, or their order",
                 "PREFIX and SUFFIX: write them into the lines, or into a runner (taskfarmer-mpi help runners); REPEAT: use the handler \
                  'product' (taskfarmer-mpi help handlers); BARRIER: put what comes after it in a separate list, and run that \
                  list afterward; PERENGINE: use the batch script, or the setup of a runner. Then remove the line",

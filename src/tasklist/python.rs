@@ -20,7 +20,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, List
     super::check_is_file(source.list)?;
     let made = Made::folder(source.workdir).map_err(|error| {
         ListError::Message(format!(
-            "cannot make the workdir {}: {error}\n  name a different one with --workdir",
+            "cannot create the workdir {}: {error}\n  name a different one with --workdir",
             source.workdir.display()
         ))
     })?;

@@ -235,7 +235,7 @@ impl Workdir {
                 owner::check_within(path, folder)?;
             }
             let folder = path.join(folder);
-            Undo::of_folder(&folder).map_err(unusable("make", &folder))
+            Undo::of_folder(&folder).map_err(unusable("create", &folder))
         };
         let mut undo = folders.map(make).collect::<Result<Vec<_>, _>>()?;
         let (journal, begun) = growing.begin(path, wanted.keeps).map_err(unwritable)?;
@@ -351,6 +351,6 @@ fn make_folders(path: &Path) -> Result<Vec<PathBuf>, WorkdirError> {
         .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
         .map(Path::to_owned)
         .collect();
-    fs::create_dir_all(path).map_err(unusable("make", path))?;
+    fs::create_dir_all(path).map_err(unusable("create", path))?;
     Ok(missing.into_iter().rev().collect())
 }

@@ -164,7 +164,7 @@ pub(crate) fn read_records(
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
         let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
         if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
-            return Err(other_list("which is a different command in the list", !success));
+            return Err(other_list("whose command in the list is a different one", !success));
         }
         if !table.record(id, success) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };

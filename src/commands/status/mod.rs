@@ -43,7 +43,7 @@ const WATCH_DEFAULT: Duration = Duration::from_secs(2);
 /// Options of `status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// Workdir of a farm, or its tasklist; without it, the only workdir in this folder
+    /// Workdir of a farm, or its tasklist; if omitted, the only workdir in this folder
     #[arg(value_name = "WORKDIR")]
     workdir: Option<PathBuf>,
 
@@ -59,7 +59,7 @@ pub struct StatusArgs {
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
     exit_code: bool,
 
-    /// List the failed tasks: ID, end, host, log and command, separated by tabs
+    /// List the failed tasks: ID, how it ended, host, log and command, separated by tabs
     #[arg(long)]
     failed: bool,
 

@@ -74,8 +74,8 @@ impl Kind {
             Self::Background => (
                 "leave",
                 "a command in the background (&)",
-                "the result of a task is that of its first process; processes that are still running after that get five seconds, then SIGTERM, \
-                 the grace period, and SIGKILL",
+                "the result of a task is the result of its first process; five seconds after that process ends, any others \
+                 still running get SIGTERM and, after the grace period, SIGKILL",
                 "the farm already runs tasks in parallel: remove the &, or end the line with wait",
             ),
             Self::Deceptive => (
@@ -94,7 +94,7 @@ impl Kind {
                 "affect",
                 "no other task",
                 "each task has its own shell, which ends with the task",
-                "put cd or export before each command that needs it, as in cd DIR && ./run, or in the setup of a runner \
+                "put cd or export before each command that needs it (cd DIR && ./run) or into the setup of a runner \
                  (taskfarmer-mpi help runners), or run it before you start the farm",
             ),
         };
