@@ -122,7 +122,7 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub retries: Option<String>,
 
-    /// Retry only after these exit codes, such as 75,100-110; a task killed by a signal counts as 128 + signal
+    /// Retry only after these exit codes, such as 75,100-110; 128 + N is signal N
     #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
