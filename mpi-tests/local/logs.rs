@@ -224,7 +224,7 @@ fn odd_logs_do_not_hide_others() {
     {
         assert!(errors.contains(named), "{named}: {errors}");
     }
-    assert!(errors.contains("logs/log_70") && errors.contains("no output from task 81, 99"), "{errors}");
+    assert!(errors.contains("logs/log_70") && errors.contains("no output from tasks 81, 99"), "{errors}");
     std::fs::remove_file(logs.join("rank_9.idx")).unwrap();
     std::fs::remove_file(logs.join("rank_0.log")).unwrap();
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "5"]).exits(2);

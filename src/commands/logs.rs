@@ -20,6 +20,9 @@ use crate::workdir::logs::{self, PrintOptions, Unprinted};
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
 
+/// A farm reports what runs about every second; for that many looks a report is waited for.
+const REPORTS_MAX: u32 = 12;
+
 /// Options of `logs`.
 #[derive(Args, Debug)]
 pub struct LogsArgs {
@@ -59,7 +62,8 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
         Some(workdir) => find_workdir(&workdir),
         None => only_workdir(),
     };
-    let found = workdir.and_then(|workdir| match follow && ids.is_empty() {
+    let all_running = follow && ids.is_empty();
+    let found = workdir.and_then(|workdir| match all_running {
         true => Ok((running_now(&workdir)?, workdir)),
         false => Ok((wanted(&workdir, &ids, failed)?, workdir)),
     });
@@ -70,16 +74,23 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
             return ExitCode::BadInput;
         }
     };
-    if follow { follow::follow(&workdir, &ids, tail) } else { print(&workdir, &ids, tail) }
+    if follow { follow::follow(&workdir, &ids, tail, all_running) } else { print(&workdir, &ids, tail) }
 }
 
-/// The tasks that are running.
+/// The tasks that are running. Waits for the next report of a farm that has just started, or whose tasks are short.
 fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
-    let ids = running_tasks(workdir);
-    match ids.is_empty() {
-        true => Err("no task is running\n  give IDs of tasks, such as 17 or 5-9".to_owned()),
-        false => Ok(ids),
+    for _ in 0..REPORTS_MAX {
+        let ended = records::Ended::new(workdir);
+        let ids: Vec<u32> = running_tasks(workdir).into_iter().filter(|&id| !ended.contains(id)).collect();
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+        if !is_at_work(workdir) {
+            break;
+        }
+        std::thread::sleep(follow::PAUSE);
     }
+    Err("no task is running\n  give IDs of tasks, such as 17 or 5-9".to_owned())
 }
 
 /// The tasks that are meant.
@@ -89,7 +100,7 @@ fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, St
             .map_err(|error| format!("cannot read {}: {error}", workdir.join("failed").display()));
     }
     if words.is_empty() {
-        return Err("no task\n  give IDs of tasks, such as 17 or 5-9, or --failed".to_owned());
+        return Err("no task is named\n  give IDs of tasks, such as 17 or 5-9, or --failed".to_owned());
     }
     let mut ids = Vec::new();
     for word in words.iter().flat_map(|word| word.split(',')) {
@@ -144,9 +155,12 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
         }
     }
     if !unprinted.without.is_empty() {
+        let mut without = unprinted.without.clone();
+        without.sort_unstable();
         say_error(&format!(
-            "no output from task {} in {}\n  it is not in the list, it has not run yet, or its output was not kept; see taskfarmer-mpi help workdir",
-            words::ids(unprinted.without.iter().copied()),
+            "no output from {} {} in {}\n  it is not in the list, it has not run yet, or its output was not kept; see taskfarmer-mpi help workdir",
+            if without.len() == 1 { "task" } else { "tasks" },
+            words::ids(without.iter().copied()),
             workdir.join(logs::FOLDER).display()
         ));
     }

@@ -2,13 +2,14 @@
 //!
 //! Owns when to look again and when to stop. Polls, since network file systems report no changes; takes no lock.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::commands::status::{is_at_work, records};
+use crate::commands::status::{is_at_work, list_len, records};
 use crate::exit_code::ExitCode;
 use crate::figures::words;
 use crate::progress::say_error;
@@ -18,7 +19,7 @@ use crate::sys::regular;
 use crate::workdir::logs::{self, OddLog, PrintOptions, Unprinted};
 
 /// The pause between two looks.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// The pause between two looks whether the farm is at work; before the first, it may still be starting.
 const PAUSE_OF_LIFE: Duration = Duration::from_secs(2);
@@ -36,12 +37,18 @@ const CHUNKS_PER_LOOK: u32 = 16;
 const RECENT_MAX: usize = 4 << 10;
 
 /// Prints what these tasks have written and write, until all of them have ended, or the farm has. `tail`: of what is there
-/// already, only that many lines of each.
-pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
+/// already, only that many lines of each. `has_headings`: also for a single task.
+pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>, has_headings: bool) -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
+    if let Some(text) = not_in_list(workdir, ids) {
+        say_error(&text);
+        return ExitCode::BadInput;
+    }
+    let mut known = BTreeSet::new();
+    let ids: Vec<u32> = ids.iter().copied().filter(|&id| known.insert(id)).collect();
     let mut tasks: Vec<Task> = ids.iter().map(|&id| Task::new(id, tail, is_terminal)).collect();
     let mut ended = records::Ended::new(workdir);
-    let mut printer = Printer { has_headings: ids.len() > 1, last: None, is_at_line_start: true };
+    let mut printer = Printer { has_headings: has_headings || ids.len() > 1, last: None, is_at_line_start: true };
     let mut unprinted = Unprinted::default();
     let (mut looked, mut at_work) = (Instant::now(), is_at_work(workdir));
     loop {
@@ -58,8 +65,10 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode
                     tasks[place].is_done |= is_last;
                     break;
                 }
-                let colors = printer.last.filter(|&last| last != place).map(|last| tasks[last].without_colors());
-                if let Err(code) = printer.print(place, tasks[place].id, &colors.unwrap_or_default(), &text) {
+                let is_new = std::mem::take(&mut tasks[place].is_new_attempt);
+                let last = printer.last.filter(|&last| last != place || is_new);
+                let colors = last.map(|last| tasks[last].without_colors()).unwrap_or_default();
+                if let Err(code) = printer.print(place, tasks[place].id, is_new, &colors, &text) {
                     return code;
                 }
             }
@@ -84,6 +93,13 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode
     if code == ExitCode::Success { ExitCode::TasksFailed } else { code }
 }
 
+/// Why these tasks cannot be followed, if the list has no such tasks.
+fn not_in_list(workdir: &Path, ids: &[u32]) -> Option<String> {
+    let total = list_len(workdir)?;
+    let id = ids.iter().find(|&&id| u64::from(id) >= total)?;
+    Some(format!("there is no task {id}\n  the list has {}, numbered from 0", words::counted(total, "task")))
+}
+
 /// The farm has ended before its tasks.
 fn report_open(workdir: &Path, open: &[u32]) {
     let (tasks, are) = if open.len() == 1 { ("task", "is") } else { ("tasks", "are") };
@@ -104,11 +120,13 @@ struct Printer {
 }
 
 impl Printer {
-    /// Prints what a task wrote, under a heading if another one was printed before. `colors`: what ends those of that one.
-    fn print(&mut self, place: usize, id: u32, colors: &[u8], text: &[u8]) -> Result<(), ExitCode> {
-        let heading = match self.has_headings && self.last != Some(place) {
-            true => logs::heading(id, None, self.is_at_line_start),
-            false => String::new(),
+    /// Prints what a task wrote, under a heading if another task or attempt was printed before. `colors`: what ends those
+    /// of that one.
+    fn print(&mut self, place: usize, id: u32, is_new: bool, colors: &[u8], text: &[u8]) -> Result<(), ExitCode> {
+        let heading = match (self.has_headings, self.last != Some(place) || is_new) {
+            (true, true) => logs::heading(id, None, self.is_at_line_start),
+            (false, true) if !self.is_at_line_start => "\n".to_owned(),
+            _ => String::new(),
         };
         self.last = Some(place);
         self.is_at_line_start = text.ends_with(b"\n");
@@ -126,6 +144,8 @@ struct Task {
     terminal: Option<TerminalWriter<Vec<u8>>>,
     /// Nothing more is to be printed.
     is_done: bool,
+    /// What was read last begins with the output of another attempt.
+    is_new_attempt: bool,
     /// Looks at which it had no log.
     in_vain: u32,
 }
@@ -171,7 +191,7 @@ fn find(workdir: &Path, id: u32) -> Option<(PathBuf, File)> {
 impl Task {
     fn new(id: u32, tail: Option<u64>, is_terminal: bool) -> Self {
         let terminal = is_terminal.then(|| TerminalWriter::new(Vec::new()));
-        Self { id, tail, log: None, terminal, is_done: false, in_vain: 0 }
+        Self { id, tail, log: None, terminal, is_done: false, is_new_attempt: false, in_vain: 0 }
     }
 
     /// What is new in its log; empty if nothing is. `is_last`: nothing more will come. What can't be read is added to
@@ -183,16 +203,15 @@ impl Task {
         };
         let found = match regular::reader_no_link(&path) {
             Ok(file) => Ok(Some((path.clone(), file))),
-            // Between two attempts, there may be none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && (self.log.is_none() || !is_last) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
         let bytes = match found {
             Ok(Some((path, file))) => self.read_file(path, file),
-            // It is kept in another form, or was not kept.
+            // It is kept in another form, by a run that has another one, or was not kept.
             Ok(None) if is_last => {
                 self.is_done = true;
-                return self.read_whole(workdir, unprinted);
+                return self.read_whole(workdir, path, unprinted);
             }
             Ok(None) => {
                 self.in_vain += u32::from(self.log.is_none());
@@ -225,20 +244,27 @@ impl Task {
                 Some(lines) => logs::start_of_last_lines(&now, 0, found.len(), lines)?,
                 None => 0,
             };
+            self.is_new_attempt = self.log.is_some();
             self.log = Some(Log { path, file: now, inode: found.ino(), read, recent: Vec::new() });
         }
         self.log.as_mut().map_or(Ok(Vec::new()), Log::read)
     }
 
-    /// All of an output that appears only when its task has ended.
-    fn read_whole(&mut self, workdir: &Path, unprinted: &mut Unprinted) -> Vec<u8> {
+    /// All of an output that appears only when its task has ended. `path`: where its log was, or should have been.
+    fn read_whole(&mut self, workdir: &Path, path: PathBuf, unprinted: &mut Unprinted) -> Vec<u8> {
         let mut bytes = Vec::new();
         let options = PrintOptions { tail: self.tail, ..PrintOptions::default() };
         // A Vec takes all.
         match logs::print(workdir, &[self.id], &options, &mut bytes) {
+            // It was there.
+            Ok(Ok(found)) if !found.without.is_empty() && self.log.is_some() => {
+                let source = io::Error::from(io::ErrorKind::NotFound);
+                unprinted.odd.push((Some(self.id), OddLog { path, source }));
+            }
             Ok(Ok(found)) => {
                 unprinted.without.extend(found.without);
                 unprinted.odd.extend(found.odd);
+                self.is_new_attempt = self.log.is_some();
             }
             Ok(Err(odd)) => unprinted.odd.push((Some(self.id), odd)),
             Err(_) => {}

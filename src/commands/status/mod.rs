@@ -156,6 +156,11 @@ pub(super) fn running_tasks(workdir: &Path) -> Vec<u32> {
     ids
 }
 
+/// How many tasks the list of the last run has, if that is known.
+pub(super) fn list_len(workdir: &Path) -> Option<u64> {
+    Some(Life::read(workdir).figures.total).filter(|&total| total > 0)
+}
+
 /// Whether a farm is at work in a workdir.
 pub(super) fn is_at_work(workdir: &Path) -> bool {
     matches!(Life::read(workdir).state, State::Running | State::Stopping)
