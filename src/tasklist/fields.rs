@@ -165,7 +165,7 @@ fn read_csv(
         let line = error.position().map_or(1, |position| line_of(bytes, position));
         let what = match error.kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("it has {len} fields, and the header has {expected_len}")
+                format!("it has {}, and the header has {expected_len}", words::counted(*len, "field"))
             }
             csv::ErrorKind::Utf8 { .. } => "the header is not UTF-8".to_owned(),
             _ => error.to_string(),
