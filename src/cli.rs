@@ -77,7 +77,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// Tasks to run at a time on each rank; `auto`, or no value: one per CPU [default: one per CPU, up to 8]
+    /// How many tasks run at a time on each rank; `auto`, or no value: one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
@@ -114,7 +114,7 @@ pub struct Cli {
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
-    /// Time that tasks get from SIGTERM to SIGKILL when they are stopped
+    /// Time between SIGTERM and SIGKILL when tasks are stopped
     #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
     pub grace: String,
 
@@ -135,7 +135,7 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
     pub halt: Option<String>,
 
-    /// Record a task as failed after it has taken its pool or node down N times [default: 3]
+    /// Record a task as failed after it has taken its rank or node down N times [default: 3]
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 

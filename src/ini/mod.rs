@@ -150,7 +150,7 @@ impl Section {
             self.error(
                 None,
                 &format!(
-                    "the key '{name}' is missing\n  {} needs it: add a line {name} = … to the section",
+                    "the key '{name}' is missing\n  {} needs it: add a line '{name} = …' to the section",
                     self.class.value
                 ),
             )

@@ -25,13 +25,13 @@ impl Directive {
     pub(super) fn refusal(self) -> String {
         let (what, cure) = match self {
             Self::DisBatch => (
-                "a disBatch directive (#DISBATCH); it would change which commands run, or their order",
+                "a disBatch directive (#DISBATCH) is not supported; in disBatch, it changes which commands run, or their order",
                 "PREFIX and SUFFIX: write them into the lines, or into a runner (taskfarmer-mpi help runners); REPEAT: use the handler \
                  'product' (taskfarmer-mpi help handlers); BARRIER: put what comes after it in a separate list, and run that \
                  list afterward; PERENGINE: use the batch script, or the setup of a runner. Then remove the line",
             ),
             Self::HyperQueue => (
-                "a HyperQueue directive (#HQ), which makes an array of tasks",
+                "a HyperQueue directive (#HQ) for an array of tasks is not supported",
                 "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers). Then remove the line",
             ),
         };

@@ -109,7 +109,7 @@ pub enum WorkdirError {
     /// Tasks of earlier runs were started in a different folder.
     #[error(
         "the last run that used {} was started in a different folder, {was:?}; the remaining tasks would run in {is:?}\n  \
-         nothing was started; change to the other folder, or give --here to run the remaining tasks in this one",
+         nothing was started; change to the other folder, or use --here to run the remaining tasks in this one",
         workdir.display()
     )]
     OtherFolder {

@@ -41,7 +41,7 @@ pub enum ScanError {
     },
     /// A task that is different in this list, or missing.
     #[error(
-        "{}: line {line} records task {id}, {found}\n  the tasklist has changed since then; nothing was started. Put the old list \
+        "{}: line {line} records task {id}, {found}\n  the tasklist has changed since that task was recorded; nothing was started. Put the old list \
          back (adding lines at its end is fine), or give a different --workdir{}. See taskfarmer-mpi help workdir",
         path.display(), if *may_retry { "; or, if failed lines were corrected, --retry-failed runs them as they are now" } else { "" }
     )]
@@ -164,7 +164,7 @@ pub(crate) fn read_records(
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
         let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
         if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
-            return Err(other_list("whose command in the list is a different one", !success));
+            return Err(other_list("but with a different command from the one in the list", !success));
         }
         if !table.record(id, success) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };
