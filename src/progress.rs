@@ -356,7 +356,7 @@ impl Reporter {
             plural(slots, "slot"),
         ));
         if figures.total > 0 && figures.earlier == figures.total {
-            say("nothing was left to run: earlier runs have recorded all tasks");
+            say("there was nothing left to run: all tasks were recorded by earlier runs");
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = match in_detail {

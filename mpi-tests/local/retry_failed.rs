@@ -56,7 +56,7 @@ fn failed_lines_may_be_corrected() {
 fn nothing_to_run_is_reported() {
     let farm = farm();
     let text = farm.run(&[]).exits(1).stderr_text();
-    assert!(text.contains("nothing was left to run"), "{text}");
+    assert!(text.contains("there was nothing left to run"), "{text}");
     assert!(
         text.contains(", or to run them all again:\n") && text.contains(" --retry-failed --proc 8 tasks.txt\n"),
         "{text}"

@@ -91,8 +91,8 @@ impl Kind {
                 "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
             ),
             Self::ChangesShell => (
-                "affect",
-                "no other task",
+                "change",
+                "nothing for other tasks",
                 "each task has its own shell, which ends with the task",
                 "put cd or export before each command that needs it (cd DIR && ./run) or into the setup of a runner \
                  (taskfarmer-mpi help runners), or run it before you start the farm",
