@@ -56,7 +56,7 @@ pub enum Progress {
     None,
 }
 
-/// Run the commands of a tasklist on all nodes of a job, and record the results
+/// Run the commands in a tasklist across all nodes of a job, and record the results
 #[derive(Parser, Debug)]
 #[command(
     name = "taskfarmer-mpi",

@@ -112,7 +112,7 @@ pub enum ConfigError {
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a valid time limit\n  give seconds, or 90s, 1h30m, 1:30:00, at most 366d, or a percentage of the median task length, above 100%, such as 300%"
+        "--task-timeout {0}: not a valid time limit\n  give a time (seconds, or 90s, 1h30m, 1:30:00; at most 366d), or a percentage above 100% of the median task length, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.

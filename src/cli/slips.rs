@@ -92,11 +92,9 @@ fn two_lists(word: &str) -> String {
     let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
     let cure = match meant {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
-        None => "put all lines into one file".to_owned(),
+        None => "put all lines into one file; if you meant a subcommand (status, logs, help), put it first".to_owned(),
     };
-    format!(
-        "unexpected argument '{word}': a farm has only one tasklist\n  {cure}\n  if you meant a subcommand (status, logs, help), put it first"
-    )
+    format!("unexpected argument '{word}': a farm has only one tasklist\n  {cure}")
 }
 
 fn in_claps_words(error: &clap::Error) -> String {

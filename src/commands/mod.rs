@@ -28,9 +28,9 @@ pub struct ShortHelp {
 pub enum Subcommand {
     /// Show how a farm is doing, from any node, while it runs or afterward
     Status(status::StatusArgs),
-    /// Print what tasks wrote, however their logs are kept
+    /// Print what tasks wrote, no matter how their logs are kept
     Logs(logs::LogsArgs),
-    /// Print this help, the help of a subcommand, or a page of the documentation
+    /// Print this help, the help for a subcommand, or a page of the documentation
     #[command(after_help = help::topics())]
     Help {
         /// A subcommand or a topic
