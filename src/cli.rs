@@ -139,8 +139,8 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 
-    /// Where output goes: task (a file for each), task/1000 (in folders of 1,000), failed (only for tasks that failed or
-    /// wrote anything), rank (two files for each rank), none
+    /// Where output goes: task (one file per task), task/1000 (the same, in folders of 1,000), failed (like task, but
+    /// without the empty logs of tasks that succeeded), rank (two files for each rank), none
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
     pub logs: String,
 
