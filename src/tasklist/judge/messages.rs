@@ -41,7 +41,7 @@ impl Kind {
             ),
             Self::Open => (
                 "end",
-                "inside quotes, brackets, a loop, or a pipe",
+                "in the middle of quotes, brackets, a loop, or a pipe",
                 "each line is a separate task, so the pieces would run on their own",
                 "write the command on one line, with ; between its parts, or put it in a script and put the script's name \
                  in the list; put a backslash before a quote that is meant literally",
