@@ -1,8 +1,8 @@
 //! What was typed.
 //!
-//! Owns the command line: PyTaskFarmer's, and ours beside it. What it means is checked in [`crate::config`]. The
-//! subcommands and their own options are in [`crate::commands`]; one is only meant by the first word, so that a list
-//! may have any name behind an option, and as `./NAME`.
+//! Owns the command line: PyTaskFarmer's, and our additions. Its meaning is checked in [`crate::config`]. The
+//! subcommands and their own options are in [`crate::commands`]; only the first word can be one, so a list may have any
+//! name after an option, and as `./NAME`.
 
 mod slips;
 
@@ -199,8 +199,8 @@ impl Cli {
     }
 }
 
-/// PyTaskFarmer's `--verbose` takes a value, and any is as good as another; ours is a flag. A word that can only
-/// be such a value is taken away, so that old scripts work, and `--verbose tasks.txt` still names a list.
+/// PyTaskFarmer's `--verbose` takes a value, and any value means the same; ours is a flag. A word that can only be such
+/// a value is removed, so that old scripts work, and `--verbose tasks.txt` still names a list.
 fn without_verbose_values(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut kept: Vec<OsString> = Vec::new();
     let mut arguments = arguments.into_iter().peekable();
@@ -248,7 +248,7 @@ mod tests {
         Cli::read(line.split(' ').map(OsString::from))
     }
 
-    /// Scripts that were written for PyTaskFarmer go on working.
+    /// Scripts that were written for PyTaskFarmer keep working.
     #[test]
     fn pytaskfarmers_command_line_is_read() {
         let cli = read("x --proc 4 --timeout 60 -w dir --verbose True -r default -t default list").unwrap();
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// Scripts have defaults, and users add their own words behind them: the last one counts.
+    /// Scripts have defaults, and users add their own options after them: the last one counts.
     #[test]
     fn the_last_of_two_options_counts() {
         let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();

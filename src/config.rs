@@ -15,13 +15,14 @@ use crate::farmer::{CRASH_LIMIT_DEFAULT, Rules};
 use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
 use crate::workdir::Failed;
 
-/// Tasks at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has CPUs.
+/// How many tasks run at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has
+/// CPUs.
 pub const SLOTS_DEFAULT: u32 = 8;
 
 /// More retries than this are a typing error.
 const RETRIES_MAX: u16 = 1_000;
 
-/// More crashes than this are one, too.
+/// More crashes than this are a typing error, too.
 const CRASH_LIMIT_MAX: u16 = 1_000;
 
 /// A checked command line.
@@ -43,13 +44,13 @@ pub struct Config {
     pub grace: Duration,
     /// The folder for all results.
     pub workdir: PathBuf,
-    /// A job log as of GNU parallel.
+    /// A job log in the format of GNU parallel.
     pub joblog: Option<PathBuf>,
     /// 0: warnings, 1: info, 2: debug, 3: trace.
     pub verbose: u8,
-    /// Say nothing as long as all goes well.
+    /// Print nothing unless something goes wrong.
     pub quiet: bool,
-    /// How to show how far it is.
+    /// How to show progress.
     pub progress: Progress,
     /// Which CPUs a task may use.
     pub bind: Bind,
@@ -65,7 +66,7 @@ pub struct Config {
     pub here: bool,
     /// The workdir may belong to another user.
     pub shared_workdir: bool,
-    /// Only say what would run.
+    /// Only print what would run.
     pub dry_run: bool,
 }
 
@@ -94,7 +95,7 @@ pub enum ConfigError {
         /// What was typed.
         value: String,
     },
-    /// `--logs` is none of its words.
+    /// `--logs` has a value that does not exist.
     #[error(
         "--logs {0}: not a valid kind of log\n  give task, task/1000 (any number of tasks per folder), failed, rank, or none"
     )]
@@ -281,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Each word has its meaning, and nothing else has one.
+    /// Each valid word has its meaning; anything else is refused.
     #[test]
     fn logs_are_checked() {
         let logs = |word: &str| check(&format!("x l --logs={word}")).map(|config| config.logs);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     proptest! {
-        /// Promise 5: no command line is a panic.
+        /// Promise 5: no command line causes a panic.
         #[test]
         fn any_command_line_is_checked(words in prop::collection::vec(any_word(), 0..7)) {
             if let Ok(cli) = Cli::read(words) {
@@ -312,7 +313,7 @@ mod tests {
             }
         }
 
-        /// … and no word in the place of a number or a time.
+        /// … nor does any word in the place of a number or a time.
         #[test]
         fn any_words_are_checked(slots: String, times in ["[0-9.:smhd]{0,12}", "\\PC*"]) {
             for time in times {
@@ -333,7 +334,7 @@ mod tests {
         assert!(check("x l --grace 0").is_ok());
     }
 
-    /// A time for a task that leaves none for it is a mistake; 0 is none.
+    /// A `--task-time` that leaves no time for a task is a mistake; 0 is not.
     #[test]
     fn a_task_must_fit() {
         assert_eq!(check("x l --timeout 60 --task-time 59").unwrap().rules.task_time, Some(Duration::from_secs(59)));

@@ -1,8 +1,8 @@
-//! What failed, by what it looks like.
+//! What failed, grouped by how it failed.
 //!
-//! Owns the look into the logs of failed tasks, for the summary and for `status`: tasks that ended in the same way, with
-//! the same cause on the last line of their output, are one kind. Reads only the ends of logs, for a few seconds at most;
-//! failures whose logs it has not read are described by their exit code alone.
+//! Owns the reading of the logs of failed tasks, for the summary and for `status`: tasks that ended in the same way,
+//! with the same cause on the last line of their output, are one kind. Reads only the ends of logs, for a few seconds
+//! at most; failures whose logs it has not read are described by their exit code alone.
 
 mod cause;
 
@@ -17,13 +17,13 @@ use crate::shell::pasted_path;
 use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};
 
-/// So many bytes of a line are looked at.
+/// How many bytes of a line are examined.
 const LINE_LEN_MAX: usize = 1_000;
 
-/// So much of it is shown.
+/// How much of it is shown.
 const SHOWN_MAX: usize = 160;
 
-/// No longer than this are logs read.
+/// The longest time for which logs are read.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
@@ -46,13 +46,13 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why.as_bytes())),
-            // What stands in the place of its log is not its output.
+            // What is in the place of its log is not its output.
             End::Unkept(why) => Some(shown(why.as_bytes())),
             _ if late => None,
             _ => Some(logs.last_line(*id)),
         };
         let cause = match &line {
-            // What it wrote before has nothing to do with it.
+            // What it wrote before is unrelated.
             _ if end.is_signal() || matches!(end, End::Timeout | End::Crashed) => "\0".to_owned(),
             Some(line) => cause::alike(line),
             None => "\0".to_owned(),
@@ -86,7 +86,7 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
             peak_kib: kind.peak_kib,
             last_line: kind.line,
             log: kind.example.map(|id| logs.name(id)).unwrap_or_default(),
-            // On all of them it says nothing; on many, nobody reads it.
+            // If a kind is on all hosts, the list says nothing; if it is on many, the list is too long to read.
             only_on: if kind.everywhere || kind.hosts.len() >= hosts || kind.hosts.len() > 4 {
                 Vec::new()
             } else {
@@ -98,14 +98,14 @@ pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>
     groups
 }
 
-/// Logs of tasks. Most have a file of their own; who keeps them otherwise is asked when the first has none.
+/// Logs of tasks. Most have a file of their own; other places are searched once a task has none.
 pub(crate) struct Logs<'a> {
     workdir: &'a Path,
     finder: Option<Result<Finder, OddLog>>,
 }
 
 impl<'a> Logs<'a> {
-    /// Those of a workdir.
+    /// The logs of a workdir.
     pub(crate) fn of(workdir: &'a Path) -> Self {
         Self { workdir, finder: None }
     }
@@ -131,7 +131,7 @@ impl<'a> Logs<'a> {
         (self.last_line(id), place)
     }
 
-    /// Where its log is, as a user may say it; empty if there is none.
+    /// Where the log of a task is, in words for the user; empty if there is none.
     pub(crate) fn name(&mut self, id: u32) -> String {
         let Some(output) = self.output(id) else { return String::new() };
         let path = output.path.strip_prefix(self.workdir).unwrap_or(&output.path).display().to_string();
@@ -182,7 +182,7 @@ mod tests {
         tally
     }
 
-    /// Hundreds of failures are a few kinds, each with a log to look at and the hosts that it is confined to.
+    /// Hundreds of failures form a few kinds, each with a log to look at and the hosts that it is confined to.
     #[test]
     fn failures_of_a_kind_are_one() {
         let folder = tempfile::tempdir().unwrap();

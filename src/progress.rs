@@ -1,7 +1,8 @@
 //! What the user reads on the terminal.
 //!
-//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front. How far a run
-//! is shows in a live line (`screen`, `bar`) or in lines with growing intervals; figures are gathered in `gather`.
+//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front. The progress
+//! of a run is shown in a live line (`screen`, `bar`) or in lines at growing intervals; figures are gathered in
+//! `gather`.
 
 mod bar;
 mod failed;
@@ -43,22 +44,24 @@ pub(crate) use paste::program_as_typed;
 use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, plural, who};
 use screen::LiveLine;
 
-/// The target of what this module tells of rank 0 itself; what happens to other ranks is told with their names.
+/// The log target for what this module reports about rank 0 itself; what happens to other ranks is reported with their
+/// names.
 const OWN: &str = "taskfarmer";
 
 /// How often the live line is redrawn, and how often figures are looked at without one.
 const LOOK_LIVE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A look that costs much CPU time, on a farm of thousands of ranks, is followed by so many times as long without one.
-/// Time for which a look was held up doesn't count: one stall would leave the line as it is for a hundred times as long.
+/// After a look that took much CPU time, on a farm of thousands of ranks, there is none for this many times as long.
+/// Time for which a look was held up doesn't count: one stall would leave the line unchanged for a hundred times as
+/// long.
 const LOOK_FACTOR: u32 = 100;
 
-/// The first line in batch output comes after so long, and further ones no farther apart than this.
+/// When the first line in batch output is printed, and the longest time between two lines.
 const LINE_FIRST: Duration = Duration::from_secs(30);
 const LINE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
-/// A run that took as long is told of in detail.
+/// A run that took at least this long is described in detail.
 const DETAILS_FROM: Duration = Duration::from_secs(60);
 
 /// The name in front of every line.
@@ -75,7 +78,7 @@ pub fn say_error(text: &str) {
     say(&format!("error: {text}"));
 }
 
-/// The present time, as it stands in log lines.
+/// The current time, as it appears in log lines.
 fn stamp() -> impl std::fmt::Display {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
 }
@@ -99,7 +102,7 @@ pub fn install_logger(level: LevelFilter) {
     let _ = env_logger::Builder::new().filter_level(level).format(format).target(out).try_init();
 }
 
-/// Tells a run's story.
+/// Reports the course of a run.
 #[derive(Debug)]
 pub struct Reporter {
     quiet: bool,
@@ -108,7 +111,7 @@ pub struct Reporter {
     /// The workdir as the user typed it.
     workdir: PathBuf,
     grace: Duration,
-    /// Who runs the tasks, until this is printed; on a single rank, its slots are added.
+    /// What runs the tasks, until this is printed; on a single rank, its slots are added.
     who: Option<String>,
     failures: Failures,
     watch: Watch,
@@ -119,7 +122,7 @@ pub struct Reporter {
     colour: bool,
     /// When the next line of batch output is due.
     next_line: Option<Duration>,
-    /// What is known of this run before it starts: what may be typed to go on, who runs it.
+    /// What is known of this run before it starts: what may be typed to resume it, which process runs it.
     about: Figures,
     /// What comes before the program's name: a launcher, if there is one.
     launched: String,
@@ -127,7 +130,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A run begins.
+    /// The start of a run.
     #[must_use]
     pub fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
         let tasks = core.tasks();
@@ -172,7 +175,7 @@ impl Reporter {
         self.next_look
     }
 
-    /// Looks at the farm, if it is time to, and shows how far it is: on the terminal, and in `status.json`.
+    /// Looks at the farm, if it is time to, and shows the progress on the terminal and in `status.json`.
     pub fn look(&mut self, core: &Farmer, tally: &Tally, list: &TaskList) {
         let now = self.clock.now();
         if now < self.next_look {
@@ -202,7 +205,7 @@ impl Reporter {
         self.next_look = now + self.look_interval.max((thread_cpu_time() - before) * LOOK_FACTOR);
     }
 
-    /// Something happened that the user may want to know.
+    /// Reports an event that the user may want to know about.
     pub fn note(&mut self, note: &Note, core: &Farmer) {
         let name = |rank: &Rank| match core.workers().get(*rank) {
             Some(worker) if !worker.host.is_empty() => format!("rank {rank} ({})", worker.host),
@@ -285,7 +288,7 @@ impl Reporter {
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
             Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
-                // Another cause is no signal that a user would have sent.
+                // Any other cause is not a signal from the user.
                 let again = match cause {
                     StopCause::Signal { .. } => "a second Ctrl-C",
                     _ => "pressing Ctrl-C twice",
@@ -302,7 +305,7 @@ impl Reporter {
                     ),
                     StopLevel::Kill => "running tasks are killed".to_owned(),
                 };
-                // What to do about it stands in the summary.
+                // The summary says what to do about it.
                 let cause = cause.to_string();
                 say(&format!("stopping: {}; {how}", cause.lines().next().unwrap_or_default()));
             }
@@ -313,7 +316,7 @@ impl Reporter {
         }
     }
 
-    /// A run has ended: tells how, and leaves the same in `status.json`.
+    /// Reports how a run ended, and leaves the same in `status.json`.
     pub fn finish(mut self, config: &Config, core: &Farmer, end: &End, tally: &Tally, list: &TaskList) {
         let now = self.clock.now();
         // The line is gone before anything else is said.
@@ -324,7 +327,7 @@ impl Reporter {
         figures.exit_code = Some(end.exit_code().code());
         figures.lost_ranks = end.lost.iter().map(|rank| rank.0).collect();
         gather::add_slowest(&mut figures, core, tally, list);
-        // On a disk that fails, logs are not looked for.
+        // If the disk fails, logs are not searched.
         if !matches!(end.cause, StopCause::FarmFailed(_)) {
             figures.failures = failures::group(
                 Path::new(&figures.workdir),
@@ -364,7 +367,7 @@ impl Reporter {
             false => figures.trouble_lines(&config.workdir),
         };
         if let Some(earlier) = figures.earlier_text().filter(|_| figures.earlier < figures.total) {
-            // The counts are of all runs; what is known in more detail is of this one.
+            // The counts cover all runs; the details cover this one only.
             let rest = if lines.is_empty() { "" } else { "; what follows covers this run only" };
             say(&format!("{earlier}{rest}"));
         }
@@ -399,7 +402,7 @@ impl Reporter {
             if config.logs != Logs::None {
                 steps.push(("print what one of them wrote", format!("{program} logs {workdir} ID")));
             }
-            // After a stop by a signal or a limit, the rest comes first.
+            // After a stop by a signal or a limit, the remaining tasks come first.
             if end.remaining == 0 || matches!(end.cause, StopCause::Halt { .. }) {
                 let rest = command_line(std::env::args_os().skip(1));
                 steps.push(("run them all again", format!("{}{program} --retry-failed {rest}", self.launched)));

@@ -17,11 +17,11 @@ use crate::workdir::{Begin, Kind, Links};
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
 
-/// A longer last line, in bytes, is no event of ours: the array is walked through instead.
+/// A last line longer than this, in bytes, is not an event of ours: the array is scanned from its start instead.
 const LINE_LEN_MAX: u64 = 64 << 20;
 
 /// The first thread of a rank has this number times rank + 1, so that no thread has the number of its process: Perfetto
-/// takes that for the main thread. At least the number of slots.
+/// would consider it the main thread. At least the number of slots.
 const THREADS: u64 = 100_000;
 
 /// An event that every run begins with, so that each further one can begin with a comma.
@@ -108,7 +108,7 @@ pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
         Outcome::Exited(_) | Outcome::Signaled(_) => None,
     };
     let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
-    // Where the end of the process does not tell it.
+    // If the end of the process does not show it.
     let why = (!matches!(record.cause, Cause::Finished | Cause::Failed)).then(|| record.cause.word());
     let (cat, cname) = kind(record);
     let event = TaskEvent {
@@ -138,8 +138,8 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
     }
 }
 
-/// How a timeline is gone on with: a torn end is cut off, and so is the bracket that closes it. A file that is no timeline
-/// is moved aside, since a timeline is never worth a run.
+/// How a timeline is continued: a torn end is cut off, and so is the bracket that closes it. A file that is not a
+/// timeline is moved aside, since no timeline is worth losing a run.
 pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", links: Links::Refuse };
 
 fn start(separator: &str) -> Vec<u8> {
@@ -170,11 +170,11 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
     if first != *b"[" {
         return Ok(None);
     }
-    // No newline stands within a JSON string, so the last line is all that a crash can have torn.
+    // A JSON string contains no newline, so the last line is all that a crash can have torn.
     let content_len = content_before(file, file.metadata()?.len())?.map_or(0, |(len, _)| len);
     let line_start = match before_last(file, content_len, |byte| byte == b'\n')? {
         Some((newline, _)) if content_len - newline <= LINE_LEN_MAX => newline,
-        // On one line, as PyTaskFarmer writes it, or of other stuff.
+        // The array is on one line, as PyTaskFarmer writes it, or contains something else.
         _ => return scan_events(file),
     };
     let mut line = vec![0; usize::try_from(content_len - line_start).expect("at most LINE_LEN_MAX")];
@@ -186,7 +186,7 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
     end_before(file, line_start)
 }
 
-/// Where the last byte before `end` stands of which `is` holds, that byte counted in, and the byte.
+/// The position just after the last byte before `end` for which `is` holds, and that byte.
 fn before_last(file: &File, mut end: u64, is: impl Fn(u8) -> bool) -> io::Result<Option<(u64, u8)>> {
     let mut chunk = vec![0; 64 << 10];
     while end > 0 {
@@ -201,18 +201,18 @@ fn before_last(file: &File, mut end: u64, is: impl Fn(u8) -> bool) -> io::Result
     Ok(None)
 }
 
-/// Where the last byte before `end` stands that is no white space.
+/// The position just after the last byte before `end` that is not white space, and that byte.
 fn content_before(file: &File, end: u64) -> io::Result<Option<(u64, u8)>> {
     before_last(file, end, |byte| !byte.is_ascii_whitespace())
 }
 
-/// The end of what stands before `end`, commas and white space left out.
+/// The end of what is before `end`, without commas and white space.
 fn end_before(file: &File, end: u64) -> io::Result<Option<End>> {
     let last = before_last(file, end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
     Ok(last.map(|(len, byte)| End { len, empty: byte == b'[' && len == 1 }))
 }
 
-/// Walks through an array that stands on one line, as PyTaskFarmer writes it, to its last whole event.
+/// Scans an array that is on one line, as PyTaskFarmer writes it, up to its last complete event.
 fn scan_events(file: &mut File) -> io::Result<Option<End>> {
     file.rewind()?;
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    /// Promise: slots are shown in their order under their rank, and none is taken for the main thread of a process.
+    /// Promise: slots are shown in their order under their rank, and none is mistaken for the main thread of a process.
     #[test]
     fn threads_are_slots_in_their_order() {
         let mut text = b"[{}".to_vec();
@@ -339,7 +339,7 @@ mod tests {
         assert!(crate::protocol::SLOTS_MAX <= u32::try_from(THREADS).unwrap());
     }
 
-    /// A resume goes on in the same array, whoever began it and however it ended.
+    /// A resume continues the same array, whichever program began it and however it ended.
     #[test]
     fn a_run_continues_the_array() {
         let pytaskfarmer = br#"[{"ph": "X", "name": "a]}"}, {"ph": "X", "name": "\\\"]"}]"#;
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(tasks(&run_on(Some(br#"[{"ph": "X"}, {"ph": "X", "name": "]"#))), 3);
     }
 
-    /// A file that is something else is kept, and no run is lost for it.
+    /// A file that is something else is kept, and no run is lost because of it.
     #[test]
     fn another_file_is_moved_aside() {
         let folder = tempfile::tempdir().unwrap();
@@ -416,7 +416,7 @@ mod tests {
             run_on(Some(&text[..cut.index(text.len() + 1)]));
         }
 
-        /// … and whatever is in the file, it is gone on with or moved aside; it never grows by that.
+        /// … and whatever is in the file, it is continued or moved aside; that never makes it longer.
         #[test]
         fn any_file_is_continued_or_moved_aside(text in nearly(any_timeline()), bytes: Vec<u8>, array: bool) {
             let bytes = if array { [b"[", &bytes[..]].concat() } else { bytes };

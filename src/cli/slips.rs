@@ -62,7 +62,7 @@ pub fn explain(error: &clap::Error) -> String {
         _ => None,
     };
     match error.kind() {
-        // clap takes what follows a list for a subcommand.
+        // clap mistakes what follows a list for a subcommand.
         ErrorKind::ArgumentConflict if context(ContextKind::InvalidSubcommand).is_some() => {
             two_lists(context(ContextKind::InvalidSubcommand).unwrap_or_default())
         }

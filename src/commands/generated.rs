@@ -1,4 +1,4 @@
-//! Completions and man pages, made from the definitions of the command line.
+//! Completions and man pages, generated from the definitions of the command line.
 //!
 //! Owns the sections of the man pages that `--help` does not have. `make install` puts the files where shells and `man`
 //! look.
@@ -17,8 +17,9 @@ use crate::stdout;
 pub(super) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut visible(&Cli::command()), PROGRAM, &mut text);
-    // A name with a dash: where the script chooses by subcommand it spells the program's part otherwise than where it sets
-    // it, and no subcommand would have completions. Nothing to replace where clap_complete has that mended.
+    // The name has a dash: where the script chooses by subcommand, it spells the program's part differently from where
+    // it sets it, so no subcommand would have completions. If clap_complete has fixed this, there is nothing to
+    // replace.
     let text = String::from_utf8_lossy(&text).replace("taskfarmer__subcmd__mpi", "taskfarmer__mpi");
     stdout::text(&text)
 }
@@ -53,8 +54,8 @@ pub(super) fn man_pages(folder: &Path) -> ExitCode {
     }
 }
 
-/// Puts what `--help` has at its end under the headings that man pages have, and adds what a man page has besides. The table
-/// of examples keeps its lines; `man` would fill them up like a paragraph.
+/// Puts the end of `--help` under the usual headings of man pages, and adds the sections that only a man page has. The
+/// table of examples keeps its line breaks; `man` would fill its lines like a paragraph.
 fn with_sections(page: &str) -> String {
     let environment = format!("\n.SH ENVIRONMENT\n{}.SH \"SEE ALSO\"\n{SEE_ALSO}.PP\n", environment());
     page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
@@ -63,7 +64,7 @@ fn with_sections(page: &str) -> String {
         .replacen("\n\nMore help: ", &environment, 1)
 }
 
-/// The topics of `help` keep their lines, too.
+/// The topics of `help` keep their line breaks, too.
 fn with_topics(page: &str) -> String {
     page.replacen(".SH EXTRA\nTopics:\n", ".SH TOPICS\n.nf\n", 1)
 }

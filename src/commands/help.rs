@@ -12,7 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::progress::{PROGRAM, say_error};
 use crate::stdout;
 
-/// A line for each topic.
+/// One line for each topic.
 pub(super) fn topics() -> String {
     pages::listing()
 }

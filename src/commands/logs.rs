@@ -20,7 +20,7 @@ use crate::workdir::logs::{self, PrintOptions, Unprinted};
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
 
-/// A farm reports what runs about every second; for that many looks a report is waited for.
+/// How many times to look for a report. A farm reports about every second what is running.
 const REPORTS_MAX: u32 = 12;
 
 /// Options of `logs`.
@@ -53,7 +53,7 @@ pub struct LogsArgs {
 /// Prints the output of tasks.
 pub(super) fn run(args: LogsArgs) -> ExitCode {
     let LogsArgs { workdir, mut ids, failed, tail, follow, .. } = args;
-    // The first word is an ID if it reads as one and there is no workdir of that name.
+    // The first word is an ID if it looks like one and there is no workdir with that name.
     let workdir = match workdir {
         Some(word) if word.to_str().is_some_and(|word| range(word).is_some()) && find_workdir(&word).is_err() => {
             ids.insert(0, word.to_string_lossy().into_owned());
@@ -93,7 +93,7 @@ fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
     Err("no task is running\n  give IDs of tasks, such as 17 or 5-9".to_owned())
 }
 
-/// The tasks that are meant.
+/// The tasks that the user asked for.
 fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, String> {
     if failed {
         return failed_tasks(workdir)
@@ -130,7 +130,7 @@ fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     sorted.sort_unstable();
     let mut ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
     if is_at_work(workdir) {
-        // The last attempt that ended is not the one whose output is there.
+        // While a task is open, its last ended attempt is not the one whose output is in the log.
         let ended = records::Ended::new(workdir);
         ends.retain(|id, _| ended.contains(*id));
     }
@@ -175,7 +175,7 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
 mod tests {
     use super::*;
 
-    /// IDs and ranges of them; anything else is not one, and neither is a range that no list has.
+    /// IDs and ranges are accepted; anything else is refused, including a range that no list can have.
     #[test]
     fn ids_are_read() {
         let read = |words: &[&str]| {

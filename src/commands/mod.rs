@@ -1,7 +1,7 @@
-//! Subcommands: what the program does beside running a list.
+//! Subcommands: what the program does besides running a list.
 //!
-//! Owns their definitions and their work. Never starts MPI nor a pool, and never changes a workdir: all of this may be
-//! done on a login node while a farm runs elsewhere.
+//! Owns their definitions and their work. Never starts MPI or a pool, and never changes a workdir: all subcommands can
+//! be used on a login node while a farm runs elsewhere.
 
 mod generated;
 mod help;
@@ -57,7 +57,7 @@ pub enum Subcommand {
 }
 
 impl Subcommand {
-    /// Does it. To be called by one rank only, should there be more.
+    /// Runs the subcommand. If there are several ranks, only one may call this.
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {

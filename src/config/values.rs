@@ -1,19 +1,19 @@
 //! Values of options that are more than a number or a name.
 //!
-//! Owns how they are written. What is wrong is `None`; the message is [`super::ConfigError`]'s.
+//! Owns how they are written. An invalid value is `None`; the message is [`super::ConfigError`]'s.
 
 use std::time::Duration;
 
 use crate::farmer::{ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
 
-/// Longer times are typing errors, in seconds: a year.
+/// The longest time, in seconds: a year. Longer ones are typing errors.
 const TIME_MAX: f64 = 366.0 * 86_400.0;
 
 /// A percentage above this is a typing error.
 const PERCENT_MAX: u32 = 100_000;
 
-/// Seconds, with a fraction if need be; numbers with units, the largest first: `1h30m`, `1.5d`; `M:SS` and `H:MM:SS`; and
-/// days in front, as Slurm has them: `1-12`, `1-12:30`, `1-12:30:00`.
+/// Seconds, with a fraction if need be; numbers with units, the largest first: `1h30m`, `1.5d`; `M:SS` and `H:MM:SS`;
+/// and days in front, as in Slurm: `1-12`, `1-12:30`, `1-12:30:00`.
 pub(super) fn time(text: &str) -> Option<Duration> {
     let seconds = match (text.split_once('-'), text.contains(':')) {
         // After days, the first number is hours.
@@ -57,7 +57,7 @@ fn fraction(text: &str) -> Option<f64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Exit codes of failures and ranges of them, between commas: `75,100-110`.
+/// Exit codes of failures and ranges of them, separated by commas: `75,100-110`.
 pub(super) fn exit_codes(text: &str) -> Option<ExitCodes> {
     let code = |text: &str| {
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// Codes and ranges; 0 is no failure, and nonsense is refused.
+    /// Codes and ranges; 0 is not a failure, and nonsense is refused.
     #[test]
     fn exit_codes_are_read() {
         let held = |text| exit_codes(text).map(|set| (0..=255).filter(|&code| set.contains(code)).collect::<Vec<u8>>());
@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Times and percentages; a limit that ends half of all tasks, or each at once, is none.
+    /// Times and percentages; a limit that ends half of all tasks, or every task immediately, is refused.
     #[test]
     fn task_limits_are_read() {
         assert_eq!(task_limit("90"), Some(TaskLimit::Fixed(Duration::from_secs(90))));
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// GNU parallel's words, as far as they speak of failures.
+    /// GNU parallel's words, as far as they concern failures.
     #[test]
     fn halts_are_read() {
         let rule = |when, at| Some(Some(Halt { when, at }));

@@ -17,8 +17,8 @@ const HEX_LEN_MIN: usize = 7;
 /// Stands for what differs between lines with the same cause.
 const ANY: &str = "#";
 
-/// The line that says most about a failure, of the last lines of an output that are not blank: the last one with a letter
-/// or a digit. After a syntax error, bash repeats the command; the error itself is the line before.
+/// Of the last nonblank lines of an output, the one that says most about a failure: the last one with a letter or a
+/// digit. After a syntax error, bash repeats the command; the error itself is the line before.
 pub(super) fn telling_line<'a>(lines: &[&'a [u8]]) -> &'a [u8] {
     let says_something = |line: &&[u8]| line.iter().any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
     let place = lines.iter().rposition(says_something);
@@ -45,7 +45,7 @@ pub(super) fn alike(line: &str) -> String {
     for piece in line.split_inclusive(is_separator) {
         let word = piece.trim_end_matches(is_separator);
         let plain = without_details(word);
-        // Known to be part of a date only once the next word is.
+        // Whether it is part of a date is known only once the next word is.
         let is_date_word = DATE_WORDS.contains(&word);
         if !is_date_word {
             match plain == ANY {
@@ -85,7 +85,7 @@ fn without_details(word: &str) -> String {
     }
 }
 
-/// `I/O` is none.
+/// `I/O` is not one.
 fn is_path(word: &str) -> bool {
     let slashes = word.matches('/').count();
     slashes > 0 && (slashes > 1 || word.starts_with(['/', '.', '~']) || word.contains('.'))
@@ -100,7 +100,7 @@ fn is_hex(word: &str) -> bool {
     }
 }
 
-/// Each number is one sign, with its sign, point and exponent; so are a date and a time.
+/// Each number, with its sign, point and exponent, becomes one `#`; so does a date or a time.
 fn without_numbers(word: &str) -> String {
     let chars: Vec<char> = word.chars().collect();
     let is_digit = |place: usize| chars.get(place).is_some_and(char::is_ascii_digit);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is in a line, its kind is one line, not much longer, and the kind of itself.
+        /// Whatever is in a line, its kind is one line, not much longer, and is its own kind.
         #[test]
         fn any_line_has_a_kind(line in "\\PC{0,80}", words in prop::collection::vec("[A-Za-z0-9/.:+-]{1,8}", 0..9)) {
             for line in [line, words.join(" ")] {

@@ -1,10 +1,10 @@
 //! How long the rest will take.
 //!
-//! Owns the estimate, from what can be known: how long tasks took that have ended, how long the running ones have been
-//! at it, how many wait, and how many slots there are. It guards against two errors of the simple rule "rest of the
-//! tasks by the rate so far". Long tasks end late, so early on only short ones have: what still runs is taken into
-//! account as lasting *at least* so long (the product-limit estimate of Kaplan and Meier). And at the end slots fall
-//! idle while the last ones run: the time of the longest of the last tasks is added.
+//! Owns the estimate, from what can be known: how long the ended tasks took, how long the running ones have run, how
+//! many are waiting, and how many slots there are. It avoids two errors of the simple rule "remaining tasks divided by
+//! the rate so far". Long tasks end late, so early on only short ones have ended: a running task counts as lasting *at
+//! least* its present age (the product-limit estimate of Kaplan and Meier). And at the end, slots fall idle while the
+//! last tasks run: the time of the longest of these is added.
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use crate::lengths::Lengths;
 pub struct Situation<'a> {
     /// Lengths of tasks that have ended.
     pub ended: &'a Lengths,
-    /// For how long the running ones have run.
+    /// How long the running tasks have run so far.
     pub running: &'a Lengths,
     /// Tasks that have not started.
     pub waiting: u64,
     /// Tasks that can run at the same time.
     pub slots: u64,
-    /// The share of slot time in which tasks ran so far, 0 to 1: what lies between tasks takes time, too.
+    /// The share of slot time in which tasks ran so far, 0 to 1: the gaps between tasks take time, too.
     pub busy_share: f64,
 }
 
-/// No share below this is believed: it is that of a start.
+/// A share below this is not believed: it is that of the start of a run.
 const BUSY_SHARE_MIN: f64 = 0.05;
 
-/// What runs for longer than any other task runs at least so much of its age longer still.
+/// A task that has run for longer than any other keeps running for at least this share of its age.
 const OVERTIME_MIN: f64 = 0.03;
 
 /// Steps of the search for the end: a part in a million.
 const STEPS: u32 = 40;
 
-/// How long the rest takes, if nothing changes. None as long as no task has ended, or nobody works.
+/// How long the rest takes, if nothing changes. None if no task has ended yet, or there are no slots.
 #[must_use]
 pub fn time_left(situation: Situation<'_>) -> Option<Duration> {
     let Situation { ended, running, waiting, slots, busy_share } = situation;
@@ -55,7 +55,7 @@ pub fn time_left(situation: Situation<'_>) -> Option<Duration> {
         let left: f64 = ages.iter().map(|&(age, count)| count * model.rest(age)).sum();
         let work = waiting * model.mean + left;
         let last = slots.min(waiting + running.count() as f64);
-        // When the queue is empty, each slot has on average so much of its task before it.
+        // When the queue is empty, each slot still has, on average, this much of its task to run.
         let queue_empty = (work / slots - model.mean_excess.min(work / slots)) / speed;
         let waits_for_all = waiting >= slots;
         let queue_empty = if waits_for_all { queue_empty } else { model.freed(&ages, slots, waiting) / speed };
@@ -87,12 +87,12 @@ fn search(from: f64, to: f64, log_chance: impl Fn(f64) -> f64) -> f64 {
 struct Model {
     /// Lengths, ascending.
     values: Vec<f64>,
-    /// The share of tasks that is longer than each.
+    /// For each, the share of tasks that are longer.
     survival: Vec<f64>,
-    /// For each, the sum over all longer tasks of what they are longer than it.
+    /// For each, how much longer all longer tasks are, summed up.
     beyond: Vec<f64>,
     mean: f64,
-    /// What a task that is met at a random moment has still before it.
+    /// How much of a task observed at a random moment remains, on average.
     mean_excess: f64,
 }
 
@@ -112,8 +112,9 @@ impl Model {
             survival.push(left);
         }
         if left > 1e-9 {
-            // Some run for longer than any that has ended. By as much again is a fair guess: twice as long, if they are
-            // of a kind of which none has ended yet; hardly longer, if they are just the longest of their kind.
+            // Some tasks have run for longer than any that has ended. A fair guess is that they exceed it by as much
+            // again: twice their age, if they are of a kind of which none has ended yet; hardly more, if they are just
+            // the longest of their kind.
             let longest = values.last().copied().unwrap_or(0.0);
             let age = longest.max(running.max_us() as f64);
             values.push((age + (age - longest).max(OVERTIME_MIN * age)).max(1.0));
@@ -142,7 +143,7 @@ impl Model {
         self.values.last().copied().unwrap_or(0.0)
     }
 
-    /// The share of tasks that is longer.
+    /// The share of tasks that are longer.
     fn survival(&self, than: f64) -> f64 {
         match self.values.partition_point(|&value| value <= than) {
             0 => 1.0,
@@ -161,14 +162,14 @@ impl Model {
         }
     }
 
-    /// What a task of this age has before it, on average.
+    /// How much longer a task of this age runs, on average.
     fn rest(&self, age: f64) -> f64 {
         let survival = self.survival(age);
-        // Older than any that is known of: it is about to end, or it is not.
+        // Older than any known task: it is about to end, or it is not.
         if survival > 0.0 { self.beyond(age) / survival } else { OVERTIME_MIN * age }
     }
 
-    /// The chance that a task that is met at a random moment lasts for longer than this.
+    /// The chance that a task observed at a random moment lasts for longer than this.
     fn excess_survival(&self, than: f64) -> f64 {
         if than <= 0.0 { 1.0 } else { (self.beyond(than) / self.mean).clamp(0.0, 1.0) }
     }
@@ -180,7 +181,7 @@ impl Model {
         })
     }
 
-    /// When so many slots have come free for `waiting` tasks.
+    /// When this many slots have become free for `waiting` tasks.
     fn freed(&self, ages: &[(f64, f64)], slots: f64, waiting: f64) -> f64 {
         let running: f64 = ages.iter().map(|(_, count)| count).sum();
         let wanted = waiting - (slots - running);
@@ -193,7 +194,7 @@ impl Model {
         high
     }
 
-    /// The chance that a task of this age lasts for so much longer.
+    /// The chance that a task of this age lasts for this much longer.
     fn lasts(&self, age: f64, more: f64) -> f64 {
         let now = self.survival(age);
         if now > 0.0 { self.survival(age + more) / now } else { f64::from(u8::from(more < OVERTIME_MIN * age)) }

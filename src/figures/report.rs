@@ -1,4 +1,4 @@
-//! All figures of a farm in one place, and how they read.
+//! All figures of a farm in one place, and their wording.
 //!
 //! Owns the form of `status.json` and of `taskfarmer-mpi status --json`, and the lines that the summary and `status`
 //! have in common. Unknown keys are ignored and missing ones have a default, so that other versions can read it.
@@ -14,7 +14,7 @@ use crate::lengths::Lengths;
 use crate::shell::pasted_path;
 use crate::shown;
 
-/// The form of this file; raised when a key changes its meaning.
+/// The version of the format; raised when a key changes its meaning.
 pub const FORMAT: u32 = 1;
 
 /// The variable by which a script names a run, so that it can tell the run's exit code from that of an earlier one.
@@ -26,7 +26,7 @@ pub fn run_name() -> Option<String> {
     std::env::var_os(RUN).map(|name| name.to_string_lossy().into_owned())
 }
 
-/// Kinds of failures that are told; further ones are counted.
+/// How many kinds of failures are listed; further ones are counted.
 const KINDS_TOLD: usize = 10;
 
 /// Whether a farm is at work.
@@ -40,9 +40,9 @@ pub enum State {
     Running,
     /// It is being stopped.
     Stopping,
-    /// It has ended in order.
+    /// It has ended cleanly.
     Ended,
-    /// It was at work and did not end in order: killed, or its node died.
+    /// It was at work and did not end cleanly: killed, or its node died.
     Died,
 }
 
@@ -56,15 +56,15 @@ pub struct Figures {
     pub version: String,
     /// Whether it is at work.
     pub state: State,
-    /// When the exit code is known: that.
+    /// The exit code, once it is known.
     pub exit_code: Option<i32>,
-    /// What whoever started the run calls it, by [`RUN`].
+    /// The name that [`RUN`] gave the run when it was started.
     pub run: Option<String>,
     /// The workdir, absolute.
     pub workdir: String,
     /// The folder in which it was started.
     pub cwd: String,
-    /// The command that goes on.
+    /// The command that resumes the list.
     pub command: String,
     /// Host of rank 0.
     pub host: String,
@@ -76,7 +76,7 @@ pub struct Figures {
     pub started_s: f64,
     /// When this was written, likewise.
     pub written_s: f64,
-    /// So many seconds later it is written again, if the run goes on.
+    /// This many seconds later it is written again, if the run continues.
     pub next_in_s: f64,
     /// How long the run has taken so far.
     pub elapsed_s: f64,
@@ -100,23 +100,23 @@ pub struct Figures {
     pub lost_ranks: Vec<u32>,
     /// Slots of the ranks that take part.
     pub slots: u64,
-    /// Ends of tasks per second, of late.
+    /// Ends of tasks per second, recently.
     pub tasks_per_s: f64,
     /// How long the rest takes, in seconds.
     pub left_s: Option<f64>,
     /// The share of slot time in which tasks ran, 0 to 1.
     pub utilization: Option<f64>,
-    /// What attempts have used; none if nothing tells.
+    /// What attempts have used; none if it is not known.
     pub usage: Option<UsageFigures>,
     /// How long tasks took.
     pub lengths: Option<LengthFigures>,
     /// The slowest tasks, longest first.
     pub slowest: Vec<SlowTask>,
-    /// What failed, by what it looks like; the most frequent first.
+    /// What failed, grouped by how it failed; the most frequent first.
     pub failures: Vec<FailureGroup>,
     /// Tasks that left processes behind, in this run.
     pub left_behind: LeftBehind,
-    /// What runs where. Not in a summary.
+    /// What is running where. Not in a summary.
     pub workers: Vec<WorkerFigures>,
     /// What cannot be read in the workdir, with file and line.
     pub damage: Vec<String>,
@@ -166,13 +166,13 @@ pub struct FailureGroup {
     pub count: u64,
     /// `exit 1`, `SIGKILL` …
     pub how: String,
-    /// By a SIGKILL that the farm did not send: out of memory, perhaps.
+    /// Whether they were ended by a SIGKILL that the farm did not send: out of memory, perhaps.
     pub killed: bool,
     /// The largest resident set of any of their processes, in KiB; 0 if that is not known.
     pub peak_kib: u64,
     /// The last line that one of them wrote; empty if none wrote anything, or it was not read.
     pub last_line: String,
-    /// That one's log, within the workdir.
+    /// The log of that task, within the workdir.
     pub log: String,
     /// The hosts, if they are fewer than those of the farm.
     pub only_on: Vec<String>,
@@ -190,7 +190,7 @@ pub struct WorkerFigures {
     pub slots: u32,
     /// `expected`, `active`, `stopped`, `lost` or `gone`.
     pub state: String,
-    /// Tasks that run there, and since when in seconds since 1970, to some seconds.
+    /// Tasks that are running there, and since when, in seconds since 1970, accurate to a few seconds.
     pub running: Vec<(u32, f64)>,
 }
 
@@ -200,7 +200,7 @@ impl FailureGroup {
         if !self.killed {
             return self.how.clone();
         }
-        // A shell saw its program die, and said so in its own way.
+        // A shell saw its program die, and reported it in its own way.
         let signal = if self.how.starts_with("SIG") { "" } else { " after SIGKILL" };
         let peak =
             if self.peak_kib > 0 { format!(" peak memory {}", words::memory(self.peak_kib)) } else { String::new() };
@@ -223,7 +223,7 @@ impl From<&Lengths> for LengthFigures {
 }
 
 impl Figures {
-    /// The same figures with every text as one harmless line, to be shown. Damage and notes may have several lines.
+    /// The same figures with every text as one harmless line, for display. Damage and notes may have several lines.
     #[must_use]
     pub fn for_eyes(&self) -> Self {
         let mut shown = self.clone();
@@ -246,7 +246,7 @@ impl Figures {
         self.finished.saturating_add(self.failed)
     }
 
-    /// What earlier runs have recorded of the totals, if there was one: `of these, 120 finished and 1 failed in earlier
+    /// How much of the totals earlier runs recorded, if there were any: `of these, 120 finished and 1 failed in earlier
     /// runs`.
     #[must_use]
     pub fn earlier_text(&self) -> Option<String> {
@@ -255,7 +255,7 @@ impl Figures {
         (self.earlier > 0).then(|| format!("of these, {finished} finished and {failed} failed in earlier runs"))
     }
 
-    /// How far it is and how long it will take, in one line.
+    /// The progress and how long the rest will take, in one line.
     #[must_use]
     pub fn progress_line(&self) -> String {
         let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
@@ -277,8 +277,8 @@ impl Figures {
         line
     }
 
-    /// What failed, utilization, use, lengths, and the slowest tasks: a line each, and as many as it takes. `workdir` is
-    /// what goes before the names of logs.
+    /// What failed, utilization, usage, lengths, and the slowest tasks, each on as many lines as it takes. `workdir` is
+    /// put before the names of logs.
     #[must_use]
     pub fn detail_lines(&self, workdir: &Path) -> Vec<String> {
         let mut lines = self.trouble_lines(workdir);
@@ -299,7 +299,7 @@ impl Figures {
         lines
     }
 
-    /// The task that has run for the longest time, and for how long at this time, in seconds since 1970.
+    /// The task that has run for the longest time, and for how long. `now_s` is in seconds since 1970.
     #[must_use]
     pub fn longest_running_line(&self, now_s: f64) -> Option<String> {
         let running = self.workers.iter().flat_map(|worker| worker.running.iter().map(move |task| (worker, task)));
@@ -369,7 +369,7 @@ impl Figures {
 mod tests {
     use super::*;
 
-    /// A reader of another version finds what it knows.
+    /// A reader of a different version finds what it knows.
     #[test]
     fn other_versions_can_be_read() {
         let figures: Figures = serde_json::from_str(r#"{"total": 3, "news": [1], "state": "running"}"#).unwrap();
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(Figures::default().longest_running_line(100.0), None);
     }
 
-    /// Totals are of all runs: how many of them are of earlier ones is said.
+    /// Totals cover all runs; how much of them is from earlier runs is stated.
     #[test]
     fn what_earlier_runs_did_is_said() {
         let mut figures = Figures { finished: 1_500, failed: 3, ..Figures::default() };
@@ -414,8 +414,8 @@ mod tests {
         assert_eq!(figures.earlier_text().unwrap(), "of these, 1,200 finished and 1 failed in earlier runs");
     }
 
-    /// What failed most comes first, and where it failed, if that is a part of the farm only. A SIGKILL that the farm did not
-    /// send is told as that, with the memory that was used.
+    /// The most frequent failures come first, with where they happened if that is only a part of the farm. A SIGKILL
+    /// that the farm did not send is reported as such, with the memory that was used.
     #[test]
     fn failures_are_told_by_kinds() {
         let group = |count, how: &str, last_line: &str, log: &str, only_on: &[&str]| FailureGroup {

@@ -14,19 +14,19 @@ use crate::farmer::{Cause, Record};
 use crate::lengths::Lengths;
 use crate::protocol::Outcome;
 
-/// How many of the slowest tasks a summary tells.
+/// How many of the slowest tasks a summary lists.
 pub const SLOWEST: usize = 5;
 
 /// Failures that are remembered one by one; further ones are only counted.
 const FAILURES_MAX: usize = 20_000;
 
-/// What cannot be caught. The system's out-of-memory killer sends it.
+/// The signal that cannot be caught. The system's out-of-memory killer sends it.
 const SIGKILL: u8 = 9;
 
-/// What a shell exits with when its program died of it.
+/// The exit code of a shell whose program died of it.
 const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
 
-/// So many tasks that left processes behind are told by name.
+/// How many of the tasks that left processes behind are named.
 const LEFT_BEHIND_TOLD: usize = 3;
 
 /// How a task ended.
@@ -44,7 +44,7 @@ pub enum End {
     NotStarted(Box<str>),
     /// It ended, and its output could not be kept: why.
     Unkept(Box<str>),
-    /// It failed, and nothing tells how.
+    /// It failed, and it is not known how.
     Unknown,
 }
 
@@ -63,14 +63,15 @@ impl fmt::Display for End {
 }
 
 impl End {
-    /// SIGKILL, by its own account or by that of a shell which saw its program die (128 + 9). The farm did not send it:
-    /// what the farm ends is [`End::Timeout`], or no end of a task at all.
+    /// SIGKILL, of the process itself or as reported by a shell that saw its program die (128 + 9). The farm did not
+    /// send it: what the farm ends is [`End::Timeout`], or not an end of a task at all.
     #[must_use]
     pub fn is_kill(&self) -> bool {
         matches!(self, Self::Signal(SIGKILL) | Self::Exit(EXIT_OF_SIGKILL))
     }
 
-    /// By a signal that ends a process, by its own account or by that of a shell which saw its program die (128 + number).
+    /// A signal that ends a process, of the process itself or as reported by a shell that saw its program die (128 +
+    /// number).
     #[must_use]
     pub fn is_signal(&self) -> bool {
         matches!(self, Self::Signal(_) | Self::Exit(129..=159))
@@ -96,7 +97,7 @@ impl From<&Record> for Ended {
     fn from(record: &Record) -> Self {
         let result = &record.result;
         let end = match &result.outcome {
-            // Whatever it made of being asked to end.
+            // However it responded when it was asked to end.
             _ if result.timed_out => End::Timeout,
             Outcome::Exited(code) => End::Exit(*code),
             Outcome::Signaled(signal) => End::Signal(*signal),
@@ -143,7 +144,7 @@ pub struct Tally {
     lengths: Lengths,
     usage: Usage,
     slowest_max: usize,
-    /// The least of the slowest on top.
+    /// The slowest tasks, with the shortest of them on top.
     slowest: BinaryHeap<Reverse<Slow>>,
     failures: Vec<Failure>,
     /// Failures that were not remembered.
@@ -179,7 +180,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// An empty account that keeps so many of the slowest tasks.
+    /// An empty account that keeps this many of the slowest tasks.
     #[must_use]
     pub fn new(slowest_max: usize) -> Self {
         Self {
@@ -195,7 +196,7 @@ impl Tally {
         }
     }
 
-    /// Counts a task. Whether it is one of the slowest so far.
+    /// Counts a task. Returns whether it is one of the slowest so far.
     pub fn add(&mut self, ended: Ended) -> bool {
         let Ended { id, rank, length_us, end, max_rss_kib } = ended;
         self.lengths.add(length_us);
@@ -216,15 +217,15 @@ impl Tally {
         is_slow
     }
 
-    /// Counts an attempt as the journal has it. What it used counts in any case. One that the task does not end with is also
-    /// a length; one that was ended from outside is not even that.
+    /// Counts an attempt from the journal. What it used counts in any case. If the task does not end with it, its
+    /// length also counts; if it was ended from outside, not even that.
     pub fn record(&mut self, record: &Record) {
         self.add_usage(record.into());
         if record.result.left_behind {
             self.left_behind.add(record.result.id.0);
         }
         if record.cause == Cause::Crashed {
-            // How long it would have taken, nobody knows.
+            // How long it would have taken is not known.
             if record.is_last {
                 let (id, rank) = (record.result.id.0, record.rank.0);
                 self.add_failure(Failure { id, rank: Some(rank), end: End::Crashed, max_rss_kib: 0 });
@@ -236,7 +237,7 @@ impl Tally {
         }
     }
 
-    /// Counts the length of a task of which nothing else is known.
+    /// Counts the length of a task about which nothing else is known.
     pub fn add_length(&mut self, us: u64) {
         self.lengths.add(us);
     }
@@ -246,13 +247,13 @@ impl Tally {
         self.usage.add(usage);
     }
 
-    /// Counts a failure of which nothing else is known.
+    /// Counts a failure about which nothing else is known.
     pub fn add_failure(&mut self, failure: Failure) {
         self.failed += 1;
         if self.failures.len() < FAILURES_MAX {
             self.failures.push(failure);
         } else {
-            // Texts would be a kind of their own each.
+            // Each text would be a kind of its own.
             let end = match failure.end {
                 End::NotStarted(_) => End::NotStarted("".into()),
                 End::Unkept(_) => End::Unkept("".into()),
@@ -329,8 +330,9 @@ mod tests {
         Ended { id, rank: id % 3, length_us, end, max_rss_kib: 0 }
     }
 
-    /// Promise: utilization and use are of all that ran, also in a farm that was stopped. What a stop cuts short, or what is tried again, has used
-    /// its slot, and is no length of a task; what was lost with its rank says nothing.
+    /// Promise: utilization and usage cover all that ran, also in a farm that was stopped. An attempt that a stop cuts
+    /// short, or that is retried, has used its slot, and is not a length of a task; what was lost with its rank says
+    /// nothing.
     #[test]
     fn every_attempt_that_ran_has_used_something() {
         let mut tally = Tally::default();
@@ -356,7 +358,8 @@ mod tests {
         assert_eq!((tally.lengths().count(), tally.failed(), tally.failures()[0].max_rss_kib), (2, 1, 900));
     }
 
-    /// Only a SIGKILL that the farm did not send is one to wonder about: a task that ran out of time was killed by the farm.
+    /// Only a SIGKILL that the farm did not send needs an explanation: a task that ran out of time was killed by the
+    /// farm.
     #[test]
     fn a_kill_of_the_farms_own_is_none() {
         let kills = [End::Signal(9), End::Exit(137), End::Signal(15), End::Exit(9), End::Timeout, End::Unknown];

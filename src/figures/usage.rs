@@ -1,7 +1,7 @@
 //! What tasks have used: slots, CPUs, memory.
 //!
-//! Owns the sum over attempts and how it reads. Every attempt that ran counts, also one that a stop has cut short: it has used what it has
-//! used.
+//! Owns the sum over attempts and how it reads. Every attempt that ran counts, including one that a stop has cut short:
+//! it did use this much.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,11 @@ use crate::farmer::{Cause, Record};
 /// What attempts have used so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Usage {
-    /// How long they had their slots, one after the other, in microseconds.
+    /// How long they had their slots in total, in microseconds.
     pub busy_us: u64,
     /// CPU time, user and system, in microseconds.
     pub cpu_us: u64,
-    /// The largest resident set of any process, in KiB, and the task that it was of.
+    /// The largest resident set of any process, in KiB, and its task.
     pub peak: Option<(u64, u32)>,
 }
 
@@ -26,7 +26,7 @@ impl Usage {
         Self { busy_us: length_us, cpu_us, peak: (max_rss_kib > 0).then_some((max_rss_kib, id)) }
     }
 
-    /// Adds what others have used. Of two peaks that are equal, the first stays.
+    /// Adds what others have used. Of two equal peaks, the first one is kept.
     pub fn add(&mut self, other: Self) {
         self.busy_us = self.busy_us.saturating_add(other.busy_us);
         self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
@@ -39,7 +39,7 @@ impl Usage {
 
 impl From<&Record> for Usage {
     fn from(record: &Record) -> Self {
-        // What was lost with its rank has used something, but nobody knows what.
+        // An attempt that was lost with its rank has used something, but it is not known how much.
         if record.cause == Cause::Lost {
             return Self::default();
         }
@@ -49,17 +49,17 @@ impl From<&Record> for Usage {
     }
 }
 
-/// What attempts of tasks have used, those that a stop has cut short too.
+/// What attempts of tasks have used, including those that a stop has cut short.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageFigures {
     /// CPU time, user and system, in seconds.
     pub cpu_s: f64,
-    /// How long they had their slots, one after the other, in seconds.
+    /// How long they had their slots in total, in seconds.
     pub busy_s: f64,
     /// The largest resident set of any process, in KiB; 0 if that is not known.
     pub peak_kib: u64,
-    /// The task that it was of.
+    /// The task with that peak.
     pub peak_id: Option<u32>,
 }
 
@@ -93,7 +93,7 @@ impl UsageFigures {
 mod tests {
     use super::*;
 
-    /// Sums are sums, and the peak is that of the task that had it first.
+    /// Sums are sums, and the peak is that of the task that reached it first.
     #[test]
     fn use_is_summed_and_the_peak_is_named() {
         let mut usage = Usage::default();

@@ -1,7 +1,7 @@
 //! A running farm, looked at now and then.
 //!
-//! Owns what only shows over time: since when tasks run, how much slot time there was, how fast tasks end. To be called
-//! by a timer, about once a second; nothing of it is done per task.
+//! Owns what only shows over time: since when tasks have been running, how much slot time there was, how fast tasks
+//! end. To be called by a timer, about once a second; nothing in it is done per task.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,46 +12,46 @@ use crate::farmer::{Farmer, Status};
 use crate::lengths::{Lengths, micros};
 use crate::protocol::{Rank, TaskId};
 
-/// The rate is that of so long a time, if enough tasks have ended in it.
+/// The rate covers this much time, if enough tasks have ended in it.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Fewer ends than this are no rate.
+/// Fewer ends than this are too few for a rate.
 const RATE_ENDS_MIN: u64 = 10;
 
-/// A task that runs.
+/// A running task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Running {
     /// The task.
     pub id: TaskId,
     /// Where.
     pub rank: Rank,
-    /// Since when, to about the time between two looks.
+    /// Since when, accurate to about the time between two looks.
     pub since: Duration,
 }
 
-/// What was seen so far.
+/// What has been seen so far.
 #[derive(Debug)]
 pub struct Watch {
     started: Duration,
     looked: Duration,
-    /// When a rank came up last.
+    /// When a rank last joined.
     joined: Duration,
     slots: u64,
     slot_us: u64,
     /// By task.
     running: Vec<Running>,
-    /// For how long tasks ran that were lost with their rank, in microseconds: no result will tell. By rank, since one that
-    /// comes back has its tasks and tells of them.
+    /// How long tasks ran that were lost with their rank, in microseconds: no result will report it. By rank, since a
+    /// rank that comes back has its tasks and reports on them.
     lost_us: BTreeMap<Rank, u64>,
-    /// Tasks that run or are about to, but for those of `running`.
+    /// Tasks that are running or still to be run, except those in `running`.
     waiting: u64,
-    /// Ends of tasks in this run, at earlier looks.
+    /// How many tasks had ended in this run, at earlier looks.
     ends: VecDeque<(Duration, u64)>,
     time_left: Option<Duration>,
 }
 
 impl Watch {
-    /// A run starts.
+    /// The start of a run.
     #[must_use]
     pub fn new(now: Duration) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Watch {
         }
     }
 
-    /// A rank has come up with so many slots.
+    /// A rank has joined with this many slots.
     pub fn joined(&mut self, now: Duration, slots: u32) {
         self.count_slot_time(now);
         self.joined = now;
@@ -82,9 +82,9 @@ impl Watch {
         let new = now - before;
         let came_up = self.ends.back().is_some_and(|(look, _)| self.joined >= *look);
         let seen = match tally.lengths() {
-            // Most of what is new began in the last moment, if tasks are shorter than the time between two looks.
+            // Most new tasks have started within the last moment, if tasks are shorter than the time between two looks.
             lengths if lengths.count() > 0 => now - new.min(Duration::from_micros(lengths.percentile_us(50))) / 2,
-            // A rank that comes up gets its first tasks at once.
+            // A rank that joins gets its first tasks immediately.
             _ if came_up => before,
             _ => now - new / 2,
         };
@@ -128,9 +128,10 @@ impl Watch {
         self.time_left = None;
     }
 
-    /// Tasks ran at the look before, and have gone with their rank since: to that look, they are known to have run.
+    /// Counts tasks that ran at the previous look and have been lost with their rank since: they are known to have run
+    /// until that look.
     fn count_lost(&mut self, before: Duration, farm: &Farmer) {
-        // Of a pool that died its rank tells for how long its tasks had run: that is in the tally.
+        // If a pool died, its rank reports how long its tasks had run: that is in the tally.
         let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status == Status::Lost);
         self.lost_us.retain(|&rank, _| is_lost(rank));
         for task in self.running.iter().filter(|task| is_lost(task.rank)) {
@@ -138,7 +139,7 @@ impl Watch {
         }
     }
 
-    /// Tells when it was counted before.
+    /// Counts slot time. Returns when it was last counted.
     fn count_slot_time(&mut self, now: Duration) -> Duration {
         let before = self.looked;
         self.looked = now.max(before);
@@ -158,7 +159,7 @@ impl Watch {
         self.slots
     }
 
-    /// What runs, by task.
+    /// What is running, by task.
     #[must_use]
     pub fn running(&self) -> &[Running] {
         &self.running
@@ -176,7 +177,7 @@ impl Watch {
         self.time_left
     }
 
-    /// Tasks per second: of late, or of the whole run if few have ended of late.
+    /// Tasks per second: recently, or in the whole run if few have ended recently.
     #[must_use]
     pub fn rate(&self) -> f64 {
         let (now, ends) = self.ends.back().copied().unwrap_or((self.started, 0));
@@ -186,7 +187,7 @@ impl Watch {
         if time > 0.0 { (ends - before) as f64 / time } else { 0.0 }
     }
 
-    /// The share of slot time in which tasks ran, 0 to 1; none as long as there was no slot time.
+    /// The share of slot time in which tasks ran, 0 to 1; none if there was no slot time yet.
     #[must_use]
     pub fn utilization(&self, tally: &Tally) -> Option<f64> {
         let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
@@ -205,7 +206,7 @@ pub(crate) mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    /// A farm whose ranks are up with two slots each.
+    /// A farm whose ranks have joined with two slots each.
     pub(crate) fn farm(ranks: u32, tasks: u32) -> Farmer {
         let settings = Settings {
             ranks,
@@ -223,13 +224,13 @@ pub(crate) mod tests {
         farm
     }
 
-    /// A rank says something to it, at the time 0.
+    /// A rank sends it a message, at time 0.
     pub(crate) fn say(farm: &mut Farmer, rank: u32, message: ToFarmer) {
         farm.handle(Duration::ZERO, Event::Message(Rank(rank), message), &mut Actions::default());
     }
 
-    /// Promise: utilization is right from the first look on, when no task has ended yet: ranks get tasks as soon as they are
-    /// up.
+    /// Promise: utilization is right from the first look on, when no task has ended yet: ranks get tasks as soon as
+    /// they have joined.
     #[test]
     fn the_first_tasks_run_from_the_start() {
         let (tally, farm) = (Tally::default(), farm(1, 2));
@@ -241,7 +242,7 @@ pub(crate) mod tests {
         assert_eq!((watch.running()[0].since, watch.utilization(&tally)), (S, Some(1.0)));
     }
 
-    /// Promise: the rate is that of tasks. An attempt that is followed by another one is no end of a task.
+    /// Promise: the rate is that of tasks. An attempt that is followed by another one is not the end of a task.
     #[test]
     fn the_rate_is_that_of_tasks() {
         let mut tally = Tally::default();
@@ -257,13 +258,13 @@ pub(crate) mod tests {
         assert_eq!(watch.rate(), 1.0, "20 tasks, finished or failed, in 20 s");
     }
 
-    /// Its link breaks.
+    /// The link of a rank breaks.
     fn lose(farm: &mut Farmer, rank: u32) {
         farm.handle(10 * S, Event::LinkFailed(Rank(rank), "x".to_owned()), &mut Actions::default());
     }
 
-    /// Promise: utilization tells in which share of the slot time tasks ran. Those that were lost with their rank ran too,
-    /// though no result tells for how long.
+    /// Promise: utilization is the share of the slot time in which tasks ran. Those that were lost with their rank ran
+    /// too, though no result says for how long.
     #[test]
     fn what_is_lost_with_its_rank_has_run() {
         let tally = Tally::default();
@@ -284,7 +285,8 @@ pub(crate) mod tests {
         assert_eq!((watch.running().len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
     }
 
-    /// Promise: what has run counts once. The rank whose pool died tells how long its tasks had run, and that is recorded.
+    /// Promise: what has run counts once. The rank whose pool died reports how long its tasks had run, and that is
+    /// recorded.
     #[test]
     fn tasks_of_a_dead_pool_count_once() {
         let mut tally = Tally::default();

@@ -113,7 +113,7 @@ pub fn percent(part: u64, whole: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// As they stand in the summary and in the bar.
+    /// As they appear in the summary and in the bar.
     #[test]
     fn numbers_are_readable() {
         assert_eq!(

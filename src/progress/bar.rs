@@ -1,4 +1,4 @@
-//! The live line: how far a run is, in as many columns as there are.
+//! The live line: the progress of a run, in the columns that are available.
 //!
 //! Owns the words of the line. Pure: when and where it is drawn is not decided here.
 
@@ -13,7 +13,7 @@ const BAR_MAX: usize = 40;
 const RED: &str = "\u{1b}[1;31m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// The line for so many columns. What matters least is left out first.
+/// The line for this many columns. What matters least is left out first.
 pub(crate) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
     let done = figures.done();
     let failed = (figures.failed > 0).then(|| format!("{} failed", words::count(figures.failed)));
@@ -22,7 +22,7 @@ pub(crate) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
         (_, Some(left)) if done < figures.total => Some(format!("{} left", words::about(left))),
         _ => None,
     };
-    // In the order in which they stand, with what is kept longest at 0.
+    // In the order in which they appear; what is kept longest has 0.
     let parts = [
         (3, Some(format!("{}%", words::percent(done, figures.total)))),
         (0, Some(format!("{}/{}", words::count(done), words::count(figures.total)))),
@@ -55,7 +55,7 @@ pub(crate) fn line(figures: &Figures, columns: usize, colour: bool) -> String {
     if room >= BAR_MIN { format!("{} {text}", bar(done, figures.total, room.min(BAR_MAX))) } else { text }
 }
 
-/// `[====>     ]`, of so many columns within the brackets.
+/// `[====>     ]`, with this many columns between the brackets.
 fn bar(done: u64, total: u64, columns: usize) -> String {
     let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
     let full = ((share * columns as f64) as usize).min(columns);
@@ -107,7 +107,7 @@ mod tests {
         assert!(line(&figures, 80, false).starts_with("[======"));
     }
 
-    /// Failures are red where colours are wanted, and nothing else has an escape.
+    /// Failures are red if colors are wanted, and nothing else contains an escape sequence.
     #[test]
     fn failures_are_red() {
         assert!(line(&figures(), 80, true).contains("\u{1b}[1;31m210 failed\u{1b}[0m"));

@@ -30,7 +30,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// A run begins.
+    /// The start of a run.
     pub(super) fn new(now: Duration) -> Self {
         Self { seen: 0, untold: 0, allowed: ROW_MAX, since: now }
     }
@@ -42,7 +42,7 @@ impl Failures {
         self.allowed = self.allowed.saturating_add(pauses).min(ROW_MAX);
         let new = tally.failed() - self.seen;
         let mut lines = Vec::new();
-        // For one look only: an index that is written meanwhile is read again.
+        // For one look only: an index that is written in the meantime is read again.
         let mut logs = Logs::of(workdir);
         if self.untold > 0 {
             self.untold += new;
@@ -51,7 +51,7 @@ impl Failures {
                 (self.untold, self.allowed) = (0, self.allowed - 1);
             }
         } else if new > 0 {
-            // Of failures that the tally does not remember one by one, only the number is known.
+            // For failures that the tally does not remember one by one, only the number is known.
             let known = tally.failures().iter().skip(usize::try_from(self.seen).unwrap_or(usize::MAX));
             lines.extend(known.take(self.allowed as usize).map(|failure| line(failure, &mut logs)));
             let told = u32::try_from(lines.len()).unwrap_or(self.allowed);
@@ -82,7 +82,7 @@ mod tests {
         ids.for_each(|id| tally.add_failure(Failure { id, rank: Some(0), end: End::Exit(3), max_rss_kib: 0 }));
     }
 
-    /// The first failures are reported immediately, with what they wrote and where that is; a flood of them is a line
+    /// The first failures are reported immediately, with what they wrote and where that is; a flood of them gets a line
     /// now and then.
     #[test]
     fn a_flood_is_a_line_now_and_then() {

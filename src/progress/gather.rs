@@ -1,6 +1,6 @@
 //! Figures of this run, put together.
 //!
-//! Owns what [`Figures`] are made of while a farm runs and when it has ended; how they read is not decided here.
+//! Owns what [`Figures`] contain while a farm runs and when it has ended; their wording is not decided here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::tasklist::TaskList;
 
-/// So much of a command is shown.
+/// How much of a command is shown.
 const COMMAND_MAX: usize = 60;
 
 /// What is known before a run starts.

@@ -1,4 +1,4 @@
-//! Commands that a user may paste, as this program was called.
+//! Commands that a user may paste, in the form in which this program was called.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,8 @@ pub(crate) fn program_as_typed() -> String {
     std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| pasted(program.as_bytes()))
 }
 
-/// A command line as a shell takes it. `--retry-failed` is left out: what has failed since would run again.
+/// A command line as a shell accepts it. `--retry-failed` is left out: tasks that have failed since then would run
+/// again.
 pub(super) fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
     let arguments = arguments.filter(|argument| argument != "--retry-failed");
     arguments.map(|argument| pasted(argument.as_bytes())).collect::<Vec<_>>().join(" ")

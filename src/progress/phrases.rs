@@ -1,4 +1,4 @@
-//! Parts of sentences that depend on numbers: what begins, and what becomes of tasks.
+//! Parts of sentences that depend on numbers: what starts, and what happens to tasks.
 //!
 //! Owns their words. When they are printed is decided in [`super::Reporter`].
 
@@ -10,7 +10,7 @@ use crate::figures::words;
 use crate::protocol::{Rank, SlotCount};
 use crate::shown;
 
-/// Who runs tasks in a farm of this many ranks; empty for a single one.
+/// What runs the tasks in a farm of this many ranks; empty for a single one.
 pub(super) fn who(config: &Config, ranks: u32) -> String {
     let slots = match config.slots {
         SlotCount::Cpus => "a slot per CPU".to_owned(),
@@ -24,7 +24,7 @@ pub(super) fn who(config: &Config, ranks: u32) -> String {
     }
 }
 
-/// The first line of a run: how much there is to do, who does it, and where the results go. `slots`: those of a single
+/// The first line of a run: how much there is to do, what does it, and where the results go. `slots`: those of a single
 /// rank.
 pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
     let total = words::counted(tasks.total().into(), "task");
@@ -39,9 +39,9 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
     format!("{work}; {who}; results go to {}", shown::path(workdir))
 }
 
-/// Whether there are others that take over what a lost rank held.
+/// Whether there are other ranks to take over the tasks of a lost one.
 pub(super) fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
-    // Rank 0 has no slots with --farmer-only; how many one has that is not up yet is not known.
+    // With --farmer-only, rank 0 has no slots; how many slots a rank has is not known until it has started.
     let works = |worker: &WorkerState| match worker.status {
         Status::Active => worker.slots > 0,
         status => status.is_open(),
@@ -50,7 +50,7 @@ pub(super) fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
     core.stop_level().is_none() && !core.is_draining() && core.workers().iter().any(is_other)
 }
 
-/// What becomes of the tasks of a lost rank.
+/// What happens to the tasks of a lost rank.
 pub(super) fn fate(tasks: u32, others: bool) -> String {
     match (tasks, others) {
         (0, _) => String::new(),
@@ -72,7 +72,7 @@ pub(super) fn next_steps(steps: &[(&str, String)]) -> String {
     steps.iter().fold(format!("{what}:"), |text, (_, command)| text + "\n  " + command)
 }
 
-/// Lines with those that are indented below them, as messages of several lines.
+/// Joins each line with the indented lines below it into one message of several lines.
 pub(super) fn paragraphs(lines: &[String]) -> Vec<String> {
     let mut paragraphs: Vec<String> = Vec::new();
     for line in lines {
@@ -105,8 +105,8 @@ mod tests {
         assert_eq!(paragraphs(&lines), ["one", "failures:\n  a\n  b", "two"]);
     }
 
-    /// Promise: what is said of the tasks of a lost rank is true. On a single rank, and when the last one is lost, there are
-    /// no others that could take them.
+    /// Promise: what is said about the tasks of a lost rank is true. On a single rank, and when the last one is lost,
+    /// there are no others that could take them over.
     #[test]
     fn tasks_of_a_lost_rank_go_where_somebody_is() {
         let texts = |others| [9, 1, 0].map(|tasks| fate(tasks, others));

@@ -1,7 +1,7 @@
 //! The terminal: a live line at its end, and whole lines above it.
 //!
-//! Owns who writes to standard error, and when: everything that this process says goes through [`above`], so that the
-//! live line is never torn. indicatif draws it; what it says is not known here.
+//! Owns access to standard error: everything that this process prints goes through [`above`], so that the live line is
+//! never torn. indicatif draws it; its content is not known here.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
@@ -10,13 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use terminal_size::{Width, terminal_size_of};
 
-/// Columns where nobody tells how many there are.
+/// Columns, if it is not known how many there are.
 const COLUMNS: u16 = 80;
 
-/// Columns that stay free for what the terminal echoes, `^C`: if that reached the next line, this one would stay there.
+/// Columns that stay free for what the terminal echoes, `^C`: if that reached the next line, this one would remain.
 const ECHO: usize = 2;
 
-/// Redraws per second at most.
+/// The most redraws per second.
 const REDRAWS: u8 = 20;
 
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -51,12 +51,12 @@ pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether colours are wanted there: <https://no-color.org>.
+/// Whether colors are wanted there: <https://no-color.org>.
 pub(super) fn wants_colour() -> bool {
     is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Columns of the terminal. Behind a launcher there is none, but its user may say.
+/// Columns of the terminal. Under a launcher there is no terminal, but the user may set `COLUMNS`.
 fn columns() -> u16 {
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
     terminal_size_of(io::stderr())
@@ -81,18 +81,18 @@ impl LiveLine {
         Self { columns: Cell::new(0) }
     }
 
-    /// Shows what `text` says for the present number of columns.
+    /// Shows what `text` says for the current number of columns.
     pub(super) fn show(&self, text: impl FnOnce(usize) -> String) {
         if let Some(bar) = &*live() {
             let columns = usize::from(columns().max(2));
             let before = self.columns.replace(columns);
             if columns < before {
-                // A terminal that was made narrower has folded the line: up to its start, and all of it away.
+                // A terminal that was made narrower has wrapped the line: move up to its start, and clear all of it.
                 let up = (before - 2) / columns;
                 let up = if up > 0 { format!("\u{1b}[{up}A") } else { String::new() };
                 let _ = io::stderr().lock().write_all(format!("\r{up}\u{1b}[J").as_bytes());
             }
-            // The last column stays free: some terminals go on to the next line when it is written.
+            // The last column stays free: some terminals wrap when it is written.
             bar.set_message(text(columns.saturating_sub(1 + ECHO).max(1)));
         }
     }
@@ -158,8 +158,8 @@ impl TermLike for Terminal {
 
     fn flush(&self) -> io::Result<()> {
         let text = std::mem::take(&mut *self.drawn.lock().unwrap_or_else(PoisonError::into_inner));
-        // indicatif pads the line to the right edge. What the terminal echoes there, such as ^C, would go on to the next
-        // line, and this one would stay.
+        // indicatif pads the line to the right edge. What the terminal echoes there, such as ^C, would continue on the
+        // next line, and this one would remain.
         io::stderr().lock().write_all(text.trim_end_matches(' ').as_bytes())
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the kernel kills processes of this node because memory has run out.
 //!
-//! Owns the count that the kernel keeps of them. Of the whole node, also of those that a limit of their own has killed.
+//! Owns the kernel's count of them. It covers the whole node, including processes that a limit of their own has killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Where the kernel counts, since Linux 4.13.
 const COUNTS: &str = "/proc/vmstat";
 
-/// The kernel's count, and what was seen of it.
+/// The kernel's count, and how much of it has been seen.
 #[derive(Debug)]
 pub struct OomKills {
     counts: PathBuf,
@@ -42,7 +42,7 @@ fn read(counts: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// What is new counts once; a kernel that does not count says nothing.
+    /// New kills count once; a kernel that does not count reports none.
     #[test]
     fn new_kills_count_once() {
         let folder = tempfile::tempdir().unwrap();

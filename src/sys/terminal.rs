@@ -1,4 +1,4 @@
-//! A terminal that shows a screen of its own and reads keys, for as long as a [`Screen`] lives.
+//! A terminal that shows a screen of its own and reads keys, while a [`Screen`] exists.
 //!
 //! Owns what has to be undone however this ends: the alternate screen, the hidden cursor, the mode of the keyboard. Never
 //! knows what is shown.
@@ -18,26 +18,26 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J";
 const ESCAPE: u8 = 0x1b;
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
-/// Where nobody tells: columns and rows.
+/// Columns and rows, if they are not known.
 const SIZE: (usize, usize) = (80, 24);
 
-/// What happened while it was waited.
+/// What happened during a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input {
     /// A key that is a character.
     Key(u8),
-    /// What is shown has to be drawn anew: the terminal has another size, or was used by others.
+    /// What is shown has to be redrawn: the terminal has a different size, or was used by other programs.
     Redraw,
     /// A signal that ends this program. To be passed to [`end_by`] when the screen is gone.
     End(Signal),
-    /// The time is over.
+    /// The time has passed.
     Nothing,
 }
 
 /// The screen of standard output. Gone when dropped, with the terminal as it was.
 #[derive(Debug)]
 pub struct Screen {
-    /// The keyboard's mode before, if standard input is a terminal.
+    /// The keyboard's previous mode, if standard input is a terminal.
     before: Option<Termios>,
     signals: SignalSource,
 }
@@ -74,7 +74,7 @@ impl Screen {
     }
 
     fn give_back(&self) {
-        // If the terminal is gone, there is nothing to put right.
+        // If the terminal is gone, there is nothing to restore.
         let _ = write(LEAVE);
         if let Some(before) = &self.before {
             let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
@@ -121,7 +121,7 @@ impl Screen {
                 Ok(Signal::SIGTSTP) => {
                     self.give_back();
                     raise(Signal::SIGSTOP)?;
-                    // Here it goes on, in the foreground again.
+                    // The program resumes here, in the foreground again.
                     self.take()?;
                     Input::Redraw
                 }
@@ -132,7 +132,7 @@ impl Screen {
         let mut keys = [0; 256];
         match nix::unistd::read(&stdin, &mut keys)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            // An arrow key, a turn of the mouse wheel, a paste: they are sequences with letters in them.
+            // An arrow key, a turn of the mouse wheel, a paste: these are sequences with letters in them.
             len if keys[..len].contains(&ESCAPE) => Ok(Input::Nothing),
             _ => Ok(Input::Key(keys[0])),
         }
@@ -145,9 +145,9 @@ impl Drop for Screen {
     }
 }
 
-/// Ends this process by a signal that it has put off, as if it never had.
+/// Ends this process by a signal that it had deferred, as if it never had.
 pub fn end_by(number: Signal) {
-    // SAFETY: the default action is no handler of ours.
+    // SAFETY: the default action is not a handler of ours.
     let _ = unsafe { signal(number, SigHandler::SigDfl) };
     let _ = raise(number);
     let _ = SigSet::from(number).thread_unblock();

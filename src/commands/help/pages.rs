@@ -48,7 +48,7 @@ pub(super) const PAGES: &[Page] = &[
     Page { topic: "readme", about: "an overview", file: "README.md", text: include_str!("../../../README.md") },
 ];
 
-/// The page of a topic. A name such as `docs/workdir.md` is one, too.
+/// The page of a topic. A file name such as `docs/workdir.md` counts as a topic, too.
 pub(super) fn find(word: &str) -> Option<&'static Page> {
     let word = word.to_lowercase();
     let word = word.strip_prefix("docs/").unwrap_or(&word);
@@ -56,7 +56,7 @@ pub(super) fn find(word: &str) -> Option<&'static Page> {
     PAGES.iter().find(|page| page.topic == word)
 }
 
-/// The topic or other word that somebody may have meant.
+/// The topic or other word that the user may have meant.
 pub(super) fn meant<'a>(word: &str, others: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest(word, PAGES.iter().map(|page| page.topic).chain(others))
 }
@@ -66,7 +66,7 @@ pub(super) fn names() -> String {
     PAGES.iter().map(|page| page.topic).collect::<Vec<_>>().join(", ")
 }
 
-/// A line for each topic, for the end of `help help`.
+/// One line for each topic, for the end of `help help`.
 pub(super) fn listing() -> String {
     let lines = PAGES.iter().map(|page| format!("\n  {:<16} {}", page.topic, page.about));
     format!("Topics:{}", lines.collect::<String>())

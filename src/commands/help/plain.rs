@@ -1,7 +1,7 @@
 //! A page as plain text.
 //!
-//! Owns the little that makes Markdown readable on a terminal: comments are dropped, and links say where they lead. Tables,
-//! code and emphasis stay as they are. Handles the Markdown of this project, not all that there is.
+//! Owns the few changes that make Markdown readable on a terminal: comments are dropped, and links show their targets.
+//! Tables, code and emphasis stay as they are. Handles the Markdown of this project, not all of Markdown.
 
 use super::pages::{PAGES, Page};
 use crate::progress::PROGRAM;
@@ -51,14 +51,14 @@ fn with_plain_links(text: &str, folder: &str) -> String {
     out + rest
 }
 
-/// The length of the code in backticks with which a text starts.
+/// The length of the code in backticks at the start of a text.
 fn code(text: &str) -> Option<usize> {
     let ticks = text.len() - text.trim_start_matches('`').len();
     let end = text[ticks..].find(&text[..ticks]).filter(|_| ticks > 0)?;
     Some(ticks + end + ticks)
 }
 
-/// The link with which a text starts: its label, its target, and what follows.
+/// The link at the start of a text: its label, its target, and the text after it.
 fn link(text: &str) -> Option<(&str, &str, &str)> {
     let (label, after) = text.strip_prefix('[')?.split_once(']')?;
     let (target, after) = after.strip_prefix('(')?.split_once(')')?;
@@ -66,7 +66,7 @@ fn link(text: &str) -> Option<(&str, &str, &str)> {
     is_link.then_some((label, target, after))
 }
 
-/// What stands for a link: its label and, unless that says it already, where it leads.
+/// The text shown for a link: its label and, unless the label already says it, its target.
 fn shown(label: &str, target: &str, folder: &str) -> String {
     if target.contains("://") {
         return if target.ends_with(label) { target.to_owned() } else { format!("{label} ({target})") };
@@ -90,7 +90,7 @@ fn shown(label: &str, target: &str, folder: &str) -> String {
     }
 }
 
-/// The title of the section of a page that an anchor means.
+/// The title of the section of a page that an anchor refers to.
 fn section(page: &Page, anchor: &str) -> Option<&'static str> {
     let is_meant = |title: &&str| {
         let kept = title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(rendered(text), "# A\n\n```sh\necho '[a](b)'\n<!-- kept -->\n```\n\nb\n");
     }
 
-    /// Promise: every page comes out whole, without a link that nobody can follow in a terminal.
+    /// Promise: every page is printed completely, without links that cannot be followed in a terminal.
     #[test]
     fn pages_have_no_links_left() {
         for page in PAGES {

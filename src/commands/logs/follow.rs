@@ -21,23 +21,23 @@ use crate::workdir::logs::{self, OddLog, PrintOptions, Unprinted};
 /// The pause between two looks.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// The pause between two looks whether the farm is at work; before the first, it may still be starting.
+/// The pause between two checks whether the farm is at work; before the first one, it may still be starting.
 const PAUSE_OF_LIFE: Duration = Duration::from_secs(2);
 
-/// A log that is not where it is by default is searched for in one of this many looks: that reads a folder.
+/// A log that is not in its default place is searched for in one of this many looks: the search reads a folder.
 const LOOKS_PER_SEARCH: u32 = 8;
 
-/// No more than this is read at a time, in bytes.
+/// The most that is read at a time, in bytes.
 const CHUNK: u64 = 1 << 20;
 
-/// Of a task that keeps writing, no more than this is printed before others have their turn.
+/// If a task keeps writing, no more than this many chunks are printed before others have their turn.
 const CHUNKS_PER_LOOK: u32 = 16;
 
-/// By so many of the last bytes that were read, a log is recognized.
+/// A log is recognized by this many of the last bytes that were read.
 const RECENT_MAX: usize = 4 << 10;
 
-/// Prints what these tasks have written and write, until all of them have ended, or the farm has. `tail`: of what is there
-/// already, only that many lines of each. `has_headings`: also for a single task.
+/// Prints what these tasks have written and are writing, until all of them have ended, or the farm has. `tail`: print
+/// only this many lines of what each has already written. `has_headings`: print a heading even for a single task.
 pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>, has_headings: bool) -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
     if let Some(text) = not_in_list(workdir, ids) {
@@ -52,10 +52,11 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>, has_heading
     let mut unprinted = Unprinted::default();
     let (mut looked, mut at_work) = (Instant::now(), is_at_work(workdir));
     loop {
-        // Asked before the last bytes are read: what has ended writes no more.
+        // Checked before the last bytes are read: a task that has ended writes nothing more.
         let is_over = tasks.iter().all(|task| task.is_done || ended.contains(task.id)) || !at_work;
         for place in 0..tasks.len() {
-            // Then there is an end to what it writes; before, others must not wait for it.
+            // What an ended task wrote is limited, so all of it is read; until then, other tasks must not wait for this
+            // one.
             let is_last = is_over || ended.contains(tasks[place].id);
             let mut chunks = 0;
             while !tasks[place].is_done && (is_last || chunks < CHUNKS_PER_LOOK) {
@@ -100,7 +101,7 @@ fn not_in_list(workdir: &Path, ids: &[u32]) -> Option<String> {
     Some(format!("there is no task {id}\n  the list has {}, numbered from 0", words::counted(total, "task")))
 }
 
-/// The farm has ended before its tasks.
+/// Reports that the farm has ended before these tasks.
 fn report_open(workdir: &Path, open: &[u32]) {
     let (tasks, are) = if open.len() == 1 { ("task", "is") } else { ("tasks", "are") };
     let why = match workdir.is_dir() {
@@ -120,8 +121,8 @@ struct Printer {
 }
 
 impl Printer {
-    /// Prints what a task wrote, under a heading if another task or attempt was printed before. `colors`: what ends those
-    /// of that one.
+    /// Prints what a task wrote, under a heading if a different task or attempt was printed before. `colors`: what
+    /// resets the colors of that output.
     fn print(&mut self, place: usize, id: u32, is_new: bool, colors: &[u8], text: &[u8]) -> Result<(), ExitCode> {
         let heading = match (self.has_headings, self.last != Some(place) || is_new) {
             (true, true) => logs::heading(id, None, self.is_at_line_start),
@@ -137,20 +138,20 @@ impl Printer {
 /// A task that is followed.
 struct Task {
     id: u32,
-    /// Lines to print of what is there at the first look.
+    /// How many lines to print of what is in the log at the first look.
     tail: Option<u64>,
-    /// Once there is one.
+    /// The log, once there is one.
     log: Option<Log>,
     terminal: Option<TerminalWriter<Vec<u8>>>,
     /// Nothing more is to be printed.
     is_done: bool,
-    /// What was read last begins with the output of another attempt.
+    /// What was read last begins the output of a different attempt.
     is_new_attempt: bool,
-    /// Looks at which it had no log.
+    /// The number of looks at which it had no log.
     in_vain: u32,
 }
 
-/// The log of a task, and how much of it was read.
+/// The log of a task, and how much of it has been read.
 struct Log {
     path: PathBuf,
     file: File,
@@ -161,7 +162,7 @@ struct Log {
 }
 
 impl Log {
-    /// Whether a file is the same log, perhaps longer. A retry writes from the beginning, perhaps more than before.
+    /// Whether a file is the same log, possibly longer. A retry writes from the beginning, possibly more than before.
     fn is_continued_by(&self, now: &File) -> io::Result<bool> {
         let found = now.metadata()?;
         let mut recent = vec![0; self.recent.len()];
@@ -181,7 +182,7 @@ impl Log {
     }
 }
 
-/// A log in a folder of IDs. Packed logs have an output only when it has ended.
+/// A log in a folder of IDs. Packed logs contain an output only after it has ended.
 fn find(workdir: &Path, id: u32) -> Option<(PathBuf, File)> {
     let path = logs::Finder::new(workdir).ok()?.file_in_folder(id)?;
     let file = regular::reader_no_link(&path).ok()?;
@@ -194,8 +195,8 @@ impl Task {
         Self { id, tail, log: None, terminal, is_done: false, is_new_attempt: false, in_vain: 0 }
     }
 
-    /// What is new in its log; empty if nothing is. `is_last`: nothing more will come. What can't be read is added to
-    /// `unprinted`, and is the end of this task.
+    /// What is new in its log; empty if nothing is. `is_last`: nothing more will come. A log that can't be read is
+    /// added to `unprinted`, and its task is not followed any longer.
     fn read(&mut self, workdir: &Path, is_last: bool, unprinted: &mut Unprinted) -> Vec<u8> {
         let path = match &self.log {
             Some(log) => log.path.clone(),
@@ -208,7 +209,7 @@ impl Task {
         };
         let bytes = match found {
             Ok(Some((path, file))) => self.read_file(path, file),
-            // It is kept in another form, by a run that has another one, or was not kept.
+            // The run keeps the output in a different form, or it was not kept.
             Ok(None) if is_last => {
                 self.is_done = true;
                 return self.read_whole(workdir, path, unprinted);
@@ -216,7 +217,7 @@ impl Task {
             Ok(None) => {
                 self.in_vain += u32::from(self.log.is_none());
                 let in_folder = (self.in_vain % LOOKS_PER_SEARCH == 1).then(|| find(workdir, self.id)).flatten();
-                // What is there later is new.
+                // A log that appears later is new.
                 self.tail = self.tail.filter(|_| in_folder.is_some());
                 in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file))
             }
@@ -232,7 +233,7 @@ impl Task {
         }
     }
 
-    /// `now`: the file that has the name at this moment, which has another content after a retry.
+    /// `now`: the file that has this name now; after a retry, its content is different.
     fn read_file(&mut self, path: PathBuf, now: File) -> io::Result<Vec<u8>> {
         let is_continued = match &self.log {
             Some(log) => log.is_continued_by(&now)?,
@@ -250,13 +251,13 @@ impl Task {
         self.log.as_mut().map_or(Ok(Vec::new()), Log::read)
     }
 
-    /// All of an output that appears only when its task has ended. `path`: where its log was, or should have been.
+    /// All of an output that appears only after its task has ended. `path`: where its log was, or should have been.
     fn read_whole(&mut self, workdir: &Path, path: PathBuf, unprinted: &mut Unprinted) -> Vec<u8> {
         let mut bytes = Vec::new();
         let options = PrintOptions { tail: self.tail, ..PrintOptions::default() };
-        // A Vec takes all.
+        // Writing to a Vec cannot fail.
         match logs::print(workdir, &[self.id], &options, &mut bytes) {
-            // It was there.
+            // There was a log before.
             Ok(Ok(found)) if !found.without.is_empty() && self.log.is_some() => {
                 let source = io::Error::from(io::ErrorKind::NotFound);
                 unprinted.odd.push((Some(self.id), OddLog { path, source }));
@@ -274,10 +275,10 @@ impl Task {
         text
     }
 
-    /// As the terminal shows it. What waits for its other half is shown when nothing more comes.
+    /// The bytes as the terminal shows them. An incomplete sequence is held back until nothing more will come.
     fn shown(&mut self, bytes: &[u8], is_last: bool) -> Vec<u8> {
         let Some(terminal) = &mut self.terminal else { return bytes.to_vec() };
-        // A Vec takes all.
+        // Writing to a Vec cannot fail.
         let _ = terminal.write_all(bytes);
         if is_last && bytes.is_empty() {
             let _ = terminal.finish();
@@ -285,7 +286,7 @@ impl Task {
         terminal.take()
     }
 
-    /// What ends its colors, so that they do not spread to what other tasks write.
+    /// What resets its colors, so that they do not spread to the output of other tasks.
     fn without_colors(&mut self) -> Vec<u8> {
         let Some(terminal) = &mut self.terminal else { return Vec::new() };
         let _ = terminal.end_colors();

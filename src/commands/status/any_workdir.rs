@@ -1,6 +1,6 @@
 //! `status` and `logs` on workdirs in which any part may be damaged. Unit tests only.
 //!
-//! Owns a small workdir in which everything is right, and what may happen to each of its files.
+//! Owns a small workdir that is intact, and what may happen to each of its files.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,10 +23,10 @@ use crate::workdir::logs::{self, INDEX_HEAD, IndexEntry, PrintOptions, heading_o
 /// timeline.
 const MEMORY_MAX: usize = 24 * LINE_LEN_MAX;
 
-/// What small files may make `status` print, in bytes.
+/// The most that small files may make `status` print, in bytes.
 const OUTPUT_MAX: usize = 1 << 20;
 
-/// Longer than any file of which a part is kept; sparse, so that it costs no disk.
+/// Longer than any file of which a part is kept; sparse, so that it takes no disk space.
 const HUGE: u64 = MEMORY_MAX as u64 + 1;
 
 /// The time that a look may take, however busy the machine is: logs are read for two seconds.
@@ -49,7 +49,7 @@ impl Write for Beginning {
     }
 }
 
-/// What has a name in a workdir.
+/// What may exist under a name in a workdir.
 #[derive(Clone, Debug)]
 enum Content {
     Bytes(Vec<u8>),
@@ -75,7 +75,7 @@ impl Content {
     }
 }
 
-/// `huge`: how often a file is too long, of about eighty times.
+/// `huge`: how often a file is too long, in about eighty cases.
 fn content(right: Vec<u8>, huge: u32) -> impl Strategy<Value = Content> {
     prop_oneof![
         60 => nearly(Just(right.clone())).prop_map(Content::Bytes),
@@ -188,7 +188,7 @@ fn files() -> impl Strategy<Value = Vec<(&'static str, Content)>> {
         ("logs/rank_0.log", &log),
         ("logs/rank_0.idx", &index),
     ];
-    // The output of a task may be as long as it likes: it is passed on.
+    // The output of a task may have any length: it is passed on.
     let huge = |name: &str| u32::from(!name.contains("log_"));
     right
         .map(|(name, bytes)| content(bytes.to_vec(), huge(name)).prop_map(move |content| (name, content)))
@@ -249,8 +249,8 @@ proptest! {
         let _ = within(MEMORY_MAX, || exit_code::judge(&Life::read(folder.path()), Some(RUN)));
     }
 
-    /// Promise 5: whatever is in a workdir, `logs` prints what there is, and on a terminal nothing that it would obey
-    /// except colors.
+    /// Promise 5: whatever is in a workdir, `logs` prints what there is, and sends a terminal nothing that it would
+    /// obey, except colors.
     #[test]
     fn any_workdir_has_logs(files in files()) {
         let folder = make(&files);
@@ -269,7 +269,7 @@ proptest! {
         }
     }
 
-    /// Promise: what `logs` prints is the task's own, whatever has happened to the index.
+    /// Promise: `logs` prints only the task's own output, whatever has happened to the index.
     #[test]
     fn any_index_gives_only_what_is_the_tasks(index in nearly(Just(packed().1))) {
         let folder = tempfile::tempdir().unwrap();
@@ -282,7 +282,7 @@ proptest! {
             let own = PACKED.iter().filter(|(task, ..)| *task == id);
             let is_own = out.is_empty() || own.clone().any(|(.., output)| output.as_bytes().starts_with(&out));
             prop_assert!(is_own, "task {}: {:?}", id, String::from_utf8_lossy(&out));
-            // Less than all of it is never called all.
+            // An incomplete output is never reported as complete.
             if unprinted.odd.is_empty() && !out.is_empty() {
                 prop_assert!(own.clone().any(|(.., output)| output.as_bytes() == out), "task {}: {:?}", id, out);
             }

@@ -57,7 +57,7 @@ mod tests {
         Life { state, figures, ..Life::default() }
     }
 
-    /// Only a run that has ended in order has an exit code.
+    /// Only a run that has ended cleanly has an exit code.
     #[test]
     fn the_code_is_that_of_a_run_that_has_ended() {
         for code in 0..=4 {
@@ -72,7 +72,7 @@ mod tests {
         }
     }
 
-    /// A script that names its run is never given the code of another one.
+    /// A script that names its run is never given the code of a different run.
     #[test]
     fn an_earlier_run_cannot_speak_for_a_later_one() {
         let ended = |run| life(State::Ended, Some(0), run);

@@ -1,6 +1,7 @@
-//! What the timeline and the table of attempts tell of tasks that have ended.
+//! What the timeline and the table of attempts say about tasks that have ended.
 //!
-//! Owns the reading of both, ours and PyTaskFarmer's, whole or torn by a crash. Memory grows with the failures only.
+//! Owns the reading of both, ours and PyTaskFarmer's, whole or torn by a crash. Memory grows only with the number of
+//! failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -32,19 +33,19 @@ const HEAD_LEN_MAX: usize = 4 << 10;
 /// What is known of the past.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Lengths and the slowest of all that has ended; what is in `failed`, and how that ended.
+    /// Lengths and the slowest of all tasks that have ended; the tasks in `failed`, and how they ended.
     pub(super) tally: Tally,
     /// Hosts of ranks.
     pub(super) hosts: BTreeMap<u32, String>,
-    /// Commands of the slowest tasks, and some more.
+    /// Commands of the slowest tasks, and a few others.
     pub(super) commands: BTreeMap<u32, String>,
     /// What cannot be read.
     pub(super) damage: Vec<String>,
-    /// How the tasks in `failed` ended last, in the same order.
+    /// How the tasks in `failed` last ended, in the same order.
     pub(super) failures: Vec<Failure>,
 }
 
-/// One end of a task, as a file tells it.
+/// One end of a task, as a file reports it.
 struct Told<'a> {
     id: Option<u32>,
     rank: u32,
@@ -55,7 +56,7 @@ struct Told<'a> {
     command: &'a str,
 }
 
-/// An attempt, as the table tells it.
+/// An attempt, as the table reports it.
 struct Attempt<'a> {
     id: u32,
     rank: u32,
@@ -67,19 +68,19 @@ struct Attempt<'a> {
 }
 
 impl History {
-    /// Reads what there is, for these tasks in `failed` (ascending) and so many of the slowest.
+    /// Reads what there is, for these tasks in `failed` (ascending) and this many of the slowest.
     pub(super) fn read(workdir: &Path, failed: &[u32], slowest: usize) -> Self {
         let unknown = |&id: &u32| Failure { id, rank: None, end: End::Unknown, max_rss_kib: 0 };
         let failures = failed.iter().map(unknown).collect();
         let mut history = Self { tally: Tally::new(slowest), failures, ..Self::default() };
-        // The table tells more, but only the timeline was there in earlier versions; in it are also the names of ranks.
+        // The table says more, but earlier versions wrote only the timeline, which also contains the names of ranks.
         let has_table = history.file("tasks.tsv", |history| read_attempts(workdir, history, failed));
         history.file("timeline.json", |history| read_timeline(workdir, history, failed, !has_table));
         history.failures.iter().for_each(|failure| history.tally.add_failure(failure.clone()));
         history
     }
 
-    /// Reads a file; `false` if it is not there.
+    /// Reads a file; `false` if it does not exist.
     fn file(&mut self, name: &str, read: impl FnOnce(&mut Self) -> io::Result<Option<String>>) -> bool {
         let damage = match read(self) {
             Ok(damage) => damage,
@@ -99,7 +100,7 @@ impl History {
     fn take(&mut self, told: Told<'_>, failed: &[u32]) {
         let Told { id, rank, length_us, end, max_rss_kib, command } = told;
         let Some(id) = id else {
-            // PyTaskFarmer's events do not say which task they are of.
+            // PyTaskFarmer's events do not say which task they belong to.
             return self.tally.add_length(length_us);
         };
         let is_crash = end == End::Crashed;
@@ -110,12 +111,12 @@ impl History {
             };
         }
         if is_crash {
-            return; // How long it would have taken, nobody knows.
+            return; // How long it would have taken is not known.
         }
-        // Failures are counted by what is in `failed`, not by what was tried.
+        // Failures are counted by what is in `failed`, not by attempts.
         if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0), max_rss_kib }) {
             self.commands.insert(id, command.chars().take(COMMAND_MAX).collect());
-            // So rarely that a task costs next to nothing, however many are wanted.
+            // Done so rarely that a task costs next to nothing, however many are wanted.
             if self.commands.len() / 2 > self.tally.slowest_max().saturating_add(100) {
                 let slowest: BTreeSet<u32> = self.tally.slowest().iter().map(|slow| slow.id).collect();
                 self.commands.retain(|id, _| slowest.contains(id));
@@ -149,7 +150,7 @@ pub(in crate::commands) fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u3
     ends
 }
 
-/// Reads `tasks.tsv`. The damage, if there is some.
+/// Reads `tasks.tsv`. Returns the damage, if any.
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
     each_attempt(workdir, |Attempt { rank, host, usage, told, .. }| {
         history.tally.add_usage(usage);
@@ -160,7 +161,7 @@ fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::R
     })
 }
 
-/// Goes through `tasks.tsv`. The damage, if there is some.
+/// Goes through `tasks.tsv`. Returns the damage, if any.
 fn each_attempt(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result<Option<String>> {
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
     let mut head_is_wrong = false;
@@ -194,7 +195,7 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
     let (id, rank): (u32, u32) = (field("id")?.parse().ok()?, field("rank")?.parse().ok()?);
     let (why, command) = (field("why")?, field("command")?);
     let host = field("host").unwrap_or_default();
-    // Empty where nothing is known: of an attempt that was lost with its rank, and in a table without these columns.
+    // Empty if nothing is known: for an attempt that was lost with its rank, and in a table without these columns.
     let seconds = |name: &str| match field(name) {
         None | Some("") => Some(0.0),
         Some(text) => text.parse::<f64>().ok(),
@@ -221,9 +222,9 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
             return Some(Attempt { id, rank, host, usage, told: None, is_interrupted });
         }
     };
-    // With its node: nobody knows when.
+    // If the task crashed with its node, the times are not known.
     if why != CRASHED && (field("start")?.is_empty() || field("end")?.is_empty()) {
-        return None; // What came to an end of its own has run.
+        return None; // A task that ended on its own has run.
     }
     let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
     Some(Attempt { id, rank, host, usage, told, is_interrupted: false })
@@ -251,7 +252,7 @@ struct Args {
     name: String,
 }
 
-/// Reads `timeline.json`; of the tasks in it only if `tasks`. The damage, if there is some.
+/// Reads `timeline.json`, and the tasks in it only if `tasks`. Returns the damage, if any.
 fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
     let mut damage = None;
     each_object(regular::reader_no_link(&workdir.join("timeline.json"))?, |at, bytes| {
@@ -271,7 +272,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
             }
             "X" if tasks && !event.cat.contains("interrupted") => {
                 let end = match event.args {
-                    // Whatever it made of being asked to end.
+                    // However it responded when it was asked to end.
                     Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
                     Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(cut(&text).into()),
                     Args { error: Some(why), .. } => End::NotStarted(cut(&why).into()),
@@ -289,8 +290,8 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
     .map(|broken| damage.or(broken))
 }
 
-/// Goes through the objects of a JSON array that may lack its end: where each begins, and its bytes. What else is
-/// wrong with the file, if anything.
+/// Goes through the objects of a JSON array that may lack its end: where each begins, and its bytes. Returns what else
+/// is wrong with the file, if anything.
 fn each_object(file: File, mut take: impl FnMut(u64, &[u8])) -> io::Result<Option<String>> {
     let (mut object, mut begin) = (Vec::new(), 0);
     let (mut depth, mut in_string, mut escaped, mut opened) = (0_u32, false, false, false);
@@ -347,7 +348,8 @@ mod tests {
 {"cat":"task,interrupted","name":"c","pid":3,"tid":400000,"ts":1.0,"dur":9000000.0,"ph":"X","args":{"id":2,"attempt":1,"signal":15}},
 {"cat":"task,failed","name":"c","pid":3,"tid":0,"ts":1.0,"dur":500000.0,"ph":"X","args":{"id":2,"attempt":2,"signal":9}}"#;
 
-    /// A timeline tells lengths, hosts and how tasks failed, whether it was closed, torn, or written by PyTaskFarmer.
+    /// A timeline contains lengths, hosts and how tasks failed, whether it was closed, torn, or written by
+    /// PyTaskFarmer.
     #[test]
     fn a_timeline_is_read() {
         for end in ["\n]\n", "", ",\n{\"ph\":\"X\",\"dur\":7"] {
@@ -368,8 +370,8 @@ mod tests {
         assert_eq!((history.tally.lengths().count(), history.damage.len()), (1, 0));
     }
 
-    /// The table of attempts goes before the timeline; what was ended from outside is no end of a task, and has used what it
-    /// has used.
+    /// The table of attempts takes precedence over the timeline; an attempt that was ended from outside is not the end
+    /// of a task, but what it used counts.
     #[test]
     fn a_table_of_attempts_is_read() {
         let table = "id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n\
@@ -398,7 +400,7 @@ mod tests {
         assert_eq!(empty.damage, ["tasks.tsv: line 2 is not an attempt of a task"]);
     }
 
-    /// Damage is told, not hidden.
+    /// Damage is reported, not hidden.
     #[test]
     fn damage_is_told() {
         assert_eq!(read("timeline.json", b"{}", &[]).damage.len(), 1);

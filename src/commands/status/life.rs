@@ -1,7 +1,7 @@
 //! Whether a farm is at work, from what it left in its workdir.
 //!
-//! Owns the judgement on `status.json` and `lock`: neither is locked or changed, so it is made from who holds the lock,
-//! whether that process is there (on this node), and how old `status.json` is.
+//! Owns the judgment on `status.json` and `lock`. Neither is locked or changed, so the judgment is based on which
+//! process holds the lock, whether that process exists (on this node), and how old `status.json` is.
 
 use std::fs;
 use std::io::{self, BufReader, Read};
@@ -13,7 +13,7 @@ use crate::figures::words;
 use crate::sys::regular;
 use crate::workdir::{Holder, STATUS_LEN_MAX};
 
-/// Younger than this, a file is a sign of life, whatever it says.
+/// A file younger than this is a heartbeat, whatever it says.
 const FRESH_MIN: f64 = 30.0;
 
 /// The longest lock, in bytes.
@@ -42,7 +42,7 @@ impl Life {
             }
             Ok(Err(error)) => life.damage.push(format!("status.json: {error}; it is ignored")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // Nothing depends on it, and the next start puts its own there.
+            // Nothing depends on it, and the next start puts its own in its place.
             Err(error) if regular::is_something_else(&error) => life.notes.push(left_out("status.json", &error)),
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
@@ -61,7 +61,7 @@ impl Life {
         life
     }
 
-    /// Decides what the last run is doing. `holder`: what the lock file says, if it is there.
+    /// Decides what the last run is doing. `holder`: what the lock file says, if it exists.
     fn judge(&mut self, holder: Option<&str>, lock_age: Option<f64>) {
         let said = self.figures.state;
         let fresh = self.age_s.is_some_and(|age| age <= FRESH_MIN.max(3.0 * self.figures.next_in_s));
@@ -71,9 +71,9 @@ impl Life {
             (&holder.host, holder.pid) == (&self.figures.host, self.figures.pid) || self.figures.host.is_empty()
         });
         self.state = match (holder, said) {
-            // It ends in order by removing the lock.
+            // A run that ends cleanly removes the lock.
             (None, State::Ended | State::Unknown) => said,
-            // PyTaskFarmer's lock does not say whose it is, and stays behind.
+            // PyTaskFarmer's lock does not say whose it is, and remains after the run.
             (Some(_), State::Unknown) if known.is_none() => said,
             (None, _) if fresh => said,
             (None, _) => State::Died,
@@ -83,7 +83,7 @@ impl Life {
                 None if fresh => said,
                 None => State::Died,
             },
-            // Another run than the one that wrote status.json: it has just started, or did not live long.
+            // A different run from the one that wrote status.json: it has just started, or did not last long.
             (Some(_), _) => match alive {
                 Some(true) => State::Running,
                 None if lock_age.is_some_and(|age| age <= FRESH_MIN) => State::Running,
@@ -91,7 +91,7 @@ impl Life {
             },
         };
         if holder.is_some() && (!same || said == State::Ended) {
-            // Its counts are of the list; all else is of an earlier run.
+            // Its total is that of the list; everything else is from an earlier run.
             let Figures { total, command, cwd, version, .. } = std::mem::take(&mut self.figures);
             self.figures = Figures { total, command, cwd, version, ..Figures::default() };
             self.age_s = None;
@@ -114,7 +114,7 @@ impl Life {
     }
 }
 
-/// Reads `status.json`, but no more than makes sense, so that a file of zeros costs nothing.
+/// Reads `status.json`, but no more of it than makes sense, so that a file of zeros costs nothing.
 fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
     let file = regular::reader_no_link(path)?;
     let len = file.metadata()?.len();
@@ -124,7 +124,7 @@ fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
     Ok(serde_json::from_reader(BufReader::new(file.take(STATUS_LEN_MAX))))
 }
 
-/// Says that a file on which nothing depends is as good as absent.
+/// Says that a file on which nothing depends is treated as missing.
 pub(super) fn left_out(name: &str, error: &io::Error) -> String {
     format!("{name}: {error}; it is ignored")
 }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(notes(), ["lock: it is not a regular file; it is ignored"]);
     }
 
-    /// What a stale file is recognised by. The process of another node can't be seen; that of this one can.
+    /// How a stale file is recognized. The process of another node can't be seen; that of this one can.
     #[test]
     fn a_stale_status_is_recognised() {
         let there = Some("host there, pid 7, job 5");

@@ -1,7 +1,8 @@
 //! `status`: how a farm is doing, from any node that sees its workdir.
 //!
-//! Owns the choice of what to believe: `finished` and `failed` are the truth on what has ended; `status.json` tells what
-//! runs, if it is not stale; timeline and `tasks.tsv` tell of the past. Takes no lock and writes nothing.
+//! Owns the choice of what to believe: `finished` and `failed` are the truth about what has ended; `status.json` says
+//! what is running, if it is not stale; the timeline and `tasks.tsv` describe the past. Takes no lock and writes
+//! nothing.
 
 #[cfg(test)]
 mod any_workdir;
@@ -31,10 +32,10 @@ pub(super) use history::last_ends;
 use life::Life;
 use records::Records;
 
-/// Files by which a workdir is known.
+/// Files by which a workdir is recognized.
 const FILES: [&str; 6] = ["finished", "failed", "toprocess", "timeline.json", "tasks.tsv", "status.json"];
 
-/// With so many bytes of records, `--watch` reads them once only.
+/// With more bytes of records than this, `--watch` reads them only once.
 const QUICK_FROM: u64 = 4 << 20;
 
 /// The pause of `--watch` without a number.
@@ -131,7 +132,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         }
         let at_work = matches!(status.figures.state, State::Running | State::Stopping);
         match (printed, pause) {
-            // Nobody reads the output any more.
+            // The output is not read any longer.
             (Err(code), _) => return code,
             (Ok(()), Some(pause)) if at_work && !is_over => std::thread::sleep(pause),
             _ if status.figures.damage.is_empty() => return ExitCode::Success,
@@ -156,7 +157,7 @@ pub(super) fn running_tasks(workdir: &Path) -> Vec<u32> {
     ids
 }
 
-/// How many tasks the list of the last run has, if that is known.
+/// How many tasks the list of the last run has, if known.
 pub(super) fn list_len(workdir: &Path) -> Option<u64> {
     Some(Life::read(workdir).figures.total).filter(|&total| total > 0)
 }
@@ -186,7 +187,7 @@ pub(super) fn only_workdir() -> Result<PathBuf, String> {
     }
 }
 
-/// The workdir that is meant, absolute.
+/// The workdir that the user means, absolute.
 pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("_workdir");
@@ -211,7 +212,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(&folder).map_err(|error| format!("cannot use {}: {error}", folder.display()))
 }
 
-/// What is known of a farm at one moment.
+/// What is known about a farm at one moment.
 #[derive(Debug)]
 struct Status {
     figures: Figures,
@@ -222,7 +223,8 @@ struct Status {
 }
 
 impl Status {
-    /// Reads it. `before`: the last look. Then what `status.json` says is enough of a long list, while the farm is at work.
+    /// Reads it. `before`: the last look. If there was one, `status.json` is enough for a long list while the farm is
+    /// at work.
     fn read(workdir: &Path, args: &StatusArgs, before: Option<Figures>) -> Self {
         let life = Life::read(workdir);
         let mut figures = life.figures;
@@ -235,7 +237,7 @@ impl Status {
             (figures.running, figures.left_s, figures.tasks_per_s) = (0, None, 0.0);
             figures.workers.iter_mut().for_each(|worker| worker.running.clear());
         } else if let Some(age_s) = life.age_s {
-            // The farm goes on while its file stands still.
+            // The farm keeps running while its file stays the same.
             figures.elapsed_s += age_s;
         }
         let wants_lists = args.failed || args.slowest.is_some();
@@ -258,9 +260,9 @@ impl Status {
     }
 }
 
-/// Takes over from the last look what `status.json` does not tell, or tells of the last run alone.
+/// Takes over from the last look what `status.json` does not say, or says about the last run only.
 fn carry_over(figures: &mut Figures, before: Figures) {
-    // It may be older than the last look.
+    // The file may be older than the last look.
     figures.finished = figures.finished.max(before.finished);
     figures.failed = figures.failed.max(before.failed);
     figures.waiting = figures.total.saturating_sub(figures.done().saturating_add(figures.running));
@@ -281,7 +283,7 @@ fn recorded_len(workdir: &Path) -> u64 {
     ["finished", "failed"].iter().filter_map(|name| Some(workdir.join(name).metadata().ok()?.len())).sum()
 }
 
-/// Takes over what is recorded.
+/// Adds what is recorded.
 fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     figures.format = FORMAT;
     figures.finished = records.finished.len() as u64;
@@ -290,7 +292,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     if known > figures.total {
         figures.total = known;
     }
-    // Since they were seen running, some have ended. Others have got their slots, as long as there are any.
+    // Some tasks have ended since they were seen running. Others have got their slots, if there are any.
     let ended = |id: &u32| records.finished.binary_search(id).is_ok() || records.failed.binary_search(id).is_ok();
     figures.workers.iter_mut().for_each(|worker| worker.running.retain(|(id, _)| !ended(id)));
     let listed = figures.workers.iter().map(|worker| worker.running.len() as u64).sum();
@@ -313,7 +315,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     }
 }
 
-/// Takes over what the past tells.
+/// Adds what is known about the past.
 fn add_history(figures: &mut Figures, history: &History) {
     let tally = &history.tally;
     figures.damage.extend(history.damage.iter().cloned());
@@ -337,7 +339,7 @@ fn add_history(figures: &mut Figures, history: &History) {
     figures.ranks = figures.ranks.max(history.hosts.len() as u64);
 }
 
-/// Takes over which tasks failed, and how.
+/// Adds which tasks failed, and how.
 fn add_failures(figures: &mut Figures, history: &History, workdir: &Path) {
     let hosts = history.hosts.values().collect::<BTreeSet<_>>().len();
     figures.failures = failures::group(workdir, &history.tally, |rank| history.hosts.get(&rank).cloned(), hosts);
@@ -351,8 +353,9 @@ mod tests {
     use crate::figures::report::{FailureGroup, LengthFigures, WorkerFigures};
     use crate::sys::host;
 
-    /// What has ended since `status.json` was written runs no longer. Its slot has gone to a task that waited, if there was
-    /// one and the farm still starts tasks: "0 running" of a farm whose tasks take milliseconds would be wrong.
+    /// A task that has ended since `status.json` was written is no longer running. Its slot has gone to a waiting task,
+    /// if there was one and the farm still starts tasks: "0 running" of a farm whose tasks take milliseconds would be
+    /// wrong.
     #[test]
     fn what_is_recorded_no_longer_runs() {
         let worker = WorkerFigures { running: vec![(3, 0.0), (4, 0.0), (5, 0.0)], ..WorkerFigures::default() };
@@ -371,7 +374,7 @@ mod tests {
         assert_eq!((stopping.running, stopping.waiting), (1, 4), "nothing is started any more");
     }
 
-    /// Promise: the elapsed time is that of the moment, not that of the last `status.json`.
+    /// Promise: the elapsed time is the current one, not that of the last `status.json`.
     #[test]
     fn elapsed_time_goes_on_while_the_farm_lives() {
         let folder = tempfile::tempdir().unwrap();
@@ -408,7 +411,8 @@ mod tests {
         assert!((elapsed(&Figures { state: State::Ended, ..figures }) - 100.0).abs() < 1e-9, "it has ended");
     }
 
-    /// With many records, `--watch` counts the kinds of failures once; they stay, and what is of all runs stays that.
+    /// With many records, `--watch` counts the kinds of failures once; they are kept, and figures that cover all runs
+    /// still do.
     #[test]
     fn kinds_of_failures_stay_in_a_watch() {
         let group = FailureGroup { count: 2, how: "exit 1".to_owned(), ..FailureGroup::default() };

@@ -1,4 +1,4 @@
-//! How a status reads.
+//! How a status is worded.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
@@ -23,7 +23,7 @@ use crate::shown;
 struct Json<'a> {
     #[serde(flatten)]
     figures: &'a Figures,
-    /// Seconds since the figures on what runs were written.
+    /// Seconds since the figures on what is running were written.
     age_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_tasks: Option<FailedTasks<'a>>,
@@ -78,7 +78,7 @@ pub(super) fn status(status: &Status, args: &StatusArgs, workdir: &Path, out: &m
     Ok(())
 }
 
-/// Prints what does not belong in lists. Lists go to other programs; what is wrong must not be lost, or be in the way.
+/// Prints what does not belong in lists. Lists go to other programs; problems must not be lost, nor get in the way.
 pub(super) fn beside_lists(status: &Status, args: &StatusArgs) {
     if args.json || !args.lists() {
         return;
@@ -124,7 +124,7 @@ impl Serialize for FailedTasks<'_> {
     }
 }
 
-/// The running tasks, the longest first.
+/// The running tasks, longest first.
 struct RunningTasks<'a> {
     figures: &'a Figures,
     commands: Commands,
@@ -180,7 +180,7 @@ fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// All figures except the workdir and the progress, each a line or several; what the farm is doing comes first.
+/// All figures except the workdir and the progress, each on one or more lines; what the farm is doing comes first.
 pub(super) fn lines(status: &Status) -> Vec<String> {
     let figures = &status.figures.for_eyes();
     let mut lines = vec![headline(figures, status.age_s)];
@@ -207,7 +207,7 @@ pub(super) fn lines(status: &Status) -> Vec<String> {
     figures.damage.iter().for_each(|damage| say(&format!("damaged: {damage}")));
     figures.notes.iter().for_each(|note| say(&format!("note: {note}")));
     if !at_work && remaining > 0 && !figures.command.is_empty() {
-        // As rank 0 has written it, quoted.
+        // As rank 0 wrote it, quoted.
         let command = &figures.command;
         match &status.figures.cwd[..] {
             // What is not UTF-8 was replaced there.

@@ -1,6 +1,6 @@
-//! `finished`, `failed` and `toprocess`, read by somebody who has no list and changes nothing.
+//! `finished`, `failed` and `toprocess`, read without the list and without changing anything.
 //!
-//! Owns the count of what is recorded. What cannot be read is told with file and line, and the rest is counted.
+//! Owns the count of what is recorded. What cannot be read is reported with file and line, and the rest is counted.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,9 +22,9 @@ pub(super) struct Records {
     pub(super) failed: Vec<u32>,
     /// IDs in `toprocess` that are in neither, ascending.
     pub(super) open: Vec<u32>,
-    /// There is a `toprocess`.
+    /// Whether there is a `toprocess`.
     pub(super) has_toprocess: bool,
-    /// A last line without its end: a crash tears it, and a farm may be writing it just now.
+    /// Files whose last line is incomplete: a crash has torn it, or a farm is just writing it.
     pub(super) torn: Vec<&'static str>,
     /// What cannot be read.
     pub(super) damage: Vec<String>,
@@ -50,7 +50,7 @@ impl Records {
         Self { finished, failed, open, ..records }
     }
 
-    /// The IDs of a file; none if it is not there.
+    /// The IDs of a file; none if it does not exist.
     fn ids(&mut self, workdir: &Path, name: &'static str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
         let mut bad = BadLines::default();
@@ -134,7 +134,7 @@ pub(super) fn each_line(path: &Path, mut take: impl FnMut(Line<'_>)) -> io::Resu
     Ok(())
 }
 
-/// The IDs in a file of records, in its order. Nothing if it is not there.
+/// The IDs in a file of records, in its order. Nothing if it does not exist.
 pub(super) fn ids(path: &Path) -> io::Result<Vec<u32>> {
     let mut ids = Vec::new();
     let read =
@@ -154,7 +154,7 @@ pub(in crate::commands) struct Ended {
 }
 
 impl Ended {
-    /// Those of a workdir, up to now.
+    /// The tasks recorded in a workdir up to now.
     pub(in crate::commands) fn new(workdir: &Path) -> Self {
         let files = ["finished", "failed"].map(|name| (workdir.join(name), 0));
         let mut ended = Self { files, ids: BTreeSet::new() };
@@ -162,7 +162,7 @@ impl Ended {
         ended
     }
 
-    /// Takes over what is new. What can't be read now may be read the next time.
+    /// Adds what is new. What can't be read now may be readable the next time.
     pub(in crate::commands) fn look(&mut self) {
         for (path, read) in &mut self.files {
             *read = read_new(path, *read, &mut self.ids).unwrap_or(*read);
@@ -175,7 +175,7 @@ impl Ended {
     }
 }
 
-/// Reads the records behind `from`, or all if the file has become shorter. Returns the end of what was read.
+/// Reads the records after `from`, or all if the file has become shorter. Returns the end of what was read.
 fn read_new(path: &Path, from: u64, ids: &mut BTreeSet<u32>) -> io::Result<u64> {
     let mut file = regular::reader_no_link(path)?;
     let len = file.metadata()?.len();
@@ -219,7 +219,7 @@ mod tests {
         assert!(records.damage.is_empty() && records.torn.is_empty());
     }
 
-    /// Damage is told with file and line, and does not hide the rest; a torn end is none.
+    /// Damage is reported with file and line, and does not hide the rest; a torn end is not damage.
     #[test]
     fn damage_is_told_and_the_rest_counted() {
         let records = read(b"0 a\nx\n\n1 b\n2 c", b"99999999999 x\n", b"");
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(Commands::find(folder.path(), "nothing", &[2]).get(2), b"");
     }
 
-    /// What is appended is read once, a torn line when it is whole, and all of a file that was rewritten.
+    /// Appended records are read once, a torn line when it is complete, and a rewritten file from its start.
     #[test]
     fn new_records_are_read() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! `status --watch` on a terminal: figures that change in place, until a key is pressed or the farm has ended.
 //!
-//! Owns what fits on the screen: the progress first, each line cut at the right edge, what is too much counted. Never
-//! decides what the figures are.
+//! Owns what fits on the screen: the progress first, each line cut at the right edge, lines that do not fit counted.
+//! Never decides what the figures are.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::shown;
 use crate::stdout;
 use crate::sys::terminal::{Input, Screen, end_by};
 
-/// Times on the screen tick that often.
+/// How often times on the screen tick.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What ends the watch.
@@ -46,7 +46,7 @@ pub(super) fn on_screen(workdir: &Path, args: &StatusArgs, pause: Duration) -> R
         let lines = content(&status, args, workdir, read.elapsed(), (columns, color));
         let hint = if screen.has_keys() { HINT } else { HINT_WITHOUT_KEYS };
         let input = screen.show(&fitted(lines, hint, columns, rows, color)).and_then(|()| {
-            // Ticks go on through a long pause.
+            // Ticks continue during a long pause.
             screen.wait(TICK.min(pause.saturating_sub(read.elapsed())))
         });
         match input {
@@ -54,7 +54,7 @@ pub(super) fn on_screen(workdir: &Path, args: &StatusArgs, pause: Duration) -> R
             Ok(Input::End(signal)) => {
                 drop(screen);
                 end_by(signal);
-                // Nothing but an ignored signal gets here.
+                // Only an ignored signal gets here.
                 return Err(ExitCode::Stopped);
             }
             Ok(Input::Key(_) | Input::Redraw | Input::Nothing) => {}
@@ -101,7 +101,7 @@ fn content(
     lines
 }
 
-/// The same status with the times of now.
+/// The same status with current times.
 fn later(status: &Status, since: Duration) -> Status {
     let seconds = since.as_secs_f64();
     let mut figures = status.figures.clone();
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// What is too wide is cut, what is too much is counted, and the last line says how to end.
+    /// Lines that are too wide are cut, lines that do not fit are counted, and the last line says how to end.
     #[test]
     fn the_screen_is_filled_to_its_edges() {
         let lines = || ["a".repeat(50), "short".to_owned(), "x".to_owned(), "y".to_owned()].to_vec();
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(cut("日本語日本語", 8), "日本語…");
     }
 
-    /// Promise: times go on between two looks.
+    /// Promise: times keep running between two looks.
     #[test]
     fn times_tick() {
         let figures = Figures { elapsed_s: 5.0, left_s: Some(3.0), ..Figures::default() };
