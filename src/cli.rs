@@ -42,7 +42,7 @@ Exit codes: 0 all tasks finished, 1 some failed, 2 invalid usage or input,
 More help: taskfarmer-mpi help guide, taskfarmer-mpi help cheatsheet;
 taskfarmer-mpi help help lists all topics.";
 
-/// How a run shows how far it is.
+/// How a run shows its progress.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
 pub enum Progress {
     /// A bar if standard error is a terminal, else lines
