@@ -136,8 +136,11 @@ fn half_done_workdir_is_completed(signal: Signal) {
     processes::signal(main, signal);
     if signal == Signal::SIGKILL {
         // Its workers would continue without it.
-        for process in running.processes() {
-            processes::signal(process.pid, Signal::SIGKILL);
+        // A worker that saw its task killed would record it, so all are stopped before the first one is killed.
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for process in running.processes() {
+                processes::signal(process.pid, signal);
+            }
         }
     }
     // It does not stop what its tasks have started.
