@@ -5,23 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::support::Farm;
-use crate::support::documents::{Block, By, blocks, run};
+use crate::support::documents::{By, blocks_by, run};
 use crate::support::farm::collect;
 use crate::support::links::{Document, resolved};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// The blocks that this machine runs without a launcher.
-fn local(document: &str) -> Vec<Block> {
-    blocks(document).into_iter().filter(|block| block.by == By::Local).collect()
-}
 
 /// Promise: what README.md says can be typed runs on any machine: its list, a run, a look at it, and its logs.
 #[test]
 fn commands_of_the_readme() {
     // No programs are made for it, as a reader has none.
     let mut farm = Farm::local(b"").time_limit(240);
-    let blocks = local("README.md");
+    let blocks = blocks_by(&By::Local, "README.md");
     assert!(blocks.len() >= 4, "{blocks:#?}");
     let outcome = run(&mut farm, &blocks).exits(0);
     assert_eq!(outcome.summary(), [100, 0, 0]);
@@ -37,7 +32,7 @@ fn commands_of_the_readme() {
 fn commands_of_the_guide() {
     // No programs are provided, because a reader has none: the guide creates what it runs.
     let mut farm = Farm::local(b"").time_limit(240);
-    let blocks = local("docs/guide.md");
+    let blocks = blocks_by(&By::Local, "docs/guide.md");
     assert!(blocks.len() >= 8, "{blocks:#?}");
     assert!(blocks[0].lines[0].contains("mkdir farm"), "the guide begins in a folder of its own");
     let outcome = run(&mut farm, &blocks).exits(0);
@@ -58,7 +53,7 @@ fn commands_of_the_guide() {
 #[test]
 fn commands_for_newcomers() {
     let mut farm = Farm::local(b"").time_limit(240);
-    let outcome = run(&mut farm, &local("docs/moving.md")).exits(0);
+    let outcome = run(&mut farm, &blocks_by(&By::Local, "docs/moving.md")).exits(0);
     assert_eq!(outcome.stdout, b"==> task 0: exit 0 <==\na\n==> task 1: exit 0 <==\nb\n==> task 2: exit 0 <==\nc\n");
 }
 
@@ -66,11 +61,11 @@ fn commands_for_newcomers() {
 #[test]
 fn commands_of_index_and_cheat_sheet() {
     let mut farm = Farm::local(b"");
-    let outcome = run(&mut farm, &local("docs/index.md")).exits(0);
+    let outcome = run(&mut farm, &blocks_by(&By::Local, "docs/index.md")).exits(0);
     assert!(String::from_utf8_lossy(&outcome.stdout).ends_with("\nhello from task 1\n"));
 
     let mut farm = Farm::local(b"");
-    let blocks = local("docs/cheatsheet.md");
+    let blocks = blocks_by(&By::Local, "docs/cheatsheet.md");
     assert!(blocks.len() >= 6, "{blocks:#?}");
     let outcome = run(&mut farm, &blocks).exits(0);
     let printed = String::from_utf8_lossy(&outcome.stdout);

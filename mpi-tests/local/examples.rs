@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::documents::{By, blocks, run};
-use crate::support::examples::with_example;
+use crate::support::documents::{By, blocks_by, run};
+use crate::support::examples::{put_program, with_example};
 use crate::support::{Farm, Outcome};
 
 /// The commands of an example's README, in a farm's folder; programs in `bin` next to it come first in PATH. The farm
 /// exits with 0.
 #[track_caller]
 fn commands(farm: &mut Farm, name: &str) -> Outcome {
-    let mut blocks: Vec<_> =
-        blocks(&format!("docs/examples/{name}/README.md")).into_iter().filter(|block| block.by == By::Local).collect();
+    let mut blocks = blocks_by(&By::Local, &format!("docs/examples/{name}/README.md"));
     assert!(blocks.len() >= 2, "{blocks:#?}");
     blocks[0].lines.insert(0, "PATH=${PWD%/*}/bin:$PATH".to_owned());
     run(farm, &blocks).exits(0)
@@ -94,8 +93,7 @@ exec env -i PATH="$PATH" WORDS="$APPTAINERENV_WORDS" "$@"
 #[test]
 fn tasks_in_a_container() {
     let mut farm = with_example(Farm::local(b"").time_limit(240), "container");
-    std::fs::create_dir(farm.path("../bin")).unwrap();
-    farm.write_with_mode("../bin/apptainer", 0o755, APPTAINER.as_bytes());
+    put_program(&farm, "apptainer", APPTAINER);
     let outcome = commands(&mut farm, "container");
     assert!(outcome.stderr_text().contains("3 finished, 0 failed, 0 remaining"));
     for (name, count) in [("red", "4 red\n"), ("green", "3 green\n"), ("blue", "3 the\n")] {
@@ -142,9 +140,8 @@ wait $farm
 #[test]
 fn a_chain_over_several_jobs() {
     let mut farm = with_example(Farm::local(b"").time_limit(240), "chain");
-    std::fs::create_dir(farm.path("../bin")).unwrap();
-    farm.write_with_mode("../bin/srun", 0o755, SRUN.as_bytes());
-    farm.write_with_mode("../bin/scontrol", 0o755, b"#!/bin/sh\necho \"$@\" >> scontrol.log\n");
+    put_program(&farm, "srun", SRUN);
+    put_program(&farm, "scontrol", "#!/bin/sh\necho \"$@\" >> scontrol.log\n");
     let bin = std::path::Path::new(crate::support::program()).parent().unwrap().display().to_string();
     let path = std::env::var("PATH").unwrap();
     farm.set("PATH", &format!("{}:{bin}:{path}", farm.path("../bin").canonicalize().unwrap().display()));

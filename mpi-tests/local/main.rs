@@ -35,6 +35,7 @@ mod printed;
 mod progress;
 mod prose;
 mod pytaskfarmer;
+mod reference;
 mod refused;
 mod resume;
 mod retries;

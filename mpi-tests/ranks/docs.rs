@@ -1,7 +1,7 @@
 //! The commands with `mpirun` in README.md, on the cheat sheet, and in the example with MPI, typed as they stand there.
 
-use crate::support::documents::{Block, By, blocks, run};
-use crate::support::examples::with_example;
+use crate::support::documents::{Block, By, blocks_by, run};
+use crate::support::examples::{put_program, with_example};
 use crate::support::{Farm, Mpi};
 
 /// The blocks of a document that need `mpirun`. Debian has both MPIs, and `mpirun` and `mpicc` are those of one of them;
@@ -11,16 +11,14 @@ fn with_mpirun(farm: &Farm, document: &str) -> Vec<Block> {
     let launcher = Mpi::of_program().command(4).unwrap_or_else(|| panic!("{}", Mpi::of_program().cure()));
     let words: Vec<String> = launcher.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let bin = farm.cwd().parent().unwrap().join("bin");
-    std::fs::create_dir(&bin).unwrap();
     let count = words.iter().position(|word| word == "4").expect("-n 4");
     let options = [&words[1..count - 1], &words[count + 1..]].concat().join(" ");
-    farm.write_with_mode("../bin/mpirun", 0o755, format!("#!/bin/sh\nexec {} {options} \"$@\"\n", words[0]).as_bytes());
+    put_program(farm, "mpirun", &format!("#!/bin/sh\nexec {} {options} \"$@\"\n", words[0]));
     let compilers = Mpi::of_program().compilers();
     let tries: String =
         compilers.iter().map(|name| format!("command -v {name} > /dev/null && exec {name} \"$@\"\n")).collect();
-    farm.write_with_mode("../bin/mpicc", 0o755, format!("#!/bin/sh\n{tries}exit 127\n").as_bytes());
-    let mut blocks: Vec<_> = blocks(document).into_iter().filter(|block| block.by == By::Mpirun).collect();
-    assert!(!blocks.is_empty(), "{document}");
+    put_program(farm, "mpicc", &format!("#!/bin/sh\n{tries}exit 127\n"));
+    let mut blocks = blocks_by(&By::Mpirun, document);
     blocks[0].lines.insert(0, format!("PATH={}:$PATH", bin.display()));
     blocks
 }

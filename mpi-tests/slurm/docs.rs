@@ -1,7 +1,7 @@
 //! The commands with `srun` in the documentation, run exactly as printed there, except for the size of the machine.
 
 use crate::lab::{self, CPUS, NODES};
-use crate::support::documents::{By, blocks, run};
+use crate::support::documents::{By, blocks_by, run};
 use crate::support::{Farm, Mpi};
 
 /// The lines with srun of README.md, of the page for newcomers and of the cheat sheet, on the nodes that there are.
@@ -9,8 +9,7 @@ use crate::support::{Farm, Mpi};
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn commands_with_srun() {
     for document in ["README.md", "docs/moving.md", "docs/cheatsheet.md"] {
-        let mut blocks: Vec<_> = blocks(document).into_iter().filter(|block| block.by == By::Slurm).collect();
-        assert!(!blocks.is_empty(), "{document}");
+        let mut blocks = blocks_by(&By::Slurm, document);
         for line in blocks.iter_mut().flat_map(|block| &mut block.lines) {
             let typed = line.clone();
             *line = line

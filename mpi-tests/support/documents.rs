@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{Farm, Outcome, program};
 
 /// Which tests run a block.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum By {
     Local,
     Mpirun,
@@ -55,6 +55,14 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
         before = line;
     }
     assert!(!blocks.is_empty(), "{document} has no commands");
+    blocks
+}
+
+/// The blocks of a document that these tests run.
+#[track_caller]
+pub(crate) fn blocks_by(by: &By, document: &str) -> Vec<Block> {
+    let blocks: Vec<Block> = blocks(document).into_iter().filter(|block| block.by == *by).collect();
+    assert!(!blocks.is_empty(), "{document} has no commands for {by:?}");
     blocks
 }
 

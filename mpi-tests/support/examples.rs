@@ -6,6 +6,12 @@ use std::path::Path;
 use super::Farm;
 use super::farm::collect;
 
+/// Puts a program into the folder `bin` next to the farm's own.
+pub(crate) fn put_program(farm: &Farm, name: &str, script: &str) {
+    std::fs::create_dir_all(farm.path("../bin")).unwrap();
+    farm.write_with_mode(&format!("../bin/{name}"), 0o755, script.as_bytes());
+}
+
 /// A farm whose folder has this example where a clone of the repository has it.
 pub(crate) fn with_example(farm: Farm, name: &str) -> Farm {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
