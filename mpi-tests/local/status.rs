@@ -256,13 +256,11 @@ fn watch_has_a_screen_of_its_own() {
     };
     let shown = || farm.path("screen").exists() && String::from_utf8_lossy(&farm.read("screen")).contains("q: quit");
 
-    watch("until [ -e press ]; do sleep 0.05; done; printf q").wait_until("it is shown", || {
-        let is_shown = shown();
-        if is_shown {
-            farm.write("press", b"");
-        }
-        is_shown && String::from_utf8_lossy(&farm.read("screen")).contains("1049l")
-    });
+    let mut watching = watch("until [ -e press ]; do sleep 0.05; done; printf q");
+    watching.wait_until("it is shown", shown);
+    farm.write("press", b"");
+    // What comes after the screen is there when the program has ended.
+    watching.wait().exits(0);
     let (screen, rest) = screen_and_rest(&farm.read("screen"));
     for frame in screen.split("\u{1b}[H").filter(|frame| frame.contains("q: quit")) {
         let lines: Vec<&str> = frame.trim_end_matches("\u{1b}[?25h").split("\r\n").collect();

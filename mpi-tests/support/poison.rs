@@ -61,9 +61,10 @@ pub(crate) fn kills_its_pool(make: impl Fn(&[u8]) -> Farm) {
 pub(crate) fn stops_its_pool(make: impl Fn(&[u8]) -> Farm) {
     let farm = make(&list("echo >> stops; kill -STOP $PPID; sleep 600"));
     let outcome = farm.run(&["--proc", "4", "--crash-limit", "1"]).exits(1);
-    // At first it is not alone.
-    assert_eq!(farm.lines("stops").len(), 2);
-    is_found(&farm, &outcome, 2);
+    // At first it may stop its pool before that starts other tasks, and so be alone: then one crash is enough.
+    let crashes = farm.lines("stops").len();
+    assert!((1..=2).contains(&crashes), "{crashes} crashes");
+    is_found(&farm, &outcome, crashes);
     assert!(outcome.stderr_text().contains("was stopped (SIGSTOP)"), "the user is told");
 }
 
