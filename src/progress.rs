@@ -11,7 +11,7 @@ mod paste;
 mod phrases;
 mod screen;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,13 +35,14 @@ use crate::sys::host;
 use crate::sys::launcher::Launch;
 use crate::sys::launcher::allocation::Unused;
 use crate::sys::library::Library;
+use crate::sys::terminal;
 use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 pub(crate) use bar::line as bar_line;
 use failed::Failures;
 use paste::command_line;
 pub(crate) use paste::program_as_typed;
-use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, plural, who};
+use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, who};
 use screen::LiveLine;
 
 /// The log target for what this module reports about rank 0 itself; what happens to other ranks is reported with their
@@ -70,7 +71,7 @@ pub const PROGRAM: &str = "taskfarmer-mpi";
 /// Prints a message, whatever is in it; a closed terminal is not a reason to fail.
 pub fn say(text: &str) {
     let text = shown::message(text);
-    screen::above(|| _ = std::io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
+    screen::above(|| _ = io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
 }
 
 /// Says why nothing, or nothing more, is done.
@@ -142,7 +143,7 @@ impl Reporter {
         }
         let command = format!("{launched}{typed}");
         let how = match config.progress {
-            Progress::Auto if screen::is_terminal() => Progress::Bar,
+            Progress::Auto if terminal::is_screen(&io::stderr()) => Progress::Bar,
             Progress::Auto => Progress::Log,
             how => how,
         };
@@ -161,7 +162,7 @@ impl Reporter {
             next_look: now,
             look_interval: if live.is_some() { LOOK_LIVE } else { LOOK },
             live,
-            colour: screen::wants_colour(),
+            colour: terminal::wants_color(&io::stderr()),
             next_line: (how == Progress::Log).then_some(now + LINE_FIRST),
             launched,
             about: gather::about(command, workdir, tasks),
@@ -236,7 +237,7 @@ impl Reporter {
                         "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
                         worker.slots,
                         worker.cpus,
-                        plural(u64::from(worker.cpus), "CPU")
+                        words::plural(u64::from(worker.cpus), "CPU")
                     ));
                 }
             }
@@ -355,8 +356,8 @@ impl Reporter {
             end.failed,
             end.remaining,
             words::length(took.as_secs_f64()),
-            plural(u64::from(ranks), "rank"),
-            plural(slots, "slot"),
+            words::plural(u64::from(ranks), "rank"),
+            words::plural(slots, "slot"),
         ));
         if figures.total > 0 && figures.earlier == figures.total {
             say("there was nothing left to run: all tasks were recorded by earlier runs");
@@ -379,7 +380,7 @@ impl Reporter {
             .map(|failure| failure.id)
             .collect();
         if !crashed.is_empty() {
-            let tasks = plural(crashed.len() as u64, "task");
+            let tasks = words::plural(crashed.len() as u64, "task");
             say(&format!("{tasks} {} crashed: each time, the pool or node went down", words::ids(crashed.into_iter())));
         }
         if end.stale_results > 0 {

@@ -6,7 +6,7 @@
 //! standard error, see [`crate::progress`].
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::fd::{AsFd, IntoRawFd};
 
 use clap::builder::StyledStr;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use crate::exit_code::ExitCode;
 use crate::progress::say_error;
-use crate::sys::stdio;
+use crate::sys::{stdio, terminal};
 
 /// Lets `write` print. Every error that it returns must come from its writer.
 ///
@@ -38,17 +38,7 @@ pub fn text(text: &str) -> ExitCode {
 
 /// Prints a text as clap styles it, if colors are wanted. Returns the exit code.
 pub fn styled(styled: &StyledStr) -> ExitCode {
-    text(&if wants_color() { styled.ansi().to_string() } else { styled.to_string() })
-}
-
-/// Whether standard output is a terminal that can do more than append lines.
-pub fn is_screen() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// Whether standard output is a terminal on which colors are wanted: <https://no-color.org>.
-pub fn wants_color() -> bool {
-    is_screen() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    text(&if terminal::wants_color(&io::stdout()) { styled.ansi().to_string() } else { styled.to_string() })
 }
 
 fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {

@@ -80,13 +80,14 @@ pub(super) fn run(args: LogsArgs) -> ExitCode {
 /// The tasks that are running. Waits for the next report of a farm that has just started, or whose tasks are short.
 fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
     for _ in 0..REPORTS_MAX {
-        let ended = records::Ended::new(workdir);
-        let ids: Vec<u32> = running_tasks(workdir).into_iter().filter(|&id| !ended.contains(id)).collect();
+        let Some(mut ids) = running_tasks(workdir) else { break };
+        if !ids.is_empty() {
+            // Read anew, and after the report: the farm may just have reopened tasks, and others may have ended.
+            let ended = records::Ended::new(workdir);
+            ids.retain(|&id| !ended.contains(id));
+        }
         if !ids.is_empty() {
             return Ok(ids);
-        }
-        if !is_at_work(workdir) {
-            break;
         }
         std::thread::sleep(follow::PAUSE);
     }
@@ -129,7 +130,7 @@ fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
     let mut ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
-    if is_at_work(workdir) {
+    if !ends.is_empty() && is_at_work(workdir) {
         // While a task is open, its last ended attempt is not the one whose output is in the log.
         let ended = records::Ended::new(workdir);
         ends.retain(|id, _| ended.contains(*id));
@@ -159,7 +160,7 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
         without.sort_unstable();
         say_error(&format!(
             "no output from {} {} in {}\n  it is not in the list, it has not run yet, or its output was not kept; see taskfarmer-mpi help workdir",
-            if without.len() == 1 { "task" } else { "tasks" },
+            words::plural(without.len() as u64, "task"),
             words::ids(without.iter().copied()),
             workdir.join(logs::FOLDER).display()
         ));

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::farmer::{End, Event, Farmer, Note, Record, Settings, TaskTable};
 use crate::figures::tally::Tally;
+use crate::figures::words;
 use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
@@ -135,7 +136,7 @@ fn count(table: &TaskTable) -> String {
     let recorded = table.finished() + table.failed();
     let before = if recorded > 0 { format!(", {recorded} recorded by earlier runs") } else { String::new() };
     let open = table.total() - recorded;
-    format!("{open} {} would run{before}", if open == 1 { "task" } else { "tasks" })
+    format!("{open} {} would run{before}", words::plural(open.into(), "task"))
 }
 
 /// What a run would find.

@@ -46,6 +46,14 @@ pub enum State {
     Died,
 }
 
+impl State {
+    /// Whether a farm is running tasks or being stopped.
+    #[must_use]
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Running | Self::Stopping)
+    }
+}
+
 /// What is known of a farm.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]

@@ -12,19 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::usage::Usage;
 use crate::farmer::{Cause, Record};
 use crate::lengths::Lengths;
-use crate::protocol::Outcome;
+use crate::protocol::{EXIT_OF_SIGKILL, Outcome, SIGKILL};
 
 /// How many of the slowest tasks a summary lists.
 pub const SLOWEST: usize = 5;
 
 /// Failures that are remembered one by one; further ones are only counted.
 const FAILURES_MAX: usize = 20_000;
-
-/// The signal that cannot be caught. The system's out-of-memory killer sends it.
-const SIGKILL: u8 = 9;
-
-/// The exit code of a shell whose program died of it.
-const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
 
 /// How many of the tasks that left processes behind are named.
 const LEFT_BEHIND_TOLD: usize = 3;

@@ -90,7 +90,13 @@ pub fn memory(kib: u64) -> String {
 /// `1 rank`, `4 ranks`.
 #[must_use]
 pub fn counted(number: u64, word: &str) -> String {
-    format!("{} {word}{}", count(number), if number == 1 { "" } else { "s" })
+    format!("{} {}", count(number), plural(number, word))
+}
+
+/// `rank` of one, `ranks` of any other number.
+#[must_use]
+pub fn plural(number: u64, word: &str) -> String {
+    if number == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 /// IDs of tasks in a line: the first ones, and how many more.

@@ -131,7 +131,7 @@ impl Tasks {
             return None;
         };
         let slot = process.slot;
-        if matches!(reaped.outcome, Outcome::Signaled(9) | Outcome::Exited(137)) {
+        if reaped.outcome.is_kill() {
             self.report_oom_kills(process.task.id);
         }
         self.look(Some(process.holder(reaped.pid)));

@@ -84,10 +84,6 @@ pub(super) fn paragraphs(lines: &[String]) -> Vec<String> {
     paragraphs
 }
 
-pub(super) fn plural(count: u64, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! never torn. indicatif draws it; its content is not known here.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
@@ -44,16 +44,6 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Whether standard error is a terminal that can rewrite a line.
-pub(super) fn is_terminal() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// Whether colors are wanted there: <https://no-color.org>.
-pub(super) fn wants_colour() -> bool {
-    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Columns of the terminal. Under a launcher there is no terminal, but the user may set `COLUMNS`.

@@ -179,6 +179,12 @@ pub enum ToWorker {
     },
 }
 
+/// The signal that cannot be caught. The system's out-of-memory killer sends it.
+pub const SIGKILL: u8 = 9;
+
+/// The exit code of a shell whose program died of it.
+pub const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
+
 /// How one attempt of a task ended.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Outcome {
@@ -205,6 +211,12 @@ impl Outcome {
     #[must_use]
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
+    }
+
+    /// SIGKILL, of the process itself or as reported by a shell that saw its program die.
+    #[must_use]
+    pub fn is_kill(&self) -> bool {
+        matches!(self, Self::Signaled(SIGKILL) | Self::Exited(EXIT_OF_SIGKILL))
     }
 
     /// The exit code of its process, if it had one.

@@ -19,8 +19,7 @@ impl Clock {
     /// Starts at zero.
     #[must_use]
     pub fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { origin: Instant::now(), origin_us: micros(since_1970) }
+        Self { origin: Instant::now(), origin_us: micros(since_1970()) }
     }
 
     /// Time since the start; never goes back.
@@ -35,6 +34,12 @@ impl Clock {
     pub fn epoch_us(&self, now: Duration) -> u64 {
         self.origin_us.saturating_add(micros(now))
     }
+}
+
+/// The time of day, as time since 1970; zero if the system clock is set to an earlier time.
+#[must_use]
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// CPU time that this thread has used. It shows what something costs, and not how long other processes or a slow disk

@@ -1,6 +1,6 @@
-//! A terminal that shows a screen of its own and reads keys, while a [`Screen`] exists.
+//! Terminals: what a stream can do, and, while a [`Screen`] exists, a screen of its own on which keys are read.
 //!
-//! Owns what has to be undone however this ends: the alternate screen, the hidden cursor, the mode of the keyboard. Never
+//! Owns what has to be undone however that ends: the alternate screen, the hidden cursor, the mode of the keyboard. Never
 //! knows what is shown.
 
 use std::io::{self, IsTerminal, Write};
@@ -143,6 +143,16 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.give_back();
     }
+}
+
+/// Whether a stream is a terminal that can do more than append lines.
+pub fn is_screen(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether a stream is a terminal on which colors are wanted: <https://no-color.org>.
+pub fn wants_color(stream: &impl IsTerminal) -> bool {
+    is_screen(stream) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Ends this process by a signal that it had deferred, as if it never had.

@@ -115,12 +115,8 @@ impl Finder {
     /// # Errors
     /// If it exists and cannot be read.
     pub fn find(&mut self, id: u32) -> Result<Option<Output>, OddLog> {
-        let (logs, name) = (self.logs.clone(), format!("log_{id}"));
-        let places = std::iter::once(logs).chain(self.folders_of(id));
-        let files: Vec<(fs::Metadata, PathBuf)> = places
-            .map(|folder| folder.join(&name))
-            .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)))
-            .collect();
+        let places = std::iter::once(self.logs.clone()).chain(self.folders_of(id));
+        let files: Vec<(fs::Metadata, PathBuf)> = files_of(id, places).collect();
         let whole = files.iter().filter(|(found, _)| found.is_file());
         let whole = whole.filter_map(|(found, path)| Some((found.modified().ok()?, path.clone()))).max();
         let packed = self.packed().get(&id).copied();
@@ -140,11 +136,8 @@ impl Finder {
 
     /// The file of a task in a folder of IDs, the one of the newest layout if there are several.
     pub fn file_in_folder(&mut self, id: u32) -> Option<PathBuf> {
-        let files = self.folders_of(id).into_iter().map(|folder| folder.join(format!("log_{id}")));
-        files
-            .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?.modified().ok()?, path)))
-            .max()
-            .map(|(_, path)| path)
+        let files = files_of(id, self.folders_of(id));
+        files.filter_map(|(found, path)| Some((found.modified().ok()?, path))).max().map(|(_, path)| path)
     }
 
     /// Indexes that could not be read. Tasks that are only in these are not found.
@@ -182,6 +175,12 @@ impl Finder {
             packed
         })
     }
+}
+
+/// What has the name of a task's log in these folders.
+fn files_of(id: u32, folders: impl IntoIterator<Item = PathBuf>) -> impl Iterator<Item = (fs::Metadata, PathBuf)> {
+    let paths = folders.into_iter().map(move |folder| path_of(&folder, id));
+    paths.filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)))
 }
 
 /// Whether this is a folder, and not a link to one.

@@ -78,11 +78,11 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>, has_heading
             break;
         }
         std::thread::sleep(PAUSE);
-        ended.look();
         if looked.elapsed() >= PAUSE_OF_LIFE {
             (looked, at_work) = (Instant::now(), is_at_work(workdir));
-            ended.look();
         }
+        // Read last: a farm that is no longer at work records nothing more.
+        ended.look();
     }
     let open: Vec<u32> = ids.iter().copied().filter(|&id| !ended.contains(id)).collect();
     unprinted.without.retain(|id| !open.contains(id));

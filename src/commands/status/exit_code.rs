@@ -22,7 +22,7 @@ pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {
 }
 
 pub(super) fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> {
-    if matches!(life.state, State::Running | State::Stopping) {
+    if life.state.is_at_work() {
         return Err("the farm is still running, so there is no exit code yet".to_owned());
     }
     if let Some(damage) = life.damage.first() {

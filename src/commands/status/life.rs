@@ -6,11 +6,10 @@
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
-use crate::sys::regular;
+use crate::sys::{clock, regular};
 use crate::workdir::{Holder, STATUS_LEN_MAX};
 
 /// A file younger than this is a heartbeat, whatever it says.
@@ -137,8 +136,7 @@ fn age(path: &Path) -> f64 {
 
 /// Seconds since a time, in seconds since 1970.
 fn seconds_since(epoch_s: f64) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
-    (now - epoch_s).max(0.0)
+    (clock::since_1970().as_secs_f64() - epoch_s).max(0.0)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::figures::tally::SLOWEST;
 use crate::figures::words;
 use crate::progress::say_error;
 use crate::stdout;
+use crate::sys::terminal;
 use history::History;
 pub(super) use history::last_ends;
 use life::Life;
@@ -114,7 +115,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
     }
     // Figures that change are shown in place; what goes into a file is kept.
     let mut before = None;
-    if let Some(pause) = pause.filter(|_| !args.json && stdout::is_screen()) {
+    if let Some(pause) = pause.filter(|_| !args.json && terminal::is_screen(&io::stdout())) {
         match watch::on_screen(&workdir, args, pause) {
             Ok(last) => before = Some(last),
             Err(code) => return code,
@@ -130,7 +131,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         if printed.is_ok() {
             print::beside_lists(&status, args);
         }
-        let at_work = matches!(status.figures.state, State::Running | State::Stopping);
+        let at_work = status.figures.state.is_at_work();
         match (printed, pause) {
             // The output is not read any longer.
             (Err(code), _) => return code,
@@ -147,14 +148,13 @@ pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
     records::ids(&workdir.join("failed"))
 }
 
-/// The tasks that a farm is running, as it last reported, in ascending order.
-pub(super) fn running_tasks(workdir: &Path) -> Vec<u32> {
+/// The tasks that a farm is running, as it last reported, in ascending order; `None` if no farm is at work.
+pub(super) fn running_tasks(workdir: &Path) -> Option<Vec<u32>> {
     let life = Life::read(workdir);
-    let is_at_work = matches!(life.state, State::Running | State::Stopping);
-    let workers = life.figures.workers.iter().filter(|_| is_at_work);
-    let mut ids: Vec<u32> = workers.flat_map(|worker| worker.running.iter().map(|(id, _)| *id)).collect();
+    let running = life.figures.workers.iter().flat_map(|worker| worker.running.iter().map(|(id, _)| *id));
+    let mut ids: Vec<u32> = running.collect();
     ids.sort_unstable();
-    ids
+    life.state.is_at_work().then_some(ids)
 }
 
 /// How many tasks the list of the last run has, if known.
@@ -164,7 +164,7 @@ pub(super) fn list_len(workdir: &Path) -> Option<u64> {
 
 /// Whether a farm is at work in a workdir.
 pub(super) fn is_at_work(workdir: &Path) -> bool {
-    matches!(Life::read(workdir).state, State::Running | State::Stopping)
+    Life::read(workdir).state.is_at_work()
 }
 
 /// The only workdir in the current folder, absolute.
@@ -232,7 +232,7 @@ impl Status {
         figures.damage = life.damage;
         figures.notes = life.notes;
         figures.state = life.state;
-        let at_work = matches!(life.state, State::Running | State::Stopping);
+        let at_work = life.state.is_at_work();
         if !at_work {
             (figures.running, figures.left_s, figures.tasks_per_s) = (0, None, 0.0);
             figures.workers.iter_mut().for_each(|worker| worker.running.clear());

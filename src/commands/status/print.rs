@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -17,6 +16,7 @@ use crate::figures::words;
 use crate::progress::say;
 use crate::shell::pasted;
 use crate::shown;
+use crate::sys::clock;
 
 /// `--json`: the figures, and the lists that were asked for.
 #[derive(Serialize)]
@@ -134,7 +134,7 @@ struct RunningTasks<'a> {
 
 impl<'a> RunningTasks<'a> {
     fn new(figures: &'a Figures, workdir: &Path) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let now = clock::since_1970().as_secs_f64();
         let workers = figures.workers.iter().enumerate();
         let mut tasks: Vec<(usize, u32, f64)> = workers
             .flat_map(|(place, worker)| worker.running.iter().map(move |task| (place, task)))
@@ -171,7 +171,7 @@ fn time(epoch_s: f64) -> String {
 
 /// Prints all figures.
 fn whole(status: &Status, out: &mut dyn Write) -> io::Result<()> {
-    let is_at_work = matches!(status.figures.state, State::Running | State::Stopping);
+    let is_at_work = status.figures.state.is_at_work();
     let mut lines = lines(status);
     lines[0].insert_str(0, &format!("{}: ", shown::line(&status.figures.workdir)));
     if is_at_work {
@@ -185,11 +185,11 @@ pub(super) fn lines(status: &Status) -> Vec<String> {
     let figures = &status.figures.for_eyes();
     let mut lines = vec![headline(figures, status.age_s)];
     let mut say = |line: &str| lines.push(line.to_owned());
-    let at_work = matches!(figures.state, State::Running | State::Stopping);
+    let at_work = figures.state.is_at_work();
     let remaining = figures.total.saturating_sub(figures.done());
     let [finished, failed, left] = [figures.finished, figures.failed, remaining].map(words::count);
     say(&format!("{finished} finished, {failed} failed, {left} remaining"));
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let now_s = clock::since_1970().as_secs_f64();
     if let Some(line) = figures.longest_running_line(now_s).filter(|_| at_work) {
         say(&line);
     }

@@ -3,6 +3,7 @@
 //! Owns what fits on the screen: the progress first, each line cut at the right edge, lines that do not fit counted.
 //! Never decides what the figures are.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Status, StatusArgs, print};
 use crate::exit_code::ExitCode;
-use crate::figures::report::{Figures, State};
+use crate::figures::report::Figures;
 use crate::figures::words;
 use crate::progress::{bar_line, say_error};
 use crate::shown;
-use crate::stdout;
-use crate::sys::terminal::{Input, Screen, end_by};
+use crate::sys::terminal::{self, Input, Screen, end_by};
 
 /// How often times on the screen tick.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,10 +38,10 @@ pub(super) fn on_screen(workdir: &Path, args: &StatusArgs, pause: Duration) -> R
         ExitCode::FarmFailed
     };
     let screen = Screen::enter().map_err(gone)?;
-    let color = stdout::wants_color();
+    let color = terminal::wants_color(&io::stdout());
     let mut status = Status::read(workdir, args, None);
     let mut read = Instant::now();
-    while matches!(status.figures.state, State::Running | State::Stopping) {
+    while status.figures.state.is_at_work() {
         let (columns, rows) = screen.size();
         let lines = content(&status, args, workdir, read.elapsed(), (columns, color));
         let hint = if screen.has_keys() { HINT } else { HINT_WITHOUT_KEYS };

@@ -6,13 +6,13 @@
 
 use std::ffi::c_int;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bincode::{Decode, Encode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::query;
+use super::super::{clock, query};
 
 /// What Flux reports for a job without a limit, in seconds: this or more.
 const FLUX_UNLIMITED: u64 = u32::MAX as u64;
@@ -89,8 +89,8 @@ impl Question {
             let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             return Answer::Unknown(format!("{}: {first}", answer.status));
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.read(&text, now).unwrap_or_else(|| Answer::Unknown("its answer has no time in it".to_owned()))
+        self.read(&text, clock::since_1970())
+            .unwrap_or_else(|| Answer::Unknown("its answer has no time in it".to_owned()))
     }
 
     /// Reads an answer that was given at `now`; `None` if it does not contain the end of the job.
