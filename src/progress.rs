@@ -283,11 +283,7 @@ impl Reporter {
             ),
             Note::Trusted(rank) => log::info!("{} gets tasks again", name(rank)),
             Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
-            Note::Draining(cause) => {
-                say(&format!("stopping: {cause}; no more tasks are started, running tasks may finish"));
-            }
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
-            Note::Stopping(StopLevel::Drain, _) => log::debug!(target: OWN, "no task is running"),
             Note::Stopping(level, cause) => {
                 // Any other cause is not a signal from the user.
                 let again = match cause {
@@ -295,7 +291,7 @@ impl Reporter {
                     _ => "pressing Ctrl-C twice",
                 };
                 let how = match level {
-                    StopLevel::Drain => "no more tasks are started".to_owned(),
+                    StopLevel::Drain => "no more tasks are started, running tasks may finish".to_owned(),
                     StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
                     StopLevel::Terminate => format!(
                         "running tasks get SIGTERM now and SIGKILL in {}; {again} kills them immediately",
@@ -329,7 +325,7 @@ impl Reporter {
         figures.lost_ranks = end.lost.iter().map(|rank| rank.0).collect();
         gather::add_slowest(&mut figures, core, tally, list);
         // If the disk fails, logs are not searched.
-        if !matches!(end.cause, StopCause::FarmFailed(_)) {
+        if !end.cause.is_failure() {
             figures.failures = failures::group(
                 Path::new(&figures.workdir),
                 tally,
@@ -344,7 +340,7 @@ impl Reporter {
 
     fn tell_end(&self, config: &Config, core: &Farmer, end: &End, took: Duration, figures: &Figures, tally: &Tally) {
         let all_is_well = end.failed + end.remaining == 0 && end.lost.is_empty();
-        if self.quiet && all_is_well && !matches!(end.cause, StopCause::FarmFailed(_)) {
+        if self.quiet && all_is_well && !end.cause.is_failure() {
             return;
         }
         let seen = |status| core.workers().count(status);
@@ -410,8 +406,8 @@ impl Reporter {
             }
             say(&next_steps(&steps));
         }
-        if let StopCause::FarmFailed(reason) = &end.cause {
-            say_error(reason);
+        if end.cause.is_failure() {
+            say_error(&end.cause.to_string());
         } else if end.remaining > 0 {
             say(&format!("to resume, run the same command again: {}", self.about.command));
         }

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::doubts::{Stage, end_us};
+use super::handout::Room;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
 use crate::protocol::{Rank, TaskResult};
@@ -112,7 +113,7 @@ impl Farmer {
         match self.verdict(now, rank) {
             Verdict::Node if stage == Stage::Aside => {
                 self.give_back(rank, actions);
-                self.doubts.settled = true;
+                self.room = Room::All;
             }
             Verdict::Node => self.set_aside(now, rank, actions),
             Verdict::Open if stage == Stage::Trusted => {
@@ -162,7 +163,7 @@ impl Farmer {
         });
         actions.notes.push(Note::SetAside { rank, tasks, time });
         actions.sends.extend(recall.map(|count| (rank, Send::Recall { count })));
-        self.doubts.settled = true;
+        self.room = Room::All;
     }
 
     /// The failures of a rank count only as attempts; returns how many there are.
@@ -218,13 +219,13 @@ impl Farmer {
         }
         if stage != Stage::Trusted {
             actions.notes.push(Note::Trusted(rank));
-            self.doubts.settled = true;
+            self.room = Room::All;
         }
     }
 
     /// A pause of this rank has ended.
     pub(super) fn on_pause_over(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
-        if !self.hands_out(now) {
+        if self.is_ending() {
             return;
         }
         match self.workers.get(rank).map(|worker| worker.trust.stage) {
@@ -239,14 +240,20 @@ impl Farmer {
                     None => {}
                 }
             }
-            Some(Stage::Aside) => {
-                self.workers.update(rank, |worker| worker.trust.stage = Stage::Tried);
-                self.assign(now, rank, 1, actions);
-                self.workers.update(rank, |worker| worker.paused_until = Some(now + ALIVE_AFTER));
-            }
+            Some(Stage::Aside) => self.workers.update(rank, |worker| worker.trust.stage = Stage::Tried),
             Some(Stage::Tried) => self.trust_again(now, rank, false, actions),
             Some(Stage::Trusted) | None => {}
         }
+    }
+
+    /// Whether a rank that is to be tried out is given tasks now: a single one. It gets no other until it is clear that
+    /// this one has not failed immediately.
+    pub(super) fn begin_trial(&mut self, now: Duration, rank: Rank) -> bool {
+        let is_trial = self.workers.get(rank).is_some_and(|worker| worker.trust.stage == Stage::Tried);
+        if is_trial {
+            self.workers.update(rank, |worker| worker.paused_until = Some(now + ALIVE_AFTER));
+        }
+        is_trial
     }
 
     /// Trusts all ranks again if every rank that could work is set aside.

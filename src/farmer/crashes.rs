@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::handout::Room;
 use super::workers::Status;
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{Executing, Rank, TaskId};
@@ -58,14 +59,13 @@ impl Farmer {
             // The cause goes before its consequences.
             actions.notes.insert(at, Note::PoolDied { rank, reason, tasks });
         }
-        self.check_halt(now, actions);
-        self.fill_idle(now, actions);
+        self.room = Room::All;
     }
 
     /// Counts a crash for each task of this rank that may be the cause of its loss; returns how many run again.
     pub(super) fn charge(&mut self, rank: Rank, assigned: &[TaskId], blame: &Blame, actions: &mut Actions) -> u32 {
         let suspects: Vec<Executing> = match blame {
-            _ if self.stop.is_some() => Vec::new(),
+            _ if self.ends_tasks() => Vec::new(),
             Blame::None => Vec::new(),
             Blame::Executing(executing) => executing.clone(),
             Blame::Unknown => {

@@ -68,9 +68,6 @@ pub(super) struct Doubts {
     /// Tasks that failed on a rank that was set aside, and that rank. If they fail on a rank where tasks succeed, they
     /// are the cause themselves.
     pub(super) given_back: BTreeMap<TaskId, Rank>,
-    /// Tasks or a rank are available again; they are handed out when the whole event is processed, because the event
-    /// may contain news of further tasks.
-    pub(super) settled: bool,
 }
 
 impl Doubts {

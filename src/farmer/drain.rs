@@ -1,12 +1,12 @@
 //! A farm that starts nothing more and lets running tasks end: after too many failures, or when no time is left for a
 //! further task.
 //!
-//! Owns both reasons, and the wait for running tasks. The workers are told to stop only when nothing is running
-//! anymore: a stop that is not answered within seconds becomes a kill.
+//! Owns both reasons. The workers carry it out: at [`StopLevel::Drain`], they give back what has not started and stop when
+//! their last task has ended.
 
 use std::time::Duration;
 
-use super::{Actions, Farmer, HaltAt, HaltWhen, Note, Send, StopCause};
+use super::{Actions, Farmer, HaltAt, HaltWhen, StopCause};
 use crate::protocol::StopLevel;
 
 /// A percentage of failures counts only from this many failures on.
@@ -29,17 +29,6 @@ pub(super) struct Fit {
 }
 
 impl Farmer {
-    /// Whether tasks may be handed out.
-    pub(super) fn hands_out(&self, now: Duration) -> bool {
-        let in_time = self.fit.until.is_none_or(|until| now < until);
-        in_time && !self.is_ending() && !self.has_failed_enough()
-    }
-
-    /// Whether nothing will be handed out anymore.
-    pub(super) fn is_ending(&self) -> bool {
-        self.stop.is_some() || self.drain.is_some()
-    }
-
     /// When the last task may be started, if there is such a time and it has not come yet.
     pub(super) fn next_cutoff(&self) -> Option<Duration> {
         self.fit.until.filter(|_| !self.fit.is_over && !self.is_ending())
@@ -71,7 +60,7 @@ impl Farmer {
     /// Checks what prevents further tasks: failures and time.
     pub(super) fn check_drain(&mut self, now: Duration, actions: &mut Actions) {
         // At the end of the list, nothing more will become known about the cause of a failure.
-        if self.stop.is_none() && self.tasks.remaining() <= self.doubts.count() {
+        if !self.ends_tasks() && self.tasks.remaining() <= self.doubts.count() {
             self.record_all_doubts(now, actions);
         }
         self.check_halt(now, actions);
@@ -79,19 +68,14 @@ impl Farmer {
         let is_late = self.fit.is_over && !self.is_ending();
         let waits = || self.tasks.pending() > 0 || self.tasks.next_due().is_some();
         if is_late && (waits() || self.workers.longest_queue().is_some()) {
-            self.begin_drain(now, StopCause::NoTimeLeft { task_time: self.fit.task_time }, actions);
-        }
-        if let Some(cause) = self.drain.clone().filter(|_| self.stop.is_none()) {
-            self.recall_all(actions);
-            if self.workers.busy() == 0 {
-                self.request_stop(now, StopLevel::Drain, cause, actions);
-            }
+            let cause = StopCause::NoTimeLeft { task_time: self.fit.task_time };
+            self.request_stop(now, StopLevel::Drain, cause, actions);
         }
     }
 
     /// Ends the farm if enough tasks have failed.
-    pub(super) fn check_halt(&mut self, now: Duration, actions: &mut Actions) {
-        let Some(halt) = self.settings.rules.halt.filter(|_| self.stop.is_none()) else { return };
+    fn check_halt(&mut self, now: Duration, actions: &mut Actions) {
+        let Some(halt) = self.settings.rules.halt.filter(|_| !self.ends_tasks()) else { return };
         if let HaltAt::Count(count) = halt.at
             && self.failed_in_this_run() + self.doubts.count() >= count
         {
@@ -104,10 +88,11 @@ impl Farmer {
         // The end waits for no verdict; these are failures too.
         self.record_all_doubts(now, actions);
         let cause = StopCause::Halt { failed: self.failed_in_this_run() };
-        match halt.when {
-            HaltWhen::Soon => self.begin_drain(now, cause, actions),
-            HaltWhen::Now => self.request_stop(now, StopLevel::Terminate, cause, actions),
-        }
+        let level = match halt.when {
+            HaltWhen::Soon => StopLevel::Drain,
+            HaltWhen::Now => StopLevel::Terminate,
+        };
+        self.request_stop(now, level, cause, actions);
     }
 
     /// Whether there are enough failures to end the farm.
@@ -125,34 +110,5 @@ impl Farmer {
 
     fn failed_in_this_run(&self) -> u32 {
         self.tasks.failed().saturating_sub(self.failed_before)
-    }
-
-    fn begin_drain(&mut self, now: Duration, cause: StopCause, actions: &mut Actions) {
-        if self.is_ending() {
-            return;
-        }
-        self.drain = Some(cause.clone());
-        self.record_all_doubts(now, actions);
-        actions.notes.push(Note::Draining(cause));
-    }
-
-    /// Takes back the tasks that wait for full slots.
-    fn recall_all(&mut self, actions: &mut Actions) {
-        while let Some((rank, _)) = self.workers.longest_queue() {
-            let count = self.workers.update(rank, |worker| {
-                let held = worker.held();
-                worker.ask_back(held);
-                held
-            });
-            actions.sends.push((rank, Send::Recall { count }));
-        }
-    }
-
-    /// Why the farm stops: the reason for draining, if it was draining, else `cause`.
-    pub(super) fn first_cause(&self, cause: StopCause) -> StopCause {
-        match (&self.drain, &cause) {
-            (None, _) | (_, StopCause::FarmFailed(_)) => cause,
-            (Some(first), _) => first.clone(),
-        }
     }
 }

@@ -261,8 +261,6 @@ pub enum Note {
     Trusted(Rank),
     /// A message that makes no sense in this state.
     Odd(Rank, &'static str),
-    /// No further task is started; running ones may end.
-    Draining(StopCause),
     /// The farm begins to stop, or stops at a higher level.
     Stopping(StopLevel, StopCause),
     /// A log record of a worker.

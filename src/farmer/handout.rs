@@ -42,11 +42,50 @@ fn prefetch(worker: &WorkerState) -> u32 {
     u32::try_from(needed).unwrap_or(u32::MAX).min(PREFETCH_MAX)
 }
 
+/// Which ranks may have room for tasks that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Room {
+    /// No more than before this event.
+    #[default]
+    Unchanged,
+    /// This one: it has joined, or its tasks have ended.
+    One(Rank),
+    /// Any: tasks have come back, or wait no longer.
+    All,
+}
+
+impl Room {
+    /// This rank, too, may have room.
+    pub(super) fn add(&mut self, rank: Rank) {
+        *self = match self {
+            Self::Unchanged => Self::One(rank),
+            Self::One(other) if *other == rank => Self::One(rank),
+            Self::One(_) | Self::All => Self::All,
+        };
+    }
+}
+
 impl Farmer {
+    /// Hands out what this event allows; the only place that does.
+    pub(super) fn hand_out(&mut self, now: Duration, actions: &mut Actions) {
+        let room = std::mem::take(&mut self.room);
+        if self.is_ending() {
+            self.recall_again = None;
+            return;
+        }
+        match room {
+            Room::Unchanged if self.recall_again.is_none_or(|(at, _)| now < at) => return,
+            Room::Unchanged => {}
+            Room::One(rank) => self.fill(now, rank, actions),
+            Room::All => self.fill_idle(now, actions),
+        }
+        self.recall(now, actions);
+    }
+
     /// Hands tasks to one worker, as many as it should hold.
-    pub(super) fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
+    fn fill(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
-        if !self.hands_out(now) || !worker.takes_tasks() {
+        if !worker.takes_tasks() {
             return;
         }
         if worker.quarantine.is_some() {
@@ -74,7 +113,9 @@ impl Farmer {
         Some(self.first_pending.div_ceil(takers.max(1)))
     }
 
-    pub(super) fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
+    fn assign(&mut self, now: Duration, rank: Rank, count: u32, actions: &mut Actions) {
+        let is_trial = self.begin_trial(now, rank);
+        let count = if is_trial { count.min(1) } else { count };
         self.hand(now, rank, count, actions, |tasks| tasks.take_next(rank));
     }
 
@@ -84,7 +125,7 @@ impl Farmer {
     fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let Some(is_alone) = self.tasks.next_suspect_is_alone() else { return };
-        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) || !worker.takes_tasks() {
+        if self.tasks.ordinary() > self.tasks.restricted() || !worker.takes_tasks() {
             return;
         }
         let room = match worker.quarantine {
@@ -133,18 +174,14 @@ impl Farmer {
         actions.sends.push((rank, Send::Assign { seq, tasks: first..actions.assigned.len() }));
     }
 
-    /// Serves every worker with a free slot: after tasks came back, or a worker joined or left.
-    pub(super) fn fill_idle(&mut self, now: Duration, actions: &mut Actions) {
-        if !self.hands_out(now) {
-            return;
-        }
+    /// Serves every worker with a free slot.
+    fn fill_idle(&mut self, now: Duration, actions: &mut Actions) {
         // A round leaves tasks over if some workers had room for less than their share.
         let mut pending = self.tasks.pending() + 1;
         while self.tasks.pending() < pending {
             pending = self.tasks.pending();
             self.fill_idle_once(now, actions);
         }
-        self.recall(now, actions);
     }
 
     fn fill_idle_once(&mut self, now: Duration, actions: &mut Actions) {
@@ -166,10 +203,10 @@ impl Farmer {
 
     /// Near the end, when nothing is left to hand out and slots are idle: asks the workers with the longest queues for
     /// tasks.
-    pub(super) fn recall(&mut self, now: Duration, actions: &mut Actions) {
+    fn recall(&mut self, now: Duration, actions: &mut Actions) {
         let again = self.recall_again.take();
         // A task that only other ranks may have does not help the idle ones.
-        if self.tasks.ordinary() > self.tasks.restricted() || !self.hands_out(now) {
+        if self.tasks.ordinary() > self.tasks.restricted() {
             return;
         }
         let mut idle_slots: u32 = 0;

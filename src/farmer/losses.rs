@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::crashes::Blame;
+use super::handout::Room;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
@@ -28,6 +29,7 @@ impl Farmer {
         let tasks = self.release_lost(rank, &assigned, blame, actions);
         self.lost.insert(rank);
         self.unreachable |= status == Status::Lost;
+        self.room = Room::All;
         actions.notes.push(Note::Lost { rank, reason, tasks });
     }
 
@@ -60,19 +62,18 @@ impl Farmer {
         count + self.give_back(rank, actions)
     }
 
-    /// Gives up all workers in play for which `dead` holds; returns whether there was one.
+    /// Gives up all workers in play for which `dead` holds.
     pub(super) fn lose_where(
         &mut self,
         actions: &mut Actions,
         reason: &str,
         dead: impl Fn(Rank, &WorkerState) -> bool,
-    ) -> bool {
+    ) {
         let dead = |&(rank, worker): &(Rank, &WorkerState)| worker.status.is_open() && dead(rank, worker);
         let ranks: Vec<Rank> = self.workers.iter().filter(dead).map(|(rank, _)| rank).collect();
-        for &rank in &ranks {
+        for rank in ranks {
             self.lose(rank, Status::Lost, reason.to_owned(), &Blame::Unknown, actions);
         }
-        !ranks.is_empty()
     }
 
     /// Gives up ranks that were silent for too long, but only when all waiting messages were read: after the farmer was
@@ -93,9 +94,7 @@ impl Farmer {
         let reason = format!("it has not responded for {} s", limit.as_secs());
         let since = self.listening_since;
         let silent = |rank, worker: &WorkerState| rank != FARMER && now - worker.heard.max(since) > limit;
-        if self.lose_where(actions, &reason, silent) {
-            self.fill_idle(now, actions);
-        }
+        self.lose_where(actions, &reason, silent);
     }
 
     /// A rank that had been given up responds again: it takes part from now on.
@@ -106,7 +105,7 @@ impl Farmer {
         }
         if worker.awaits_start && !matches!(message, ToFarmer::Hello { .. }) {
             // Its pool had died, and the Start of the next one may have been dropped. A second Start does no harm.
-            if self.stop.is_none() {
+            if !self.is_ending() {
                 self.workers.update(rank, |worker| worker.status = Status::Expected);
                 actions.notes.push(Note::CameBack(rank));
                 actions.sends.push((rank, Send::Start));
@@ -119,8 +118,8 @@ impl Farmer {
         }
         self.workers.update(rank, |worker| worker.status = Status::Active);
         actions.notes.push(Note::CameBack(rank));
-        if let Some(stop) = &self.stop {
-            actions.sends.push((rank, Send::Stop { level: stop.level }));
+        if let Some(level) = self.stop_level() {
+            actions.sends.push((rank, Send::Stop { level }));
         } else if was_up {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
             actions.sends.push((rank, Send::Rejoin { seq }));
@@ -130,7 +129,7 @@ impl Farmer {
     }
 
     /// A rank that came back reports what it still holds. A task that it runs and no other rank has yet is its own again.
-    pub(super) fn on_holds(&mut self, now: Duration, rank: Rank, seq: u32, tasks: &[TaskId], actions: &mut Actions) {
+    pub(super) fn on_holds(&mut self, rank: Rank, seq: u32, tasks: &[TaskId], actions: &mut Actions) {
         let held: std::collections::BTreeSet<TaskId> = tasks.iter().copied().collect();
         let answered = self.workers.update(rank, |worker| worker.on_rejoined(seq, &held));
         if !answered {
@@ -145,7 +144,6 @@ impl Farmer {
         for id in assigned {
             self.tasks.adopt(id, rank);
         }
-        self.fill(now, rank, actions);
-        self.recall(now, actions);
+        self.room.add(rank);
     }
 }

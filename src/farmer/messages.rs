@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::crashes::Blame;
+use super::handout::Room;
 use super::workers::{Status, WorkerState};
 use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
 use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
@@ -34,7 +35,7 @@ impl Farmer {
         self.welcome_back(now, rank, &message, actions);
         match message {
             ToFarmer::Hello { protocol, host, slots, cpus } => {
-                self.on_hello(now, rank, protocol, Node { host, slots, cpus }, actions);
+                self.on_hello(rank, protocol, Node { host, slots, cpus }, actions);
             }
             ToFarmer::Report {
                 results,
@@ -65,13 +66,12 @@ impl Farmer {
             }
             ToFarmer::Heartbeat => actions.sends.push((rank, Send::Heartbeat)),
             ToFarmer::Signaled { signal } => self.on_signal(now, rank, signal, actions),
-            ToFarmer::Stopped => self.on_stopped(now, rank, actions),
+            ToFarmer::Stopped => self.on_stopped(rank, actions),
             ToFarmer::PoolLost { reason, executing, can_restart } => {
                 self.on_pool_lost(now, rank, reason, executing, can_restart, actions);
             }
             ToFarmer::Unfit { reason } => {
                 self.lose(rank, Status::Gone, reason, &Blame::None, actions);
-                self.fill_idle(now, actions);
             }
             ToFarmer::LogsFailed { reason } => {
                 let host = self.workers.get(rank).map_or("", |worker| &worker.host);
@@ -79,16 +79,15 @@ impl Farmer {
                 self.request_stop(now, StopLevel::Terminate, StopCause::FarmFailed(reason), actions);
             }
             ToFarmer::Log { level, text } => actions.notes.push(Note::Log { rank, level, text }),
-            ToFarmer::Holds { seq, tasks } => self.on_holds(now, rank, seq, &tasks, actions),
+            ToFarmer::Holds { seq, tasks } => self.on_holds(rank, seq, &tasks, actions),
         }
     }
 
-    fn on_hello(&mut self, now: Duration, rank: Rank, protocol: u32, node: Node, actions: &mut Actions) {
+    fn on_hello(&mut self, rank: Rank, protocol: u32, node: Node, actions: &mut Actions) {
         if protocol != PROTOCOL_VERSION {
             let reason =
                 format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
-            self.lose(rank, Status::Gone, reason, &Blame::None, actions);
-            return self.fill_idle(now, actions);
+            return self.lose(rank, Status::Gone, reason, &Blame::None, actions);
         }
         if !matches!(self.workers.get(rank).map(|worker| worker.status), Some(Status::Expected | Status::Active)) {
             return actions.notes.push(Note::Odd(rank, "Hello from a rank that had ended"));
@@ -102,8 +101,7 @@ impl Farmer {
         });
         actions.notes.push(Note::Joined(rank));
         self.send_limit(rank, actions);
-        self.fill(now, rank, actions);
-        self.recall(now, actions);
+        self.room.add(rank);
     }
 
     fn on_report(
@@ -134,11 +132,12 @@ impl Farmer {
                 self.record(now, rank, result, actions);
             }
         }
-        // Before anything is handed out in their place.
-        self.check_halt(now, actions);
         self.follow_median(actions);
         self.learn_task_time();
-        let is_short = interrupted.is_empty() && returned.is_empty();
+        match interrupted.is_empty() && returned.is_empty() {
+            true => self.room.add(rank),
+            false => self.room = Room::All,
+        }
         for result in interrupted {
             if self.tasks.owner(result.id) == Some(rank) {
                 self.tasks.put_back(result.id, false);
@@ -150,12 +149,6 @@ impl Farmer {
                 self.tasks.put_back(id, false);
             }
         }
-        if is_short {
-            self.fill(now, rank, actions);
-            self.recall(now, actions);
-        } else {
-            self.fill_idle(now, actions);
-        }
     }
 
     pub(super) fn on_signal(&mut self, now: Duration, rank: Rank, signal: u8, actions: &mut Actions) {
@@ -163,11 +156,10 @@ impl Farmer {
         self.request_stop(now, level, StopCause::Signal { rank, signal }, actions);
     }
 
-    fn on_stopped(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
-        if self.stop.is_none() {
+    fn on_stopped(&mut self, rank: Rank, actions: &mut Actions) {
+        if !self.is_ending() {
             actions.notes.push(Note::Odd(rank, "it stopped without being told to"));
-            self.lose(rank, Status::Gone, "its pool exited unexpectedly".to_owned(), &Blame::None, actions);
-            return self.fill_idle(now, actions);
+            return self.lose(rank, Status::Gone, "its pool exited unexpectedly".to_owned(), &Blame::None, actions);
         }
         // As far as the farmer knows, anything that it held and did not report did not happen.
         let assigned = self.workers.update(rank, |worker| {

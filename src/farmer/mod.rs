@@ -41,8 +41,9 @@ use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
 use crashes::Blame;
 use doubts::Doubts;
 use drain::Fit;
+use handout::Room;
 use limits::Limits;
-use stop::{SignalCount, Stop};
+use stop::{Phase, SignalCount, Stop};
 
 /// How long a worker may take to answer Stop once its tasks should be gone.
 pub const STOP_MARGIN: Duration = Duration::from_secs(10);
@@ -63,15 +64,13 @@ pub struct Farmer {
     /// The rationed start has ended and idle workers were served.
     spread_over: bool,
     signals: SignalCount,
-    stop: Option<Stop>,
-    /// Nothing is handed out anymore, for this reason.
-    drain: Option<StopCause>,
+    phase: Phase,
     fit: Fit,
     /// Tasks that earlier runs have recorded as failed.
     failed_before: u32,
-    /// The farm stops because no worker was left. A worker may come back with the last results.
-    out_of_workers: bool,
     next_silence_check: Duration,
+    /// Which ranks may have room for waiting tasks because of what this event has changed.
+    room: Room,
     /// Slots are idle, and not all queues were asked for: when more are asked, and how many tasks were asked for per
     /// idle slot.
     recall_again: Option<(Duration, u32)>,
@@ -84,7 +83,6 @@ pub struct Farmer {
     limits: Limits,
     unreachable: bool,
     stale_results: u64,
-    ended: bool,
 }
 
 impl Farmer {
@@ -95,14 +93,13 @@ impl Farmer {
             workers: WorkerTable::new(now, settings.ranks),
             first_pending: tasks.pending(),
             failed_before: tasks.failed(),
-            drain: None,
             fit: Fit::default(),
             tasks,
             started: now,
             spread_over: false,
             signals: SignalCount::default(),
-            stop: None,
-            out_of_workers: false,
+            phase: Phase::Running,
+            room: Room::Unchanged,
             next_silence_check: now + settings.silence_max / 4,
             recall_again: None,
             listening_since: now,
@@ -112,7 +109,6 @@ impl Farmer {
             limits: Limits::default(),
             unreachable: false,
             stale_results: 0,
-            ended: false,
             settings,
         };
         farmer.set_task_time();
@@ -120,10 +116,12 @@ impl Farmer {
     }
 
     /// Handles one event. Call it for every event, and at [`Self::next_deadline`].
+    ///
+    /// First the event and the time change the tables, then it is decided whether the farm ends, and only then is
+    /// anything handed out, once.
     pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Actions) {
-        if let Some(stop) = &mut self.stop {
-            let away = now.saturating_sub(stop.check_at);
-            stop.escalate_at = stop.escalate_at.map(|at| at + away);
+        if let Phase::Stopping(stop) = &mut self.phase {
+            stop.escalate_at += now.saturating_sub(stop.check_at);
             stop.check_at = now + STOP_TICK;
         }
         // Before anything is handed out: these failures may end the farm.
@@ -134,7 +132,6 @@ impl Farmer {
             }
             Event::LinkFailed(rank, reason) if self.workers.get(rank).is_some() => {
                 self.lose(rank, Status::Lost, reason, &Blame::Unknown, actions);
-                self.fill_idle(now, actions);
             }
             Event::Message(rank, _) | Event::LinkFailed(rank, _) => actions.notes.push(Note::Odd(rank, "no such rank")),
             Event::Signal(signal) => self.on_signal(now, FARMER, signal, actions),
@@ -150,22 +147,20 @@ impl Farmer {
             Event::Tick => self.check_silence(now, actions),
         }
         self.check_time(now, actions);
-        if std::mem::take(&mut self.doubts.settled) {
-            self.fill_idle(now, actions);
-        }
         self.check_drain(now, actions);
+        self.hand_out(now, actions);
         self.check_end(now, actions);
     }
 
     /// When [`Event::Tick`] is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        if self.ended {
+        if matches!(self.phase, Phase::Ended(_)) {
             return None;
         }
         let spread = (!self.spread_over).then_some(self.started + handout::SPREAD_MAX);
-        let timeout = self.settings.timeout_at.filter(|_| self.stop.is_none());
-        let stopping = self.stop.as_ref().map(|stop| stop.check_at);
+        let timeout = self.settings.timeout_at.filter(|_| !self.ends_tasks());
+        let stopping = self.phase.stop().map(|stop| stop.check_at);
         let due =
             [self.next_pause_end(), self.doubts.next_due(), self.tasks.next_due(), self.recall_again.map(|(at, _)| at)];
         let cutoff = self.next_cutoff();
@@ -175,11 +170,12 @@ impl Farmer {
     /// The end, once it is reached: workers have nothing left, or are lost.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let stop = self.stop.as_ref().filter(|_| self.ended)?;
-        let all_done = self.out_of_workers && self.tasks.remaining() == 0;
-        let was_in_time = matches!(stop.cause, StopCause::NoTimeLeft { .. }) && self.tasks.remaining() == 0;
+        let Phase::Ended(stop) = &self.phase else { return None };
+        // A worker may have come back with the last results.
+        let was_in_vain = matches!(stop.cause, StopCause::NoTimeLeft { .. } | StopCause::NoWorkers);
+        let all_done = was_in_vain && self.tasks.remaining() == 0;
         Some(End {
-            cause: if all_done || was_in_time { StopCause::AllDone } else { stop.cause.clone() },
+            cause: if all_done { StopCause::AllDone } else { stop.cause.clone() },
             finished: self.tasks.finished(),
             failed: self.tasks.failed(),
             remaining: self.tasks.remaining(),
@@ -204,13 +200,17 @@ impl Farmer {
     /// The level of the stop, if the farm is stopping.
     #[must_use]
     pub fn stop_level(&self) -> Option<StopLevel> {
-        self.stop.as_ref().map(|stop| stop.level)
+        self.phase.stop().map(|stop| stop.level)
     }
 
-    /// Whether no further task is started, while running ones may end.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.drain.is_some()
+    /// Whether nothing is handed out anymore.
+    fn is_ending(&self) -> bool {
+        self.phase.stop().is_some()
+    }
+
+    /// Whether running tasks are ended, too.
+    fn ends_tasks(&self) -> bool {
+        self.stop_level() > Some(StopLevel::Drain)
     }
 
     /// Cross-checks all tables. For tests and the simulator.
@@ -232,32 +232,27 @@ impl Farmer {
 
     fn request_stop(&mut self, now: Duration, level: StopLevel, cause: StopCause, actions: &mut Actions) {
         self.record_all_doubts(now, actions);
-        let failed = matches!(cause, StopCause::FarmFailed(_));
-        match &mut self.stop {
-            Some(stop) => {
+        let escalate_at = match level {
+            StopLevel::Terminate => now + self.settings.grace + STOP_MARGIN,
+            StopLevel::Drain | StopLevel::Kill => now + STOP_MARGIN,
+        };
+        match &mut self.phase {
+            Phase::Running => {
+                let cause = cause.clone();
+                self.phase = Phase::Stopping(Stop { level, cause, escalate_at, check_at: now + STOP_TICK });
+            }
+            Phase::Stopping(stop) | Phase::Ended(stop) => {
                 // A failing disk is worse than any other cause.
-                if failed
-                    && (!matches!(stop.cause, StopCause::FarmFailed(_)) || std::mem::take(&mut self.out_of_workers))
-                {
+                let is_failure = |cause: &StopCause| matches!(cause, StopCause::FarmFailed(_));
+                if is_failure(&cause) && !is_failure(&stop.cause) {
                     stop.cause = cause.clone();
                 }
                 if level <= stop.level {
                     return;
                 }
-                stop.level = level;
-            }
-            None => {
-                let cause = self.first_cause(cause.clone());
-                self.stop = Some(Stop { level, cause, escalate_at: None, check_at: now + STOP_TICK });
+                (stop.level, stop.escalate_at) = (level, escalate_at);
             }
         }
-        let stop = self.stop.as_mut().expect("set above");
-        stop.escalate_at = match level {
-            StopLevel::Terminate => now + self.settings.grace + STOP_MARGIN,
-            // Only when every task is recorded: no worker has anything worth waiting for.
-            StopLevel::Drain | StopLevel::Kill => now + STOP_MARGIN,
-        }
-        .into();
         actions.notes.push(Note::Stopping(level, cause));
         for (rank, worker) in self.workers.iter() {
             if worker.status.is_open() {
@@ -273,55 +268,56 @@ impl Farmer {
     fn check_time(&mut self, now: Duration, actions: &mut Actions) {
         if !self.spread_over && (self.workers.expected() == 0 || now >= self.started + handout::SPREAD_MAX) {
             self.spread_over = true;
-            self.fill_idle(now, actions);
+            self.room = Room::All;
         }
         while let Some(&(until, rank)) = self.workers.paused().first()
             && until <= now
         {
             self.workers.update(rank, |worker| worker.paused_until = None);
             self.on_pause_over(now, rank, actions);
-            self.fill(now, rank, actions);
-            self.recall(now, actions);
+            self.room.add(rank);
         }
         if self.tasks.next_due().is_some_and(|at| now >= at) && self.tasks.wake(now) {
-            self.fill_idle(now, actions);
+            self.room = Room::All;
         }
-        if self.recall_again.is_some_and(|(at, _)| now >= at) {
-            self.recall(now, actions);
-        }
-        if self.stop.is_none() && self.settings.timeout_at.is_some_and(|at| now >= at) {
+        if !self.ends_tasks() && self.settings.timeout_at.is_some_and(|at| now >= at) {
             self.request_stop(now, StopLevel::Terminate, StopCause::Timeout, actions);
         }
-        if let Some(stop) = &self.stop
-            && stop.escalate_at.is_some_and(|at| now >= at)
-        {
-            if stop.level < StopLevel::Kill {
-                let cause = stop.cause.clone();
-                self.request_stop(now, StopLevel::Kill, cause, actions);
-            } else {
-                self.lose_where(actions, "it does not answer the stop", |_, _| true);
-            }
-        }
+        self.escalate(now, actions);
         self.check_doubts(now, actions);
     }
 
-    fn check_end(&mut self, now: Duration, actions: &mut Actions) {
-        if self.ended {
+    /// A stop has taken too long: raises its level, and at last gives up those that do not answer.
+    fn escalate(&mut self, now: Duration, actions: &mut Actions) {
+        let Phase::Stopping(stop) = &mut self.phase else { return };
+        if now < stop.escalate_at {
             return;
         }
-        if self.stop.is_none() {
-            if self.tasks.remaining() == 0 {
-                // A worker that holds a task now runs it a second time, in vain.
-                let spare = self.workers.iter().any(|(_, worker)| worker.status == Status::Active && worker.held() > 0);
-                let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
-                self.request_stop(now, level, StopCause::AllDone, actions);
-            } else if !self.can_work() && self.drain.is_none() {
-                let reason = "no worker is left that can run tasks".to_owned();
-                self.request_stop(now, StopLevel::Kill, StopCause::FarmFailed(reason), actions);
-                self.out_of_workers = true;
+        match stop.level {
+            // Running tasks may end. A rank that is gone is noticed by its silence.
+            StopLevel::Drain if self.workers.iter().any(|(_, worker)| worker.is_busy()) => {
+                stop.escalate_at = now + STOP_MARGIN;
             }
+            StopLevel::Drain | StopLevel::Terminate => {
+                let cause = stop.cause.clone();
+                self.request_stop(now, StopLevel::Kill, cause, actions);
+            }
+            StopLevel::Kill => self.lose_where(actions, "it does not answer the stop", |_, _| true),
         }
-        self.ended = self.stop.is_some() && self.workers.open() == 0;
+    }
+
+    fn check_end(&mut self, now: Duration, actions: &mut Actions) {
+        if self.tasks.remaining() == 0 && !self.ends_tasks() {
+            // A worker that holds a task now runs it a second time, in vain.
+            let spare = self.workers.iter().any(|(_, worker)| worker.is_busy());
+            let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
+            self.request_stop(now, level, StopCause::AllDone, actions);
+        } else if !self.is_ending() && !self.can_work() {
+            self.request_stop(now, StopLevel::Kill, StopCause::NoWorkers, actions);
+        }
+        if self.workers.open() == 0 {
+            self.phase.end();
+        }
     }
 
     /// Whether there are workers with slots, or ranks that may become such.

@@ -33,7 +33,9 @@ pub enum StopCause {
         /// How long a task is expected to take.
         task_time: Duration,
     },
-    /// The workdir cannot be written, or no worker is left.
+    /// No worker is left that can run tasks.
+    NoWorkers,
+    /// The workdir cannot be written.
     FarmFailed(String),
 }
 
@@ -48,8 +50,17 @@ impl fmt::Display for StopCause {
             Self::NoTimeLeft { task_time } => {
                 write!(f, "no time is left for a further task of {:.1} s", task_time.as_secs_f64())
             }
+            Self::NoWorkers => write!(f, "no worker is left that can run tasks"),
             Self::FarmFailed(reason) => write!(f, "{reason}"),
         }
+    }
+}
+
+impl StopCause {
+    /// Whether the farm failed, instead of having done what it was asked to do.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::NoWorkers | Self::FarmFailed(_))
     }
 }
 
@@ -67,14 +78,42 @@ pub fn signal_name(signal: u8) -> String {
     }
 }
 
-/// A stop in progress.
+/// What the farm is doing.
 #[derive(Debug)]
+pub(super) enum Phase {
+    /// It hands out tasks.
+    Running,
+    /// It hands out nothing more.
+    Stopping(Stop),
+    /// Every worker has stopped or is lost.
+    Ended(Stop),
+}
+
+impl Phase {
+    /// The stop, from its first request on.
+    pub(super) fn stop(&self) -> Option<&Stop> {
+        match self {
+            Self::Running => None,
+            Self::Stopping(stop) | Self::Ended(stop) => Some(stop),
+        }
+    }
+
+    /// A stop is over.
+    pub(super) fn end(&mut self) {
+        if let Self::Stopping(stop) = self {
+            *self = Self::Ended(stop.clone());
+        }
+    }
+}
+
+/// A stop in progress.
+#[derive(Clone, Debug)]
 pub(super) struct Stop {
     pub(super) level: StopLevel,
-    /// The first cause, unless the farm itself failed later: the user must be notified of that.
+    /// The first cause, unless the workdir cannot be written later: the user must be notified of that.
     pub(super) cause: StopCause,
-    /// When the next level is due; never for a drain that waits for running tasks.
-    pub(super) escalate_at: Option<Duration>,
+    /// When the next level is due, unless tasks run that may end.
+    pub(super) escalate_at: Duration,
     /// When the farmer next checks the clock.
     pub(super) check_at: Duration,
 }
@@ -132,7 +171,7 @@ impl End {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self.cause {
-            StopCause::FarmFailed(_) => ExitCode::FarmFailed,
+            StopCause::FarmFailed(_) | StopCause::NoWorkers => ExitCode::FarmFailed,
             // A user who asked for that wants to examine the failures, not to resume automatically.
             StopCause::Halt { .. } => ExitCode::TasksFailed,
             _ if self.remaining > 0 => ExitCode::Stopped,

@@ -191,7 +191,8 @@ impl WorkerState {
         self.status == Status::Active && self.slots > 0
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether it runs tasks, as far as is known.
+    pub(super) fn is_busy(&self) -> bool {
         self.status == Status::Active && !self.assigned.is_empty()
     }
 
@@ -272,8 +273,6 @@ pub struct WorkerTable {
     able: u32,
     /// How many of these are set aside.
     aside: u32,
-    /// How many active ones hold a task.
-    busy: u32,
 }
 
 impl WorkerTable {
@@ -289,7 +288,6 @@ impl WorkerTable {
             open: ranks,
             able: 0,
             aside: 0,
-            busy: 0,
         }
     }
 
@@ -319,7 +317,6 @@ impl WorkerTable {
         let worker = &mut self.workers[rank.0 as usize];
         let (idle_before, queued_before, able_before) = (worker.is_idle(), worker.recallable(), worker.is_able());
         let (status_before, paused_before, aside_before) = (worker.status, worker.paused_until, worker.is_aside());
-        let busy_before = worker.is_busy();
         let result = change(worker);
         if worker.status != Status::Active {
             worker.recalled = None;
@@ -339,7 +336,6 @@ impl WorkerTable {
         self.expected = self.expected + is_expected(worker.status) - is_expected(status_before);
         self.open = self.open + u32::from(worker.status.is_open()) - u32::from(status_before.is_open());
         self.able = self.able + u32::from(worker.is_able()) - u32::from(able_before);
-        self.busy = self.busy + u32::from(worker.is_busy()) - u32::from(busy_before);
         self.aside = self.aside + u32::from(worker.is_aside()) - u32::from(aside_before);
         let queued = worker.recallable();
         if queued_before != queued {
@@ -395,12 +391,6 @@ impl WorkerTable {
         self.able
     }
 
-    /// How many active workers hold a task.
-    #[must_use]
-    pub fn busy(&self) -> u32 {
-        self.busy
-    }
-
     /// How many of the able workers are set aside.
     #[must_use]
     pub fn aside(&self) -> u32 {
@@ -432,8 +422,6 @@ impl WorkerTable {
         assert_eq!(self.able as usize, able, "able");
         let aside = self.workers.iter().filter(|worker| worker.is_aside()).count();
         assert_eq!(self.aside as usize, aside, "aside");
-        let busy = self.workers.iter().filter(|worker| worker.is_busy()).count();
-        assert_eq!(self.busy as usize, busy, "busy");
         let recallable = self.workers.iter().filter(|worker| worker.recallable().is_some()).count();
         assert_eq!(self.queued.len(), recallable, "queue index");
         for (rank, worker) in self.iter() {

@@ -44,7 +44,7 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
     let now = clock.now();
     let running = watch.running().len() as u64;
     Figures {
-        state: if core.stop_level().is_some() || core.is_draining() { State::Stopping } else { State::Running },
+        state: if core.stop_level().is_some() { State::Stopping } else { State::Running },
         started_s: epoch_s(clock, watch.started()),
         written_s: epoch_s(clock, now),
         elapsed_s: (now - watch.started()).as_secs_f64(),

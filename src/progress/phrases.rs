@@ -47,7 +47,7 @@ pub(super) fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
         status => status.is_open(),
     };
     let is_other = |(rank, worker): (Rank, &WorkerState)| rank != lost && works(worker);
-    core.stop_level().is_none() && !core.is_draining() && core.workers().iter().any(is_other)
+    core.stop_level().is_none() && core.workers().iter().any(is_other)
 }
 
 /// What happens to the tasks of a lost rank.

@@ -11,8 +11,8 @@ use super::network::Towards;
 use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
-use crate::farmer::{Cause, End, Event, Note};
-use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, codec};
+use crate::farmer::{Cause, End, Event, Note, StopCause};
+use crate::protocol::{FARMER, Rank, StopLevel, ToFarmer, ToWorker, codec};
 
 impl World {
     pub(super) fn at_farmer(&mut self, rank: u32) {
@@ -68,11 +68,10 @@ impl World {
         }
         for note in &self.notes {
             match note {
-                Note::Draining(cause) => self.checker.draining(self.now, cause),
-                Note::Stopping(level, cause) => {
-                    self.checker.halted(cause);
-                    self.checker.drained(*level, cause);
+                Note::Stopping(StopLevel::Drain, cause) if *cause != StopCause::AllDone => {
+                    self.checker.draining(self.now, cause);
                 }
+                Note::Stopping(_, cause) => self.checker.halted(cause),
                 _ => {}
             }
         }
@@ -88,7 +87,9 @@ impl World {
         for note in std::mem::take(&mut self.notes) {
             self.trace(|| format!("farmer: {note:?}"));
             match note {
-                Note::Stopping(..) => self.checker.stopping(self.now),
+                Note::Stopping(level, cause) if level > StopLevel::Drain || cause == StopCause::AllDone => {
+                    self.checker.stopping(self.now);
+                }
                 Note::CameBack(rank) | Note::PoolDied { rank, .. } => self.checker.came_back(rank.0),
                 // Trusted and set aside again in one turn.
                 Note::SetAside { rank, .. } => self.checker.stays_aside(rank.0),

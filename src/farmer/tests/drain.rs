@@ -10,27 +10,34 @@ fn halts(ranks: u32, tasks: u32, when: HaltWhen, at: HaltAt) -> TestFarm {
     farm
 }
 
+/// Why the farm stops, if it does.
+fn cause(farm: &TestFarm) -> Option<StopCause> {
+    farm.turns.core.phase.stop().map(|stop| stop.cause.clone())
+}
+
 fn fail(farm: &mut TestFarm, rank: u32, id: u32) {
     let slow = TaskResult { duration_us: 5_000_000, ..result(id, Outcome::Exited(1)) };
     farm.report(rank, Report { results: vec![slow], ..Report::default() });
 }
 
-/// Soon: nothing is handed out, running tasks end, and only then are the workers told to stop; exit code 1.
+/// Soon: nothing is handed out, and each worker stops when its last task has ended; exit code 1.
 #[test]
 fn failures_let_the_farm_end_soon() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(2));
     fail(&mut farm, 0, 0);
     assert_eq!(farm.handed(), [(0, vec![4])]);
-    assert!(!farm.turns.core.is_draining());
+    assert_eq!(cause(&farm), None);
     fail(&mut farm, 1, 2);
-    assert_eq!(farm.sent(), []);
-    assert!(farm.turns.core.is_draining());
-    assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::Halt { failed: 2 })));
-    farm.finish(0, [1, 4]);
-    fail(&mut farm, 1, 3);
     let stop = ToWorker::Stop { level: StopLevel::Drain };
     assert_eq!(farm.sent(), [(0, stop.clone()), (1, stop)]);
+    assert_eq!(farm.notes.last(), Some(&Note::Stopping(StopLevel::Drain, StopCause::Halt { failed: 2 })));
+    farm.finish(0, [1, 4]);
     farm.receive(0, ToFarmer::Stopped);
+    farm.wait(secs(20));
+    (0..2).for_each(|rank| farm.receive(rank, ToFarmer::Heartbeat));
+    farm.wait(secs(20));
+    fail(&mut farm, 1, 3);
+    assert_eq!((farm.level(0), farm.level(1)), (None, None), "a running task may take its time");
     farm.receive(1, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.finished, end.failed, end.remaining), (StopCause::Halt { failed: 2 }, 2, 3, 5));
@@ -57,17 +64,17 @@ fn a_percentage_of_failures_ends_the_farm() {
         let id = next(&farm);
         fail(&mut farm, 0, id);
     }
-    assert!(farm.turns.core.drain.is_none(), "all tasks that have ended have failed, but they are few");
+    assert_eq!(cause(&farm), None, "all tasks that have ended have failed, but they are few");
     for _ in 0..28 {
         let id = next(&farm);
         farm.finish(0, [id]);
     }
     let id = next(&farm);
     fail(&mut farm, 0, id);
-    assert!(farm.turns.core.drain.is_none(), "3 of 31 are less than 10 %");
+    assert_eq!(cause(&farm), None, "3 of 31 are less than 10 %");
     let id = next(&farm);
     fail(&mut farm, 0, id);
-    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 4 }));
+    assert_eq!(cause(&farm), Some(StopCause::Halt { failed: 4 }));
 }
 
 /// A farmer that was delayed counts the overdue failures before it hands anything out.
@@ -85,11 +92,11 @@ fn overdue_failures_count_before_a_hand_out() {
         let results = vec![quick(id, farm.now)];
         farm.report(1, Report { results, ..Report::default() });
     }
-    assert_eq!((farm.turns.core.doubts.count(), farm.turns.core.drain.clone()), (HALT_FAILED_MIN, None));
+    assert_eq!((farm.turns.core.doubts.count(), cause(&farm)), (HALT_FAILED_MIN, None));
     farm.sent();
     farm.now += secs(100); // No tick: it was suspended.
     farm.finish(0, [0]);
-    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: HALT_FAILED_MIN }));
+    assert_eq!(cause(&farm), Some(StopCause::Halt { failed: HALT_FAILED_MIN }));
     let handed = farm.sent().into_iter().filter(|(_, message)| matches!(message, ToWorker::Assign { .. })).count();
     assert_eq!(handed, 0);
 }
@@ -111,7 +118,7 @@ fn only_last_failures_of_this_run_count() {
     farm.sent();
     fail(&mut farm, 0, 0);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
-    assert_eq!(farm.turns.core.stop.as_ref().unwrap().cause, StopCause::AllDone, "nothing is left to halt");
+    assert_eq!(cause(&farm), Some(StopCause::AllDone), "nothing is left to halt");
 }
 
 /// A user who asks for a stop at the first failures does not wait until their cause is known.
@@ -124,31 +131,7 @@ fn doubts_do_not_hold_up_a_halt() {
     assert_eq!((farm.turns.storage.records.len(), farm.turns.core.doubts.count()), (0, 1));
     farm.report(2, Report { results: vec![quick(5)], ..Report::default() });
     assert_eq!(farm.turns.storage.records, [(4, false), (5, false)]);
-    assert_eq!(farm.turns.core.drain, Some(StopCause::Halt { failed: 2 }));
-}
-
-/// Tasks that wait for full slots are taken back, including those that were handed out while an earlier request was
-/// open.
-#[test]
-fn queues_are_taken_back() {
-    let mut farm = TestFarm::with(1, 1_000, |settings| {
-        settings.rules.halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
-    });
-    farm.hello(0, 1);
-    farm.finish(0, [0]);
-    farm.turns.core.workers.update(Rank(0), |worker| (worker.task_us, worker.round_trip_us) = (1_000, 10_000));
-    farm.report(0, Report::default());
-    farm.sent();
-    let held = farm.turns.core.workers().get(Rank(0)).unwrap().assigned.clone();
-    assert!(held.len() > 2, "{held:?}");
-    fail(&mut farm, 0, held[0].0);
-    let count = u32::try_from(held.len() - 1).unwrap();
-    assert_eq!(farm.sent(), [(0, ToWorker::Recall { count })]);
-    let returned = held[2..].iter().map(|id| id.0).collect();
-    farm.report(0, Report { returned, recall_answered: true, ..Report::default() });
-    assert_eq!(farm.sent(), [], "one still runs");
-    farm.finish(0, [held[1].0]);
-    assert_eq!(farm.level(0), Some(StopLevel::Drain));
+    assert_eq!(cause(&farm), Some(StopCause::Halt { failed: 2 }));
 }
 
 /// A signal, or the end of the time limit, does not wait for running tasks.
@@ -179,18 +162,30 @@ fn a_drain_waits_for_present_ranks() {
     let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
     fail(&mut farm, 0, 0);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.sent();
     farm.receive(1, ToFarmer::Heartbeat);
+    assert_eq!(farm.level(1), Some(StopLevel::Drain), "it may have missed it");
     farm.finish(0, [1]);
-    assert!(farm.turns.core.stop_level().is_none());
-    let seq = farm.sent().iter().find_map(|(_, message)| match message {
-        ToWorker::Rejoin { seq } => Some(*seq),
-        _ => None,
-    });
-    farm.receive(1, ToFarmer::Holds { seq: seq.unwrap(), tasks: vec![TaskId(2)] });
-    assert_eq!(farm.sent(), []);
+    farm.receive(0, ToFarmer::Stopped);
+    assert_eq!(farm.turns.core.end(), None);
     farm.finish(1, [2]);
-    assert_eq!(farm.level(1), Some(StopLevel::Drain));
-    assert_eq!(farm.turns.core.tasks().finished(), 2);
+    farm.receive(1, ToFarmer::Stopped);
+    let end = farm.turns.core.end().unwrap();
+    assert_eq!((end.cause, end.finished), (StopCause::Halt { failed: 1 }, 2));
+}
+
+/// A rank that has nothing to run anymore and does not stop is killed, but not before the last task has ended.
+#[test]
+fn an_idle_rank_that_does_not_stop_is_killed() {
+    let mut farm = halts(2, 10, HaltWhen::Soon, HaltAt::Count(1));
+    fail(&mut farm, 0, 0);
+    farm.finish(0, [1]);
+    farm.sent();
+    farm.wait(STOP_MARGIN * 2);
+    assert_eq!(farm.level(0), None, "rank 1 runs tasks");
+    farm.finish(1, [2, 3]);
+    farm.wait(STOP_MARGIN * 2);
+    assert_eq!(farm.level(0), Some(StopLevel::Kill));
 }
 
 /// With a given task time, nothing is handed out that would not end in time; the exit code is that of a timeout.
@@ -206,11 +201,9 @@ fn nothing_is_started_in_vain() {
     assert_eq!(farm.handed(), [(0, vec![2])]);
     farm.wait(secs(1));
     let cause = StopCause::NoTimeLeft { task_time: secs(20) };
-    assert_eq!(farm.notes.last(), Some(&Note::Draining(cause.clone())));
-    farm.finish(0, [1]);
-    assert_eq!(farm.sent(), []);
-    farm.finish(0, [2]);
+    assert_eq!(farm.notes.last(), Some(&Note::Stopping(StopLevel::Drain, cause.clone())));
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
+    farm.finish(0, [1, 2]);
     farm.receive(0, ToFarmer::Stopped);
     let end = farm.turns.core.end().unwrap();
     assert_eq!((end.cause, end.remaining, farm.code()), (cause, 7, Some(3)));
@@ -226,8 +219,8 @@ fn nothing_is_started_in_the_last_moment() {
     farm.sent();
     farm.now = secs(40);
     farm.finish(0, [0]);
-    assert_eq!(farm.sent(), []);
-    assert_eq!(farm.notes.last(), Some(&Note::Draining(StopCause::NoTimeLeft { task_time: secs(20) })));
+    assert_eq!(farm.sent(), [(0, ToWorker::Stop { level: StopLevel::Drain })]);
+    assert_eq!(cause(&farm), Some(StopCause::NoTimeLeft { task_time: secs(20) }));
 }
 
 /// Without a given time, the lengths so far decide: nine out of ten are no longer.
@@ -249,9 +242,6 @@ fn the_lengths_so_far_decide_what_fits() {
     assert!(until.abs_diff(secs(500)) < secs(3), "{until:?}");
     farm.sent();
     farm.wait(secs(503));
-    assert!(farm.turns.core.drain.is_some());
-    let id = next(&farm);
-    farm.finish(0, [id]);
     assert_eq!(farm.level(0), Some(StopLevel::Drain));
 }
 
@@ -264,7 +254,7 @@ fn the_last_tasks_are_not_a_drain() {
     });
     farm.hello(0, 2);
     farm.wait(secs(50));
-    assert!(farm.turns.core.drain.is_none());
+    assert_eq!(cause(&farm), None);
     farm.finish(0, [0, 1]);
     farm.receive(0, ToFarmer::Stopped);
     assert_eq!((farm.turns.core.end().unwrap().cause, farm.code()), (StopCause::AllDone, Some(0)));

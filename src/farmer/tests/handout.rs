@@ -13,7 +13,8 @@ fn the_first_tasks_are_shared_out() {
     farm.hello(1, 1);
     assert_eq!(farm.handed(), [(1, vec![4])]);
     farm.hello(3, 8);
-    assert_eq!(farm.handed(), [(3, vec![5, 6, 7])], "the last rank to join ends the rationing");
+    let handed = [(0, vec![5]), (2, vec![6]), (3, vec![7])];
+    assert_eq!(farm.handed(), handed, "the last rank to join ends the rationing: all share what is left");
 }
 
 /// Ranks that never join do not hold up the others.

@@ -259,19 +259,19 @@ fn unknown_ranks_are_odd() {
 /// now. It is not handed a second copy of what it runs.
 #[test]
 fn a_running_task_is_not_handed_to_its_rank_again() {
-    let mut farm = TestFarm::up(2, 3, 4);
+    let mut farm = TestFarm::up(2, 3, 5);
     farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
-    farm.finish(0, [0, 1]);
-    assert_eq!(farm.handed(), [(0, vec![2])], "a task of rank 1, and the other one after it");
+    farm.finish(0, [0, 1, 2]);
+    assert_eq!(farm.handed(), [(0, vec![3])], "a task of rank 1, and the other one after it");
     farm.receive(1, ToFarmer::Heartbeat);
     let sent = farm.sent();
     let (1, ToWorker::Rejoin { seq }) = sent[0] else { panic!("{sent:?}") };
-    farm.receive(1, ToFarmer::Holds { seq, tasks: vec![TaskId(2)] });
-    assert_eq!(farm.handed(), [(1, vec![3])]);
+    farm.receive(1, ToFarmer::Holds { seq, tasks: vec![TaskId(3)] });
+    assert_eq!(farm.handed(), [(1, vec![4])]);
     farm.receive(0, pool_gone("test"));
     assert_eq!(farm.handed(), []);
-    assert_eq!(farm.turns.core.tasks().owner(TaskId(2)), Some(Rank(1)));
-    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().assigned, [TaskId(2), TaskId(3)]);
+    assert_eq!(farm.turns.core.tasks().owner(TaskId(3)), Some(Rank(1)));
+    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().assigned, [TaskId(3), TaskId(4)]);
 }
 
 /// A rank that had joined comes back with any message, whatever it had reported about itself; one that had never joined

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Checker, Node, Run};
 use crate::farmer::{Cause, HaltAt, Record, StopCause, TaskLimit};
-use crate::protocol::{Outcome, StopLevel, TaskResult};
+use crate::protocol::{Outcome, TaskResult};
 use crate::worker::LINGER;
 
 impl Checker {
@@ -192,14 +192,6 @@ impl Checker {
             let right = *failed == known && reached;
             self.must(right, || format!("it ends because of {failed} failures, but there are {known}"));
         }
-    }
-
-    /// The workers are told to stop only when nothing is running anymore, or when it must be ended.
-    pub fn drained(&mut self, level: StopLevel, cause: &StopCause) {
-        let waits = level == StopLevel::Drain && matches!(cause, StopCause::Halt { .. } | StopCause::NoTimeLeft { .. });
-        let runs = |(rank, node): (u32, &Node)| (!node.troubled && !node.runs.is_empty()).then_some(rank);
-        let running = (0..).zip(&self.nodes).find_map(runs).filter(|_| waits);
-        self.must(running.is_none(), || format!("the drain is over, and tasks run on rank {running:?}"));
     }
 
     /// Whether there are enough failures to end the farm.
