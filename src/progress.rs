@@ -215,27 +215,32 @@ impl Reporter {
         match note {
             Note::Joined(rank) => {
                 let Some(worker) = core.workers().get(*rank) else { return };
-                self.watch.joined(self.clock.now(), worker.slots);
-                log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", worker.slots, worker.cpus, worker.host);
+                self.watch.joined(self.clock.now(), worker.book.slots());
+                log::info!(
+                    "rank {rank} is up: {} slots, {} CPUs, host {}",
+                    worker.book.slots(),
+                    worker.cpus,
+                    worker.host
+                );
                 if self.quiet {
                     return;
                 }
                 if let Some(who) = self.who.take() {
-                    say(&announcement(core.tasks(), &who, worker.slots, &self.workdir));
+                    say(&announcement(core.tasks(), &who, worker.book.slots(), &self.workdir));
                 }
-                if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.slots == SLOTS_DEFAULT {
+                if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.book.slots() == SLOTS_DEFAULT {
                     self.advise_slots = false;
                     say(&format!(
                         "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
                         worker.cpus
                     ));
                 }
-                let at_a_time = worker.slots.min(core.tasks().remaining());
+                let at_a_time = worker.book.slots().min(core.tasks().remaining());
                 if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
                     self.warned_of_slots = true;
                     say(&format!(
                         "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
-                        worker.slots,
+                        worker.book.slots(),
                         worker.cpus,
                         words::plural(u64::from(worker.cpus), "CPU")
                     ));
@@ -345,7 +350,7 @@ impl Reporter {
         }
         let seen = |status| core.workers().count(status);
         let ranks = core.workers().len();
-        let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.slots)).sum();
+        let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.book.slots())).sum();
         say(&format!(
             "{} finished, {} failed, {} remaining; {} on {ranks} {}, {slots} {}",
             end.finished,

@@ -367,7 +367,7 @@ fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<N
         let journal = &mut turns.storage.journal;
         let written = match (&note, turns.core.workers()) {
             (Note::Joined(rank), workers) => match workers.get(*rank) {
-                Some(worker) => journal.name_rank(rank.0, &worker.host, worker.slots),
+                Some(worker) => journal.name_rank(rank.0, &worker.host, worker.book.slots()),
                 None => Ok(()),
             },
             // A log that cannot be created for lack of space is the workdir's problem, not the node's.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::doubts::{Stage, end_us};
 use super::handout::Room;
-use super::workers::{Status, WorkerState};
+use super::state::Status;
+use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
 use crate::protocol::{Rank, TaskResult};
 
@@ -72,7 +73,7 @@ impl Farmer {
             return Some(result);
         }
         let (due, acquitted) = self.workers.update(rank, |worker| {
-            let (row, trust) = (STREAK_MIN.max(worker.slots.saturating_mul(2)), &mut worker.trust);
+            let (row, trust) = (STREAK_MIN.max(worker.book.slots().saturating_mul(2)), &mut worker.trust);
             trust.streak = trust.streak.saturating_add(1);
             trust.judge_at = trust.judge_at.max(row);
             (trust.streak >= trust.judge_at, trust.judge_at > row)
@@ -120,7 +121,7 @@ impl Farmer {
                 self.workers.update(rank, |worker| {
                     worker.trust.stage = Stage::Watched;
                     worker.trust.watched_until = now + WATCH_MAX;
-                    worker.paused_until = worker.paused_until.max(Some(now + WATCH_STEP));
+                    worker.pause_at_least(Some(now + WATCH_STEP));
                 });
                 actions.notes.push(Note::Watched(rank));
             }
@@ -152,17 +153,19 @@ impl Farmer {
 
     fn set_aside(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let tasks = self.give_back(rank, actions);
-        let (time, recall) = self.workers.update(rank, |worker| {
+        let (time, queued) = self.workers.update(rank, |worker| {
             let time = ASIDE_FIRST.saturating_mul(1 << worker.trust.times_aside.min(10)).min(ASIDE_MAX);
             (worker.trust.stage, worker.trust.refuted) = (Stage::Aside, 0);
             worker.trust.times_aside += 1;
-            worker.paused_until = Some(now + time);
-            let recall = (worker.queued() > 0 && worker.recalled.is_none()).then(|| worker.queued());
-            recall.into_iter().for_each(|count| worker.ask_back(count));
-            (time, recall)
+            worker.pause(Some(now + time));
+            let queued = worker.recallable();
+            if queued.is_some() {
+                worker.ask_back();
+            }
+            (time, queued)
         });
         actions.notes.push(Note::SetAside { rank, tasks, time });
-        actions.sends.extend(recall.map(|count| (rank, Send::Recall { count })));
+        actions.sends.extend(queued.map(|count| (rank, Send::Recall { count })));
         self.room = Room::All;
     }
 
@@ -211,7 +214,7 @@ impl Farmer {
                 (worker.trust.streak, worker.trust.judge_at, worker.trust.times_aside) = (0, 0, 0);
             }
             if stage != Stage::Trusted {
-                worker.paused_until = None;
+                worker.pause(None);
             }
         });
         if success {
@@ -234,7 +237,7 @@ impl Farmer {
                 let watched = self.workers.get(rank).filter(|worker| worker.trust.stage == Stage::Watched);
                 match watched.map(|worker| worker.trust.watched_until) {
                     Some(until) if now < until => {
-                        self.workers.update(rank, |worker| worker.paused_until = Some(now + WATCH_STEP));
+                        self.workers.update(rank, |worker| worker.pause(Some(now + WATCH_STEP)));
                     }
                     Some(_) => self.acquit(now, rank, actions), // What is not known by now will not become known.
                     None => {}
@@ -251,7 +254,7 @@ impl Farmer {
     pub(super) fn begin_trial(&mut self, now: Duration, rank: Rank) -> bool {
         let is_trial = self.workers.get(rank).is_some_and(|worker| worker.trust.stage == Stage::Tried);
         if is_trial {
-            self.workers.update(rank, |worker| worker.paused_until = Some(now + ALIVE_AFTER));
+            self.workers.update(rank, |worker| worker.pause(Some(now + ALIVE_AFTER)));
         }
         is_trial
     }
@@ -286,7 +289,7 @@ enum Health {
 /// joining.
 fn health(now: Duration, worker: &WorkerState, starting: bool) -> Option<Health> {
     let trust = &worker.trust;
-    if worker.status == Status::Expected && starting {
+    if worker.status() == Status::Expected && starting {
         return Some(Health::Unknown);
     }
     if trust.is_aside() {
@@ -296,9 +299,9 @@ fn health(now: Duration, worker: &WorkerState, starting: bool) -> Option<Health>
         return Some(Health::Bad);
     }
     let handed = trust.first_handed?; // `None` also for ranks that are lost or take no tasks.
-    let runs = worker.held() > 0 && now.saturating_sub(handed) >= ALIVE_AFTER;
+    let runs = worker.book.held() > 0 && now.saturating_sub(handed) >= ALIVE_AFTER;
     match trust.succeeded || runs {
         true => Some(Health::Good),
-        false => (worker.held() > 0).then_some(Health::Unknown),
+        false => (worker.book.held() > 0).then_some(Health::Unknown),
     }
 }

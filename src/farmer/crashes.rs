@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::handout::Room;
-use super::workers::Status;
+use super::state::Status;
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{Executing, Rank, TaskId};
 
@@ -39,12 +39,12 @@ impl Farmer {
         actions: &mut Actions,
     ) {
         let Some(worker) = self.workers.get(rank) else { return };
-        if matches!(worker.status, Status::Stopped | Status::Gone) {
+        if matches!(worker.status(), Status::Stopped | Status::Gone) {
             return;
         }
         // Each crash brings a task closer to its verdict, so only deaths without a task could repeat forever.
         let deaths = if executing.is_empty() { worker.idle_deaths + 1 } else { 0 };
-        let assigned = worker.assigned.clone();
+        let assigned = worker.book.tasks().to_vec();
         let blame = Blame::Executing(executing);
         if !can_restart || self.is_ending() || deaths > IDLE_DEATHS_MAX {
             self.lose(rank, Status::Gone, reason, &blame, actions);
@@ -69,7 +69,7 @@ impl Farmer {
             Blame::None => Vec::new(),
             Blame::Executing(executing) => executing.clone(),
             Blame::Unknown => {
-                let slots = self.workers.get(rank).map_or(0, |worker| worker.slots) as usize;
+                let slots = self.workers.get(rank).map_or(0, |worker| worker.book.slots()) as usize;
                 assigned.iter().take(slots).map(|&id| Executing { id, slot: 0, start_us: 0, duration_us: 0 }).collect()
             }
         };

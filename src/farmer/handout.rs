@@ -38,7 +38,8 @@ fn prefetch(worker: &WorkerState) -> u32 {
     if worker.task_us == 0 {
         return 0; // Nothing is known about these tasks yet; a queue of long ones would be hard to recall.
     }
-    let needed = (ROUND_TRIPS * worker.round_trip_us).saturating_mul(u64::from(worker.slots)).div_ceil(worker.task_us);
+    let needed =
+        (ROUND_TRIPS * worker.round_trip_us).saturating_mul(u64::from(worker.book.slots())).div_ceil(worker.task_us);
     u32::try_from(needed).unwrap_or(u32::MAX).min(PREFETCH_MAX)
 }
 
@@ -92,12 +93,12 @@ impl Farmer {
             return self.assign_suspects(now, rank, actions);
         }
         let pending = self.tasks.ordinary();
-        let waiting = prefetch(worker).saturating_sub(worker.queued());
+        let waiting = prefetch(worker).saturating_sub(worker.book.queued());
         // The last tasks of a list are shared: a task that waits here might be missing elsewhere.
-        let fair = pending.saturating_sub(worker.free()) / self.workers.len();
-        let mut count = worker.free() + waiting.min(fair);
+        let fair = pending.saturating_sub(worker.book.free()) / self.workers.len();
+        let mut count = worker.book.free() + waiting.min(fair);
         if let Some(share) = self.first_share(now) {
-            count = count.min(share.saturating_sub(worker.held()));
+            count = count.min(share.saturating_sub(worker.book.held()));
         }
         self.assign(now, rank, count, actions);
         self.assign_suspects(now, rank, actions);
@@ -130,10 +131,10 @@ impl Farmer {
         }
         let room = match worker.quarantine {
             // A task that must be alone waits until the group has ended.
-            Some(most) if !is_alone => most.saturating_sub(worker.held()),
-            None if worker.held() > 0 => return,
+            Some(most) if !is_alone => most.saturating_sub(worker.book.held()),
+            None if worker.book.held() > 0 => return,
             None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN => 1,
-            None => worker.slots.isqrt(),
+            None => worker.book.slots().isqrt(),
             Some(_) => return,
         };
         self.hand(now, rank, room, actions, |tasks| {
@@ -158,7 +159,7 @@ impl Farmer {
             let attempt = self.tasks.attempt(id);
             // It came back from being lost with tasks that had gone to others since; now they are its own again.
             let runs_it =
-                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.assigned.contains(&id));
+                attempt > Attempt(1) && self.workers.get(rank).is_some_and(|worker| worker.book.tasks().contains(&id));
             if !runs_it {
                 actions.assigned.push((id, attempt));
             }
@@ -189,10 +190,10 @@ impl Farmer {
         while self.tasks.pending() > 0
             && let Some(rank) = self.workers.idle_from(next)
         {
-            let free = self.workers.get(rank).map_or(0, WorkerState::free);
+            let free = self.workers.get(rank).map_or(0, |worker| worker.book.free());
             let share = self.tasks.ordinary().div_ceil(u32::try_from(self.workers.idle_count()).unwrap_or(u32::MAX));
             let limit = match self.first_share(now) {
-                Some(limit) => limit.saturating_sub(self.workers.get(rank).map_or(0, WorkerState::held)),
+                Some(limit) => limit.saturating_sub(self.workers.get(rank).map_or(0, |worker| worker.book.held())),
                 None => u32::MAX,
             };
             self.assign(now, rank, free.min(share.max(1)).min(limit), actions);
@@ -214,7 +215,7 @@ impl Farmer {
         while let Some(rank) = self.workers.idle_from(from)
             && idle_slots < PREFETCH_MAX
         {
-            idle_slots += self.workers.get(rank).map_or(0, WorkerState::free);
+            idle_slots += self.workers.get(rank).map_or(0, |worker| worker.book.free());
             from = Rank(rank.0 + 1);
         }
         // Tasks that were already asked for are not counted: the ranks that were asked may be dead. Each is asked once
@@ -230,7 +231,7 @@ impl Farmer {
         {
             // Half of a long queue, so that the next idle slot does not have to wait for a Recall as well.
             let count = queued.min(wanted.max(queued / 2));
-            self.workers.update(rank, |worker| worker.ask_back(count));
+            self.workers.update(rank, WorkerState::ask_back);
             actions.sends.push((rank, Send::Recall { count }));
             wanted = wanted.saturating_sub(count);
         }

@@ -43,7 +43,7 @@ impl Farmer {
             return;
         }
         self.limits.update_at = self.lengths.next_look();
-        let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum();
+        let slots: u64 = self.workers.iter().map(|(_, worker)| u64::from(worker.book.slots())).sum();
         if known < slots && self.limits.sent_us == 0 {
             return;
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::crashes::Blame;
 use super::handout::Room;
-use super::workers::{Status, WorkerState};
+use super::state::{State, Status};
+use super::workers::WorkerState;
 use super::{Actions, Farmer, Note, Record, Send};
 use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
 
@@ -16,14 +17,14 @@ impl Farmer {
     /// Gives up a worker. Its tasks go to others with the next attempt number.
     pub(super) fn lose(&mut self, rank: Rank, status: Status, reason: String, blame: &Blame, actions: &mut Actions) {
         let worker = self.workers.get(rank).expect("checked by the caller");
-        if matches!(worker.status, Status::Stopped | Status::Gone) || worker.status == status {
+        if matches!(worker.status(), Status::Stopped | Status::Gone) || worker.status() == status {
             return;
         }
-        let assigned = worker.assigned.clone();
+        let assigned = worker.book.tasks().to_vec();
         self.workers.update(rank, |worker| {
-            worker.status = status;
+            worker.state.lose(status == Status::Gone);
             if status == Status::Gone {
-                worker.assigned.clear();
+                worker.book.clear();
             }
         });
         let tasks = self.release_lost(rank, &assigned, blame, actions);
@@ -69,7 +70,7 @@ impl Farmer {
         reason: &str,
         dead: impl Fn(Rank, &WorkerState) -> bool,
     ) {
-        let dead = |&(rank, worker): &(Rank, &WorkerState)| worker.status.is_open() && dead(rank, worker);
+        let dead = |&(rank, worker): &(Rank, &WorkerState)| worker.status().is_open() && dead(rank, worker);
         let ranks: Vec<Rank> = self.workers.iter().filter(dead).map(|(rank, _)| rank).collect();
         for rank in ranks {
             self.lose(rank, Status::Lost, reason.to_owned(), &Blame::Unknown, actions);
@@ -100,23 +101,24 @@ impl Farmer {
     /// A rank that had been given up responds again: it takes part from now on.
     pub(super) fn welcome_back(&mut self, now: Duration, rank: Rank, message: &ToFarmer, actions: &mut Actions) {
         let worker = self.workers.get(rank).expect("checked by the caller");
-        if worker.status != Status::Lost || matches!(message, ToFarmer::PoolLost { .. } | ToFarmer::Unfit { .. }) {
+        let State::Lost { awaits_start } = worker.state else { return };
+        if matches!(message, ToFarmer::PoolLost { .. } | ToFarmer::Unfit { .. }) {
             return;
         }
-        if worker.awaits_start && !matches!(message, ToFarmer::Hello { .. }) {
+        if awaits_start && !matches!(message, ToFarmer::Hello { .. }) {
             // Its pool had died, and the Start of the next one may have been dropped. A second Start does no harm.
             if !self.is_ending() {
-                self.workers.update(rank, |worker| worker.status = Status::Expected);
+                self.workers.update(rank, |worker| worker.state = State::Expected { again: true });
                 actions.notes.push(Note::CameBack(rank));
                 actions.sends.push((rank, Send::Start));
             }
             return;
         }
-        let was_up = worker.slots > 0 || !worker.host.is_empty();
+        let was_up = worker.book.slots() > 0 || !worker.host.is_empty();
         if !was_up && !matches!(message, ToFarmer::Hello { .. }) {
             return; // A heartbeat of a rank whose pool never started: it remains lost.
         }
-        self.workers.update(rank, |worker| worker.status = Status::Active);
+        self.workers.update(rank, |worker| worker.state.join());
         actions.notes.push(Note::CameBack(rank));
         if let Some(level) = self.stop_level() {
             actions.sends.push((rank, Send::Stop { level }));
@@ -136,7 +138,7 @@ impl Farmer {
             return actions.notes.push(Note::Odd(rank, "it answers a question that is out of date"));
         }
         let (assigned, charged) =
-            self.workers.update(rank, |worker| (worker.assigned.clone(), std::mem::take(&mut worker.charged)));
+            self.workers.update(rank, |worker| (worker.book.tasks().to_vec(), std::mem::take(&mut worker.charged)));
         // It was not down at all, so none of these tasks has taken it down.
         for id in charged {
             self.tasks.set_crashes(id, self.tasks.crashes(id).saturating_sub(1));

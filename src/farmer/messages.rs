@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use super::crashes::Blame;
 use super::handout::Room;
-use super::workers::{Status, WorkerState};
+use super::state::{State, Status};
+use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
-use crate::protocol::{PROTOCOL_VERSION, Rank, SLOTS_MAX, StopLevel, TaskId, TaskResult, ToFarmer};
-
-/// The most tasks whose verdict may be pending at one worker: they do not count against its slots, so a wrong number
-/// must not let it have an unlimited number of tasks.
-const UNDECIDED_MAX: u32 = 4096;
+use crate::protocol::{PROTOCOL_VERSION, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
 
 /// What has happened to tasks, in a Report.
 struct News {
@@ -55,8 +52,8 @@ impl Farmer {
                 let gives_back = !returned.is_empty() || !interrupted.is_empty();
                 let status = |worker: &mut WorkerState| {
                     worker.acknowledge(now, ack, age);
-                    worker.undecided = undecided.min(worker.held()).min(UNDECIDED_MAX);
-                    worker.paused_until = pause.max(worker.paused_until);
+                    worker.book.set_undecided(undecided);
+                    worker.pause_at_least(pause);
                     if recall_answered {
                         worker.answered_recall(gives_back);
                     }
@@ -89,14 +86,13 @@ impl Farmer {
                 format!("it speaks protocol version {protocol}, rank 0 speaks {PROTOCOL_VERSION}: another program");
             return self.lose(rank, Status::Gone, reason, &Blame::None, actions);
         }
-        if !matches!(self.workers.get(rank).map(|worker| worker.status), Some(Status::Expected | Status::Active)) {
+        if !self.workers.get(rank).is_some_and(|worker| worker.status().is_open()) {
             return actions.notes.push(Note::Odd(rank, "Hello from a rank that had ended"));
         }
         self.workers.update(rank, |worker| {
-            worker.status = Status::Active;
-            worker.awaits_start = false;
+            worker.state.join();
             worker.host = node.host;
-            worker.slots = node.slots.min(SLOTS_MAX);
+            worker.book.set_slots(node.slots);
             worker.cpus = node.cpus;
         });
         actions.notes.push(Note::Joined(rank));
@@ -115,9 +111,9 @@ impl Farmer {
         let all = results.len();
         // One update for all, because the indexes are updated after each.
         self.workers.update(rank, |worker| {
-            results.retain(|result| remove(&mut worker.assigned, result.id));
-            interrupted.retain(|result| remove(&mut worker.assigned, result.id));
-            returned.retain(|&id| remove(&mut worker.assigned, id));
+            results.retain(|result| worker.book.remove(result.id));
+            interrupted.retain(|result| worker.book.remove(result.id));
+            returned.retain(|&id| worker.book.remove(id));
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
             worker.trust.learn(&results);
@@ -163,16 +159,9 @@ impl Farmer {
         }
         // As far as the farmer knows, anything that it held and did not report did not happen.
         let assigned = self.workers.update(rank, |worker| {
-            worker.status = Status::Stopped;
-            std::mem::take(&mut worker.assigned)
+            worker.state = State::Stopped;
+            worker.book.clear()
         });
         self.release(rank, &assigned);
     }
-}
-
-fn remove(assigned: &mut Vec<TaskId>, id: TaskId) -> bool {
-    // From the front: tasks end roughly in the order in which they were handed out.
-    let Some(index) = assigned.iter().position(|&held| held == id) else { return false };
-    assigned.remove(index);
-    true
 }

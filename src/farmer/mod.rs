@@ -8,16 +8,19 @@
 //! taken back by [`Event::StorageFailed`].
 
 mod black_holes;
+mod book;
 mod crashes;
 mod doubts;
 mod drain;
 mod event;
 mod handout;
+mod index;
 mod limits;
 mod losses;
 mod messages;
 mod retries;
 mod rules;
+mod state;
 mod stop;
 mod tasks;
 #[cfg(test)]
@@ -28,13 +31,15 @@ mod workers;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use book::Book;
 pub use doubts::Stage;
 pub(crate) use event::CRASHED;
 pub use event::{Actions, Cause, Event, Note, Record, Send, Settings};
 pub use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
+pub use state::Status;
 pub use stop::{End, StopCause, signal_name};
 pub use tasks::{TaskState, TaskTable};
-pub use workers::{Status, WorkerState, WorkerTable};
+pub use workers::{WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
 use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
@@ -224,9 +229,9 @@ impl Farmer {
         for id in (0..self.tasks.total()).map(TaskId) {
             let Some(owner) = self.tasks.owner(id) else { continue };
             let worker = self.workers.get(owner).expect("an owner is a rank");
-            let held = worker.assigned.contains(&id) || self.doubts.holds(owner, id);
+            let held = worker.book.tasks().contains(&id) || self.doubts.holds(owner, id);
             assert!(held, "task {id} is assigned to rank {owner}, which does not hold it");
-            assert!(worker.status == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status);
+            assert!(worker.status() == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status());
         }
     }
 
@@ -255,7 +260,7 @@ impl Farmer {
         }
         actions.notes.push(Note::Stopping(level, cause));
         for (rank, worker) in self.workers.iter() {
-            if worker.status.is_open() {
+            if worker.status().is_open() {
                 actions.sends.push((rank, Send::Stop { level }));
             }
         }
@@ -273,7 +278,7 @@ impl Farmer {
         while let Some(&(until, rank)) = self.workers.paused().first()
             && until <= now
         {
-            self.workers.update(rank, |worker| worker.paused_until = None);
+            self.workers.update(rank, |worker| worker.pause(None));
             self.on_pause_over(now, rank, actions);
             self.room.add(rank);
         }
@@ -322,7 +327,7 @@ impl Farmer {
 
     /// Whether there are workers with slots, or ranks that may become such.
     fn can_work(&self) -> bool {
-        let farmer_expected = self.workers.get(FARMER).is_some_and(|worker| worker.status == Status::Expected);
+        let farmer_expected = self.workers.get(FARMER).is_some_and(|worker| worker.status() == Status::Expected);
         let never = u32::from(self.settings.farmer_only && farmer_expected);
         self.workers.able() > 0 || self.workers.expected() > never
     }

@@ -91,12 +91,12 @@ impl Watch {
         let old = std::mem::take(&mut self.running);
         self.slots = 0;
         for (rank, worker) in farm.workers().iter() {
-            if matches!(worker.status, Status::Active | Status::Stopped) {
-                self.slots += u64::from(worker.slots);
+            if matches!(worker.status(), Status::Active | Status::Stopped) {
+                self.slots += u64::from(worker.book.slots());
             }
-            if worker.status == Status::Active {
-                let running = worker.held().saturating_sub(worker.undecided).min(worker.slots);
-                self.running.extend(worker.assigned.iter().take(running as usize).map(|&id| {
+            if worker.status() == Status::Active {
+                let running = worker.book.running();
+                self.running.extend(worker.book.tasks().iter().take(running as usize).map(|&id| {
                     let known = old.binary_search_by_key(&id, |task| task.id).ok().map(|place| old[place].since);
                     Running { id, rank, since: known.unwrap_or(seen) }
                 }));
@@ -132,7 +132,7 @@ impl Watch {
     /// until that look.
     fn count_lost(&mut self, before: Duration, farm: &Farmer) {
         // If a pool died, its rank reports how long its tasks had run: that is in the tally.
-        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status == Status::Lost);
+        let is_lost = |rank| farm.workers().get(rank).is_some_and(|worker| worker.status() == Status::Lost);
         self.lost_us.retain(|&rank, _| is_lost(rank));
         for task in self.running.iter().filter(|task| is_lost(task.rank)) {
             *self.lost_us.entry(task.rank).or_default() += micros(before.saturating_sub(task.since));

@@ -66,7 +66,7 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
 }
 
 fn ranks_of(core: &Farmer, wanted: impl Fn(Status) -> bool) -> Vec<u32> {
-    core.workers().iter().filter(|(_, worker)| wanted(worker.status)).map(|(rank, _)| rank.0).collect()
+    core.workers().iter().filter(|(_, worker)| wanted(worker.status())).map(|(rank, _)| rank.0).collect()
 }
 
 /// How many hosts the farm has.
@@ -82,8 +82,8 @@ pub(super) fn add_workers(figures: &mut Figures, core: &Farmer, watch: &Watch, c
         .map(|(rank, worker)| WorkerFigures {
             rank: rank.0,
             host: worker.host.clone(),
-            slots: worker.slots,
-            state: match worker.status {
+            slots: worker.book.slots(),
+            state: match worker.status() {
                 Status::Expected => "expected",
                 Status::Active => "active",
                 Status::Stopped => "stopped",

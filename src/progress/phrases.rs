@@ -42,8 +42,8 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
 /// Whether there are other ranks to take over the tasks of a lost one.
 pub(super) fn goes_on_without(core: &Farmer, lost: Rank) -> bool {
     // With --farmer-only, rank 0 has no slots; how many slots a rank has is not known until it has started.
-    let works = |worker: &WorkerState| match worker.status {
-        Status::Active => worker.slots > 0,
+    let works = |worker: &WorkerState| match worker.status() {
+        Status::Active => worker.book.slots() > 0,
         status => status.is_open(),
     };
     let is_other = |(rank, worker): (Rank, &WorkerState)| rank != lost && works(worker);

@@ -376,9 +376,13 @@ impl World {
                 farm.core.next_deadline(),
                 self.farmer_hung
             ));
-            for (rank, worker) in workers.iter().filter(|(_, worker)| worker.status.is_open()).take(10) {
+            for (rank, worker) in workers.iter().filter(|(_, worker)| worker.status().is_open()).take(10) {
                 let node = self.nodes[rank.0 as usize].describe();
-                why.push(format!("rank {rank} is {:?} and holds {:?}; there: {node}", worker.status, worker.assigned));
+                why.push(format!(
+                    "rank {rank} is {:?} and holds {:?}; there: {node}",
+                    worker.status(),
+                    worker.book.tasks()
+                ));
             }
         }
         why.join("\n  ")

@@ -21,7 +21,7 @@ fn pass(farm: &mut TestFarm, time: u64) {
 }
 
 fn held(farm: &TestFarm, rank: u32) -> Vec<u32> {
-    farm.turns.core.workers().get(Rank(rank)).unwrap().assigned.iter().map(|id| id.0).collect()
+    farm.turns.core.workers().get(Rank(rank)).unwrap().book.tasks().iter().map(|id| id.0).collect()
 }
 
 /// All that the rank holds fails there, within a millisecond; returns what that was.
@@ -483,10 +483,10 @@ fn a_report_is_taken_in_as_a_whole() {
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
     farm.receive(0, ToFarmer::Heartbeat);
     farm.sent();
-    farm.turns
-        .core
-        .workers
-        .update(Rank(0), |worker| (worker.trust.succeeded, worker.paused_until) = (true, Some(secs(1_000))));
+    farm.turns.core.workers.update(Rank(0), |worker| {
+        worker.trust.succeeded = true;
+        worker.pause(Some(secs(1_000)));
+    });
     let start_us = u64::try_from(farm.now.as_micros()).unwrap();
     let bad = |&id: &u32| TaskResult { start_us, duration_us: 1, ..result(id, Outcome::Exited(1)) };
     farm.report(0, Report { results: suspects.iter().map(bad).collect(), ..Report::default() });

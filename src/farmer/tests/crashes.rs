@@ -132,7 +132,7 @@ fn a_stop_is_not_a_crash() {
 #[test]
 fn a_silent_rank_was_executing_its_first_tasks() {
     let mut farm = TestFarm::up(2, 2, 8);
-    let assigned = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
+    let assigned = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks().to_vec();
     farm.now += secs(1);
     let results = vec![result(assigned(&farm)[0].0, Outcome::Exited(0))];
     farm.report(1, Report { results, ack: 1, ..Report::default() });
@@ -157,7 +157,7 @@ fn a_pool_that_dies_for_nothing_is_given_up() {
     let mut farm = TestFarm::up(2, 1, 9);
     for _ in 0..5 {
         farm.die(1, 1, &[]);
-        let held = farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
+        let held = farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks().to_vec();
         farm.finish(1, held.into_iter().map(|id| id.0));
     }
     for _ in 0..3 {

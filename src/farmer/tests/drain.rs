@@ -59,7 +59,7 @@ fn failures_end_the_farm_now() {
 #[test]
 fn a_percentage_of_failures_ends_the_farm() {
     let mut farm = halts(1, 100, HaltWhen::Soon, HaltAt::Percent(10));
-    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().assigned[0].0;
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book.tasks()[0].0;
     for _ in 1..HALT_FAILED_MIN {
         let id = next(&farm);
         fail(&mut farm, 0, id);
@@ -88,7 +88,7 @@ fn overdue_failures_count_before_a_hand_out() {
     };
     farm.now = secs(10);
     for _ in 0..HALT_FAILED_MIN {
-        let id = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
+        let id = farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks()[0].0;
         let results = vec![quick(id, farm.now)];
         farm.report(1, Report { results, ..Report::default() });
     }
@@ -228,7 +228,7 @@ fn nothing_is_started_in_the_last_moment() {
 fn the_lengths_so_far_decide_what_fits() {
     let mut farm = TestFarm::with(1, 1_000, |settings| settings.timeout_at = Some(secs(600)));
     farm.hello(0, 1);
-    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().assigned[0].0;
+    let next = |farm: &TestFarm| farm.turns.core.workers().get(Rank(0)).unwrap().book.tasks()[0].0;
     for count in 0..LENGTHS_MIN {
         assert_eq!(farm.turns.core.next_cutoff(), None, "after {count}");
         let duration_us = if count % 10 == 9 { 400_000_000 } else { 100_000_000 };

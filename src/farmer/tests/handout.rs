@@ -47,7 +47,7 @@ fn all_that_comes_back_is_handed_out() {
     farm.hello(1, 10);
     farm.hello(2, 9);
     farm.sent();
-    let held = farm.turns.core.workers().get(Rank(2)).unwrap().held();
+    let held = farm.turns.core.workers().get(Rank(2)).unwrap().book.held();
     farm.receive(2, pool_gone("killed"));
     let handed: usize = farm.handed().iter().map(|(_, ids)| ids.len()).sum();
     assert_eq!(handed, held as usize);
@@ -62,7 +62,7 @@ fn the_queue_covers_the_round_trip() {
         farm.now += trip;
         let results = vec![TaskResult { duration_us: task_us, ..result(0, Outcome::Exited(0)) }];
         farm.report(0, Report { results, ack: 1, ..Report::default() });
-        farm.turns.core.workers().get(Rank(0)).unwrap().queued()
+        farm.turns.core.workers().get(Rank(0)).unwrap().book.queued()
     };
     let ms = Duration::from_millis;
     assert_eq!(queued_at(3_600_000_000, ms(1)), 1);
@@ -79,7 +79,7 @@ fn queued_tasks_are_shared_fairly_near_the_end() {
     let results = vec![TaskResult { duration_us: 10, ..result(0, Outcome::Exited(0)) }];
     farm.report(0, Report { results, ack: 1, ..Report::default() });
     assert_eq!(
-        farm.turns.core.workers().get(Rank(0)).unwrap().queued(),
+        farm.turns.core.workers().get(Rank(0)).unwrap().book.queued(),
         1,
         "8 wait, a quarter of the 7 beyond its slot"
     );
@@ -105,14 +105,14 @@ fn one_full_one_idle() -> TestFarm {
 #[test]
 fn a_late_rank_makes_others_give_back() {
     let mut farm = one_full_one_idle();
-    let queued = farm.turns.core.workers().get(Rank(0)).unwrap().queued();
+    let queued = farm.turns.core.workers().get(Rank(0)).unwrap().book.queued();
     assert!(queued > 1, "{queued}");
     farm.hello(1, 2);
     let [(1, ToWorker::Assign { .. }), (0, ToWorker::Recall { count })] = farm.sent()[..] else { panic!("no recall") };
     assert_eq!(count, queued / 2, "half of the queue, so that the next idle slot need not ask again");
     farm.report(1, Report::default());
     assert_eq!(farm.sent(), [], "one question at a time");
-    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap();
+    let last = *farm.turns.core.workers().get(Rank(0)).unwrap().book.tasks().last().unwrap();
     farm.report(0, Report { returned: vec![last.0], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last.0])]);
 }
@@ -130,7 +130,7 @@ fn the_next_queue_is_asked_for_soon() {
     let mut farm = TestFarm::up(3, 2, 20);
     for rank in [0, 1].into_iter().cycle().map(Rank) {
         let Some(id) = farm.turns.core.tasks.take_next(rank) else { break };
-        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once(id)));
     }
     farm.finish(2, [4]);
     let asked = |farm: &mut TestFarm| match farm.sent()[..] {
@@ -153,7 +153,7 @@ fn more_queues_are_asked_for_while_none_answers() {
     let mut farm = TestFarm::up(30, 1, 60);
     for rank in (0..30).map(Rank) {
         let id = farm.turns.core.tasks.take_next(rank).unwrap();
-        farm.turns.core.workers.update(rank, |worker| worker.assigned.push(id));
+        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once(id)));
     }
     farm.finish(29, [29]);
     farm.finish(29, [59]);
@@ -201,7 +201,9 @@ fn an_empty_queue_is_not_asked_for_twice() {
 fn an_idle_farmer_does_not_wake_up() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
-    assert!(farm.turns.core.workers().get(Rank(0)).unwrap().queued() > 1 && farm.turns.core.tasks().pending() == 0);
+    assert!(
+        farm.turns.core.workers().get(Rank(0)).unwrap().book.queued() > 1 && farm.turns.core.tasks().pending() == 0
+    );
     let look_for_silence = farm.turns.core.next_silence_check;
     assert_eq!(farm.turns.core.next_deadline(), Some(look_for_silence));
 }
@@ -212,10 +214,10 @@ fn a_queue_is_asked_for_more_than_once() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 2);
     assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
-    let last = farm.turns.core.workers().get(Rank(0)).unwrap().assigned.last().unwrap().0;
+    let last = farm.turns.core.workers().get(Rank(0)).unwrap().book.tasks().last().unwrap().0;
     farm.report(0, Report { returned: vec![last], recall_answered: true, ..Report::default() });
     assert_eq!(farm.handed(), [(1, vec![last])]);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks()[0].0;
     farm.finish(1, [given]);
     assert!(matches!(farm.sent()[..], [(0, ToWorker::Recall { .. })]));
 }
@@ -228,7 +230,7 @@ fn nothing_is_recalled_while_tasks_are_pending() {
     farm.now += Duration::from_millis(100);
     let results = vec![TaskResult { duration_us: 1_000, ..result(0, Outcome::Exited(0)) }];
     farm.report(0, Report { results, ack: 1, ..Report::default() });
-    assert_eq!(farm.turns.core.workers().get(Rank(0)).unwrap().queued(), 1);
+    assert_eq!(farm.turns.core.workers().get(Rank(0)).unwrap().book.queued(), 1);
     farm.sent();
     farm.hello(1, 8);
     assert_eq!(farm.handed(), [(1, vec![3, 4])], "its share of the list");
@@ -241,7 +243,7 @@ fn nothing_is_recalled_while_tasks_are_pending() {
 fn a_stop_recalls_nothing() {
     let mut farm = one_full_one_idle();
     farm.hello(1, 1);
-    let given = farm.turns.core.workers().get(Rank(1)).unwrap().assigned[0].0;
+    let given = farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks()[0].0;
     farm.event(Event::Signal(15));
     farm.sent();
     farm.finish(1, [given]);
@@ -262,7 +264,6 @@ fn a_dead_rank_does_not_hold_up_a_recall() {
     farm.hello(1, 2);
     assert!(matches!(farm.sent()[..], [_, (0, ToWorker::Recall { .. })]));
     farm.event(Event::LinkFailed(Rank(0), "broken".to_owned()));
-    assert_eq!(farm.turns.core.workers().get(Rank(0)).unwrap().recalled, None);
     assert_eq!(farm.handed()[0].0, 1);
 }
 

@@ -19,7 +19,7 @@ fn with(ranks: u32, limit: TaskLimit) -> TestFarm {
 
 /// All tasks that a rank holds have finished after this time.
 fn finish(farm: &mut TestFarm, rank: u32, duration_us: u64) {
-    let assigned = farm.turns.core.workers().get(Rank(rank)).unwrap().assigned.clone();
+    let assigned = farm.turns.core.workers().get(Rank(rank)).unwrap().book.tasks().to_vec();
     let results = assigned.iter().map(|id| TaskResult { duration_us, ..result(id.0, Outcome::Exited(0)) }).collect();
     farm.report(rank, Report { results, ..Report::default() });
 }

@@ -271,7 +271,7 @@ fn a_running_task_is_not_handed_to_its_rank_again() {
     farm.receive(0, pool_gone("test"));
     assert_eq!(farm.handed(), []);
     assert_eq!(farm.turns.core.tasks().owner(TaskId(3)), Some(Rank(1)));
-    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().assigned, [TaskId(3), TaskId(4)]);
+    assert_eq!(farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks(), [TaskId(3), TaskId(4)]);
 }
 
 /// A rank that had joined comes back with any message, whatever it had reported about itself; one that had never joined

@@ -168,7 +168,7 @@ impl TestFarm {
     }
 
     fn status(&self, rank: u32) -> Status {
-        self.turns.core.workers().get(Rank(rank)).unwrap().status
+        self.turns.core.workers().get(Rank(rank)).unwrap().status()
     }
 
     fn code(&self) -> Option<i32> {

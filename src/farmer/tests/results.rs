@@ -107,7 +107,7 @@ fn open_verdicts_free_their_slots() {
             &mut farm.notes,
         );
     }
-    assert!(farm.turns.core.workers().get(Rank(0)).unwrap().held() <= 4096 + 2);
+    assert!(farm.turns.core.workers().get(Rank(0)).unwrap().book.held() <= 4096 + 2);
 }
 
 /// A heartbeat is answered, so that a relay knows that its farmer is alive; log records of workers reach the user.

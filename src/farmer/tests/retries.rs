@@ -153,7 +153,7 @@ fn the_nodes_fault_costs_no_retry() {
     (0..3).for_each(|rank| farm.hello(rank, 1));
     farm.now += secs(5);
     let mut failed = Vec::new();
-    while let Some(&id) = farm.turns.core.workers().get(Rank(2)).unwrap().assigned.first() {
+    while let Some(&id) = farm.turns.core.workers().get(Rank(2)).unwrap().book.tasks().first() {
         failed.push(id.0);
         let quick = TaskResult { start_us: 5_000_000, duration_us: 1, ..result(id.0, Outcome::Exited(1)) };
         farm.report(2, Report { results: vec![quick], ..Report::default() });
@@ -202,7 +202,7 @@ fn a_late_failure_is_counted() {
 fn a_rank_that_is_set_aside_is_not_waited_for() {
     let mut farm = with(2, 100, 1, None);
     farm.wait(secs(5));
-    let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().assigned[0].0;
+    let held = |farm: &TestFarm, rank: u32| farm.turns.core.workers().get(Rank(rank)).unwrap().book.tasks()[0].0;
     while farm.turns.core.workers().aside() == 0 {
         let quick = TaskResult { start_us: 5_000_000, duration_us: 9, ..result(held(&farm, 1), Outcome::Exited(1)) };
         farm.report(1, Report { results: vec![quick], ..Report::default() });
@@ -223,7 +223,7 @@ fn a_rank_that_is_set_aside_comes_last_too() {
     let mut farm = TestFarm::with(2, 100, |settings| settings.rules.retries = 1);
     (0..2).for_each(|rank| farm.hello(rank, 2));
     farm.wait(secs(5));
-    let held = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().assigned.clone();
+    let held = |farm: &TestFarm| farm.turns.core.workers().get(Rank(1)).unwrap().book.tasks().to_vec();
     let long = held(&farm)[0].0;
     while farm.turns.core.workers().aside() == 0 {
         let id = held(&farm)[1].0;
@@ -245,7 +245,7 @@ fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
     fail(&mut farm, 1, 1);
     assert_eq!(farm.handed(), [(1, vec![2])]);
     while let Some(id) = farm.turns.core.tasks.take_next(Rank(0)) {
-        farm.turns.core.workers.update(Rank(0), |worker| worker.assigned.push(id));
+        farm.turns.core.workers.update(Rank(0), |worker| worker.book.add(std::iter::once(id)));
     }
     farm.wait(secs(1));
     assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().restricted()), (1, 1));

@@ -106,7 +106,7 @@ fn a_node_that_comes_back_writes_nothing_twice() {
     go(&mut world, secs(10));
     world.strike_with(Fault::HangNode, 1, secs(50));
     go(&mut world, secs(35));
-    let status = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().status;
+    let status = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().status();
     assert_eq!(status(&world), Status::Lost);
     go(&mut world, secs(20));
     assert_eq!(status(&world), Status::Active);
@@ -240,7 +240,7 @@ fn a_node_without_memory_is_spared_for_a_while() {
     go(&mut world, Duration::from_millis(100));
     world.strike_with(Fault::RefuseSpawn, 1, secs(8));
     go(&mut world, secs(6));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().held();
+    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().book.held();
     assert_eq!(held(&world), 0);
     go(&mut world, secs(6));
     assert!(held(&world) > 0);
@@ -286,7 +286,7 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
     let mut world = scenario.start();
     world.strike_with(Fault::BlackHole, 2, secs(30));
     go(&mut world, secs(30));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(2)).unwrap().held();
+    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(2)).unwrap().book.held();
     assert_eq!(held(&world), 0);
     go(&mut world, secs(45));
     assert!(held(&world) >= 2, "{}", held(&world));
