@@ -34,9 +34,10 @@ const IN_FLIGHT_MAX: usize = 8;
 /// Maximum number of messages received per poll, so that a flood does not starve the rest of the loop.
 const RECEIVE_MAX: usize = 4096;
 
-/// How long MPI_Finalize may take. Longer than a pool that has stopped may need to clean up: its rank is later by that
+/// How long MPI_Finalize may take: on a node whose CPUs are busy, or with thousands of ranks, it takes seconds, and cutting it
+/// short costs the exit code. Longer than a pool that has stopped may need to clean up: its rank is later by that
 /// much.
-const FINALIZE_LIMIT: Duration = Duration::from_secs(10);
+const FINALIZE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the others wait for rank 0 to leave first if ranks end without MPI_Finalize.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
