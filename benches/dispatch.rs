@@ -20,13 +20,14 @@ use taskfarmer::lengths::micros;
 use taskfarmer::pool::handle::PoolHandle;
 use taskfarmer::pool::turn::{Processes, SpawnError, Turns};
 use taskfarmer::protocol::framing::{FrameReader, push_message};
-use taskfarmer::protocol::{Assignment, Outcome, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
+use taskfarmer::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
 use taskfarmer::sys::launcher::Launch;
 use taskfarmer::sys::mpi::{self, Mpi};
 use taskfarmer::sys::signals::{self, SignalSource};
 use taskfarmer::sys::transport::Leave;
+use taskfarmer::task::Outcome;
 use taskfarmer::worker::{Event, Usage, Worker};
 
 const SLOTS: u32 = 64;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
-use taskfarmer::protocol::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
+use taskfarmer::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 use taskfarmer::tasklist::TaskList;
 
 const NODES: u32 = 10_000;

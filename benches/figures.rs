@@ -13,7 +13,8 @@ use nix::time::{ClockId, clock_gettime};
 use taskfarmer::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::figures::tally::Tally;
 use taskfarmer::figures::watch::Watch;
-use taskfarmer::protocol::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskResult, ToFarmer};
+use taskfarmer::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
 const TASKS: u32 = 10_000_000;
 const LOOKS: u32 = 20;

@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use taskfarmer::driver::turn::{Network, Storage, Turns};
 use taskfarmer::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
-use taskfarmer::protocol::{Assignment, Outcome, PROTOCOL_VERSION, Rank, TaskId, ToFarmer, ToWorker};
+use taskfarmer::protocol::{Assignment, PROTOCOL_VERSION, ToFarmer, ToWorker};
 use taskfarmer::sim::options::Lengths;
 use taskfarmer::sim::plan::draw_length;
 use taskfarmer::sim::prng::Prng;
+use taskfarmer::task::{Outcome, Rank, TaskId};
 use taskfarmer::tasklist::TaskList;
 use taskfarmer::worker::{Event as PoolEvent, Usage, Worker};
 

@@ -10,9 +10,10 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use taskfarmer::protocol::{Assignment, Attempt, Outcome, TaskId, TaskResult, ToFarmer, ToWorker, codec};
+use taskfarmer::protocol::{Assignment, ToFarmer, ToWorker, codec};
 use taskfarmer::runner::environment::Environment;
 use taskfarmer::runner::{Runner, RunnerConfig};
+use taskfarmer::task::{Attempt, Outcome, TaskId, TaskResult};
 use taskfarmer::tasklist::judge::look;
 use taskfarmer::tasklist::{Handler, Source, TaskList};
 

@@ -12,7 +12,8 @@ use thiserror::Error;
 
 use crate::cli::{Cli, Progress};
 use crate::farmer::{CRASH_LIMIT_DEFAULT, Rules};
-use crate::protocol::{Bind, Logs, SLOTS_MAX, SlotCount};
+use crate::protocol::{Bind, Logs, SlotCount};
+use crate::task::SLOTS_MAX;
 use crate::workdir::Failed;
 
 /// How many tasks run at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has

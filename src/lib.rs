@@ -31,6 +31,7 @@ mod shown;
 pub mod sim;
 pub mod stdout;
 pub mod sys;
+pub mod task;
 pub mod tasklist;
 pub mod timeline;
 pub mod workdir;

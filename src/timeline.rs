@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::farmer::{Cause, Record};
-use crate::protocol::Outcome;
+use crate::task::Outcome;
 use crate::workdir::{Begin, Kind, Links};
 
 /// Closes the array.
@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::fuzz::{nearly, within};
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::task::{Attempt, Rank, TaskId, TaskResult};
     use crate::workdir::Found;
 
     fn record(outcome: Outcome) -> Record {
@@ -336,7 +336,7 @@ mod tests {
         let sorted = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
         assert_eq!(sorted("process_sort_index")[0]["args"]["sort_index"], 3);
         assert!((0..5).all(|slot| sorted("thread_sort_index")[slot]["args"]["sort_index"] == slot));
-        assert!(crate::protocol::SLOTS_MAX <= u32::try_from(THREADS).unwrap());
+        assert!(crate::task::SLOTS_MAX <= u32::try_from(THREADS).unwrap());
     }
 
     /// A resume continues the same array, whichever program began it and however it ended.

@@ -5,9 +5,10 @@
 use super::keep_alive::KeepAlive;
 use super::turn::Network;
 use crate::pool::handle::PoolHandle;
-use crate::protocol::{FARMER, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::mpi::Mpi;
 use crate::sys::transport::Incoming;
+use crate::task::{FARMER, Rank};
 
 /// What a worker sent.
 pub type Received = (Rank, Result<ToFarmer, String>);

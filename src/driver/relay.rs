@@ -10,13 +10,14 @@ use crate::exit_code::ExitCode;
 use crate::outlet::Outlet;
 use crate::pool::handle::PoolHandle;
 use crate::progress::say_error;
-use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
+use crate::protocol::{ToFarmer, ToWorker, codec};
 use crate::sys::clock::Clock;
 use crate::sys::launcher::{Launcher, NodePlace};
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::transport::{Incoming, Leave};
 use crate::sys::wait::{Interest, wait_ready};
+use crate::task::FARMER;
 
 use super::HEARTBEAT;
 use super::pace::Pace;
@@ -198,7 +199,8 @@ fn leave_of(frame: &[u8]) -> Option<Leave> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Assignment, Attempt, StopLevel, TaskId};
+    use crate::protocol::{Assignment, StopLevel};
+    use crate::task::{Attempt, TaskId};
 
     /// A relay leaves only when it is told to, by no other frame.
     #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::farmer::{Actions, Event, Farmer, Note, Record, Send};
 use crate::protocol::codec::BATCH_BYTES;
-use crate::protocol::{Assignment, Attempt, Rank, TaskId, ToWorker};
+use crate::protocol::{Assignment, ToWorker};
+use crate::task::{Attempt, Rank, TaskId};
 use crate::tasklist::TaskList;
 
 /// Where messages go.

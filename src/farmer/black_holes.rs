@@ -13,7 +13,7 @@ use super::handout::Room;
 use super::state::Status;
 use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
-use crate::protocol::{Rank, TaskResult};
+use crate::task::{Rank, TaskResult};
 
 /// A task that fails within this time counts as a quick failure.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ const ASIDE_MAX: Duration = Duration::from_secs(1_800);
 
 /// Whether the node or the tasks caused a series of failures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
+enum Culprit {
     Node,
     Tasks,
     Open,
@@ -111,13 +111,13 @@ impl Farmer {
     /// Judges the failures of a rank, if possible.
     fn settle(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let stage = self.workers.get(rank).map(|worker| worker.trust.stage).unwrap_or_default();
-        match self.verdict(now, rank) {
-            Verdict::Node if stage == Stage::Aside => {
+        match self.culprit(now, rank) {
+            Culprit::Node if stage == Stage::Aside => {
                 self.give_back(rank, actions);
                 self.room = Room::All;
             }
-            Verdict::Node => self.set_aside(now, rank, actions),
-            Verdict::Open if stage == Stage::Trusted => {
+            Culprit::Node => self.set_aside(now, rank, actions),
+            Culprit::Open if stage == Stage::Trusted => {
                 self.workers.update(rank, |worker| {
                     worker.trust.stage = Stage::Watched;
                     worker.trust.watched_until = now + WATCH_MAX;
@@ -125,8 +125,8 @@ impl Farmer {
                 });
                 actions.notes.push(Note::Watched(rank));
             }
-            Verdict::Open => {}
-            Verdict::Tasks => self.acquit(now, rank, actions),
+            Culprit::Open => {}
+            Culprit::Tasks => self.acquit(now, rank, actions),
         }
     }
 
@@ -139,15 +139,15 @@ impl Farmer {
     }
 
     /// Decides by how tasks do on the other ranks.
-    fn verdict(&self, now: Duration, rank: Rank) -> Verdict {
+    fn culprit(&self, now: Duration, rank: Rank) -> Culprit {
         let others = self.workers.iter().filter(|&(other, _)| other != rank);
         let starting = now < self.started + handout::SPREAD_MAX;
         let found: Vec<_> = others.filter_map(|(_, worker)| health(now, worker, starting)).take(OTHERS_MAX).collect();
         let count = |what| found.iter().filter(|&&health| health == what).count();
         match (count(Health::Good), count(Health::Bad), count(Health::Unknown)) {
-            (good @ 1.., bad, _) if good >= bad => Verdict::Node,
-            (_, _, 1..) => Verdict::Open,
-            _ => Verdict::Tasks,
+            (good @ 1.., bad, _) if good >= bad => Culprit::Node,
+            (_, _, 1..) => Culprit::Open,
+            _ => Culprit::Tasks,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns the comparison of tasks with slots: whatever is free, waits or runs on a rank is asked here. Never decides how
 //! many tasks a rank should hold: see [`super::handout`].
 
-use crate::protocol::{SLOTS_MAX, TaskId};
+use crate::task::{SLOTS_MAX, TaskId};
 
 /// The most tasks whose verdict may be pending at one worker: they do not count against its slots, so a wrong number
 /// must not let it have an unlimited number of tasks.

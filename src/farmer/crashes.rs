@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::handout::Room;
 use super::state::Status;
 use super::{Actions, Farmer, Note, Record, Send};
-use crate::protocol::{Executing, Rank, TaskId};
+use crate::task::{Executing, Rank, TaskId, Verdict};
 
 /// A pool that dies this many times in a row, while no task executes and without a task having ended, is not restarted.
 const IDLE_DEATHS_MAX: u32 = 3;
@@ -87,7 +87,7 @@ impl Farmer {
             let crashes = self.tasks.crashes(id).saturating_add(1);
             let mut record = Record::crashed(rank, executing, self.tasks.attempt(id));
             if is_alone && crashes >= self.settings.rules.crash_limit {
-                record.is_last = self.tasks.record(id, false);
+                record.is_last = self.tasks.record(id, Verdict::Failed);
                 actions.notes.push(Note::Crashed { id, rank, crashes });
             } else {
                 self.tasks.set_crashes(id, crashes);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::protocol::{Rank, TaskId, TaskResult};
+use crate::task::{Rank, TaskId, TaskResult};
 
 /// After this time a failure is recorded even without a verdict.
 pub(super) const DOUBT_MAX: Duration = Duration::from_secs(60);

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Rules, StopCause};
-use crate::protocol::{Attempt, Executing, Outcome, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{StopLevel, ToFarmer};
+use crate::task::{Attempt, Executing, Outcome, Rank, TaskId, TaskResult, Verdict};
 
 /// Parameters of the farmer core.
 #[derive(Clone, Debug)]
@@ -129,6 +130,12 @@ impl Cause {
         matches!(self, Self::Finished | Self::Failed | Self::Timeout | Self::Unkept)
     }
 
+    /// What this decides if the task does not run again.
+    #[must_use]
+    pub fn verdict(self) -> Verdict {
+        if self == Self::Finished { Verdict::Finished } else { Verdict::Failed }
+    }
+
     /// Why an attempt with this result has ended, if nothing interfered.
     #[must_use]
     pub fn of(result: &TaskResult) -> Self {
@@ -195,10 +202,10 @@ impl Record {
         }
     }
 
-    /// Whether the task belongs into `finished` (`true`), into `failed`, or into none of them yet.
+    /// What this attempt has decided, if it is the last one.
     #[must_use]
-    pub fn verdict(&self) -> Option<bool> {
-        self.is_last.then_some(self.cause == Cause::Finished)
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.is_last.then(|| self.cause.verdict())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Farmer;
 use super::workers::WorkerState;
 use super::{Actions, Send, TaskTable};
-use crate::protocol::{Attempt, FARMER, Rank, TaskId};
+use crate::task::{Attempt, FARMER, Rank, TaskId};
 
 /// The most tasks that wait at one worker beyond its slots: this bounds what is lost with a node, and the size of a
 /// message.

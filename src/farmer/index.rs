@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::state::Status;
 use super::workers::WorkerState;
-use crate::protocol::Rank;
+use crate::task::Rank;
 
 /// What is derived from one worker.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

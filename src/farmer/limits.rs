@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Actions, Farmer, Send, TaskLimit};
 use crate::lengths::micros;
-use crate::protocol::Rank;
+use crate::task::Rank;
 
 /// A percentage of the median applies once this many tasks have finished, and at least as many as there are slots: the
 /// first ones to end are the short ones.

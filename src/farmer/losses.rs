@@ -11,7 +11,8 @@ use super::handout::Room;
 use super::state::{State, Status};
 use super::workers::WorkerState;
 use super::{Actions, Farmer, Note, Record, Send};
-use crate::protocol::{FARMER, Rank, TaskId, ToFarmer};
+use crate::protocol::ToFarmer;
+use crate::task::{FARMER, Rank, TaskId};
 
 impl Farmer {
     /// Gives up a worker. Its tasks go to others with the next attempt number.

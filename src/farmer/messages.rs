@@ -10,7 +10,8 @@ use super::handout::Room;
 use super::state::{State, Status};
 use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
-use crate::protocol::{PROTOCOL_VERSION, Rank, StopLevel, TaskId, TaskResult, ToFarmer};
+use crate::protocol::{PROTOCOL_VERSION, StopLevel, ToFarmer};
+use crate::task::{Rank, TaskId, TaskResult};
 
 /// What has happened to tasks, in a Report.
 struct News {

@@ -42,7 +42,8 @@ pub use tasks::{TaskState, TaskTable};
 pub use workers::{WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
-use crate::protocol::{FARMER, Rank, StopLevel, TaskId};
+use crate::protocol::StopLevel;
+use crate::task::{FARMER, Rank, TaskId};
 use crashes::Blame;
 use doubts::Doubts;
 use drain::Fit;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Actions, Cause, Farmer, Record, TaskState};
-use crate::protocol::{Rank, TaskResult};
+use crate::task::{Rank, TaskResult};
 
 /// Pause before the first retry of a task; it doubles with each further one.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl Farmer {
                 return;
             }
         }
-        if self.tasks.record(result.id, cause == Cause::Finished) {
+        if self.tasks.record(result.id, cause.verdict()) {
             if cause == Cause::Finished {
                 self.lengths.add(result.duration_us);
             }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Outcome, TaskResult};
+use crate::task::{Outcome, TaskResult};
 
 /// What the user wants to happen when tasks fail.
 #[derive(Clone, PartialEq, Eq, Debug)]

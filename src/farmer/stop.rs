@@ -7,7 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
-use crate::protocol::{Rank, StopLevel};
+use crate::protocol::StopLevel;
+use crate::task::Rank;
 
 /// Why a farm stops.
 #[derive(Clone, PartialEq, Eq, Debug)]

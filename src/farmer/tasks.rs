@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::waiting::{Waiting, Woken};
-use crate::protocol::{Attempt, Rank, TaskId};
+use crate::task::{Attempt, Rank, TaskId, Verdict};
 
 /// The state of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -287,15 +287,17 @@ impl TaskTable {
     }
 
     /// Records the end of a task. Returns `false`, without effect, if it was recorded before or does not exist.
-    pub fn record(&mut self, id: TaskId, success: bool) -> bool {
+    pub fn record(&mut self, id: TaskId, verdict: Verdict) -> bool {
         match self.state(id) {
             Some(TaskState::Assigned) => {}
             Some(TaskState::Pending) => self.take_out(id),
             Some(TaskState::Delayed) => _ = self.waiting.forget(id),
             Some(TaskState::Finished | TaskState::Failed) | None => return false,
         }
-        let (state, count) =
-            if success { (TaskState::Finished, &mut self.finished) } else { (TaskState::Failed, &mut self.failed) };
+        let (state, count) = match verdict {
+            Verdict::Finished => (TaskState::Finished, &mut self.finished),
+            Verdict::Failed => (TaskState::Failed, &mut self.failed),
+        };
         self.states[id.0 as usize] = state;
         *count += 1;
         if !self.tries.is_empty() {
@@ -383,8 +385,8 @@ mod tests {
     #[test]
     fn recorded_tasks_are_skipped() {
         let mut tasks = TaskTable::new(4);
-        assert!(tasks.record(TaskId(0), true));
-        assert!(tasks.record(TaskId(2), false));
+        assert!(tasks.record(TaskId(0), Verdict::Finished));
+        assert!(tasks.record(TaskId(2), Verdict::Failed));
         let order: Vec<_> = std::iter::from_fn(|| tasks.take_next(WORKER)).collect();
         assert_eq!(order, [TaskId(1), TaskId(3)]);
         assert_eq!(tasks.take_next(WORKER), None);
@@ -402,9 +404,9 @@ mod tests {
         tasks.put_back(first, true);
         assert_eq!(tasks.attempt(first), Attempt(2));
         tasks.check_invariants();
-        assert!(tasks.record(first, true));
+        assert!(tasks.record(first, Verdict::Finished));
         assert!(tasks.tries.is_empty(), "its tries are dropped");
-        assert!(!tasks.record(first, false));
+        assert!(!tasks.record(first, Verdict::Failed));
         tasks.put_back(first, false);
         assert_eq!(tasks.take_next(WORKER), Some(TaskId(1)));
         assert_eq!(tasks.pending(), 0);
@@ -428,7 +430,7 @@ mod tests {
     fn a_record_can_be_taken_back() {
         let mut tasks = TaskTable::new(2);
         let id = tasks.take_next(WORKER).unwrap();
-        tasks.record(id, false);
+        tasks.record(id, Verdict::Failed);
         tasks.unrecord(id);
         tasks.check_invariants();
         assert_eq!(tasks.unrecorded().collect::<Vec<_>>(), [TaskId(0), TaskId(1)]);
@@ -440,7 +442,7 @@ mod tests {
         let mut tasks = TaskTable::new(3);
         tasks.take_next(WORKER);
         for id in [1, 2].map(TaskId) {
-            assert!(tasks.record(id, true));
+            assert!(tasks.record(id, Verdict::Finished));
             tasks.unrecord(id);
             tasks.check_invariants();
         }
@@ -485,7 +487,7 @@ mod tests {
     fn unknown_ids_change_nothing() {
         let mut tasks = TaskTable::new(1);
         tasks.put_back(TaskId(9), true);
-        assert!(!tasks.record(TaskId(9), true));
+        assert!(!tasks.record(TaskId(9), Verdict::Finished));
         assert_eq!(tasks.owner(TaskId(9)), None);
         tasks.check_invariants();
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::protocol::{Rank, TaskId};
+use crate::task::{Rank, TaskId};
 
 #[derive(Clone, Copy, Debug)]
 struct Wait {

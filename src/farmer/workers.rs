@@ -10,7 +10,7 @@ use super::doubts::Trust;
 use super::index::{Index, Keys};
 use super::state::{Active, Queue, State, Status};
 use crate::lengths::micros;
-use crate::protocol::{Rank, TaskId};
+use crate::task::{Rank, TaskId};
 
 /// Assign messages whose round trip is being measured, per worker.
 const IN_FLIGHT_MAX: usize = 16;

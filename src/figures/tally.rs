@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::usage::Usage;
 use crate::farmer::{Cause, Record};
 use crate::lengths::Lengths;
-use crate::protocol::{EXIT_OF_SIGKILL, Outcome, SIGKILL};
+use crate::task::{EXIT_OF_SIGKILL, Outcome, SIGKILL};
 
 /// How many of the slowest tasks a summary lists.
 pub const SLOWEST: usize = 5;
@@ -318,7 +318,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::farmer::Cause;
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::task::{Attempt, Rank, TaskId, TaskResult};
 
     fn ended(id: u32, length_us: u64, end: End) -> Ended {
         Ended { id, rank: id % 3, length_us, end, max_rss_kib: 0 }

@@ -10,7 +10,7 @@ use super::estimate::{Situation, time_left};
 use super::tally::Tally;
 use crate::farmer::{Farmer, Status};
 use crate::lengths::{Lengths, micros};
-use crate::protocol::{Rank, TaskId};
+use crate::task::{Rank, TaskId};
 
 /// The rate covers this much time, if enough tasks have ended in it.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -202,7 +202,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
     use crate::figures::tally::{End, Ended};
-    use crate::protocol::{Executing, PROTOCOL_VERSION, ToFarmer};
+    use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
+    use crate::task::Executing;
 
     const S: Duration = Duration::from_secs(1);
 

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::exit_status;
 use crate::protocol::framing::{FrameReader, push_frame, write_some};
-use crate::protocol::{Executing, ToFarmer, codec};
+use crate::protocol::{ToFarmer, codec};
 use crate::sys::clock::Clock;
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{Stat, end_descendants};
 use crate::sys::nursery::{EXIT_LIMIT, KILL_LIMIT, News, Nursery, PoolExit};
 use crate::sys::wait::{Interest, wait_ready};
+use crate::task::Executing;
 
 /// Bytes read from the socket at a time, so that a busy pool does not starve the rest of the loop.
 const READ_LEN_MAX: usize = 1 << 20;

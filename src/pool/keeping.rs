@@ -10,7 +10,8 @@ use std::io;
 use std::time::Duration;
 
 pub(crate) use super::logs::{Ended, KeepError};
-use crate::protocol::{Assignment, Outcome, StopLevel};
+use crate::protocol::{Assignment, StopLevel};
+use crate::task::Outcome;
 use crate::worker::{Event, Usage};
 
 /// Output waits for this long before the farm gives up.

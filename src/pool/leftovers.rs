@@ -14,8 +14,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::context::SpawnContext;
-use crate::protocol::{Attempt, TaskId};
 use crate::sys::family::{Children, KILL, Pinned, each_of};
+use crate::task::{Attempt, TaskId};
 
 /// A process that is still alive this long after SIGKILL is not waited for.
 const UNKILLABLE_MAX: Duration = Duration::from_secs(30);

@@ -16,8 +16,9 @@ use thiserror::Error;
 use super::keeping::Outputs;
 use super::packed::Packed;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
-use crate::protocol::{Assignment, Logs as Kind, Outcome};
+use crate::protocol::{Assignment, Logs as Kind};
 use crate::sys::regular;
+use crate::task::Outcome;
 use crate::workdir::logs::{folder_of, path_of, probe_of};
 
 /// The logs of a pool.
@@ -279,7 +280,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::protocol::{Attempt, TaskId};
+    use crate::task::{Attempt, TaskId};
     use crate::workdir::logs::Finder;
 
     fn task(id: u32) -> Assignment {

@@ -29,7 +29,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
-use crate::protocol::{PROTOCOL_VERSION, SLOTS_MAX, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
 use crate::sys::executing::ExecutingTable;
@@ -39,6 +39,7 @@ use crate::sys::launcher::{Launch, NodePlace};
 use crate::sys::process::{Reap, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
+use crate::task::SLOTS_MAX;
 use crate::worker::{Event, Worker};
 use context::SpawnContext;
 use starters::threads_for;

@@ -18,11 +18,12 @@ use super::starters::{Failed, Process, Starters};
 use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
-use crate::protocol::{Assignment, Outcome, StopLevel, TaskId};
+use crate::protocol::{Assignment, StopLevel};
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::memory::OomKills;
 use crate::sys::process::{Reap, Reaped, reap, signal_group};
+use crate::task::{Outcome, TaskId};
 use crate::worker::{Event, Usage};
 
 /// A task whose first process has ended, while others that it has started have not.

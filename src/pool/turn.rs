@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Assignment, Outcome, ToFarmer};
+use crate::protocol::{Assignment, ToFarmer};
+use crate::task::Outcome;
 use crate::worker::{Action, Event, Usage, Worker};
 
 /// Why a task did not start.

@@ -10,10 +10,10 @@ use crate::farmer::{Farmer, Status, TaskTable};
 use crate::figures::report::{FORMAT, Figures, SlowTask, State, WorkerFigures, run_name};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
-use crate::protocol::{Rank, TaskId};
 use crate::shown;
 use crate::sys::clock::Clock;
 use crate::sys::host;
+use crate::task::{Rank, TaskId};
 use crate::tasklist::TaskList;
 
 /// How much of a command is shown.

@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::config::Config;
 use crate::farmer::{Farmer, Status, TaskTable, WorkerState};
 use crate::figures::words;
-use crate::protocol::{Rank, SlotCount};
+use crate::protocol::SlotCount;
 use crate::shown;
+use crate::task::Rank;
 
 /// What runs the tasks in a farm of this many ranks; empty for a single one.
 pub(super) fn who(config: &Config, ranks: u32) -> String {

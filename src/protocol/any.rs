@@ -7,6 +7,7 @@ use super::*;
 use crate::fuzz::{nearly, within};
 use crate::runner::config::{Defined, Shell, Start};
 use crate::runner::template::{Field, Template};
+use crate::task::Outcome;
 
 /// Small numbers, and those at the limits.
 fn number() -> impl Strategy<Value = u32> {

@@ -10,6 +10,8 @@ use thiserror::Error;
 /// Longest frame, in bytes: room for a tasklist line of many MiB and for any batch that this program makes.
 pub const FRAME_LEN_MAX: usize = 64 << 20;
 
+const _: () = assert!(FRAME_LEN_MAX <= i32::MAX as usize, "a frame is one MPI message, whose length is a C int");
+
 /// Batches are closed when they reach this many bytes, so that one message never holds up a link for long.
 pub const BATCH_BYTES: usize = 256 << 10;
 
@@ -59,6 +61,7 @@ mod tests {
     use crate::protocol::*;
     use crate::runner::config::{Defined, Start};
     use crate::runner::template::{Field, Template};
+    use crate::task::*;
 
     /// A length that claims more bytes than there are must not be trusted: nothing of that size is allocated.
     #[test]

@@ -1,6 +1,6 @@
 //! The messages between farmer and workers.
 //!
-//! Owns the message types and their components ([`TaskId`], [`Rank`], [`Outcome`] …). [`codec`] turns them into bytes,
+//! Owns the message types; what they speak of is in [`crate::task`]. [`codec`] turns them into bytes,
 //! [`framing`] splits and joins those. Never does I/O, never knows whether a frame travels by MPI or over a socket.
 //!
 //! Invariant: a message from a peer is input. Every field may hold anything; the receiver checks it.
@@ -11,40 +11,13 @@ pub mod codec;
 pub mod framing;
 
 use bincode::{Decode, Encode};
-use std::fmt;
 
 use crate::runner::RunnerConfig;
+use crate::task::{Attempt, Executing, Rank, TaskId, TaskResult};
 
 /// Raised whenever the meaning or the bytes of a message change. Start and Hello carry it: a farm consists of one
 /// program, and two versions in one allocation are refused by name instead of misread.
 pub const PROTOCOL_VERSION: u32 = 6;
-
-/// The 0-based place of a task among the kept lines of its list. Users see it as `ID` in the workdir.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
-pub struct TaskId(pub u32);
-
-/// An MPI rank; 0 is the farmer's, and the only one without a launcher.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
-pub struct Rank(pub u32);
-
-/// The rank that owns the workdir and the tasklist.
-pub const FARMER: Rank = Rank(0);
-
-/// The number of this attempt of a task within one run of the farm; the first is 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
-pub struct Attempt(pub u16);
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Rank {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The level of a stop. Higher levels win; a farm never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
@@ -56,9 +29,6 @@ pub enum StopLevel {
     /// SIGKILL now.
     Kill,
 }
-
-/// More slots than this on one rank are a mistake, whatever their source.
-pub const SLOTS_MAX: u32 = 100_000;
 
 /// How many tasks a rank runs at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
@@ -177,124 +147,6 @@ pub enum ToWorker {
         /// Some rank was lost: end without MPI_Finalize, which would wait for it.
         skip_finalize: bool,
     },
-}
-
-/// The signal that cannot be caught. The system's out-of-memory killer sends it.
-pub const SIGKILL: u8 = 9;
-
-/// The exit code of a shell whose program died of it.
-pub const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
-
-/// How one attempt of a task ended.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub enum Outcome {
-    /// Its process exited with this code, 0 to 255.
-    Exited(u8),
-    /// Its process died by this signal.
-    Signaled(u8),
-    /// It never ran, and never will on any node: the reason, for the user.
-    NotStarted(String),
-    /// Its process has ended, but its output cannot be kept because something else has the name of its log: it has
-    /// failed, whatever its exit code.
-    Unkept {
-        /// Its exit code, if it did not die by a signal.
-        exit: Option<u8>,
-        /// The signal that it died by.
-        signal: Option<u8>,
-        /// The reason, for the user.
-        reason: String,
-    },
-}
-
-impl Outcome {
-    /// Whether this is the success of a process, if nothing interfered.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        *self == Self::Exited(0)
-    }
-
-    /// SIGKILL, of the process itself or as reported by a shell that saw its program die.
-    #[must_use]
-    pub fn is_kill(&self) -> bool {
-        matches!(self, Self::Signaled(SIGKILL) | Self::Exited(EXIT_OF_SIGKILL))
-    }
-
-    /// The exit code of its process, if it had one.
-    #[must_use]
-    pub fn exit_code(&self) -> Option<u8> {
-        match self {
-            Self::Exited(code) => Some(*code),
-            Self::Unkept { exit, .. } => *exit,
-            Self::Signaled(_) | Self::NotStarted(_) => None,
-        }
-    }
-
-    /// The signal that its process died by, if it did.
-    #[must_use]
-    pub fn signal(&self) -> Option<u8> {
-        match self {
-            Self::Signaled(signal) => Some(*signal),
-            Self::Unkept { signal, .. } => *signal,
-            Self::Exited(_) | Self::NotStarted(_) => None,
-        }
-    }
-
-    /// The same end for a task whose output cannot be kept. One that never ran has no output.
-    #[must_use]
-    pub fn unkept(self, reason: String) -> Self {
-        match self {
-            Self::NotStarted(_) => self,
-            _ => Self::Unkept { exit: self.exit_code(), signal: self.signal(), reason },
-        }
-    }
-}
-
-/// One attempt of a task that has ended.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub struct TaskResult {
-    /// The task.
-    pub id: TaskId,
-    /// The number of this attempt.
-    pub attempt: Attempt,
-    /// The slot it ran in, from 0.
-    pub slot: u32,
-    /// When it got its slot, in microseconds since 1970, by the clock of its node.
-    pub start_us: u64,
-    /// How long it had the slot, until all its processes were gone, in microseconds, by a clock that never steps.
-    pub duration_us: u64,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// It had exceeded its limit ([`ToWorker::Limit`]) and was asked to end: it has failed, whatever its exit code.
-    pub timed_out: bool,
-    /// When its first process had ended, others that it had started remained and had to be ended.
-    pub left_behind: bool,
-    /// User CPU time of the task and the children that it waited for, in microseconds.
-    pub user_us: u64,
-    /// System CPU time, likewise.
-    pub system_us: u64,
-    /// Largest resident set of any one of its processes, in KiB.
-    pub max_rss_kib: u64,
-}
-
-/// A task that was executing when its pool died.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
-pub struct Executing {
-    /// The task.
-    pub id: TaskId,
-    /// The slot it ran in, from 0.
-    pub slot: u32,
-    /// When it got its slot, in microseconds since 1970, by the clock of its node.
-    pub start_us: u64,
-    /// How long it had the slot, in microseconds.
-    pub duration_us: u64,
-}
-
-impl TaskResult {
-    /// Whether the task has succeeded.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        self.outcome.is_success() && !self.timed_out
-    }
 }
 
 /// Worker to farmer.

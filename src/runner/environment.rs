@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::shell_rules::TAKEN_OUT_BY_BASH;
-use crate::protocol::{Attempt, Rank, TaskId};
 use crate::sys::launcher::variables::Leftovers;
 use crate::sys::process::c_string;
+use crate::task::{Attempt, Rank, TaskId};
 
 /// Variables for every task of a pool.
 #[derive(Debug)]

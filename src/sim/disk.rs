@@ -14,7 +14,7 @@ use super::network::{Countdown, step};
 use super::prng::Prng;
 use crate::driver::turn::Storage;
 use crate::farmer::{Record, TaskTable};
-use crate::protocol::TaskId;
+use crate::task::{TaskId, Verdict};
 use crate::tasklist::TaskList;
 use crate::workdir::{Commands, HEADER, count_crashes, push_line, read_records};
 
@@ -69,12 +69,12 @@ impl Disk {
     pub fn open(&mut self, list: &TaskList) -> Result<TaskTable, String> {
         (self.full, self.sync_fails, self.erred, self.slow) = (false, false, false, Duration::ZERO);
         let mut table = TaskTable::new(list.len());
-        for (file, success) in self.files.iter_mut().zip([true, false]) {
+        for (file, verdict) in self.files.iter_mut().zip([Verdict::Finished, Verdict::Failed]) {
             let torn = read_records(
                 file.bytes.as_slice(),
                 Path::new("simulated"),
                 list,
-                success,
+                verdict,
                 Commands::AsRecorded,
                 &mut table,
             )
@@ -198,5 +198,5 @@ impl Storage for Recorder {
 }
 
 fn file_of(record: &Record) -> Option<usize> {
-    Some(usize::from(!record.verdict()?))
+    Some(usize::from(record.verdict()? == Verdict::Failed))
 }

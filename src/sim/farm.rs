@@ -12,7 +12,8 @@ use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
 use crate::farmer::{Cause, End, Event, Note, StopCause};
-use crate::protocol::{FARMER, Rank, StopLevel, ToFarmer, ToWorker, codec};
+use crate::protocol::{StopLevel, ToFarmer, ToWorker, codec};
+use crate::task::{FARMER, Rank};
 
 impl World {
     pub(super) fn at_farmer(&mut self, rank: u32) {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::prng::Prng;
 use crate::driver::turn::Network;
-use crate::protocol::{FARMER, Rank, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::task::{FARMER, Rank};
 
 /// Counts the farmer's steps until it is killed.
 pub type Countdown = Rc<Cell<Option<u32>>>;

@@ -11,7 +11,8 @@ use super::plan::{Plan, Poison};
 use super::processes::{Operation, Output, Process, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
-use crate::protocol::{Executing, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::task::Executing;
 use crate::worker::{Event, Worker};
 
 /// A pool process.

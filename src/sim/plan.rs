@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::options::{Lengths, Options};
 use super::prng::Prng;
-use crate::protocol::{Outcome, TaskId};
+use crate::task::{Outcome, TaskId};
 use crate::tasklist::TaskList;
 
 /// The effect of SIGTERM on a task.

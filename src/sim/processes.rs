@@ -12,7 +12,8 @@ use super::plan::{OnTerm, Plan};
 use crate::lengths::micros;
 use crate::pool::keeping::{Ended, KeepError, Keeping, Outputs, Over};
 use crate::pool::turn::{Processes, SpawnError};
-use crate::protocol::{Assignment, Outcome, TaskId};
+use crate::protocol::Assignment;
+use crate::task::{Outcome, TaskId};
 use crate::worker::{Event, Usage};
 
 /// From a deadly signal to the end of the process.

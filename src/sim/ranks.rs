@@ -6,7 +6,8 @@ use super::network::Towards;
 use super::node::Pool;
 use super::processes::Operation;
 use super::world::{What, World};
-use crate::protocol::{FARMER, ToFarmer, ToWorker, codec};
+use crate::protocol::{ToFarmer, ToWorker, codec};
+use crate::task::FARMER;
 
 impl World {
     pub(super) fn at_rank(&mut self, rank: u32) {

@@ -10,7 +10,8 @@ use super::options::Fault;
 use super::plan::Poison;
 use super::world::{FAULT_MAX, What, World};
 use crate::farmer::Event;
-use crate::protocol::{FARMER, Rank, ToFarmer};
+use crate::protocol::ToFarmer;
+use crate::task::{FARMER, Rank};
 
 /// As in the handle of the pool: when its end is reported, and when a stopped one is killed.
 const LOSS_HELD: Duration = Duration::from_secs(1);

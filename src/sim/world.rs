@@ -19,8 +19,9 @@ use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
-use crate::protocol::{Bind, FARMER, Logs, PROTOCOL_VERSION, Rank, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{Bind, Logs, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::runner::RunnerConfig;
+use crate::task::{FARMER, Rank};
 
 /// As in the real driver.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);

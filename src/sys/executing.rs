@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::protocol::{SLOTS_MAX, TaskId};
+use crate::task::{SLOTS_MAX, TaskId};
 
 /// Words of a slot: the time when its task got it, and the task's ID plus one; 0 if it is free.
 const WORDS: usize = 2;

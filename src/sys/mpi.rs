@@ -23,7 +23,6 @@ use super::outlive;
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
 use super::watch::{LOOKS_MAX, Watch};
-use crate::protocol::codec::FRAME_LEN_MAX;
 
 /// All messages have this tag.
 const TAG: c_int = 1;
@@ -480,5 +479,3 @@ fn exit_now(code: i32) -> ! {
     // SAFETY: ends the process without running exit handlers; those of an MPI that lost a rank can hang.
     unsafe { libc::_exit(code) }
 }
-
-const _: () = assert!(FRAME_LEN_MAX <= c_int::MAX as usize, "a frame is one MPI message");

@@ -25,7 +25,7 @@ use super::fork::{become_pool, fork_again};
 use super::process::{Reap, reap};
 use super::signals::SignalSource;
 use super::wait::{Interest, wait_ready};
-use crate::protocol::Outcome;
+use crate::task::Outcome;
 
 /// How long a pool may take to clean up and exit once its socket is closed.
 pub const EXIT_LIMIT: Duration = Duration::from_secs(8);

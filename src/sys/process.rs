@@ -16,7 +16,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::protocol::Outcome;
+use crate::task::Outcome;
 
 /// A program to start.
 #[derive(Debug)]

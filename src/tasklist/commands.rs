@@ -75,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::TaskId;
+    use crate::task::TaskId;
 
     /// Anything that is not a task is refused, with the reason.
     #[test]

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::fuzz::{nearly, within};
     use crate::ini::Key;
-    use crate::protocol::TaskId;
+    use crate::task::TaskId;
 
     fn lines_of_fields() -> impl Strategy<Value = Vec<u8>> {
         let field = "[a-z0-9 .é]{0,6}|\"[a-z,\n ']{0,4}\"|it's|;|\t";

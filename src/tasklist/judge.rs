@@ -12,8 +12,8 @@ mod words;
 use std::collections::BTreeSet;
 
 use super::TaskList;
-use crate::protocol::TaskId;
 use crate::shell::line::{LineChecker, Look};
+use crate::task::TaskId;
 
 pub use ask::{Question, ask};
 pub use messages::Places;

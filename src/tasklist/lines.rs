@@ -11,7 +11,7 @@ use super::TaskList;
 use super::commands::COMMAND_LEN_MAX;
 use super::comments::{Directive, Ignored};
 use super::encoding::mark_len;
-use crate::protocol::TaskId;
+use crate::task::TaskId;
 
 /// Why bytes are not a tasklist.
 #[derive(Debug, PartialEq, Eq)]

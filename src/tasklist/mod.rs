@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::ini::{IniError, Key, Section};
-use crate::protocol::TaskId;
+use crate::task::TaskId;
 
 pub(crate) use atlas::OUTPUT;
 pub(crate) use commands::COMMAND_LEN_MAX;

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use crate::fuzz::{nearly_text, within};
     use crate::ini::Key;
-    use crate::protocol::TaskId;
+    use crate::task::TaskId;
 
     fn texts(text: &str) -> Vec<String> {
         let axis = axis("x", text).unwrap();

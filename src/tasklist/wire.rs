@@ -112,7 +112,7 @@ mod tests {
                 let decoded = within(64 * len + 1_000, || Tasks::decode(bytes));
                 if let Some(Ok(tasks)) = decoded {
                     for id in 0..tasks.list.len() {
-                        let _ = tasks.list.command(crate::protocol::TaskId(id));
+                        let _ = tasks.list.command(crate::task::TaskId(id));
                     }
                     std::mem::take(&mut { tasks }.made.folders);
                 }

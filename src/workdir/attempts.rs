@@ -114,7 +114,7 @@ mod tests {
     use super::super::begin::Found;
     use super::*;
     use crate::farmer::Cause;
-    use crate::protocol::{Attempt, Outcome, Rank, TaskId, TaskResult};
+    use crate::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, cause: Cause) -> String {
         let result = TaskResult {

@@ -12,8 +12,8 @@ use memchr::memmem::Finder;
 use super::attempts::HEADER;
 use super::lines::{End, Lines};
 use crate::farmer::{CRASHED, TaskState, TaskTable};
-use crate::protocol::TaskId;
 use crate::sys::regular;
+use crate::task::TaskId;
 use crate::tasklist::TaskList;
 
 /// The columns of the file that are read.
@@ -102,6 +102,7 @@ fn holds(file: &mut impl Read, bytes: &[u8]) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Verdict;
 
     fn list() -> TaskList {
         TaskList::from_commands([&b"a"[..], b"b\tc", b"d"])
@@ -116,8 +117,8 @@ mod tests {
         let path = folder.path().join("tasks.tsv");
         std::fs::write(&path, text).unwrap();
         let (mut table, mut scratch) = (TaskTable::new(3), TaskTable::new(3));
-        failed.iter().for_each(|&id| _ = table.record(TaskId(id), false));
-        skipped.iter().for_each(|&id| _ = scratch.record(TaskId(id), false));
+        failed.iter().for_each(|&id| _ = table.record(TaskId(id), Verdict::Failed));
+        skipped.iter().for_each(|&id| _ = scratch.record(TaskId(id), Verdict::Failed));
         read(&path, &list(), &scratch, &mut table);
         table.check_invariants();
         (0..3).map(|id| table.crashes(TaskId(id))).collect()

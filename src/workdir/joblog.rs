@@ -11,8 +11,8 @@ use super::append::Links;
 use super::attempts::{begins_with, continue_lines, push_number};
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
-use crate::protocol::Outcome;
 use crate::sys::regular;
+use crate::task::Outcome;
 
 /// The first line.
 const HEADER: &[u8] = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
@@ -84,7 +84,7 @@ fn look(file: &mut File) -> io::Result<Option<Begin>> {
 mod tests {
     use super::super::begin::Found;
     use super::*;
-    use crate::protocol::{Attempt, Rank, TaskId, TaskResult};
+    use crate::task::{Attempt, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, duration_us: u64, timed_out: bool) -> String {
         let result = TaskResult {

@@ -13,8 +13,8 @@ use super::begin::{Found, Undo};
 use super::sync::{Failure, Syncer};
 use super::{attempts, joblog, names};
 use crate::farmer::Record;
-use crate::protocol::TaskId;
 use crate::sys::regular;
+use crate::task::{TaskId, Verdict};
 use crate::tasklist::TaskList;
 use crate::timeline;
 
@@ -153,10 +153,10 @@ impl Journal {
         }
         self.append_joblog(records, list)
             .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
-        self.append_lines(records, list, true)
+        self.append_lines(records, list, Verdict::Finished)
             .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
-        self.append_lines(records, list, false)
-            .map_err(|(path, source)| self.error(&path, source, ids(records, |success| !success)))?;
+        self.append_lines(records, list, Verdict::Failed)
+            .map_err(|(path, source)| self.error(&path, source, ids(records, |verdict| verdict == Verdict::Failed)))?;
         self.syncer.wake();
         Ok(())
     }
@@ -171,9 +171,14 @@ impl Journal {
         joblog.append(&self.text).map_err(|error| (joblog.path().to_owned(), error))
     }
 
-    fn append_lines(&mut self, records: &[Record], list: &TaskList, success: bool) -> Result<(), (PathBuf, io::Error)> {
+    fn append_lines(
+        &mut self,
+        records: &[Record],
+        list: &TaskList,
+        verdict: Verdict,
+    ) -> Result<(), (PathBuf, io::Error)> {
         self.text.clear();
-        for record in records.iter().filter(|record| record.verdict() == Some(success)) {
+        for record in records.iter().filter(|record| record.verdict() == Some(verdict)) {
             let id = record.result.id;
             write!(self.text, "{id} ").expect("a Vec takes all");
             self.text.extend_from_slice(list.command(id));
@@ -182,8 +187,10 @@ impl Journal {
         if self.text.is_empty() {
             return Ok(());
         }
-        let (name, file) =
-            if success { (names::FINISHED, &mut self.finished) } else { (names::FAILED, &mut self.failed) };
+        let (name, file) = match verdict {
+            Verdict::Finished => (names::FINISHED, &mut self.finished),
+            Verdict::Failed => (names::FAILED, &mut self.failed),
+        };
         let path = self.workdir.join(name);
         let file = match file {
             Some(file) => file,
@@ -230,7 +237,7 @@ impl Journal {
 }
 
 /// The tasks that end with these records, chosen by their verdict.
-fn ids(records: &[Record], choose: impl Fn(bool) -> bool) -> Vec<TaskId> {
+fn ids(records: &[Record], choose: impl Fn(Verdict) -> bool) -> Vec<TaskId> {
     records.iter().filter(|record| record.verdict().is_some_and(&choose)).map(|record| record.result.id).collect()
 }
 

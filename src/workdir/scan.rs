@@ -12,8 +12,8 @@ use thiserror::Error;
 use super::lines::{End, Line, Lines};
 use super::{crashes, cure, names};
 use crate::farmer::{TaskState, TaskTable};
-use crate::protocol::TaskId;
 use crate::sys::regular;
+use crate::task::{TaskId, Verdict};
 use crate::tasklist::TaskList;
 
 /// Why `finished` or `failed` cannot be trusted.
@@ -94,14 +94,14 @@ pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Resu
     let mut table = TaskTable::new(list.len());
     // A finished task has finished, even if an earlier attempt is in `failed`.
     let finished_path = workdir.join(names::FINISHED);
-    let finished_tail = read_file(&finished_path, list, true, Commands::AsRecorded, &mut table)?;
+    let finished_tail = read_file(&finished_path, list, Verdict::Finished, Commands::AsRecorded, &mut table)?;
     let failed_path = workdir.join(names::FAILED);
     let mut failed_before = TaskTable::new(if failed == Failed::Retry { list.len() } else { 0 });
     let failed_tail = match failed {
-        Failed::Keep => read_file(&failed_path, list, false, Commands::AsRecorded, &mut table)?,
+        Failed::Keep => read_file(&failed_path, list, Verdict::Failed, Commands::AsRecorded, &mut table)?,
         // Only checked: before it is discarded, it must at least be valid. Every task that has not finished runs, so
         // that nothing is lost if the record belonged to a different list.
-        Failed::Retry => read_file(&failed_path, list, false, Commands::MayBeCorrected, &mut failed_before)?,
+        Failed::Retry => read_file(&failed_path, list, Verdict::Failed, Commands::MayBeCorrected, &mut failed_before)?,
     };
     let tails = [(finished_path, finished_tail), (failed_path, failed_tail)];
     let torn = tails.into_iter().filter_map(|(path, tail)| Some((path, tail?))).collect();
@@ -121,7 +121,7 @@ impl ReadBack {
 fn read_file(
     path: &Path,
     list: &TaskList,
-    success: bool,
+    verdict: Verdict,
     commands: Commands,
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
@@ -129,7 +129,7 @@ fn read_file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
     };
-    read_records(BufReader::with_capacity(1 << 20, file), path, list, success, commands, table)
+    read_records(BufReader::with_capacity(1 << 20, file), path, list, verdict, commands, table)
 }
 
 /// A last line that was cut short.
@@ -146,7 +146,7 @@ pub(crate) fn read_records(
     reader: impl BufRead,
     path: &Path,
     list: &TaskList,
-    success: bool,
+    verdict: Verdict,
     commands: Commands,
     table: &mut TaskTable,
 ) -> Result<Option<Torn>, ScanError> {
@@ -164,9 +164,12 @@ pub(crate) fn read_records(
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
         let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
         if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
-            return Err(other_list("but with a different command from the one in the list", !success));
+            return Err(other_list(
+                "but with a different command from the one in the list",
+                verdict == Verdict::Failed,
+            ));
         }
-        if !table.record(id, success) {
+        if !table.record(id, verdict) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };
             log::info!("{}: line {number}: task {id} is in {before} already; that counts", path.display());
         }
@@ -295,7 +298,14 @@ mod tests {
         let long = |begin: &str, end: &str| [begin.as_bytes(), &vec![b'x'; 4 << 20], end.as_bytes()].concat();
         let scan = |bytes: &[u8]| {
             within(64 << 10, || {
-                read_records(bytes, Path::new("x"), &list(), true, Commands::AsRecorded, &mut TaskTable::new(3))
+                read_records(
+                    bytes,
+                    Path::new("x"),
+                    &list(),
+                    Verdict::Finished,
+                    Commands::AsRecorded,
+                    &mut TaskTable::new(3),
+                )
             })
         };
         // The part that is kept looks like a record.
@@ -320,10 +330,10 @@ mod tests {
         fn any_bytes_are_read_or_refused(finished in nearly(records()), failed in nearly(records()), bytes: Vec<u8>) {
             for (finished, failed) in [(&finished, &failed), (&bytes, &failed), (&finished, &bytes)] {
                 let mut table = TaskTable::new(3);
-                let mut read = |bytes: &[u8], success| {
-                    within(64 << 10, || read_records(bytes, Path::new("x"), &list(), success, Commands::AsRecorded, &mut table))
+                let mut read = |bytes: &[u8], verdict| {
+                    within(64 << 10, || read_records(bytes, Path::new("x"), &list(), verdict, Commands::AsRecorded, &mut table))
                 };
-                let _ = (read(finished, true).is_ok(), read(failed, false).is_ok());
+                let _ = (read(finished, Verdict::Finished).is_ok(), read(failed, Verdict::Failed).is_ok());
                 table.check_invariants();
             }
         }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::journal::remove_if_there;
 use crate::farmer::TaskState;
-use crate::protocol::TaskId;
 use crate::sys::regular;
+use crate::task::TaskId;
 use crate::tasklist::TaskList;
 
 /// Minimum time between two writes during a run.

@@ -2,7 +2,8 @@
 //!
 //! Owns only the types; [`super`] decides what they lead to.
 
-use crate::protocol::{Assignment, Outcome, ToFarmer, ToWorker};
+use crate::protocol::{Assignment, ToFarmer, ToWorker};
+use crate::task::Outcome;
 
 /// Measurements of an attempt.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

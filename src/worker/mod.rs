@@ -15,7 +15,8 @@ use std::time::Duration;
 
 pub use event::{Action, Event, Usage};
 
-use crate::protocol::{Assignment, Attempt, Outcome, StopLevel, TaskId, TaskResult, ToFarmer, ToWorker};
+use crate::protocol::{Assignment, StopLevel, ToFarmer, ToWorker};
+use crate::task::{Attempt, Outcome, TaskId, TaskResult};
 
 /// The result of a task that died by a signal that a batch system sends to tasks and ranks alike is held for this time:
 /// if a stop follows, it was an interruption and not a failure.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::*;
 use crate::driver::turn::{Network, Storage, Turns};
 use crate::protocol::*;
+use crate::task::*;
 use crate::tasklist::TaskList;
 
 /// Records in memory; refuses them if told so.
@@ -37,7 +38,7 @@ impl Storage for Paper {
             let unwritten = records.iter().filter(|record| record.is_last).map(|record| record.result.id);
             return Err((unwritten.collect(), "the disk is full".to_owned()));
         }
-        let verdict = |record: &Record| Some((record.result.id.0, record.verdict()?));
+        let verdict = |record: &Record| Some((record.result.id.0, record.verdict()? == Verdict::Finished));
         self.records.extend(records.iter().filter_map(verdict));
         let attempt = |record: &Record| (record.result.id.0, record.result.attempt.0, record.rank.0, record.cause);
         self.attempts.extend(records.iter().map(attempt));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Checker, Node, Run};
 use crate::farmer::{Cause, HaltAt, Record, StopCause, TaskLimit};
-use crate::protocol::{Outcome, TaskResult};
+use crate::task::{Outcome, TaskResult, Verdict};
 use crate::worker::LINGER;
 
 impl Checker {
@@ -46,7 +46,7 @@ impl Checker {
             let at = self.finished_us.partition_point(|&us| us < result.duration_us);
             self.finished_us.insert(at, result.duration_us);
         }
-        self.failed += u32::from(record.verdict() == Some(false));
+        self.failed += u32::from(record.verdict() == Some(Verdict::Failed));
         let place = (result.id.0, rank, result.slot, result.attempt.0);
         let outcomes = self.ends.get(&place);
         let own_end = outcomes.is_some_and(|outcomes| outcomes.contains(&result.outcome));

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::processes::Operation;
 use crate::farmer::{Cause, Record, Rules};
-use crate::protocol::{Assignment, Outcome, StopLevel};
+use crate::protocol::{Assignment, StopLevel};
+use crate::task::{Outcome, Verdict};
 use crate::tasklist::TaskList;
 use crate::worker::LINGER;
 use observed::{Node, Run, Task};
@@ -107,8 +108,8 @@ impl Checker {
             is_ending: false,
             failed: 0,
         };
-        for (id, success) in checker.read(list, files) {
-            checker.tasks[id as usize].recorded = Some(success);
+        for (id, verdict) in checker.read(list, files) {
+            checker.tasks[id as usize].recorded = Some(verdict);
         }
         checker
     }
@@ -143,19 +144,19 @@ impl Checker {
     }
 
     /// Reads the files by its own rules: whole lines, each `ID command` of the list, each task once. Promise 2.
-    fn read(&mut self, list: &TaskList, files: [&[u8]; 2]) -> BTreeMap<u32, bool> {
+    fn read(&mut self, list: &TaskList, files: [&[u8]; 2]) -> BTreeMap<u32, Verdict> {
         let mut found = BTreeMap::new();
-        for (bytes, success) in files.into_iter().zip([true, false]) {
+        for (bytes, verdict) in files.into_iter().zip([Verdict::Finished, Verdict::Failed]) {
             let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             for line in bytes[..whole].split_inclusive(|&byte| byte == b'\n') {
                 let text = String::from_utf8_lossy(line).into_owned();
                 let id = text.split(' ').next().and_then(|id| id.parse::<u32>().ok());
                 let expected = id.and_then(|id| {
-                    Some([format!("{id} ").as_bytes(), list.get(crate::protocol::TaskId(id))?, b"\n"].concat())
+                    Some([format!("{id} ").as_bytes(), list.get(crate::task::TaskId(id))?, b"\n"].concat())
                 });
                 self.must(expected.as_deref() == Some(line), || format!("a line that is not a record: {text:?}"));
                 if let Some(id) = id {
-                    let twice = found.insert(id, success).is_some();
+                    let twice = found.insert(id, verdict).is_some();
                     self.must(!twice, || format!("task {id} is in the files more than once"));
                 }
             }
@@ -193,7 +194,8 @@ impl Checker {
     pub fn recorded(&mut self, record: &Record) {
         let (rank, result) = (record.rank.0, &record.result);
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
-        let twice = self.tasks[id as usize].recorded.replace(success).is_some();
+        let verdict = if success { Verdict::Finished } else { Verdict::Failed };
+        let twice = self.tasks[id as usize].recorded.replace(verdict).is_some();
         self.must(!twice, || format!("task {id} is recorded twice (promise 2)"));
         if record.cause == Cause::Crashed {
             return; // It did not end by itself, and has no retries; see [`Self::crashed`].
@@ -448,7 +450,8 @@ impl Checker {
     /// The farm has ended with this code and these figures: finished, failed, remaining.
     pub fn ended(&mut self, list: &TaskList, files: [&[u8]; 2], code: i32, figures: [u32; 3], disk_erred: bool) {
         let found = self.read(list, files);
-        let finished = u32::try_from(found.values().filter(|&&success| success).count()).expect("at most len");
+        let finished = u32::try_from(found.values().filter(|&&verdict| verdict == Verdict::Finished).count())
+            .expect("at most len");
         let failed = u32::try_from(found.len()).expect("at most len") - finished;
         let remaining = list.len() - finished - failed;
         if !disk_erred {

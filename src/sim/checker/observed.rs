@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::protocol::{Assignment, StopLevel};
+use crate::task::Verdict;
 
 /// Observations of a task.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Task {
-    pub(super) recorded: Option<bool>,
+    pub(super) recorded: Option<Verdict>,
     pub(super) handed_to: Option<u32>,
     /// All ranks that may have it: one that was given up and comes back continues what it runs, unnoticed.
     pub(super) holders: BTreeSet<u32>,

@@ -8,13 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::farmer::Status;
-use crate::protocol::{Outcome, Rank, TaskId};
 use crate::sim::disk::Disk;
 use crate::sim::node::Pool;
 use crate::sim::options::{Fault, Options};
 use crate::sim::plan::{Behaviour, OnTerm, Plan};
 use crate::sim::prng::Prng;
 use crate::sim::world::{RunEnd, World};
+use crate::task::{Outcome, Rank, TaskId};
 
 /// A list on a disk, and its runs.
 struct Scenario {

@@ -1,7 +1,7 @@
 //! The messages about a list.
 
 use super::{Findings, KINDS, Kind, PLACES_TOLD, Seen};
-use crate::protocol::TaskId;
+use crate::task::TaskId;
 
 /// How commands are located in what the user wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
