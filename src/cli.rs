@@ -1,20 +1,23 @@
 //! What was typed.
 //!
 //! Owns the command line: PyTaskFarmer's, and our additions. Its meaning is checked in [`crate::config`]. The
-//! subcommands and their own options are in [`crate::commands`]; only the first word can be one, so a list may have any
+//! subcommands and their own options are in `subcommands`; only the first word can be one, so a list may have any
 //! name after an option, and as `./NAME`.
 
+pub(crate) mod pages;
 mod slips;
+mod subcommands;
+pub(crate) mod typed;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
-use crate::commands::Subcommand;
 use crate::protocol::Bind;
 
 pub use slips::explain;
+pub use subcommands::{LogsArgs, ShortHelp, StatusArgs, Subcommand};
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::cli::typed::program_as_typed;
 use crate::figures::report::FailureGroup;
 use crate::figures::tally::{End, Failure, Tally};
-use crate::progress::program_as_typed;
 use crate::shell::pasted_path;
 use crate::shown;
 use crate::workdir::logs::{self, Finder, OddLog, Output};

@@ -4,14 +4,15 @@ use std::process::ExitCode as ProcessExitCode;
 
 use clap::error::ErrorKind;
 use taskfarmer::cli::{self, Cli};
+use taskfarmer::commands;
 use taskfarmer::config::Config;
 use taskfarmer::driver;
 use taskfarmer::driver::reader::Input;
 use taskfarmer::exit_code::ExitCode;
 use taskfarmer::ini::Catalog;
 use taskfarmer::pool::{self, handle::PoolHandle};
-use taskfarmer::progress::{say, say_error};
 use taskfarmer::runner;
+use taskfarmer::stderr::{say, say_error};
 use taskfarmer::stdout;
 use taskfarmer::sys::clock::Clock;
 use taskfarmer::sys::fork::{Forked, fork_pool};
@@ -59,7 +60,7 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
         if is_error { ExitCode::BadInput } else { ExitCode::Success }
     })?;
     if let Some(command) = cli.command {
-        return Err(if speaks { command.run() } else { ExitCode::Success });
+        return Err(if speaks { commands::run(command) } else { ExitCode::Success });
     }
     if cli.version || cli.list_runners || cli.list_handlers {
         return Err(if speaks { print_about(&cli) } else { ExitCode::Success });

@@ -1,15 +1,12 @@
 //! What the user reads on the terminal.
 //!
-//! Owns the words: only rank 0 writes them, to standard error, each line with the program's name in front. The progress
-//! of a run is shown in a live line (`screen`, `bar`) or in lines at growing intervals; figures are gathered in
-//! `gather`.
+//! Owns the words; only rank 0 says them. The progress of a run is shown in a live line (`bar`) or in lines at growing
+//! intervals; figures are gathered in `gather`.
 
 mod bar;
 mod failed;
 mod gather;
-mod paste;
 mod phrases;
-mod screen;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +17,7 @@ use jiff::Timestamp;
 use log::{Level, LevelFilter};
 
 use crate::cli::Progress;
+use crate::cli::typed::{command_line, program_as_typed};
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
 use crate::farmer::{End, Farmer, Note, Status, StopCause};
@@ -30,6 +28,7 @@ use crate::figures::words;
 use crate::protocol::{Logs, StopLevel};
 use crate::shell::pasted_path;
 use crate::shown;
+use crate::stderr::{self, LiveLine, PROGRAM, say, say_error};
 use crate::sys::clock::{Clock, thread_cpu_time};
 use crate::sys::host;
 use crate::sys::launcher::Launch;
@@ -41,10 +40,7 @@ use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 pub(crate) use bar::line as bar_line;
 use failed::Failures;
-use paste::command_line;
-pub(crate) use paste::program_as_typed;
 use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, who};
-use screen::LiveLine;
 
 /// The log target for what this module reports about rank 0 itself; what happens to other ranks is reported with their
 /// names.
@@ -66,20 +62,6 @@ const LINE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 /// A run that took at least this long is described in detail.
 const DETAILS_FROM: Duration = Duration::from_secs(60);
 
-/// The name in front of every line.
-pub const PROGRAM: &str = "taskfarmer-mpi";
-
-/// Prints a message, whatever is in it; a closed terminal is not a reason to fail.
-pub fn say(text: &str) {
-    let text = shown::message(text);
-    screen::above(|| _ = io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
-}
-
-/// Says why nothing, or nothing more, is done.
-pub fn say_error(text: &str) {
-    say(&format!("error: {text}"));
-}
-
 /// The current time, as it appears in log lines.
 fn stamp() -> impl std::fmt::Display {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -99,7 +81,7 @@ pub fn install_logger(level: LevelFilter) {
             if record.target() == module_path!() { String::new() } else { format!("rank 0 ({}): ", host::name()) };
         writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), shown::message(&record.args().to_string()))
     };
-    let out = Target::Pipe(Box::new(screen::Lines));
+    let out = Target::Pipe(Box::new(stderr::Lines));
     // A second logger in one process is a bug of tests only; the first one stays.
     let _ = env_logger::Builder::new().filter_level(level).format(format).target(out).try_init();
 }

@@ -3,7 +3,7 @@
 //! Owns what happens if it cannot be written, for all commands: a full disk and a closed descriptor are errors, as for
 //! the usual tools. A reader that has closed its pipe has seen enough: the command ends quietly, with exit code 0
 //! rather than by SIGPIPE, so that `status | head -1` does not fail in a script that sets `pipefail`. Messages go to
-//! standard error, see [`crate::progress`].
+//! standard error, see [`crate::stderr`].
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -13,7 +13,7 @@ use clap::builder::StyledStr;
 use nix::errno::Errno;
 
 use crate::exit_code::ExitCode;
-use crate::progress::say_error;
+use crate::stderr::say_error;
 use crate::sys::{stdio, terminal};
 
 /// Lets `write` print. Every error that it returns must come from its writer.

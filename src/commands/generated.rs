@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::exit_code::ExitCode;
-use crate::progress::{PROGRAM, say_error};
+use crate::stderr::{PROGRAM, say_error};
 use crate::stdout;
 
 /// Prints completions.

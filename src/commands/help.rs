@@ -2,20 +2,14 @@
 //!
 //! Owns the choice between them. Never reads a file: the pages are part of the program.
 
-mod pages;
 mod plain;
 
 use clap::CommandFactory;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, pages};
 use crate::exit_code::ExitCode;
-use crate::progress::{PROGRAM, say_error};
+use crate::stderr::{PROGRAM, say_error};
 use crate::stdout;
-
-/// One line for each topic.
-pub(super) fn topics() -> String {
-    pages::listing()
-}
 
 /// Prints the help of the program, of a subcommand, or a page of the documentation. If a subcommand has a page of the same
 /// name, the page follows its help.

@@ -5,15 +5,13 @@ mod follow;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
-
-use super::ShortHelp;
 use super::status::{failed_tasks, find_workdir, is_at_work, last_ends, only_workdir, records, running_tasks};
+use crate::cli::LogsArgs;
 use crate::exit_code::ExitCode;
 use crate::figures::words;
-use crate::progress::say_error;
+use crate::stderr::say_error;
 use crate::stdout;
 use crate::workdir::logs::{self, PrintOptions, Unprinted};
 
@@ -22,33 +20,6 @@ const IDS_MAX: usize = 10_000_000;
 
 /// How many times to look for a report. A farm reports about every second what is running.
 const REPORTS_MAX: u32 = 12;
-
-/// Options of `logs`.
-#[derive(Args, Debug)]
-pub struct LogsArgs {
-    /// Workdir of a farm, or its tasklist; if omitted, the only workdir in this folder
-    #[arg(value_name = "WORKDIR")]
-    workdir: Option<PathBuf>,
-
-    /// IDs of tasks, and ranges such as 5-9
-    #[arg(value_name = "ID")]
-    ids: Vec<String>,
-
-    /// Print the output of all failed tasks
-    #[arg(long, conflicts_with = "ids")]
-    failed: bool,
-
-    /// Print only the last N lines of each task
-    #[arg(long, value_name = "N")]
-    tail: Option<u64>,
-
-    /// Keep printing what tasks write until they have ended; without IDs, follow all running tasks
-    #[arg(short, long, conflicts_with = "failed")]
-    follow: bool,
-
-    #[command(flatten)]
-    help: ShortHelp,
-}
 
 /// Prints the output of tasks.
 pub(super) fn run(args: LogsArgs) -> ExitCode {

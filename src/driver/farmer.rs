@@ -30,6 +30,7 @@ use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
 use crate::protocol::{Logs, PROTOCOL_VERSION, StopLevel, ToFarmer, ToWorker, WorkerConfig};
 use crate::shown;
+use crate::stderr::{say, say_error};
 use crate::stdout;
 use crate::sys::clock::Clock;
 use crate::sys::host;
@@ -96,11 +97,11 @@ pub fn run(
     let outcome = match prepare(config, input, links.ranks(), signals, clock) {
         Ok(Some(farm)) => farm.run(config, &mut links, signals, clock, patience),
         Ok(None) => {
-            progress::say(&format!("{} has no tasks: nothing to do", config.list.display()));
+            say(&format!("{} has no tasks: nothing to do", config.list.display()));
             dismiss(&mut links, ExitCode::Success, clock)
         }
         Err(error) => {
-            progress::say_error(&error.to_string());
+            say_error(&error.to_string());
             let stopped = matches!(error, InputError::NoTasks(NoTasks::Stopped(_)));
             dismiss(&mut links, if stopped { ExitCode::Stopped } else { ExitCode::BadInput }, clock)
         }
@@ -119,14 +120,14 @@ pub fn dry_run(config: &Config) -> ExitCode {
                     .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
             };
             match stdout::print(print) {
-                Ok(()) if !config.quiet => progress::say(&count(&table)),
+                Ok(()) if !config.quiet => say(&count(&table)),
                 Ok(()) => {}
                 Err(code) => return code,
             }
             ExitCode::Success
         }
         Err(error) => {
-            progress::say_error(&error.to_string());
+            say_error(&error.to_string());
             ExitCode::BadInput
         }
     }

@@ -24,6 +24,7 @@ use crate::ini::Remarks;
 use crate::progress;
 use crate::protocol::codec;
 use crate::runner::{self, Found, RunnerConfig, RunnerError};
+use crate::stderr::say;
 use crate::sys::clock::Clock;
 use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
@@ -141,7 +142,7 @@ fn find(config: &Config) -> (Names, Vec<Remarks>) {
 fn report(config: &Config, remarks: &[Remarks]) {
     for Remarks { ignored, redefined } in remarks {
         ignored.iter().for_each(|text| log::warn!("{text}"));
-        redefined.iter().filter(|_| !config.quiet).for_each(|text| progress::say(text));
+        redefined.iter().filter(|_| !config.quiet).for_each(|text| say(text));
     }
 }
 

@@ -11,12 +11,11 @@ use thiserror::Error;
 use super::append::{Appender, Links};
 use super::begin::{Found, Undo};
 use super::sync::{Failure, Syncer};
-use super::{attempts, joblog, names};
+use super::{attempts, joblog, names, timeline};
 use crate::farmer::Record;
 use crate::sys::regular;
 use crate::task::{TaskId, Verdict};
 use crate::tasklist::TaskList;
-use crate::timeline;
 
 /// A file of the workdir could not be written.
 #[derive(Debug, Error)]

@@ -18,6 +18,7 @@ mod owner;
 mod scan;
 mod status_file;
 mod sync;
+mod timeline;
 mod toprocess;
 
 use std::fs::{self, File};
@@ -33,10 +34,7 @@ use crate::sys::regular;
 use crate::tasklist::{OUTPUT, TaskList};
 pub(crate) use append::Links;
 pub(crate) use attempts::{HEADER, push_line};
-#[cfg(test)]
-pub(crate) use begin::Found;
 use begin::Undo;
-pub(crate) use begin::{Begin, Kind};
 pub(crate) use crashes::count as count_crashes;
 use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;

@@ -3,8 +3,8 @@
 //! Owns the few changes that make Markdown readable on a terminal: comments are dropped, and links show their targets.
 //! Tables, code and emphasis stay as they are. Handles the Markdown of this project, not all of Markdown.
 
-use super::pages::{PAGES, Page};
-use crate::progress::PROGRAM;
+use crate::cli::pages::{PAGES, Page};
+use crate::stderr::PROGRAM;
 
 /// The text of a page.
 pub(super) fn plain(page: &Page) -> String {

@@ -213,7 +213,7 @@ fn shown(workdir: &Path, json: bool, lists: bool, before: Option<Figures>) -> (V
         failed: lists,
         running: lists,
         slowest: lists.then_some(3),
-        help: crate::commands::ShortHelp::default(),
+        help: crate::cli::ShortHelp::default(),
     };
     let start = Instant::now();
     let (out, figures) = within(MEMORY_MAX, || {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::life::Life;
 use crate::exit_code::ExitCode;
 use crate::figures::report::{RUN, State};
-use crate::progress::say_error;
+use crate::stderr::say_error;
 
 /// Returns the exit code of the last run. `run`: the name that the run must have, if any.
 pub(super) fn of_last_run(workdir: &Path, run: Option<&str>) -> ExitCode {

@@ -18,14 +18,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-
+use crate::cli::StatusArgs;
 use crate::exit_code::ExitCode;
 use crate::failures;
 use crate::figures::report::{FORMAT, Figures, SlowTask, State, run_name};
 use crate::figures::tally::SLOWEST;
 use crate::figures::words;
-use crate::progress::say_error;
+use crate::stderr::say_error;
 use crate::stdout;
 use crate::sys::terminal;
 use history::History;
@@ -41,48 +40,6 @@ const QUICK_FROM: u64 = 4 << 20;
 
 /// The pause of `--watch` without a number.
 const WATCH_DEFAULT: Duration = Duration::from_secs(2);
-
-/// Options of `status`.
-#[derive(Args, Debug)]
-pub struct StatusArgs {
-    /// Workdir of a farm, or its tasklist; if omitted, the only workdir in this folder
-    #[arg(value_name = "WORKDIR")]
-    workdir: Option<PathBuf>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// Print again every SECONDS seconds, until the farm has ended
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
-    watch: Option<String>,
-
-    /// Print no status, but exit with the exit code of the last run; 4 if it did not end cleanly
-    #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
-    exit_code: bool,
-
-    /// List the failed tasks: ID, how it ended, host, log and command, separated by tabs
-    #[arg(long)]
-    failed: bool,
-
-    /// List the running tasks: ID, seconds, host, rank and command, separated by tabs
-    #[arg(long)]
-    running: bool,
-
-    /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
-    #[arg(long, value_name = "N")]
-    slowest: Option<u32>,
-
-    #[command(flatten)]
-    help: super::ShortHelp,
-}
-
-impl StatusArgs {
-    /// Whether lists are wanted instead of the whole status.
-    fn lists(&self) -> bool {
-        self.failed || self.running || self.slowest.is_some()
-    }
-}
 
 /// The pause between two looks that `--watch` asks for. A word after `--watch` that is not a number is the workdir, unless
 /// the workdir is given as well.
@@ -402,7 +359,7 @@ mod tests {
                 failed: false,
                 running: false,
                 slowest: None,
-                help: super::super::ShortHelp::default(),
+                help: crate::cli::ShortHelp::default(),
             };
             Status::read(folder.path(), &args, None).figures.elapsed_s
         };

@@ -7,15 +7,16 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use super::Status;
 use super::history::History;
 use super::records::Commands;
-use super::{Status, StatusArgs};
+use crate::cli::StatusArgs;
 use crate::failures::Logs;
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
-use crate::progress::say;
 use crate::shell::pasted;
 use crate::shown;
+use crate::stderr::say;
 use crate::sys::clock;
 
 /// `--json`: the figures, and the lists that were asked for.

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{Status, StatusArgs, print};
+use super::{Status, print};
+use crate::cli::StatusArgs;
 use crate::exit_code::ExitCode;
 use crate::figures::report::Figures;
 use crate::figures::words;
-use crate::progress::{bar_line, say_error};
+use crate::progress::bar_line;
 use crate::shown;
+use crate::stderr::say_error;
 use crate::sys::terminal::{self, Input, Screen, end_by};
 
 /// How often times on the screen tick.

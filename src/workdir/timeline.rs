@@ -10,9 +10,10 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::append::Links;
+use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
 use crate::task::Outcome;
-use crate::workdir::{Begin, Kind, Links};
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
@@ -242,10 +243,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::super::begin::Found;
     use super::*;
     use crate::fuzz::{nearly, within};
     use crate::task::{Attempt, Rank, TaskId, TaskResult};
-    use crate::workdir::Found;
 
     fn record(outcome: Outcome) -> Record {
         let result = TaskResult {

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::PROGRAM;
 use crate::shell::pasted;
+use crate::stderr::PROGRAM;
 
 /// The first word of the command line: the program need not be in `PATH`.
 pub(crate) fn program_as_typed() -> String {
@@ -13,7 +13,7 @@ pub(crate) fn program_as_typed() -> String {
 
 /// A command line as a shell accepts it. `--retry-failed` is left out: tasks that have failed since then would run
 /// again.
-pub(super) fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+pub(crate) fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
     let arguments = arguments.filter(|argument| argument != "--retry-failed");
     arguments.map(|argument| pasted(argument.as_bytes())).collect::<Vec<_>>().join(" ")
 }

@@ -1,18 +1,18 @@
 //! The pages of the documentation, as topics of `help`.
 //!
 //! Owns which pages there are and what their topics are called. The text is that of the files in `docs/`, built into the
-//! program, so an installed program needs no other file. How a page is printed is decided in [`super::plain`].
+//! program, so an installed program needs no other file. How a page is printed is decided in [`crate::commands`].
 
 use crate::ini::nearest;
 
 /// A page of the documentation.
-pub(super) struct Page {
+pub(crate) struct Page {
     /// What the user types.
-    pub(super) topic: &'static str,
-    pub(super) about: &'static str,
+    pub(crate) topic: &'static str,
+    pub(crate) about: &'static str,
     /// Where it is in the repository.
-    pub(super) file: &'static str,
-    pub(super) text: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) text: &'static str,
 }
 
 macro_rules! page {
@@ -21,13 +21,13 @@ macro_rules! page {
             topic: $topic,
             about: $about,
             file: concat!("docs/", $topic, ".md"),
-            text: include_str!(concat!("../../../docs/", $topic, ".md")),
+            text: include_str!(concat!("../../docs/", $topic, ".md")),
         }
     };
 }
 
 /// The pages for users, in the order in which they are listed.
-pub(super) const PAGES: &[Page] = &[
+pub(crate) const PAGES: &[Page] = &[
     page!("index", "find a page by what you want to do"),
     page!("cheatsheet", "the most common commands"),
     page!("options", "all options"),
@@ -45,11 +45,11 @@ pub(super) const PAGES: &[Page] = &[
     page!("troubleshooting", "messages and symptoms, and what to do"),
     page!("performance", "speed, overhead, and how to choose"),
     page!("building", "building and installing"),
-    Page { topic: "readme", about: "an overview", file: "README.md", text: include_str!("../../../README.md") },
+    Page { topic: "readme", about: "an overview", file: "README.md", text: include_str!("../../README.md") },
 ];
 
 /// The page of a topic. A file name such as `docs/workdir.md` counts as a topic, too.
-pub(super) fn find(word: &str) -> Option<&'static Page> {
+pub(crate) fn find(word: &str) -> Option<&'static Page> {
     let word = word.to_lowercase();
     let word = word.strip_prefix("docs/").unwrap_or(&word);
     let word = word.strip_suffix(".md").unwrap_or(word);
@@ -57,17 +57,17 @@ pub(super) fn find(word: &str) -> Option<&'static Page> {
 }
 
 /// The topic or other word that the user may have meant.
-pub(super) fn meant<'a>(word: &str, others: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn meant<'a>(word: &str, others: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest(word, PAGES.iter().map(|page| page.topic).chain(others))
 }
 
 /// All topics in one line.
-pub(super) fn names() -> String {
+pub(crate) fn names() -> String {
     PAGES.iter().map(|page| page.topic).collect::<Vec<_>>().join(", ")
 }
 
 /// One line for each topic, for the end of `help help`.
-pub(super) fn listing() -> String {
+pub(crate) fn listing() -> String {
     let lines = PAGES.iter().map(|page| format!("\n  {:<16} {}", page.topic, page.about));
     format!("Topics:{}", lines.collect::<String>())
 }

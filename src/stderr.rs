@@ -1,4 +1,4 @@
-//! The terminal: a live line at its end, and whole lines above it.
+//! Messages, on standard error: whole lines with the program's name in front, and a live line below them.
 //!
 //! Owns access to standard error: everything that this process prints goes through [`above`], so that the live line is
 //! never torn. indicatif draws it; its content is not known here.
@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use terminal_size::{Width, terminal_size_of};
 
+use crate::shown;
+
 /// Columns, if it is not known how many there are.
 const COLUMNS: u16 = 80;
 
@@ -19,6 +21,20 @@ const ECHO: usize = 2;
 /// The most redraws per second.
 const REDRAWS: u8 = 20;
 
+/// The name in front of every line.
+pub const PROGRAM: &str = "taskfarmer-mpi";
+
+/// Prints a message, whatever is in it; a closed terminal is not a reason to fail.
+pub fn say(text: &str) {
+    let text = shown::message(text);
+    above(|| _ = io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
+}
+
+/// Says why nothing, or nothing more, is done.
+pub fn say_error(text: &str) {
+    say(&format!("error: {text}"));
+}
+
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 fn live() -> MutexGuard<'static, Option<ProgressBar>> {
@@ -26,7 +42,7 @@ fn live() -> MutexGuard<'static, Option<ProgressBar>> {
 }
 
 /// Lets something write whole lines to standard error, above the live line if there is one.
-pub(super) fn above<R>(write: impl FnOnce() -> R) -> R {
+pub(crate) fn above<R>(write: impl FnOnce() -> R) -> R {
     match &*live() {
         Some(bar) => bar.suspend(write),
         None => write(),
@@ -34,7 +50,7 @@ pub(super) fn above<R>(write: impl FnOnce() -> R) -> R {
 }
 
 /// Standard error, for loggers.
-pub(super) struct Lines;
+pub(crate) struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -58,13 +74,13 @@ fn columns() -> u16 {
 
 /// The live line. Gone when dropped, with nothing left on the terminal.
 #[derive(Debug)]
-pub(super) struct LiveLine {
+pub(crate) struct LiveLine {
     /// Columns of the terminal when it was drawn last.
     columns: Cell<usize>,
 }
 
 impl LiveLine {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let target = ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), REDRAWS);
         let style = ProgressStyle::with_template("{msg}").expect("a template of ours");
         *live() = Some(ProgressBar::with_draw_target(None, target).with_style(style));
@@ -72,7 +88,7 @@ impl LiveLine {
     }
 
     /// Shows what `text` says for the current number of columns.
-    pub(super) fn show(&self, text: impl FnOnce(usize) -> String) {
+    pub(crate) fn show(&self, text: impl FnOnce(usize) -> String) {
         if let Some(bar) = &*live() {
             let columns = usize::from(columns().max(2));
             let before = self.columns.replace(columns);
