@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::reader::Process;
+use super::process::Process;
 use crate::tasklist::Made;
 use crate::tasklist::judge::{Question, ask};
 

@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::reader::Process;
+use super::process::Process;
 use crate::protocol::codec;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};

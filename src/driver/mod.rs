@@ -11,6 +11,7 @@ mod job_end;
 mod keep_alive;
 pub mod link;
 pub mod pace;
+mod process;
 pub mod reader;
 pub mod relay;
 pub mod turn;

@@ -8,17 +8,14 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use super::asker::Asker;
 use super::job_end::JobEnd;
+use super::process::Process;
 use crate::config::Config;
 use crate::ini::Remarks;
 use crate::progress;
@@ -26,21 +23,13 @@ use crate::protocol::codec;
 use crate::runner::{self, Found, RunnerConfig, RunnerError};
 use crate::stderr::say;
 use crate::sys::clock::Clock;
-use crate::sys::fork::{Reader, fork_reader};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
-use crate::tasklist::{Handler, ListError, Made, Source, Tasks};
+use crate::tasklist::{Handler, ListError, Source, Tasks};
 use crate::workdir;
 
 /// Signals are checked at least at this interval.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// How long the reader and its programs may take to disappear after SIGKILL, and the interval at which that is checked.
-const KILL_LIMIT: Duration = Duration::from_secs(5);
-const KILL_PAUSE: Duration = Duration::from_millis(1);
-
-/// The first check comes sooner: a process that waits for a question is gone immediately.
-const KILL_PAUSE_FIRST: Duration = Duration::from_micros(50);
 
 /// Bytes per read.
 const CHUNK_LEN: u64 = 1 << 20;
@@ -81,52 +70,6 @@ pub struct Input {
 enum State {
     Here(Box<Names>),
     There(Process),
-}
-
-/// One of these processes. It ends with this value, together with everything that it has started.
-#[derive(Debug)]
-pub(super) struct Process {
-    pid: Pid,
-    pub(super) socket: UnixStream,
-    /// Dropped after the process has ended.
-    made: Made,
-}
-
-impl Process {
-    /// Forks it to do this work, with the socket to its parent, and nothing else. The parent must remove what was made.
-    /// To be called while there is one thread, and MPI has not been started.
-    pub(super) fn start(made: Made, work: impl FnOnce(&UnixStream) -> io::Result<()>) -> io::Result<Self> {
-        match fork_reader()? {
-            Reader::Parent(pid, socket) => Ok(Self { pid, socket, made }),
-            Reader::Child(socket) => {
-                made.keep();
-                // Never back to the caller: a panic would destroy what belongs to the parent.
-                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&socket)));
-                std::process::exit(i32::from(!done.is_ok_and(|done| done.is_ok())));
-            }
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It leads a process group of its own, and has not been waited for so far, so the number has not been reused.
-        // What it leaves behind becomes a child of this process; a member may just have started a new one.
-        let group = Pid::from_raw(-self.pid.as_raw());
-        let deadline = Instant::now() + KILL_LIMIT;
-        let mut pause = KILL_PAUSE_FIRST;
-        while Instant::now() < deadline {
-            let _ = killpg(self.pid, Signal::SIGKILL);
-            match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(KILL_PAUSE);
-                }
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return,
-            }
-        }
-    }
 }
 
 /// The runner and the handler that were found by their names.
@@ -280,7 +223,7 @@ impl Process {
         };
         let work = decode(bytes).ok_or_else(gone)??;
         // From now on the tasks own what was made.
-        std::mem::take(&mut self.made).keep();
+        self.keep_made();
         Ok(work)
     }
 }
@@ -296,7 +239,7 @@ mod tests {
     fn bytes() -> Vec<u8> {
         let list = TaskList::from_commands([&b"a"[..], b"b  c"]);
         encode(Ok(RunnerConfig::Basic), || {
-            Ok(Tasks { list, wants_output: true, made: Made::default(), are_lines: false })
+            Ok(Tasks { list, wants_output: true, made: crate::tasklist::Made::default(), are_lines: false })
         })
     }
 

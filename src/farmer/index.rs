@@ -1,40 +1,23 @@
 //! Which workers have too many or too few tasks, without a walk over all of them.
 //!
-//! Owns what is derived from the worker table, by one function: [`Keys::of`]. Never decides anything.
+//! Owns what is derived from the worker table. Never decides anything.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::state::Status;
-use super::workers::WorkerState;
 use crate::task::Rank;
 
 /// What is derived from one worker.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Keys {
-    is_idle: bool,
+    pub(super) is_idle: bool,
     /// How many tasks it can be asked to give back.
-    queued: Option<u32>,
-    paused_until: Option<Duration>,
-    is_expected: bool,
-    is_open: bool,
-    is_able: bool,
-    is_aside: bool,
-}
-
-impl Keys {
-    pub(super) fn of(worker: &WorkerState) -> Self {
-        let status = worker.status();
-        Self {
-            is_idle: worker.takes_tasks() && worker.book.free() > 0 && worker.quarantine.is_none(),
-            queued: worker.recallable(),
-            paused_until: worker.state.active().and_then(|active| active.paused_until),
-            is_expected: status == Status::Expected,
-            is_open: status.is_open(),
-            is_able: worker.is_able(),
-            is_aside: worker.is_aside(),
-        }
-    }
+    pub(super) queued: Option<u32>,
+    pub(super) paused_until: Option<Duration>,
+    pub(super) is_expected: bool,
+    pub(super) is_open: bool,
+    pub(super) is_able: bool,
+    pub(super) is_aside: bool,
 }
 
 /// What is derived from all workers.
@@ -57,11 +40,10 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn of(workers: &[WorkerState]) -> Self {
+    /// Of workers with these keys, by rank.
+    pub(super) fn of(workers: impl Iterator<Item = Keys>) -> Self {
         let mut index = Self::default();
-        for (rank, worker) in (0..).map(Rank).zip(workers) {
-            index.change(rank, Keys::default(), Keys::of(worker));
-        }
+        (0..).map(Rank).zip(workers).for_each(|(rank, keys)| index.change(rank, Keys::default(), keys));
         index
     }
 

@@ -104,6 +104,20 @@ impl WorkerState {
         self.state.active().filter(can_be_asked).map(|_| self.book.queued()).filter(|&queued| queued > 0)
     }
 
+    /// What the index knows of it.
+    fn keys(&self) -> Keys {
+        let status = self.status();
+        Keys {
+            is_idle: self.takes_tasks() && self.book.free() > 0 && self.quarantine.is_none(),
+            queued: self.recallable(),
+            paused_until: self.state.active().and_then(|active| active.paused_until),
+            is_expected: status == Status::Expected,
+            is_open: status.is_open(),
+            is_able: self.is_able(),
+            is_aside: self.is_aside(),
+        }
+    }
+
     /// Its pool died, and it gets a new one, which knows nothing of earlier messages.
     pub(super) fn restart(&mut self, now: Duration) {
         self.state = State::Expected { again: true };
@@ -209,7 +223,7 @@ impl WorkerTable {
     #[must_use]
     pub fn new(now: Duration, ranks: u32) -> Self {
         let workers: Vec<_> = (0..ranks).map(|_| WorkerState::new(now)).collect();
-        Self { index: Index::of(&workers), workers }
+        Self { index: Index::of(workers.iter().map(WorkerState::keys)), workers }
     }
 
     /// How many ranks there are.
@@ -236,7 +250,7 @@ impl WorkerTable {
     /// If there is no such rank: ranks from outside are checked on arrival.
     pub fn update<R>(&mut self, rank: Rank, change: impl FnOnce(&mut WorkerState) -> R) -> R {
         let worker = &mut self.workers[rank.0 as usize];
-        let before = Keys::of(worker);
+        let before = worker.keys();
         let result = change(worker);
         if worker.state.active().is_none() {
             // When it comes back, it may report failures from before that success.
@@ -245,7 +259,7 @@ impl WorkerTable {
         if worker.book.held() == 0 {
             worker.quarantine = None;
         }
-        self.index.change(rank, before, Keys::of(worker));
+        self.index.change(rank, before, worker.keys());
         result
     }
 
@@ -313,7 +327,7 @@ impl WorkerTable {
     /// # Panics
     /// If they differ.
     pub fn check_invariants(&self) {
-        assert_eq!(self.index, Index::of(&self.workers));
+        assert_eq!(self.index, Index::of(self.workers.iter().map(WorkerState::keys)));
     }
 }
 

@@ -7,9 +7,11 @@
 //! [`super::turn`].
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use super::logs::{Ended, KeepError};
+use thiserror::Error;
+
 use crate::protocol::{Assignment, StopLevel};
 use crate::task::Outcome;
 use crate::worker::{Event, Usage};
@@ -22,6 +24,32 @@ const PAUSE: Duration = Duration::from_secs(4);
 
 /// Interval at which a file that holds all output is checked to be in its place.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Output that cannot be kept.
+#[derive(Debug, Error)]
+#[error("{}: {source}", path.display())]
+pub(crate) struct KeepError {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// The system's error.
+    pub(crate) source: io::Error,
+}
+
+impl KeepError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
+    }
+}
+
+/// A task that has ended, for its log.
+pub(crate) struct Ended<'a> {
+    pub(crate) task: &'a Assignment,
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) asked_to_end: bool,
+    /// Milliseconds since 1970.
+    pub(crate) ended_ms: u64,
+}
 
 /// Where the output of tasks goes.
 pub(crate) trait Outputs {

@@ -11,14 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
-use thiserror::Error;
 
-use super::keeping::Outputs;
+use super::keeping::{Ended, KeepError, Outputs};
 use super::packed::Packed;
 use super::start_error::{StartError, is_disk_trouble, is_shortage};
 use crate::protocol::{Assignment, Logs as Kind};
 use crate::sys::regular;
-use crate::task::Outcome;
 use crate::workdir::logs::{folder_of, path_of, probe_of};
 
 /// The logs of a pool.
@@ -185,23 +183,6 @@ impl Outputs for Logs {
     }
 }
 
-/// Output that cannot be kept.
-#[derive(Debug, Error)]
-#[error("{}: {source}", path.display())]
-pub(crate) struct KeepError {
-    /// Where.
-    pub(crate) path: PathBuf,
-    /// The system's error.
-    pub(crate) source: io::Error,
-}
-
-impl KeepError {
-    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self { path, source }
-    }
-}
-
 /// Writes the log of one task: all of it or none, so that half of it is not mistaken for the whole.
 fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepError> {
     let mut file = regular::create_for_task(path).map_err(KeepError::at(path))?;
@@ -212,23 +193,6 @@ fn write_log(path: &Path, output: &mut impl Read, len: u64) -> Result<(), KeepEr
         return Err(KeepError { path: path.to_owned(), source });
     }
     Ok(())
-}
-
-/// A task that has ended, for its log.
-pub(crate) struct Ended<'a> {
-    pub(crate) task: &'a Assignment,
-    pub(crate) outcome: &'a Outcome,
-    pub(crate) asked_to_end: bool,
-    /// Milliseconds since 1970.
-    pub(crate) ended_ms: u64,
-}
-
-pub(super) fn how(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Exited(code) => format!("exit code {code}"),
-        Outcome::Signaled(signal) => format!("signal {signal}"),
-        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => error.clone(),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -280,7 +244,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::task::{Attempt, TaskId};
+    use crate::task::{Attempt, Outcome, TaskId};
     use crate::workdir::logs::Finder;
 
     fn task(id: u32) -> Assignment {

@@ -7,9 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::logs::{Ended, KeepError, how};
+use super::keeping::{Ended, KeepError};
 use crate::shown;
 use crate::sys::regular;
+use crate::task::Outcome;
 use crate::workdir::is_in_place;
 use crate::workdir::logs::{INDEX_HEAD, INDEX_TORN, IndexEntry, heading_of, rank_files};
 
@@ -118,4 +119,11 @@ fn begin_index(index: &mut File) -> io::Result<()> {
     index.seek(SeekFrom::Start(len - 1))?;
     index.read_exact(&mut last)?;
     if last == [b'\n'] { Ok(()) } else { index.write_all([INDEX_TORN, b"\n"].concat().as_slice()) }
+}
+fn how(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Exited(code) => format!("exit code {code}"),
+        Outcome::Signaled(signal) => format!("signal {signal}"),
+        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => error.clone(),
+    }
 }

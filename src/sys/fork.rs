@@ -1,20 +1,19 @@
 //! The forks that create a nursery with its pools and, on rank 0, a process that reads the tasklist.
 //!
-//! Owns all forks of the program. They happen before MPI_Init and before any thread, while the process is small, or in
-//! the nursery, which remains small: a process forked later would hold MPI's memory and descriptors.
+//! Owns these forks. They happen before MPI_Init and before any thread, while the process is small; only the nursery,
+//! which remains small, forks later: a process forked by others would hold MPI's memory and descriptors.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid, setsid};
+use nix::unistd::{ForkResult, Pid, getpid, setpgid};
 
 use super::executing::ExecutingTable;
+use super::family;
+use super::forked::{become_nursery, become_reader, fork};
 use super::nursery::{self, Nursery};
-use super::{family, signals, title};
 
 /// Which process this is now.
 #[derive(Debug)]
@@ -36,8 +35,7 @@ pub fn fork_pool() -> io::Result<Forked> {
     let executing = ExecutingTable::new()?;
     let (ours, theirs) = UnixStream::pair()?;
     let (control, of_nursery) = nursery::control_pair()?;
-    // SAFETY: the process has one thread, so no lock can be held by a different one in the child.
-    match unsafe { fork() }? {
+    match fork()? {
         ForkResult::Parent { child } => {
             drop((theirs, of_nursery));
             // If the nursery is killed, its pool becomes a child of this process, which ends it.
@@ -57,49 +55,6 @@ pub fn fork_pool() -> io::Result<Forked> {
     }
 }
 
-/// Forks the nursery again.
-///
-/// # Errors
-/// If the system has no process left.
-pub(super) fn fork_again() -> nix::Result<ForkResult> {
-    // SAFETY: a nursery has one thread, so no lock can be held by a different one in the child.
-    unsafe { fork() }
-}
-
-fn become_nursery(sockets: &[RawFd]) -> io::Result<()> {
-    setsid()?;
-    prctl::set_child_subreaper(true)?;
-    title::set(c"tfarmer-nursery")?;
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    for fd in 0..3 {
-        // SAFETY: both are plain numbers; this process no longer uses what was at 0 to 2.
-        if unsafe { libc::dup2(null.as_raw_fd(), fd) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    drop(null);
-    close_others(sockets)
-}
-
-/// Turns a fork of the nursery into a pool.
-pub(super) fn become_pool() -> io::Result<()> {
-    setsid()?;
-    prctl::set_child_subreaper(true)?;
-    Ok(title::set(c"tfarmer-pool")?)
-}
-
-/// Closes everything except the first three and these.
-fn close_others(kept: &[RawFd]) -> io::Result<()> {
-    for fd in open_descriptors()? {
-        if fd > 2 && !kept.contains(&fd) {
-            // SAFETY: inherited from the launcher or the shell; nothing in this process knows them. The
-            // descriptor of the folder listing itself is closed by now, and closing it again is an error only.
-            unsafe { libc::close(fd) };
-        }
-    }
-    Ok(())
-}
-
 /// Which process this is now.
 #[derive(Debug)]
 pub enum Reader {
@@ -117,8 +72,7 @@ pub enum Reader {
 pub fn fork_reader() -> io::Result<Reader> {
     let (ours, theirs) = UnixStream::pair()?;
     let parent = getpid();
-    // SAFETY: the process has one thread, so no lock can be held by a different one in the child.
-    match unsafe { fork() }? {
+    match fork()? {
         ForkResult::Parent { child } => {
             drop(theirs);
             // Both processes do it: the second finds it done, or finds that the other one is gone.
@@ -134,21 +88,4 @@ pub fn fork_reader() -> io::Result<Reader> {
             }
         }
     }
-}
-
-fn become_reader(socket: &UnixStream, parent: Pid) -> io::Result<()> {
-    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != parent {
-        return Err(io::Error::other("the parent is gone already"));
-    }
-    title::set(c"tfarmer-reader")?;
-    signals::unblock_all()?;
-    close_others(&[socket.as_raw_fd()])
-}
-
-fn open_descriptors() -> io::Result<Vec<RawFd>> {
-    // close_range would do it in one call, but Linux has it only from 5.9 on; clusters run older ones.
-    let names = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    Ok(names.filter_map(|name| name.parse().ok()).collect())
 }

@@ -9,6 +9,7 @@ pub mod cpus;
 pub mod executing;
 pub mod family;
 pub mod fork;
+mod forked;
 #[cfg(test)]
 pub(crate) mod heap_meter;
 pub mod host;

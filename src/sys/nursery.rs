@@ -21,7 +21,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid};
 
 use super::family::end_descendants;
-use super::fork::{become_pool, fork_again};
+use super::forked::{become_pool, fork};
 use super::process::{Reap, reap};
 use super::signals::SignalSource;
 use super::wait::{Interest, wait_ready};
@@ -212,7 +212,7 @@ pub(super) fn serve(control: OwnedFd, first: UnixStream) -> Option<UnixStream> {
     let (mut pool, mut next) = (None, Some(first));
     loop {
         if let Some(socket) = next.take() {
-            match fork_again() {
+            match fork() {
                 Ok(ForkResult::Child) => {
                     // All that a nursery has besides the socket.
                     drop((control, children));

@@ -2,7 +2,6 @@
 //!
 //! Owns the files that grow during a run. `super::sync` writes them to the disk.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -238,12 +237,4 @@ impl Journal {
 /// The tasks that end with these records, chosen by their verdict.
 fn ids(records: &[Record], choose: impl Fn(Verdict) -> bool) -> Vec<TaskId> {
     records.iter().filter(|record| record.verdict().is_some_and(&choose)).map(|record| record.result.id).collect()
-}
-
-/// Removes a file if it exists.
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

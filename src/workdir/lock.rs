@@ -144,7 +144,7 @@ impl Drop for Lock {
                     && read_holder(file).is_some_and(|text| text == holder().trim())
             }
         };
-        if is_ours && let Err(error) = super::journal::remove_if_there(&self.path) {
+        if is_ours && let Err(error) = regular::remove_if_there(&self.path) {
             log::debug!("cannot remove {}: {error}", self.path.display());
         }
     }

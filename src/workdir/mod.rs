@@ -241,7 +241,7 @@ impl Workdir {
         found.mend()?;
         if wanted.failed == Failed::Retry {
             // Without this, a task could be recorded twice: as failed by the last run, and by this one.
-            journal::remove_if_there(&failed).map_err(unusable("remove", &failed))?;
+            regular::remove_if_there(&failed).map_err(unusable("remove", &failed))?;
         }
         undo.into_iter().for_each(Undo::keep);
         Ok((Self { path: path.to_owned(), _lock: lock }, found.table, journal))
@@ -269,7 +269,7 @@ impl Workdir {
     #[must_use]
     pub fn status_file(&self) -> StatusFile {
         let path = self.path.join(names::STATUS);
-        if let Err(error) = journal::remove_if_there(&path) {
+        if let Err(error) = regular::remove_if_there(&path) {
             log::info!("cannot remove {}: {error}", path.display());
         }
         StatusFile::new(path)

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::journal::remove_if_there;
 use crate::sys::regular;
 
 /// The longest `status.json`, in bytes: that of a million slots has half of this.
@@ -112,7 +111,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = regular::temporary(&new).and_then(|mut file| file.write_all(bytes));
     let result = written.and_then(|()| std::fs::rename(&new, path));
     if result.is_err() {
-        let _ = remove_if_there(&new);
+        let _ = regular::remove_if_there(&new);
     }
     result
 }

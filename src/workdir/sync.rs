@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::append::Appender;
-use super::journal::remove_if_there;
 use super::{is_in_place, names};
 use crate::sys::regular;
 
@@ -175,7 +174,7 @@ impl Probe {
                 file.write_all(&[b'\n'; 4096])?;
                 file.sync_all()
             });
-            let removed = remove_if_there(&path);
+            let removed = regular::remove_if_there(&path);
             tried.and(removed).map_err(|source| (path, source))
         };
         try_in(&self.workdir)?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::journal::remove_if_there;
 use crate::farmer::TaskState;
 use crate::sys::regular;
 use crate::task::TaskId;
@@ -83,7 +82,7 @@ fn write(path: &Path, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
     let new = path.with_extension("new");
     let result = write_new(&new, list, states).and_then(|()| std::fs::rename(&new, path));
     if result.is_err() {
-        let _ = remove_if_there(&new);
+        let _ = regular::remove_if_there(&new);
     }
     result
 }
