@@ -34,7 +34,7 @@ help:
 build: deps-build build-release
 
 deps-build:
-	@.ci/install-deps --check build
+	@scripts/install-deps --check build
 
 # mpi-sys does not notice that MPICC has changed, so that is noticed here.
 build-release:
@@ -65,20 +65,21 @@ dist:
 	scripts/dist $(if $(filter file,$(origin MPICC)),,$(MPICC))
 
 deps-demo:
-	@.ci/install-deps demo
+	@scripts/install-deps demo
 
 deps-test:
-	@.ci/install-deps test
+	@scripts/install-deps test
 
 deps-docs:
-	@.ci/install-deps docs
+	@scripts/install-deps docs
 
 demo: deps-demo build-release
-	@.ci/demo $(BINARY)
+	@scripts/demo $(BINARY)
 
 test: deps-test
-	$(call heading,format)
+	$(call heading,format and circles)
 	$(CARGO) fmt --check
+	scripts/circles
 	$(call heading,clippy with MPI)
 	MPICC=$(OPENMPI_MPICC) $(CARGO) clippy --all-targets --target-dir target/openmpi -- -D warnings
 	$(call heading,clippy without MPI)
@@ -94,7 +95,7 @@ test: deps-test
 	$(call heading,all tests passed)
 
 deps-pictures:
-	@.ci/install-deps pictures
+	@scripts/install-deps pictures
 
 # All of them into docs/pictures and target/pictures, or those that ONLY names into target/pictures.
 pictures: deps-pictures build-release
@@ -102,7 +103,7 @@ pictures: deps-pictures build-release
 	scripts/pictures $(BINARY) $(ONLY)
 
 docs: deps-docs
-	@.ci/docs
+	@scripts/docs
 
 soak:
 	$(CARGO) run --release --no-default-features --target-dir target/local --example soak -- $(or $(FIRST),$$(date +%s)000)
