@@ -1,6 +1,6 @@
 //! Messages, on standard error: whole lines with the program's name in front, and a live line below them.
 //!
-//! Owns access to standard error: everything that this process prints goes through [`above`], so that the live line is
+//! Owns access to standard error: everything that this process prints goes through `above`, so that the live line is
 //! never torn. indicatif draws it; its content is not known here.
 
 use std::cell::Cell;

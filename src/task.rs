@@ -122,7 +122,7 @@ pub struct TaskResult {
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// It had exceeded its limit ([`ToWorker::Limit`]) and was asked to end: it has failed, whatever its exit code.
+    /// It had exceeded its limit ([`Limit`](crate::protocol::ToWorker::Limit)) and was asked to end: it has failed, whatever its exit code.
     pub timed_out: bool,
     /// When its first process had ended, others that it had started remained and had to be ended.
     pub left_behind: bool,

@@ -37,7 +37,7 @@ pub enum SlotCount {
     Cpus,
     /// As many as the rank has CPUs, but no more than this.
     CpusUpTo(u32),
-    /// This many, at most [`SLOTS_MAX`]; with 0 it takes no tasks.
+    /// This many, at most [`SLOTS_MAX`](crate::task::SLOTS_MAX); with 0 it takes no tasks.
     Fixed(u32),
 }
 

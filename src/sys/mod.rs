@@ -27,6 +27,8 @@ pub mod nursery;
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
 pub mod owner;
+#[cfg(feature = "mpi")]
+mod parting;
 pub mod process;
 pub mod query;
 pub mod regular;

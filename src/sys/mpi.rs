@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::ffi;
-use nix::unistd::getppid;
 
 use super::last_output;
 use super::launcher::{Launch, Launcher, NodePlace};
 use super::library::Library;
 use super::outlive;
+use super::parting::{LEAVE_PAUSE, exit_now, wait_for_rank_0, watched};
 use super::shared_memory;
 use super::transport::{Incoming, Leave};
 use super::watch::{LOOKS_MAX, Watch};
@@ -32,14 +32,6 @@ const IN_FLIGHT_MAX: usize = 8;
 
 /// Maximum number of messages received per poll, so that a flood does not starve the rest of the loop.
 const RECEIVE_MAX: usize = 4096;
-
-/// How long MPI_Finalize may take: on a node whose CPUs are busy, or with thousands of ranks, it takes seconds, and cutting it
-/// short costs the exit code. Longer than a pool that has stopped may need to clean up: its rank is later by that
-/// much.
-const FINALIZE_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long the others wait for rank 0 to leave first if ranks end without MPI_Finalize.
-const LEAVE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long rank 0 stays after its last message if it ends without MPI_Finalize: messages that MPI has accepted have
 /// not arrived yet. Less than [`LEAVE_PAUSE`]: rank 0 leaves first, so that its exit code is the farm's.
@@ -61,9 +53,6 @@ const START_LIMIT: Duration = Duration::from_secs(600);
 
 /// Overrides the limit, in seconds.
 const START_LIMIT_VARIABLE: &str = "TASKFARMER_MPI_INIT_LIMIT";
-
-/// The interval at which a rank that only waits for the end checks for it.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// For this long after MPI_Init under srun, no rank sends anything. At its end, Open MPI 4.1 relies on a barrier of
 /// Slurm's PMIx plug-in, which lets ranks through early: a message that finds a rank still in MPI_Init crashes it.
@@ -405,25 +394,6 @@ impl Mpi {
     }
 }
 
-/// Calls MPI for the last time: if it does not return, the process still ends with this code.
-fn watched(code: i32, last_call: impl FnOnce()) {
-    let watchdog = std::thread::Builder::new().spawn(move || {
-        std::thread::sleep(FINALIZE_LIMIT);
-        exit_now(code);
-    });
-    if watchdog.is_ok() {
-        last_call();
-    }
-}
-
-/// Waits for a while after the last message, or until the launcher on this node is gone: then rank 0 is gone, too.
-fn wait_for_rank_0() {
-    let (launcher, ends) = (getppid(), Instant::now() + LEAVE_PAUSE);
-    while getppid() == launcher && Instant::now() < ends {
-        std::thread::sleep(LOOK);
-    }
-}
-
 /// MPICH 4.0 over UCX hangs in MPI_Finalize as soon as there are a few nodes, even if nothing has failed, and its
 /// launchers then complain. Newer versions do not hang, but their mpiexec with -disable-auto-cleanup dies of SIGPIPE
 /// (47 of 60 runs of a program that does nothing, MPICH 5.0.2 on eight nodes), which only MPI_Abort prevents. It is not
@@ -473,9 +443,4 @@ fn start_limit() -> Result<Duration, String> {
         Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
         _ => Err(format!("{START_LIMIT_VARIABLE} is {text:?}, not a number of seconds from 1")),
     }
-}
-
-fn exit_now(code: i32) -> ! {
-    // SAFETY: ends the process without running exit handlers; those of an MPI that lost a rank can hang.
-    unsafe { libc::_exit(code) }
 }
