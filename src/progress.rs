@@ -6,6 +6,7 @@
 mod bar;
 mod failed;
 mod gather;
+mod notes;
 mod phrases;
 
 use std::io::{self, Write};
@@ -20,9 +21,9 @@ use crate::cli::Progress;
 use crate::cli::typed::{command_line, program_as_typed};
 use crate::config::{Config, SLOTS_DEFAULT};
 use crate::failures;
-use crate::farmer::{End, Farmer, Note, Status, StopCause};
+use crate::farmer::{End, Farmer, Note, StopCause};
 use crate::figures::report::{Figures, State};
-use crate::figures::tally::{self, Tally};
+use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::figures::words;
 use crate::protocol::{Logs, StopLevel};
@@ -40,7 +41,7 @@ use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 pub(crate) use bar::line as bar_line;
 use failed::Failures;
-use phrases::{announcement, fate, goes_on_without, next_steps, paragraphs, who};
+use phrases::{announcement, next_steps, paragraphs, who};
 
 /// The log target for what this module reports about rank 0 itself; what happens to other ranks is reported with their
 /// names.
@@ -77,8 +78,11 @@ pub fn install_logger(level: LevelFilter) {
             Level::Debug => "debug",
             Level::Trace => "trace",
         };
-        let own =
-            if record.target() == module_path!() { String::new() } else { format!("rank 0 ({}): ", host::name()) };
+        // What this module says of a rank names it already.
+        let own = match record.target().starts_with(module_path!()) {
+            true => String::new(),
+            false => format!("rank 0 ({}): ", host::name()),
+        };
         writeln!(out, "{PROGRAM}: {level}: {} {own}{}", stamp(), shown::message(&record.args().to_string()))
     };
     let out = Target::Pipe(Box::new(stderr::Lines));
@@ -191,114 +195,66 @@ impl Reporter {
 
     /// Reports an event that the user may want to know about.
     pub fn note(&mut self, note: &Note, core: &Farmer) {
-        let name = |rank: &Rank| match core.workers().get(*rank) {
-            Some(worker) if !worker.host.is_empty() => format!("rank {rank} ({})", worker.host),
-            _ => format!("rank {rank}"),
-        };
         match note {
-            Note::Joined(rank) => {
-                let Some(worker) = core.workers().get(*rank) else { return };
-                self.watch.joined(self.clock.now(), worker.book.slots());
-                log::info!(
-                    "rank {rank} is up: {} slots, {} CPUs, host {}",
-                    worker.book.slots(),
-                    worker.cpus,
-                    worker.host
-                );
-                if self.quiet {
-                    return;
-                }
-                if let Some(who) = self.who.take() {
-                    say(&announcement(core.tasks(), &who, worker.book.slots(), &self.workdir));
-                }
-                if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.book.slots() == SLOTS_DEFAULT {
-                    self.advise_slots = false;
-                    say(&format!(
-                        "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
-                        worker.cpus
-                    ));
-                }
-                let at_a_time = worker.book.slots().min(core.tasks().remaining());
-                if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
-                    self.warned_of_slots = true;
-                    say(&format!(
-                        "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
-                        worker.book.slots(),
-                        worker.cpus,
-                        words::plural(u64::from(worker.cpus), "CPU")
-                    ));
-                }
-            }
-            Note::Lost { rank, reason, tasks } => {
-                log::warn!("{} is lost: {reason}{}", name(rank), fate(*tasks, goes_on_without(core, *rank)));
-            }
-            Note::PoolDied { rank, reason, tasks } => {
-                let again = match tasks {
-                    0 => String::new(),
-                    1 => "; its task will run again".to_owned(),
-                    _ => format!("; its {tasks} tasks will run again"),
-                };
-                log::warn!("{}: {reason}; restarting it{again}", name(rank));
-            }
-            Note::Suspected { rank, ids } => {
-                let (tasks, were) = if ids.len() == 1 { ("task", "was") } else { ("tasks", "were") };
-                let ids = words::ids(ids.iter().map(|id| id.0));
-                log::warn!(
-                    "{tasks} {ids} {were} running on {} at that time and will run again last, apart from other tasks",
-                    name(rank)
-                );
-            }
-            Note::Crashed { id, rank, crashes } => log::warn!(
-                "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, the last time alone on {}",
-                if *crashes == 1 { "time" } else { "times" },
-                name(rank)
-            ),
-            Note::CameBack(rank) => log::warn!("{} responds again", name(rank)),
-            Note::Paused(rank) => {
-                log::warn!("{} cannot start tasks or keep their output; it gets no tasks for a while", name(rank))
-            }
-            Note::Watched(rank) => {
-                log::info!(
-                    "tasks fail immediately on {}; it waits until it is clear whether they fail elsewhere, too",
-                    name(rank)
-                );
-            }
-            Note::SetAside { rank, tasks, time } => log::warn!(
-                "{} is set aside for {} s: {tasks} tasks in a row failed there immediately, while others succeed elsewhere\n  \
-                 those tasks run again on other ranks; check the node: file systems, /tmp, containers",
-                name(rank),
-                time.as_secs()
-            ),
-            Note::Trusted(rank) => log::info!("{} gets tasks again", name(rank)),
-            Note::Odd(rank, what) => log::debug!("rank {rank}: {what}"),
+            Note::Joined(rank) => self.joined(*rank, core),
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
-            Note::Stopping(level, cause) => {
-                // Any other cause is not a signal from the user.
-                let again = match cause {
-                    StopCause::Signal { .. } => "a second Ctrl-C",
-                    _ => "pressing Ctrl-C twice",
-                };
-                let how = match level {
-                    StopLevel::Drain => "no more tasks are started, running tasks may finish".to_owned(),
-                    StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
-                    StopLevel::Terminate => format!(
-                        "running tasks get SIGTERM now and SIGKILL in {}; {again} kills them immediately",
-                        match self.grace.subsec_nanos() {
-                            0 => words::whole(self.grace.as_secs_f64()),
-                            _ => words::length(self.grace.as_secs_f64()),
-                        }
-                    ),
-                    StopLevel::Kill => "running tasks are killed".to_owned(),
-                };
-                // The summary says what to do about it.
-                let cause = cause.to_string();
-                say(&format!("stopping: {}; {how}", cause.lines().next().unwrap_or_default()));
-            }
-            Note::Log { rank, level, text } => {
-                let level = Level::iter().nth(usize::from(level.saturating_sub(1))).unwrap_or(Level::Trace);
-                log::log!(level, "{}: {text}", name(rank));
-            }
+            Note::Stopping(level, cause) => self.stopping(*level, cause),
+            other => notes::log(other, core),
         }
+    }
+
+    /// A rank takes part from now on.
+    fn joined(&mut self, rank: Rank, core: &Farmer) {
+        let Some(worker) = core.workers().get(rank) else { return };
+        self.watch.joined(self.clock.now(), worker.book.slots());
+        log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", worker.book.slots(), worker.cpus, worker.host);
+        if self.quiet {
+            return;
+        }
+        if let Some(who) = self.who.take() {
+            say(&announcement(core.tasks(), &who, worker.book.slots(), &self.workdir));
+        }
+        if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.book.slots() == SLOTS_DEFAULT {
+            self.advise_slots = false;
+            say(&format!(
+                "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
+                worker.cpus
+            ));
+        }
+        let at_a_time = worker.book.slots().min(core.tasks().remaining());
+        if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
+            self.warned_of_slots = true;
+            say(&format!(
+                "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
+                worker.book.slots(),
+                worker.cpus,
+                words::plural(u64::from(worker.cpus), "CPU")
+            ));
+        }
+    }
+
+    /// The farm begins to stop, or stops at a higher level.
+    fn stopping(&self, level: StopLevel, cause: &StopCause) {
+        // Any other cause is not a signal from the user.
+        let again = match cause {
+            StopCause::Signal { .. } => "a second Ctrl-C",
+            _ => "pressing Ctrl-C twice",
+        };
+        let how = match level {
+            StopLevel::Drain => "no more tasks are started, running tasks may finish".to_owned(),
+            StopLevel::Terminate if self.grace.is_zero() => "running tasks are killed".to_owned(),
+            StopLevel::Terminate => format!(
+                "running tasks get SIGTERM now and SIGKILL in {}; {again} kills them immediately",
+                match self.grace.subsec_nanos() {
+                    0 => words::whole(self.grace.as_secs_f64()),
+                    _ => words::length(self.grace.as_secs_f64()),
+                }
+            ),
+            StopLevel::Kill => "running tasks are killed".to_owned(),
+        };
+        // The summary says what to do about it.
+        let cause = cause.to_string();
+        say(&format!("stopping: {}; {how}", cause.lines().next().unwrap_or_default()));
     }
 
     /// Reports how a run ended, and leaves the same in `status.json`.
@@ -331,7 +287,6 @@ impl Reporter {
         if self.quiet && all_is_well && !end.cause.is_failure() {
             return;
         }
-        let seen = |status| core.workers().count(status);
         let ranks = core.workers().len();
         let slots: u64 = core.workers().iter().map(|(_, worker)| u64::from(worker.book.slots())).sum();
         say(&format!(
@@ -357,47 +312,30 @@ impl Reporter {
             say(&format!("{earlier}{rest}"));
         }
         paragraphs(&lines).iter().for_each(|paragraph| say(paragraph));
-        let crashed: Vec<u32> = tally
-            .failures()
-            .iter()
-            .filter(|failure| failure.end == tally::End::Crashed)
-            .map(|failure| failure.id)
-            .collect();
-        if !crashed.is_empty() {
-            let tasks = words::plural(crashed.len() as u64, "task");
-            say(&format!("{tasks} {} crashed: each time, the pool or node went down", words::ids(crashed.into_iter())));
-        }
-        if end.stale_results > 0 {
-            say(&format!(
-                "{} results came a second time, after a rank was lost; the first ones count",
-                end.stale_results
-            ));
-        }
-        if !end.lost.is_empty() {
-            let ranks: Vec<_> = end.lost.iter().map(ToString::to_string).collect();
-            say(&format!(
-                "lost in this run: rank {} ({} not back)",
-                ranks.join(", "),
-                seen(Status::Lost) + seen(Status::Gone)
-            ));
-        }
-        if end.failed > 0 {
-            let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
-            let mut steps = vec![("list the failed tasks", format!("{program} status --failed {workdir}"))];
-            if config.logs != Logs::None {
-                steps.push(("print what one of them wrote", format!("{program} logs {workdir} ID")));
-            }
-            // After a stop by a signal or a limit, the remaining tasks come first.
-            if end.remaining == 0 || matches!(end.cause, StopCause::Halt { .. }) {
-                let rest = command_line(std::env::args_os().skip(1));
-                steps.push(("run them all again", format!("{}{program} --retry-failed {rest}", self.launched)));
-            }
-            say(&next_steps(&steps));
-        }
+        notes::troubles(core, end, tally).iter().for_each(|text| say(text));
+        self.tell_next_steps(config, end);
         if end.cause.is_failure() {
             say_error(&end.cause.to_string());
         } else if end.remaining > 0 {
             say(&format!("to resume, run the same command again: {}", self.about.command));
         }
+    }
+
+    /// What can be done about tasks that failed.
+    fn tell_next_steps(&self, config: &Config, end: &End) {
+        if end.failed == 0 {
+            return;
+        }
+        let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
+        let mut steps = vec![("list the failed tasks", format!("{program} status --failed {workdir}"))];
+        if config.logs != Logs::None {
+            steps.push(("print what one of them wrote", format!("{program} logs {workdir} ID")));
+        }
+        // After a stop by a signal or a limit, the remaining tasks come first.
+        if end.remaining == 0 || matches!(end.cause, StopCause::Halt { .. }) {
+            let rest = command_line(std::env::args_os().skip(1));
+            steps.push(("run them all again", format!("{}{program} --retry-failed {rest}", self.launched)));
+        }
+        say(&next_steps(&steps));
     }
 }

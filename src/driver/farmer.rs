@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +15,13 @@ use thiserror::Error;
 use super::SILENCE_MAX;
 use super::asker::Asker;
 use super::check;
-use super::link::{Links, Received};
-use super::pace::Pace;
+use super::link::Links;
 use super::reader::{Input, NoTasks, Work};
-use super::turn::{Network, Storage, Turns};
+use super::running::{Records, Running, storage_failure};
+use super::turn::{Network, Turns};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::farmer::{End, Event, Farmer, Note, Record, Settings, TaskTable};
+use crate::farmer::{End, Farmer, Settings, TaskTable};
 use crate::figures::tally::Tally;
 use crate::figures::words;
 use crate::lengths::micros;
@@ -38,16 +37,13 @@ use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
-use crate::task::{FARMER, Rank, TaskId};
+use crate::task::{FARMER, Rank};
 use crate::tasklist::{ListError, TaskList, Tasks};
-use crate::workdir::journal::{Journal, JournalError, Keeps};
-use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
+use crate::workdir::journal::{Journal, Keeps};
+use crate::workdir::{ToprocessWriter, Wanted, Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
-
-/// A failed sync is noticed within this time.
-const SYNC_CHECK: Duration = Duration::from_secs(1);
 
 /// Why nothing was started.
 #[derive(Debug, Error)]
@@ -237,24 +233,6 @@ fn absolute(cwd: &Path, path: &Path) -> std::path::PathBuf {
     cwd.join(path).components().collect()
 }
 
-struct Records {
-    journal: Journal,
-    tally: Tally,
-}
-
-impl Storage for Records {
-    fn record(&mut self, records: &[Record], list: &TaskList) -> Result<(), (Vec<TaskId>, String)> {
-        self.journal.append(records, list).map_err(storage_failure)?;
-        records.iter().for_each(|record| self.tally.record(record));
-        Ok(())
-    }
-}
-
-fn storage_failure(error: JournalError) -> (Vec<TaskId>, String) {
-    let text = error.to_string();
-    (error.unwritten, text)
-}
-
 impl Farm {
     fn run(
         self,
@@ -265,9 +243,8 @@ impl Farm {
         patience: Option<Duration>,
     ) -> Outcome {
         let Self { list, table, workdir, journal, start, timeout_at } = self;
-        let ranks = links.ranks();
         let settings = Settings {
-            ranks,
+            ranks: links.ranks(),
             farmer_only: config.farmer_only,
             silence_max: SILENCE_MAX,
             grace: config.grace,
@@ -275,65 +252,12 @@ impl Farm {
             timeout_at,
         };
         let core = Farmer::new(clock.now(), settings, table);
-        let mut reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);
-        let mut turns = Turns::new(core, Arc::clone(&list), Records { journal, tally: Tally::default() });
+        let reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);
+        let turns = Turns::new(core, Arc::clone(&list), Records { journal, tally: Tally::default() });
         links.start_all(start);
-        let mut toprocess = workdir.toprocess();
-        let mut notes = Vec::new();
-        let mut received: Vec<Received> = Vec::new();
-        let mut pace = Pace::default();
-        let mut next_check = clock.now();
-        let mut killed_soon = None;
-        turns.turn(clock.now(), Event::Tick, links, &mut notes);
-        let end = loop {
-            report(&mut reporter, &mut turns, &mut notes, links, clock);
-            if let Some(end) = turns.core.end() {
-                break end;
-            }
-            reporter.look(&turns.core, &turns.storage.tally, &list);
-            let due = [
-                Some(next_check),
-                Some(reporter.next_look()),
-                turns.core.next_deadline(),
-                killed_soon.map(|(at, _)| at),
-            ];
-            wait(links, signals, &mut pace, clock, due.into_iter().flatten().min().unwrap_or(next_check));
-            let is_all = links.pump(&mut received);
-            let now = clock.now();
-            // Signals first: no task is started once the farm was asked to stop.
-            while let Some(caught) = signals.next_signal() {
-                turns.turn(now, Event::Signal(caught.signal), links, &mut notes);
-                // For an orderly end, the farm must end before the launcher's SIGKILL, and writing records takes time
-                // too.
-                if caught.from_parent && i32::from(caught.signal) == libc::SIGTERM {
-                    killed_soon = killed_soon.or(patience.map(|patience| (now + patience / 4, caught.signal)));
-                }
-            }
-            for (rank, message) in received.drain(..) {
-                let event = match message {
-                    Ok(message) => Event::Message(rank, message),
-                    Err(error) => Event::LinkFailed(rank, error),
-                };
-                turns.turn(now, event, links, &mut notes);
-            }
-            if let Some((_, signal)) = killed_soon.take_if(|(at, _)| now >= *at) {
-                turns.turn(now, Event::KilledSoon(signal), links, &mut notes);
-            }
-            // Messages that wait to be read do not count as silence of their senders.
-            if is_all && turns.core.next_deadline().is_some_and(|at| now >= at) {
-                turns.turn(now, Event::Tick, links, &mut notes);
-            }
-            if now >= next_check {
-                next_check = now + SYNC_CHECK;
-                if let Err(error) = turns.storage.journal.check_sync() {
-                    let (unwritten, reason) = storage_failure(error);
-                    turns.turn(now, Event::StorageFailed { unwritten, reason }, links, &mut notes);
-                }
-                if let Err(error) = toprocess.write_if_due(&list, || turns.core.tasks().snapshot()) {
-                    log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
-                }
-            }
-        };
+        let mut running = Running::new(clock.now(), turns, reporter, workdir.toprocess(), patience);
+        let end = running.until_its_end(links, signals, clock);
+        let Running { turns, reporter, toprocess, .. } = running;
         let end =
             close(turns, toprocess, &list, end, |core, end, tally| reporter.finish(config, core, end, tally, &list));
         drop(workdir);
@@ -345,7 +269,7 @@ impl Farm {
 /// Closes the files and prints the result for the user.
 fn close(
     turns: Turns<Records>,
-    toprocess: crate::workdir::ToprocessWriter,
+    toprocess: ToprocessWriter,
     list: &TaskList,
     mut end: End,
     tell_user: impl FnOnce(&Farmer, &End, &Tally),
@@ -360,46 +284,6 @@ fn close(
     }
     tell_user(&core, &end, &tally);
     end
-}
-
-/// Reports to the user what happened, and to the timeline which ranks have joined.
-fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<Note>, links: &mut Links, clock: Clock) {
-    for note in std::mem::take(notes) {
-        reporter.note(&note, &turns.core);
-        let journal = &mut turns.storage.journal;
-        let written = match (&note, turns.core.workers()) {
-            (Note::Joined(rank), workers) => match workers.get(*rank) {
-                Some(worker) => journal.name_rank(rank.0, &worker.host, worker.book.slots()),
-                None => Ok(()),
-            },
-            // A log that cannot be created for lack of space is the workdir's problem, not the node's.
-            (Note::Paused(_), _) => {
-                journal.probe();
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        if let Err(error) = written {
-            let (unwritten, reason) = storage_failure(error);
-            turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
-        }
-    }
-}
-
-fn wait(links: &mut Links, signals: &SignalSource, pace: &mut Pace, clock: Clock, deadline: Duration) {
-    let now = clock.now();
-    if links.take_traffic() {
-        pace.on_traffic(now);
-    }
-    let mut timeout = deadline.saturating_sub(now);
-    if links.must_look() {
-        timeout = timeout.min(pace.pause(now));
-    }
-    let signals = Interest { fd: signals.as_fd(), write: false };
-    match links.pool.interest() {
-        Some((fd, write)) => wait_ready(&[signals, Interest { fd, write }], Some(timeout)),
-        None => wait_ready(&[signals], Some(timeout)),
-    }
 }
 
 /// Dismisses all ranks when there is nothing to do, and waits until they have ended.

@@ -14,6 +14,7 @@ pub mod pace;
 mod process;
 pub mod reader;
 pub mod relay;
+mod running;
 pub mod turn;
 
 use std::time::Duration;

@@ -65,12 +65,8 @@ impl<S: Storage> Turns<S> {
                     Send::Assign { seq, tasks } => {
                         send_tasks(network, rank, seq, &self.actions.assigned[tasks], &self.list);
                     }
-                    Send::Recall { count } => network.send(rank, &ToWorker::Recall { count }),
-                    Send::Stop { level } => network.send(rank, &ToWorker::Stop { level }),
-                    Send::Limit { us } => network.send(rank, &ToWorker::Limit { us }),
                     Send::Start => network.start(rank),
-                    Send::Heartbeat => network.send(rank, &ToWorker::Heartbeat),
-                    Send::Rejoin { seq } => network.send(rank, &ToWorker::Rejoin { seq }),
+                    Send::Message(message) => network.send(rank, &message),
                 }
             }
             for note in self.actions.notes.drain(..) {

@@ -13,6 +13,7 @@ use super::handout::Room;
 use super::state::Status;
 use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, Send, handout};
+use crate::protocol::ToWorker;
 use crate::task::{Rank, TaskResult};
 
 /// A task that fails within this time counts as a quick failure.
@@ -165,7 +166,7 @@ impl Farmer {
             (time, queued)
         });
         actions.notes.push(Note::SetAside { rank, tasks, time });
-        actions.sends.extend(queued.map(|count| (rank, Send::Recall { count })));
+        actions.sends.extend(queued.map(|count| (rank, Send::Message(ToWorker::Recall { count }))));
         self.room = Room::All;
     }
 

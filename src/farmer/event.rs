@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Rules, StopCause};
-use crate::protocol::{StopLevel, ToFarmer};
+use crate::protocol::{StopLevel, ToFarmer, ToWorker};
 use crate::task::{Attempt, Executing, Outcome, Rank, TaskId, TaskResult, Verdict};
 
 /// Parameters of the farmer core.
@@ -50,40 +50,20 @@ pub enum Event {
     Tick,
 }
 
-/// A message to a worker; the driver adds what the core does not hold.
+/// A message to a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Send {
-    /// [`crate::protocol::ToWorker::Assign`] with these of [`Actions::assigned`].
+    /// [`ToWorker::Assign`] with these of [`Actions::assigned`]; the driver adds their commands.
     Assign {
         /// As in the message.
         seq: u32,
         /// Indexes into [`Actions::assigned`].
         tasks: Range<usize>,
     },
-    /// [`crate::protocol::ToWorker::Recall`].
-    Recall {
-        /// As in the message.
-        count: u32,
-    },
-    /// [`crate::protocol::ToWorker::Stop`].
-    Stop {
-        /// As in the message.
-        level: StopLevel,
-    },
-    /// [`crate::protocol::ToWorker::Limit`].
-    Limit {
-        /// As in the message.
-        us: u64,
-    },
-    /// [`crate::protocol::ToWorker::Start`], to a rank whose pool died.
+    /// [`ToWorker::Start`], to a rank whose pool died; the driver knows its content.
     Start,
-    /// [`crate::protocol::ToWorker::Heartbeat`].
-    Heartbeat,
-    /// [`crate::protocol::ToWorker::Rejoin`].
-    Rejoin {
-        /// As in the message.
-        seq: u32,
-    },
+    /// Any other message.
+    Message(ToWorker),
 }
 
 /// Why an attempt of a task has ended.
@@ -295,6 +275,11 @@ pub struct Actions {
 }
 
 impl Actions {
+    /// Sends a message to a rank.
+    pub(super) fn send(&mut self, rank: Rank, message: ToWorker) {
+        self.sends.push((rank, Send::Message(message)));
+    }
+
     /// Empties all fields, keeping the memory for the next turn.
     pub fn clear(&mut self) {
         self.records.clear();

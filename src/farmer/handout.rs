@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Farmer;
 use super::workers::WorkerState;
 use super::{Actions, Send, TaskTable};
+use crate::protocol::ToWorker;
 use crate::task::{Attempt, FARMER, Rank, TaskId};
 
 /// The most tasks that wait at one worker beyond its slots: this bounds what is lost with a node, and the size of a
@@ -232,7 +233,7 @@ impl Farmer {
             // Half of a long queue, so that the next idle slot does not have to wait for a Recall as well.
             let count = queued.min(wanted.max(queued / 2));
             self.workers.update(rank, WorkerState::ask_back);
-            actions.sends.push((rank, Send::Recall { count }));
+            actions.send(rank, ToWorker::Recall { count });
             wanted = wanted.saturating_sub(count);
         }
         if idle_slots > 0 && self.workers.longest_queue().is_some() {

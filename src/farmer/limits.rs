@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Actions, Farmer, Send, TaskLimit};
 use crate::lengths::micros;
+use crate::protocol::ToWorker;
 use crate::task::Rank;
 
 /// A percentage of the median applies once this many tasks have finished, and at least as many as there are slots: the
@@ -31,7 +32,7 @@ impl Farmer {
             self.limits.sent_us = micros(limit);
         }
         if self.limits.sent_us > 0 {
-            actions.sends.push((rank, Send::Limit { us: self.limits.sent_us }));
+            actions.send(rank, ToWorker::Limit { us: self.limits.sent_us });
         }
     }
 
@@ -51,7 +52,7 @@ impl Farmer {
         if us != self.limits.sent_us {
             self.limits.sent_us = us;
             let open = self.workers.iter().filter(|(_, worker)| worker.is_able());
-            actions.sends.extend(open.map(|(rank, _)| (rank, Send::Limit { us })));
+            actions.sends.extend(open.map(|(rank, _)| (rank, Send::Message(ToWorker::Limit { us }))));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::handout::Room;
 use super::state::{State, Status};
 use super::workers::WorkerState;
 use super::{Actions, Farmer, Note, Record, Send};
-use crate::protocol::ToFarmer;
+use crate::protocol::{ToFarmer, ToWorker};
 use crate::task::{FARMER, Rank, TaskId};
 
 impl Farmer {
@@ -122,10 +122,10 @@ impl Farmer {
         self.workers.update(rank, |worker| worker.state.join());
         actions.notes.push(Note::CameBack(rank));
         if let Some(level) = self.stop_level() {
-            actions.sends.push((rank, Send::Stop { level }));
+            actions.send(rank, ToWorker::Stop { level });
         } else if was_up {
             let seq = self.workers.update(rank, |worker| worker.ask_to_rejoin(now));
-            actions.sends.push((rank, Send::Rejoin { seq }));
+            actions.send(rank, ToWorker::Rejoin { seq });
             // It may have missed the current limit.
             self.send_limit(rank, actions);
         }

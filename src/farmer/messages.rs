@@ -9,8 +9,8 @@ use super::crashes::Blame;
 use super::handout::Room;
 use super::state::{State, Status};
 use super::workers::WorkerState;
-use super::{Actions, Cause, Farmer, Note, Record, Send, StopCause};
-use crate::protocol::{PROTOCOL_VERSION, StopLevel, ToFarmer};
+use super::{Actions, Cause, Farmer, Note, Record, StopCause};
+use crate::protocol::{PROTOCOL_VERSION, StopLevel, ToFarmer, ToWorker};
 use crate::task::{Rank, TaskId, TaskResult};
 
 /// What has happened to tasks, in a Report.
@@ -62,7 +62,7 @@ impl Farmer {
                 let news = News { results, interrupted, returned };
                 self.on_report(now, rank, news, status, actions);
             }
-            ToFarmer::Heartbeat => actions.sends.push((rank, Send::Heartbeat)),
+            ToFarmer::Heartbeat => actions.send(rank, ToWorker::Heartbeat),
             ToFarmer::Signaled { signal } => self.on_signal(now, rank, signal, actions),
             ToFarmer::Stopped => self.on_stopped(rank, actions),
             ToFarmer::PoolLost { reason, executing, can_restart } => {

@@ -42,7 +42,7 @@ pub use tasks::{TaskState, TaskTable};
 pub use workers::{WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
-use crate::protocol::StopLevel;
+use crate::protocol::{StopLevel, ToWorker};
 use crate::task::{FARMER, Rank, TaskId};
 use crashes::Blame;
 use doubts::Doubts;
@@ -262,7 +262,7 @@ impl Farmer {
         actions.notes.push(Note::Stopping(level, cause));
         for (rank, worker) in self.workers.iter() {
             if worker.status().is_open() {
-                actions.sends.push((rank, Send::Stop { level }));
+                actions.send(rank, ToWorker::Stop { level });
             }
         }
     }
