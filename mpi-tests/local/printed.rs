@@ -245,20 +245,31 @@ fn a_damaged_index_is_reported() {
     let farm = Farm::local(b"echo zero\necho one\necho two\n");
     farm.run(&["--logs", "rank", "--proc", "1"]).exits(0);
     let index = String::from_utf8(farm.workdir().bytes("logs/rank_0.idx")).unwrap();
-    farm.workdir().write("logs/rank_0.idx", index.replacen(" 5\n", " 50\n", 1).as_bytes());
+    // It ends where the next output ends, which looks right.
+    let both = "zero\n\n==> task 1, attempt 1: exit code 0 <==\none\n".len();
+    assert!(index.contains(" 5 "), "{index}");
+    farm.workdir().write("logs/rank_0.idx", index.replacen(" 5 ", &format!(" {both} "), 1).as_bytes());
     let outcome = farm.run_exactly(&["logs", WORKDIR, "0"]).exits(2);
-    assert_eq!(outcome.stdout, b"zero\n");
+    assert_eq!(outcome.stdout, b"");
+    assert!(outcome.errors()[0].contains("rank_0.idx: line 2 is not"), "{:?}", outcome.errors());
+    // The index is right, and the log has changed.
+    farm.workdir().write("logs/rank_0.idx", index.as_bytes());
+    let log = String::from_utf8(farm.workdir().bytes("logs/rank_0.log")).unwrap();
+    farm.workdir().write("logs/rank_0.log", log.replacen("zero", "ze", 1).as_bytes());
+    let outcome = farm.run_exactly(&["logs", WORKDIR, "0"]).exits(2);
+    assert_eq!(outcome.stdout, b"ze\n");
     assert!(
         outcome.errors()[0].contains("task 0: cannot read")
             && outcome.errors()[0].contains("rank_0.idx: line 2 is damaged"),
         "{:?}",
         outcome.errors()
     );
+    farm.workdir().write("logs/rank_0.log", log.as_bytes());
     farm.workdir().write("logs/rank_0.idx", index.replacen("\n2 ", "\nx ", 1).as_bytes());
     let outcome = farm.run_exactly(&["logs", WORKDIR, "1"]).exits(2);
     assert_eq!(outcome.stdout, b"one\n");
     assert!(
-        outcome.errors()[0].contains("rank_0.idx: line 4 is not \"ID attempt ended_ms offset length\""),
+        outcome.errors()[0].contains("rank_0.idx: line 4 is not \"ID attempt ended_ms offset length crc32\""),
         "{:?}",
         outcome.errors()
     );

@@ -56,6 +56,13 @@ struct Starting<'a> {
     folder: Option<PathBuf>,
 }
 
+/// The CPUs of each slot, and how many they are for OMP_NUM_THREADS, unless the user or the runner says that.
+fn cpus_of_slots(slots: u32, is_set: bool) -> Vec<(Vec<usize>, Option<CString>)> {
+    let threads = |cpus: &[usize]| c_string(format!("{OMP_NUM_THREADS}={}", cpus.len()).as_bytes());
+    let with_threads = |cpus: Vec<usize>| (threads(&cpus).filter(|_| !is_set), cpus);
+    cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
+}
+
 impl SpawnContext {
     /// Prepares them. The error says why this node cannot run tasks.
     pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
@@ -100,10 +107,7 @@ impl SpawnContext {
             Bind::Slot => {
                 let name = OMP_NUM_THREADS.as_bytes();
                 let runners = defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name));
-                let users = runners || environment.get(name).is_some();
-                let threads = |cpus: &[usize]| c_string(format!("{OMP_NUM_THREADS}={}", cpus.len()).as_bytes());
-                let with_threads = |cpus: Vec<usize>| (threads(&cpus).filter(|_| !users), cpus);
-                cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
+                cpus_of_slots(slots, runners || environment.get(name).is_some())
             }
         };
         Ok(Self {

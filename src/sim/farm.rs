@@ -11,7 +11,7 @@ use super::network::Towards;
 use super::options::Fault;
 use super::world::{RunEnd, SYNC_INTERVAL, What, World};
 use crate::driver::turn::Turns;
-use crate::farmer::{Cause, End, Event, Note, StopCause};
+use crate::farmer::{Cause, End, Event, Note, Record, StopCause};
 use crate::protocol::{StopLevel, ToFarmer, ToWorker, codec};
 use crate::task::{FARMER, Rank};
 
@@ -31,15 +31,8 @@ impl World {
         self.farmer(event);
     }
 
-    /// One turn of the farmer, and what is observable of it.
-    pub(super) fn farmer(&mut self, event: Event) {
-        let Some(farm) = &mut self.farm else { return };
-        farm.turn(self.now, event, &mut self.links, &mut self.notes);
-        for record in std::mem::take(&mut farm.storage.written) {
-            self.checker.recorded(&record);
-            self.tally.record(&record);
-        }
-        let attempts = std::mem::take(&mut farm.storage.attempts);
+    /// Ranks that were given up, and attempts that have ended.
+    fn observe_losses(&mut self, attempts: &[Record]) {
         // A turn gives up ranks first, and then hands out what has come back.
         for note in &self.notes {
             match note {
@@ -56,7 +49,7 @@ impl World {
             true => self.disk.borrow().crashes(&self.plan.list),
             false => BTreeMap::new(),
         };
-        for record in &attempts {
+        for record in attempts {
             self.checker.attempt_over(self.now, record.rank.0, record);
             if record.cause == Cause::Crashed {
                 let rank = &self.nodes[record.rank.0 as usize];
@@ -67,6 +60,10 @@ impl World {
                 self.checker.crashed(record, count, is_alone, is_innocent);
             }
         }
+    }
+
+    /// Whether the farm stops.
+    fn observe_stop(&mut self) {
         for note in &self.notes {
             match note {
                 Note::Stopping(StopLevel::Drain, cause) if *cause != StopCause::AllDone => {
@@ -76,7 +73,10 @@ impl World {
                 _ => {}
             }
         }
-        self.checker.must_halt();
+    }
+
+    /// What was handed out, and ranks that take part again.
+    fn observe_messages(&mut self) {
         for (rank, message) in std::mem::take(&mut self.links.sent) {
             self.trace(|| format!("farmer → {rank}: {message:?}"));
             if let ToWorker::Limit { us } = message {
@@ -98,6 +98,21 @@ impl World {
                 _ => {}
             }
         }
+    }
+
+    /// One turn of the farmer, and what is observable of it.
+    pub(super) fn farmer(&mut self, event: Event) {
+        let Some(farm) = &mut self.farm else { return };
+        farm.turn(self.now, event, &mut self.links, &mut self.notes);
+        for record in std::mem::take(&mut farm.storage.written) {
+            self.checker.recorded(&record);
+            self.tally.record(&record);
+        }
+        let attempts = std::mem::take(&mut farm.storage.attempts);
+        self.observe_losses(&attempts);
+        self.observe_stop();
+        self.checker.must_halt();
+        self.observe_messages();
         self.turns += 1;
         let farm = self.farm.as_ref().expect("seen");
         // Costs a walk over all tasks, so large farms are checked only occasionally.

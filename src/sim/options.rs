@@ -23,6 +23,11 @@ pub enum Lengths {
     Pareto,
 }
 
+impl Lengths {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Constant, Self::Uniform, Self::Exponential, Self::Bimodal, Self::Pareto];
+}
+
 /// What goes wrong in a farm.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fault {
@@ -197,13 +202,7 @@ impl Options {
             packed: false,
             farmer_only: ranks > 1 && prng.chance(150),
             tasks,
-            lengths: prng.pick(&[
-                Lengths::Constant,
-                Lengths::Uniform,
-                Lengths::Exponential,
-                Lengths::Bimodal,
-                Lengths::Pareto,
-            ]),
+            lengths: prng.pick(&Lengths::ALL),
             mean_us,
             failing: prng.pick(&[0, 0, 50, 500]),
             deaf: prng.pick(&[0, 100, 900]),

@@ -112,6 +112,30 @@ pub struct World {
     pub(super) turns: u64,
 }
 
+/// A checker that knows what earlier runs have left, and what is asked of this one.
+fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Checker {
+    let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
+    let delay_max = Duration::from_micros(options.delay_us.1);
+    let mut checker = Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max);
+    checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
+    disk.crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
+    if options.farmer_only {
+        checker.farmer_only();
+    }
+    checker
+}
+
+/// No run takes longer than this.
+fn longest_of(options: &Options, plan: &Plan) -> Duration {
+    // Each crash costs what ran beside it, and a stopped pool is waited for.
+    let crashes = plan.poison_count() * u32::from(options.rules.crash_limit.max(3));
+    let per_crash = plan.longest() * 4 + Duration::from_secs(60);
+    options.faults_for
+        + plan.total() * (3 + u32::from(options.rules.retries))
+        + per_crash * crashes
+        + Duration::from_secs(2_000)
+}
+
 impl World {
     /// Starts a farm on the content of the disk.
     ///
@@ -143,17 +167,7 @@ impl World {
         };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
         let links = Links::new(options.ranks, options.delay_us, prng.fork(), Rc::clone(&countdown));
-        let mut checker = {
-            let disk = disk.borrow();
-            let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
-            let delay_max = Duration::from_micros(options.delay_us.1);
-            Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max)
-        };
-        checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
-        disk.borrow().crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
-        if options.farmer_only {
-            checker.farmer_only();
-        }
+        let checker = checker_of(now, &options, plan, &disk.borrow());
         let mut world = Self {
             now,
             started: now,
@@ -176,13 +190,7 @@ impl World {
             wake_at: None,
             notes: Vec::new(),
             trace,
-            deadline: now
-                + options.faults_for
-                + plan.total() * (3 + u32::from(options.rules.retries))
-                // Each crash costs what ran beside it, and a stopped pool is waited for.
-                + (plan.longest() * 4 + Duration::from_secs(60))
-                    * (plan.poison_count() * u32::from(options.rules.crash_limit.max(3)))
-                + Duration::from_secs(2_000),
+            deadline: now + longest_of(&options, plan),
             turns: 0,
             options,
         };

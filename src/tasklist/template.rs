@@ -104,10 +104,7 @@ impl Template {
                 continue;
             };
             if let Some(place) = shell.objection().filter(|_| !raw) {
-                return Err(format!(
-                    "{{{name}}} is {place}\n  a value is quoted if it needs it: put {{{name}}} in a plain place, \
-                     or write {{{name}:raw}} to insert it unchanged"
-                ));
+                return Err(exposed(name, place));
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
@@ -190,6 +187,14 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// A hole where quotes do not protect its value.
+fn exposed(name: &str, place: &str) -> String {
+    format!(
+        "{{{name}}} is {place}\n  a value is quoted if it needs it: put {{{name}}} in a plain place, or write {{{name}:raw}} \
+         to insert it unchanged"
+    )
 }
 
 fn unknown(name: &str, fields: &(impl Fields + ?Sized)) -> String {

@@ -331,10 +331,24 @@ mod tests {
         fs::create_dir(&logs).unwrap();
         rank(&logs, 0, &[(7, 5, "seven\n"), (8, 5, "eight"), (9, 6, "nine")], b"");
         let index = logs.join("rank_0.idx");
+        // Without checksums, which are made anew below: the numbers are wrong, not the bytes.
         let whole = fs::read_to_string(&index).unwrap();
+        let numbers = |line: &str| line.rsplit_once(' ').unwrap().0.to_owned() + "\n";
+        let whole: String = whole.lines().map(numbers).collect();
+        let checked = |text: &str| -> String {
+            let entry = |line: &str| {
+                let mut fields = line.split(' ').map(str::parse);
+                let mut next = || fields.next()?.ok();
+                let (id, attempt, ended_ms) = (u32::try_from(next()?).ok()?, u16::try_from(next()?).ok()?, next()?);
+                Some(IndexEntry { id, attempt, ended_ms, offset: next()?, len: next()? }.to_string())
+            };
+            let line = |line: &str| entry(line).unwrap_or_else(|| line.to_owned() + "\n");
+            let entries = text.lines().skip(1).map(line);
+            String::from_utf8(INDEX_HEAD.to_vec()).unwrap() + &entries.collect::<String>()
+        };
         let printed = |from: &str, to: &str, id: u32| {
             assert!(whole.contains(from), "{from} in {whole}");
-            fs::write(&index, whole.replacen(from, to, 1)).unwrap();
+            fs::write(&index, checked(&whole.replacen(from, to, 1))).unwrap();
             let mut out = Vec::new();
             let unprinted = print(workdir.path(), &[id], &PrintOptions::default(), &mut out).unwrap().unwrap();
             let odd: Vec<_> =
@@ -360,7 +374,7 @@ mod tests {
             );
             expect(printed(" 4\n", &format!(" {len}\n"), 9), "nine", &short);
         }
-        let garbage = "cannot read /rank_0.idx: line 2 is not \"ID attempt ended_ms offset length\"";
+        let garbage = "cannot read /rank_0.idx: line 2 is not \"ID attempt ended_ms offset length crc32\"";
         expect(printed("7 1 5", "7 1 x", 8), "eight", garbage);
         expect(printed("7 1 5", "\0\n\n7 1 x", 9), "nine", &format!("{garbage}, and 2 more lines"));
         let (text, odd, without) = printed("7 1 5", "7 1 x", 7);

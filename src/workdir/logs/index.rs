@@ -1,8 +1,8 @@
 //! `rank_<r>.idx`: where in `rank_<r>.log` the output of each attempt is.
 //!
-//! Owns the format of both, and how far a damaged index is trusted: an entry counts only if the output that it names
-//! begins and ends where the headings in the log show it. Otherwise, only what certainly belongs to the task is
-//! returned.
+//! Owns the format of both. An entry of the index counts only if its checksum is right: a wrong length may end where
+//! another output ends, which nothing in the log would show. And the output that it names must begin and end where the
+//! headings in the log show it; otherwise, only what certainly belongs to the task is returned.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,18 +11,19 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use flate2::Crc;
 use memchr::memmem::Finder;
 
 use crate::sys::regular;
 use crate::workdir::lines::{BadLines, End, Line, Lines};
 
 /// First line of an index, for people.
-pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length\n";
+pub(crate) const INDEX_HEAD: &[u8] = b"# ID attempt ended_ms offset length crc32\n";
 
 /// The end of a line that a crash has cut off, once a later run appends to the index.
 pub(crate) const INDEX_TORN: &[u8] = b" torn";
 
-/// The longest index line, in bytes: five numbers of at most 20 digits.
+/// The longest index line, in bytes: five numbers of at most 20 digits, and a checksum.
 const INDEX_LINE_MAX: usize = 128;
 
 /// The longest heading in a log, in bytes.
@@ -56,14 +57,25 @@ pub struct IndexEntry {
 
 impl fmt::Display for IndexEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {} {} {} {}", self.id, self.attempt, self.ended_ms, self.offset, self.len)
+        let numbers = format!("{} {} {} {} {}", self.id, self.attempt, self.ended_ms, self.offset, self.len);
+        writeln!(f, "{numbers} {:08x}", crc32(numbers.as_bytes()))
     }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 impl IndexEntry {
     /// Reads a line, without its newline; `None` for the head, and for anything else that is not an entry.
     fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = std::str::from_utf8(line).ok()?.split(' ');
+        let (numbers, check) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
+        if check != format!("{:08x}", crc32(numbers.as_bytes())) {
+            return None;
+        }
+        let mut fields = numbers.split(' ');
         let mut number = || fields.next()?.parse::<u64>().ok();
         let entry = Self {
             id: u32::try_from(number()?).ok()?,
@@ -108,7 +120,7 @@ pub(super) fn read(path: &Path, index: u32, places: &mut Places) -> io::Result<(
             _ => bad.add(number),
         }
     }
-    bad.message("\"ID attempt ended_ms offset length\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
+    bad.message("\"ID attempt ended_ms offset length crc32\"").map_or(Ok(()), |told| Err(io::Error::other(told)))
 }
 
 /// How much of an entry is correct.
