@@ -97,6 +97,15 @@ impl Outcome {
         }
     }
 
+    /// Why it never ran, or why its output cannot be kept.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::NotStarted(reason) | Self::Unkept { reason, .. } => Some(reason),
+            Self::Exited(_) | Self::Signaled(_) => None,
+        }
+    }
+
     /// The same end for a task whose output cannot be kept. One that never ran has no output.
     #[must_use]
     pub fn unkept(self, reason: String) -> Self {

@@ -144,6 +144,33 @@ fn every_page_is_a_topic() {
     assert!(pages >= 15);
 }
 
+/// Promise: the paths of a task and of a Ctrl-C through the code, in docs/architecture.md, name functions that exist.
+#[test]
+fn steps_name_functions() {
+    let text = std::fs::read_to_string(Path::new(PROJECT).join("docs/architecture.md")).unwrap();
+    let mut count = 0;
+    for cell in text.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('|')) {
+        // Further functions in a cell are of the file that was named last.
+        let mut file = None;
+        for code in cell.split('`').skip(1).step_by(2) {
+            let function = match code.split_once(": ") {
+                Some((name, function)) if name.ends_with(".rs") => {
+                    file = Some(std::fs::read_to_string(Path::new(PROJECT).join("src").join(name)).unwrap());
+                    function
+                }
+                _ => code,
+            };
+            let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_' || letter.is_ascii_digit();
+            if let Some(source) = file.as_ref().filter(|_| function.chars().all(is_name)) {
+                let exists = ["(", "<"].iter().any(|next| source.contains(&format!("fn {function}{next}")));
+                assert!(exists, "{code}, in {cell}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 25, "{count}");
+}
+
 /// Promise: a message that refers to the documentation names a topic of `help`, not a file that an installed program does
 /// not have.
 #[test]

@@ -121,9 +121,9 @@ fn begin_index(index: &mut File) -> io::Result<()> {
     if last == [b'\n'] { Ok(()) } else { index.write_all([INDEX_TORN, b"\n"].concat().as_slice()) }
 }
 fn how(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Exited(code) => format!("exit code {code}"),
-        Outcome::Signaled(signal) => format!("signal {signal}"),
-        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => error.clone(),
+    match (outcome.error(), outcome.exit_code(), outcome.signal()) {
+        (Some(error), _, _) => error.to_owned(),
+        (None, Some(code), _) => format!("exit code {code}"),
+        (None, None, signal) => format!("signal {}", signal.unwrap_or(0)),
     }
 }

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use super::append::Links;
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
-use crate::task::Outcome;
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";
@@ -104,11 +103,7 @@ fn push(out: &mut Vec<u8>, event: &impl Serialize) {
 /// `finished` and `failed` have its bytes.
 pub(crate) fn push_task(out: &mut Vec<u8>, record: &Record, command: &[u8]) {
     let result = &record.result;
-    let error = match &result.outcome {
-        Outcome::NotStarted(error) | Outcome::Unkept { reason: error, .. } => Some(error.as_str()),
-        Outcome::Exited(_) | Outcome::Signaled(_) => None,
-    };
-    let (exit, signal) = (result.outcome.exit_code(), result.outcome.signal());
+    let (exit, signal, error) = (result.outcome.exit_code(), result.outcome.signal(), result.outcome.error());
     // If the end of the process does not show it.
     let why = (!matches!(record.cause, Cause::Finished | Cause::Failed)).then(|| record.cause.word());
     let (cat, cname) = kind(record);
@@ -246,6 +241,7 @@ mod tests {
     use super::super::begin::Found;
     use super::*;
     use crate::fuzz::{nearly, within};
+    use crate::task::Outcome;
     use crate::task::{Attempt, Rank, TaskId, TaskResult};
 
     fn record(outcome: Outcome) -> Record {
