@@ -25,6 +25,7 @@ pub mod outlet;
 pub mod pool;
 pub mod progress;
 pub mod protocol;
+pub mod relay;
 pub mod runner;
 mod shell;
 mod shown;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::HEARTBEAT;
 use crate::protocol::{ToWorker, codec};
+use crate::relay::HEARTBEAT;
 use crate::sys::mpi::Mpi;
 
 /// MPI, shared with the thread.

@@ -19,8 +19,5 @@ pub mod turn;
 
 use std::time::Duration;
 
-/// A relay that has nothing to send sends a heartbeat at this interval.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
 /// A peer that is silent for longer than this is lost.
 const SILENCE_MAX: Duration = Duration::from_secs(30);

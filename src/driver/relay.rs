@@ -1,7 +1,7 @@
 //! The MPI process of every rank except 0: frames from MPI to the pool's socket and back.
 //!
-//! Owns the rank's end of MPI, its signals and its heartbeat. Of all frames, it interprets only `Leave`; it never
-//! starts a process.
+//! Owns the rank's end of MPI and its signals. [`crate::relay`] decides when it sends a heartbeat and when it ends. It
+//! never starts a process.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::exit_code::ExitCode;
 use crate::outlet::Outlet;
 use crate::pool::handle::PoolHandle;
-use crate::protocol::{ToFarmer, ToWorker, codec};
+use crate::protocol::{ToFarmer, codec};
+use crate::relay::{Action, Event, FARMER_SILENCE_MAX, Relay as Core, RelayEnd};
 use crate::stderr::say_error;
 use crate::sys::clock::Clock;
 use crate::sys::launcher::{Launcher, NodePlace};
@@ -19,33 +20,21 @@ use crate::sys::transport::{Incoming, Leave};
 use crate::sys::wait::{Interest, wait_ready};
 use crate::task::FARMER;
 
-use super::HEARTBEAT;
 use super::pace::Pace;
-
-/// A relay that hears nothing from the farmer for longer than this considers it dead. It is less than a farmer allows a
-/// relay: a lost farmer ends the job, and anything that its nodes do until then is in vain. A farmer that is only
-/// delayed, by a long list or a slow disk, still sends heartbeats.
-const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
-
-/// Bytes of `Leave`: longer frames are for the pool and need not be examined.
-const LEAVE_LEN_MAX: usize = 2;
 
 /// A loop whose turns are further apart was suspended: what the farmer sent in the meantime waits to be read.
 const AWAY: Duration = Duration::from_secs(2);
 
 struct Relay {
+    core: Core,
     mpi: Mpi,
     pool: PoolHandle,
     outlet: Outlet,
     clock: Clock,
     pace: Pace,
     incoming: Vec<Incoming>,
-    heard: Duration,
-    said: Duration,
-    asked: Duration,
     looked: Duration,
-    /// The farmer's message that its files are closed.
-    leave: Option<Leave>,
+    end: Option<RelayEnd>,
 }
 
 /// Runs the relay until the farm is over, and ends the process. Its exit code is 0: only rank 0 speaks for the farm. If
@@ -54,22 +43,21 @@ pub fn run(mpi: Mpi, pool: PoolHandle, signals: &SignalSource, clock: Clock, lau
     let outlet = Outlet::install();
     let now = clock.now();
     let mut relay = Relay {
+        core: Core::new(now),
         mpi,
         pool,
         outlet,
         clock,
         pace: Pace::default(),
         incoming: Vec::new(),
-        heard: now,
-        said: now,
-        asked: now,
         looked: now,
-        leave: None,
+        end: None,
     };
     let end = relay.serve(signals);
     relay.pool.shut();
     let (how, code) = match end {
-        RelayEnd::Over(how) => (how, ExitCode::Success),
+        RelayEnd::Over { skip_finalize: false } => (Leave::Finalize, ExitCode::Success),
+        RelayEnd::Over { skip_finalize: true } => (Leave::Abandon, ExitCode::Success),
         RelayEnd::FarmerLost => (Leave::Abandon, ExitCode::FarmFailed),
     };
     if end == RelayEnd::FarmerLost && relay.mpi.rank() == speaker(relay.mpi.size()) {
@@ -87,22 +75,13 @@ fn speaker(ranks: u32) -> u32 {
     if on_node < ranks { on_node } else { 1 }
 }
 
-/// Why a relay ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RelayEnd {
-    /// Rank 0 has closed its files.
-    Over(Leave),
-    /// Rank 0 does not respond anymore.
-    FarmerLost,
-}
-
 impl Relay {
     fn serve(&mut self, signals: &SignalSource) -> RelayEnd {
         loop {
             self.wait(signals);
             let now = self.clock.now();
             if now.saturating_sub(self.looked) > AWAY {
-                self.heard = now;
+                self.core.handle(now, Event::WasAway);
             }
             self.looked = now;
             self.take_from_pool(now);
@@ -113,15 +92,13 @@ impl Relay {
             for (level, text) in self.outlet.take() {
                 self.report(now, &ToFarmer::Log { level, text });
             }
-            // The farmer answers heartbeats. While reports are being sent but no more tasks arrive, near the end of a
-            // list, nothing else would be heard from it.
-            let since_heard = now.saturating_sub(self.heard.max(self.asked));
-            if now.saturating_sub(self.said) >= HEARTBEAT || since_heard >= HEARTBEAT {
-                self.asked = now;
-                self.report(now, &ToFarmer::Heartbeat);
-            }
-            if let Some(end) = self.end(now) {
+            if let Some(end) = self.end {
                 return end;
+            }
+            match self.core.handle(now, Event::Tick) {
+                Some(Action::Heartbeat) => self.report(now, &ToFarmer::Heartbeat),
+                Some(Action::End(end)) => return end,
+                Some(Action::PassOn) | None => {}
             }
         }
     }
@@ -138,7 +115,7 @@ impl Relay {
     fn report(&mut self, now: Duration, message: &ToFarmer) {
         match codec::encode(message) {
             Ok(frame) => {
-                self.said = now;
+                self.core.handle(now, Event::Said);
                 self.mpi.send(FARMER.0, frame);
             }
             Err(error) => log::error!("a message was dropped: {error}"),
@@ -146,10 +123,10 @@ impl Relay {
     }
 
     fn take_from_pool(&mut self, now: Duration) {
-        let (mpi, pace, said) = (&mut self.mpi, &mut self.pace, &mut self.said);
+        let (mpi, pace, core) = (&mut self.mpi, &mut self.pace, &mut self.core);
         self.pool.pump(|frame| {
             pace.on_traffic(now);
-            *said = now;
+            core.handle(now, Event::Said);
             mpi.send(FARMER.0, frame.to_vec());
         });
         if let Some(message) = self.pool.take_end().and_then(|end| end.message()) {
@@ -162,11 +139,10 @@ impl Relay {
         for incoming in std::mem::take(&mut self.incoming) {
             match incoming {
                 Incoming::Frame(from, frame) if from == FARMER.0 => {
-                    self.heard = now;
                     self.pace.on_traffic(now);
-                    match leave_of(&frame) {
-                        None => self.pool.send(&frame),
-                        leave => self.leave = leave,
+                    match self.core.handle(now, Event::Heard(&frame)) {
+                        Some(Action::End(end)) => self.end = Some(end),
+                        _ => self.pool.send(&frame),
                     }
                 }
                 Incoming::Frame(from, _) => log::debug!("a message of rank {from} was dropped: only rank 0 is heard"),
@@ -176,50 +152,5 @@ impl Relay {
         }
         // What arrived is passed on immediately.
         self.take_from_pool(now);
-    }
-
-    /// Whether it is over, and why.
-    fn end(&self, now: Duration) -> Option<RelayEnd> {
-        let is_lost = now.saturating_sub(self.heard) > FARMER_SILENCE_MAX;
-        self.leave.map(RelayEnd::Over).or(is_lost.then_some(RelayEnd::FarmerLost))
-    }
-}
-
-/// The `Leave` in a frame, if it is one.
-fn leave_of(frame: &[u8]) -> Option<Leave> {
-    if frame.len() > LEAVE_LEN_MAX {
-        return None;
-    }
-    match codec::decode(frame) {
-        Ok(ToWorker::Leave { skip_finalize }) => Some(if skip_finalize { Leave::Abandon } else { Leave::Finalize }),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::{Assignment, StopLevel};
-    use crate::task::{Attempt, TaskId};
-
-    /// A relay leaves only when it is told to, by no other frame.
-    #[test]
-    fn only_leave_is_the_relays_own() {
-        let leave = |message: &ToWorker| leave_of(&codec::encode(message).unwrap());
-        assert_eq!(leave(&ToWorker::Leave { skip_finalize: false }), Some(Leave::Finalize));
-        assert_eq!(leave(&ToWorker::Leave { skip_finalize: true }), Some(Leave::Abandon));
-        let task = Assignment { id: TaskId(7), attempt: Attempt(1), command: b"true".to_vec() };
-        let others = [
-            ToWorker::Assign { seq: 7, tasks: vec![task] },
-            ToWorker::Recall { count: 7 },
-            ToWorker::Stop { level: StopLevel::Kill },
-            ToWorker::Heartbeat,
-            ToWorker::Rejoin { seq: 7 },
-            ToWorker::Limit { us: 7 },
-        ];
-        for message in others {
-            assert_eq!(leave(&message), None, "{message:?}");
-        }
-        assert_eq!(leave_of(&[7, 2]), None, "no boolean");
     }
 }

@@ -1,7 +1,7 @@
 //! A simulated rank: a relay that passes frames on, and a pool with the real worker core.
 //!
-//! Owns what the relay does itself (heartbeats, noticing that the farmer is gone) and the pool's loop in the order of
-//! the real one: messages, failed starts, ended processes, the clock, and then sending.
+//! Owns the pool's loop in the order of the real one: messages, failed starts, ended processes, the clock, and then
+//! sending. The relay core is the real one.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use super::processes::{Operation, Output, Process, Simulated};
 use crate::lengths::micros;
 use crate::pool::turn::Turns;
 use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::relay::Relay;
 use crate::task::Executing;
 use crate::worker::{Event, Worker};
 
@@ -47,8 +48,8 @@ pub struct Node {
     pub can_restart: bool,
     /// The last pool that died was taken down by a task.
     pub was_poisoned: bool,
-    /// When the relay last heard the farmer.
-    pub heard: Duration,
+    /// What the MPI process decides.
+    pub relay: Relay,
     /// When the pool's next deadline is planned.
     pub wake_at: Option<Duration>,
     /// The node cannot start processes.
@@ -80,7 +81,7 @@ impl Node {
             loss: None,
             can_restart: false,
             was_poisoned: false,
-            heard: now,
+            relay: Relay::new(now),
             wake_at: None,
             refusing: false,
             broken: false,

@@ -7,6 +7,7 @@ use super::node::Pool;
 use super::processes::Operation;
 use super::world::{What, World};
 use crate::protocol::{ToFarmer, ToWorker, codec};
+use crate::relay;
 use crate::task::FARMER;
 
 impl World {
@@ -19,17 +20,17 @@ impl World {
         if !node.relay_up {
             return;
         }
-        node.heard = self.now;
+        let action = node.relay.handle(self.now, relay::Event::Heard(&frame));
+        if let Some(relay::Action::End(_)) = action {
+            node.relay_up = false;
+            return self.wipe(rank);
+        }
         match codec::decode::<ToWorker>(&frame) {
             Ok(ToWorker::Stop { level }) => self.checker.stop_arrived(rank, level),
             Ok(ToWorker::Start(_)) if std::mem::take(&mut node.can_restart) => {
                 self.trace(|| format!("rank {rank} gets a new pool"));
                 let node = &mut self.nodes[rank as usize];
                 (node.pool, node.wake_at, node.was_poisoned) = (Pool::Forked, None, false);
-            }
-            Ok(ToWorker::Leave { .. }) => {
-                node.relay_up = false;
-                self.wipe(rank);
             }
             Ok(_) => {}
             Err(error) => self.checker.report(&format!("the farmer sends something that is not a message: {error}")),
@@ -113,6 +114,7 @@ impl World {
             return;
         }
         for message in std::mem::take(&mut node.outbox) {
+            self.nodes[rank as usize].relay.handle(self.now, relay::Event::Said);
             self.links.send_from(rank, &message);
         }
         self.plan_arrivals();

@@ -11,6 +11,7 @@ use super::plan::Poison;
 use super::world::{FAULT_MAX, What, World};
 use crate::farmer::Event;
 use crate::protocol::ToFarmer;
+use crate::relay;
 use crate::task::{FARMER, Rank};
 
 /// As in the handle of the pool: when its end is reported, and when a stopped one is killed.
@@ -217,7 +218,9 @@ impl World {
             Fault::StallLink => self.links.stall(rank, false),
             Fault::HangRelay | Fault::HangPool | Fault::HangNode => {
                 // It notices that it was away, and gives the farmer the whole time again.
-                node.heard = if node.relay_hung { self.now } else { node.heard };
+                if node.relay_hung {
+                    node.relay.handle(self.now, relay::Event::WasAway);
+                }
                 node.relay_hung &= fault == Fault::HangPool;
                 node.pool_hung &= fault == Fault::HangRelay;
                 self.wake(rank);

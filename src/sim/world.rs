@@ -20,13 +20,12 @@ use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
 use crate::protocol::{Bind, Logs, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::relay::{self, Action, FARMER_SILENCE_MAX, HEARTBEAT, Relay};
 use crate::runner::RunnerConfig;
 use crate::task::{FARMER, Rank};
 
 /// As in the real driver.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(5);
-const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
 /// The interval at which the checker examines the whole farm.
@@ -49,7 +48,7 @@ pub(super) enum What {
     FarmerTick,
     FarmerWakes,
     PoolTick(u32),
-    Heartbeat(u32),
+    RelayTick(u32),
     /// Rank 0's loop is blocked, and its thread sends heartbeats.
     KeepAlive,
     Sync,
@@ -236,8 +235,10 @@ impl World {
             let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
             self.links.push(Towards::Rank(rank), start);
             if rank != FARMER.0 {
-                let first = self.now + Duration::from_micros(self.prng.range(0..=5_000_000));
-                self.at(first, What::Heartbeat(rank));
+                // Ranks do not start at the same moment.
+                let start = self.now + Duration::from_micros(self.prng.range(0..=5_000_000));
+                self.nodes[rank as usize].relay = Relay::new(start);
+                self.at(start, What::RelayTick(rank));
             }
         }
         self.at(self.now + SYNC_INTERVAL, What::Sync);
@@ -318,7 +319,7 @@ impl World {
             What::FarmerTick => self.farmer_tick(),
             What::FarmerWakes => self.farmer_wakes(),
             What::PoolTick(rank) => self.pool_tick(rank),
-            What::Heartbeat(rank) => self.heartbeat(rank),
+            What::RelayTick(rank) => self.relay_tick(rank),
             What::KeepAlive => self.keep_alive(),
             What::Sync => self.sync(),
             What::Look => {
@@ -343,22 +344,27 @@ impl World {
         }
     }
 
-    fn heartbeat(&mut self, rank: u32) {
+    fn relay_tick(&mut self, rank: u32) {
+        let now = self.now;
         let node = &mut self.nodes[rank as usize];
         if !node.relay_up {
             return;
         }
-        self.at(self.now + HEARTBEAT, What::Heartbeat(rank));
-        let node = &mut self.nodes[rank as usize];
         if node.relay_hung {
-            return;
+            // Its clock goes on when it wakes up.
+            return self.at(now + HEARTBEAT, What::RelayTick(rank));
         }
-        if self.now - node.heard > FARMER_SILENCE_MAX {
-            self.trace(|| format!("rank {rank} hears nothing and ends"));
-            self.nodes[rank as usize].relay_up = false;
-            return self.wipe(rank);
+        match node.relay.handle(now, relay::Event::Tick) {
+            Some(Action::End(_)) => {
+                self.trace(|| format!("rank {rank} hears nothing and ends"));
+                self.nodes[rank as usize].relay_up = false;
+                return self.wipe(rank);
+            }
+            Some(Action::Heartbeat) => self.links.send_from(rank, &ToFarmer::Heartbeat),
+            Some(Action::PassOn) | None => {}
         }
-        self.links.send_from(rank, &ToFarmer::Heartbeat);
+        let next = self.nodes[rank as usize].relay.next_due();
+        self.at(next, What::RelayTick(rank));
     }
 
     fn keep_alive(&mut self) {
