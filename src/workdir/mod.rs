@@ -15,6 +15,7 @@ pub(crate) mod lines;
 mod lock;
 pub mod logs;
 mod owner;
+mod replace;
 mod scan;
 mod status_file;
 mod sync;
