@@ -1,5 +1,7 @@
 //! The word that was probably intended.
 
+use strsim::osa_distance;
+
 /// The nearest of `known`, if it is near enough to be a typing error. Case does not count.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -10,28 +12,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     }
     let known = known.into_iter().filter(|name| name.len() <= 4 * LEN_MAX);
     let lower = word.to_lowercase();
-    let near = known.map(|name| (distance(&lower, &name.to_lowercase()), name));
+    let near = known.map(|name| (osa_distance(&lower, &name.to_lowercase()), name));
     let (distance, name) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + word.chars().count() / 3).then_some(name)
-}
-
-/// Letters to insert, remove or change; two adjacent letters in the wrong order also cost 1.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut row = vec![i + 1];
-        for j in 0..b.len() {
-            let mut best = (last[j] + usize::from(a[i] != b[j])).min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

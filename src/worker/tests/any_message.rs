@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::any::to_worker;
+use crate::protocol::{Bind, Logs, PROTOCOL_VERSION, SlotCount, WorkerConfig};
+use crate::runner::RunnerConfig;
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -33,6 +35,30 @@ fn reported(pool: &mut TestPool) -> usize {
         _ => 0,
     };
     std::mem::take(&mut pool.sent).into_iter().map(count).sum()
+}
+
+/// Found by the test below: a second Start, to a worker that has tasks, changes nothing.
+#[test]
+fn a_second_start_changes_nothing() {
+    let mut pool = TestPool::new(2);
+    pool.assign([0]);
+    let config = WorkerConfig {
+        protocol: PROTOCOL_VERSION,
+        rank: crate::task::Rank(0),
+        slots: SlotCount::Cpus,
+        grace_ms: 0,
+        cwd: Vec::new(),
+        workdir: Vec::new(),
+        bind: Bind::None,
+        logs: Logs::Task,
+        farmer_only_host: None,
+        runner: RunnerConfig::Basic,
+        log_level: 0,
+    };
+    pool.receive(ToWorker::Start(Box::new(config)));
+    assert_eq!((pool.turns.core.running(), reported(&mut pool)), (1, 0));
+    pool.end(0, Outcome::Exited(0));
+    assert_eq!(reported(&mut pool), 1);
 }
 
 proptest! {
