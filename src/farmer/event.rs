@@ -90,6 +90,10 @@ pub enum Cause {
 pub(crate) const CRASHED: &str = "crashed";
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Finished, Self::Failed, Self::Timeout, Self::Unkept, Self::Interrupted, Self::Lost, Self::Crashed];
+
     /// The word that users see.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -102,6 +106,12 @@ impl Cause {
             Self::Lost => "lost",
             Self::Crashed => CRASHED,
         }
+    }
+
+    /// The cause with this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.word() == word)
     }
 
     /// Whether it ended by itself instead of being cut short by a stop or a loss.

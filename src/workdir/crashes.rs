@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 
 use super::attempts::HEADER;
 use super::lines::{End, Lines};
-use crate::farmer::{CRASHED, TaskState, TaskTable};
+use crate::farmer::{CRASHED, Cause, TaskState, TaskTable};
 use crate::sys::regular;
 use crate::task::TaskId;
 use crate::tasklist::TaskList;
@@ -59,13 +59,13 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
             return Err(io::Error::other("its first line is not the header"));
         }
         let Some((id, why)) = attempt(line.bytes, list).filter(|_| line.end == End::Whole) else { continue };
-        match why {
-            _ if why == CRASHED.as_bytes() => {
+        match std::str::from_utf8(why).ok().and_then(Cause::of_word) {
+            Some(Cause::Crashed) => {
                 let count: &mut u16 = crashes.entry(id).or_default();
                 *count = count.saturating_add(1);
             }
             // It ended by itself after all.
-            b"finished" | b"failed" | b"timeout" | b"unkept" => _ = crashes.remove(&id),
+            Some(cause) if cause.is_own_end() => _ = crashes.remove(&id),
             _ => {}
         }
     }

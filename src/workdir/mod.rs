@@ -44,18 +44,18 @@ pub(crate) use scan::{Commands, read_records, split_record};
 pub use scan::{Failed, ScanError};
 
 /// Names within a workdir.
-mod names {
-    pub(super) const FINISHED: &str = "finished";
-    pub(super) const FAILED: &str = "failed";
-    pub(super) const TOPROCESS: &str = "toprocess";
-    pub(super) const TIMELINE: &str = "timeline.json";
-    pub(super) const ATTEMPTS: &str = "tasks.tsv";
+pub(crate) mod names {
+    pub(crate) const FINISHED: &str = "finished";
+    pub(crate) const FAILED: &str = "failed";
+    pub(crate) const TOPROCESS: &str = "toprocess";
+    pub(crate) const TIMELINE: &str = "timeline.json";
+    pub(crate) const ATTEMPTS: &str = "tasks.tsv";
     /// The output of tasks.
     pub const LOGS: &str = "logs";
-    pub(super) const STATUS: &str = "status.json";
-    pub(super) const LOCK: &str = "lock";
+    pub(crate) const STATUS: &str = "status.json";
+    pub(crate) const LOCK: &str = "lock";
     /// Created and removed again, to check whether the workdir can be written.
-    pub(super) const PROBE: &str = ".probe";
+    pub(crate) const PROBE: &str = ".probe";
 }
 
 /// Why a workdir cannot be used. Nothing was started, and nothing is left that was not there before.

@@ -11,12 +11,15 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::records::each_line;
-use crate::farmer::CRASHED;
+use crate::farmer::Cause;
 use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::figures::usage::Usage;
 use crate::shown;
 use crate::sys::regular;
-use crate::workdir::lines::{BadLines, End as LineEnd};
+use crate::workdir::{
+    lines::{BadLines, End as LineEnd},
+    names,
+};
 
 /// The longest event, in bytes: a command has at most 1 MiB, and JSON takes up to six bytes for each of its bytes.
 const EVENT_LEN_MAX: usize = 7 << 20;
@@ -74,8 +77,8 @@ impl History {
         let failures = failed.iter().map(unknown).collect();
         let mut history = Self { tally: Tally::new(slowest), failures, ..Self::default() };
         // The table says more, but earlier versions wrote only the timeline, which also contains the names of ranks.
-        let has_table = history.file("tasks.tsv", |history| read_attempts(workdir, history, failed));
-        history.file("timeline.json", |history| read_timeline(workdir, history, failed, !has_table));
+        let has_table = history.file(names::ATTEMPTS, |history| read_attempts(workdir, history, failed));
+        history.file(names::TIMELINE, |history| read_timeline(workdir, history, failed, !has_table));
         history.failures.iter().for_each(|failure| history.tally.add_failure(failure.clone()));
         history
     }
@@ -166,7 +169,7 @@ fn each_attempt(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result
     let mut columns: BTreeMap<String, usize> = BTreeMap::new();
     let mut head_is_wrong = false;
     let mut bad = BadLines::default();
-    each_line(&workdir.join("tasks.tsv"), |line| {
+    each_line(&workdir.join(names::ATTEMPTS), |line| {
         if line.number == 1 {
             let text = shown::text(&line.bytes[..line.bytes.len().min(HEAD_LEN_MAX)]);
             columns = text.split('\t').zip(0..).map(|(name, column)| (name.to_owned(), column)).collect();
@@ -207,23 +210,23 @@ fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<
         Some(text) => text.parse().ok()?,
     };
     let usage = Usage::of(id, length_us, micros(seconds("user")? + seconds("system")?), max_rss_kib);
-    let end = match why {
-        "finished" => End::Exit(0),
-        "timeout" => End::Timeout,
-        CRASHED => End::Crashed,
-        "unkept" => End::Unkept("".into()),
-        "failed" => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
+    let end = match Cause::of_word(why) {
+        Some(Cause::Finished) => End::Exit(0),
+        Some(Cause::Timeout) => End::Timeout,
+        Some(Cause::Crashed) => End::Crashed,
+        Some(Cause::Unkept) => End::Unkept("".into()),
+        Some(Cause::Failed) => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
             (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
             (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
             _ => End::NotStarted("".into()),
         },
-        _ => {
-            let is_interrupted = why == "interrupted";
+        cause @ (Some(Cause::Interrupted | Cause::Lost) | None) => {
+            let is_interrupted = cause == Some(Cause::Interrupted);
             return Some(Attempt { id, rank, host, usage, told: None, is_interrupted });
         }
     };
     // If the task crashed with its node, the times are not known.
-    if why != CRASHED && (field("start")?.is_empty() || field("end")?.is_empty()) {
+    if end != End::Crashed && (field("start")?.is_empty() || field("end")?.is_empty()) {
         return None; // A task that ended on its own has run.
     }
     let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
@@ -255,7 +258,7 @@ struct Args {
 /// Reads `timeline.json`, and the tasks in it only if `tasks`. Returns the damage, if any.
 fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
     let mut damage = None;
-    each_object(regular::reader_no_link(&workdir.join("timeline.json"))?, |at, bytes| {
+    each_object(regular::reader_no_link(&workdir.join(names::TIMELINE))?, |at, bytes| {
         let event = match serde_json::from_slice::<Event>(bytes) {
             Ok(event) => event,
             Err(error) => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
 use crate::sys::{clock, regular};
-use crate::workdir::{Holder, STATUS_LEN_MAX};
+use crate::workdir::{Holder, STATUS_LEN_MAX, names};
 
 /// A file younger than this is a heartbeat, whatever it says.
 const FRESH_MIN: f64 = 30.0;
@@ -33,7 +33,7 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn read(workdir: &Path) -> Self {
         let mut life = Self::default();
-        let path = workdir.join("status.json");
+        let path = workdir.join(names::STATUS);
         match read_figures(&path) {
             Ok(Ok(figures)) => {
                 life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
@@ -42,15 +42,15 @@ impl Life {
             Ok(Err(error)) => life.damage.push(format!("status.json: {error}; it is ignored")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Nothing depends on it, and the next start puts its own in its place.
-            Err(error) if regular::is_something_else(&error) => life.notes.push(left_out("status.json", &error)),
+            Err(error) if regular::is_something_else(&error) => life.notes.push(left_out(names::STATUS, &error)),
             Err(error) => life.damage.push(format!("status.json: {error}")),
         }
-        let lock = workdir.join("lock");
+        let lock = workdir.join(names::LOCK);
         let holder = match regular::bytes(&lock, LOCK_LEN_MAX) {
             Ok(bytes) => String::from_utf8(bytes).ok(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    life.notes.push(left_out("lock", &error));
+                    life.notes.push(left_out(names::LOCK, &error));
                 }
                 None
             }

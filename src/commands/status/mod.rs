@@ -27,13 +27,15 @@ use crate::figures::words;
 use crate::stderr::say_error;
 use crate::stdout;
 use crate::sys::terminal;
+use crate::workdir::names;
 use history::History;
 pub(super) use history::last_ends;
 use life::Life;
 use records::Records;
 
 /// Files by which a workdir is recognized.
-const FILES: [&str; 6] = ["finished", "failed", "toprocess", "timeline.json", "tasks.tsv", "status.json"];
+const FILES: [&str; 7] =
+    [names::FINISHED, names::FAILED, names::TOPROCESS, names::TIMELINE, names::ATTEMPTS, names::STATUS, names::LOCK];
 
 /// With more bytes of records than this, `--watch` reads them only once.
 const QUICK_FROM: u64 = 4 << 20;
@@ -102,7 +104,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
 
 /// The tasks that are recorded as failed, in the order in which they failed.
 pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
-    records::ids(&workdir.join("failed"))
+    records::ids(&workdir.join(names::FAILED))
 }
 
 /// The tasks that a farm is running, as it last reported, in ascending order; `None` if no farm is at work.
@@ -159,7 +161,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     if let Err(error) = std::fs::read_dir(&folder) {
         return Err(format!("cannot read {}: {error}", folder.display()));
     }
-    if !FILES.iter().any(|name| folder.join(name).exists()) && !folder.join("lock").exists() {
+    if !FILES.iter().any(|name| folder.join(name).exists()) {
         return Err(format!(
             "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or the folder that --workdir named",
             folder.display(),
@@ -237,7 +239,7 @@ fn carry_over(figures: &mut Figures, before: Figures) {
 
 /// Bytes of `finished` and `failed`.
 fn recorded_len(workdir: &Path) -> u64 {
-    ["finished", "failed"].iter().filter_map(|name| Some(workdir.join(name).metadata().ok()?.len())).sum()
+    [names::FINISHED, names::FAILED].iter().filter_map(|name| Some(workdir.join(name).metadata().ok()?.len())).sum()
 }
 
 /// Adds what is recorded.

@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::life::left_out;
 use crate::sys::regular;
-use crate::workdir::lines::{BadLines, End, LINE_LEN_MAX, Line, Lines};
 use crate::workdir::split_record;
+use crate::workdir::{
+    lines::{BadLines, End, LINE_LEN_MAX, Line, Lines},
+    names,
+};
 
 /// The records of a workdir.
 #[derive(Debug, Default)]
@@ -36,9 +39,9 @@ impl Records {
     /// Reads them.
     pub(super) fn read(workdir: &Path) -> Self {
         let mut records = Self::default();
-        let mut finished = records.ids(workdir, "finished").unwrap_or_default();
-        let mut failed = records.ids(workdir, "failed").unwrap_or_default();
-        let open = records.ids(workdir, "toprocess");
+        let mut finished = records.ids(workdir, names::FINISHED).unwrap_or_default();
+        let mut failed = records.ids(workdir, names::FAILED).unwrap_or_default();
+        let open = records.ids(workdir, names::TOPROCESS);
         records.has_toprocess = open.is_some();
         let mut open = open.unwrap_or_default();
         for ids in [&mut finished, &mut failed, &mut open] {
@@ -68,7 +71,7 @@ impl Records {
             Ok(()) => Some(ids),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // `finished` and `failed` are the truth; nothing depends on this one.
-            Err(error) if name == "toprocess" && regular::is_something_else(&error) => {
+            Err(error) if name == names::TOPROCESS && regular::is_something_else(&error) => {
                 self.notes.push(left_out(name, &error));
                 None
             }
@@ -156,7 +159,7 @@ pub(in crate::commands) struct Ended {
 impl Ended {
     /// The tasks recorded in a workdir up to now.
     pub(in crate::commands) fn new(workdir: &Path) -> Self {
-        let files = ["finished", "failed"].map(|name| (workdir.join(name), 0));
+        let files = [names::FINISHED, names::FAILED].map(|name| (workdir.join(name), 0));
         let mut ended = Self { files, ids: BTreeSet::new() };
         ended.look();
         ended
