@@ -85,7 +85,7 @@ test: deps-test
 	$(call heading,clippy without MPI)
 	$(CARGO) clippy --all-targets --no-default-features --target-dir target/local -- -D warnings
 	$(call heading,documentation)
-	MPICC=$(OPENMPI_MPICC) RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --target-dir target/openmpi
+	MPICC=$(OPENMPI_MPICC) RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items --target-dir target/openmpi
 	$(call heading,tests without MPI)
 	$(CARGO) test --no-default-features --target-dir target/local
 	$(call heading,tests of the script that draws pictures)

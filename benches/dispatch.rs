@@ -13,22 +13,22 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use taskfarmer::cli::Cli;
-use taskfarmer::config::Config;
-use taskfarmer::driver;
-use taskfarmer::lengths::micros;
-use taskfarmer::pool::handle::PoolHandle;
-use taskfarmer::pool::turn::{Processes, SpawnError, Turns};
-use taskfarmer::protocol::framing::{FrameReader, push_message};
-use taskfarmer::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
-use taskfarmer::sys::clock::Clock;
-use taskfarmer::sys::fork::{Forked, fork_pool};
-use taskfarmer::sys::launcher::Launch;
-use taskfarmer::sys::mpi::{self, Mpi};
-use taskfarmer::sys::signals::{self, SignalSource};
-use taskfarmer::sys::transport::Leave;
-use taskfarmer::task::Outcome;
-use taskfarmer::worker::{Event, Usage, Worker};
+use taskfarmer::internals::cli::Cli;
+use taskfarmer::internals::config::Config;
+use taskfarmer::internals::driver;
+use taskfarmer::internals::lengths::micros;
+use taskfarmer::internals::pool::handle::PoolHandle;
+use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns};
+use taskfarmer::internals::protocol::framing::{FrameReader, push_message};
+use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
+use taskfarmer::internals::sys::clock::Clock;
+use taskfarmer::internals::sys::fork::{Forked, fork_pool};
+use taskfarmer::internals::sys::launcher::Launch;
+use taskfarmer::internals::sys::mpi::{self, Mpi};
+use taskfarmer::internals::sys::signals::{self, SignalSource};
+use taskfarmer::internals::sys::transport::Leave;
+use taskfarmer::internals::task::Outcome;
+use taskfarmer::internals::worker::{Event, Usage, Worker};
 
 const SLOTS: u32 = 64;
 

@@ -10,10 +10,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
-use taskfarmer::protocol::{PROTOCOL_VERSION, ToFarmer};
-use taskfarmer::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
-use taskfarmer::tasklist::TaskList;
+use taskfarmer::internals::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
+use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
+use taskfarmer::internals::tasklist::TaskList;
 
 const NODES: u32 = 10_000;
 const SLOTS: u32 = 64;

@@ -10,11 +10,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
-use taskfarmer::figures::tally::Tally;
-use taskfarmer::figures::watch::Watch;
-use taskfarmer::protocol::{PROTOCOL_VERSION, ToFarmer};
-use taskfarmer::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
+use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
+use taskfarmer::internals::figures::tally::Tally;
+use taskfarmer::internals::figures::watch::Watch;
+use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
 const TASKS: u32 = 10_000_000;
 const LOOKS: u32 = 20;

@@ -14,16 +14,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskfarmer::driver::turn::{Network, Storage, Turns};
-use taskfarmer::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
-use taskfarmer::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
-use taskfarmer::protocol::{Assignment, PROTOCOL_VERSION, ToFarmer, ToWorker};
-use taskfarmer::sim::options::Lengths;
-use taskfarmer::sim::plan::draw_length;
-use taskfarmer::sim::prng::Prng;
-use taskfarmer::task::{Outcome, Rank, TaskId};
-use taskfarmer::tasklist::TaskList;
-use taskfarmer::worker::{Event as PoolEvent, Usage, Worker};
+use taskfarmer::internals::driver::turn::{Network, Storage, Turns};
+use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
+use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
+use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, ToFarmer, ToWorker};
+use taskfarmer::internals::sim::options::Lengths;
+use taskfarmer::internals::sim::plan::draw_length;
+use taskfarmer::internals::sim::prng::Prng;
+use taskfarmer::internals::task::{Outcome, Rank, TaskId};
+use taskfarmer::internals::tasklist::TaskList;
+use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
 
 const SLOTS: u32 = 64;
 const TRIP_NS: u64 = 1_000_000;

@@ -10,12 +10,12 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use taskfarmer::protocol::{Assignment, ToFarmer, ToWorker, codec};
-use taskfarmer::runner::environment::Environment;
-use taskfarmer::runner::{Runner, RunnerConfig};
-use taskfarmer::task::{Attempt, Outcome, TaskId, TaskResult};
-use taskfarmer::tasklist::judge::look;
-use taskfarmer::tasklist::{Handler, Source, TaskList};
+use taskfarmer::internals::protocol::{Assignment, ToFarmer, ToWorker, codec};
+use taskfarmer::internals::runner::environment::Environment;
+use taskfarmer::internals::runner::{Runner, RunnerConfig};
+use taskfarmer::internals::task::{Attempt, Outcome, TaskId, TaskResult};
+use taskfarmer::internals::tasklist::judge::look;
+use taskfarmer::internals::tasklist::{Handler, Source, TaskList};
 
 const LINES: u32 = 100_000;
 

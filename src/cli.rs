@@ -16,8 +16,10 @@ use clap::{ArgAction, Parser};
 
 use crate::protocol::Bind;
 
-pub use slips::explain;
-pub use subcommands::{LogsArgs, ShortHelp, StatusArgs, Subcommand};
+pub(crate) use slips::explain;
+#[cfg(test)]
+pub(crate) use subcommands::ShortHelp;
+pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";

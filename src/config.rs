@@ -19,7 +19,7 @@ use crate::workdir::Failed;
 /// How many tasks run at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has
 /// CPUs. Users of GNU parallel and HyperQueue expect one per CPU. This is not for speed: CPU-bound tasks on two CPUs took
 /// no longer with eight slots than with two.
-pub const SLOTS_DEFAULT: u32 = 8;
+pub(crate) const SLOTS_DEFAULT: u32 = 8;
 
 /// More retries than this are a typing error.
 const RETRIES_MAX: u16 = 1_000;

@@ -38,7 +38,12 @@ struct Kind {
 }
 
 /// Sorts failures into kinds, the most frequent first. `host` is that of a rank; `hosts` is how many the farm has.
-pub fn group(workdir: &Path, tally: &Tally, host: impl Fn(u32) -> Option<String>, hosts: usize) -> Vec<FailureGroup> {
+pub(crate) fn group(
+    workdir: &Path,
+    tally: &Tally,
+    host: impl Fn(u32) -> Option<String>,
+    hosts: usize,
+) -> Vec<FailureGroup> {
     let deadline = Instant::now() + TIME_MAX;
     let mut logs = Logs::of(workdir);
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();

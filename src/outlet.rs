@@ -14,7 +14,7 @@ type Waiting = Arc<Mutex<Vec<(u8, String)>>>;
 
 /// The collected log records of this process.
 #[derive(Clone, Debug, Default)]
-pub struct Outlet {
+pub(crate) struct Outlet {
     waiting: Waiting,
 }
 
@@ -38,7 +38,7 @@ impl Log for Collector {
 impl Outlet {
     /// Makes this the logger of the process. Warnings and errors pass until [`Self::set_level`].
     #[must_use]
-    pub fn install() -> Self {
+    pub(crate) fn install() -> Self {
         let outlet = Self::default();
         // If a logger is already installed, it stays: the records go there.
         if log::set_boxed_logger(Box::new(Collector(Arc::clone(&outlet.waiting)))).is_ok() {
@@ -48,13 +48,13 @@ impl Outlet {
     }
 
     /// Accepts records up to this level (`log::LevelFilter` as a number).
-    pub fn set_level(&self, level: u8) {
+    pub(crate) fn set_level(&self, level: u8) {
         log::set_max_level(LevelFilter::iter().nth(usize::from(level)).unwrap_or(LevelFilter::Trace));
     }
 
     /// Takes the collected records: level (`log::Level` as a number) and text.
     #[must_use]
-    pub fn take(&self) -> Vec<(u8, String)> {
+    pub(crate) fn take(&self) -> Vec<(u8, String)> {
         std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -69,7 +69,7 @@ fn stamp() -> impl std::fmt::Display {
 }
 
 /// Makes log records of this process appear on the terminal, with time, rank and host.
-pub fn install_logger(level: LevelFilter) {
+pub(crate) fn install_logger(level: LevelFilter) {
     let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let level = match record.level() {
             Level::Error => "error",
@@ -92,7 +92,7 @@ pub fn install_logger(level: LevelFilter) {
 
 /// Reports the course of a run.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     quiet: bool,
     advise_slots: bool,
     warned_of_slots: bool,
@@ -120,7 +120,7 @@ pub struct Reporter {
 impl Reporter {
     /// The start of a run.
     #[must_use]
-    pub fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
+    pub(crate) fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
         let tasks = core.tasks();
         let launch = Launch::of_this_process();
         let launched = launch.map_or_else(String::new, |launch| format!("{} … ", launch.launcher.command()));
@@ -159,12 +159,12 @@ impl Reporter {
 
     /// When [`Self::look`] is due.
     #[must_use]
-    pub fn next_look(&self) -> Duration {
+    pub(crate) fn next_look(&self) -> Duration {
         self.next_look
     }
 
     /// Looks at the farm, if it is time to, and shows the progress on the terminal and in `status.json`.
-    pub fn look(&mut self, core: &Farmer, tally: &Tally, list: &TaskList) {
+    pub(crate) fn look(&mut self, core: &Farmer, tally: &Tally, list: &TaskList) {
         let now = self.clock.now();
         if now < self.next_look {
             return;
@@ -194,7 +194,7 @@ impl Reporter {
     }
 
     /// Reports an event that the user may want to know about.
-    pub fn note(&mut self, note: &Note, core: &Farmer) {
+    pub(crate) fn note(&mut self, note: &Note, core: &Farmer) {
         match note {
             Note::Joined(rank) => self.joined(*rank, core),
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
@@ -258,7 +258,7 @@ impl Reporter {
     }
 
     /// Reports how a run ended, and leaves the same in `status.json`.
-    pub fn finish(mut self, config: &Config, core: &Farmer, end: &End, tally: &Tally, list: &TaskList) {
+    pub(crate) fn finish(mut self, config: &Config, core: &Farmer, end: &End, tally: &Tally, list: &TaskList) {
         let now = self.clock.now();
         // The line is gone before anything else is said.
         self.live = None;

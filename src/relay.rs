@@ -9,19 +9,19 @@ use std::time::Duration;
 use crate::protocol::{ToWorker, codec};
 
 /// A rank that has nothing to send, or has heard nothing from the farmer, sends a heartbeat after this time.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A farmer that is silent for this long is dead. It is less than a farmer allows a relay: a lost farmer ends the job,
 /// and anything that its nodes do until then is in vain. A farmer that is only delayed, by a long list or a slow disk,
 /// still sends heartbeats.
-pub const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
+pub(crate) const FARMER_SILENCE_MAX: Duration = Duration::from_secs(22);
 
 /// Bytes of `Leave`: longer frames are for the pool and need not be examined.
 const LEAVE_LEN_MAX: usize = 2;
 
 /// Input of the relay core.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A frame of the farmer has arrived.
     Heard(&'a [u8]),
     /// A frame was sent to the farmer: the pool's, or one of this rank itself.
@@ -34,7 +34,7 @@ pub enum Event<'a> {
 
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// The frame goes to the pool.
     PassOn,
     /// The farmer is sent a heartbeat.
@@ -45,7 +45,7 @@ pub enum Action {
 
 /// Why a relay ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RelayEnd {
+pub(crate) enum RelayEnd {
     /// Rank 0 has closed its files.
     Over {
         /// As in [`ToWorker::Leave`].
@@ -57,7 +57,7 @@ pub enum RelayEnd {
 
 /// The state of a relay.
 #[derive(Clone, Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     heard: Duration,
     said: Duration,
     asked: Duration,
@@ -66,12 +66,12 @@ pub struct Relay {
 impl Relay {
     /// A relay that starts now.
     #[must_use]
-    pub fn new(now: Duration) -> Self {
+    pub(crate) fn new(now: Duration) -> Self {
         Self { heard: now, said: now, asked: now }
     }
 
     /// Handles one event.
-    pub fn handle(&mut self, now: Duration, event: Event<'_>) -> Option<Action> {
+    pub(crate) fn handle(&mut self, now: Duration, event: Event<'_>) -> Option<Action> {
         match event {
             Event::Heard(frame) => {
                 self.heard = now;
@@ -97,7 +97,7 @@ impl Relay {
 
     /// When [`Event::Tick`] leads to something at the latest.
     #[must_use]
-    pub fn next_due(&self) -> Duration {
+    pub(crate) fn next_due(&self) -> Duration {
         self.heartbeat_due().min(self.heard + FARMER_SILENCE_MAX)
     }
 

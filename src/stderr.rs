@@ -22,16 +22,16 @@ const ECHO: usize = 2;
 const REDRAWS: u8 = 20;
 
 /// The name in front of every line.
-pub const PROGRAM: &str = "taskfarmer-mpi";
+pub(crate) const PROGRAM: &str = "taskfarmer-mpi";
 
 /// Prints a message, whatever is in it; a closed terminal is not a reason to fail.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let text = shown::message(text);
     above(|| _ = io::stderr().lock().write_all(format!("{PROGRAM}: {text}\n").as_bytes()));
 }
 
 /// Says why nothing, or nothing more, is done.
-pub fn say_error(text: &str) {
+pub(crate) fn say_error(text: &str) {
     say(&format!("error: {text}"));
 }
 

@@ -20,7 +20,7 @@ use crate::sys::{stdio, terminal};
 ///
 /// # Errors
 /// The exit code with which to end now: nothing more can be printed, and this has been reported if necessary.
-pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R, ExitCode> {
+pub(crate) fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R, ExitCode> {
     let printed = to(&mut Stdout(None), write);
     printed.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => ExitCode::Success,
@@ -32,12 +32,12 @@ pub fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R
 }
 
 /// Prints a text. Returns the exit code.
-pub fn text(text: &str) -> ExitCode {
+pub(crate) fn text(text: &str) -> ExitCode {
     print(|out| out.write_all(text.as_bytes())).err().unwrap_or(ExitCode::Success)
 }
 
 /// Prints a text as clap styles it, if colors are wanted. Returns the exit code.
-pub fn styled(styled: &StyledStr) -> ExitCode {
+pub(crate) fn styled(styled: &StyledStr) -> ExitCode {
     text(&if terminal::wants_color(&io::stdout()) { styled.ansi().to_string() } else { styled.to_string() })
 }
 

@@ -16,7 +16,7 @@ pub struct TaskId(pub u32);
 pub struct Rank(pub u32);
 
 /// The rank that owns the workdir and the tasklist.
-pub const FARMER: Rank = Rank(0);
+pub(crate) const FARMER: Rank = Rank(0);
 
 /// The number of this attempt of a task within one run of the farm; the first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -35,13 +35,13 @@ impl fmt::Display for Rank {
 }
 
 /// More slots than this on one rank are a mistake, whatever their source.
-pub const SLOTS_MAX: u32 = 100_000;
+pub(crate) const SLOTS_MAX: u32 = 100_000;
 
 /// The signal that cannot be caught. The system's out-of-memory killer sends it.
-pub const SIGKILL: u8 = 9;
+pub(crate) const SIGKILL: u8 = 9;
 
 /// The exit code of a shell whose program died of it.
-pub const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
+pub(crate) const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
 
 /// How one attempt of a task ended.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]

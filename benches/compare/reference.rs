@@ -8,10 +8,10 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::wait;
-use taskfarmer::sys::launcher::Launch;
-use taskfarmer::sys::mpi::Mpi;
-use taskfarmer::sys::process::{Command, Spawner};
-use taskfarmer::sys::transport::Leave;
+use taskfarmer::internals::sys::launcher::Launch;
+use taskfarmer::internals::sys::mpi::Mpi;
+use taskfarmer::internals::sys::process::{Command, Spawner};
+use taskfarmer::internals::sys::transport::Leave;
 
 use super::run::OWN;
 

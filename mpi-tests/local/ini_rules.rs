@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use taskfarmer::ini::{self, Kind};
+use taskfarmer::internals::ini::{self, Kind};
 
 use crate::support::Random;
 

@@ -56,7 +56,7 @@ const OTHERS: &[(&[&str], &str)] = &[
 
 /// The error in a command line and, below it, what to do.
 #[must_use]
-pub fn explain(error: &clap::Error) -> String {
+pub(crate) fn explain(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,

@@ -13,7 +13,7 @@ use crate::exit_code::ExitCode;
 
 /// Runs a subcommand. If there are several ranks, only one may call this.
 #[must_use]
-pub fn run(command: Subcommand) -> ExitCode {
+pub(crate) fn run(command: Subcommand) -> ExitCode {
     match command {
         Subcommand::Status(args) => status::run(args),
         Subcommand::Logs(args) => logs::run(args),

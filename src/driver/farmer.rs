@@ -106,7 +106,7 @@ pub fn run(
 }
 
 /// Prints what a run would do. Returns the exit code.
-pub fn dry_run(config: &Config) -> ExitCode {
+pub(crate) fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
     match look(config) {
         Ok((table, list)) => {

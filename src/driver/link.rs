@@ -11,10 +11,10 @@ use crate::sys::transport::Incoming;
 use crate::task::{FARMER, Rank};
 
 /// What a worker sent.
-pub type Received = (Rank, Result<ToFarmer, String>);
+pub(crate) type Received = (Rank, Result<ToFarmer, String>);
 
 /// All links of rank 0.
-pub struct Links {
+pub(crate) struct Links {
     /// Its own pool.
     pub pool: PoolHandle,
     mpi: Option<KeepAlive>,
@@ -28,32 +28,32 @@ pub struct Links {
 impl Links {
     /// Takes over both connections.
     #[must_use]
-    pub fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
+    pub(crate) fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
         let ranks = mpi.as_ref().map_or(1, Mpi::size);
         let mpi = mpi.map(KeepAlive::start);
         Self { pool, mpi, ranks, start: None, incoming: Vec::new(), traffic: false }
     }
 
     /// Sends every rank its configuration.
-    pub fn start_all(&mut self, config: WorkerConfig) {
+    pub(crate) fn start_all(&mut self, config: WorkerConfig) {
         self.start = Some(config);
         (0..self.ranks).map(Rank).for_each(|rank| self.start(rank));
     }
 
     /// How many ranks there are.
     #[must_use]
-    pub fn ranks(&self) -> u32 {
+    pub(crate) fn ranks(&self) -> u32 {
         self.ranks
     }
 
     /// Whether it is necessary to look for messages.
     #[must_use]
-    pub fn must_look(&self) -> bool {
+    pub(crate) fn must_look(&self) -> bool {
         self.ranks() > 1
     }
 
     /// Makes progress on everything and takes in what has arrived; `false` if more is waiting.
-    pub fn pump(&mut self, received: &mut Vec<Received>) -> bool {
+    pub(crate) fn pump(&mut self, received: &mut Vec<Received>) -> bool {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));
         let end = self.pool.take_end().and_then(|end| end.message());
         received.extend(end.map(|message| (FARMER, Ok(message))));
@@ -70,19 +70,19 @@ impl Links {
     }
 
     /// Whether anything was sent or received since the last call.
-    pub fn take_traffic(&mut self) -> bool {
+    pub(crate) fn take_traffic(&mut self) -> bool {
         std::mem::take(&mut self.traffic)
     }
 
     /// Whether messages to workers are still being sent.
     #[must_use]
-    pub fn is_sending(&self) -> bool {
+    pub(crate) fn is_sending(&self) -> bool {
         self.mpi.as_ref().is_some_and(|mpi| mpi.mpi().is_sending())
     }
 
     /// Returns MPI, for the end.
     #[must_use]
-    pub fn into_mpi(self) -> Option<Mpi> {
+    pub(crate) fn into_mpi(self) -> Option<Mpi> {
         self.mpi.and_then(KeepAlive::into_mpi)
     }
 }

@@ -6,16 +6,16 @@
 
 mod asker;
 mod check;
-pub mod farmer;
+pub(crate) mod farmer;
 mod job_end;
 mod keep_alive;
-pub mod link;
-pub mod pace;
+pub(crate) mod link;
+pub(crate) mod pace;
 mod process;
-pub mod reader;
-pub mod relay;
+pub(crate) mod reader;
+pub(crate) mod relay;
 mod running;
-pub mod turn;
+pub(crate) mod turn;
 
 use std::time::Duration;
 

@@ -22,19 +22,19 @@ const PAUSE_QUIET: Duration = Duration::from_millis(20);
 
 /// The pace of one loop.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     last_traffic: Duration,
 }
 
 impl Pace {
     /// Something was sent or received.
-    pub fn on_traffic(&mut self, now: Duration) {
+    pub(crate) fn on_traffic(&mut self, now: Duration) {
         self.last_traffic = now;
     }
 
     /// The longest wait from now on.
     #[must_use]
-    pub fn pause(&self, now: Duration) -> Duration {
+    pub(crate) fn pause(&self, now: Duration) -> Duration {
         let quiet = now.saturating_sub(self.last_traffic);
         if quiet < SPIN {
             Duration::ZERO

@@ -12,7 +12,7 @@ pub(super) const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// How far a rank is trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// It gets tasks.
     #[default]
     Trusted,

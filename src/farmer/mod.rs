@@ -31,15 +31,15 @@ mod workers;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use book::Book;
-pub use doubts::Stage;
-pub(crate) use event::CRASHED;
-pub use event::{Actions, Cause, Event, Note, Record, Send, Settings};
-pub use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, Rules, TaskLimit};
-pub use state::Status;
-pub use stop::{End, StopCause, signal_name};
-pub use tasks::{TaskState, TaskTable};
-pub use workers::{WorkerState, WorkerTable};
+pub use event::{Actions, Cause, Event, Record, Send, Settings};
+pub(crate) use event::{CRASHED, Note};
+pub use rules::Rules;
+pub(crate) use rules::{CRASH_LIMIT_DEFAULT, ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
+pub(crate) use state::Status;
+pub(crate) use stop::{End, StopCause, signal_name};
+pub(crate) use tasks::TaskState;
+pub use tasks::TaskTable;
+pub(crate) use workers::{WorkerState, WorkerTable};
 
 use crate::lengths::Lengths;
 use crate::protocol::{StopLevel, ToWorker};
@@ -52,7 +52,7 @@ use limits::Limits;
 use stop::{Phase, SignalCount, Stop};
 
 /// How long a worker may take to answer Stop once its tasks should be gone.
-pub const STOP_MARGIN: Duration = Duration::from_secs(10);
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 /// During a stop the farmer checks the clock at this interval, so that it knows how long it was delayed: suspended, or
 /// behind a slow disk. Messages that arrived in that time wait to be read, so it does not count against their senders.

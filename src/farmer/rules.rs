@@ -25,7 +25,7 @@ pub struct Rules {
 }
 
 /// The default crash limit.
-pub const CRASH_LIMIT_DEFAULT: u16 = 3;
+pub(crate) const CRASH_LIMIT_DEFAULT: u16 = 3;
 
 impl Default for Rules {
     fn default() -> Self {

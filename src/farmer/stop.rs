@@ -67,7 +67,7 @@ impl StopCause {
 
 /// `SIGTERM` for 15, and `signal 99` for a signal without a name.
 #[must_use]
-pub fn signal_name(signal: u8) -> String {
+pub(crate) fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",

@@ -12,7 +12,7 @@ use crate::lengths::Lengths;
 
 /// What an estimate is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+pub(crate) struct Situation<'a> {
     /// Lengths of tasks that have ended.
     pub ended: &'a Lengths,
     /// How long the running tasks have run so far.
@@ -36,7 +36,7 @@ const STEPS: u32 = 40;
 
 /// How long the rest takes, if nothing changes. None if no task has ended yet, or there are no slots.
 #[must_use]
-pub fn time_left(situation: Situation<'_>) -> Option<Duration> {
+pub(crate) fn time_left(situation: Situation<'_>) -> Option<Duration> {
     let Situation { ended, running, waiting, slots, busy_share } = situation;
     if waiting + running.count() == 0 {
         return Some(Duration::ZERO);

@@ -15,14 +15,14 @@ use crate::shell::pasted_path;
 use crate::shown;
 
 /// The version of the format; raised when a key changes its meaning.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The variable by which a script names a run, so that it can tell the run's exit code from that of an earlier one.
-pub const RUN: &str = "TASKFARMER_RUN";
+pub(crate) const RUN: &str = "TASKFARMER_RUN";
 
 /// What [`RUN`] says; bytes that are not UTF-8 are replaced.
 #[must_use]
-pub fn run_name() -> Option<String> {
+pub(crate) fn run_name() -> Option<String> {
     std::env::var_os(RUN).map(|name| name.to_string_lossy().into_owned())
 }
 
@@ -32,7 +32,7 @@ const KINDS_TOLD: usize = 10;
 /// Whether a farm is at work.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     /// It was never seen at work.
     #[default]
     Unknown,
@@ -49,7 +49,7 @@ pub enum State {
 impl State {
     /// Whether a farm is running tasks or being stopped.
     #[must_use]
-    pub fn is_at_work(self) -> bool {
+    pub(crate) fn is_at_work(self) -> bool {
         matches!(self, Self::Running | Self::Stopping)
     }
 }
@@ -57,7 +57,7 @@ impl State {
 /// What is known of a farm.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// [`FORMAT`].
     pub format: u32,
     /// The program's version.
@@ -135,7 +135,7 @@ pub struct Figures {
 /// Lengths of the tasks that have ended, in seconds.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LengthFigures {
+pub(crate) struct LengthFigures {
     /// How many.
     pub count: u64,
     /// The shortest.
@@ -153,7 +153,7 @@ pub struct LengthFigures {
 /// A task that took long.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SlowTask {
+pub(crate) struct SlowTask {
     /// The task.
     pub id: u32,
     /// How long it took.
@@ -169,7 +169,7 @@ pub struct SlowTask {
 /// Tasks that failed in the same way.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct FailureGroup {
+pub(crate) struct FailureGroup {
     /// How many.
     pub count: u64,
     /// `exit 1`, `SIGKILL` …
@@ -189,7 +189,7 @@ pub struct FailureGroup {
 /// A rank.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct WorkerFigures {
+pub(crate) struct WorkerFigures {
     /// Which.
     pub rank: u32,
     /// Where.
@@ -233,7 +233,7 @@ impl From<&Lengths> for LengthFigures {
 impl Figures {
     /// The same figures with every text as one harmless line, for display. Damage and notes may have several lines.
     #[must_use]
-    pub fn for_eyes(&self) -> Self {
+    pub(crate) fn for_eyes(&self) -> Self {
         let mut shown = self.clone();
         let texts = [&mut shown.version, &mut shown.workdir, &mut shown.cwd, &mut shown.command, &mut shown.host];
         let slowest = shown.slowest.iter_mut().flat_map(|task| [&mut task.host, &mut task.command]);
@@ -250,14 +250,14 @@ impl Figures {
 
     /// Tasks that have ended, in this run or an earlier one.
     #[must_use]
-    pub fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.finished.saturating_add(self.failed)
     }
 
     /// How much of the totals earlier runs recorded, if there were any: `of these, 120 finished and 1 failed in earlier
     /// runs`.
     #[must_use]
-    pub fn earlier_text(&self) -> Option<String> {
+    pub(crate) fn earlier_text(&self) -> Option<String> {
         let finished = self.earlier.saturating_sub(self.earlier_failed);
         let [finished, failed] = [finished, self.earlier_failed].map(words::count);
         (self.earlier > 0).then(|| format!("of these, {finished} finished and {failed} failed in earlier runs"))
@@ -265,7 +265,7 @@ impl Figures {
 
     /// The progress and how long the rest will take, in one line.
     #[must_use]
-    pub fn progress_line(&self) -> String {
+    pub(crate) fn progress_line(&self) -> String {
         let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
         let mut line = format!("{done} of {total} done ({}%)", words::percent(self.done(), self.total));
         if self.failed > 0 {
@@ -288,7 +288,7 @@ impl Figures {
     /// What failed, utilization, usage, lengths, and the slowest tasks, each on as many lines as it takes. `workdir` is
     /// put before the names of logs.
     #[must_use]
-    pub fn detail_lines(&self, workdir: &Path) -> Vec<String> {
+    pub(crate) fn detail_lines(&self, workdir: &Path) -> Vec<String> {
         let mut lines = self.trouble_lines(workdir);
         if let Some(share) = self.utilization {
             lines.push(format!("utilization: tasks ran in {:.1}% of the slot time", share * 100.0));
@@ -309,7 +309,7 @@ impl Figures {
 
     /// The task that has run for the longest time, and for how long. `now_s` is in seconds since 1970.
     #[must_use]
-    pub fn longest_running_line(&self, now_s: f64) -> Option<String> {
+    pub(crate) fn longest_running_line(&self, now_s: f64) -> Option<String> {
         let running = self.workers.iter().flat_map(|worker| worker.running.iter().map(move |task| (worker, task)));
         let (worker, (id, since_s)) = running.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b))?;
         let place = if self.ranks > 1 { format!(" on {} (rank {})", worker.host, worker.rank) } else { String::new() };
@@ -318,7 +318,7 @@ impl Figures {
 
     /// What failed, and what was left behind.
     #[must_use]
-    pub fn trouble_lines(&self, workdir: &Path) -> Vec<String> {
+    pub(crate) fn trouble_lines(&self, workdir: &Path) -> Vec<String> {
         let LeftBehind { count, tasks } = &self.left_behind;
         let mut lines = self.failure_lines(workdir);
         if *count > 0 {

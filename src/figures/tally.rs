@@ -15,7 +15,7 @@ use crate::lengths::Lengths;
 use crate::task::{EXIT_OF_SIGKILL, Outcome, SIGKILL};
 
 /// How many of the slowest tasks a summary lists.
-pub const SLOWEST: usize = 5;
+pub(crate) const SLOWEST: usize = 5;
 
 /// Failures that are remembered one by one; further ones are only counted.
 const FAILURES_MAX: usize = 20_000;

@@ -5,7 +5,7 @@ const IDS_MAX: usize = 20;
 
 /// `45,210`.
 #[must_use]
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -19,7 +19,7 @@ pub fn count(number: u64) -> String {
 
 /// A length that was measured: `0.012 s`, `1.5 s`, `48 s`, `3 min 5 s`, `1 h 2 min`, `2 d 3 h`.
 #[must_use]
-pub fn length(seconds: f64) -> String {
+pub(crate) fn length(seconds: f64) -> String {
     match seconds {
         ..0.1 => format!("{:.3} s", seconds.max(0.0)),
         ..9.95 => format!("{seconds:.1} s"),
@@ -31,7 +31,7 @@ pub fn length(seconds: f64) -> String {
 /// A time that is estimated, no more precise than a person would say it: `a few seconds`, `25 s`, `2 min`, `1 h 15 min`,
 /// `14 h`, `2 d 6 h`.
 #[must_use]
-pub fn about(seconds: f64) -> String {
+pub(crate) fn about(seconds: f64) -> String {
     let step = match seconds {
         ..7.5 => return "a few seconds".to_owned(),
         ..60.0 => 5.0,
@@ -47,7 +47,7 @@ pub fn about(seconds: f64) -> String {
 
 /// A time in whole seconds: `0 s`, `3 s`, `2 min 10 s`.
 #[must_use]
-pub fn whole(seconds: f64) -> String {
+pub(crate) fn whole(seconds: f64) -> String {
     units(seconds.max(0.0).round() as u64)
 }
 
@@ -65,7 +65,7 @@ fn units(seconds: u64) -> String {
 
 /// Tasks per second: `1,234/s`, `12.3/s`, `0.12/s`; slower ones per hour: `30/h`.
 #[must_use]
-pub fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         100.0.. => format!("{}/s", count(per_second.round() as u64)),
         1.0.. => format!("{per_second:.1}/s"),
@@ -76,7 +76,7 @@ pub fn rate(per_second: f64) -> String {
 
 /// An amount of memory in KiB: `900 KiB`, `51 MiB`, `3.1 GiB`, `1,024 GiB`.
 #[must_use]
-pub fn memory(kib: u64) -> String {
+pub(crate) fn memory(kib: u64) -> String {
     let gib = kib as f64 / f64::from(1 << 20);
     match kib {
         0..1_024 => format!("{kib} KiB"),
@@ -89,18 +89,18 @@ pub fn memory(kib: u64) -> String {
 
 /// `1 rank`, `4 ranks`.
 #[must_use]
-pub fn counted(number: u64, word: &str) -> String {
+pub(crate) fn counted(number: u64, word: &str) -> String {
     format!("{} {}", count(number), plural(number, word))
 }
 
 /// `rank` of one, `ranks` of any other number.
 #[must_use]
-pub fn plural(number: u64, word: &str) -> String {
+pub(crate) fn plural(number: u64, word: &str) -> String {
     if number == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 /// IDs of tasks in a line: the first ones, and how many more.
-pub fn ids(ids: impl ExactSizeIterator<Item = u32>) -> String {
+pub(crate) fn ids(ids: impl ExactSizeIterator<Item = u32>) -> String {
     let more = ids.len().saturating_sub(IDS_MAX);
     let mut words: Vec<_> = ids.take(IDS_MAX).map(|id| id.to_string()).collect();
     if more > 0 {
@@ -111,7 +111,7 @@ pub fn ids(ids: impl ExactSizeIterator<Item = u32>) -> String {
 
 /// Whole percent of a part, never 100 before all is done.
 #[must_use]
-pub fn percent(part: u64, whole: u64) -> u64 {
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     if whole == 0 { 100 } else { u64::try_from(u128::from(part) * 100 / u128::from(whole)).unwrap_or(100) }
 }
 

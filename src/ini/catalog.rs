@@ -76,7 +76,7 @@ pub struct Listed {
 /// Reads all definitions of a kind. Files that cannot be read are remembered, see [`Catalog::find`]. Files that other
 /// users may have written do not count, see [`Catalog::remarks`].
 #[must_use]
-pub fn load(kind: Kind) -> Catalog {
+pub(crate) fn load(kind: Kind) -> Catalog {
     load_places(kind, &places::places(kind))
 }
 

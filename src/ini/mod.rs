@@ -19,10 +19,11 @@ use std::path::PathBuf;
 
 use crate::shown;
 
-pub use catalog::{Catalog, Listed, Remarks, load, load_files};
-pub use listing::{kind_name, listing};
-pub use places::distrust_of_current_folder;
-pub use suggest::nearest;
+pub use catalog::load_files;
+pub(crate) use catalog::{Catalog, Remarks, load};
+pub(crate) use listing::{kind_name, listing};
+pub(crate) use places::distrust_of_current_folder;
+pub(crate) use suggest::nearest;
 
 /// What is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -191,7 +192,7 @@ impl Section {
 
 /// The error for a key that this kind of runner or handler does not have, with the nearest one that it has.
 #[must_use]
-pub fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
+pub(crate) fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
     let cure = match nearest(&key.name, known.iter().copied()) {
         Some(near) => format!("did you mean '{near}'?"),
         None if known.is_empty() => "it has no keys at all".to_owned(),

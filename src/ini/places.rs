@@ -131,7 +131,7 @@ fn as_word(path: &Path) -> Option<String> {
 }
 
 /// Why nothing in the current folder may be considered the user's own; `None` if it may be.
-pub fn distrust_of_current_folder() -> Option<String> {
+pub(crate) fn distrust_of_current_folder() -> Option<String> {
     match Place::open(PathBuf::from("."), None) {
         Ok(place) => {
             let (metadata, _, _, path) = place.itself();

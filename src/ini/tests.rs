@@ -6,6 +6,7 @@ use super::catalog::load_places;
 use super::places::Place;
 use super::*;
 use crate::fuzz::{nearly, nearly_text, within};
+use crate::ini::catalog::Listed;
 
 fn catalog(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@
 //! never polls. With many slots, threads of `starters` do nothing but start tasks.
 
 mod context;
-pub mod handle;
+pub(crate) mod handle;
 pub(crate) mod keeping;
 mod leftovers;
 mod logs;
@@ -17,7 +17,7 @@ mod start_error;
 mod starters;
 mod tasks;
 mod temp;
-pub mod turn;
+pub(crate) mod turn;
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -47,11 +47,11 @@ use tasks::Tasks;
 use turn::Turns;
 
 /// The exit status of a pool process; its parent reads it by waitpid.
-pub mod exit_status {
+pub(crate) mod exit_status {
     /// Success.
-    pub const CLEAN: i32 = 0;
+    pub(crate) const CLEAN: i32 = 0;
     /// The MPI process went away, or sent invalid data. Tasks were killed.
-    pub const PARENT_LOST: i32 = 11;
+    pub(crate) const PARENT_LOST: i32 = 11;
 }
 
 /// Processes that tasks leave running when the farm has ended get SIGTERM, and this much time before SIGKILL.
@@ -65,7 +65,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the pool; returns its exit status. The table records which tasks are executing.
 #[must_use]
-pub fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
+pub(crate) fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let outlet = Outlet::install();
     // An error: the other end is gone, and with it everything that could be notified.
     let (status, work) = match Pool::new(socket, executing, outlet) {

@@ -8,12 +8,12 @@ use bincode::{Decode, Encode};
 use thiserror::Error;
 
 /// Longest frame, in bytes: room for a tasklist line of many MiB and for any batch that this program makes.
-pub const FRAME_LEN_MAX: usize = 64 << 20;
+pub(crate) const FRAME_LEN_MAX: usize = 64 << 20;
 
 const _: () = assert!(FRAME_LEN_MAX <= i32::MAX as usize, "a frame is one MPI message, whose length is a C int");
 
 /// Batches are closed when they reach this many bytes, so that one message never holds up a link for long.
-pub const BATCH_BYTES: usize = 256 << 10;
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<FRAME_LEN_MAX>> = standard().with_limit::<FRAME_LEN_MAX>();
 

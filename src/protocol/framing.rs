@@ -20,7 +20,7 @@ pub struct FrameTooLong(pub usize);
 ///
 /// # Panics
 /// If it is longer than [`FRAME_LEN_MAX`], which [`super::codec::encode`] prevents.
-pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
     assert!(payload.len() <= FRAME_LEN_MAX, "frame of {} bytes", payload.len());
     let len = u32::try_from(payload.len()).expect("FRAME_LEN_MAX fits into u32");
     out.reserve(LEN_BYTES + payload.len());
@@ -41,7 +41,7 @@ pub fn push_message<M: bincode::Encode>(out: &mut Vec<u8>, message: &M) {
 ///
 /// # Errors
 /// If the other end is gone.
-pub fn write_some(out: &mut Vec<u8>, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+pub(crate) fn write_some(out: &mut Vec<u8>, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
     let mut done = 0;
     let result = loop {
         if done == out.len() {

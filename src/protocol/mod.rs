@@ -7,8 +7,8 @@
 
 #[cfg(test)]
 pub(crate) mod any;
-pub mod codec;
-pub mod framing;
+pub(crate) mod codec;
+pub(crate) mod framing;
 
 use bincode::{Decode, Encode};
 

@@ -120,11 +120,11 @@ pub(super) const OURS: [&str; 7] = [
 ];
 
 /// The variable from which OpenMP programs take their number of threads; with `--bind slot` the farm sets it.
-pub const OMP_NUM_THREADS: &str = "OMP_NUM_THREADS";
+pub(crate) const OMP_NUM_THREADS: &str = "OMP_NUM_THREADS";
 
 /// The identity of a pool, for its tasks.
 #[derive(Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     rank: CString,
     host: CString,
     workdir: CString,
@@ -133,7 +133,7 @@ pub struct Identity {
 impl Identity {
     /// `None` if host or workdir contain a NUL.
     #[must_use]
-    pub fn new(rank: Rank, host: &str, workdir: &[u8]) -> Option<Self> {
+    pub(crate) fn new(rank: Rank, host: &str, workdir: &[u8]) -> Option<Self> {
         Some(Self {
             rank: c_string(format!("TASKFARMER_RANK={rank}").as_bytes())?,
             host: c_string(format!("TASKFARMER_HOST={host}").as_bytes())?,
@@ -143,14 +143,14 @@ impl Identity {
 
     /// The variables that are the same for all tasks.
     #[must_use]
-    pub fn variables(&self) -> [&CStr; 3] {
+    pub(crate) fn variables(&self) -> [&CStr; 3] {
         [&self.rank, &self.host, &self.workdir]
     }
 }
 
 /// The variables of one task, the first one PyTaskFarmer's.
 #[must_use]
-pub fn task_variables(id: TaskId, attempt: Attempt, slot: u32) -> [CString; 4] {
+pub(crate) fn task_variables(id: TaskId, attempt: Attempt, slot: u32) -> [CString; 4] {
     let text = |text: String| CString::new(text).expect("numbers contain no NUL");
     [
         text(format!("PROC_NUMBER={id}")),

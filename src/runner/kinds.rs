@@ -17,7 +17,7 @@ use super::{DEFAULT_RUNNER, environment};
 use crate::ini::{self, Catalog, IniError, Kind, Remarks, Section};
 
 /// Built-in kinds of runners: their names in `Runner =`, PyTaskFarmer's class for each.
-pub const KINDS: &[(&str, Option<&str>)] = &[
+pub(crate) const KINDS: &[(&str, Option<&str>)] = &[
     ("basic", Some("taskfarmer.runners.BasicRunner")),
     ("shifter", Some("taskfarmer.runners.ShifterRunner")),
     ("apptainer", None),
@@ -29,7 +29,7 @@ pub const KINDS: &[(&str, Option<&str>)] = &[
 
 /// Why a runner cannot be used.
 #[derive(Debug, Error)]
-pub enum RunnerError {
+pub(crate) enum RunnerError {
     /// No section has this name.
     #[error("{0}")]
     NotFound(String),
@@ -54,13 +54,13 @@ fn kind_names() -> Vec<&'static str> {
 
 /// What `--list-runners` prints, and the INI files that it comes from.
 #[must_use]
-pub fn listing() -> (String, Catalog) {
+pub(crate) fn listing() -> (String, Catalog) {
     ini::listing(Kind::Runners, &[(DEFAULT_RUNNER, KINDS[0].0)], |class| ini::kind_name(KINDS, class))
 }
 
 /// A runner that was found by its name, and not examined any further.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// `None`: the default, which is not defined by a file.
     section: Option<Section>,
     /// Remarks about it for the user.
@@ -71,7 +71,7 @@ pub struct Found {
 ///
 /// # Errors
 /// If there is none.
-pub fn find(name: &str) -> Result<Found, RunnerError> {
+pub(crate) fn find(name: &str) -> Result<Found, RunnerError> {
     find_in(&ini::load(Kind::Runners), name)
 }
 
@@ -88,7 +88,7 @@ fn find_in(catalog: &Catalog, name: &str) -> Result<Found, RunnerError> {
 impl Found {
     /// Whether [`Self::prepare`] starts a program.
     #[must_use]
-    pub fn starts_python(&self) -> bool {
+    pub(crate) fn starts_python(&self) -> bool {
         let class = self.section.as_ref().map(|section| &section.class.value[..]);
         class.is_some_and(|class| built_in(class).is_none() && python::is_class(class))
     }
@@ -97,7 +97,7 @@ impl Found {
     ///
     /// # Errors
     /// If its section is invalid, or its class cannot be used.
-    pub fn prepare(&self) -> Result<RunnerConfig, RunnerError> {
+    pub(crate) fn prepare(&self) -> Result<RunnerConfig, RunnerError> {
         let Some(section) = &self.section else { return Ok(RunnerConfig::Basic) };
         let (class, file) = (&section.class.value, section.file.display());
         log::info!("runner '{}' is {class} of {file}:{}", section.name, section.line);

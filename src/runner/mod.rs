@@ -2,12 +2,12 @@
 //!
 //! Owns how the text of a task becomes a process. Never starts one: see [`crate::pool`].
 
-pub mod config;
-pub mod environment;
+pub(crate) mod config;
+pub(crate) mod environment;
 mod kinds;
 mod python;
-pub mod shell_rules;
-pub mod template;
+pub(crate) mod shell_rules;
+pub(crate) mod template;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -20,12 +20,12 @@ use crate::sys::process::c_string;
 pub use config::RunnerConfig;
 use config::{Defined, Shell, Start};
 use environment::Environment;
-pub use kinds::{Found, KINDS, RunnerError, find, listing};
+pub(crate) use kinds::{Found, RunnerError, find, listing};
 use shell_rules::ShellRules;
 use template::{Field, Values, as_operand};
 
 /// The runner that a farm gets when `--runner` is not given.
-pub const DEFAULT_RUNNER: &str = "default";
+pub(crate) const DEFAULT_RUNNER: &str = "default";
 
 /// Longest single argument that Linux passes to a program, in bytes, including its NUL (MAX_ARG_STRLEN).
 const ARGUMENT_LEN_MAX: usize = 32 * 4096;

@@ -26,7 +26,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(120);
 
 /// Why a class cannot be used.
 #[derive(Debug, Error)]
-pub enum PythonError {
+pub(crate) enum PythonError {
     /// There is no Python.
     #[error("it is not built in, and there is no python3 to run it with")]
     NoPython,

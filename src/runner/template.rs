@@ -72,7 +72,7 @@ impl Field {
 
 /// A piece of a [`Template`].
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Literal text.
     Text(Vec<u8>),
     /// Filled in for each task; `quoted`: as one word for a shell.
@@ -90,7 +90,6 @@ pub struct Template(Vec<Piece>);
 
 /// The values for the fields of one task.
 #[derive(Clone, Copy, Default, Debug)]
-#[expect(missing_docs, reason = "each is the field of its name")]
 pub struct Values<'a> {
     pub task: &'a [u8],
     pub id: u32,
@@ -129,7 +128,7 @@ impl Values<'_> {
 
 /// A command that the shell's `-c` does not mistake for an option of its own.
 #[must_use]
-pub fn as_operand(command: &[u8]) -> Vec<u8> {
+pub(crate) fn as_operand(command: &[u8]) -> Vec<u8> {
     match command.first() {
         Some(b'-' | b'+') => [b" ", command].concat(),
         _ => command.to_vec(),

@@ -20,7 +20,7 @@ use crate::workdir::{Commands, HEADER, count_crashes, push_line, read_records};
 
 /// One file.
 #[derive(Clone, Default, Debug)]
-pub struct File {
+pub(crate) struct File {
     /// As seen by a reader on the same node.
     pub bytes: Vec<u8>,
     /// This much of it survives a power failure.
@@ -30,7 +30,7 @@ pub struct File {
 
 /// Both files, and the faults of the disk.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// `finished` and `failed`.
     pub files: [File; 2],
     /// `tasks.tsv`, which is always written: its purpose allows losing it.
@@ -49,7 +49,7 @@ pub struct Disk {
 impl Disk {
     /// An empty disk.
     #[must_use]
-    pub fn new(prng: Prng) -> Self {
+    pub(crate) fn new(prng: Prng) -> Self {
         let files = [File::default(), File::default()];
         Self {
             files,
@@ -66,7 +66,7 @@ impl Disk {
     ///
     /// # Errors
     /// With the message of the scan, if it finds damage.
-    pub fn open(&mut self, list: &TaskList) -> Result<TaskTable, String> {
+    pub(crate) fn open(&mut self, list: &TaskList) -> Result<TaskTable, String> {
         (self.full, self.sync_fails, self.erred, self.slow) = (false, false, false, Duration::ZERO);
         let mut table = TaskTable::new(list.len());
         for (file, verdict) in self.files.iter_mut().zip([Verdict::Finished, Verdict::Failed]) {
@@ -95,12 +95,12 @@ impl Disk {
 
     /// How many times tasks crashed, according to the workdir's own reader.
     #[must_use]
-    pub fn crashes(&self, list: &TaskList) -> BTreeMap<TaskId, u16> {
+    pub(crate) fn crashes(&self, list: &TaskList) -> BTreeMap<TaskId, u16> {
         count_crashes(Cursor::new(&self.attempts), list).expect("a sound file")
     }
 
     /// Makes everything that was written durable; `false` if the disk reports a failure.
-    pub fn sync(&mut self) -> bool {
+    pub(crate) fn sync(&mut self) -> bool {
         if std::mem::take(&mut self.sync_fails) {
             self.erred = true;
             return false;
@@ -112,7 +112,7 @@ impl Disk {
     }
 
     /// The node loses power: any prefix of what was not synced may have reached the disk.
-    pub fn lose_power(&mut self) {
+    pub(crate) fn lose_power(&mut self) {
         for file in &mut self.files {
             let pending = (file.bytes.len() - file.durable.min(file.bytes.len())) as u64;
             let kept = usize::try_from(self.prng.range(0..=pending)).expect("a length");
@@ -150,7 +150,7 @@ impl Disk {
 
 /// The farmer's access to the disk; does the same as the real journal, in the same order.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     /// The disk.
     pub disk: Rc<RefCell<Disk>>,
     /// What was written to the files since the last call.

@@ -5,24 +5,24 @@
 //! hundreds of nodes fail in every combination within milliseconds, on one thread, the same way every time. A checker
 //! judges from outside ([`checker`]). docs/simulation.md explains how to run it and how to read its output.
 
-pub mod checker;
-pub mod disk;
+pub(crate) mod checker;
+pub(crate) mod disk;
 #[cfg(test)]
 mod estimates;
 mod farm;
-pub mod network;
-pub mod node;
-pub mod options;
-pub mod plan;
-pub mod prng;
-pub mod processes;
+pub(crate) mod network;
+pub(crate) mod node;
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod prng;
+pub(crate) mod processes;
 mod ranks;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod tests;
 mod trouble;
-pub mod world;
+pub(crate) mod world;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,7 +53,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// The promise that was broken, or why the farm does not end.
-pub fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
+pub(crate) fn simulate(options: &Options, trace: bool) -> Result<Summary, String> {
     let mut prng = Prng::new(options.seed);
     let plan = Rc::new(Plan::new(options));
     let disk = Rc::new(RefCell::new(Disk::new(prng.fork())));

@@ -14,10 +14,10 @@ use crate::protocol::{ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::task::{FARMER, Rank};
 
 /// Counts the farmer's steps until it is killed.
-pub type Countdown = Rc<Cell<Option<u32>>>;
+pub(crate) type Countdown = Rc<Cell<Option<u32>>>;
 
 /// Takes a step; `false` if the farmer is dead and took none.
-pub fn step(countdown: &Countdown) -> bool {
+pub(crate) fn step(countdown: &Countdown) -> bool {
     match countdown.get() {
         Some(0) => false,
         Some(left) => {
@@ -30,7 +30,7 @@ pub fn step(countdown: &Countdown) -> bool {
 
 /// The destination of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Towards {
+pub(crate) enum Towards {
     /// At the farmer, from this rank.
     Farmer(u32),
     /// At this rank.
@@ -48,7 +48,7 @@ struct Link {
 
 /// All links of a farm.
 #[derive(Debug)]
-pub struct Links {
+pub(crate) struct Links {
     /// The time of the current turn.
     pub now: Duration,
     /// The first message to each rank.
@@ -67,7 +67,7 @@ pub struct Links {
 impl Links {
     /// Links to this many ranks.
     #[must_use]
-    pub fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
+    pub(crate) fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
         let links = || (0..ranks).map(|_| Link::default()).collect();
         Self {
             now: Duration::ZERO,
@@ -90,7 +90,7 @@ impl Links {
     }
 
     /// Sends bytes.
-    pub fn push(&mut self, towards: Towards, frame: Vec<u8>) {
+    pub(crate) fn push(&mut self, towards: Towards, frame: Vec<u8>) {
         let (Towards::Farmer(rank) | Towards::Rank(rank)) = towards;
         let delay = if rank == FARMER.0 {
             Duration::from_micros(20)
@@ -106,18 +106,18 @@ impl Links {
     }
 
     /// A worker sends a message.
-    pub fn send_from(&mut self, rank: u32, message: &ToFarmer) {
+    pub(crate) fn send_from(&mut self, rank: u32, message: &ToFarmer) {
         self.push(Towards::Farmer(rank), codec::encode(message).expect("our own message"));
     }
 
     /// Takes the next frame that has arrived, unless the link is stalled.
-    pub fn take(&mut self, towards: Towards) -> Option<Vec<u8>> {
+    pub(crate) fn take(&mut self, towards: Towards) -> Option<Vec<u8>> {
         let link = self.link(towards);
         if link.stalled { None } else { link.frames.pop_front() }
     }
 
     /// Stalls both directions of a rank, or resumes them.
-    pub fn stall(&mut self, rank: u32, stalled: bool) {
+    pub(crate) fn stall(&mut self, rank: u32, stalled: bool) {
         for towards in [Towards::Farmer(rank), Towards::Rank(rank)] {
             self.link(towards).stalled = stalled;
             if !stalled {
@@ -127,14 +127,14 @@ impl Links {
     }
 
     /// Plans the arrival of everything that waits, because the receiver is awake again.
-    pub fn replan(&mut self, towards: Towards) {
+    pub(crate) fn replan(&mut self, towards: Towards) {
         let waiting = self.link(towards).frames.len();
         let now = self.now;
         self.arrivals.extend(std::iter::repeat_n((now, towards), waiting));
     }
 
     /// Frames of a dead rank that will never be sent.
-    pub fn cut(&mut self, rank: u32) {
+    pub(crate) fn cut(&mut self, rank: u32) {
         let keep = self.prng.range(0..=self.to_farmer[rank as usize].frames.len() as u64);
         self.to_farmer[rank as usize].frames.truncate(usize::try_from(keep).expect("a length"));
         self.to_rank[rank as usize].frames.clear();

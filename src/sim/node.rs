@@ -18,7 +18,7 @@ use crate::worker::{Event, Worker};
 
 /// A pool process.
 #[derive(Debug)]
-pub enum Pool {
+pub(crate) enum Pool {
     /// Waits for Start.
     Forked,
     /// Running.
@@ -31,7 +31,7 @@ pub enum Pool {
 
 /// A rank.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// The pool.
     pub pool: Pool,
     /// The MPI process is running.
@@ -71,7 +71,7 @@ pub struct Node {
 impl Node {
     /// A rank that has just been started.
     #[must_use]
-    pub fn new(now: Duration, slots: u32, unfit: bool, plan: Rc<Plan>) -> Self {
+    pub(crate) fn new(now: Duration, slots: u32, unfit: bool, plan: Rc<Plan>) -> Self {
         Self {
             pool: Pool::Forked,
             relay_up: true,
@@ -96,13 +96,13 @@ impl Node {
 
     /// Whether the pool is alive and not hung.
     #[must_use]
-    pub fn works(&self) -> bool {
+    pub(crate) fn works(&self) -> bool {
         !self.pool_hung && matches!(self.pool, Pool::Forked | Pool::Up(_))
     }
 
     /// One round of the pool's loop: everything in the inbox, every process that has ended, and the clock. Messages
     /// go to `out`; what happened to processes is returned, by slot.
-    pub fn round(&mut self, now: Duration, out: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
+    pub(crate) fn round(&mut self, now: Duration, out: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
         if let Pool::Up(turns) = &mut self.pool {
             turns.processes.now = now;
             turns.processes.refusing = self.refusing;
@@ -177,7 +177,7 @@ impl Node {
 
     /// What is executing, and for how long.
     #[must_use]
-    pub fn executing(&self, now: Duration) -> Vec<Executing> {
+    pub(crate) fn executing(&self, now: Duration) -> Vec<Executing> {
         let Pool::Up(turns) = &self.pool else { return Vec::new() };
         let executing = |(&slot, process): (&u32, &Process)| Executing {
             id: process.id,
@@ -190,7 +190,7 @@ impl Node {
 
     /// What a task does to its pool now, if there is such a task.
     #[must_use]
-    pub fn poison(&self, now: Duration) -> Option<Poison> {
+    pub(crate) fn poison(&self, now: Duration) -> Option<Poison> {
         let Pool::Up(turns) = &self.pool else { return None };
         let acts = |process: &&Process| {
             // If it is asked to end before that time, it does nothing.
@@ -201,13 +201,13 @@ impl Node {
 
     /// Whether the last task is gone and the farmer was notified.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         matches!(&self.pool, Pool::Up(turns) if turns.core.is_stopped())
     }
 
     /// When the pool next has something to do.
     #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
+    pub(crate) fn deadline(&self) -> Option<Duration> {
         match &self.pool {
             Pool::Up(turns) => {
                 let Turns { core, processes, .. } = &**turns;
@@ -220,7 +220,7 @@ impl Node {
 
     /// When the process in this slot ends, as planned now.
     #[must_use]
-    pub fn ends_at(&self, slot: u32) -> Option<Duration> {
+    pub(crate) fn ends_at(&self, slot: u32) -> Option<Duration> {
         match &self.pool {
             Pool::Up(turns) => turns.processes.slots.get(&slot).map(|process| process.ends_at),
             _ => None,
@@ -228,7 +228,7 @@ impl Node {
     }
 
     /// A batch system signals all processes of the node.
-    pub fn strike(&mut self, now: Duration) -> Vec<(u32, Operation)> {
+    pub(crate) fn strike(&mut self, now: Duration) -> Vec<(u32, Operation)> {
         let Pool::Up(turns) = &mut self.pool else { return Vec::new() };
         turns.processes.now = now;
         turns.processes.strike();
@@ -237,7 +237,7 @@ impl Node {
 
     /// One line for the answer to "why does it not end?".
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let pool = match &self.pool {
             Pool::Up(turns) => format!("{} run, {} wait", turns.core.running(), turns.core.queued()),
             other => format!("{other:?}"),

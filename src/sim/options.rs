@@ -30,7 +30,7 @@ impl Lengths {
 
 /// What goes wrong in a farm.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// A link delivers nothing for a while.
     StallLink,
     /// The MPI process of a rank hangs, as under SIGSTOP.
@@ -71,7 +71,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::StallLink,
         Self::HangRelay,
         Self::HangPool,
@@ -95,7 +95,7 @@ impl Fault {
 
 /// A simulated farm.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// The seed of all random choices.
     pub seed: u64,
     /// Ranks, rank 0 included.
@@ -141,9 +141,10 @@ pub struct Options {
 }
 
 impl Options {
+    #[cfg(test)]
     /// A small, quiet farm to build scenarios on.
     #[must_use]
-    pub fn quiet(seed: u64) -> Self {
+    pub(crate) fn quiet(seed: u64) -> Self {
         Self {
             seed,
             ranks: 3,
@@ -171,7 +172,7 @@ impl Options {
 
     /// Draws a farm.
     #[must_use]
-    pub fn swarm(seed: u64) -> Self {
+    pub(crate) fn swarm(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
         let ranks = match prng.range(0..=99) {
             0..=14 => 1,

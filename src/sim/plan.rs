@@ -13,7 +13,7 @@ use crate::tasklist::TaskList;
 
 /// The effect of SIGTERM on a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnTerm {
+pub(crate) enum OnTerm {
     /// It dies.
     Dies,
     /// None.
@@ -24,7 +24,7 @@ pub enum OnTerm {
 
 /// The behavior of a task.
 #[derive(Clone, Debug)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// How long it runs.
     pub length: Duration,
     /// How it ends if nothing interferes.
@@ -39,18 +39,19 @@ pub struct Behaviour {
 
 /// What a task does to its pool at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Poison {
+pub(crate) enum Poison {
     /// It kills the pool.
     Kills,
     /// It stops the pool (SIGSTOP).
     Stops,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only scenarios have it"))]
     /// It takes down the whole node.
     KillsNode,
 }
 
 /// A list and the behavior of its tasks.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The list.
     pub list: Arc<TaskList>,
     behaviours: Vec<Behaviour>,
@@ -60,7 +61,7 @@ pub struct Plan {
 impl Plan {
     /// Draws a list.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let mut prng = Prng::new(options.seed ^ 0x7461_736b);
         let commands: Vec<Vec<u8>> = (0..options.tasks).map(|id| command(id, &mut prng)).collect();
         let behaviours = (0..options.tasks).map(|_| Behaviour::draw(options, &mut prng)).collect();
@@ -74,41 +75,43 @@ impl Plan {
 
     /// What a task does to its pool.
     #[must_use]
-    pub fn poison(&self, id: TaskId) -> Option<Poison> {
+    pub(crate) fn poison(&self, id: TaskId) -> Option<Poison> {
         self.poison.get(&id).copied()
     }
 
     /// How many tasks are poison.
     #[must_use]
-    pub fn poison_count(&self) -> u32 {
+    pub(crate) fn poison_count(&self) -> u32 {
         u32::try_from(self.poison.len()).expect("tasks have 32 bits")
     }
 
+    #[cfg(test)]
     /// Makes a task poison, for a scenario.
-    pub fn set_poison(&mut self, id: u32, poison: Poison) {
+    pub(crate) fn set_poison(&mut self, id: u32, poison: Poison) {
         self.poison.insert(TaskId(id), poison);
     }
 
     /// The behavior of a task.
     #[must_use]
-    pub fn of(&self, id: TaskId) -> &Behaviour {
+    pub(crate) fn of(&self, id: TaskId) -> &Behaviour {
         &self.behaviours[id.0 as usize]
     }
 
     /// How long all tasks take, one after the other.
     #[must_use]
-    pub fn total(&self) -> Duration {
+    pub(crate) fn total(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).sum()
     }
 
     /// How long the longest takes.
     #[must_use]
-    pub fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
     }
 
+    #[cfg(test)]
     /// Changes the behavior of a task, for a scenario.
-    pub fn set(&mut self, id: u32, behaviour: Behaviour) {
+    pub(crate) fn set(&mut self, id: u32, behaviour: Behaviour) {
         self.behaviours[id as usize] = behaviour;
     }
 }
@@ -177,7 +180,7 @@ impl Behaviour {
 
     /// How this attempt ends if nothing interferes.
     #[must_use]
-    pub fn outcome_of(&self, attempt: u16) -> Outcome {
+    pub(crate) fn outcome_of(&self, attempt: u16) -> Outcome {
         if self.mends_at.is_some_and(|at| attempt >= at) { Outcome::Exited(0) } else { self.outcome.clone() }
     }
 }

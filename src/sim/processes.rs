@@ -27,7 +27,7 @@ const FAILING: Duration = Duration::from_millis(5);
 
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// It was started.
     Spawned(Assignment),
     /// It can never run.
@@ -48,9 +48,7 @@ pub enum Operation {
 
 /// A process.
 #[derive(Clone, Debug)]
-pub struct Process {
-    /// Numbers the processes of the node.
-    pub number: u64,
+pub(crate) struct Process {
     /// Its task.
     pub id: TaskId,
     task: Assignment,
@@ -69,7 +67,7 @@ pub struct Process {
 
 /// The disk for the output of tasks.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// The disk accepts nothing.
     pub full: bool,
     /// All output of a rank goes into one file.
@@ -78,7 +76,7 @@ pub struct Output {
 
 /// The processes of a node.
 #[derive(Debug)]
-pub struct Simulated {
+pub(crate) struct Simulated {
     plan: Rc<Plan>,
     /// The time of the current turn.
     pub now: Duration,
@@ -97,13 +95,12 @@ pub struct Simulated {
     /// Starts that will turn out to be refused: when, and which.
     refused: VecDeque<(Duration, u32, Assignment)>,
     refusals: u64,
-    count: u64,
 }
 
 impl Simulated {
     /// A node on which nothing runs.
     #[must_use]
-    pub fn new(plan: Rc<Plan>) -> Self {
+    pub(crate) fn new(plan: Rc<Plan>) -> Self {
         Self {
             plan,
             now: Duration::ZERO,
@@ -115,18 +112,17 @@ impl Simulated {
             slots: BTreeMap::new(),
             refused: VecDeque::new(),
             refusals: 0,
-            count: 0,
         }
     }
 
     /// When the next start is known to be refused.
     #[must_use]
-    pub fn next_refusal(&self) -> Option<Duration> {
+    pub(crate) fn next_refusal(&self) -> Option<Duration> {
         self.refused.front().map(|(at, ..)| *at)
     }
 
     /// The next start that has turned out to be refused by now.
-    pub fn take_refused(&mut self, now: Duration) -> Option<(u32, Assignment)> {
+    pub(crate) fn take_refused(&mut self, now: Duration) -> Option<(u32, Assignment)> {
         self.next_refusal().filter(|&at| at <= now)?;
         let (_, slot, task) = self.refused.pop_front()?;
         self.operations.push((slot, Operation::Refused(task.id)));
@@ -134,7 +130,7 @@ impl Simulated {
     }
 
     /// Reaps the process of this slot, if it has ended by now; returns the event for the worker core.
-    pub fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
+    pub(crate) fn reap(&mut self, now: Duration, slot: u32) -> Option<Event> {
         let process = self.slots.get_mut(&slot).filter(|process| process.ends_at <= now)?;
         if let Some((until, _)) = process.left.filter(|&(until, _)| !process.lingers && until > now) {
             (process.lingers, process.ends_at) = (true, until);
@@ -156,12 +152,12 @@ impl Simulated {
     }
 
     /// Tries again to write output that waits.
-    pub fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
+    pub(crate) fn look_after_output(&mut self, now: Duration) -> Vec<Event> {
         self.keeping.look(now, &self.output)
     }
 
     /// A batch system sends SIGTERM to everything.
-    pub fn strike(&mut self) {
+    pub(crate) fn strike(&mut self) {
         for slot in self.slots.keys().copied().collect::<Vec<_>>() {
             self.signal(slot, Operation::Struck, react_to_term);
         }
@@ -248,9 +244,7 @@ impl Processes for Simulated {
             true => (FAILING, Outcome::Exited(1)),
             false => (behaviour.length, outcome),
         };
-        self.count += 1;
         let process = Process {
-            number: self.count,
             id: task.id,
             task: task.clone(),
             started: now,

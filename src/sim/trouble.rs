@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Applies a fault to a rank, for this time if it is one that heals.
-    pub fn strike_with(&mut self, fault: Fault, rank: u32, time: Duration) {
+    pub(crate) fn strike_with(&mut self, fault: Fault, rank: u32, time: Duration) {
         self.trace(|| format!("fault: {fault:?} at rank {rank} for {time:?}"));
         let own = rank == FARMER.0;
         let heals = self.now + time;
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// A signal reaches the MPI process of a rank.
-    pub fn signal_rank(&mut self, rank: u32) {
+    pub(crate) fn signal_rank(&mut self, rank: u32) {
         self.checker.stop_was_asked = true;
         if rank == FARMER.0 {
             if self.farmer_hung.is_none() {

@@ -66,7 +66,7 @@ pub(super) enum What {
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RunEnd {
+pub(crate) enum RunEnd {
     /// By itself, with this exit code.
     Ended(i32),
     /// The farmer was killed.
@@ -74,7 +74,7 @@ pub enum RunEnd {
 }
 
 /// A run.
-pub struct World {
+pub(crate) struct World {
     /// The time.
     pub now: Duration,
     /// When this run began; time continues from run to run.
@@ -140,7 +140,7 @@ impl World {
     ///
     /// # Errors
     /// If the workdir's own rules refuse what an earlier run has left.
-    pub fn start(
+    pub(crate) fn start(
         now: Duration,
         options: Options,
         plan: &Rc<Plan>,
@@ -269,7 +269,7 @@ impl World {
     ///
     /// # Errors
     /// The promise that was broken, or why it does not end.
-    pub fn run(&mut self) -> Result<RunEnd, String> {
+    pub(crate) fn run(&mut self) -> Result<RunEnd, String> {
         while self.end.is_none() {
             self.step()?;
         }
@@ -287,7 +287,7 @@ impl World {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn run_for(&mut self, time: Duration) -> Result<(), String> {
+    pub(crate) fn run_for(&mut self, time: Duration) -> Result<(), String> {
         let until = self.now + time;
         while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
             self.step()?;
@@ -379,7 +379,7 @@ impl World {
 
     /// What each part of the farm is waiting for.
     #[must_use]
-    pub fn why_not_done(&self) -> String {
+    pub(crate) fn why_not_done(&self) -> String {
         let mut why = Vec::new();
         if let Some(farm) = &self.farm {
             let (tasks, workers) = (farm.core.tasks(), farm.core.workers());
@@ -403,9 +403,10 @@ impl World {
         why.join("\n  ")
     }
 
+    #[cfg(test)]
     /// How the run ended, if it has.
     #[must_use]
-    pub fn ended(&self) -> Option<RunEnd> {
+    pub(crate) fn ended(&self) -> Option<RunEnd> {
         self.end
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// A user.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct User {
+pub(crate) struct User {
     /// The name.
     pub name: String,
     /// The ID.
@@ -22,7 +22,7 @@ pub struct User {
 
 /// A group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// The name.
     pub name: String,
     /// The ID.
@@ -31,7 +31,7 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
-pub use source::{group_of_id, user_of_id, user_of_name};
+pub(crate) use source::{group_of_id, user_of_id, user_of_name};
 
 #[cfg(not(target_feature = "crt-static"))]
 mod source {
@@ -45,19 +45,19 @@ mod source {
 
     /// The user with this ID.
     #[must_use]
-    pub fn user_of_id(uid: u32) -> Option<User> {
+    pub(crate) fn user_of_id(uid: u32) -> Option<User> {
         nix::unistd::User::from_uid(uid.into()).ok()?.map(User::from)
     }
 
     /// The user with this name.
     #[must_use]
-    pub fn user_of_name(name: &str) -> Option<User> {
+    pub(crate) fn user_of_name(name: &str) -> Option<User> {
         nix::unistd::User::from_name(name).ok()?.map(User::from)
     }
 
     /// The group with this ID.
     #[must_use]
-    pub fn group_of_id(gid: u32) -> Option<Group> {
+    pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
         let group = nix::unistd::Group::from_gid(gid.into()).ok()??;
         Some(Group { name: group.name, gid: group.gid.as_raw(), members: group.mem })
     }

@@ -38,14 +38,14 @@ impl Clock {
 
 /// The time of day, as time since 1970; zero if the system clock is set to an earlier time.
 #[must_use]
-pub fn since_1970() -> Duration {
+pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// CPU time that this thread has used. It shows what something costs, and not how long other processes or a slow disk
 /// delayed it. Zero where the system does not report it.
 #[must_use]
-pub fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -18,7 +18,7 @@ const TOPOLOGY: &str = "/sys/devices/system/cpu";
 
 /// CPUs that this process may run on, limited by what Slurm reports and by a quota of its control group; at least 1.
 #[must_use]
-pub fn usable(launch: Option<Launch>) -> u32 {
+pub(crate) fn usable(launch: Option<Launch>) -> u32 {
     let bound = u32::try_from(affinity().len()).unwrap_or(u32::MAX);
     let slurm = std::env::var(slurms_count(launch)).ok().and_then(|text| text.parse::<u32>().ok());
     // The standard library knows control group quotas (versions 1 and 2) and rounds them down to whole CPUs.
@@ -34,7 +34,7 @@ fn slurms_count(launch: Option<Launch>) -> &'static str {
 
 /// Gives this process, and the tasks that it will start, this rank's CPUs: see the module. The result is logged; if the
 /// system refuses, nothing changes.
-pub fn take_share(launch: Option<Launch>, place: NodePlace) {
+pub(crate) fn take_share(launch: Option<Launch>, place: NodePlace) {
     let before = affinity();
     // The kernel limits the request to the job's CPUs.
     let all = if bind(0..CpuSet::count()) { affinity() } else { before.clone() };
@@ -103,7 +103,7 @@ fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
 /// CPUs of each slot, for `--bind slot`: disjoint, within one NUMA node if there are as many slots as nodes, and whole
 /// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn.
 #[must_use]
-pub fn per_slot(slots: u32) -> Vec<Vec<usize>> {
+pub(crate) fn per_slot(slots: u32) -> Vec<Vec<usize>> {
     let cpus = describe(&affinity(), Path::new(TOPOLOGY));
     let shares = slot_shares(&cpus, slots as usize);
     if let (Some(first), Some(last)) = (shares.first(), shares.last()) {
@@ -146,7 +146,7 @@ fn cut(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
 }
 
 /// Binds everything that is started from here on to these CPUs; returns whether the system allowed it.
-pub fn bind_to(cpus: &[usize]) -> bool {
+pub(crate) fn bind_to(cpus: &[usize]) -> bool {
     bind(cpus.iter().copied())
 }
 

@@ -19,7 +19,7 @@ use super::process::{Reap, reap};
 
 /// A process as described by Linux.
 #[derive(Debug)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Its name, 15 bytes at most.
     pub name: String,
     /// Its state: `Z` is a process that has ended and was not reaped.
@@ -35,7 +35,7 @@ pub struct Stat {
 impl Stat {
     /// Reads it. `pid`: a process ID, or `self`. `None` if there is no such process.
     #[must_use]
-    pub fn read(pid: &str) -> Option<Self> {
+    pub(crate) fn read(pid: &str) -> Option<Self> {
         let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
         let text = String::from_utf8_lossy(&text);
         // pid (name) state ppid pgrp …; the name may contain anything.
@@ -51,7 +51,7 @@ impl Stat {
 
 /// A living process that cannot be mistaken for a different one, even if it ends and its process ID is reused.
 #[derive(Debug)]
-pub struct Pinned {
+pub(crate) struct Pinned {
     /// Its process ID.
     pub pid: Pid,
     /// Its description when it was pinned.
@@ -63,7 +63,7 @@ pub struct Pinned {
 impl Pinned {
     /// Pins the process that has this ID now. `None` if there is none that is alive.
     #[must_use]
-    pub fn new(pid: Pid) -> Option<Self> {
+    pub(crate) fn new(pid: Pid) -> Option<Self> {
         // SAFETY: plain numbers go in; the result is checked, and is a descriptor that nothing else owns.
         let fd = unsafe {
             let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
@@ -91,7 +91,7 @@ impl Pinned {
     ///
     /// # Errors
     /// EPERM for a process of another user. It is not an error if it has ended.
-    pub fn signal(&self, signals: &[Signal]) -> nix::Result<()> {
+    pub(crate) fn signal(&self, signals: &[Signal]) -> nix::Result<()> {
         signals.iter().try_for_each(|&signal| match self.send(signal) {
             Err(Errno::ESRCH) => Ok(()),
             other => other,
@@ -115,10 +115,10 @@ impl Pinned {
 }
 
 /// Asks a process to end, and wakes it if it is stopped.
-pub const TERMINATE: [Signal; 2] = [Signal::SIGTERM, Signal::SIGCONT];
+pub(crate) const TERMINATE: [Signal; 2] = [Signal::SIGTERM, Signal::SIGCONT];
 
 /// Ends a process.
-pub const KILL: [Signal; 1] = [Signal::SIGKILL];
+pub(crate) const KILL: [Signal; 1] = [Signal::SIGKILL];
 
 /// At most this many descriptors are held for a chain of processes and their siblings. Further ones are identified by
 /// their start.
@@ -164,7 +164,7 @@ fn is_proc_ours() -> bool {
 
 /// Whether this kernel keeps lists of children; that depends on its configuration.
 #[must_use]
-pub fn has_lists() -> bool {
+pub(crate) fn has_lists() -> bool {
     std::fs::exists("/proc/thread-self/children").unwrap_or(false)
 }
 
@@ -187,7 +187,7 @@ fn pids(list: &[u8]) -> Vec<Pid> {
 /// Calls `act` for each of these children of this process that is alive, and for everything that descends from it,
 /// parents first. A process that starts in the meantime may be missed: a signal for all must be repeated until none is
 /// left.
-pub fn each_of(children: &[Pid], act: &mut impl FnMut(&Pinned)) {
+pub(crate) fn each_of(children: &[Pid], act: &mut impl FnMut(&Pinned)) {
     let kinship = Kinship::look();
     // This process is alive, so its ID has not been reused.
     children.iter().filter_map(|&pid| child_of(Pid::this(), pid)).for_each(|child| visit(&kinship, &child, 0, act));
@@ -198,7 +198,7 @@ static STRANGERS: OnceLock<Vec<(Pid, u64)>> = OnceLock::new();
 
 /// Remembers the children that this process has now: they are not the farm's, and are never touched. To be called
 /// before the first fork.
-pub fn remember_strangers() {
+pub(crate) fn remember_strangers() {
     // Most processes have none, and checking that costs one call.
     if !may_have_orphans() {
         return;
@@ -241,7 +241,7 @@ fn visit(kinship: &Kinship, process: &Pinned, held: usize, act: &mut impl FnMut(
 /// The children of this process, at low cost: for the check at the end of each task. If the process has threads that
 /// start tasks, only those that the kernel has given to it as orphans, because these go to the first thread.
 #[derive(Debug)]
-pub struct Children {
+pub(crate) struct Children {
     /// The kernel's list for the first thread, if it keeps lists.
     list: Option<File>,
 }
@@ -257,7 +257,7 @@ impl Default for Children {
 impl Children {
     /// Lists them, including those that have ended and were not reaped.
     #[must_use]
-    pub fn list(&self) -> Vec<Pid> {
+    pub(crate) fn list(&self) -> Vec<Pid> {
         let Some(file) = &self.list else {
             return if may_have_orphans() { Kinship::look().children(Pid::this()) } else { Vec::new() };
         };
@@ -292,7 +292,7 @@ fn may_have_orphans() -> bool {
 /// becomes a child of its reaper, which is this process. `grace` is the time from SIGTERM to SIGKILL; zero kills
 /// immediately. Returns whether all are gone: a process in uninterruptible sleep may outlast `limit`, and those of
 /// another user are not waited for.
-pub fn end_descendants(grace: Duration, limit: Duration) -> bool {
+pub(crate) fn end_descendants(grace: Duration, limit: Duration) -> bool {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
     let mut asked = false;

@@ -57,7 +57,7 @@ pub fn fork_pool() -> io::Result<Forked> {
 
 /// Which process this is now.
 #[derive(Debug)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// The caller, with the pid of the reader and the socket to it.
     Parent(Pid, UnixStream),
     /// The reader, with the socket to its parent.
@@ -69,7 +69,7 @@ pub enum Reader {
 ///
 /// # Errors
 /// If the system has no process or descriptor left.
-pub fn fork_reader() -> io::Result<Reader> {
+pub(crate) fn fork_reader() -> io::Result<Reader> {
     let (ours, theirs) = UnixStream::pair()?;
     let parent = getpid();
     match fork()? {

@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// Waits until everything that was written has been read, but at most this long. Output that is not a pipe needs no
 /// reader.
-pub fn wait_read(limit: Duration) {
+pub(crate) fn wait_read(limit: Duration) {
     wait_on(&[std::io::stdout().as_fd(), std::io::stderr().as_fd()], limit);
 }
 
@@ -23,7 +23,7 @@ fn wait_on(streams: &[BorrowedFd<'_>], limit: Duration) {
 }
 
 /// From here on, anything that a library of this process writes to stderr is discarded.
-pub fn silence_stderr() {
+pub(crate) fn silence_stderr() {
     if let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null") {
         // On an error, it remains visible.
         let _ = nix::unistd::dup2_stderr(nowhere);

@@ -4,9 +4,9 @@
 //! its place on the node. `signs` is the table of what each launcher sets. [`variables`] removes from the environment of
 //! tasks what was meant for their rank. [`allocation`] knows what a farm without a launcher leaves unused.
 
-pub mod allocation;
+pub(crate) mod allocation;
 mod signs;
-pub mod variables;
+pub(crate) mod variables;
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub enum Pmi {
     /// variables are left over from a different program.
     Missing,
     /// PMI-1 or PMI-2, MPICH's.
-    Pmi,
+    Classic,
     /// PMIx, Open MPI's.
     Pmix,
     /// A different one, such as Cray's.
@@ -143,7 +143,7 @@ impl Launch {
             (Pmi::Pmix, Family::Mpich) => library.may_speak_pmix,
             (Pmi::Other, Family::OpenMpi) => self.launcher != Launcher::MpirunRsh,
             // Open MPI 4 may have been built for Slurm's PMI, but never for mpiexec's.
-            (Pmi::Pmi, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
+            (Pmi::Classic, Family::OpenMpi) => self.launcher == Launcher::Srun && library.version < (5, 0),
             _ => true,
         }
     }
@@ -203,7 +203,7 @@ fn is_open(fd: i32) -> bool {
 
 /// The place of a rank among the ranks of its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NodePlace {
+pub(crate) struct NodePlace {
     /// Its number on the node, from 0.
     pub rank: u32,
     /// How many ranks the node has, at least 1.
@@ -213,20 +213,20 @@ pub struct NodePlace {
 impl NodePlace {
     /// The place of this process; without a launcher it is alone.
     #[must_use]
-    pub fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         Self::detect(|name| std::env::var(name).ok())
     }
 
     /// Reads the launcher's variables; a rank without such variables is alone, and so is a process without a launcher:
     /// in a batch script, Slurm's variables describe ranks that were never started. `get` looks a variable up.
-    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
         let told = Launch::detect(&get).and_then(|launch| signs::place(launch.launcher, &get));
         told.filter(|place| place.rank < place.ranks).unwrap_or(Self { rank: 0, ranks: 1 })
     }
 
     /// The place among the others if the first rank of the node, rank 0 of all, leaves its CPUs to them.
     #[must_use]
-    pub fn without_first(self) -> Self {
+    pub(crate) fn without_first(self) -> Self {
         if self.ranks == 1 { self } else { Self { rank: self.rank.saturating_sub(1), ranks: self.ranks - 1 } }
     }
 }
@@ -272,7 +272,10 @@ mod tests {
             Some(Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Missing })
         );
         let pmi2 = [&srun[..], &[("PMI_RANK", "9"), ("PMI_SIZE", "64")]].concat();
-        assert_eq!(detect(&pmi2).unwrap(), Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Pmi });
+        assert_eq!(
+            detect(&pmi2).unwrap(),
+            Launch { launcher: Launcher::Srun, rank: 9, size: Some(64), pmi: Pmi::Classic }
+        );
         let pmix = [&srun[..], &[("PMIX_RANK", "9")]].concat();
         assert_eq!(detect(&pmix).unwrap().pmi, Pmi::Pmix);
         assert_eq!(detect(&[("OMPI_COMM_WORLD_SIZE", "many"), ("OMPI_COMM_WORLD_RANK", "0")]), None);

@@ -10,7 +10,7 @@ const COUNTS: &str = "/proc/vmstat";
 
 /// The kernel's count, and how much of it has been seen.
 #[derive(Debug)]
-pub struct OomKills {
+pub(crate) struct OomKills {
     counts: PathBuf,
     seen: Option<u64>,
 }
@@ -18,7 +18,7 @@ pub struct OomKills {
 impl OomKills {
     /// Counts from now on.
     #[must_use]
-    pub fn from_now() -> Self {
+    pub(crate) fn from_now() -> Self {
         Self::of(Path::new(COUNTS))
     }
 
@@ -27,7 +27,7 @@ impl OomKills {
     }
 
     /// How many processes the kernel has killed since the last call; 0 if it does not count.
-    pub fn new_kills(&mut self) -> u64 {
+    pub(crate) fn new_kills(&mut self) -> u64 {
         let Some(count) = read(&self.counts) else { return 0 };
         count.saturating_sub(self.seen.replace(count).unwrap_or(count))
     }

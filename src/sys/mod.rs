@@ -3,44 +3,46 @@
 //! Owns all `unsafe` code of the program; [`mpi`] is the only file that names the mpi crate. Never knows what a farmer
 //! or a worker is.
 
-pub mod accounts;
-pub mod clock;
-pub mod cpus;
-pub mod executing;
-pub mod family;
-pub mod fork;
+pub(crate) mod accounts;
+pub(crate) mod clock;
+pub(crate) mod cpus;
+pub(crate) mod executing;
+pub(crate) mod family;
+pub(crate) mod fork;
 mod forked;
 #[cfg(test)]
 pub(crate) mod heap_meter;
-pub mod host;
-pub mod last_output;
-pub mod launcher;
-pub mod library;
-pub mod memory;
+pub(crate) mod host;
+#[cfg(any(feature = "mpi", test))]
+#[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
+mod last_output;
+pub(crate) mod launcher;
+pub(crate) mod library;
+pub(crate) mod memory;
 #[cfg(feature = "mpi")]
-pub mod mpi;
+pub(crate) mod mpi;
 #[cfg(not(feature = "mpi"))]
 #[path = "no_mpi.rs"]
-pub mod mpi;
-pub mod nursery;
+pub(crate) mod mpi;
+pub(crate) mod nursery;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod outlive;
-pub mod owner;
+pub(crate) mod owner;
 #[cfg(feature = "mpi")]
 mod parting;
-pub mod process;
-pub mod query;
-pub mod regular;
+pub(crate) mod process;
+pub(crate) mod query;
+pub(crate) mod regular;
 #[cfg(any(feature = "mpi", test))]
 #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "only a part of it is tested without MPI"))]
 mod shared_memory;
-pub mod signals;
-pub mod stdio;
-pub mod terminal;
-pub mod title;
-pub mod transport;
-pub mod wait;
-pub mod walltime;
+pub(crate) mod signals;
+pub(crate) mod stdio;
+pub(crate) mod terminal;
+pub(crate) mod title;
+pub(crate) mod transport;
+pub(crate) mod wait;
+pub(crate) mod walltime;
 #[cfg(any(feature = "mpi", test))]
 mod watch;

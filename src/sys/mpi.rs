@@ -129,13 +129,13 @@ fn description() -> String {
 
 /// The loaded library, if it is a known one.
 #[must_use]
-pub fn library() -> Option<Library> {
+pub(crate) fn library() -> Option<Library> {
     Library::parse(&description())
 }
 
 /// The file from which the library was loaded.
 #[must_use]
-pub fn library_path() -> Option<String> {
+pub(crate) fn library_path() -> Option<String> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: dladdr takes any address, and fills in the structure if it returns nonzero; the structure then points to
     // a name that the dynamic linker owns and keeps while the library is loaded.

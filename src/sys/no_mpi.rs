@@ -16,13 +16,13 @@ pub fn library_version() -> String {
 
 /// There is none.
 #[must_use]
-pub fn library() -> Option<Library> {
+pub(crate) fn library() -> Option<Library> {
     None
 }
 
 /// There is none.
 #[must_use]
-pub fn library_path() -> Option<String> {
+pub(crate) fn library_path() -> Option<String> {
     None
 }
 

@@ -28,10 +28,10 @@ use super::wait::{Interest, wait_ready};
 use crate::task::Outcome;
 
 /// How long a pool may take to clean up and exit once its socket is closed.
-pub const EXIT_LIMIT: Duration = Duration::from_secs(8);
+pub(crate) const EXIT_LIMIT: Duration = Duration::from_secs(8);
 
 /// How long processes of a dead pool may take to disappear after SIGKILL.
-pub const KILL_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// First byte of a message to the nursery.
 const START: u8 = b'S';

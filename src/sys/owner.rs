@@ -16,14 +16,14 @@ use super::accounts::{group_of_id, user_of_id, user_of_name};
 
 /// Whether this owner is trusted: its files can do nothing that the user could not do anyway.
 #[must_use]
-pub fn is_trusted(owner: u32) -> bool {
+pub(crate) fn is_trusted(owner: u32) -> bool {
     let (me, root) = (geteuid(), Uid::from_raw(0));
     [me, root].contains(&Uid::from_raw(owner)) || (me == root && sudo_user() == Some(owner))
 }
 
 /// Whether the user, who may be root, can change the mode of a file of this owner.
 #[must_use]
-pub fn may_change_mode(owner: u32) -> bool {
+pub(crate) fn may_change_mode(owner: u32) -> bool {
     geteuid().is_root() || geteuid().as_raw() == owner
 }
 
@@ -35,7 +35,7 @@ fn sudo_user() -> Option<u32> {
 /// `None` if nobody can. A group whose only member is a trusted user, as many systems create for each user, does not
 /// count.
 #[must_use]
-pub fn other_writers(of: &Metadata, path: &Path) -> Option<String> {
+pub(crate) fn other_writers(of: &Metadata, path: &Path) -> Option<String> {
     match of.mode() {
         mode if mode & 0o002 != 0 => Some("anybody".to_owned()),
         // With an access control list, these bits are the maximum permissions of anybody in it.
@@ -61,7 +61,7 @@ fn is_private(group: u32) -> bool {
 
 /// The name of a user, for messages.
 #[must_use]
-pub fn user(uid: u32) -> String {
+pub(crate) fn user(uid: u32) -> String {
     user_of_id(uid).map_or_else(|| format!("user {uid}"), |user| user.name)
 }
 

@@ -105,14 +105,14 @@ impl Spawner {
 }
 
 /// Makes the program of this command die with the thread that starts it.
-pub fn die_with_parent(command: &mut std::process::Command) -> &mut std::process::Command {
+pub(crate) fn die_with_parent(command: &mut std::process::Command) -> &mut std::process::Command {
     // SAFETY: between fork and exec only prctl is called, which takes no lock and allocates nothing.
     unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) }
 }
 
 /// A process that has ended, and its resource use.
 #[derive(Debug)]
-pub struct Reaped {
+pub(crate) struct Reaped {
     /// Its pid, which may be reused now.
     pub pid: Pid,
     /// How it ended.
@@ -127,7 +127,7 @@ pub struct Reaped {
 
 /// What [`reap`] found.
 #[derive(Debug)]
-pub enum Reap {
+pub(crate) enum Reap {
     /// A child that has ended.
     Ended(Reaped),
     /// There are children, but none has ended.
@@ -138,7 +138,7 @@ pub enum Reap {
 
 /// Whose children are meant. An orphan that comes to a process becomes a child of its first thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// Those of all threads.
     Process,
     /// Those of the calling thread.
@@ -146,7 +146,7 @@ pub enum Whose {
 }
 
 /// The next ended child, including adopted ones. It is not reaped: until then, its pid is not reused.
-pub fn ended_child(whose: Whose) -> Option<Pid> {
+pub(crate) fn ended_child(whose: Whose) -> Option<Pid> {
     let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
         // SAFETY: the pointer is to memory of the right type; a zeroed siginfo_t is a valid one, and after waitid has
@@ -166,7 +166,7 @@ pub fn ended_child(whose: Whose) -> Option<Pid> {
 }
 
 /// Reaps the next ended child, including adopted ones, or the one with this pid. Does not wait.
-pub fn reap(pid: Option<Pid>) -> Reap {
+pub(crate) fn reap(pid: Option<Pid>) -> Reap {
     let wanted = pid.map_or(-1, Pid::as_raw);
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
@@ -204,7 +204,7 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// Sends signals to a process group. Its leader must not have been reaped: until then no other group has its ID.
-pub fn signal_group(leader: Pid, signals: &[Signal]) {
+pub(crate) fn signal_group(leader: Pid, signals: &[Signal]) {
     for &signal in signals {
         match killpg(leader, signal) {
             Ok(()) | Err(Errno::ESRCH) => {} // It was already gone.
@@ -217,7 +217,7 @@ pub fn signal_group(leader: Pid, signals: &[Signal]) {
 ///
 /// # Errors
 /// If memory or descriptors are short.
-pub fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::io::{Seek, Write};
     let mut file = File::from(memfd_create(c"taskfarmer-script", MFdFlags::MFD_CLOEXEC)?);
@@ -228,6 +228,6 @@ pub fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
 
 /// A path that execve takes.
 #[must_use]
-pub fn c_string(bytes: &[u8]) -> Option<CString> {
+pub(crate) fn c_string(bytes: &[u8]) -> Option<CString> {
     CString::new(bytes).ok()
 }

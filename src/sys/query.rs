@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The answer of a program.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// How it ended.
     pub status: ExitStatus,
     /// Standard output and standard error, up to a MiB.
@@ -33,7 +33,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-pub enum QueryError {
+pub(crate) enum QueryError {
     /// It ran too long and was killed.
     #[error("it took too long")]
     TimedOut,
@@ -46,7 +46,7 @@ pub enum QueryError {
 ///
 /// # Errors
 /// If it does not start or does not end.
-pub fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> {
+pub(crate) fn run(mut command: Command, limit: Duration) -> Result<Answer, QueryError> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(std::io::Error::from)?;
     // Only this end must be non-blocking: each end has a flag of its own.
     nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(std::io::Error::from)?;

@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 ///
 /// # Errors
 /// The error of open(2), or that it is not a regular file.
-pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path, OFlag::O_NONBLOCK)
 }
 
@@ -27,7 +27,7 @@ pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`], or that a symbolic link has its name.
-pub fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<File> {
+pub(crate) fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with(options, path, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)
 }
 
@@ -35,7 +35,7 @@ pub fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn reader(path: &Path) -> io::Result<File> {
+pub(crate) fn reader(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
@@ -44,7 +44,7 @@ pub fn reader(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
+pub(crate) fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
     // Opening a device may have effects, so it is not even tried.
     let found = fstatat(folder, name, AtFlags::empty())?;
     if SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
@@ -59,7 +59,7 @@ pub fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open_no_link`].
-pub fn reader_no_link(path: &Path) -> io::Result<File> {
+pub(crate) fn reader_no_link(path: &Path) -> io::Result<File> {
     open_no_link(OpenOptions::new().read(true), path)
 }
 
@@ -67,7 +67,7 @@ pub fn reader_no_link(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// The error of open(2).
-pub fn folder(path: &Path) -> io::Result<File> {
+pub(crate) fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path)
 }
 
@@ -76,7 +76,7 @@ pub fn folder(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// The system's error.
-pub fn temporary(path: &Path) -> io::Result<File> {
+pub(crate) fn temporary(path: &Path) -> io::Result<File> {
     let make = || OpenOptions::new().write(true).create_new(true).open(path);
     match make() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -91,7 +91,7 @@ pub fn temporary(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open_no_link`], or if it cannot be read or is longer.
-pub fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader_no_link(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(io::Error::other(format!("it has more than {max} bytes"))) } else { Ok(bytes) }
@@ -101,7 +101,7 @@ pub fn bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open_no_link`].
-pub fn create_for_task(path: &Path) -> io::Result<File> {
+pub(crate) fn create_for_task(path: &Path) -> io::Result<File> {
     let file = open_no_link(OpenOptions::new().write(true).create(true).truncate(true), path)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)
@@ -135,7 +135,7 @@ impl From<NotRegular> for io::Error {
 
 /// Whether an error of this module says that something other than a regular file has the name.
 #[must_use]
-pub fn is_something_else(error: &io::Error) -> bool {
+pub(crate) fn is_something_else(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>())
 }
 

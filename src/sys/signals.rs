@@ -62,7 +62,7 @@ pub fn block_all() -> nix::Result<()> {
 ///
 /// # Errors
 /// If the system refuses, which it has no reason to.
-pub fn unblock_all() -> nix::Result<()> {
+pub(crate) fn unblock_all() -> nix::Result<()> {
     SigSet::empty().thread_set_mask()
 }
 

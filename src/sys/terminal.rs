@@ -23,7 +23,7 @@ const SIZE: (usize, usize) = (80, 24);
 
 /// What happened during a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// A key that is a character.
     Key(u8),
     /// What is shown has to be redrawn: the terminal has a different size, or was used by other programs.
@@ -36,7 +36,7 @@ pub enum Input {
 
 /// The screen of standard output. Gone when dropped, with the terminal as it was.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     /// The keyboard's previous mode, if standard input is a terminal.
     before: Option<Termios>,
     signals: SignalSource,
@@ -47,7 +47,7 @@ impl Screen {
     ///
     /// # Errors
     /// If there is no descriptor left, or the terminal is gone.
-    pub fn enter() -> io::Result<Self> {
+    pub(crate) fn enter() -> io::Result<Self> {
         let signals = SignalSource::of_terminal()?;
         let before = io::stdin().is_terminal().then(|| tcgetattr(io::stdin()).ok()).flatten();
         let screen = Self { before, signals };
@@ -57,7 +57,7 @@ impl Screen {
 
     /// Whether keys are read: standard input is a terminal.
     #[must_use]
-    pub fn has_keys(&self) -> bool {
+    pub(crate) fn has_keys(&self) -> bool {
         self.before.is_some()
     }
 
@@ -83,7 +83,7 @@ impl Screen {
 
     /// Columns and rows.
     #[must_use]
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         match terminal_size_of(io::stdout()) {
             Some((Width(columns), Height(rows))) if columns > 0 && rows > 0 => (columns.into(), rows.into()),
             _ => SIZE,
@@ -94,7 +94,7 @@ impl Screen {
     ///
     /// # Errors
     /// If the terminal is gone.
-    pub fn show(&self, lines: &[String]) -> io::Result<()> {
+    pub(crate) fn show(&self, lines: &[String]) -> io::Result<()> {
         // Line by line over what was there, so that nothing flickers.
         let text: Vec<String> = lines.iter().map(|line| format!("{line}\x1b[K")).collect();
         write(format!("\x1b[H{}\x1b[J", text.join("\n")).as_bytes())
@@ -104,7 +104,7 @@ impl Screen {
     ///
     /// # Errors
     /// If the terminal is gone.
-    pub fn wait(&self, time: Duration) -> io::Result<Input> {
+    pub(crate) fn wait(&self, time: Duration) -> io::Result<Input> {
         let stdin = io::stdin();
         let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if self.before.is_some() {
@@ -146,17 +146,17 @@ impl Drop for Screen {
 }
 
 /// Whether a stream is a terminal that can do more than append lines.
-pub fn is_screen(stream: &impl IsTerminal) -> bool {
+pub(crate) fn is_screen(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Whether a stream is a terminal on which colors are wanted: <https://no-color.org>.
-pub fn wants_color(stream: &impl IsTerminal) -> bool {
+pub(crate) fn wants_color(stream: &impl IsTerminal) -> bool {
     is_screen(stream) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Ends this process by a signal that it had deferred, as if it never had.
-pub fn end_by(number: Signal) {
+pub(crate) fn end_by(number: Signal) {
     // SAFETY: the default action is not a handler of ours.
     let _ = unsafe { signal(number, SigHandler::SigDfl) };
     let _ = raise(number);

@@ -13,7 +13,7 @@ use nix::sys::prctl;
 ///
 /// # Errors
 /// If the system refuses the short name, which it has no reason to.
-pub fn set(name: &CStr) -> nix::Result<()> {
+pub(crate) fn set(name: &CStr) -> nix::Result<()> {
     prctl::set_name(name)?;
     let Some((start, end)) = arguments() else { return Ok(()) };
     let old = std::ptr::with_exposed_provenance_mut::<u8>(start);

@@ -8,7 +8,7 @@ use nix::sys::time::TimeSpec;
 
 /// A descriptor and what to wait for on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Interest<'a> {
+pub(crate) struct Interest<'a> {
     /// The descriptor.
     pub fd: BorrowedFd<'a>,
     /// Also wait until it accepts bytes.
@@ -17,7 +17,7 @@ pub struct Interest<'a> {
 
 /// Waits until one of the descriptors is ready (or hung up) or the time is over; `None` waits forever. A signal that
 /// interrupts the wait is not an error: the caller checks everything anyway.
-pub fn wait_ready(interests: &[Interest<'_>], timeout: Option<Duration>) {
+pub(crate) fn wait_ready(interests: &[Interest<'_>], timeout: Option<Duration>) {
     let mut fds: Vec<PollFd<'_>> = interests
         .iter()
         .map(|interest| {

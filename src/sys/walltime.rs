@@ -3,16 +3,16 @@
 //! Owns what batch systems report about that: Slurm in the environment, others by a program (see [`ask`]). Decides
 //! nothing.
 
-pub mod ask;
+pub(crate) mod ask;
 
 use std::time::Duration;
 
 /// Time before the job's end, in addition to the grace period, in which the last records are written and all ranks end.
-pub const RESERVE: Duration = Duration::from_secs(15);
+pub(crate) const RESERVE: Duration = Duration::from_secs(15);
 
 /// End of the job since 1970, if the environment contains it: newer versions of Slurm set `SLURM_JOB_END_TIME` in
 /// seconds; for 22.05, which does not, the batch scripts do. `get` looks a variable up.
-pub fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+pub(crate) fn job_end(get: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     let seconds = get("SLURM_JOB_END_TIME")?.trim().parse::<u64>().ok()?;
     // A job without a limit ends in the far future, or at 0.
     (1..u64::from(u32::MAX)).contains(&seconds).then(|| Duration::from_secs(seconds))

@@ -6,13 +6,13 @@ use super::{ListError, Made, TaskList, atlas, exec, fields, product, python, rea
 use crate::ini::{self, Catalog, Key, Remarks, Section, nearest};
 
 /// The handler that a tasklist gets when `--tasklist` is not given.
-pub const DEFAULT_HANDLER: &str = "default";
+pub(crate) const DEFAULT_HANDLER: &str = "default";
 
 /// Handlers that need no section.
 const BUILT_IN: [(&str, &str); 2] = [(DEFAULT_HANDLER, "list"), ("product", "product")];
 
 /// Built-in kinds of handlers: their names in `TaskList =`, and PyTaskFarmer's class for each.
-pub const KINDS: &[(&str, Option<&str>)] = &[
+pub(crate) const KINDS: &[(&str, Option<&str>)] = &[
     ("list", Some("taskfarmer.task.ListTaskList")),
     ("transform", Some("taskfarmer.atlas.TransformTaskList")),
     ("athena", Some("taskfarmer.atlas.AthenaTaskList")),
@@ -23,7 +23,7 @@ pub const KINDS: &[(&str, Option<&str>)] = &[
 
 /// What `--list-handlers` prints, and the INI files that it comes from.
 #[must_use]
-pub fn listing() -> (String, Catalog) {
+pub(crate) fn listing() -> (String, Catalog) {
     ini::listing(ini::Kind::Handlers, &BUILT_IN, |class| ini::kind_name(KINDS, class))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the rules for that, whichever handler made the list, and the wording of the messages: the first three places of
 //! each kind, and how many there are. [`look`] is a quick pass over all commands, with as many threads as the work
-//! justifies, and starts no process. What it considers broken is refused only if a shell agrees, see [`ask`]: no list
+//! justifies, and starts no process. What it considers broken is refused only if a shell agrees, see [`ask()`]: no list
 //! is refused that the shell would run as it stands. Never changes a command.
 
 mod ask;
@@ -15,8 +15,8 @@ use super::TaskList;
 use crate::shell::line::{LineChecker, Look};
 use crate::task::TaskId;
 
-pub use ask::{Question, ask};
-pub use messages::Places;
+pub(crate) use ask::{Question, ask};
+pub(crate) use messages::Places;
 
 /// How many places of a kind are reported.
 const PLACES_TOLD: usize = 3;

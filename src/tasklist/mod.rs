@@ -12,7 +12,7 @@ mod events;
 mod exec;
 mod fields;
 mod handler;
-pub mod judge;
+pub(crate) mod judge;
 mod lines;
 mod literal;
 mod made;
@@ -35,8 +35,9 @@ use crate::task::TaskId;
 pub(crate) use atlas::OUTPUT;
 pub(crate) use commands::COMMAND_LEN_MAX;
 use handler::built_in_kinds;
-pub use handler::{DEFAULT_HANDLER, Handler, KINDS, Source, Tasks, listing};
-pub use made::Made;
+pub(crate) use handler::{DEFAULT_HANDLER, Tasks, listing};
+pub use handler::{Handler, Source};
+pub(crate) use made::Made;
 
 /// All tasks of a run: the text of each, by ID.
 ///
@@ -155,7 +156,7 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
 /// The numbers of the lines, 1-based, from which the handler `default` makes these tasks; `ids` in ascending order.
 /// Fewer if the file has changed.
 #[must_use]
-pub fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
+pub(crate) fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
     match std::fs::File::open(path) {
         Ok(file) if !ids.is_empty() => lines::numbers(io::BufReader::with_capacity(1 << 20, file), ids),
         _ => Vec::new(),

@@ -19,7 +19,7 @@ use crate::tasklist::TaskList;
 /// A file of the workdir could not be written.
 #[derive(Debug, Error)]
 #[error("cannot write {}: {source}\n  what was recorded before is safe; free up space or repair the file system, then run the same command again", path.display())]
-pub struct JournalError {
+pub(crate) struct JournalError {
     /// The file.
     pub path: PathBuf,
     /// The system's error.
@@ -30,7 +30,7 @@ pub struct JournalError {
 
 /// Whether ranks write into `logs/`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keeps {
+pub(crate) enum Keeps {
     /// They do: it is noticed if the folder disappears.
     Logs,
     /// They do not.
@@ -39,7 +39,7 @@ pub enum Keeps {
 
 /// The files of a workdir that grow.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     workdir: PathBuf,
     timeline: Appender,
     attempts: Appender,
@@ -115,7 +115,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the disk does not accept it.
-    pub fn name_rank(&mut self, rank: u32, host: &str, slots: u32) -> Result<(), JournalError> {
+    pub(crate) fn name_rank(&mut self, rank: u32, host: &str, slots: u32) -> Result<(), JournalError> {
         let index = rank as usize;
         self.hosts.resize_with(self.hosts.len().max(index + 1), Vec::new);
         // It comes from a peer, and goes into a table.
@@ -130,7 +130,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the disk does not accept them; the error says which of them are not recorded.
-    pub fn append(&mut self, records: &[Record], list: &TaskList) -> Result<(), JournalError> {
+    pub(crate) fn append(&mut self, records: &[Record], list: &TaskList) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl Journal {
 
     /// Requests a check of whether the workdir and its folder of logs accept new files and bytes, after a rank could
     /// not create a log: [`Self::check_sync`] reports it if they do not. The request costs nothing.
-    pub fn probe(&self) {
+    pub(crate) fn probe(&self) {
         self.syncer.probe();
     }
 
@@ -211,7 +211,7 @@ impl Journal {
     ///
     /// # Errors
     /// If one has. Which records it affects is unknown; they are in the files as far as the system knows.
-    pub fn check_sync(&mut self) -> Result<(), JournalError> {
+    pub(crate) fn check_sync(&mut self) -> Result<(), JournalError> {
         match self.syncer.take_error() {
             Some((path, source)) => Err(self.error(&path, source, Vec::new())),
             None => Ok(()),
@@ -222,7 +222,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the disk does not accept it.
-    pub fn close(mut self) -> Result<(), JournalError> {
+    pub(crate) fn close(mut self) -> Result<(), JournalError> {
         let closed = self.timeline.append(timeline::END);
         closed.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))?;
         self.syncer.finish();

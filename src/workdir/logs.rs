@@ -18,10 +18,10 @@ use thiserror::Error;
 use crate::shown::TerminalWriter;
 use index::{Place, Places};
 
-pub use super::names::LOGS as FOLDER;
-pub use index::IndexEntry;
+pub(crate) use super::names::LOGS as FOLDER;
+pub(crate) use index::IndexEntry;
 pub(crate) use index::{INDEX_HEAD, INDEX_TORN, heading_of};
-pub use output::{Output, start_of_last_lines};
+pub(crate) use output::{Output, start_of_last_lines};
 
 /// After this many lookups of tasks in folders, all folders are listed: for a few tasks this does not pay off, and for
 /// many tasks it is done once.
@@ -29,19 +29,19 @@ const LOOKS_MAX: usize = 20_000;
 
 /// The file of one task.
 #[must_use]
-pub fn path_of(logs: &Path, id: u32) -> PathBuf {
+pub(crate) fn path_of(logs: &Path, id: u32) -> PathBuf {
     logs.join(format!("log_{id}"))
 }
 
 /// The folder of a task, if a folder holds this many IDs.
 #[must_use]
-pub fn folder_of(logs: &Path, id: u32, per_folder: u32) -> PathBuf {
+pub(crate) fn folder_of(logs: &Path, id: u32, per_folder: u32) -> PathBuf {
     logs.join((id - id % per_folder.max(1)).to_string())
 }
 
 /// The file into which a rank writes all output, and its index.
 #[must_use]
-pub fn rank_files(logs: &Path, rank: u32) -> (PathBuf, PathBuf) {
+pub(crate) fn rank_files(logs: &Path, rank: u32) -> (PathBuf, PathBuf) {
     (logs.join(format!("rank_{rank}.log")), logs.join(format!("rank_{rank}.idx")))
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn probe_of(logs: &Path, rank: u32, slot: u32) -> PathBuf {
 /// A log that cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot read {}: {source}", path.display())]
-pub struct OddLog {
+pub(crate) struct OddLog {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -70,7 +70,7 @@ impl OddLog {
 
 /// Finds the output of tasks, in whatever form it was kept.
 #[derive(Debug)]
-pub struct Finder {
+pub(crate) struct Finder {
     logs: PathBuf,
     /// First IDs of folders, largest first.
     folders: Vec<u32>,
@@ -91,7 +91,7 @@ impl Finder {
     ///
     /// # Errors
     /// If it has no logs, or they cannot be read.
-    pub fn new(workdir: &Path) -> Result<Self, OddLog> {
+    pub(crate) fn new(workdir: &Path) -> Result<Self, OddLog> {
         let logs = workdir.join(FOLDER);
         let (mut folders, mut indexes) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&logs).map_err(OddLog::at(&logs))? {
@@ -114,7 +114,7 @@ impl Finder {
     ///
     /// # Errors
     /// If it exists and cannot be read.
-    pub fn find(&mut self, id: u32) -> Result<Option<Output>, OddLog> {
+    pub(crate) fn find(&mut self, id: u32) -> Result<Option<Output>, OddLog> {
         let places = std::iter::once(self.logs.clone()).chain(self.folders_of(id));
         let files: Vec<(fs::Metadata, PathBuf)> = files_of(id, places).collect();
         let whole = files.iter().filter(|(found, _)| found.is_file());
@@ -135,14 +135,9 @@ impl Finder {
     }
 
     /// The file of a task in a folder of IDs, the one of the newest layout if there are several.
-    pub fn file_in_folder(&mut self, id: u32) -> Option<PathBuf> {
+    pub(crate) fn file_in_folder(&mut self, id: u32) -> Option<PathBuf> {
         let files = files_of(id, self.folders_of(id));
         files.filter_map(|(found, path)| Some((found.modified().ok()?, path))).max().map(|(_, path)| path)
-    }
-
-    /// Indexes that could not be read. Tasks that are only in these are not found.
-    pub fn odd(&self) -> &[OddLog] {
-        &self.odd
     }
 
     /// The folders in which a task may have a log.
@@ -198,7 +193,7 @@ fn ids_in(logs: &Path, first: u32) -> Vec<(u32, u32)> {
 
 /// What could not be printed.
 #[derive(Debug, Default)]
-pub struct Unprinted {
+pub(crate) struct Unprinted {
     /// Tasks that have no output.
     pub without: Vec<u32>,
     /// Logs that cannot be read, or only in part, each with its task; indexes have none.
@@ -207,7 +202,7 @@ pub struct Unprinted {
 
 /// What stands above the output of a task where there are several: `==> task 17: exit 3 <==`.
 /// It begins a line, whatever was printed before.
-pub fn heading(id: u32, end: Option<&String>, is_at_line_start: bool) -> String {
+pub(crate) fn heading(id: u32, end: Option<&String>, is_at_line_start: bool) -> String {
     let end = end.map_or_else(String::new, |end| format!(": {end}"));
     let newline = if is_at_line_start { "" } else { "\n" };
     format!("{newline}==> task {id}{end} <==\n")
@@ -215,7 +210,7 @@ pub fn heading(id: u32, end: Option<&String>, is_at_line_start: bool) -> String 
 
 /// How output is printed.
 #[derive(Default, Debug)]
-pub struct PrintOptions {
+pub(crate) struct PrintOptions {
     /// How tasks ended, for the headings.
     pub ends: BTreeMap<u32, String>,
     /// Only that many lines at the end of each.
@@ -247,7 +242,7 @@ impl Write for LineStart<'_> {
 ///
 /// # Errors
 /// The outer one if `out` accepts no more, the inner one if there are no logs.
-pub fn print(
+pub(crate) fn print(
     workdir: &Path,
     ids: &[u32],
     options: &PrintOptions,

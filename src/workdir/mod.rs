@@ -10,10 +10,10 @@ mod begin;
 mod crashes;
 mod folder;
 mod joblog;
-pub mod journal;
+pub(crate) mod journal;
 pub(crate) mod lines;
 mod lock;
-pub mod logs;
+pub(crate) mod logs;
 mod owner;
 mod replace;
 mod scan;
@@ -41,7 +41,7 @@ use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
 pub(crate) use scan::{Commands, read_records, split_record};
-pub use scan::{Failed, ScanError};
+pub(crate) use scan::{Failed, ScanError};
 
 /// Names within a workdir.
 pub(crate) mod names {
@@ -51,7 +51,7 @@ pub(crate) mod names {
     pub(crate) const TIMELINE: &str = "timeline.json";
     pub(crate) const ATTEMPTS: &str = "tasks.tsv";
     /// The output of tasks.
-    pub const LOGS: &str = "logs";
+    pub(crate) const LOGS: &str = "logs";
     pub(crate) const STATUS: &str = "status.json";
     pub(crate) const LOCK: &str = "lock";
     /// Created and removed again, to check whether the workdir can be written.
@@ -60,7 +60,7 @@ pub(crate) mod names {
 
 /// Why a workdir cannot be used. Nothing was started, and nothing is left that was not there before.
 #[derive(Debug, Error)]
-pub enum WorkdirError {
+pub(crate) enum WorkdirError {
     /// The path is taken by something else.
     #[error("the workdir {} is not a folder\n  name a different one with --workdir", .0.display())]
     NotAFolder(PathBuf),
@@ -156,7 +156,7 @@ fn unusable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Workdi
 
 /// What a run needs from its workdir.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// What happens to tasks that have failed.
     pub failed: Failed,
     /// The file of `--joblog`.
@@ -173,7 +173,7 @@ pub struct Wanted<'a> {
 
 /// A workdir that this farm has locked.
 #[derive(Debug)]
-pub struct Workdir {
+pub(crate) struct Workdir {
     path: PathBuf,
     _lock: Lock,
 }
@@ -185,7 +185,11 @@ impl Workdir {
     /// # Errors
     /// If it cannot be written, belongs to a different user, is in use, or holds records that are damaged, belong to a
     /// different list, or belong to tasks that started in a different folder. It is then as it was before.
-    pub fn open(path: &Path, list: &TaskList, wanted: &Wanted<'_>) -> Result<(Self, TaskTable, Journal), WorkdirError> {
+    pub(crate) fn open(
+        path: &Path,
+        list: &TaskList,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Self, TaskTable, Journal), WorkdirError> {
         if !wanted.shared {
             owner::check(path)?;
         }
@@ -252,7 +256,12 @@ impl Workdir {
     ///
     /// # Errors
     /// As [`Self::open`], as far as reading can show.
-    pub fn peek(path: &Path, list: &TaskList, failed: Failed, cwd: Option<&Path>) -> Result<TaskTable, WorkdirError> {
+    pub(crate) fn peek(
+        path: &Path,
+        list: &TaskList,
+        failed: Failed,
+        cwd: Option<&Path>,
+    ) -> Result<TaskTable, WorkdirError> {
         check_is_folder(path)?;
         let table = scan::read_back(path, list, failed)?.table;
         check_folder(path, &table, cwd)?;
@@ -261,14 +270,14 @@ impl Workdir {
 
     /// The folder.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, the
     /// earlier exit code must not be mistaken for this run's.
     #[must_use]
-    pub fn status_file(&self) -> StatusFile {
+    pub(crate) fn status_file(&self) -> StatusFile {
         let path = self.path.join(names::STATUS);
         if let Err(error) = regular::remove_if_there(&path) {
             log::info!("cannot remove {}: {error}", path.display());
@@ -278,21 +287,21 @@ impl Workdir {
 
     /// Writes `toprocess`: see [`toprocess::Writer`].
     #[must_use]
-    pub fn toprocess(&self) -> toprocess::Writer {
+    pub(crate) fn toprocess(&self) -> toprocess::Writer {
         toprocess::Writer::new(self.path.join(names::TOPROCESS))
     }
 }
 
-pub use owner::check as check_owner;
+pub(crate) use owner::check as check_owner;
 pub(crate) use status_file::STATUS_LEN_MAX;
-pub use status_file::StatusFile;
-pub use toprocess::Writer as ToprocessWriter;
+pub(crate) use status_file::StatusFile;
+pub(crate) use toprocess::Writer as ToprocessWriter;
 
 /// Checks that a file may be used as a job log, before anything is created.
 ///
 /// # Errors
 /// If it is of a different kind, or cannot be read or created.
-pub fn check_joblog(path: &Path) -> Result<(), WorkdirError> {
+pub(crate) fn check_joblog(path: &Path) -> Result<(), WorkdirError> {
     let unusable = |source| WorkdirError::JobLog { path: path.to_owned(), source };
     if !joblog::is_one(path).map_err(unusable)? {
         return Err(WorkdirError::NoJobLog(path.to_owned()));

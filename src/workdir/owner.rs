@@ -16,7 +16,7 @@ use crate::sys::owner;
 ///
 /// # Errors
 /// If not; the error names the owner.
-pub fn check(workdir: &Path) -> Result<(), WorkdirError> {
+pub(crate) fn check(workdir: &Path) -> Result<(), WorkdirError> {
     // With a slash at its end, a link would be followed.
     let workdir = &workdir.components().collect::<PathBuf>();
     let (Ok(link), Ok(folder)) = (symlink_metadata(workdir), metadata(workdir)) else { return Ok(()) };

@@ -18,7 +18,7 @@ use crate::tasklist::TaskList;
 
 /// Why `finished` or `failed` cannot be trusted.
 #[derive(Debug, Error)]
-pub enum ScanError {
+pub(crate) enum ScanError {
     /// The file cannot be read, or cannot be repaired.
     #[error("cannot read {}: {source}\n  {}", path.display(), cure(source, "nothing was started"))]
     Io {

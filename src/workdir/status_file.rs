@@ -25,7 +25,7 @@ const MANNER: Manner = Manner {
 
 /// Writes `status.json` in the background.
 #[derive(Debug)]
-pub struct StatusFile {
+pub(crate) struct StatusFile {
     file: Replacer,
     told: bool,
 }
@@ -37,7 +37,7 @@ impl StatusFile {
 
     /// Whether it is due.
     #[must_use]
-    pub fn is_due(&mut self) -> bool {
+    pub(crate) fn is_due(&mut self) -> bool {
         let due = self.file.is_due();
         due.unwrap_or_else(|error| {
             self.report(&error);
@@ -47,19 +47,19 @@ impl StatusFile {
 
     /// The approximate time between the next write and the one after it.
     #[must_use]
-    pub fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         self.file.pause()
     }
 
     /// Starts to write these bytes.
-    pub fn write(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn write(&mut self, bytes: Vec<u8>) {
         if let Err(error) = self.file.begin(move |out| out.write_all(&bytes)) {
             self.report(&error);
         }
     }
 
     /// Writes the last state.
-    pub fn finish(self, bytes: &[u8]) {
+    pub(crate) fn finish(self, bytes: &[u8]) {
         let Self { file, told } = self;
         let path = file.path().to_owned();
         if let Err(error) = file.finish(|out| out.write_all(bytes))

@@ -21,7 +21,7 @@ const MANNER: Manner = Manner {
 
 /// Writes `toprocess`, in the background during a run.
 #[derive(Debug)]
-pub struct Writer(Replacer);
+pub(crate) struct Writer(Replacer);
 
 impl Writer {
     pub(super) fn new(path: PathBuf) -> Self {
@@ -32,7 +32,11 @@ impl Writer {
     ///
     /// # Errors
     /// If the last write failed.
-    pub fn write_if_due(&mut self, list: &Arc<TaskList>, snapshot: impl FnOnce() -> Vec<TaskState>) -> io::Result<()> {
+    pub(crate) fn write_if_due(
+        &mut self,
+        list: &Arc<TaskList>,
+        snapshot: impl FnOnce() -> Vec<TaskState>,
+    ) -> io::Result<()> {
         if !self.0.is_due()? {
             return Ok(());
         }
@@ -44,7 +48,7 @@ impl Writer {
     ///
     /// # Errors
     /// If that fails.
-    pub fn finish(self, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
+    pub(crate) fn finish(self, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
         self.0.finish(|out| write(out, list, states))
     }
 }

@@ -13,7 +13,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use event::{Action, Event, Usage};
+pub(crate) use event::Action;
+pub use event::{Event, Usage};
 
 use crate::protocol::{Assignment, StopLevel, ToFarmer, ToWorker};
 use crate::task::{Attempt, Outcome, TaskId, TaskResult};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::farmer::black_holes::STREAK_MIN;
 use crate::farmer::doubts::DOUBT_MAX;
+use crate::farmer::doubts::Stage;
 
 /// Three ranks of one slot, at work for some seconds: the others' tasks are long, so nothing was reported yet.
 fn at_work(ranks: u32) -> TestFarm {

@@ -40,7 +40,7 @@ impl Checker {
     }
 
     /// A line of `tasks.tsv`: an attempt has ended, and the stated reason must be true.
-    pub fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
+    pub(crate) fn attempt_over(&mut self, now: Duration, rank: u32, record: &Record) {
         let (result, cause) = (&record.result, record.cause);
         if cause == Cause::Finished {
             let at = self.finished_us.partition_point(|&us| us < result.duration_us);
@@ -87,13 +87,13 @@ impl Checker {
     }
 
     /// A task is known to have crashed in an earlier run.
-    pub fn suspected(&mut self, id: u32) {
+    pub(crate) fn suspected(&mut self, id: u32) {
         self.tasks[id as usize].is_suspect = true;
     }
 
     /// A task is charged with the loss of its rank: for the `count`th time since it last ended by itself, alone or not.
     /// It is innocent if a different task took the pool down.
-    pub fn crashed(&mut self, record: &Record, count: u16, is_alone: bool, is_innocent: bool) {
+    pub(crate) fn crashed(&mut self, record: &Record, count: u16, is_alone: bool, is_innocent: bool) {
         let (id, limit) = (record.result.id.0, self.rules.crash_limit);
         let losses = self.losses;
         let task = &mut self.tasks[id as usize];
@@ -109,7 +109,7 @@ impl Checker {
     }
 
     /// The farmer sends a rank the time limit of tasks.
-    pub fn limited(&mut self, now: Duration, rank: u32, us: u64) {
+    pub(crate) fn limited(&mut self, now: Duration, rank: u32, us: u64) {
         let told = |node: &Node| node.limit.is_some_and(|(limit, _)| limit.as_micros() == u128::from(us));
         let right = match self.rules.task_limit {
             None => false,
@@ -152,12 +152,12 @@ impl Checker {
     }
 
     /// The farmer is dead: waiting tasks are no longer taken back.
-    pub fn farmer_is_gone(&mut self) {
+    pub(crate) fn farmer_is_gone(&mut self) {
         self.draining_since = None;
     }
 
     /// The farm starts nothing more: because of failures, or because no time is left.
-    pub fn draining(&mut self, now: Duration, cause: &StopCause) {
+    pub(crate) fn draining(&mut self, now: Duration, cause: &StopCause) {
         self.draining_since = Some(now);
         match (cause, self.rules.task_time, self.timeout_at) {
             (StopCause::Halt { .. }, _, _) => self.halted(cause),
@@ -183,7 +183,7 @@ impl Checker {
     }
 
     /// The farm stops; if the cause is failures, there must be enough.
-    pub fn halted(&mut self, cause: &StopCause) {
+    pub(crate) fn halted(&mut self, cause: &StopCause) {
         self.is_ending = true;
         if let StopCause::Halt { failed } = cause
             && !std::mem::replace(&mut self.is_halted, true)
@@ -204,7 +204,7 @@ impl Checker {
     }
 
     /// After each turn of the farmer.
-    pub fn must_halt(&mut self) {
+    pub(crate) fn must_halt(&mut self) {
         let goes_on = self.draining_since.is_none() && !self.is_ending;
         let open = || self.tasks.iter().any(|task| task.recorded.is_none());
         if goes_on && self.must_end() && open() {

@@ -28,7 +28,7 @@ type Place = (u32, u32, u32, u16);
 
 /// The observations of one run of a farm.
 #[derive(Debug)]
-pub struct Checker {
+pub(crate) struct Checker {
     tasks: Vec<Task>,
     nodes: Vec<Node>,
     ends: BTreeMap<Place, Vec<Outcome>>,
@@ -73,7 +73,7 @@ pub struct Checker {
 impl Checker {
     /// A run begins: on these files, with this many ranks.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         now: Duration,
         list: &TaskList,
         files: [&[u8]; 2],
@@ -114,25 +114,25 @@ impl Checker {
     }
 
     /// What was requested for failures, and when the farm must stop.
-    pub fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>) {
+    pub(crate) fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>) {
         self.rules = rules.clone();
         self.timeout_at = timeout_at;
     }
 
     /// Rank 0 takes no tasks.
-    pub fn farmer_only(&mut self) {
+    pub(crate) fn farmer_only(&mut self) {
         self.idle_by_order.insert(0);
     }
 
     /// The first rule that was broken since the last call.
-    pub fn take_broken(&mut self) -> Option<String> {
+    pub(crate) fn take_broken(&mut self) -> Option<String> {
         let first = self.broken.first().cloned();
         self.broken.clear();
         first
     }
 
     /// The world itself observed something that must not happen.
-    pub fn report(&mut self, what: &str) {
+    pub(crate) fn report(&mut self, what: &str) {
         self.broken.push(what.to_owned());
     }
 
@@ -164,7 +164,7 @@ impl Checker {
     }
 
     /// The farmer hands a task to a rank.
-    pub fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
+    pub(crate) fn handed_out(&mut self, now: Duration, rank: u32, task: &Assignment, list: &TaskList) {
         // A failure may be the node's, and then the task gets a new attempt.
         let (id, attempt, losses) = (task.id.0, task.attempt.0, self.losses + self.tasks[task.id.0 as usize].failures);
         self.must(list.get(task.id) == Some(&task.command), || format!("task {id} is sent with a different command"));
@@ -190,7 +190,7 @@ impl Checker {
     }
 
     /// A record is in its file.
-    pub fn recorded(&mut self, record: &Record) {
+    pub(crate) fn recorded(&mut self, record: &Record) {
         let (rank, result) = (record.rank.0, &record.result);
         let (id, success) = (result.id.0, result.outcome == Outcome::Exited(0) && !result.timed_out);
         let verdict = if success { Verdict::Finished } else { Verdict::Failed };
@@ -210,19 +210,19 @@ impl Checker {
     }
 
     /// A rank joined.
-    pub fn joined(&mut self, rank: u32, slots: u32) {
+    pub(crate) fn joined(&mut self, rank: u32, slots: u32) {
         self.nodes[rank as usize].up = true;
         self.nodes[rank as usize].slots = slots;
     }
 
     /// A stop reached a rank.
-    pub fn stop_arrived(&mut self, rank: u32, level: StopLevel) {
+    pub(crate) fn stop_arrived(&mut self, rank: u32, level: StopLevel) {
         let node = &mut self.nodes[rank as usize];
         node.stop = node.stop.max(Some(level));
     }
 
     /// All processes of a rank are gone at the same time, without a report.
-    pub fn wiped(&mut self, now: Duration, rank: u32) {
+    pub(crate) fn wiped(&mut self, now: Duration, rank: u32) {
         self.nodes[rank as usize].up = false;
         for run in std::mem::take(&mut self.nodes[rank as usize].runs).into_values() {
             let task = &mut self.tasks[run.id as usize];
@@ -232,12 +232,12 @@ impl Checker {
     }
 
     /// A fault affected a rank.
-    pub fn trouble(&mut self, rank: u32) {
+    pub(crate) fn trouble(&mut self, rank: u32) {
         self.nodes[rank as usize].troubled = true;
     }
 
     /// The farmer was delayed.
-    pub fn excuse_farmer(&mut self, until: Duration) {
+    pub(crate) fn excuse_farmer(&mut self, until: Duration) {
         // A failure that is on its way to the farmer is doubted from the end of the delay on.
         let later = until.saturating_sub(self.excused_until);
         self.tasks.iter_mut().filter(|task| task.failures > 0).for_each(|task| task.quiet_since += later);
@@ -246,7 +246,7 @@ impl Checker {
     }
 
     /// The farmer gave up a rank.
-    pub fn lost(&mut self, now: Duration, rank: u32, reason: &str) {
+    pub(crate) fn lost(&mut self, now: Duration, rank: u32, reason: &str) {
         self.losses = self.losses.saturating_add(1);
         let node = &mut self.nodes[rank as usize];
         node.lost = true;
@@ -265,14 +265,14 @@ impl Checker {
     }
 
     /// The farmer holds back tasks from a rank on which they fail quickly, or no longer does.
-    pub fn held_back(&mut self, rank: u32, held_back: bool) {
+    pub(crate) fn held_back(&mut self, rank: u32, held_back: bool) {
         let node = &mut self.nodes[rank as usize];
         node.held_back = held_back;
         node.is_aside &= held_back;
     }
 
     /// The farmer considers a rank a black hole: never without a series of failures, and never the last one.
-    pub fn set_aside(&mut self, rank: u32) {
+    pub(crate) fn set_aside(&mut self, rank: u32) {
         let (_, most) = self.nodes[rank as usize].failed_in_row;
         self.must(most >= ROW_MIN, || format!("rank {rank} is set aside after {most} failures in a row at most"));
         let others = self.nodes.iter().zip(0..).filter(|&(_, other)| other != rank);
@@ -282,25 +282,25 @@ impl Checker {
     }
 
     /// The farmer has trusted a rank and set it aside again in the same turn.
-    pub fn stays_aside(&mut self, rank: u32) {
+    pub(crate) fn stays_aside(&mut self, rank: u32) {
         let node = &mut self.nodes[rank as usize];
         (node.held_back, node.is_aside) = (true, true);
     }
 
     /// A rank rejoins, with all tasks that it may still run.
-    pub fn came_back(&mut self, rank: u32) {
+    pub(crate) fn came_back(&mut self, rank: u32) {
         self.nodes[rank as usize].lost = false;
     }
 
     /// The farm begins to stop, or stops at a higher level.
-    pub fn stopping(&mut self, now: Duration) {
+    pub(crate) fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
         let mut ranks = self.nodes.iter().zip(0..);
         self.out_of_workers |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
     }
 
     /// Checks the whole: hand-out, kill ladder, and the duration of a stop.
-    pub fn look(&mut self, now: Duration) {
+    pub(crate) fn look(&mut self, now: Duration) {
         self.look_for_idle(now);
         for rank in 0..self.nodes.len() {
             let node = &self.nodes[rank];
@@ -353,7 +353,7 @@ impl Checker {
     }
 
     /// The farm has ended with this code and these figures: finished, failed, remaining.
-    pub fn ended(&mut self, list: &TaskList, files: [&[u8]; 2], code: i32, figures: [u32; 3], disk_erred: bool) {
+    pub(crate) fn ended(&mut self, list: &TaskList, files: [&[u8]; 2], code: i32, figures: [u32; 3], disk_erred: bool) {
         let found = self.read(list, files);
         let finished = u32::try_from(found.values().filter(|&&verdict| verdict == Verdict::Finished).count())
             .expect("at most len");
@@ -374,7 +374,7 @@ impl Checker {
     }
 
     /// Long after the end: nothing runs on living nodes. Promise 4.
-    pub fn nothing_is_left(&mut self, rank: u32) {
+    pub(crate) fn nothing_is_left(&mut self, rank: u32) {
         let runs: Vec<u32> = self.nodes[rank as usize].runs.values().map(|run| run.id).collect();
         self.must(runs.is_empty(), || format!("tasks {runs:?} still run on rank {rank} after the farm's end"));
     }

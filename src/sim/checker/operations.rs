@@ -11,7 +11,7 @@ use crate::worker::LINGER;
 
 impl Checker {
     /// Something happened to a process.
-    pub fn operation(&mut self, now: Duration, rank: u32, slot: u32, operation: &Operation) {
+    pub(crate) fn operation(&mut self, now: Duration, rank: u32, slot: u32, operation: &Operation) {
         let node = &mut self.nodes[rank as usize];
         match operation {
             Operation::Spawned(task) => self.spawned(now, rank, slot, task),

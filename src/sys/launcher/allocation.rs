@@ -7,7 +7,7 @@ use super::signs::count_of_node;
 
 /// A Slurm job of which a farm does not use all nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unused {
+pub(crate) struct Unused {
     /// What is not used, in words.
     what: String,
     nodes: u32,
@@ -17,12 +17,12 @@ pub struct Unused {
 impl Unused {
     /// What the farm of this process leaves unused; `None` if nothing, or if a launcher has started it.
     #[must_use]
-    pub fn by_this_process(host: &str) -> Option<Self> {
+    pub(crate) fn by_this_process(host: &str) -> Option<Self> {
         Self::detect(host, |name| std::env::var(name).ok())
     }
 
     /// The same. `host`: the name of this node. `get` looks a variable up.
-    pub fn detect(host: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    pub(crate) fn detect(host: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let job = get("SLURM_JOB_ID").filter(|job| !job.is_empty())?;
         // A task of a different farm is meant to use one node.
         if Launch::detect(&get).is_some() || get("TASKFARMER_TASK_ID").is_some() {
@@ -52,7 +52,7 @@ impl Unused {
     /// The warning: what is not used, and the command that uses it. `command`: what the user has typed; `mpi`: the
     /// option that srun needs for the program's MPI; `None` for a build without MPI, which runs on one node.
     #[must_use]
-    pub fn warning(&self, command: &str, mpi: Option<&str>) -> String {
+    pub(crate) fn warning(&self, command: &str, mpi: Option<&str>) -> String {
         let Self { what, nodes, cpus } = self;
         let cpus = cpus.map_or_else(String::new, |cpus| format!(" --cpus-per-task={cpus}"));
         match mpi {

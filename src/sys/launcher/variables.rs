@@ -188,11 +188,11 @@ const SETTERS: [Setter; 7] = [
 
 /// The variables that launchers have set in one environment.
 #[derive(Debug)]
-pub struct Leftovers(Vec<&'static Setter>);
+pub(crate) struct Leftovers(Vec<&'static Setter>);
 
 impl Leftovers {
     /// Detects which launchers were used. `get` looks a variable up.
-    pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         if Launch::detect(&get).is_none() {
             return Self(Vec::new());
         }
@@ -203,7 +203,7 @@ impl Leftovers {
 
     /// Whether a variable was meant only for this rank.
     #[must_use]
-    pub fn contains(&self, name: &[u8]) -> bool {
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
         self.0.iter().any(|setter| {
             setter.names.iter().any(|known| name == known.as_bytes())
                 || setter.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))

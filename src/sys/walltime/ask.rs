@@ -30,14 +30,14 @@ enum System {
 
 /// The question and the program that answers it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Question {
+pub(crate) struct Question {
     system: System,
     words: Vec<String>,
 }
 
 /// When a job ends.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// At this time, since 1970.
     At(Duration),
     /// It has no time limit.
@@ -49,7 +49,7 @@ pub enum Answer {
 impl Question {
     /// What to ask about the job that this process belongs to; `None` outside a job of these systems. `get` looks a
     /// variable up.
-    pub fn of_job(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    pub(crate) fn of_job(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let (system, words) = if let Some(job) = get("PBS_JOBID") {
             (System::Pbs, vec!["qstat", "-f", "-F", "json", &job].into_iter().map(str::to_owned).collect())
@@ -71,13 +71,13 @@ impl Question {
 
     /// The program and its arguments, as a user would type them.
     #[must_use]
-    pub fn command(&self) -> String {
+    pub(crate) fn command(&self) -> String {
         self.words.join(" ")
     }
 
     /// Runs the program, and kills it at the time limit.
     #[must_use]
-    pub fn ask(&self, limit: Duration) -> Answer {
+    pub(crate) fn ask(&self, limit: Duration) -> Answer {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
         let answer = match query::run(command, limit) {

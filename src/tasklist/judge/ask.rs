@@ -30,7 +30,7 @@ const EARLY_END: [&str; 6] =
 ///
 /// Starts a process, so it must not be called by one that has started MPI.
 #[must_use]
-pub fn ask(shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
+pub(crate) fn ask(shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
     // Other shells read the rest of the file as the document, silently.
     let shell = if question == Question::HereDocument { Path::new(BASH) } else { shell };
     let next: &[u8] = if question == Question::IsContinued { NEXT_LINE } else { b"" };

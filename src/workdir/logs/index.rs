@@ -42,7 +42,7 @@ pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
 
 /// Where the output of one attempt is in a rank's file: a line of its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     /// The task.
     pub id: u32,
     /// The number of the attempt, within its run of the farm.

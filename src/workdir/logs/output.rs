@@ -13,7 +13,7 @@ use crate::sys::regular;
 
 /// Output of a task, ready to be read.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// The file that it is in.
     pub path: PathBuf,
     reader: io::Take<File>,
@@ -28,7 +28,7 @@ impl Output {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub fn of_file(path: PathBuf) -> Result<Self, OddLog> {
+    pub(crate) fn of_file(path: PathBuf) -> Result<Self, OddLog> {
         let reader = regular::reader_no_link(&path).map_err(OddLog::at(&path))?.take(u64::MAX);
         Ok(Self { path, reader, part: None, odd: None })
     }
@@ -101,7 +101,7 @@ impl Output {
     ///
     /// # Errors
     /// If it can't be read.
-    pub fn tail(mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn tail(mut self) -> io::Result<Vec<u8>> {
         const TAIL: u64 = 8 << 10;
         let len = match self.reader.limit() {
             u64::MAX => self.reader.get_ref().metadata()?.len(),
@@ -119,7 +119,7 @@ impl Output {
 ///
 /// # Errors
 /// If it can't be read.
-pub fn start_of_last_lines(file: &File, begin: u64, end: u64, lines: u64) -> io::Result<u64> {
+pub(crate) fn start_of_last_lines(file: &File, begin: u64, end: u64, lines: u64) -> io::Result<u64> {
     const CHUNK: u64 = 64 << 10;
     if lines == 0 {
         return Ok(end);

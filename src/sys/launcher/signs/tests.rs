@@ -72,7 +72,7 @@ fn each_launcher_is_known() {
         ),
         (
             Launcher::Hydra,
-            Pmi::Pmi,
+            Pmi::Classic,
             Some(4),
             &[
                 ("PMI_RANK", "3"),
