@@ -37,6 +37,22 @@ struct Kind {
     everywhere: bool,
 }
 
+impl Kind {
+    fn into_group(self, how: String, logs: &mut Logs<'_>, hosts: usize) -> FailureGroup {
+        // If a kind is on all hosts, the list says nothing; if it is on many, the list is too long to read.
+        let is_listed = !self.everywhere && self.hosts.len() < hosts && self.hosts.len() <= 4;
+        FailureGroup {
+            count: self.count,
+            how,
+            killed: self.killed,
+            peak_kib: self.peak_kib,
+            last_line: self.line,
+            log: self.example.map(|id| logs.name(id)).unwrap_or_default(),
+            only_on: if is_listed { self.hosts.into_iter().collect() } else { Vec::new() },
+        }
+    }
+}
+
 /// Sorts failures into kinds, the most frequent first. `host` is that of a rank; `hosts` is how many the farm has.
 pub(crate) fn group(
     workdir: &Path,
@@ -82,23 +98,8 @@ pub(crate) fn group(
         let kind = kinds.entry((end.to_string(), "\0".to_owned())).or_default();
         (kind.count, kind.killed, kind.everywhere) = (kind.count + count, end.is_kill(), true);
     }
-    let mut groups: Vec<FailureGroup> = kinds
-        .into_iter()
-        .map(|((how, _), kind)| FailureGroup {
-            count: kind.count,
-            how,
-            killed: kind.killed,
-            peak_kib: kind.peak_kib,
-            last_line: kind.line,
-            log: kind.example.map(|id| logs.name(id)).unwrap_or_default(),
-            // If a kind is on all hosts, the list says nothing; if it is on many, the list is too long to read.
-            only_on: if kind.everywhere || kind.hosts.len() >= hosts || kind.hosts.len() > 4 {
-                Vec::new()
-            } else {
-                kind.hosts.into_iter().collect()
-            },
-        })
-        .collect();
+    let kinds = kinds.into_iter();
+    let mut groups: Vec<_> = kinds.map(|((how, _), kind)| kind.into_group(how, &mut logs, hosts)).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
 }

@@ -77,10 +77,7 @@ impl SpawnContext {
         };
         let identity =
             Identity::new(config.rank, host, &config.workdir).ok_or("the path of the workdir contains a NUL")?;
-        let null = OpenOptions::new()
-            .read(true)
-            .open("/dev/null")
-            .map_err(|error| format!("cannot open /dev/null: {error}"))?;
+        let null = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
         let logs = PathBuf::from(OsString::from_vec(config.workdir.clone())).join("logs");
         if !appears(&logs) {
             return Err(format!(
