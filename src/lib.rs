@@ -6,8 +6,8 @@
 //! [`tasklist`] → [`farmer`] → [`protocol`] → MPI ([`sys`]) → [`driver`]'s relay → [`worker`] → [`pool`], and back:
 //! pool → worker → relay → MPI → farmer → [`workdir`].
 //!
-//! [`farmer`] and [`worker`] are pure: events in, actions out. Everything that has effects is outside them. [`sim`]
-//! runs them, with the drivers' own steps, in a simulated world. docs/architecture.md has a diagram.
+//! [`farmer`], [`worker`] and [`relay`] are pure: events in, actions out. Everything that has effects is outside them.
+//! [`sim`] runs them, with the drivers' own steps, in a simulated world. docs/architecture.md has a diagram.
 
 mod cli;
 mod commands;
