@@ -53,6 +53,20 @@ pub(crate) struct Farm {
     runs: Cell<u32>,
 }
 
+/// Runs it again if the launcher failed before it started any rank. On a busy machine, PRRTE's mpirun sometimes ends with
+/// this message after a few milliseconds; nothing of the farm has run by then.
+fn launched(run: impl Fn() -> Outcome) -> Outcome {
+    const FAILED: &str = "The PMIx server's listener thread failed to start";
+    for _ in 0..3 {
+        let outcome = run();
+        if !outcome.stderr_text().contains(FAILED) {
+            return outcome;
+        }
+        eprintln!("the launcher failed: {FAILED}; running it again");
+    }
+    run()
+}
+
 impl Farm {
     /// A farm without a launcher.
     pub(crate) fn local(list: &[u8]) -> Self {
@@ -206,13 +220,13 @@ impl Farm {
     /// Runs `taskfarmer-mpi OPTIONS tasks.txt` to its end and makes sure that nothing is left running.
     #[track_caller]
     pub(crate) fn run(&self, options: &[&str]) -> Outcome {
-        self.start(options).wait()
+        launched(|| self.start(options).wait())
     }
 
     /// Runs `taskfarmer-mpi WORDS`, with no list added.
     #[track_caller]
     pub(crate) fn run_exactly(&self, words: &[&str]) -> Outcome {
-        self.start_exactly(words).wait()
+        launched(|| self.start_exactly(words).wait())
     }
 
     /// Runs `taskfarmer-mpi WORDS` without the launcher, as on a login node.
