@@ -32,19 +32,7 @@ fn resident() -> u64 {
 }
 
 fn result(id: TaskId) -> TaskResult {
-    TaskResult {
-        id,
-        attempt: Attempt(1),
-        slot: 0,
-        start_us: 0,
-        duration_us: 1_000_000,
-        outcome: Outcome::Exited(0),
-        timed_out: false,
-        left_behind: false,
-        user_us: 0,
-        system_us: 0,
-        max_rss_kib: 0,
-    }
+    TaskResult { duration_us: 1_000_000, ..TaskResult::of(id, Attempt(1), Outcome::Exited(0)) }
 }
 
 fn main() {

@@ -73,17 +73,13 @@ fn messages(criterion: &mut Criterion) {
         tasks: (0..BATCH).map(|id| Assignment { id: TaskId(id), attempt: Attempt(1), command: command(id) }).collect(),
     };
     let result = |id| TaskResult {
-        id: TaskId(id),
-        attempt: Attempt(1),
         slot: id,
         start_us: 1_795_358_813_250_435,
         duration_us: 1_000_000,
-        outcome: Outcome::Exited(0),
         user_us: 500_000,
         system_us: 1_000,
         max_rss_kib: 50_000,
-        timed_out: false,
-        left_behind: false,
+        ..TaskResult::of(TaskId(id), Attempt(1), Outcome::Exited(0))
     };
     let report = ToFarmer::Report {
         results: (0..BATCH).map(result).collect(),

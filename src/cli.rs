@@ -17,8 +17,6 @@ use clap::{ArgAction, Parser};
 use crate::protocol::Bind;
 
 pub(crate) use slips::explain;
-#[cfg(test)]
-pub(crate) use subcommands::ShortHelp;
 pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
 
 /// Options are shown in these groups.

@@ -206,27 +206,28 @@ impl Reporter {
     /// A rank takes part from now on.
     fn joined(&mut self, rank: Rank, core: &Farmer) {
         let Some(worker) = core.workers().get(rank) else { return };
-        self.watch.joined(self.clock.now(), worker.book.slots());
-        log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", worker.book.slots(), worker.cpus, worker.host);
+        let slots = worker.book.slots();
+        self.watch.joined(self.clock.now(), slots);
+        log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", slots, worker.cpus, worker.host);
         if self.quiet {
             return;
         }
         if let Some(who) = self.who.take() {
-            say(&announcement(core.tasks(), &who, worker.book.slots(), &self.workdir));
+            say(&announcement(core.tasks(), &who, slots, &self.workdir));
         }
-        if self.advise_slots && worker.cpus > SLOTS_DEFAULT && worker.book.slots() == SLOTS_DEFAULT {
+        if self.advise_slots && worker.cpus > SLOTS_DEFAULT && slots == SLOTS_DEFAULT {
             self.advise_slots = false;
             say(&format!(
                 "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
                 worker.cpus
             ));
         }
-        let at_a_time = worker.book.slots().min(core.tasks().remaining());
+        let at_a_time = slots.min(core.tasks().remaining());
         if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
             self.warned_of_slots = true;
             say(&format!(
                 "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
-                worker.book.slots(),
+                slots,
                 worker.cpus,
                 words::plural(u64::from(worker.cpus), "CPU")
             ));

@@ -157,6 +157,24 @@ pub struct Executing {
 }
 
 impl TaskResult {
+    /// An attempt of which only the end is known: it ran in the first slot, at no time, and used nothing.
+    #[must_use]
+    pub fn of(id: TaskId, attempt: Attempt, outcome: Outcome) -> Self {
+        Self {
+            id,
+            attempt,
+            slot: 0,
+            start_us: 0,
+            duration_us: 0,
+            outcome,
+            timed_out: false,
+            left_behind: false,
+            user_us: 0,
+            system_us: 0,
+            max_rss_kib: 0,
+        }
+    }
+
     /// Whether the task has succeeded.
     #[must_use]
     pub fn is_success(&self) -> bool {

@@ -51,7 +51,7 @@ pub enum Subcommand {
 }
 
 /// Options of `status`.
-#[derive(Args, Debug)]
+#[derive(Args, Default, Debug)]
 pub struct StatusArgs {
     /// Workdir of a farm, or its tasklist; if omitted, the only workdir in this folder
     #[arg(value_name = "WORKDIR")]

@@ -35,7 +35,6 @@ use crate::sys::clock::Clock;
 use crate::sys::host;
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
-use crate::sys::wait::{Interest, wait_ready};
 use crate::sys::walltime;
 use crate::task::{FARMER, Rank};
 use crate::tasklist::{ListError, TaskList, Tasks};
@@ -323,11 +322,7 @@ fn flush(links: &mut Links, clock: Clock, mut unheard: BTreeSet<Rank>) -> bool {
         if links.pool.end().is_some() && !links.is_sending() && unheard.is_empty() {
             return true;
         }
-        let pause = Some(Duration::from_millis(1));
-        match links.pool.interest() {
-            Some((fd, write)) => wait_ready(&[Interest { fd, write }], pause),
-            None => wait_ready(&[], pause),
-        }
+        links.pool.wait(None, Duration::from_millis(1));
     }
     false
 }

@@ -17,7 +17,6 @@ use crate::sys::launcher::{Launcher, NodePlace};
 use crate::sys::mpi::Mpi;
 use crate::sys::signals::SignalSource;
 use crate::sys::transport::{Incoming, Leave};
-use crate::sys::wait::{Interest, wait_ready};
 use crate::task::FARMER;
 
 use super::pace::Pace;
@@ -104,12 +103,7 @@ impl Relay {
     }
 
     fn wait(&mut self, signals: &SignalSource) {
-        let signals = Interest { fd: signals.as_fd(), write: false };
-        let pause = Some(self.pace.pause(self.clock.now()));
-        match self.pool.interest() {
-            Some((fd, write)) => wait_ready(&[signals, Interest { fd, write }], pause),
-            None => wait_ready(&[signals], pause),
-        }
+        self.pool.wait(Some(signals.as_fd()), self.pace.pause(self.clock.now()));
     }
 
     fn report(&mut self, now: Duration, message: &ToFarmer) {

@@ -14,7 +14,6 @@ use crate::figures::tally::Tally;
 use crate::progress::Reporter;
 use crate::sys::clock::Clock;
 use crate::sys::signals::SignalSource;
-use crate::sys::wait::{Interest, wait_ready};
 use crate::task::TaskId;
 use crate::tasklist::TaskList;
 use crate::workdir::ToprocessWriter;
@@ -84,13 +83,12 @@ impl Running {
     pub(super) fn until_its_end(&mut self, links: &mut Links, signals: &SignalSource, clock: Clock) -> End {
         self.turns.turn(clock.now(), Event::Tick, links, &mut self.notes);
         loop {
-            report(&mut self.reporter, &mut self.turns, &mut self.notes, links, clock);
+            self.report(links, clock);
             if let Some(end) = self.turns.core.end() {
                 return end;
             }
             self.reporter.look(&self.turns.core, &self.turns.storage.tally, &self.turns.list);
-            let due = self.next_due();
-            wait(links, signals, &mut self.pace, clock, due);
+            self.wait(links, signals, clock);
             let is_all = links.pump(&mut self.received);
             let now = clock.now();
             self.take_in(now, links, signals);
@@ -146,44 +144,41 @@ impl Running {
             log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
         }
     }
-}
 
-/// Reports to the user what happened, and to the timeline which ranks have joined.
-fn report(reporter: &mut Reporter, turns: &mut Turns<Records>, notes: &mut Vec<Note>, links: &mut Links, clock: Clock) {
-    for note in std::mem::take(notes) {
-        reporter.note(&note, &turns.core);
-        let journal = &mut turns.storage.journal;
-        let written = match (&note, turns.core.workers()) {
-            (Note::Joined(rank), workers) => match workers.get(*rank) {
-                Some(worker) => journal.name_rank(rank.0, &worker.host, worker.book.slots()),
-                None => Ok(()),
-            },
-            // A log that cannot be created for lack of space is the workdir's problem, not the node's.
-            (Note::Paused(_), _) => {
-                journal.probe();
-                Ok(())
+    /// Reports to the user what happened, and to the timeline which ranks have joined.
+    fn report(&mut self, links: &mut Links, clock: Clock) {
+        let Self { turns, reporter, notes, .. } = self;
+        for note in std::mem::take(notes) {
+            reporter.note(&note, &turns.core);
+            let journal = &mut turns.storage.journal;
+            let written = match (&note, turns.core.workers()) {
+                (Note::Joined(rank), workers) => match workers.get(*rank) {
+                    Some(worker) => journal.name_rank(rank.0, &worker.host, worker.book.slots()),
+                    None => Ok(()),
+                },
+                // A log that cannot be created for lack of space is the workdir's problem, not the node's.
+                (Note::Paused(_), _) => {
+                    journal.probe();
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            if let Err(error) = written {
+                let (unwritten, reason) = storage_failure(error);
+                turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
             }
-            _ => Ok(()),
-        };
-        if let Err(error) = written {
-            let (unwritten, reason) = storage_failure(error);
-            turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
         }
     }
-}
 
-fn wait(links: &mut Links, signals: &SignalSource, pace: &mut Pace, clock: Clock, deadline: Duration) {
-    let now = clock.now();
-    if links.take_traffic() {
-        pace.on_traffic(now);
-    }
-    let mut timeout = deadline.saturating_sub(now);
-    if links.must_look() {
-        timeout = timeout.min(pace.pause(now));
-    }
-    let signals = Interest { fd: signals.as_fd(), write: false };
-    match links.pool.interest() {
-        Some((fd, write)) => wait_ready(&[signals, Interest { fd, write }], Some(timeout)),
-        None => wait_ready(&[signals], Some(timeout)),
+    fn wait(&mut self, links: &mut Links, signals: &SignalSource, clock: Clock) {
+        let now = clock.now();
+        if links.take_traffic() {
+            self.pace.on_traffic(now);
+        }
+        let mut timeout = self.next_due().saturating_sub(now);
+        if links.must_look() {
+            timeout = timeout.min(self.pace.pause(now));
+        }
+        links.pool.wait(Some(signals.as_fd()), timeout);
     }
 }

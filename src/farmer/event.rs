@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Rules, StopCause};
 use crate::protocol::{StopLevel, ToFarmer, ToWorker};
-use crate::task::{Attempt, Executing, Outcome, Rank, TaskId, TaskResult, Verdict};
+use crate::task::{Attempt, Executing, Outcome, Rank, SIGKILL, TaskId, TaskResult, Verdict};
 
 /// Parameters of the farmer core.
 #[derive(Clone, Debug)]
@@ -162,24 +162,12 @@ impl Record {
     /// An attempt that was killed with its pool or its rank.
     pub(super) fn crashed(rank: Rank, executing: Executing, attempt: Attempt) -> Self {
         // Whatever the pool died of, the process that cleans up after it kills its tasks.
-        Self::unfinished(rank, executing, attempt, Outcome::Signaled(9), Cause::Crashed)
+        Self::unfinished(rank, executing, attempt, Outcome::Signaled(SIGKILL), Cause::Crashed)
     }
 
     fn unfinished(rank: Rank, executing: Executing, attempt: Attempt, outcome: Outcome, cause: Cause) -> Self {
         let Executing { id, slot, start_us, duration_us } = executing;
-        let result = TaskResult {
-            id,
-            attempt,
-            slot,
-            start_us,
-            duration_us,
-            outcome,
-            timed_out: false,
-            left_behind: false,
-            user_us: 0,
-            system_us: 0,
-            max_rss_kib: 0,
-        };
+        let result = TaskResult { slot, start_us, duration_us, ..TaskResult::of(id, attempt, outcome) };
         Self { rank, result, cause, is_last: false }
     }
 

@@ -249,8 +249,8 @@ impl Farmer {
             }
             Phase::Stopping(stop) | Phase::Ended(stop) => {
                 // A failing disk is worse than any other cause.
-                let is_failure = |cause: &StopCause| matches!(cause, StopCause::FarmFailed(_));
-                if is_failure(&cause) && !is_failure(&stop.cause) {
+                let is_of_the_disk = |cause: &StopCause| matches!(cause, StopCause::FarmFailed(_));
+                if is_of_the_disk(&cause) && !is_of_the_disk(&stop.cause) {
                     stop.cause = cause.clone();
                 }
                 if level <= stop.level {
@@ -300,8 +300,11 @@ impl Farmer {
             return;
         }
         match stop.level {
-            // Running tasks may end. A rank that is gone is noticed by its silence.
-            StopLevel::Drain if self.workers.iter().any(|(_, worker)| worker.is_busy()) => {
+            // Running tasks may end, unless all are recorded and they run in vain. A rank that is gone is noticed by its
+            // silence.
+            StopLevel::Drain
+                if self.tasks.remaining() > 0 && self.workers.iter().any(|(_, worker)| worker.is_busy()) =>
+            {
                 stop.escalate_at = now + STOP_MARGIN;
             }
             StopLevel::Drain | StopLevel::Terminate => {
@@ -313,7 +316,9 @@ impl Farmer {
     }
 
     fn check_end(&mut self, now: Duration, actions: &mut Actions) {
-        if self.tasks.remaining() == 0 && !self.ends_tasks() {
+        // Each rank sends something while it stops: the walk over all of them is not repeated.
+        let is_known = self.phase.stop().is_some_and(|stop| stop.cause == StopCause::AllDone);
+        if self.tasks.remaining() == 0 && !self.ends_tasks() && !is_known {
             // A worker that holds a task now runs it a second time, in vain.
             let spare = self.workers.iter().any(|(_, worker)| worker.is_busy());
             let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };

@@ -331,17 +331,12 @@ mod tests {
     fn every_attempt_that_ran_has_used_something() {
         let mut tally = Tally::default();
         let result = TaskResult {
-            id: TaskId(7),
-            attempt: Attempt(1),
-            slot: 0,
             start_us: 5,
             duration_us: 1_000,
-            outcome: Outcome::Signaled(15),
-            timed_out: false,
-            left_behind: false,
             user_us: 30,
             system_us: 12,
             max_rss_kib: 900,
+            ..TaskResult::of(TaskId(7), Attempt(1), Outcome::Signaled(15))
         };
         for (cause, is_last) in
             [(Cause::Interrupted, false), (Cause::Lost, false), (Cause::Failed, false), (Cause::Timeout, true)]

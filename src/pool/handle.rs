@@ -148,13 +148,17 @@ impl PoolHandle {
         }
     }
 
-    /// The descriptor to wait on, while there is something to wait for.
-    #[must_use]
-    pub fn interest(&self) -> Option<(BorrowedFd<'_>, bool)> {
-        match self.state {
-            State::Up => Some((self.socket.as_fd(), !self.out.is_empty())),
-            State::Ending { .. } => Some((self.nursery.as_fd(), false)),
+    /// Waits until there is something to read from or to write to the pool, `also` is readable, or the time is over.
+    pub fn wait(&self, also: Option<BorrowedFd<'_>>, timeout: Duration) {
+        let pool = match self.state {
+            State::Up => Some(Interest { fd: self.socket.as_fd(), write: !self.out.is_empty() }),
+            State::Ending { .. } => Some(Interest { fd: self.nursery.as_fd(), write: false }),
             State::Held { .. } | State::Ended(_) => None,
+        };
+        match (pool, also.map(|fd| Interest { fd, write: false })) {
+            (Some(pool), Some(also)) => wait_ready(&[also, pool], Some(timeout)),
+            (Some(only), None) | (None, Some(only)) => wait_ready(&[only], Some(timeout)),
+            (None, None) => wait_ready(&[], Some(timeout)),
         }
     }
 

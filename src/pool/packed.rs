@@ -121,9 +121,7 @@ fn begin_index(index: &mut File) -> io::Result<()> {
     if last == [b'\n'] { Ok(()) } else { index.write_all([INDEX_TORN, b"\n"].concat().as_slice()) }
 }
 fn how(outcome: &Outcome) -> String {
-    match (outcome.error(), outcome.exit_code(), outcome.signal()) {
-        (Some(error), _, _) => error.to_owned(),
-        (None, Some(code), _) => format!("exit code {code}"),
-        (None, None, signal) => format!("signal {}", signal.unwrap_or(0)),
-    }
+    let code = || outcome.exit_code().map(|code| format!("exit code {code}"));
+    let signal = || outcome.signal().map(|signal| format!("signal {signal}"));
+    outcome.error().map(str::to_owned).or_else(code).or_else(signal).unwrap_or_default()
 }

@@ -36,7 +36,7 @@ pub(super) fn log(note: &Note, core: &Farmer) {
         }
         Note::Crashed { id, rank, crashes } => log::warn!(
             "task {id} is recorded as failed: its pool or rank was lost {crashes} {} while it ran, the last time alone on {}",
-            if *crashes == 1 { "time" } else { "times" },
+            words::plural(u64::from(*crashes), "time"),
             name(rank)
         ),
         Note::CameBack(rank) => log::warn!("{} responds again", name(rank)),

@@ -118,17 +118,13 @@ mod tests {
 
     fn line(outcome: Outcome, cause: Cause) -> String {
         let result = TaskResult {
-            id: TaskId(7),
-            attempt: Attempt(2),
             slot: 3,
             start_us: 1_795_358_813_250_435,
             duration_us: 2_763,
-            outcome,
-            timed_out: false,
-            left_behind: false,
             user_us: 1_000_001,
             system_us: 20,
             max_rss_kib: 4_096,
+            ..TaskResult::of(TaskId(7), Attempt(2), outcome)
         };
         let mut out = Vec::new();
         push_line(&mut out, &Record { rank: Rank(5), result, cause, is_last: true }, b"node5", b"a\tb  c");

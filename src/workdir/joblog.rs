@@ -88,17 +88,11 @@ mod tests {
 
     fn line(outcome: Outcome, duration_us: u64, timed_out: bool) -> String {
         let result = TaskResult {
-            id: TaskId(0),
-            attempt: Attempt(1),
             slot: 3,
             start_us: 1_376_577_364_974_999,
             duration_us,
-            outcome,
             timed_out,
-            left_behind: false,
-            user_us: 0,
-            system_us: 0,
-            max_rss_kib: 0,
+            ..TaskResult::of(TaskId(0), Attempt(1), outcome)
         };
         let mut out = Vec::new();
         push_line(

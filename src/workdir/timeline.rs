@@ -241,22 +241,14 @@ mod tests {
     use super::super::begin::Found;
     use super::*;
     use crate::fuzz::{nearly, within};
-    use crate::task::Outcome;
-    use crate::task::{Attempt, Rank, TaskId, TaskResult};
+    use crate::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn record(outcome: Outcome) -> Record {
         let result = TaskResult {
-            id: TaskId(7),
-            attempt: Attempt(2),
             slot: 3,
             start_us: 1_795_358_813_250_435,
             duration_us: 2_763,
-            outcome,
-            timed_out: false,
-            left_behind: false,
-            user_us: 0,
-            system_us: 0,
-            max_rss_kib: 0,
+            ..TaskResult::of(TaskId(7), Attempt(2), outcome)
         };
         Record { rank: Rank(5), cause: Cause::of(&result), result, is_last: true }
     }

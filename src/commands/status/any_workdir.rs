@@ -208,12 +208,10 @@ fn shown(workdir: &Path, json: bool, lists: bool, before: Option<Figures>) -> (V
     let args = StatusArgs {
         workdir: Some(workdir.to_owned()),
         json,
-        watch: None,
-        exit_code: false,
         failed: lists,
         running: lists,
         slowest: lists.then_some(3),
-        help: crate::cli::ShortHelp::default(),
+        ..StatusArgs::default()
     };
     let start = Instant::now();
     let (out, figures) = within(MEMORY_MAX, || {

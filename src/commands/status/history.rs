@@ -16,10 +16,8 @@ use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::figures::usage::Usage;
 use crate::shown;
 use crate::sys::regular;
-use crate::workdir::{
-    lines::{BadLines, End as LineEnd},
-    names,
-};
+use crate::workdir::lines::{BadLines, End as LineEnd};
+use crate::workdir::names;
 
 /// The longest event, in bytes: a command has at most 1 MiB, and JSON takes up to six bytes for each of its bytes.
 const EVENT_LEN_MAX: usize = 7 << 20;

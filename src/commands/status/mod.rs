@@ -353,16 +353,7 @@ mod tests {
         let elapsed = |figures: &Figures| {
             std::fs::write(&path, serde_json::to_vec(figures).unwrap()).unwrap();
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
-            let args = StatusArgs {
-                workdir: Some(folder.path().to_owned()),
-                json: false,
-                watch: None,
-                exit_code: false,
-                failed: false,
-                running: false,
-                slowest: None,
-                help: crate::cli::ShortHelp::default(),
-            };
+            let args = StatusArgs { workdir: Some(folder.path().to_owned()), ..StatusArgs::default() };
             Status::read(folder.path(), &args, None).figures.elapsed_s
         };
         assert!((120.0..180.0).contains(&elapsed(&figures)), "20 s later");

@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::life::left_out;
 use crate::sys::regular;
+use crate::workdir::lines::{BadLines, End, LINE_LEN_MAX, Line, Lines};
+use crate::workdir::names;
 use crate::workdir::split_record;
-use crate::workdir::{
-    lines::{BadLines, End, LINE_LEN_MAX, Line, Lines},
-    names,
-};
 
 /// The records of a workdir.
 #[derive(Debug, Default)]

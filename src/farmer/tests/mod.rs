@@ -202,20 +202,7 @@ impl Report {
 }
 
 fn result(id: u32, outcome: Outcome) -> TaskResult {
-    let (id, attempt) = (TaskId(id), Attempt(1));
-    TaskResult {
-        id,
-        attempt,
-        slot: 0,
-        start_us: 0,
-        duration_us: 1_000_000,
-        outcome,
-        timed_out: false,
-        left_behind: false,
-        user_us: 0,
-        system_us: 0,
-        max_rss_kib: 0,
-    }
+    TaskResult { duration_us: 1_000_000, ..TaskResult::of(TaskId(id), Attempt(1), outcome) }
 }
 
 fn secs(secs: u64) -> Duration {

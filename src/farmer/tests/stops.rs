@@ -205,3 +205,18 @@ fn a_stop_without_answers_ends() {
     }
     assert_eq!((farm.turns.core.end().unwrap().lost, farm.code()), (vec![Rank(1)], Some(3)));
 }
+
+/// When every task is recorded, a rank that comes back and still runs one of them is not waited for.
+#[test]
+fn a_task_that_runs_in_vain_does_not_hold_up_the_end() {
+    let mut farm = TestFarm::up(3, 1, 2);
+    farm.event(Event::LinkFailed(Rank(1), "broken".to_owned()));
+    farm.finish(0, [0]);
+    farm.finish(2, [1]);
+    assert_eq!(farm.turns.core.tasks().remaining(), 0);
+    farm.sent();
+    farm.receive(1, ToFarmer::Heartbeat);
+    assert_eq!(farm.level(1), Some(StopLevel::Drain));
+    farm.wait(STOP_MARGIN);
+    assert_eq!(farm.level(1), Some(StopLevel::Kill));
+}
