@@ -28,22 +28,21 @@ const ADVANCED: &str = "Advanced";
 
 const EXAMPLES: &str = "\
 Examples:
-  taskfarmer-mpi --proc auto tasks.txt            this machine, no MPI needed
-  mpirun -n 1 taskfarmer-mpi tasks.txt            one node
-  srun -N 64 --mpi=pmix taskfarmer-mpi tasks.txt  64 nodes, one rank on each
-  taskfarmer-mpi --timeout 1h55m tasks.txt        stop in time; can be resumed
-  taskfarmer-mpi --retry-failed tasks.txt         run failed tasks again
-  taskfarmer-mpi status tasks.txt                 progress, from any node
+  taskfarmer-mpi --proc auto tasks.txt                        this machine
+  mpirun -n 1 taskfarmer-mpi --proc auto tasks.txt            one node
+  srun -N 64 --mpi=pmix taskfarmer-mpi --proc auto tasks.txt  64 nodes
+  taskfarmer-mpi --timeout 1h55m tasks.txt                    1 h 55 min at most
+  taskfarmer-mpi --retry-failed tasks.txt                     retry failed tasks
+  taskfarmer-mpi status tasks.txt                             show the progress
 
 A tasklist has one shell command per line; blank lines and lines that start
 with # are skipped. Results are in LIST_workdir: finished, failed,
 logs/log_<ID>, timeline.json (for Perfetto).
 
 Exit codes: 0 all tasks finished, 1 some failed, 2 invalid usage or input,
-3 stopped before the end, 4 the farm itself failed.
+3 stopped before the end (the same command resumes), 4 the farm itself failed.
 
-More help: taskfarmer-mpi help guide, taskfarmer-mpi help cheatsheet;
-taskfarmer-mpi help help lists all topics.";
+`taskfarmer-mpi help guide` prints a guide; `help help` lists all other topics.";
 
 /// How a run shows its progress.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -80,7 +79,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// How many tasks run at a time on each rank; `auto`, or no value: one per CPU [default: one per CPU, up to 8]
+    /// Tasks to run at a time on each rank; `auto`, or no N, means one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
@@ -88,11 +87,11 @@ pub struct Cli {
     #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
-    /// How the list is read
+    /// The handler that reads the list
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
     pub tasklist: String,
 
-    /// How tasks are run
+    /// The runner that starts the tasks
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
     pub runner: String,
 
@@ -104,15 +103,16 @@ pub struct Cli {
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
-    /// Stop the farm after this time: seconds, or 90s, 1h30m, 2d, 1:30:00. Even without it, the farm stops before the batch job ends
+    /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m, 2d or 1:30:00. Even without
+    /// this option, the farm stops before the batch job ends
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub timeout: Option<String>,
 
-    /// End a task that runs for longer than this: a time, or a percentage of the median so far, such as 300%
+    /// End a task that runs for longer than this: a time, or a percentage of the median task length, such as 300%
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
 
-    /// Stop starting tasks when less than this much time is left; 0 starts all
+    /// Stop starting tasks when less than this much time is left; with 0, keep starting tasks until the end
     /// [default: the time within which nine out of ten tasks finished]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
@@ -125,7 +125,7 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub retries: Option<String>,
 
-    /// Retry only after these exit codes, such as 75,100-110; 128 + N is signal N
+    /// Retry a task only if it ends with one of these exit codes, such as 75,100-110; 128+N means signal N
     #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
@@ -133,8 +133,8 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long)]
     pub retry_failed: bool,
 
-    /// End the farm after N tasks have failed, or N% of those that have ended: `soon,fail=N` lets running tasks end,
-    /// `now,fail=N%` ends them
+    /// End the farm after N tasks, or N% of the tasks that have ended, have failed: `soon,fail=N` lets running tasks
+    /// end first; `now,fail=N` stops them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
     pub halt: Option<String>,
 
@@ -142,17 +142,17 @@ pub struct Cli {
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub crash_limit: Option<String>,
 
-    /// Where output goes: task (one file per task), task/1000 (the same, in folders of 1,000), failed (like task, but
-    /// without the empty logs of tasks that succeeded), rank (two files for each rank), none
+    /// Where the output of tasks goes: `task` (one file per task), `task/1000` (the same, in folders of 1,000), `failed`
+    /// (like `task`, but without the empty logs of tasks that succeeded), `rank` (two files per rank), `none`
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
     pub logs: String,
 
-    /// Append a line per task to this file, in the format of GNU parallel's job log
+    /// Append one line for each task to this file, in the format of GNU parallel's job log
     #[arg(help_heading = OUTPUT, long, value_name = "FILE")]
     pub joblog: Option<PathBuf>,
 
-    /// How to show progress: `auto` is a bar on a terminal, otherwise a line now and then
-    #[arg(help_heading = OUTPUT, long, value_enum, value_name = "HOW", default_value_t)]
+    /// How to show progress: `bar`, `log` (an occasional line), `none`, or `auto` (`bar` on a terminal, otherwise `log`)
+    #[arg(help_heading = OUTPUT, long, value_enum, value_name = "HOW", default_value_t, hide_possible_values = true)]
     pub progress: Progress,
 
     /// Print more; repeat for even more
@@ -163,8 +163,8 @@ pub struct Cli {
     #[arg(help_heading = OUTPUT, short, long)]
     pub quiet: bool,
 
-    /// CPUs of a task: all that its rank has, or an equal share for each slot
-    #[arg(help_heading = ADVANCED, long, value_enum, default_value_t)]
+    /// CPUs of a task: `none` does not restrict them, `slot` gives each slot an equal share
+    #[arg(help_heading = ADVANCED, long, value_enum, default_value_t, hide_possible_values = true)]
     pub bind: Bind,
 
     /// Resume in this folder, even if the last run was started in a different one
@@ -175,15 +175,15 @@ pub struct Cli {
     #[arg(help_heading = ADVANCED, long)]
     pub shared_workdir: bool,
 
-    /// Print name, kind, file and line of each runner
+    /// Print the name, kind, file and line of each runner
     #[arg(help_heading = ADVANCED, long)]
     pub list_runners: bool,
 
-    /// Print name, kind, file and line of each tasklist handler
+    /// Print the name, kind, file and line of each handler
     #[arg(help_heading = ADVANCED, long)]
     pub list_handlers: bool,
 
-    /// Print version and MPI library
+    /// Print the version and the MPI library
     #[arg(help_heading = ADVANCED, short = 'V', long)]
     pub version: bool,
 

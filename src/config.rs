@@ -77,19 +77,19 @@ pub struct Config {
 pub enum ConfigError {
     /// Standard input, or another list that the next run cannot read again.
     #[error(
-        "{}: the tasklist must be a file: the next run reads it again, and the workdir is named after it\n  write the list to a \
-         file first: … > tasks.txt; taskfarmer-mpi tasks.txt",
+        "{}: the tasklist must be a file, because the next run reads it again and the workdir is named after it\n  write the list \
+         to a file first, and give that file: taskfarmer-mpi tasks.txt",
         .0.display()
     )]
     Stream(PathBuf),
     /// `--proc`.
     #[error(
-        "--proc {0}: not a valid number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one per CPU"
+        "--proc {0}: not a valid number of tasks\n  give a number from 1 to {SLOTS_MAX}, or 'auto' for one task per CPU"
     )]
     Slots(String),
     /// `--timeout` or `--grace`.
     #[error(
-        "{option} {value}: not a valid time\n  give seconds, or 90s, 1h30m, 2d, 1:30:00, 1-12:00:00; more than 0 and at most 366d"
+        "{option} {value}: not a valid time\n  give a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 and at most 366d"
     )]
     Time {
         /// Which option.
@@ -99,7 +99,7 @@ pub enum ConfigError {
     },
     /// `--logs` has a value that does not exist.
     #[error(
-        "--logs {0}: not a valid kind of log\n  give task, task/1000 (any number of tasks per folder), failed, rank, or none"
+        "--logs {0}: not a valid kind of log\n  give 'task', 'task/1000' (or a different number of tasks per folder), 'failed', 'rank' or 'none'"
     )]
     Logs(String),
     /// `--retries`.
@@ -110,22 +110,22 @@ pub enum ConfigError {
     CrashLimit(String),
     /// `--retry-exit`.
     #[error(
-        "--retry-exit {0}: not a valid list of exit codes\n  give codes from 1 to 255 and ranges of them, such as 75 or 75,100-110"
+        "--retry-exit {0}: not a valid list of exit codes\n  give exit codes from 1 to 255, ranges, or both, such as 75 or 75,100-110"
     )]
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a valid time limit\n  give a time (seconds, or 90s, 1h30m, 1:30:00; at most 366d), or a percentage above 100% of the median task length, such as 300%"
+        "--task-timeout {0}: not a valid time limit\n  give a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of the median task length that is above 100%, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.
     #[error(
-        "--halt {0}: not a valid rule\n  give soon or now, and a number of failed tasks or a percentage, such as soon,fail=10 or now,fail=5%"
+        "--halt {0}: not a valid rule\n  give 'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 or now,fail=5%"
     )]
     Halt(String),
     /// `--task-time` and `--timeout`.
     #[error(
-        "--task-time {0} is not less than --timeout: no task would be started\n  give a shorter time for a task, or a longer one for the farm"
+        "--task-time {0} is not less than --timeout: no task would be started\n  give a shorter --task-time or a longer --timeout"
     )]
     NoTime(String),
     /// No list.

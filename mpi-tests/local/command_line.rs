@@ -129,7 +129,7 @@ fn help_names_every_option() {
     for option in options {
         assert!(text.contains(option), "{option} in:\n{text}");
     }
-    for example in ["taskfarmer-mpi tasks.txt", "mpirun -n", "srun "] {
+    for example in ["taskfarmer-mpi --proc auto tasks.txt", "mpirun -n", "srun "] {
         assert!(text.contains(example), "an example with {example:?} in:\n{text}");
     }
 }

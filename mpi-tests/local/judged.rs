@@ -62,7 +62,7 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("background", b"./a &\n./b > o 2>&1 &\n", Warn("lines 1 and 2 leave a command in the background")),
     ("background in a loop", b"for i in 1 2; do ./a $i & done\n", Warn("line 1 leaves a command in the background")),
     ("background in brackets", b"./b\n(./a &)\n", Warn("line 2 leaves a command in the background")),
-    ("blank after the backslash", b"./a \\ \n./b\n", Warn("line 1 ends in a backslash and a space or tab")),
+    ("blank after the backslash", b"./a \\ \n./b\n", Warn("line 1 ends with a backslash and a space or tab")),
     ("no-break space", "./a x\u{a0}y\n".as_bytes(), Warn("U+00A0, no-break space")),
     ("zero-width space", "./a\n./a \u{200b}x\n".as_bytes(), Warn("line 2 contains characters")),
     ("byte order mark in the middle", b"./a\n\xef\xbb\xbf./b\n", Warn("U+FEFF, byte order mark")),
@@ -73,7 +73,7 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("HyperQueue's variable", b"./a \"$HQ_TASK_ID\"\n", Warn("HQ_TASK_ID")),
     ("parallel's variable", b"./a > out.$PARALLEL_SEQ\n", Warn("PARALLEL_SEQ")),
     ("array's variable", b"./a --n=$SLURM_ARRAY_TASK_ID\n", Warn("SLURM_ARRAY_TASK_ID")),
-    ("cd", b"cd out\n./a\n", Warn("line 1 changes nothing for other tasks (cd)")),
+    ("cd", b"cd out\n./a\n", Warn("line 1 affects no other tasks (cd)")),
     ("export", b"export A='x y'\nB=1\n./a\n", Warn("(NAME=VALUE and export)")),
     ("modules", b"module load gcc\nconda activate x\n./a\n", Warn("(conda and module)")),
     ("source", b"source env.sh\n. ./env.sh\n./a\n", Warn("(. and source)")),
@@ -85,37 +85,37 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("HyperQueue's resources", b"#HQ --cpus=4\n./a\n", Warn("(#HQ), the first on line 1")),
     ("HyperShell's tags", b"./a\n#HYPERSHELL: x:1\n", Warn("(#HYPERSHELL:), the first on line 2")),
     // Pieces of commands, and lists for others.
-    ("continued", b"# x\n./a \\\n  --b\n", Refuse("line 2 ends in a backslash")),
-    ("continued on Windows", b"./a \\\r\n  --b\r\n", Refuse("line 1 ends in a backslash")),
-    ("continued by three", b"./a \\\\\\\n", Refuse("line 1 ends in a backslash")),
+    ("continued", b"# x\n./a \\\n  --b\n", Refuse("line 2 ends with a backslash")),
+    ("continued on Windows", b"./a \\\r\n  --b\r\n", Refuse("line 1 ends with a backslash")),
+    ("continued by three", b"./a \\\\\\\n", Refuse("line 1 ends with a backslash")),
     ("here-document", b"cat > x <<EOF\nrm -r y\nEOF\n", Refuse("line 1 contains a here-document")),
     ("quoted here-document mark", b"python3 - <<-'E' > o\nE\n", Refuse("line 1 contains a here-document")),
-    ("open single quote", b"./a\n./a 'x\ny'\n", Refuse("lines 2 and 3 end in the middle")),
-    ("open double quote", b"./a \"x\n", Refuse("line 1 ends in the middle")),
-    ("stray apostrophe", b"echo it's\n", Refuse("put a backslash before a quote that is meant literally")),
-    ("open backtick", b"./a `date\n", Refuse("line 1 ends in the middle")),
-    ("open substitution", b"./a $(date\n", Refuse("line 1 ends in the middle")),
-    ("for", b"for i in 1 2\ndo\n./a\ndone\n", Refuse("line 1 ends in the middle")),
+    ("open single quote", b"./a\n./a 'x\ny'\n", Refuse("lines 2 and 3 end before a quote")),
+    ("open double quote", b"./a \"x\n", Refuse("line 1 ends before a quote")),
+    ("stray apostrophe", b"echo it's\n", Refuse("put a backslash before it")),
+    ("open backtick", b"./a `date\n", Refuse("line 1 ends before a quote")),
+    ("open substitution", b"./a $(date\n", Refuse("line 1 ends before a quote")),
+    ("for", b"for i in 1 2\ndo\n./a\ndone\n", Refuse("line 1 ends before a quote")),
     (
         "for … do",
         b"for i in 1 2; do\nrm -r old\ndone\n",
         Refuse("write the command on one line, with ; between its parts"),
     ),
-    ("while", b"while true; do\nbreak\ndone\n", Refuse("line 1 ends in the middle")),
-    ("if", b"if ./a\nthen ./b\nfi\n", Refuse("line 1 ends in the middle")),
-    ("if … then", b"if ./a; then\n./b\nfi\n", Refuse("line 1 ends in the middle")),
-    ("case", b"case $x in\na) ./a;;\nesac\n", Refuse("line 1 ends in the middle")),
-    ("brace", b"{\n./a\n}\n", Refuse("line 1 ends in the middle")),
-    ("bracket", b"(\ncd x\n)\n", Refuse("line 1 ends in the middle")),
-    ("function", b"f() {\n./a\n}\n", Refuse("line 1 ends in the middle")),
-    ("pipe", b"./a |\n./b\n", Refuse("line 1 ends in the middle")),
-    ("and", b"./a &&\n./b\n", Refuse("line 1 ends in the middle")),
-    ("behind others", b"./a; for i in 1; do if ./b; then\n", Refuse("line 1 ends in the middle")),
+    ("while", b"while true; do\nbreak\ndone\n", Refuse("line 1 ends before a quote")),
+    ("if", b"if ./a\nthen ./b\nfi\n", Refuse("line 1 ends before a quote")),
+    ("if … then", b"if ./a; then\n./b\nfi\n", Refuse("line 1 ends before a quote")),
+    ("case", b"case $x in\na) ./a;;\nesac\n", Refuse("line 1 ends before a quote")),
+    ("brace", b"{\n./a\n}\n", Refuse("line 1 ends before a quote")),
+    ("bracket", b"(\ncd x\n)\n", Refuse("line 1 ends before a quote")),
+    ("function", b"f() {\n./a\n}\n", Refuse("line 1 ends before a quote")),
+    ("pipe", b"./a |\n./b\n", Refuse("line 1 ends before a quote")),
+    ("and", b"./a &&\n./b\n", Refuse("line 1 ends before a quote")),
+    ("behind others", b"./a; for i in 1; do if ./b; then\n", Refuse("line 1 ends before a quote")),
     ("carriage returns only", b"./a\r./b\r", Refuse("line 1 contains a carriage return")),
     ("UTF-16", b"\xff\xfe.\0/\0a\0\n\0", Refuse("the file is UTF-16")),
     ("UTF-16 without a mark", b".\0/\0a\0\n\0", Refuse("the file is UTF-16")),
-    ("disBatch", b"./a\n#DISBATCH BARRIER\n./b\n", Refuse("line 2: a disBatch directive")),
-    ("HyperQueue's array", b"#HQ --array 1-10\n./a\n", Refuse("line 1: a HyperQueue directive")),
+    ("disBatch", b"./a\n#DISBATCH BARRIER\n./b\n", Refuse("line 2: disBatch directives")),
+    ("HyperQueue's array", b"#HQ --array 1-10\n./a\n", Refuse("line 1: HyperQueue directives")),
     ("Greasy's dependency", b"./a\n[# 1 #] ./b\n", Refuse("line 2 starts with a Greasy directive")),
     ("Greasy's folder", b"[@ /x @] ./b\n", Refuse("line 1 starts with a Greasy directive")),
     ("PyLauncher", b"4,./a\n4,./b\n", Refuse("lines 1 and 2 start with a number and a comma")),
@@ -165,7 +165,7 @@ fn refused_lists_start_nothing() {
 #[test]
 fn messages_are_bounded() {
     let farm = Farm::local("./a 'x\n./b &\n".repeat(5_000).as_bytes());
-    let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) end in the middle"]).stderr_text();
+    let text = farm.run(&["--dry-run"]).refused(&["5000 lines (1, 3, 5, …) end before a quote"]).stderr_text();
     assert!(text.contains("5000 lines (2, 4, 6, …) leave a command in the background"), "{text}");
     assert!(text.len() < 2_000, "{text}");
 }
@@ -175,9 +175,7 @@ fn messages_are_bounded() {
 fn warned_lists_run() {
     let farm = Farm::local(b"echo a\\ \ntrue &\ncd /\necho $HQ_TASK_ID\n");
     let text = farm.run(&["--proc", "2"]).exits(0).stderr_text();
-    for words in
-        ["in the background (&): the result of a task", "line 3 changes nothing for other tasks", "(HQ_TASK_ID)"]
-    {
+    for words in ["in the background (&): the result of a task", "line 3 affects no other tasks", "(HQ_TASK_ID)"] {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(farm.workdir().log(0), b"a \n", "the escaped blank");
@@ -210,7 +208,7 @@ fn commands_of_handlers_are_judged() {
     );
     let run = |handler: &str| farm.run(&["--dry-run", "--tasklist", handler]);
     run("exec").refused(&["task 1 contains a here-document"]);
-    run("nul").refused(&["task 1 ends in a backslash"]);
+    run("nul").refused(&["task 1 ends with a backslash"]);
     let text = run("template").exits(0).stderr_text();
     assert!(text.contains("tasks 0 and 1 leave a command in the background"), "{text}");
     assert!(!run("quoted").exits(0).stderr_text().contains("warning"), "values are quoted");
@@ -231,7 +229,7 @@ fn other_runners_are_not_judged() {
         assert!(!text.contains("warning"), "{runner}: {text}");
     }
     for runner in ["sh", "run"] {
-        farm.run(&["--dry-run", "--runner", runner]).refused(&["line 1 ends in the middle", "PyLauncher"]);
+        farm.run(&["--dry-run", "--runner", runner]).refused(&["line 1 ends before a quote", "PyLauncher"]);
     }
     farm.write("tasks.txt", b"echo $HQ_TASK_ID $PARALLEL_SEQ\n");
     farm.write("x.ini", b"[x]\nRunner = basic\nenv.HQ_TASK_ID = {id}\nsetup = export PARALLEL_SEQ=1\n");
@@ -270,7 +268,7 @@ fn literal_values_of_a_sweep_are_reported() {
     assert_eq!(outcome.stdout, b"0 echo 1:10 1...3 a,b,c\n");
     let text = outcome.stderr_text();
     for words in
-        ["x: \"1:10\" is one value", "y: \"1...3\"", "FIRST..LAST", "z: \"a,b,c\"", "separate values with spaces"]
+        ["x: \"1:10\" is a single value", "y: \"1...3\"", "FIRST..LAST", "z: \"a,b,c\"", "separate values with spaces"]
     {
         assert!(text.contains(words), "{text}");
     }

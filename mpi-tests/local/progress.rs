@@ -157,7 +157,7 @@ fn failures_are_told_by_kinds() {
     let outcome = farm.run(&["--proc", "2"]).exits(1);
     let text = outcome.stderr_text();
     let kind = text.lines().find(|line| line.contains("12 × exit 3: KeyError: ")).unwrap_or_else(|| panic!("{text}"));
-    let log = kind.split("e.g. ").nth(1).unwrap().split(',').next().unwrap();
+    let log = kind.split(" (see ").nth(1).unwrap().split(')').next().unwrap();
     let said = String::from_utf8(farm.read(log)).unwrap();
     assert!(kind.contains(said.lines().last().unwrap()), "{kind}: the log that it names says {said}");
     assert!(text.contains("1 × SIGSEGV"), "{text}");

@@ -70,7 +70,7 @@ fn finished_farm_is_shown() {
         "utilization: ",
         "longest 4.",
         " s: 0 sleep 4",
-        "1 × exit 3: bad, e.g. ",
+        "1 × exit 3: bad (see ",
         "CPU time: ",
         "; peak memory: ",
         "1 × SIGKILL, which the farm did not send (out of memory? peak memory ",
@@ -146,7 +146,7 @@ fn damaged_farm_is_shown() {
     }
     fs::create_dir(farm.path("folder")).unwrap();
     assert!(text(&farm, 2, &["folder"]).contains("is not the workdir of a farm"));
-    assert!(text(&farm, 2, &["nowhere"]).contains("nowhere does not exist"));
+    assert!(text(&farm, 2, &["nowhere"]).contains("'nowhere' does not exist"));
     fs::remove_file(farm.workdir().file("finished")).unwrap();
     fs::create_dir(farm.workdir().file("finished")).unwrap();
     assert!(text(&farm, 2, &[WORKDIR]).contains("damaged: finished: "));
@@ -186,7 +186,7 @@ fn pytaskfarmers_workdir_is_shown() {
         "no farm is at work here",
         "1 finished, 1 failed, 2 remaining",
         "longest 2.8 s",
-        "1 × failed: what it said, e.g. ",
+        "1 × failed: what it said (see ",
     ] {
         assert!(shown.contains(part), "{part:?} in:\n{shown}");
     }
@@ -198,10 +198,10 @@ fn pytaskfarmers_workdir_is_shown() {
 fn other_forms_of_logs_are_known() {
     let farm = Farm::local(b"echo one; exit 3\ntrap 'exit 0' TERM; echo two; sleep 600 & wait\ntrue\n");
     let outcome = farm.run(&["--logs", "rank", "--task-timeout", "1"]).exits(1);
-    assert!(outcome.stderr_text().contains("1 × over its time limit: two, e.g. task 1 in "));
+    assert!(outcome.stderr_text().contains("1 × over its time limit: two (see task 1 in "));
     let shown = text(&farm, 0, &[WORKDIR]);
-    assert!(shown.contains("1 × over its time limit: two, e.g. task 1 in "), "{shown}");
-    assert!(shown.contains("1 × exit 3: one, e.g. task 0 in "), "{shown}");
+    assert!(shown.contains("1 × over its time limit: two (see task 1 in "), "{shown}");
+    assert!(shown.contains("1 × exit 3: one (see task 0 in "), "{shown}");
     let failed = text(&farm, 0, &[WORKDIR, "--failed"]);
     assert!(
         failed.contains("\ttask 0 in logs/rank_0.log\t") && failed.contains("1\tover its time limit\t"),

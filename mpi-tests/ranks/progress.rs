@@ -41,5 +41,5 @@ fn failures_of_all_ranks_are_grouped() {
     let farm = farm.time_limit(100);
     let text = farm.run(&["--proc", "2"]).exits(1).stderr_text();
     let kind = text.lines().find(|line| line.contains("30 × exit 3: rank ")).unwrap_or_else(|| panic!("{text}"));
-    assert!(kind.contains(" is bad, e.g. tasks.txt_workdir/logs/log_") && !kind.contains("only on"), "{kind}");
+    assert!(kind.contains(" is bad (see tasks.txt_workdir/logs/log_") && !kind.contains("only on"), "{kind}");
 }

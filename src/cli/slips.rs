@@ -16,7 +16,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
     (
         &["--retry", "--resume-failed", "--rerun", "--rerun-failed"],
-        "--retry-failed also runs tasks that failed in earlier runs; --retries N retries each task that fails",
+        "--retry-failed also runs tasks that failed in earlier runs; --retries N retries each task that fails, up to N times",
     ),
     (&["--eta", "--bar"], "on a terminal, a live line shows the time left; --progress bar forces it"),
     (
@@ -35,7 +35,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
     (
         &["--stderr", "--stdout"],
-        "leave it out: a task has one log, with its standard output and standard error in the order in which they were written",
+        "omit it: a task has one log, which has its standard output and standard error in the order in which they were written",
     ),
     (&["--status"], "taskfarmer-mpi status WORKDIR shows the progress"),
     (
@@ -92,7 +92,7 @@ fn two_lists(word: &str) -> String {
     let meant = nearest(&first, ["status", "logs", "help"]).filter(|_| !std::path::Path::new(&first).exists());
     let cure = match meant {
         Some(subcommand) => format!("did you mean taskfarmer-mpi {subcommand}?"),
-        None => "put all lines into one file; if you meant a subcommand (status, logs, help), put it first".to_owned(),
+        None => "put all lines in one file; to use a subcommand (status, logs, help), put it first".to_owned(),
     };
     format!("unexpected argument '{word}': a farm has only one tasklist\n  {cure}")
 }
@@ -126,7 +126,7 @@ mod tests {
             ("x -k l", "no option -k\n  each task has"),
             ("x l --logDir d", "no option --logDir\n  output is in"),
             ("x -1 l", "no option -1\n  --proc auto"),
-            ("x logs --stderr l 1", "no option --stderr\n  leave it out: a task has one log"),
+            ("x logs --stderr l 1", "no option --stderr\n  omit it: a task has one log"),
             ("x status -f l", "no option -f\n  taskfarmer-mpi status --watch"),
             ("x -S host l", "no option -S\n  the launcher"),
         ] {

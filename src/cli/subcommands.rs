@@ -24,7 +24,7 @@ pub enum Subcommand {
     Status(StatusArgs),
     /// Print what tasks wrote, no matter how their logs are kept
     Logs(LogsArgs),
-    /// Print this help, the help for a subcommand, or a page of the documentation
+    /// Print the help of a subcommand, or a page of the documentation
     #[command(after_help = pages::listing())]
     Help {
         /// A subcommand or a topic
@@ -61,15 +61,15 @@ pub struct StatusArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print again every SECONDS seconds, until the farm has ended
+    /// Print the status again every SECONDS seconds until the farm has ended [default: 2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
     pub(crate) watch: Option<String>,
 
-    /// Print no status, but exit with the exit code of the last run; 4 if it did not end cleanly
+    /// Print nothing, and exit with the exit code of the last run, or with 4 if it did not end cleanly
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
     pub(crate) exit_code: bool,
 
-    /// List the failed tasks: ID, how it ended, host, log and command, separated by tabs
+    /// List the failed tasks: ID, how the task ended, host, log and command, separated by tabs
     #[arg(long)]
     pub(crate) failed: bool,
 
@@ -99,7 +99,7 @@ pub struct LogsArgs {
     #[arg(value_name = "WORKDIR")]
     pub(crate) workdir: Option<PathBuf>,
 
-    /// IDs of tasks, and ranges such as 5-9
+    /// Task IDs, or ranges such as 5-9
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
 
@@ -107,7 +107,7 @@ pub struct LogsArgs {
     #[arg(long, conflicts_with = "ids")]
     pub(crate) failed: bool,
 
-    /// Print only the last N lines of each task
+    /// Print only the last N lines of each task's output
     #[arg(long, value_name = "N")]
     pub(crate) tail: Option<u64>,
 

@@ -62,7 +62,7 @@ fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
         }
         std::thread::sleep(follow::PAUSE);
     }
-    Err("no task is running\n  give IDs of tasks, such as 17 or 5-9".to_owned())
+    Err("no task is running\n  give task IDs or ranges, such as 17 or 5-9".to_owned())
 }
 
 /// The tasks that the user asked for.
@@ -72,12 +72,12 @@ fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, St
             .map_err(|error| format!("cannot read {}: {error}", workdir.join("failed").display()));
     }
     if words.is_empty() {
-        return Err("no task is named\n  give IDs of tasks, such as 17 or 5-9, or --failed".to_owned());
+        return Err("no task IDs\n  give task IDs or ranges, such as 17 or 5-9, or use --failed".to_owned());
     }
     let mut ids = Vec::new();
     for word in words.iter().flat_map(|word| word.split(',')) {
-        let range =
-            range(word).ok_or_else(|| format!("{word} is not the ID of a task\n  give IDs such as 17 or 5-9"))?;
+        let range = range(word)
+            .ok_or_else(|| format!("'{word}' is not a task ID\n  give task IDs or ranges, such as 17 or 5-9"))?;
         if (range.end() - range.start()) as usize >= IDS_MAX - ids.len().min(IDS_MAX) {
             return Err(format!("{word}: these are more than {IDS_MAX} tasks"));
         }
@@ -155,7 +155,7 @@ mod tests {
         };
         assert_eq!(read(&["17", "5-7,1", "0-0"]), Ok(vec![17, 5, 6, 7, 1, 0]));
         for bad in ["", "-", "5-", "-5", "7-5", "x", "1-2-3", "+1", "4294967296", "1.5"] {
-            assert!(read(&[bad]).unwrap_err().contains("is not the ID of a task"), "{bad}");
+            assert!(read(&[bad]).unwrap_err().contains("is not a task ID"), "{bad}");
         }
         assert!(read(&["0-4294967295"]).unwrap_err().contains("more than"));
         assert!(read(&["0-9999999", "1"]).unwrap_err().contains("more than"));

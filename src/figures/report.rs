@@ -356,8 +356,8 @@ impl Figures {
             };
             let example = match group.log.split_once(" in ") {
                 _ if group.log.is_empty() => String::new(),
-                Some((task, file)) => format!(", e.g. {task} in {}", pasted_path(&workdir.join(file))),
-                None => format!(", e.g. {}", pasted_path(&workdir.join(&group.log))),
+                Some((task, file)) => format!(" (see {task} in {})", pasted_path(&workdir.join(file))),
+                None => format!(" (see {})", pasted_path(&workdir.join(&group.log))),
             };
             let only_on = match &group.only_on[..] {
                 [] => String::new(),

@@ -298,7 +298,9 @@ impl Catalog {
     pub fn not_found(&self, name: &str, built_in: &[&str]) -> String {
         let listed = self.list();
         let (what, lister) = self.kind.words();
-        let mut text = format!("there is no {what} '{name}'; built in: {}", built_in.join(", "));
+        let quoted: Vec<_> = built_in.iter().map(|name| format!("'{name}'")).collect();
+        let (s, are) = if built_in.len() == 1 { ("", "is") } else { ("s", "are") };
+        let mut text = format!("there is no {what} '{name}'; the built-in {what}{s} {are} {}", quoted.join(" and "));
         if !listed.is_empty() {
             let names: Vec<_> = listed.iter().map(|listed| &listed.name[..]).collect();
             text.push_str(&format!("; from INI files: {}", names.join(", ")));
@@ -313,7 +315,7 @@ impl Catalog {
         for ignored in self.remarks(name, None, false).ignored {
             text.push_str(&format!("\n  {ignored}"));
         }
-        text.push_str(&format!("\n  taskfarmer-mpi {lister} lists all of them and where each is defined"));
+        text.push_str(&format!("\n  taskfarmer-mpi {lister} shows all of them, and where each is defined"));
         text
     }
 }

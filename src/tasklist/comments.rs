@@ -25,14 +25,15 @@ impl Directive {
     pub(super) fn refusal(self) -> String {
         let (what, cure) = match self {
             Self::DisBatch => (
-                "a disBatch directive (#DISBATCH) is not supported; in disBatch, it changes which commands run, or their order",
-                "PREFIX and SUFFIX: write them into the lines, or into a runner (taskfarmer-mpi help runners); REPEAT: use the handler \
-                 'product' (taskfarmer-mpi help handlers); BARRIER: put what comes after it in a separate list, and run that \
-                 list afterward; PERENGINE: use the batch script, or the setup of a runner. Then remove the line",
+                "disBatch directives (#DISBATCH), which change which commands run or in what order, are not supported",
+                "for PREFIX and SUFFIX, change the lines or use a runner (taskfarmer-mpi help runners); for REPEAT, use the handler \
+                 'product' (taskfarmer-mpi help handlers); for BARRIER, put the lines that follow it in a separate list, and run \
+                 that list afterward; for PERENGINE, use the batch script or the setup of a runner. In all cases, remove the \
+                 directive",
             ),
             Self::HyperQueue => (
-                "a HyperQueue directive (#HQ) for an array of tasks is not supported",
-                "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers). Then remove the line",
+                "HyperQueue directives (#HQ) for arrays of tasks are not supported",
+                "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers). Then remove the directive",
             ),
         };
         format!("{what}\n  {cure}")

@@ -5,14 +5,14 @@ pub(super) fn look(words: &[(String, bool)]) -> Option<String> {
     let range = words.iter().find(|(word, quoted)| !quoted && is_foreign_range(word));
     if let Some((word, _)) = range {
         return Some(format!(
-            "{word:?} is one value, taken literally\n  write a range as FIRST..LAST or FIRST..LAST..STEP; put the value \
-             in quotes if it is meant literally"
+            "{word:?} is a single value, not a range\n  write a range as FIRST..LAST or FIRST..LAST..STEP; to hide this warning, put the \
+             value in quotes"
         ));
     }
     let word = separated_by_commas(words)?;
     Some(format!(
-        "{word:?} is one value, taken literally\n  separate values with spaces: a b c; put the value in quotes if it \
-         is meant literally"
+        "{word:?} is a single value, not a list\n  separate values with spaces, as in a b c; to hide this warning, put the value in \
+         quotes"
     ))
 }
 

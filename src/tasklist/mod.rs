@@ -61,7 +61,7 @@ pub enum ListError {
         source: io::Error,
     },
     /// A path that is not a file.
-    #[error("the tasklist {} is a folder\n  give the file that holds one command per line", .0.display())]
+    #[error("the tasklist '{}' is a folder\n  give the name of a file with one command per line", .0.display())]
     IsFolder(PathBuf),
     /// Something in the file.
     #[error("{}:{} {what}\n  nothing was started", path.display(), line.map_or(String::new(), |line| format!(" line {line}:")))]

@@ -66,8 +66,8 @@ pub(crate) enum WorkdirError {
     NotAFolder(PathBuf),
     /// The workdir, or a part of it, belongs to another user.
     #[error(
-        "{} belongs to {owner}\n  nothing was started: its owner controls where files written there end up\n  name another \
-         workdir with --workdir, or give --shared-workdir to use this one",
+        "{} belongs to {owner}\n  nothing was started: its owner controls where files written there end up\n  name a \
+         different workdir with --workdir, or give --shared-workdir to use this one",
         path.display()
     )]
     Foreign {
@@ -87,7 +87,7 @@ pub(crate) enum WorkdirError {
         source: io::Error,
     },
     /// Another farm is at work there.
-    #[error("another farm is using {}: {holder}\n  wait for it to end, or give this run a different --workdir", workdir.display())]
+    #[error("another farm is using {}: {holder}\n  wait for it to end, or name a different workdir with --workdir", workdir.display())]
     Locked {
         /// The workdir.
         workdir: PathBuf,
@@ -95,7 +95,7 @@ pub(crate) enum WorkdirError {
         holder: String,
     },
     /// The file of `--joblog` cannot be written.
-    #[error("cannot write the job log {}: {source}\n  nothing was started; name another file with --joblog", path.display())]
+    #[error("cannot write the job log {}: {source}\n  nothing was started; name a different file with --joblog", path.display())]
     JobLog {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ pub(crate) enum WorkdirError {
         source: io::Error,
     },
     /// The file of `--joblog` is of a different kind.
-    #[error("{} is not a job log: its first line is a different one\n  nothing was started or changed; name another file with --joblog", .0.display())]
+    #[error("{} is not a job log: its first line is not that of a job log\n  nothing was started or changed; name a different file with --joblog", .0.display())]
     NoJobLog(PathBuf),
     /// Tasks of earlier runs were started in a different folder.
     #[error(

@@ -29,7 +29,7 @@ pub(crate) enum ScanError {
     },
     /// A line with a different format.
     #[error(
-        "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or give a different --workdir. \
+        "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or name a different workdir with --workdir. \
          See \"Damage\" in taskfarmer-mpi help workdir",
         path.display()
     )]
@@ -41,8 +41,8 @@ pub(crate) enum ScanError {
     },
     /// A task that is different in this list, or missing.
     #[error(
-        "{}: line {line} records task {id}, {found}\n  the tasklist has changed since that task was recorded; nothing was started. Put the old list \
-         back (adding lines at its end is fine), or give a different --workdir{}. See taskfarmer-mpi help workdir",
+        "{}: line {line} records task {id}, {found}\n  the tasklist has changed since that task was recorded; nothing was started. Restore \
+         the old list (you may append lines to it), or name a different workdir with --workdir{}. See taskfarmer-mpi help workdir",
         path.display(), if *may_retry { "; or, if failed lines were corrected, --retry-failed runs them as they are now" } else { "" }
     )]
     OtherList {

@@ -64,7 +64,16 @@ fn mistakes_are_named_before_anything_starts() {
     );
     let before = farm.everything();
     for (name, words) in [
-        ("rceo", &["no runner 'rceo'", "did you mean 'reco'?", "built in: default", "junk.ini", "--list-runners"][..]),
+        (
+            "rceo",
+            &[
+                "no runner 'rceo'",
+                "did you mean 'reco'?",
+                "the built-in runner is 'default'",
+                "junk.ini",
+                "--list-runners",
+            ][..],
+        ),
         ("reco", &["mine.ini:3: [reco]: imgae", "did you mean 'image'?"]),
         ("kind", &["mine.ini:6: [kind]: Runner", "did you mean 'shifter'?", "podman-hpc"]),
         ("percent", &["mine.ini:10: [percent]: env.A", "%%"]),

@@ -138,7 +138,7 @@ pub(super) fn only_workdir() -> Result<PathBuf, String> {
         [] => Err("there is no workdir in this folder\n  give the workdir of a farm, or its tasklist".to_owned()),
         [(workdir, _)] => Ok(workdir.clone()),
         [(_, first), (_, second), ..] => Err(format!(
-            "there are {} workdirs in this folder, such as {} and {}\n  give the one that you mean",
+            "there are {} workdirs in this folder, such as {} and {}\n  give the one that you want",
             found.len(),
             first.display(),
             second.display()
@@ -154,7 +154,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     if !folder.is_dir() {
         let what = if path.exists() { "is not a folder, and has no workdir next to it" } else { "does not exist" };
         return Err(format!(
-            "{} {what}\n  give the workdir of a farm: LIST_workdir, or the folder that --workdir named",
+            "'{}' {what}\n  give the workdir of a farm: LIST_workdir, or the folder that you chose with --workdir",
             path.display()
         ));
     }
@@ -163,7 +163,7 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     }
     if !FILES.iter().any(|name| folder.join(name).exists()) {
         return Err(format!(
-            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or the folder that --workdir named",
+            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or the folder that you chose with --workdir",
             folder.display(),
             FILES.join(", ")
         ));

@@ -69,9 +69,9 @@ fn failures_are_told_by_kinds() {
     assert_eq!(
         lines[1..5],
         [
-            "  412 × exit 1: ModuleNotFoundError: No module named 'x', e.g. w/logs/log_17, only on nid0004",
-            "  2 × SIGKILL, which the farm did not send (out of memory? peak memory 3.1 GiB): no output, e.g. w/logs/log_3",
-            "  1 × exit 137 after SIGKILL, which the farm did not send (out of memory?): Killed, e.g. w/logs/log_5",
+            "  412 × exit 1: ModuleNotFoundError: No module named 'x' (see w/logs/log_17), only on nid0004",
+            "  2 × SIGKILL, which the farm did not send (out of memory? peak memory 3.1 GiB): no output (see w/logs/log_3)",
+            "  1 × exit 137 after SIGKILL, which the farm did not send (out of memory?): Killed (see w/logs/log_5)",
             "  1 × exit 9",
         ]
     );

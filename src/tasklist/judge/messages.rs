@@ -29,7 +29,7 @@ impl Kind {
         let (verb, what, why, cure) = match self {
             Self::Continued => (
                 "end",
-                "in a backslash",
+                "with a backslash",
                 "each line is a separate task, so the next line would run on its own",
                 "write the command on one line, or put it in a script and put the script's name in the list",
             ),
@@ -41,10 +41,10 @@ impl Kind {
             ),
             Self::Open => (
                 "end",
-                "in the middle of quotes, brackets, a loop, or a pipe",
-                "each line is a separate task, so the pieces would run on their own",
+                "before a quote, bracket, loop, or pipe is complete",
+                "each line is a separate task and must be a complete command",
                 "write the command on one line, with ; between its parts, or put it in a script and put the script's name \
-                 in the list; put a backslash before a quote that is meant literally",
+                 in the list; to use a quote as an ordinary character, put a backslash before it",
             ),
             Self::CarriageReturn => (
                 "contain",
@@ -67,7 +67,7 @@ impl Kind {
             ),
             Self::BlankAfterBackslash => (
                 "end",
-                "in a backslash and a space or tab",
+                "with a backslash and a space or tab",
                 "this adds an argument that is only whitespace, and does not continue the line",
                 "write the command on one line",
             ),
@@ -76,7 +76,7 @@ impl Kind {
                 "a command in the background (&)",
                 "the result of a task is the result of its first process; five seconds after that process ends, any others \
                  still running get SIGTERM and, after the grace period, SIGKILL",
-                "the farm already runs tasks in parallel: remove the &, or end the line with wait",
+                "the farm already runs tasks in parallel: remove the &, or put wait at the end of the line",
             ),
             Self::Deceptive => (
                 "contain",
@@ -91,11 +91,11 @@ impl Kind {
                 "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
             ),
             Self::ChangesShell => (
-                "change",
-                "nothing for other tasks",
+                "affect",
+                "no other tasks",
                 "each task has its own shell, which ends with the task",
-                "put cd or export before each command that needs it (cd DIR && ./run) or into the setup of a runner \
-                 (taskfarmer-mpi help runners), or run it before you start the farm",
+                "put the command in each line that needs it (cd DIR && ./run) or in the setup of a runner (taskfarmer-mpi help \
+                 runners), or run it before you start the farm",
             ),
         };
         Text { verb, what, why, cure }
