@@ -40,9 +40,9 @@ with # are skipped. Results are in LIST_workdir: finished, failed,
 logs/log_<ID>, timeline.json (for Perfetto).
 
 Exit codes: 0 all tasks finished, 1 some failed, 2 invalid usage or input,
-3 stopped before the end (the same command resumes), 4 the farm itself failed.
+3 stopped before the end (resume with the same command), 4 the farm failed.
 
-`taskfarmer-mpi help guide` prints a guide; `help help` lists all other topics.";
+More help: `taskfarmer-mpi help guide`; all topics: `taskfarmer-mpi help help`.";
 
 /// How a run shows its progress.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -79,7 +79,7 @@ pub struct Cli {
     #[arg(value_name = "LIST")]
     pub list: Option<PathBuf>,
 
-    /// Tasks to run at a time on each rank; `auto`, or no N, means one per CPU [default: one per CPU, up to 8]
+    /// Tasks to run at a time on each rank; `auto`: one per CPU [default: one per CPU, but at most 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
     pub proc: Option<String>,
 
@@ -87,11 +87,11 @@ pub struct Cli {
     #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
-    /// The handler that reads the list
+    /// Handler that reads the list
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
     pub tasklist: String,
 
-    /// The runner that starts the tasks
+    /// Runner that starts the tasks
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
     pub runner: String,
 
@@ -103,8 +103,8 @@ pub struct Cli {
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
-    /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m, 2d or 1:30:00. Even without
-    /// this option, the farm stops before the batch job ends
+    /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m or 1:30:00. The farm also
+    /// stops before the batch job ends
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub timeout: Option<String>,
 
@@ -112,29 +112,29 @@ pub struct Cli {
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<String>,
 
-    /// Stop starting tasks when less than this much time is left; with 0, keep starting tasks until the end
-    /// [default: the time within which nine out of ten tasks finished]
+    /// Start no more tasks when less than this much time is left before the farm must stop; 0: start them until then
+    /// [default: the time within which 90% of tasks finish]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<String>,
 
     /// Time between SIGTERM and SIGKILL when tasks are stopped
-    #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub grace: String,
 
     /// Retry a task that fails, up to N times [default: 0]
     #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
     pub retries: Option<String>,
 
-    /// Retry a task only if it ends with one of these exit codes, such as 75,100-110; 128+N means signal N
-    #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
+    /// Retry a task only if it ends with one of these exit codes, such as 75,100-110 or, for signal 9, 137
+    #[arg(help_heading = FAILURES, long, value_name = "CODES", allow_hyphen_values = true)]
     pub retry_exit: Option<String>,
 
     /// Also run tasks that failed in earlier runs
     #[arg(help_heading = FAILURES, long)]
     pub retry_failed: bool,
 
-    /// End the farm after N tasks, or N% of the tasks that have ended, have failed: `soon,fail=N` lets running tasks
-    /// end first; `now,fail=N` stops them
+    /// End the farm when N tasks have failed, or N% of the tasks that have ended: `soon,fail=N` lets running tasks end
+    /// first; `now,fail=N` stops them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
     pub halt: Option<String>,
 
@@ -143,7 +143,7 @@ pub struct Cli {
     pub crash_limit: Option<String>,
 
     /// Where the output of tasks goes: `task` (one file per task), `task/1000` (the same, in folders of 1,000), `failed`
-    /// (like `task`, but without the empty logs of tasks that succeeded), `rank` (two files per rank), `none`
+    /// (like `task`, but the empty logs of finished tasks are removed), `rank` (two files per rank), `none`
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
     pub logs: String,
 
@@ -163,7 +163,7 @@ pub struct Cli {
     #[arg(help_heading = OUTPUT, short, long)]
     pub quiet: bool,
 
-    /// CPUs of a task: `none` does not restrict them, `slot` gives each slot an equal share
+    /// CPUs that a task may use: all of its rank's (`none`), or those of its slot (`slot`)
     #[arg(help_heading = ADVANCED, long, value_enum, default_value_t, hide_possible_values = true)]
     pub bind: Bind,
 

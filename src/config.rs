@@ -115,12 +115,12 @@ pub enum ConfigError {
     RetryExit(String),
     /// `--task-timeout`.
     #[error(
-        "--task-timeout {0}: not a valid time limit\n  give a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of the median task length that is above 100%, such as 300%"
+        "--task-timeout {0}: not a valid time limit\n  give a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage (above 100%) of the median task length, such as 300%"
     )]
     TaskTimeout(String),
     /// `--halt`.
     #[error(
-        "--halt {0}: not a valid rule\n  give 'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 or now,fail=5%"
+        "--halt {0}: not a valid rule\n  give soon,fail=N or now,fail=N, where N is a number or a percentage of failed tasks, such as soon,fail=10 or now,fail=5%"
     )]
     Halt(String),
     /// `--task-time` and `--timeout`.
@@ -129,7 +129,7 @@ pub enum ConfigError {
     )]
     NoTime(String),
     /// No list.
-    #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST; taskfarmer-mpi --help shows the options")]
+    #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST\n  for the options, run taskfarmer-mpi --help")]
     NoList,
 }
 

@@ -300,7 +300,7 @@ impl Reporter {
             words::plural(slots, "slot"),
         ));
         if figures.total > 0 && figures.earlier == figures.total {
-            say("there was nothing left to run: all tasks were recorded by earlier runs");
+            say("nothing was left to run: all tasks had already been recorded by earlier runs");
         }
         let in_detail = took >= DETAILS_FROM || config.verbose > 0;
         let lines = match in_detail {

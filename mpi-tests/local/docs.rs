@@ -66,7 +66,7 @@ fn commands_of_index_and_cheat_sheet() {
 
     let mut farm = Farm::local(b"");
     let blocks = blocks_by(&By::Local, "docs/cheatsheet.md");
-    assert!(blocks.len() >= 6, "{blocks:#?}");
+    assert!(blocks.len() >= 5, "{blocks:#?}");
     let outcome = run(&mut farm, &blocks).exits(0);
     let printed = String::from_utf8_lossy(&outcome.stdout);
     assert!(printed.contains("==> task 0: exit 0 <==\nsample a\n==> task 1: exit 0 <==\nsample b\n"), "{printed}");

@@ -96,11 +96,7 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("open backtick", b"./a `date\n", Refuse("line 1 ends before a quote")),
     ("open substitution", b"./a $(date\n", Refuse("line 1 ends before a quote")),
     ("for", b"for i in 1 2\ndo\n./a\ndone\n", Refuse("line 1 ends before a quote")),
-    (
-        "for … do",
-        b"for i in 1 2; do\nrm -r old\ndone\n",
-        Refuse("write the command on one line, with ; between its parts"),
-    ),
+    ("for … do", b"for i in 1 2; do\nrm -r old\ndone\n", Refuse("write the whole command on one line")),
     ("while", b"while true; do\nbreak\ndone\n", Refuse("line 1 ends before a quote")),
     ("if", b"if ./a\nthen ./b\nfi\n", Refuse("line 1 ends before a quote")),
     ("if … then", b"if ./a; then\n./b\nfi\n", Refuse("line 1 ends before a quote")),
@@ -175,7 +171,9 @@ fn messages_are_bounded() {
 fn warned_lists_run() {
     let farm = Farm::local(b"echo a\\ \ntrue &\ncd /\necho $HQ_TASK_ID\n");
     let text = farm.run(&["--proc", "2"]).exits(0).stderr_text();
-    for words in ["in the background (&): the result of a task", "line 3 affects no other tasks", "(HQ_TASK_ID)"] {
+    for words in
+        ["in the background (&): the task ends with its shell", "line 3 affects no other tasks", "(HQ_TASK_ID)"]
+    {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(farm.workdir().log(0), b"a \n", "the escaped blank");

@@ -134,7 +134,7 @@ fn batch_output_has_a_line_now_and_then() {
     assert_eq!((words[0], words[2], words[3]), ("taskfarmer-mpi:", "rank", "0"), "{line}");
     assert!(words[1].len() == 20 && words[1].ends_with('Z'), "a time: {line}");
     assert!(words[4].starts_with('(') && words[4].ends_with("):"), "a host: {line}");
-    assert!(line.contains("1 of 3 tasks done (33%), 1 failed; 2 running on 3 slots"), "{line}");
+    assert!(line.contains("1 of 3 tasks done (33%), 1 of them failed; 2 running on 3 slots"), "{line}");
 }
 
 /// `--quiet` prints nothing on success, and otherwise what went wrong.
@@ -203,5 +203,5 @@ fn a_run_is_reported_from_start_to_end() {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     let text = farm.run(&["--workdir", "my work", "--timeout", "1", "--logs", "rank"]).exits(3).stderr_text();
-    assert!(text.contains("1 of 2 tasks to run (1 recorded by earlier runs); 8 slots; "), "{text}");
+    assert!(text.contains("2 tasks, 1 left to run (1 recorded by earlier runs); 8 slots; "), "{text}");
 }

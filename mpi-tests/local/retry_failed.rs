@@ -41,13 +41,13 @@ fn failed_lines_may_be_corrected() {
     let farm = Farm::local(b"echo 0 >> ran\nno_such_program_at_all\nfalse\n");
     assert_eq!(farm.run(&[]).exits(1).summary(), [1, 2, 0]);
     farm.write("tasks.txt", b"echo 0 >> ran\necho 1 >> ran\necho 2 >> ran; exit 3\n");
-    farm.run(&[]).refused(&["line ", "--retry-failed runs them as they are now"]);
+    farm.run(&[]).refused(&["line ", "if you corrected the lines of failed tasks, run them with --retry-failed"]);
     assert_eq!(farm.run(&["--retry-failed"]).exits(1).summary(), [2, 1, 0]);
     assert_eq!(farm.lines("ran").len(), 3);
     assert!(String::from_utf8_lossy(&farm.read("tasks.txt_workdir/failed")).starts_with("2 echo 2"));
     // Finished tasks must be as they were recorded, with or without the flag.
     farm.write("tasks.txt", b"echo 0 >>ran\necho 1 >> ran\necho 2 >> ran\n");
-    let text = farm.run(&["--retry-failed"]).refused(&["finished: line 1"]).stderr_text();
+    let text = farm.run(&["--retry-failed"]).refused(&["finished, line 1"]).stderr_text();
     assert!(!text.contains("--retry-failed"), "{text}");
 }
 
@@ -56,7 +56,7 @@ fn failed_lines_may_be_corrected() {
 fn nothing_to_run_is_reported() {
     let farm = farm();
     let text = farm.run(&[]).exits(1).stderr_text();
-    assert!(text.contains("there was nothing left to run"), "{text}");
+    assert!(text.contains("nothing was left to run"), "{text}");
     assert!(
         text.contains(", or to run them all again:\n") && text.contains(" --retry-failed --proc 8 tasks.txt\n"),
         "{text}"

@@ -390,7 +390,10 @@ fn runs_are_distinguished() {
     );
     assert!(shown.contains("1 × exit 4") && shown.contains("1 × exit 3"), "{shown}");
     let third = farm.run(&[]).exits(1).stderr_text();
-    assert!(third.contains("all tasks were recorded by earlier runs") && !third.contains("of these"), "{third}");
+    assert!(
+        third.contains("all tasks had already been recorded by earlier runs") && !third.contains("of these"),
+        "{third}"
+    );
 }
 
 /// Promise: a SIGKILL is only remarked on if the farm did not send it. Shells that saw their program die of one count;

@@ -16,7 +16,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
     (
         &["--retry", "--resume-failed", "--rerun", "--rerun-failed"],
-        "--retry-failed also runs tasks that failed in earlier runs; --retries N retries each task that fails, up to N times",
+        "to run tasks that failed in earlier runs, use --retry-failed; to retry each task that fails, up to N times, use --retries N",
     ),
     (&["--eta", "--bar"], "on a terminal, a live line shows the time left; --progress bar forces it"),
     (
@@ -35,7 +35,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
     (
         &["--stderr", "--stdout"],
-        "omit it: a task has one log, which has its standard output and standard error in the order in which they were written",
+        "omit it: each task has one log, which contains standard output and standard error in the order in which the task wrote them",
     ),
     (&["--status"], "taskfarmer-mpi status WORKDIR shows the progress"),
     (
@@ -126,7 +126,7 @@ mod tests {
             ("x -k l", "no option -k\n  each task has"),
             ("x l --logDir d", "no option --logDir\n  output is in"),
             ("x -1 l", "no option -1\n  --proc auto"),
-            ("x logs --stderr l 1", "no option --stderr\n  omit it: a task has one log"),
+            ("x logs --stderr l 1", "no option --stderr\n  omit it: each task has one log"),
             ("x status -f l", "no option -f\n  taskfarmer-mpi status --watch"),
             ("x -S host l", "no option -S\n  the launcher"),
         ] {

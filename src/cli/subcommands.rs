@@ -24,7 +24,7 @@ pub enum Subcommand {
     Status(StatusArgs),
     /// Print what tasks wrote, no matter how their logs are kept
     Logs(LogsArgs),
-    /// Print the help of a subcommand, or a page of the documentation
+    /// Print the help for a subcommand, or a page of the documentation
     #[command(after_help = pages::listing())]
     Help {
         /// A subcommand or a topic
@@ -57,7 +57,7 @@ pub struct StatusArgs {
     #[arg(value_name = "WORKDIR")]
     pub(crate) workdir: Option<PathBuf>,
 
-    /// Print one JSON object
+    /// Print the status as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -65,7 +65,7 @@ pub struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
     pub(crate) watch: Option<String>,
 
-    /// Print nothing, and exit with the exit code of the last run, or with 4 if it did not end cleanly
+    /// Print nothing; exit with the exit code of the last run, or with 4 if it was killed or is still running
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
     pub(crate) exit_code: bool,
 
@@ -73,11 +73,11 @@ pub struct StatusArgs {
     #[arg(long)]
     pub(crate) failed: bool,
 
-    /// List the running tasks: ID, seconds, host, rank and command, separated by tabs
+    /// List the running tasks: ID, run time in seconds, host, rank and command, separated by tabs
     #[arg(long)]
     pub(crate) running: bool,
 
-    /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
+    /// List the N slowest tasks: ID, run time in seconds, host, rank and command, separated by tabs
     #[arg(long, value_name = "N")]
     pub(crate) slowest: Option<u32>,
 

@@ -61,7 +61,7 @@ fn with_sections(page: &str) -> String {
     page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
         .replacen("\n\nA tasklist ", "\n.fi\n.SH FILES\nA tasklist ", 1)
         .replacen("\n\nExit codes: ", "\n.SH \"EXIT STATUS\"\n", 1)
-        .replacen("\n\n`taskfarmer\\-mpi help guide", &format!("{environment}`taskfarmer\\-mpi help guide"), 1)
+        .replacen("\n\nMore help: ", &format!("{environment}Documentation: "), 1)
 }
 
 /// The topics of `help` keep their line breaks, too.

@@ -38,5 +38,5 @@ fn unknown(topic: &str, command: &clap::Command) -> String {
     let meant = pages::meant(topic, subcommands())
         .map_or_else(String::new, |meant| format!("; did you mean {PROGRAM} help {meant}?"));
     let subcommands = subcommands().collect::<Vec<_>>().join(", ");
-    format!("no help for '{topic}'{meant}\n  topics: {}\n  subcommands: {subcommands}", pages::names())
+    format!("there is no help topic '{topic}'{meant}\n  topics: {}\n  subcommands: {subcommands}", pages::names())
 }

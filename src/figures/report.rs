@@ -269,7 +269,7 @@ impl Figures {
         let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
         let mut line = format!("{done} of {total} done ({}%)", words::percent(self.done(), self.total));
         if self.failed > 0 {
-            line += &format!(", {} failed", words::count(self.failed));
+            line += &format!(", {} of them failed", words::count(self.failed));
         }
         line += &format!("; {} running on {}", words::count(self.running), words::counted(self.slots, "slot"));
         if self.tasks_per_s > 0.0 {

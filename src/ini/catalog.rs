@@ -315,7 +315,7 @@ impl Catalog {
         for ignored in self.remarks(name, None, false).ignored {
             text.push_str(&format!("\n  {ignored}"));
         }
-        text.push_str(&format!("\n  taskfarmer-mpi {lister} shows all of them, and where each is defined"));
+        text.push_str(&format!("\n  taskfarmer-mpi {lister} shows all {what}s, and where each is defined"));
         text
     }
 }

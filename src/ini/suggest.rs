@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let lower = word.to_lowercase();
     let near = known.map(|name| (osa_distance(&lower, &name.to_lowercase()), name));
     let (distance, name) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 1 + word.chars().count() / 3).then_some(name)
+    (distance <= (word.chars().count() / 3).max(1)).then_some(name)
 }
 
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod tests {
 
     /// Typing errors are recognized, other words are left alone.
     #[test]
-    fn typing_errors_are_recognised() {
+    fn typing_errors_are_recognized() {
         let known = ["image", "setup", "volumes", "modules", "tempdir"];
         for (word, meant) in [
             ("imgae", Some("image")),
@@ -35,6 +35,7 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), meant, "{word}");
         }
+        assert_eq!(nearest("nothing", ["moving"]), None);
         assert_eq!(nearest("x", []), None);
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod handle;
 pub(crate) mod keeping;
 mod leftovers;
 mod logs;
+pub(crate) mod orders;
 mod packed;
 mod start_error;
 mod starters;
@@ -29,7 +30,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::outlet::Outlet;
 use crate::protocol::framing::FrameReader;
-use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
 use crate::sys::executing::ExecutingTable;
@@ -39,9 +40,9 @@ use crate::sys::launcher::{Launch, NodePlace};
 use crate::sys::process::{Reap, reap};
 use crate::sys::signals::SignalSource;
 use crate::sys::wait::{Interest, wait_ready};
-use crate::task::SLOTS_MAX;
-use crate::worker::{Event, Worker};
+use crate::worker::Event;
 use context::SpawnContext;
+use orders::{Node, Prepared};
 use starters::threads_for;
 use tasks::Tasks;
 use turn::Turns;
@@ -90,16 +91,49 @@ pub(crate) fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
 
 struct Pool {
     socket: UnixStream,
-    executing: ExecutingTable,
     children: SignalSource,
-    clock: Clock,
-    outlet: Outlet,
+    node: ThisNode,
     reader: FrameReader,
     out: Vec<u8>,
     /// When it last sent something.
     last_sent: Duration,
     /// `None` before Start.
-    work: Option<Turns<Tasks>>,
+    work: Option<Box<Turns<Tasks>>>,
+}
+
+/// The node that the pool is on.
+struct ThisNode {
+    executing: ExecutingTable,
+    clock: Clock,
+    outlet: Outlet,
+}
+
+impl Node for ThisNode {
+    type Processes = Tasks;
+
+    fn prepare(&mut self, _now: Duration, config: &WorkerConfig) -> Result<Prepared<Tasks>, String> {
+        self.outlet.set_level(config.log_level);
+        let cwd = PathBuf::from(std::ffi::OsString::from_vec(config.cwd.clone()));
+        std::env::set_current_dir(&cwd)
+            .map_err(|error| format!("its node has no folder {}: {error}", cwd.display()))?;
+        let host = host::name();
+        let launch = Launch::of_this_process();
+        let mut place = NodePlace::of_this_process();
+        if config.farmer_only_host.as_ref() == Some(&host) {
+            place = place.without_first();
+        }
+        cpus::take_share(launch, place);
+        let cpus = cpus::usable(launch);
+        let slots = config.slots.on(cpus);
+        let context = SpawnContext::new(config, slots, &host::node_name(launch), &cwd, self.clock);
+        self.executing.clear(slots);
+        let processes = Tasks::new(context?, threads_for(slots), self.executing)?;
+        Ok(Prepared { processes, slots, cpus, host })
+    }
+
+    fn none(&self) -> Tasks {
+        Tasks::default()
+    }
 }
 
 impl Pool {
@@ -109,7 +143,8 @@ impl Pool {
         let reader = FrameReader::default();
         let clock = Clock::start();
         let last_sent = clock.now();
-        Ok(Self { socket, executing, children, clock, outlet, reader, out: Vec::new(), last_sent, work: None })
+        let node = ThisNode { executing, clock, outlet };
+        Ok(Self { socket, children, node, reader, out: Vec::new(), last_sent, work: None })
     }
 
     fn serve(&mut self) -> io::Result<i32> {
@@ -127,7 +162,7 @@ impl Pool {
             self.reap_children(&mut out);
             self.look_after_output(&mut out);
             if let Some(work) = &mut self.work {
-                let now = self.clock.now();
+                let now = self.node.clock.now();
                 work.turn(now, Event::Tick, &mut out);
                 // After all signals: a process that does not receive any is not waited for.
                 for event in work.processes.over(now) {
@@ -139,14 +174,14 @@ impl Pool {
                 self.send(&message);
             }
             self.send_logs();
-            if self.clock.now().saturating_sub(self.last_sent) >= HEARTBEAT {
+            if self.node.clock.now().saturating_sub(self.last_sent) >= HEARTBEAT {
                 self.send(&ToFarmer::Heartbeat);
             }
         }
     }
 
     fn wait(&self) {
-        let now = self.clock.now();
+        let now = self.node.clock.now();
         let work = self.work.as_ref();
         let deadlines = work.map(|work| [work.core.next_deadline(), work.processes.next_look()]);
         let deadline = deadlines.into_iter().flatten().flatten().min();
@@ -172,64 +207,14 @@ impl Pool {
             }
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
                 match codec::decode::<ToWorker>(frame) {
-                    Ok(message) => self.on_message(message, out),
+                    Ok(message) => {
+                        orders::receive(&mut self.work, self.node.clock.now(), message, &mut self.node, out);
+                    }
                     Err(error) => {
                         out.push(ToFarmer::Unfit { reason: format!("it does not understand rank 0: {error}") });
                     }
                 }
             }
-        }
-    }
-
-    fn on_message(&mut self, message: ToWorker, out: &mut Vec<ToFarmer>) {
-        match message {
-            ToWorker::Start(config) if self.work.is_none() => out.push(self.start(&config)),
-            ToWorker::Stop { level } => {
-                // Stopped before Start, or unfit: there is nothing to stop, but the farmer waits for the answer.
-                if self.work.is_none() {
-                    self.work = Some(Turns::new(Worker::new(0, Duration::ZERO), Tasks::default()));
-                }
-                self.turn(Event::Message(message), out);
-                self.work.iter_mut().for_each(|work| work.processes.stop(level));
-            }
-            other => self.turn(Event::Message(other), out),
-        }
-    }
-
-    /// Prepares everything; returns the answer.
-    fn start(&mut self, config: &WorkerConfig) -> ToFarmer {
-        self.outlet.set_level(config.log_level);
-        if config.protocol != PROTOCOL_VERSION {
-            let reason = format!("it speaks protocol version {PROTOCOL_VERSION}, rank 0 speaks {}", config.protocol);
-            return ToFarmer::Unfit { reason };
-        }
-        let cwd = PathBuf::from(std::ffi::OsString::from_vec(config.cwd.clone()));
-        if let Err(error) = std::env::set_current_dir(&cwd) {
-            let reason = format!("its node has no folder {}: {error}", cwd.display());
-            return ToFarmer::Unfit { reason };
-        }
-        let host = host::name();
-        let launch = Launch::of_this_process();
-        let mut place = NodePlace::of_this_process();
-        if config.farmer_only_host.as_ref() == Some(&host) {
-            place = place.without_first();
-        }
-        cpus::take_share(launch, place);
-        let cpus = cpus::usable(launch);
-        let slots = match config.slots {
-            SlotCount::Cpus => cpus,
-            SlotCount::CpusUpTo(slots) => slots.min(cpus),
-            SlotCount::Fixed(slots) => slots.min(SLOTS_MAX),
-        };
-        let context = SpawnContext::new(config, slots, &host::node_name(launch), &cwd, self.clock);
-        self.executing.clear(slots);
-        match context.and_then(|context| Tasks::new(context, threads_for(slots), self.executing)) {
-            Ok(tasks) => {
-                let grace = Duration::from_millis(config.grace_ms);
-                self.work = Some(Turns::new(Worker::new(slots, grace), tasks));
-                ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus }
-            }
-            Err(reason) => ToFarmer::Unfit { reason },
         }
     }
 
@@ -244,8 +229,8 @@ impl Pool {
         {
             let Some(work) = &mut self.work else { continue };
             // Otherwise it is a process that a task had started.
-            if let Some(event) = work.processes.on_reaped(reaped, self.clock.now()) {
-                work.turn(self.clock.now(), event, out);
+            if let Some(event) = work.processes.on_reaped(reaped, self.node.clock.now()) {
+                work.turn(self.node.clock.now(), event, out);
             }
         }
     }
@@ -253,33 +238,27 @@ impl Pool {
     fn take_failed_starts(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
         for event in work.processes.failed() {
-            work.turn(self.clock.now(), event, out);
+            work.turn(self.node.clock.now(), event, out);
         }
     }
 
     /// Before the end is reported, so that the farm learns in time that its output is gone.
     fn look_after_output(&mut self, out: &mut Vec<ToFarmer>) {
         let Some(work) = &mut self.work else { return };
-        let now = self.clock.now();
+        let now = self.node.clock.now();
         for event in work.processes.look_after_output(now) {
             work.turn(now, event, out);
         }
         out.extend(work.processes.take_failure().map(|reason| ToFarmer::LogsFailed { reason }));
     }
 
-    fn turn(&mut self, event: Event, out: &mut Vec<ToFarmer>) {
-        if let Some(work) = &mut self.work {
-            work.turn(self.clock.now(), event, out);
-        }
-    }
-
     fn send(&mut self, message: &ToFarmer) {
-        self.last_sent = self.clock.now();
+        self.last_sent = self.node.clock.now();
         crate::protocol::framing::push_message(&mut self.out, message);
     }
 
     fn send_logs(&mut self) {
-        for (level, text) in self.outlet.take() {
+        for (level, text) in self.node.outlet.take() {
             self.send(&ToFarmer::Log { level, text });
         }
     }

@@ -108,10 +108,6 @@ impl Tasks {
     }
 
     /// The farm stops.
-    pub(super) fn stop(&mut self, level: StopLevel) {
-        self.keeping.stop(level);
-    }
-
     /// Why the farm must end; returned once.
     pub(super) fn take_failure(&mut self) -> Option<String> {
         self.keeping.take_failure()
@@ -285,5 +281,9 @@ impl Processes for Tasks {
 
     fn kill(&mut self, slot: u32) {
         self.signal(slot, &KILL);
+    }
+
+    fn stop(&mut self, level: StopLevel) {
+        self.keeping.stop(level);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Assignment, ToFarmer};
+use crate::protocol::{Assignment, StopLevel, ToFarmer};
 use crate::task::Outcome;
 use crate::worker::{Action, Event, Usage, Worker};
 
@@ -51,6 +51,9 @@ pub trait Processes {
 
     /// SIGKILL to all processes of the task in this slot, if there is one; later ones too.
     fn kill(&mut self, slot: u32);
+
+    /// The farm stops: output that has no place is not waited for as long.
+    fn stop(&mut self, _level: StopLevel) {}
 }
 
 /// The worker core and the processes that it decides on.

@@ -33,7 +33,7 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
         0 => total,
         done => {
             let [left, done] = [tasks.remaining(), done].map(|count| words::count(count.into()));
-            format!("{left} of {total} to run ({done} recorded by earlier runs)")
+            format!("{total}, {left} left to run ({done} recorded by earlier runs)")
         }
     };
     let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };

@@ -13,7 +13,7 @@ pub(crate) mod framing;
 use bincode::{Decode, Encode};
 
 use crate::runner::RunnerConfig;
-use crate::task::{Attempt, Executing, Rank, TaskId, TaskResult};
+use crate::task::{Attempt, Executing, Rank, SLOTS_MAX, TaskId, TaskResult};
 
 /// Raised whenever the meaning or the bytes of a message change. Start and Hello carry it: a farm consists of one
 /// program, and two versions in one allocation are refused by name instead of misread.
@@ -37,8 +37,20 @@ pub enum SlotCount {
     Cpus,
     /// As many as the rank has CPUs, but no more than this.
     CpusUpTo(u32),
-    /// This many, at most [`SLOTS_MAX`](crate::task::SLOTS_MAX); with 0 it takes no tasks.
+    /// This many, at most [`SLOTS_MAX`]; with 0 it takes no tasks.
     Fixed(u32),
+}
+
+impl SlotCount {
+    /// On a rank with this many CPUs.
+    #[must_use]
+    pub fn on(self, cpus: u32) -> u32 {
+        match self {
+            Self::Cpus => cpus,
+            Self::CpusUpTo(slots) => slots.min(cpus),
+            Self::Fixed(slots) => slots.min(SLOTS_MAX),
+        }
+    }
 }
 
 /// Which CPUs a task may use, of those that its rank has.

@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::plan::{Plan, Poison};
 use super::processes::{Operation, Output, Process, Simulated};
 use crate::lengths::micros;
+use crate::pool::orders::{self, Prepared};
 use crate::pool::turn::Turns;
-use crate::protocol::{PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::relay::Relay;
 use crate::task::Executing;
-use crate::worker::{Event, Worker};
+use crate::worker::Event;
 
 /// A pool process.
 #[derive(Debug)]
@@ -66,6 +67,24 @@ pub(crate) struct Node {
     pub outbox: VecDeque<ToFarmer>,
     slots: u32,
     plan: Rc<Plan>,
+}
+
+impl orders::Node for Node {
+    type Processes = Simulated;
+
+    fn prepare(&mut self, now: Duration, config: &WorkerConfig) -> Result<Prepared<Simulated>, String> {
+        if self.unfit {
+            return Err("simulated".to_owned());
+        }
+        let mut processes = orders::Node::none(self);
+        (processes.now, processes.refusing, processes.broken) = (now, self.refusing, self.broken);
+        processes.output = self.output;
+        Ok(Prepared { processes, slots: config.slots.on(self.slots), cpus: self.slots, host: "node".to_owned() })
+    }
+
+    fn none(&self) -> Simulated {
+        Simulated::new(Rc::clone(&self.plan))
+    }
 }
 
 impl Node {
@@ -142,37 +161,16 @@ impl Node {
     }
 
     fn on_message(&mut self, now: Duration, message: ToWorker, out: &mut Vec<ToFarmer>) {
-        match (&mut self.pool, message) {
-            (Pool::Forked, ToWorker::Start(config)) => out.push(self.start(now, &config)),
-            (Pool::Forked, message @ ToWorker::Stop { .. }) => {
-                let mut turns = Turns::new(Worker::new(0, Duration::ZERO), Simulated::new(Rc::clone(&self.plan)));
-                turns.turn(now, Event::Message(message), out);
-                self.pool = Pool::Up(Box::new(turns));
+        let mut work = match std::mem::replace(&mut self.pool, Pool::Forked) {
+            Pool::Forked => None,
+            Pool::Up(turns) => Some(turns),
+            over @ (Pool::Ended | Pool::Dead) => {
+                self.pool = over;
+                return;
             }
-            (Pool::Up(turns), message) => {
-                let stop = if let ToWorker::Stop { level } = message { Some(level) } else { None };
-                turns.turn(now, Event::Message(message), out);
-                stop.into_iter().for_each(|level| turns.processes.keeping.stop(level));
-            }
-            (Pool::Forked | Pool::Ended | Pool::Dead, _) => {}
-        }
-    }
-
-    fn start(&mut self, now: Duration, config: &WorkerConfig) -> ToFarmer {
-        if self.unfit {
-            return ToFarmer::Unfit { reason: "simulated".to_owned() };
-        }
-        let slots = match config.slots {
-            SlotCount::Cpus => self.slots,
-            SlotCount::CpusUpTo(slots) => slots.min(self.slots),
-            SlotCount::Fixed(slots) => slots,
         };
-        let mut processes = Simulated::new(Rc::clone(&self.plan));
-        (processes.now, processes.refusing, processes.broken) = (now, self.refusing, self.broken);
-        processes.output = self.output;
-        let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
-        self.pool = Pool::Up(Box::new(Turns::new(core, processes)));
-        ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: "node".to_owned(), slots, cpus: slots }
+        orders::receive(&mut work, now, message, self, out);
+        self.pool = work.map_or(Pool::Forked, Pool::Up);
     }
 
     /// What is executing, and for how long.

@@ -12,7 +12,7 @@ use super::plan::{OnTerm, Plan};
 use crate::lengths::micros;
 use crate::pool::keeping::{Ended, KeepError, Keeping, Outputs, Over};
 use crate::pool::turn::{Processes, SpawnError};
-use crate::protocol::Assignment;
+use crate::protocol::{Assignment, StopLevel};
 use crate::task::{Outcome, TaskId};
 use crate::worker::{Event, Usage};
 
@@ -281,5 +281,9 @@ impl Processes for Simulated {
                 false => process.end_within(now, DYING, Outcome::Signaled(9)),
             }
         });
+    }
+
+    fn stop(&mut self, level: StopLevel) {
+        self.keeping.stop(level);
     }
 }

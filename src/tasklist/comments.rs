@@ -25,15 +25,14 @@ impl Directive {
     pub(super) fn refusal(self) -> String {
         let (what, cure) = match self {
             Self::DisBatch => (
-                "disBatch directives (#DISBATCH), which change which commands run or in what order, are not supported",
-                "for PREFIX and SUFFIX, change the lines or use a runner (taskfarmer-mpi help runners); for REPEAT, use the handler \
+                "disBatch directives (#DISBATCH) are not supported: they would change the commands or their order",
+                "remove the directive; for PREFIX and SUFFIX, change the lines or use a runner (taskfarmer-mpi help runners); for REPEAT, use the handler \
                  'product' (taskfarmer-mpi help handlers); for BARRIER, put the lines that follow it in a separate list, and run \
-                 that list afterward; for PERENGINE, use the batch script or the setup of a runner. In all cases, remove the \
-                 directive",
+                 that list afterward; for PERENGINE, use the batch script or the setup of a runner",
             ),
             Self::HyperQueue => (
                 "HyperQueue directives (#HQ) for arrays of tasks are not supported",
-                "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers). Then remove the directive",
+                "write one line per task, or use the handler 'product' or 'template' (taskfarmer-mpi help handlers); then remove the directive",
             ),
         };
         format!("{what}\n  {cure}")

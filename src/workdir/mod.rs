@@ -77,7 +77,7 @@ pub(crate) enum WorkdirError {
         owner: String,
     },
     /// Missing permission, a full disk, or the like.
-    #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the workdir must be writable; name a different one with --workdir"))]
+    #[error("cannot {what} {}: {source}\n  {}", path.display(), cure(source, "the farm must be able to create the workdir and write to it; name a different one with --workdir"))]
     Unusable {
         /// What was tried.
         what: &'static str,
@@ -107,8 +107,8 @@ pub(crate) enum WorkdirError {
     NoJobLog(PathBuf),
     /// Tasks of earlier runs were started in a different folder.
     #[error(
-        "the last run that used {} was started in a different folder, {was:?}; the remaining tasks would run in {is:?}\n  \
-         nothing was started; change to the other folder, or use --here to run the remaining tasks in this one",
+        "the last run that used {} was started in a different folder, {was:?}, and this one in {is:?}\n  \
+         nothing was started; to resume in {was:?}, change to it first; to run the remaining tasks in {is:?}, use --here",
         workdir.display()
     )]
     OtherFolder {

@@ -29,8 +29,8 @@ pub(crate) enum ScanError {
     },
     /// A line with a different format.
     #[error(
-        "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or name a different workdir with --workdir. \
-         See \"Damage\" in taskfarmer-mpi help workdir",
+        "{}: line {line} is not \"ID command\"\n  nothing was started; remove or correct the line, or name a different workdir with --workdir; \
+         see \"Damage\" in taskfarmer-mpi help workdir",
         path.display()
     )]
     Damaged {
@@ -41,9 +41,9 @@ pub(crate) enum ScanError {
     },
     /// A task that is different in this list, or missing.
     #[error(
-        "{}: line {line} records task {id}, {found}\n  the tasklist has changed since that task was recorded; nothing was started. Restore \
-         the old list (you may append lines to it), or name a different workdir with --workdir{}. See taskfarmer-mpi help workdir",
-        path.display(), if *may_retry { "; or, if failed lines were corrected, --retry-failed runs them as they are now" } else { "" }
+        "the tasklist has changed since task {id} was recorded: {found} ({}, line {line})\n  nothing was started; restore \
+         the old list (you may append lines to it), or name a different workdir with --workdir{}; see taskfarmer-mpi help workdir",
+        path.display(), if *may_retry { ", or, if you corrected the lines of failed tasks, run them with --retry-failed" } else { "" }
     )]
     OtherList {
         /// The file.
@@ -162,12 +162,9 @@ pub(crate) fn read_records(
         let other_list =
             |found, may_retry| ScanError::OtherList { path: path.to_owned(), line: number, id, found, may_retry };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
-        let (id, expected) = known.ok_or_else(|| other_list("which the list does not have", false))?;
+        let (id, expected) = known.ok_or_else(|| other_list("the list no longer has it", false))?;
         if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
-            return Err(other_list(
-                "but with a different command from the one in the list",
-                verdict == Verdict::Failed,
-            ));
+            return Err(other_list("its command is a different one now", verdict == Verdict::Failed));
         }
         if !table.record(id, verdict) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };

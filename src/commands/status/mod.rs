@@ -126,6 +126,10 @@ pub(super) fn is_at_work(workdir: &Path) -> bool {
     Life::read(workdir).state.is_at_work()
 }
 
+/// What to name for `status` and `logs`.
+const WANTED: &str =
+    "give the tasklist of a farm, or its workdir: LIST_workdir, or the folder that you chose with --workdir";
+
 /// The only workdir in the current folder, absolute.
 pub(super) fn only_workdir() -> Result<PathBuf, String> {
     let names = std::fs::read_dir(".").map_err(|error| format!("cannot read the current folder: {error}"))?;
@@ -135,7 +139,7 @@ pub(super) fn only_workdir() -> Result<PathBuf, String> {
         names.filter(is_named_so).filter_map(|name| Some((find_workdir(&name).ok()?, name))).collect();
     found.sort();
     match &found[..] {
-        [] => Err("there is no workdir in this folder\n  give the workdir of a farm, or its tasklist".to_owned()),
+        [] => Err(format!("there is no workdir in this folder\n  {WANTED}")),
         [(workdir, _)] => Ok(workdir.clone()),
         [(_, first), (_, second), ..] => Err(format!(
             "there are {} workdirs in this folder, such as {} and {}\n  give the one that you want",
@@ -152,18 +156,18 @@ pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
     beside.push("_workdir");
     let folder = if path.is_dir() { path.to_owned() } else { PathBuf::from(beside) };
     if !folder.is_dir() {
-        let what = if path.exists() { "is not a folder, and has no workdir next to it" } else { "does not exist" };
-        return Err(format!(
-            "'{}' {what}\n  give the workdir of a farm: LIST_workdir, or the folder that you chose with --workdir",
-            path.display()
-        ));
+        let what = match path.exists() {
+            true => format!("the tasklist '{}' has no workdir: there is no {}", path.display(), folder.display()),
+            false => format!("'{}' does not exist", path.display()),
+        };
+        return Err(format!("{what}\n  {WANTED}"));
     }
     if let Err(error) = std::fs::read_dir(&folder) {
         return Err(format!("cannot read {}: {error}", folder.display()));
     }
     if !FILES.iter().any(|name| folder.join(name).exists()) {
         return Err(format!(
-            "{} is not the workdir of a farm: it has none of {}\n  give the workdir of a farm: LIST_workdir, or the folder that you chose with --workdir",
+            "{} is not the workdir of a farm: it has none of {}\n  {WANTED}",
             folder.display(),
             FILES.join(", ")
         ));

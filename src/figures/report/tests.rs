@@ -15,8 +15,7 @@ fn progress_is_one_line() {
     let mut figures =
         Figures { total: 100_000, finished: 45_000, failed: 210, running: 512, slots: 512, ..Figures::default() };
     (figures.tasks_per_s, figures.left_s) = (12.34, Some(4_440.0));
-    let line =
-        "45,210 of 100,000 tasks done (45%), 210 failed; 512 running on 512 slots; 12.3/s; about 1 h 15 min left";
+    let line = "45,210 of 100,000 tasks done (45%), 210 of them failed; 512 running on 512 slots; 12.3/s; about 1 h 15 min left";
     assert_eq!(figures.progress_line(), line);
 }
 

@@ -43,8 +43,8 @@ impl Kind {
                 "end",
                 "before a quote, bracket, loop, or pipe is complete",
                 "each line is a separate task and must be a complete command",
-                "write the command on one line, with ; between its parts, or put it in a script and put the script's name \
-                 in the list; to use a quote as an ordinary character, put a backslash before it",
+                "write the whole command on one line, as in \"for i in 1 2; do echo $i; done\", or put it in a script and put the \
+                 script's name in the list; to use a quote as an ordinary character, put a backslash before it",
             ),
             Self::CarriageReturn => (
                 "contain",
@@ -74,9 +74,9 @@ impl Kind {
             Self::Background => (
                 "leave",
                 "a command in the background (&)",
-                "the result of a task is the result of its first process; five seconds after that process ends, any others \
-                 still running get SIGTERM and, after the grace period, SIGKILL",
-                "the farm already runs tasks in parallel: remove the &, or put wait at the end of the line",
+                "the task ends with its shell, which does not wait for that command; five seconds later, processes that \
+                 are still running get SIGTERM and, after the grace period, SIGKILL",
+                "the farm already runs tasks in parallel: remove the &, or end the line with the command 'wait'",
             ),
             Self::Deceptive => (
                 "contain",
