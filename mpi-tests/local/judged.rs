@@ -73,7 +73,7 @@ const CORPUS: &[(&str, &[u8], Then)] = &[
     ("HyperQueue's variable", b"./a \"$HQ_TASK_ID\"\n", Warn("HQ_TASK_ID")),
     ("parallel's variable", b"./a > out.$PARALLEL_SEQ\n", Warn("PARALLEL_SEQ")),
     ("array's variable", b"./a --n=$SLURM_ARRAY_TASK_ID\n", Warn("SLURM_ARRAY_TASK_ID")),
-    ("cd", b"cd out\n./a\n", Warn("line 1 affects no other tasks (cd)")),
+    ("cd", b"cd out\n./a\n", Warn("line 1 (cd) affects no other tasks")),
     ("export", b"export A='x y'\nB=1\n./a\n", Warn("(NAME=VALUE and export)")),
     ("modules", b"module load gcc\nconda activate x\n./a\n", Warn("(conda and module)")),
     ("source", b"source env.sh\n. ./env.sh\n./a\n", Warn("(. and source)")),
@@ -172,7 +172,7 @@ fn warned_lists_run() {
     let farm = Farm::local(b"echo a\\ \ntrue &\ncd /\necho $HQ_TASK_ID\n");
     let text = farm.run(&["--proc", "2"]).exits(0).stderr_text();
     for words in
-        ["in the background (&): the task ends with its shell", "line 3 affects no other tasks", "(HQ_TASK_ID)"]
+        ["in the background (&): the task ends with its shell", "line 3 (cd) affects no other tasks", "(HQ_TASK_ID)"]
     {
         assert!(text.contains(words), "{text}");
     }

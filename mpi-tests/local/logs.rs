@@ -191,7 +191,7 @@ fn nothing_is_kept() {
     farm.run(&["--logs", "none"]).exits(1);
     assert_eq!(names(&farm), [""; 0]);
     let outcome = farm.run_exactly(&["logs", "tasks.txt_workdir", "1"]).exits(1);
-    assert!(outcome.errors()[0].contains("was not kept"), "{}", outcome.errors()[0]);
+    assert!(outcome.errors()[0].contains("its output was kept"), "{}", outcome.errors()[0]);
 }
 
 /// Each odd log is reported by name, and the others are printed: files that are cut off, links, which are not followed,

@@ -68,13 +68,19 @@ class Timeline(NamedTuple):
     names: dict
 
 
+def launcher(project):
+    """The mpirun that `make` uses; empty if there is none."""
+    which = subprocess.run([project / "scripts" / "which-mpirun"], capture_output=True, text=True, check=True)
+    return which.stdout.strip()
+
+
 def record(binary, project):
     """Runs the farm: two ranks if the program was built with MPI and its launcher is there, otherwise one."""
     version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    which = subprocess.run([project / ".ci" / "which-mpirun"], capture_output=True, text=True, check=True)
     launch = []
-    if which.stdout and "Loaded from" in version:
-        launch = [which.stdout.strip()]
+    mpirun = launcher(project)
+    if mpirun and "Loaded from" in version:
+        launch = [mpirun]
         if "Open MPI" in version:
             launch += ["--oversubscribe", "--bind-to", "none"]
     setup = f"{TASKS}SLOTS={SLOTS if launch else 8}\nSTOP={STOP}\nlaunch=({' '.join(launch)})\n"

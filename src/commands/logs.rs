@@ -130,7 +130,7 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
         let mut without = unprinted.without.clone();
         without.sort_unstable();
         say_error(&format!(
-            "no output from {} {} in {}\n  a task without output is not in the list, has not run yet, or its output was not kept; see taskfarmer-mpi help workdir",
+            "no output from {} {} in {}\n  check that the list has such a task, that it has run, and that its output was kept; see taskfarmer-mpi help workdir",
             words::plural(without.len() as u64, "task"),
             words::ids(without.iter().copied()),
             workdir.join(logs::FOLDER).display()

@@ -41,7 +41,7 @@ pub(crate) enum ScanError {
     },
     /// A task that is different in this list, or missing.
     #[error(
-        "the tasklist has changed since task {id} was recorded: {found} ({}, line {line})\n  nothing was started; restore \
+        "the tasklist has changed: task {id} {found} ({}, line {line})\n  nothing was started; restore \
          the old list (you may append lines to it), or name a different workdir with --workdir{}; see taskfarmer-mpi help workdir",
         path.display(), if *may_retry { ", or, if you corrected the lines of failed tasks, run them with --retry-failed" } else { "" }
     )]
@@ -162,9 +162,9 @@ pub(crate) fn read_records(
         let other_list =
             |found, may_retry| ScanError::OtherList { path: path.to_owned(), line: number, id, found, may_retry };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
-        let (id, expected) = known.ok_or_else(|| other_list("the list no longer has it", false))?;
+        let (id, expected) = known.ok_or_else(|| other_list("is recorded, but is no longer in the list", false))?;
         if commands == Commands::AsRecorded && (expected != command || end == End::TooLong) {
-            return Err(other_list("its command is a different one now", verdict == Verdict::Failed));
+            return Err(other_list("had a different command when it was recorded", verdict == Verdict::Failed));
         }
         if !table.record(id, verdict) {
             let before = if table.state(id) == Some(TaskState::Finished) { names::FINISHED } else { names::FAILED };

@@ -1,5 +1,6 @@
 """From recordings and timelines to files: times, and what the files consist of."""
 
+import pathlib
 import re
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -122,6 +123,9 @@ class Timelines(unittest.TestCase):
         texts = [text_of(element) for element in root.iter(f"{SVG}text")]
         for text in ("rank 0 on a<b", "slot 1", "0 s", "4 s"):
             self.assertIn(text, texts)
+
+    def test_the_launcher_is_looked_up_where_make_does(self):
+        self.assertIsInstance(timeline.launcher(pathlib.Path(__file__).resolve().parents[3]), str)
 
     def test_the_time_between_two_runs_is_not_drawn(self):
         boxes = [timeline.Box(0, 0, 0, 10.0, 12.0, "finished"), timeline.Box(1, 0, 0, 100.0, 101.0, "finished")]

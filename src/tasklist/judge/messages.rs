@@ -148,7 +148,10 @@ impl Seen {
             _ => name.clone(),
         }));
         let names = if names.is_empty() { names } else { format!(" ({names})") };
-        format!("{subject} {verb}{s} {what}{names}: {why}\n  {cure}")
+        match kind {
+            Kind::ChangesShell => format!("{subject}{names} {verb}{s} {what}: {why}\n  {cure}"),
+            _ => format!("{subject} {verb}{s} {what}{names}: {why}\n  {cure}"),
+        }
     }
 }
 

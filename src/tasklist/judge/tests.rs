@@ -63,10 +63,10 @@ fn each_kind_is_reported() {
             Warn("line 1 uses variables that another farmer or an array job sets (SLURM_ARRAY_TASK_ID)"),
         ),
         (&["./run ${HQ_TASK_ID}", "./run $PARALLEL_SEQ"], Warn("(HQ_TASK_ID and PARALLEL_SEQ)")),
-        (&["cd out", "./run"], Warn("line 1 affects no other tasks (cd): ")),
+        (&["cd out", "./run"], Warn("line 1 (cd) affects no other tasks: ")),
         (
             &["export A='x y'", "module load gcc", "./run"],
-            Warn("lines 1 and 2 affect no other tasks (export and module): "),
+            Warn("lines 1 and 2 (export and module) affect no other tasks: "),
         ),
         (&["source 1.sh", "source 2.sh"], Nothing),
         (&["cd x && ./run", "(cd x; ./run)", "cdo x"], Nothing),
