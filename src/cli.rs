@@ -1,23 +1,33 @@
 //! What was typed.
 //!
-//! Owns the command line: PyTaskFarmer's, and our additions. Its meaning is checked in [`crate::config`]. The
-//! subcommands and their own options are in `subcommands`; only the first word can be one, so a list may have any
-//! name after an option, and as `./NAME`.
+//! Owns the command line: PyTaskFarmer's, and our additions. The type of an option's value reads it: `values`. Rules for
+//! two options are in [`crate::config`]. The subcommands and their own options are in `subcommands`; only the first word
+//! can be one, so a list may have any name after an option, and as `./NAME`.
 
 pub(crate) mod pages;
 mod slips;
 mod subcommands;
 pub(crate) mod typed;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
-use crate::protocol::Bind;
+use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
+use crate::protocol::{Bind, Logs, SlotCount};
+use values::{HaltRule, OrOperand, number};
 
 pub(crate) use slips::explain;
 pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
+pub(crate) use values::Time;
+
+/// More retries than this are a typing error.
+const RETRIES_MAX: u16 = 1_000;
+
+/// More crashes than this are a typing error, too.
+const CRASH_LIMIT_MAX: u16 = 1_000;
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";
@@ -81,7 +91,7 @@ pub struct Cli {
 
     /// Tasks to run at a time on each rank; `auto`, or no N, means one per CPU [default: one per CPU, up to 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
-    pub proc: Option<String>,
+    pub proc: Option<OrOperand<SlotCount>>,
 
     /// Folder for records and logs [default: LIST_workdir]
     #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
@@ -105,29 +115,30 @@ pub struct Cli {
 
     /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m, 2d or 1:30:00. Even without
     /// this option, the farm stops before the batch job ends
-    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
-    pub timeout: Option<String>,
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true, value_parser = Time::above_zero)]
+    pub timeout: Option<Time>,
 
     /// End a task that runs for longer than this: a time, or a percentage of the median task length, such as 300%
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
-    pub task_timeout: Option<String>,
+    pub task_timeout: Option<TaskLimit>,
 
     /// Stop starting tasks when less than this much time is left; with 0, keep starting tasks until the end
     /// [default: the time within which nine out of ten tasks finished]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
-    pub task_time: Option<String>,
+    pub task_time: Option<Time>,
 
     /// Time between SIGTERM and SIGKILL when tasks are stopped
     #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10", allow_hyphen_values = true)]
-    pub grace: String,
+    pub grace: Time,
 
-    /// Retry a task that fails, up to N times [default: 0]
-    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
-    pub retries: Option<String>,
+    /// Retry a task that fails, up to N times
+    #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = 0, allow_hyphen_values = true,
+        value_parser = number("number of retries", 0, RETRIES_MAX))]
+    pub retries: u16,
 
     /// Retry a task only if it ends with one of these exit codes, such as 75,100-110; 128+N means signal N
     #[arg(help_heading = FAILURES, long, value_name = "LIST", allow_hyphen_values = true)]
-    pub retry_exit: Option<String>,
+    pub retry_exit: Option<ExitCodes>,
 
     /// Also run tasks that failed in earlier runs
     #[arg(help_heading = FAILURES, long)]
@@ -136,16 +147,17 @@ pub struct Cli {
     /// End the farm after N tasks, or N% of the tasks that have ended, have failed: `soon,fail=N` lets running tasks
     /// end first; `now,fail=N` stops them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
-    pub halt: Option<String>,
+    pub halt: Option<HaltRule>,
 
-    /// Record a task as failed after it has taken its rank or node down N times [default: 3]
-    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
-    pub crash_limit: Option<String>,
+    /// Record a task as failed after it has taken its rank or node down N times
+    #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = CRASH_LIMIT_DEFAULT,
+        allow_hyphen_values = true, value_parser = number("number of crashes", 1, CRASH_LIMIT_MAX))]
+    pub crash_limit: u16,
 
     /// Where the output of tasks goes: `task` (one file per task), `task/1000` (the same, in folders of 1,000), `failed`
     /// (like `task`, but without the empty logs of tasks that succeeded), `rank` (two files per rank), `none`
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
-    pub logs: String,
+    pub logs: Logs,
 
     /// Append one line for each task to this file, in the format of GNU parallel's job log
     #[arg(help_heading = OUTPUT, long, value_name = "FILE")]
@@ -251,14 +263,20 @@ mod tests {
         Cli::read(line.split(' ').map(OsString::from))
     }
 
+    fn slots(slots: SlotCount) -> Option<OrOperand<SlotCount>> {
+        Some(OrOperand::Value(slots))
+    }
+
     /// Scripts that were written for PyTaskFarmer keep working.
     #[test]
     fn pytaskfarmers_command_line_is_read() {
+        let proc = |line| read(line).unwrap().proc;
         let cli = read("x --proc 4 --timeout 60 -w dir --verbose True -r default -t default list").unwrap();
-        assert_eq!((cli.proc.as_deref(), cli.timeout.as_deref(), cli.verbose), (Some("4"), Some("60"), 1));
-        assert_eq!(read("x list -n").unwrap().proc.as_deref(), Some("auto"));
-        assert_eq!(read("x list --proc").unwrap().proc.as_deref(), Some("auto"));
-        assert_eq!(read("x list").unwrap().proc, None);
+        assert_eq!((cli.proc, cli.verbose), (slots(SlotCount::Fixed(4)), 1));
+        assert_eq!(cli.timeout, "60".parse().ok());
+        assert_eq!(proc("x list -n"), slots(SlotCount::Cpus));
+        assert_eq!(proc("x list --proc"), slots(SlotCount::Cpus));
+        assert_eq!(proc("x list"), None);
     }
 
     /// `--verbose` with and without PyTaskFarmer's value.
@@ -283,7 +301,7 @@ mod tests {
     #[test]
     fn the_last_of_two_options_counts() {
         let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();
-        assert_eq!((cli.proc.as_deref(), &cli.grace[..]), (Some("8"), "2"));
+        assert_eq!((cli.proc, cli.grace.to_string()), (slots(SlotCount::Fixed(8)), "2".to_owned()));
     }
 
     /// PyTaskFarmer's users may have a list of any name: only the first word is a subcommand, and `./` in front, or any
@@ -296,7 +314,8 @@ mod tests {
             assert!(cli.command.is_none(), "{line}");
             assert!(cli.list.is_some_and(|list| list.ends_with("completions")), "{line}");
         }
-        assert_eq!(read("x -n completions").unwrap().proc.as_deref(), Some("completions"), "a list, as config finds");
+        let proc = read("x -n completions").unwrap().proc;
+        assert!(matches!(proc, Some(OrOperand::Word(word, _)) if word == "completions"), "a list, as config finds");
         assert!(read("x help").unwrap().command.is_some());
         assert_eq!(read("x ./help").unwrap().list, Some("./help".into()));
     }
