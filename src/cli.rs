@@ -13,7 +13,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Args, Parser};
 
 use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
 use crate::protocol::{Bind, Logs, SlotCount};
@@ -22,12 +22,6 @@ use values::{HaltRule, OrOperand, number};
 pub(crate) use slips::explain;
 pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
 pub(crate) use values::Time;
-
-/// More retries than this are a typing error.
-const RETRIES_MAX: u16 = 1_000;
-
-/// More crashes than this are a typing error, too.
-const CRASH_LIMIT_MAX: u16 = 1_000;
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";
@@ -97,6 +91,30 @@ pub struct Cli {
     #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
+    /// Everything else about a run.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// Print the name, kind, file and line of each runner
+    #[arg(help_heading = ADVANCED, long)]
+    pub list_runners: bool,
+
+    /// Print the name, kind, file and line of each handler
+    #[arg(help_heading = ADVANCED, long)]
+    pub list_handlers: bool,
+
+    /// Print the version and the MPI library
+    #[arg(help_heading = ADVANCED, short = 'V', long)]
+    pub version: bool,
+
+    /// Print this help
+    #[arg(help_heading = ADVANCED, short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// Options of a run whose meaning does not depend on others.
+#[derive(Args, Clone, PartialEq, Eq, Debug)]
+pub struct Options {
     /// The handler that reads the list
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
     pub tasklist: String,
@@ -133,7 +151,7 @@ pub struct Cli {
 
     /// Retry a task that fails, up to N times
     #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = 0, allow_hyphen_values = true,
-        value_parser = number("number of retries", 0, RETRIES_MAX))]
+        value_parser = number(0..=1_000_u16, "not a valid number of retries\n  give a number from 0 to 1000"))]
     pub retries: u16,
 
     /// Retry a task only if it ends with one of these exit codes, such as 75,100-110; 128+N means signal N
@@ -151,7 +169,8 @@ pub struct Cli {
 
     /// Record a task as failed after it has taken its rank or node down N times
     #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = CRASH_LIMIT_DEFAULT,
-        allow_hyphen_values = true, value_parser = number("number of crashes", 1, CRASH_LIMIT_MAX))]
+        allow_hyphen_values = true,
+        value_parser = number(1..=1_000_u16, "not a valid number of crashes\n  give a number from 1 to 1000"))]
     pub crash_limit: u16,
 
     /// Where the output of tasks goes: `task` (one file per task), `task/1000` (the same, in folders of 1,000), `failed`
@@ -186,22 +205,6 @@ pub struct Cli {
     /// Use a workdir that belongs to another user
     #[arg(help_heading = ADVANCED, long)]
     pub shared_workdir: bool,
-
-    /// Print the name, kind, file and line of each runner
-    #[arg(help_heading = ADVANCED, long)]
-    pub list_runners: bool,
-
-    /// Print the name, kind, file and line of each handler
-    #[arg(help_heading = ADVANCED, long)]
-    pub list_handlers: bool,
-
-    /// Print the version and the MPI library
-    #[arg(help_heading = ADVANCED, short = 'V', long)]
-    pub version: bool,
-
-    /// Print this help
-    #[arg(help_heading = ADVANCED, short, long, action = ArgAction::HelpShort)]
-    help: Option<bool>,
 }
 
 impl Cli {
@@ -272,8 +275,8 @@ mod tests {
     fn pytaskfarmers_command_line_is_read() {
         let proc = |line| read(line).unwrap().proc;
         let cli = read("x --proc 4 --timeout 60 -w dir --verbose True -r default -t default list").unwrap();
-        assert_eq!((cli.proc, cli.verbose), (slots(SlotCount::Fixed(4)), 1));
-        assert_eq!(cli.timeout, "60".parse().ok());
+        assert_eq!((cli.proc, cli.options.verbose), (slots(SlotCount::Fixed(4)), 1));
+        assert_eq!(cli.options.timeout, "60".parse().ok());
         assert_eq!(proc("x list -n"), slots(SlotCount::Cpus));
         assert_eq!(proc("x list --proc"), slots(SlotCount::Cpus));
         assert_eq!(proc("x list"), None);
@@ -293,7 +296,7 @@ mod tests {
             ("x list --verbose True", 1),
         ] {
             let cli = read(line).unwrap();
-            assert_eq!((cli.verbose, cli.list), (level, Some("list".into())), "{line}");
+            assert_eq!((cli.options.verbose, cli.list), (level, Some("list".into())), "{line}");
         }
     }
 
@@ -301,7 +304,7 @@ mod tests {
     #[test]
     fn the_last_of_two_options_counts() {
         let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();
-        assert_eq!((cli.proc, cli.grace.to_string()), (slots(SlotCount::Fixed(8)), "2".to_owned()));
+        assert_eq!((cli.proc, &cli.options.grace.typed[..]), (slots(SlotCount::Fixed(8)), "2"));
     }
 
     /// PyTaskFarmer's users may have a list of any name: only the first word is a subcommand, and `./` in front, or any

@@ -4,13 +4,12 @@
 //! checked by rank 0 alone. It only checks whether a list in /dev or /proc is a regular file.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::cli::{Cli, Progress, Time};
+use crate::cli::{Cli, Options, Time};
 use crate::farmer::Rules;
-use crate::protocol::{Bind, Logs, SlotCount};
+use crate::protocol::SlotCount;
 use crate::workdir::Failed;
 
 /// How many tasks run at the same time on a rank without `--proc`: PyTaskFarmer's number, but no more than the rank has
@@ -23,44 +22,14 @@ pub(crate) const SLOTS_DEFAULT: u32 = 8;
 pub struct Config {
     /// The tasklist.
     pub list: PathBuf,
-    /// The handler that reads it.
-    pub handler: String,
-    /// The runner, by name.
-    pub runner: String,
-    /// Slots per rank.
-    pub slots: SlotCount,
-    /// Whether the user chose them.
-    pub slots_chosen: bool,
-    /// When to stop, from the start of the program.
-    pub timeout: Option<Duration>,
-    /// From SIGTERM to SIGKILL.
-    pub grace: Duration,
     /// The folder for all results.
     pub workdir: PathBuf,
-    /// A job log in the format of GNU parallel.
-    pub joblog: Option<PathBuf>,
-    /// 0: warnings, 1: info, 2: debug, 3: trace.
-    pub verbose: u8,
-    /// Print nothing unless something goes wrong.
-    pub quiet: bool,
-    /// How to show progress.
-    pub progress: Progress,
-    /// Which CPUs a task may use.
-    pub bind: Bind,
-    /// Where the output of tasks goes.
-    pub logs: Logs,
-    /// Rank 0 runs no tasks.
-    pub farmer_only: bool,
+    /// Slots per rank; up to a number only if the user has not chosen them.
+    pub slots: SlotCount,
     /// What to do with tasks that have failed in earlier runs.
     pub failed: Failed,
-    /// What to do with tasks that fail.
-    pub rules: Rules,
-    /// The folder in which an earlier run was started does not matter.
-    pub here: bool,
-    /// The workdir may belong to another user.
-    pub shared_workdir: bool,
-    /// Only print what would run.
-    pub dry_run: bool,
+    /// What needs no other option to have its meaning.
+    pub options: Options,
 }
 
 /// Options that make no sense together.
@@ -80,7 +49,7 @@ pub enum ConfigError {
     #[error(
         "--task-time {0} is not less than --timeout: no task would be started\n  give a shorter --task-time or a longer --timeout"
     )]
-    NoTime(Time),
+    NoTime(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST; taskfarmer-mpi --help shows the options")]
     NoList,
@@ -101,47 +70,38 @@ impl Config {
         if (is_special && cli.workdir.is_none()) || list == Path::new("-") {
             return Err(ConfigError::Stream(list));
         }
-        let timeout = cli.timeout.map(|time| time.length);
-        let leaves_no_time = |time: &Time| timeout.is_some_and(|timeout| time.length >= timeout);
-        if let Some(time) = cli.task_time.clone().filter(leaves_no_time) {
-            return Err(ConfigError::NoTime(time));
+        let options = cli.options;
+        let is_too_long = |time: &&Time| options.timeout.as_ref().is_some_and(|timeout| time.length >= timeout.length);
+        if let Some(time) = options.task_time.as_ref().filter(is_too_long) {
+            return Err(ConfigError::NoTime(time.typed.clone()));
         }
-        let rules = Rules {
-            retries: cli.retries,
-            retry_exit: cli.retry_exit,
-            task_limit: cli.task_timeout,
-            halt: cli.halt.and_then(|rule| rule.0),
-            task_time: cli.task_time.map(|time| time.length),
-            crash_limit: cli.crash_limit,
-        };
         Ok(Self {
-            rules,
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
-            handler: cli.tasklist,
-            runner: cli.runner,
             slots: slots.unwrap_or(SlotCount::CpusUpTo(SLOTS_DEFAULT)),
-            slots_chosen: slots.is_some(),
-            timeout,
-            grace: cli.grace.length,
-            joblog: cli.joblog,
-            verbose: cli.verbose,
-            quiet: cli.quiet,
-            progress: if cli.quiet { Progress::None } else { cli.progress },
-            bind: cli.bind,
-            logs: cli.logs,
-            farmer_only: cli.farmer_only,
-            failed: if cli.retry_failed { Failed::Retry } else { Failed::Keep },
-            here: cli.here,
-            shared_workdir: cli.shared_workdir,
-            dry_run: cli.dry_run,
+            failed: if options.retry_failed { Failed::Retry } else { Failed::Keep },
+            options,
         })
+    }
+
+    /// What to do with tasks that fail.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let options = &self.options;
+        Rules {
+            retries: options.retries,
+            retry_exit: options.retry_exit,
+            task_limit: options.task_timeout,
+            halt: options.halt.and_then(|rule| rule.0),
+            task_time: options.task_time.as_ref().map(|time| time.length),
+            crash_limit: options.crash_limit,
+        }
     }
 
     /// The log level that `--verbose` asks for.
     #[must_use]
     pub fn log_level(&self) -> log::LevelFilter {
-        match self.verbose {
+        match self.options.verbose {
             0 => log::LevelFilter::Warn,
             1 => log::LevelFilter::Info,
             2 => log::LevelFilter::Debug,
@@ -158,6 +118,8 @@ fn default_workdir(list: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -172,7 +134,7 @@ mod tests {
         let config = check("x dir/tasks.txt").unwrap();
         assert_eq!(config.slots, SlotCount::CpusUpTo(8));
         assert_eq!(config.workdir, Path::new("dir/tasks.txt_workdir"));
-        assert_eq!((config.timeout, config.grace), (None, Duration::from_secs(10)));
+        assert_eq!((config.options.timeout, config.options.grace.length), (None, Duration::from_secs(10)));
     }
 
     /// Slots are at least one.
@@ -221,8 +183,8 @@ mod tests {
     /// A `--task-time` that leaves no time for a task is a mistake; 0 is not.
     #[test]
     fn a_task_must_fit() {
-        assert_eq!(check("x l --timeout 60 --task-time 59").unwrap().rules.task_time, Some(Duration::from_secs(59)));
-        assert_eq!(check("x l --timeout 60 --task-time 1m"), Err(ConfigError::NoTime("1m".parse().unwrap())));
-        assert_eq!(check("x l --task-time 0 --timeout 5").unwrap().rules.task_time, Some(Duration::ZERO));
+        assert_eq!(check("x l --timeout 60 --task-time 59").unwrap().rules().task_time, Some(Duration::from_secs(59)));
+        assert_eq!(check("x l --timeout 60 --task-time 1m"), Err(ConfigError::NoTime("1m".to_owned())));
+        assert_eq!(check("x l --task-time 0 --timeout 5").unwrap().rules().task_time, Some(Duration::ZERO));
     }
 }

@@ -37,7 +37,7 @@ pub fn main() -> ProcessExitCode {
         Ok(config) => config,
         Err(code) => return exit(code),
     };
-    if config.dry_run {
+    if config.options.dry_run {
         return exit(if answers { driver::farmer::dry_run(&config) } else { ExitCode::Success });
     }
     match start(&config, launch, speaks, clock) {

@@ -4,7 +4,6 @@
 //! value is reported; what is wrong with it, [`super::values`] says. clap words all other errors.
 
 use std::error::Error;
-use std::fmt::Display;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -61,41 +60,25 @@ const OTHERS: &[(&[&str], &str)] = &[
 #[must_use]
 pub(crate) fn explain(error: clap::Error) -> String {
     let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
     };
-    let told = match error.kind() {
-        // clap mistakes what follows a list for a subcommand.
-        ErrorKind::ArgumentConflict => context(ContextKind::InvalidSubcommand).map(two_lists),
-        ErrorKind::UnknownArgument => context(ContextKind::InvalidArg)
-            .and_then(hint)
-            .map(|(name, hint)| format!("there is no option {name}\n  {hint}")),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => context(ContextKind::InvalidArg)
-            .zip(context(ContextKind::InvalidValue))
-            .and_then(|(argument, value)| invalid_value(argument, value, &error)),
-        _ => None,
-    };
-    told.unwrap_or_else(|| in_claps_words(error))
-}
-
-/// The message about a value that its type refuses, or that is not on the list of values; `None` if there is no value.
-fn invalid_value(argument: &str, value: &str, error: &clap::Error) -> Option<String> {
-    // What follows is what help calls the value: `--timeout <TIME>`.
-    let option = argument.split(' ').next().unwrap_or(argument);
-    match (error.source(), error.get(ContextKind::ValidValue)) {
-        (Some(why), _) => Some(refused(option, value, why)),
-        (None, Some(ContextValue::Strings(valid))) if !value.is_empty() => {
-            let valid: Vec<String> = valid.iter().map(|value| format!("'{value}'")).collect();
-            let (last, others) = valid.split_last()?;
-            Some(refused(option, value, &format!("not a valid value\n  give {} or {last}", others.join(", "))))
-        }
-        _ => None,
+    let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
+    if let (ErrorKind::UnknownArgument, Some((name, hint))) = (error.kind(), hint(argument)) {
+        return format!("there is no option {name}\n  {hint}");
     }
-}
-
-/// The message about an invalid value.
-pub(super) fn refused(option: &str, value: &str, why: &(impl Display + ?Sized)) -> String {
-    format!("{option} {value}: {why}")
+    // What follows is what help calls the value: `--timeout <TIME>`.
+    let option = argument.split(' ').next().unwrap_or_default();
+    match (error.kind(), error.source(), error.get(ContextKind::ValidValue)) {
+        // clap mistakes what follows a list for a subcommand.
+        (ErrorKind::ArgumentConflict, ..) if argument.is_empty() => two_lists(context(ContextKind::InvalidSubcommand)),
+        (ErrorKind::ValueValidation, Some(why), _) => format!("{option} {value}: {why}"),
+        (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(valid))) if !value.is_empty() && !valid.is_empty() => {
+            let (last, others) = valid.split_last().expect("not empty");
+            format!("{option} {value}: not a valid value\n  give '{}' or '{last}'", others.join("', '"))
+        }
+        _ => in_claps_words(error),
+    }
 }
 
 /// The hint for an option of another program. `-j4` counts as `-j`.
@@ -122,10 +105,9 @@ fn two_lists(word: &str) -> String {
 }
 
 fn in_claps_words(mut error: clap::Error) -> String {
-    // What looks like an option is rarely meant as a name: no tip to put it after `--`.
-    let name = error.get(ContextKind::InvalidArg).map(|name| format!("-- {name}"));
-    if let (Some(name), Some(ContextValue::StyledStrs(mut tips))) = (name, error.remove(ContextKind::Suggested)) {
-        tips.retain(|tip| !tip.to_string().contains(&name));
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        // What looks like an option is rarely meant as a name: no tip to type `-- --option`.
+        tips.retain(|tip| !tip.to_string().contains("'-- "));
         if !tips.is_empty() {
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
         }

@@ -80,7 +80,7 @@ pub struct StatusArgs {
     pub(crate) running: bool,
 
     /// List the N slowest tasks: ID, seconds, host, rank and command, separated by tabs
-    #[arg(long, value_name = "N", value_parser = number("number of tasks", 0_u32, None))]
+    #[arg(long, value_name = "N", value_parser = number(0_u32.., "not a valid number of tasks\n  give a number, 0 or more"))]
     pub(crate) slowest: Option<u32>,
 
     #[command(flatten)]
@@ -110,7 +110,7 @@ pub struct LogsArgs {
     pub(crate) failed: bool,
 
     /// Print only the last N lines of each task's output
-    #[arg(long, value_name = "N", value_parser = number("number of lines", 0_u64, None))]
+    #[arg(long, value_name = "N", value_parser = number(0_u64.., "not a valid number of lines\n  give a number, 0 or more"))]
     pub(crate) tail: Option<u64>,
 
     /// Keep printing what tasks write until they have ended; without IDs, follow all running tasks

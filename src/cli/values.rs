@@ -1,19 +1,18 @@
 //! Values of options.
 //!
-//! Owns how they are typed, what an invalid one is told, and nothing of what they lead to. clap calls the parsers, and
-//! [`super::slips`] puts the option and the value in front of the message.
+//! Owns how they are typed, and what the message says if one is invalid. clap calls the parsers; [`super::slips`] puts
+//! the option and the value in front of the message.
 
 mod time;
 
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::slips::refused;
 use crate::farmer::{ExitCodes, Halt, HaltAt, HaltWhen, TaskLimit};
 use crate::protocol::{Logs, SlotCount};
 use crate::task::SLOTS_MAX;
@@ -24,33 +23,16 @@ pub(crate) use time::Time;
 const PERCENT_MAX: u32 = 100_000;
 
 /// What is wrong with a value, and what to type instead.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct Invalid(&'static str);
 
-impl Invalid {
-    fn new(what: &str, instead: impl Display) -> Self {
-        Self(format!("not a valid {what}\n  give {instead}"))
-    }
-}
-
-/// A parser of numbers from `min` to `max`; a word above `max` is a typing error.
-pub(super) fn number<N>(
-    what: &'static str,
-    min: N,
-    max: impl Into<Option<N>>,
-) -> impl Fn(&str) -> Result<N, Invalid> + Clone
-where
-    N: FromStr + PartialOrd + Display + Copy,
-{
-    let max = max.into();
-    move |text| {
-        let number = text.parse().ok().filter(|number| *number >= min && max.is_none_or(|max| *number <= max));
-        number.ok_or_else(|| match max {
-            Some(max) => Invalid::new(what, format!("a number from {min} to {max}")),
-            None => Invalid::new(what, format!("a number, {min} or more")),
-        })
-    }
+/// A parser of numbers within bounds.
+pub(super) fn number<N: FromStr + PartialOrd>(
+    allowed: impl RangeBounds<N> + Clone,
+    invalid: &'static str,
+) -> impl Fn(&str) -> Result<N, Invalid> + Clone {
+    move |text| text.parse().ok().filter(|number| allowed.contains(number)).ok_or(Invalid(invalid))
 }
 
 /// What follows an option that needs no value: its value, or a word that is the list or the workdir if no other word is.
@@ -63,10 +45,7 @@ pub enum OrOperand<T> {
 }
 
 impl<T> OrOperand<T> {
-    /// The value, which is `bare` if the word is what `operand` lacks.
-    ///
-    /// # Errors
-    /// If the word cannot be either: the message.
+    /// The value, which is `bare` if the word is the missing operand. If the word is neither, the message.
     pub(crate) fn settle(self, option: &str, bare: T, operand: &mut Option<PathBuf>) -> Result<T, String> {
         match self {
             Self::Value(value) => Ok(value),
@@ -74,7 +53,7 @@ impl<T> OrOperand<T> {
                 *operand = Some(word.into());
                 Ok(bare)
             }
-            Self::Word(word, why) => Err(refused(option, &word, &why)),
+            Self::Word(word, why) => Err(format!("{option} {word}: {why}")),
         }
     }
 }
@@ -84,13 +63,12 @@ impl FromStr for OrOperand<SlotCount> {
     type Err = Infallible;
 
     fn from_str(word: &str) -> Result<Self, Infallible> {
+        let invalid =
+            Invalid("not a valid number of tasks\n  give a number from 1 to 100000, or 'auto' for one task per CPU");
         Ok(match word.parse() {
             _ if word == "auto" => Self::Value(SlotCount::Cpus),
             Ok(slots @ 1..=SLOTS_MAX) => Self::Value(SlotCount::Fixed(slots)),
-            _ => {
-                let instead = format!("a number from 1 to {SLOTS_MAX}, or 'auto' for one task per CPU");
-                Self::Word(word.to_owned(), Invalid::new("number of tasks", instead))
-            }
+            _ => Self::Word(word.to_owned(), invalid),
         })
     }
 }
@@ -100,7 +78,7 @@ impl FromStr for OrOperand<Duration> {
     type Err = Invalid;
 
     fn from_str(word: &str) -> Result<Self, Invalid> {
-        let invalid = Invalid("not a number of seconds, 0.1 or more".to_owned());
+        let invalid = Invalid("not a number of seconds, 0.1 or more");
         match word.parse() {
             Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Self::Value(Duration::from_secs_f64(seconds))),
             Ok(_) => Err(invalid),
@@ -115,17 +93,15 @@ impl FromStr for Logs {
 
     fn from_str(word: &str) -> Result<Self, Invalid> {
         let folders = |word: &str| word.strip_prefix("task/")?.parse().ok().filter(|count| *count > 0);
-        Ok(match word {
-            "task" => Self::Task,
-            "failed" => Self::Failed,
-            "rank" => Self::Rank,
-            "none" => Self::None,
-            _ => Self::Folders(folders(word).ok_or_else(|| {
-                let instead =
-                    "'task', 'task/1000' (or a different number of tasks per folder), 'failed', 'rank' or 'none'";
-                Invalid::new("kind of log", instead)
-            })?),
-        })
+        match word {
+            "task" => Ok(Self::Task),
+            "failed" => Ok(Self::Failed),
+            "rank" => Ok(Self::Rank),
+            "none" => Ok(Self::None),
+            _ => folders(word).map(Self::Folders).ok_or(Invalid(
+                "not a valid kind of log\n  give 'task', 'task/1000' (or a different number of tasks per folder), 'failed', 'rank' or 'none'",
+            )),
+        }
     }
 }
 
@@ -137,14 +113,12 @@ impl FromStr for ExitCodes {
         let code = |text: &str| plain::<u8>(text).filter(|&code| code > 0);
         let range = |text: &str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
-            let range = code(first)?..=code(last)?;
-            (!range.is_empty()).then_some(range)
+            Some(code(first)?..=code(last)?).filter(|range| !range.is_empty())
         };
         let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
-        ranges.map(|ranges| ranges.into_iter().flatten().collect()).ok_or_else(|| {
-            let instead = "exit codes from 1 to 255, ranges, or both, such as 75 or 75,100-110";
-            Invalid::new("list of exit codes", instead)
-        })
+        ranges.map(|ranges| ranges.into_iter().flatten().collect()).ok_or(Invalid(
+            "not a valid list of exit codes\n  give exit codes from 1 to 255, ranges, or both, such as 75 or 75,100-110",
+        ))
     }
 }
 
@@ -157,11 +131,9 @@ impl FromStr for TaskLimit {
             Some(percent) => plain(percent).filter(|percent| (101..=PERCENT_MAX).contains(percent)).map(Self::Percent),
             None => Time::above_zero(text).ok().map(|time| Self::Fixed(time.length)),
         };
-        limit.ok_or_else(|| {
-            let instead = "a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of \
-                           the median task length that is above 100%, such as 300%";
-            Invalid::new("time limit", instead)
-        })
+        limit.ok_or(Invalid(
+            "not a valid time limit\n  give a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of the median task length that is above 100%, such as 300%",
+        ))
     }
 }
 
@@ -186,14 +158,10 @@ impl FromStr for HaltRule {
             };
             Some(Halt { when, at })
         };
-        if text == "never" {
-            return Ok(Self(None));
-        }
-        halt(text).map(|halt| Self(Some(halt))).ok_or_else(|| {
-            let instead = "'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 \
-                           or now,fail=5%";
-            Invalid::new("rule", instead)
-        })
+        let rule = if text == "never" { Some(None) } else { halt(text).map(Some) };
+        rule.map(Self).ok_or(Invalid(
+            "not a valid rule\n  give 'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 or now,fail=5%",
+        ))
     }
 }
 
@@ -267,18 +235,15 @@ mod tests {
         check(&good, &["2", "now,success=1", "later,fail=1", "soon,fail=+1", "soon,fail=1.5", "now,fail=99999999999"]);
     }
 
-    /// A number is within its bounds, which the message names.
+    /// A number is within its bounds.
     #[test]
     fn numbers_are_read() {
-        let retries = number("number of retries", 0_u16, 1_000);
-        assert_eq!((retries("0"), retries("1000")), (Ok(0), Ok(1_000)));
-        for bad in ["", "-1", "1001", "99999", "x", "1.5"] {
-            let text = "not a valid number of retries\n  give a number from 0 to 1000";
-            assert_eq!(retries(bad).unwrap_err().to_string(), text, "{bad:?}");
+        let (bounded, unbounded) = (number(1..=1_000_u16, "why"), number(0_u64.., "why"));
+        assert_eq!((bounded("1"), bounded("1000")), (Ok(1), Ok(1_000)));
+        for bad in ["", "-1", "0", "1001", "99999", "x", "1.5"] {
+            assert_eq!(bounded(bad), Err(Invalid("why")), "{bad:?}");
         }
-        let lines = number("number of lines", 0_u64, None);
-        assert_eq!(lines("18446744073709551615"), Ok(u64::MAX));
-        assert_eq!(lines("x").unwrap_err().to_string(), "not a valid number of lines\n  give a number, 0 or more");
+        assert_eq!((unbounded("18446744073709551615"), unbounded("-1")), (Ok(u64::MAX), Err(Invalid("why"))));
     }
 
     /// A word after an option that needs no value is the list, unless there is one.
@@ -292,7 +257,8 @@ mod tests {
         assert_eq!(settle("auto", Some("l".into())), Ok((SlotCount::Cpus, Some("l".into()))));
         for word in ["0", "x", "100001", "1.5", ""] {
             assert_eq!(settle(word, None), Ok((SlotCount::Cpus, Some(word.into()))));
-            let start = format!("--proc {word}: not a valid number of tasks\n  give a number from 1 to 100000, or ");
+            let start =
+                format!("--proc {word}: not a valid number of tasks\n  give a number from 1 to {SLOTS_MAX}, or ");
             assert!(settle(word, Some("l".into())).unwrap_err().starts_with(&start), "{word:?}");
         }
     }

@@ -1,10 +1,13 @@
 //! A length of time on the command line.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::Invalid;
+
+const INVALID: Invalid = Invalid(
+    "not a valid time\n  give a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 and at most 366d",
+);
 
 /// The longest time, in seconds: a year. Longer ones are typing errors.
 const TIME_MAX: f64 = 366.0 * 86_400.0;
@@ -14,13 +17,14 @@ const TIME_MAX: f64 = 366.0 * 86_400.0;
 pub struct Time {
     /// How long it is.
     pub length: Duration,
-    typed: String,
+    /// What was typed.
+    pub typed: String,
 }
 
 impl Time {
     /// Reads a time that may not be 0.
     pub(crate) fn above_zero(text: &str) -> Result<Self, Invalid> {
-        text.parse().and_then(|time: Self| if time.length.is_zero() { Err(invalid()) } else { Ok(time) })
+        text.parse().and_then(|time: Self| if time.length.is_zero() { Err(INVALID) } else { Ok(time) })
     }
 }
 
@@ -28,22 +32,8 @@ impl FromStr for Time {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        length(text).map(|length| Self { length, typed: text.to_owned() }).ok_or_else(invalid)
+        length(text).map(|length| Self { length, typed: text.to_owned() }).ok_or(INVALID)
     }
-}
-
-/// As it was typed.
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.typed)
-    }
-}
-
-fn invalid() -> Invalid {
-    Invalid::new(
-        "time",
-        "a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 and at most 366d",
-    )
 }
 
 /// Seconds, with a fraction if need be; numbers with units, the largest first: `1h30m`, `1.5d`; `M:SS` and `H:MM:SS`;
