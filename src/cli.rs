@@ -1,23 +1,27 @@
 //! What was typed.
 //!
-//! Owns the command line: PyTaskFarmer's, and our additions. Its meaning is checked in [`crate::config`]. The
-//! subcommands and their own options are in `subcommands`; only the first word can be one, so a list may have any
-//! name after an option, and as `./NAME`.
+//! Owns the command line: PyTaskFarmer's, and our additions. The type of an option's value reads it: `values`. Rules for
+//! two options are in [`crate::config`]. The subcommands and their own options are in `subcommands`; only the first word
+//! can be one, so a list may have any name after an option, and as `./NAME`.
 
 pub(crate) mod pages;
 mod slips;
 mod subcommands;
 pub(crate) mod typed;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Args, Parser};
 
-use crate::protocol::Bind;
+use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
+use crate::protocol::{Bind, Logs, SlotCount};
+use values::{HaltRule, OrOperand, number};
 
 pub(crate) use slips::explain;
 pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
+pub(crate) use values::Time;
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";
@@ -81,12 +85,36 @@ pub struct Cli {
 
     /// Tasks to run at a time on each rank; `auto`: one per CPU [default: one per CPU, but at most 8]
     #[arg(help_heading = STARTING, short = 'n', long, value_name = "N", num_args = 0..=1, default_missing_value = "auto")]
-    pub proc: Option<String>,
+    pub proc: Option<OrOperand<SlotCount>>,
 
     /// Folder for records and logs [default: LIST_workdir]
     #[arg(help_heading = STARTING, short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
 
+    /// Everything else about a run.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// Print the name, kind, file and line of each runner
+    #[arg(help_heading = ADVANCED, long)]
+    pub list_runners: bool,
+
+    /// Print the name, kind, file and line of each handler
+    #[arg(help_heading = ADVANCED, long)]
+    pub list_handlers: bool,
+
+    /// Print the version and the MPI library
+    #[arg(help_heading = ADVANCED, short = 'V', long)]
+    pub version: bool,
+
+    /// Print this help
+    #[arg(help_heading = ADVANCED, short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// Options of a run whose meaning does not depend on others.
+#[derive(Args, Clone, PartialEq, Eq, Debug)]
+pub struct Options {
     /// Handler that reads the list
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::tasklist::DEFAULT_HANDLER)]
     pub tasklist: String,
@@ -105,29 +133,30 @@ pub struct Cli {
 
     /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m or 1:30:00. The farm also
     /// stops before the batch job ends
-    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
-    pub timeout: Option<String>,
+    #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true, value_parser = Time::above_zero)]
+    pub timeout: Option<Time>,
 
     /// End a task that runs for longer than this: a time, or a percentage of the median task length, such as 300%
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
-    pub task_timeout: Option<String>,
+    pub task_timeout: Option<TaskLimit>,
 
     /// Start no more tasks when less than this much time is left before the farm must stop; 0: start them until then
     /// [default: the time within which 90% of tasks finish]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
-    pub task_time: Option<String>,
+    pub task_time: Option<Time>,
 
     /// Time between SIGTERM and SIGKILL when tasks are stopped
     #[arg(help_heading = LIMITS, long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
-    pub grace: String,
+    pub grace: Time,
 
-    /// Retry a task that fails, up to N times [default: 0]
-    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
-    pub retries: Option<String>,
+    /// Retry a task that fails, up to N times
+    #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = 0, allow_hyphen_values = true,
+        value_parser = number(0..=1_000_u16, "not a valid number of retries\n  give a number from 0 to 1000"))]
+    pub retries: u16,
 
     /// Retry a task only if it ends with one of these exit codes, such as 75,100-110 or, for signal 9, 137
     #[arg(help_heading = FAILURES, long, value_name = "CODES", allow_hyphen_values = true)]
-    pub retry_exit: Option<String>,
+    pub retry_exit: Option<ExitCodes>,
 
     /// Also run tasks that failed in earlier runs
     #[arg(help_heading = FAILURES, long)]
@@ -136,16 +165,18 @@ pub struct Cli {
     /// End the farm when N tasks have failed, or N% of the tasks that have ended: `soon,fail=N` lets running tasks end
     /// first; `now,fail=N` stops them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
-    pub halt: Option<String>,
+    pub halt: Option<HaltRule>,
 
-    /// Record a task as failed after it has taken its rank or node down N times [default: 3]
-    #[arg(help_heading = FAILURES, long, value_name = "N", allow_hyphen_values = true)]
-    pub crash_limit: Option<String>,
+    /// Record a task as failed after it has taken its rank or node down N times
+    #[arg(help_heading = FAILURES, long, value_name = "N", default_value_t = CRASH_LIMIT_DEFAULT,
+        allow_hyphen_values = true,
+        value_parser = number(1..=1_000_u16, "not a valid number of crashes\n  give a number from 1 to 1000"))]
+    pub crash_limit: u16,
 
     /// Where the output of tasks goes: `task` (one file per task), `task/1000` (the same, in folders of 1,000), `failed`
     /// (like `task`, but the empty logs of finished tasks are removed), `rank` (two files per rank), `none`
     #[arg(help_heading = OUTPUT, long, value_name = "KIND", default_value = "task")]
-    pub logs: String,
+    pub logs: Logs,
 
     /// Append one line for each task to this file, in the format of GNU parallel's job log
     #[arg(help_heading = OUTPUT, long, value_name = "FILE")]
@@ -174,22 +205,6 @@ pub struct Cli {
     /// Use a workdir that belongs to another user
     #[arg(help_heading = ADVANCED, long)]
     pub shared_workdir: bool,
-
-    /// Print the name, kind, file and line of each runner
-    #[arg(help_heading = ADVANCED, long)]
-    pub list_runners: bool,
-
-    /// Print the name, kind, file and line of each handler
-    #[arg(help_heading = ADVANCED, long)]
-    pub list_handlers: bool,
-
-    /// Print the version and the MPI library
-    #[arg(help_heading = ADVANCED, short = 'V', long)]
-    pub version: bool,
-
-    /// Print this help
-    #[arg(help_heading = ADVANCED, short, long, action = ArgAction::HelpShort)]
-    help: Option<bool>,
 }
 
 impl Cli {
@@ -251,14 +266,20 @@ mod tests {
         Cli::read(line.split(' ').map(OsString::from))
     }
 
+    fn slots(slots: SlotCount) -> Option<OrOperand<SlotCount>> {
+        Some(OrOperand::Value(slots))
+    }
+
     /// Scripts that were written for PyTaskFarmer keep working.
     #[test]
     fn pytaskfarmers_command_line_is_read() {
+        let proc = |line| read(line).unwrap().proc;
         let cli = read("x --proc 4 --timeout 60 -w dir --verbose True -r default -t default list").unwrap();
-        assert_eq!((cli.proc.as_deref(), cli.timeout.as_deref(), cli.verbose), (Some("4"), Some("60"), 1));
-        assert_eq!(read("x list -n").unwrap().proc.as_deref(), Some("auto"));
-        assert_eq!(read("x list --proc").unwrap().proc.as_deref(), Some("auto"));
-        assert_eq!(read("x list").unwrap().proc, None);
+        assert_eq!((cli.proc, cli.options.verbose), (slots(SlotCount::Fixed(4)), 1));
+        assert_eq!(cli.options.timeout, "60".parse().ok());
+        assert_eq!(proc("x list -n"), slots(SlotCount::Cpus));
+        assert_eq!(proc("x list --proc"), slots(SlotCount::Cpus));
+        assert_eq!(proc("x list"), None);
     }
 
     /// `--verbose` with and without PyTaskFarmer's value.
@@ -275,7 +296,7 @@ mod tests {
             ("x list --verbose True", 1),
         ] {
             let cli = read(line).unwrap();
-            assert_eq!((cli.verbose, cli.list), (level, Some("list".into())), "{line}");
+            assert_eq!((cli.options.verbose, cli.list), (level, Some("list".into())), "{line}");
         }
     }
 
@@ -283,7 +304,7 @@ mod tests {
     #[test]
     fn the_last_of_two_options_counts() {
         let cli = read("x --proc 4 --grace 1 list --proc 8 --grace 2").unwrap();
-        assert_eq!((cli.proc.as_deref(), &cli.grace[..]), (Some("8"), "2"));
+        assert_eq!((cli.proc, &cli.options.grace.typed[..]), (slots(SlotCount::Fixed(8)), "2"));
     }
 
     /// PyTaskFarmer's users may have a list of any name: only the first word is a subcommand, and `./` in front, or any
@@ -296,7 +317,8 @@ mod tests {
             assert!(cli.command.is_none(), "{line}");
             assert!(cli.list.is_some_and(|list| list.ends_with("completions")), "{line}");
         }
-        assert_eq!(read("x -n completions").unwrap().proc.as_deref(), Some("completions"), "a list, as config finds");
+        let proc = read("x -n completions").unwrap().proc;
+        assert!(matches!(proc, Some(OrOperand::Word(word, _)) if word == "completions"), "a list, as config finds");
         assert!(read("x help").unwrap().command.is_some());
         assert_eq!(read("x ./help").unwrap().list, Some("./help".into()));
     }

@@ -26,7 +26,7 @@ use crate::figures::report::{Figures, State};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::figures::words;
-use crate::protocol::{Logs, StopLevel};
+use crate::protocol::{Logs, SlotCount, StopLevel};
 use crate::shell::pasted_path;
 use crate::shown;
 use crate::stderr::{self, LiveLine, PROGRAM, say, say_error};
@@ -129,7 +129,8 @@ impl Reporter {
             log::warn!(target: OWN, "{}", unused.warning(&typed, Library::option_of_srun()));
         }
         let command = format!("{launched}{typed}");
-        let how = match config.progress {
+        let how = match config.options.progress {
+            _ if config.options.quiet => Progress::None,
             Progress::Auto if terminal::is_screen(&io::stderr()) => Progress::Bar,
             Progress::Auto => Progress::Log,
             how => how,
@@ -137,11 +138,11 @@ impl Reporter {
         let live = (how == Progress::Bar).then(LiveLine::start);
         let now = clock.now();
         Self {
-            quiet: config.quiet,
-            advise_slots: !config.slots_chosen,
+            quiet: config.options.quiet,
+            advise_slots: matches!(config.slots, SlotCount::CpusUpTo(_)),
             warned_of_slots: false,
             workdir: config.workdir.clone(),
-            grace: config.grace,
+            grace: config.options.grace.length,
             who: Some(who(config, core.workers().len())),
             failures: Failures::new(now),
             watch: Watch::new(now),
@@ -302,7 +303,7 @@ impl Reporter {
         if figures.total > 0 && figures.earlier == figures.total {
             say("nothing was left to run: all tasks had already been recorded by earlier runs");
         }
-        let in_detail = took >= DETAILS_FROM || config.verbose > 0;
+        let in_detail = took >= DETAILS_FROM || config.options.verbose > 0;
         let lines = match in_detail {
             true => figures.detail_lines(&config.workdir),
             false => figures.trouble_lines(&config.workdir),
@@ -329,7 +330,7 @@ impl Reporter {
         }
         let (program, workdir) = (program_as_typed(), pasted_path(&config.workdir));
         let mut steps = vec![("list the failed tasks", format!("{program} status --failed {workdir}"))];
-        if config.logs != Logs::None {
+        if config.options.logs != Logs::None {
             steps.push(("print what one of them wrote", format!("{program} logs {workdir} ID")));
         }
         // After a stop by a signal or a limit, the remaining tasks come first.

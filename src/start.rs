@@ -37,7 +37,7 @@ pub fn main() -> ProcessExitCode {
         Ok(config) => config,
         Err(code) => return exit(code),
     };
-    if config.dry_run {
+    if config.options.dry_run {
         return exit(if answers { driver::farmer::dry_run(&config) } else { ExitCode::Success });
     }
     match start(&config, launch, speaks, clock) {
@@ -55,7 +55,7 @@ fn read_command_line(speaks: bool) -> Result<Config, ExitCode> {
     let cli = Cli::read(std::env::args_os()).map_err(|error| {
         let is_error = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if speaks && is_error {
-            say_error(&cli::explain(&error));
+            say_error(&cli::explain(error));
         } else if speaks {
             return stdout::styled(&error.render());
         }

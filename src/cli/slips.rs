@@ -1,7 +1,9 @@
 //! Mistakes on the command line, and what the user probably meant.
 //!
-//! Owns the hints for options of other farmers and of batch systems, which users type out of habit. clap words all
-//! other errors.
+//! Owns the hints for options of other farmers and of batch systems, which users type out of habit, and how an invalid
+//! value is reported; what is wrong with it, [`super::values`] says. clap words all other errors.
+
+use std::error::Error;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -56,20 +58,25 @@ const OTHERS: &[(&[&str], &str)] = &[
 
 /// The error in a command line and, below it, what to do.
 #[must_use]
-pub(crate) fn explain(error: &clap::Error) -> String {
+pub(crate) fn explain(error: clap::Error) -> String {
     let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
     };
-    match error.kind() {
+    let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
+    if let (ErrorKind::UnknownArgument, Some((name, hint))) = (error.kind(), hint(argument)) {
+        return format!("there is no option {name}\n  {hint}");
+    }
+    // What follows is what help calls the value: `--timeout <TIME>`.
+    let option = argument.split(' ').next().unwrap_or_default();
+    match (error.kind(), error.source(), error.get(ContextKind::ValidValue)) {
         // clap mistakes what follows a list for a subcommand.
-        ErrorKind::ArgumentConflict if context(ContextKind::InvalidSubcommand).is_some() => {
-            two_lists(context(ContextKind::InvalidSubcommand).unwrap_or_default())
+        (ErrorKind::ArgumentConflict, ..) if argument.is_empty() => two_lists(context(ContextKind::InvalidSubcommand)),
+        (ErrorKind::ValueValidation, Some(why), _) => format!("{option} {value}: {why}"),
+        (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(valid))) if !value.is_empty() && !valid.is_empty() => {
+            let (last, others) = valid.split_last().expect("not empty");
+            format!("{option} {value}: not a valid value\n  give '{}' or '{last}'", others.join("', '"))
         }
-        ErrorKind::UnknownArgument => match context(ContextKind::InvalidArg).and_then(hint) {
-            Some((name, hint)) => format!("there is no option {name}\n  {hint}"),
-            None => in_claps_words(error),
-        },
         _ => in_claps_words(error),
     }
 }
@@ -97,13 +104,16 @@ fn two_lists(word: &str) -> String {
     format!("unexpected argument '{word}': a farm has only one tasklist\n  {cure}")
 }
 
-fn in_claps_words(error: &clap::Error) -> String {
+fn in_claps_words(mut error: clap::Error) -> String {
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        // What looks like an option is rarely meant as a name: no tip to type `-- --option`.
+        tips.retain(|tip| !tip.to_string().contains("'-- "));
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
     let text = error.render().to_string();
-    let text = text.trim_start_matches("error: ").replace("invalid digit found in string", "not a number");
-    // What looks like an option is rarely meant as a name.
-    let is_advice = |line: &&str| line.contains("tip: to pass '") && line.contains(" as a value, use '-- ");
-    let lines: Vec<&str> = text.lines().filter(|line| !is_advice(line)).collect();
-    lines.join("\n").replace("\n\n\n", "\n\n").trim_end().to_owned()
+    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -112,7 +122,7 @@ mod tests {
     use crate::cli::Cli;
 
     fn told(line: &str) -> String {
-        explain(&Cli::read(line.split(' ').map(Into::into)).unwrap_err())
+        explain(Cli::read(line.split(' ').map(Into::into)).unwrap_err())
     }
 
     /// Users who type options of other programs learn the equivalents here.
@@ -151,7 +161,52 @@ mod tests {
         assert!(told("x --retrys 3 l").contains("--retries"), "{}", told("x --retrys 3 l"));
         let text = told("x --foo l");
         assert!(text.contains("'--foo'") && !text.contains("tip:") && text.contains("Usage: "), "{text}");
-        assert!(told("x logs --tail x").contains("not a number"));
         assert!(told("x a b").starts_with("unexpected argument 'b': a farm has only one tasklist\n"));
+    }
+    /// Promise: a message about a value names the option, the value, what is wrong with it, and what to type instead.
+    #[test]
+    fn invalid_values_are_told_once() {
+        let time = "a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 \
+                    and at most 366d";
+        for (line, what, instead) in [
+            ("x l --timeout soon", "time", time),
+            ("x l --timeout -1", "time", time),
+            ("x l --timeout=0", "time", time),
+            ("x l --task-time soon", "time", time),
+            ("x l --grace x", "time", time),
+            (
+                "x l --task-timeout 100%",
+                "time limit",
+                "a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of the median \
+                 task length that is above 100%, such as 300%",
+            ),
+            ("x l --retries -1", "number of retries", "a number from 0 to 1000"),
+            ("x l --retries=", "number of retries", "a number from 0 to 1000"),
+            ("x l --crash-limit 0", "number of crashes", "a number from 1 to 1000"),
+            (
+                "x l --retry-exit 0",
+                "list of exit codes",
+                "exit codes from 1 to 255, ranges, or both, such as 75 or 75,100-110",
+            ),
+            (
+                "x l --halt 2",
+                "rule",
+                "'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 or now,fail=5%",
+            ),
+            (
+                "x l --logs all",
+                "kind of log",
+                "'task', 'task/1000' (or a different number of tasks per folder), 'failed', 'rank' or 'none'",
+            ),
+            ("x l --progress dots", "value", "'auto', 'bar', 'log' or 'none'"),
+            ("x l --bind both", "value", "'none' or 'slot'"),
+            ("x logs --tail x", "number of lines", "a number, 0 or more"),
+            ("x status --slowest x", "number of tasks", "a number, 0 or more"),
+        ] {
+            let typed = line.split_once(" --").unwrap().1.replace('=', " ");
+            assert_eq!(told(line), format!("--{typed}: not a valid {what}\n  give {instead}"));
+        }
+        assert_eq!(told("x status --watch 0"), "--watch 0: not a number of seconds, 0.1 or more");
+        assert!(told("x l --progress").starts_with("a value is required for '--progress <HOW>'"));
     }
 }

@@ -3,11 +3,13 @@
 //! Owns their definitions; [`crate::commands`] runs them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand as Subcommands};
 use clap_complete::Shell;
 
 use super::pages;
+use super::values::{OrOperand, number};
 
 /// `--help` of a subcommand: as short as `-h`.
 #[derive(Args, Default, Debug)]
@@ -63,7 +65,7 @@ pub struct StatusArgs {
 
     /// Print the status again every SECONDS seconds until the farm has ended [default: 2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
-    pub(crate) watch: Option<String>,
+    pub(crate) watch: Option<OrOperand<Duration>>,
 
     /// Print nothing; exit with the exit code of the last run, or with 4 if it was killed or is still running
     #[arg(long, conflicts_with_all = ["json", "watch", "failed", "running", "slowest"])]
@@ -78,7 +80,7 @@ pub struct StatusArgs {
     pub(crate) running: bool,
 
     /// List the N slowest tasks: ID, run time in seconds, host, rank and command, separated by tabs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(0_u32.., "not a valid number of tasks\n  give a number, 0 or more"))]
     pub(crate) slowest: Option<u32>,
 
     #[command(flatten)]
@@ -108,7 +110,7 @@ pub struct LogsArgs {
     pub(crate) failed: bool,
 
     /// Print only the last N lines of each task's output
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(0_u64.., "not a valid number of lines\n  give a number, 0 or more"))]
     pub(crate) tail: Option<u64>,
 
     /// Keep printing what tasks write until they have ended; without IDs, follow all running tasks

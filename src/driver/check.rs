@@ -28,7 +28,7 @@ fn is_set(runner: &RunnerConfig, name: &[u8]) -> bool {
 pub(super) fn folder<'a>(config: &Config, runner: &RunnerConfig, cwd: &'a Path) -> Option<&'a Path> {
     let by_runner = runner.defined().and_then(|defined| defined.cwd.as_ref());
     let is_absolute = by_runner.is_some_and(|cwd| cwd.fill(&Values::default()).starts_with(b"/"));
-    (!config.here && !is_absolute).then_some(cwd)
+    (!config.options.here && !is_absolute).then_some(cwd)
 }
 
 /// Reports what is suspicious about a list.

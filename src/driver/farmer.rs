@@ -115,7 +115,7 @@ pub(crate) fn dry_run(config: &Config) -> ExitCode {
                     .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
             };
             match stdout::print(print) {
-                Ok(()) if !config.quiet => say(&count(&table)),
+                Ok(()) if !config.options.quiet => say(&count(&table)),
                 Ok(()) => {}
                 Err(code) => return code,
             }
@@ -171,35 +171,36 @@ fn prepare(
     check::list(config, &tasks, &runner, &mut asker)?;
     drop(asker);
     let Tasks { list, wants_output, made, .. } = tasks;
-    if config.farmer_only && ranks == 1 {
+    if config.options.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
     if list.is_empty() {
         return Ok(None);
     }
-    let timeout_at = time_limit(config, job_end.finish(signals, config.timeout.is_none()), clock);
-    if let Some((task, at)) = config.rules.task_time.zip(timeout_at).filter(|&(task, at)| clock.now() + task >= at) {
+    let timeout_at = time_limit(config, job_end.finish(signals, config.options.timeout.is_none()), clock);
+    if let Some((task, at)) = config.rules().task_time.zip(timeout_at).filter(|&(task, at)| clock.now() + task >= at) {
         return Err(InputError::NoTime { task, left: at.saturating_sub(clock.now()) });
     }
-    let joblog = config.joblog.as_deref().map(|path| absolute(&cwd, path));
+    let joblog = config.options.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
-    let keeps = if config.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
+    let keeps = if config.options.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
     let folder = check::folder(config, &runner, &cwd);
     let (failed, joblog) = (config.failed, joblog.as_deref());
-    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared: config.shared_workdir };
+    let wanted =
+        Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared: config.options.shared_workdir };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
         rank: FARMER,
         slots: config.slots,
-        grace_ms: micros(config.grace) / 1_000,
+        grace_ms: micros(config.options.grace.length) / 1_000,
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
-        bind: config.bind,
-        logs: config.logs,
-        farmer_only_host: config.farmer_only.then(host::name),
+        bind: config.options.bind,
+        logs: config.options.logs,
+        farmer_only_host: config.options.farmer_only.then(host::name),
         runner,
         log_level: config.log_level() as u8,
     };
@@ -212,19 +213,20 @@ fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<D
     let in_environment = walltime::job_end(|name| std::env::var(name).ok());
     let job_end = in_environment.into_iter().chain(told).min().map(|end| {
         let left = end.saturating_sub(Duration::from_micros(clock.epoch_us(Duration::ZERO)));
-        let limit = left.saturating_sub(config.grace + walltime::RESERVE);
+        let limit = left.saturating_sub(config.options.grace.length + walltime::RESERVE);
         if limit.is_zero() {
             log::warn!(
                 "the batch job ends in {} s: there is no time left for tasks, because the farm stops {} s before the end\n  \
                  submit a new job, or check what tells the end of this one: taskfarmer-mpi help signals",
                 left.as_secs(),
-                (config.grace + walltime::RESERVE).as_secs()
+                (config.options.grace.length + walltime::RESERVE).as_secs()
             );
         }
         log::info!("the batch job ends in {} s; the farm stops {} s before", left.as_secs(), (left - limit).as_secs());
         limit
     });
-    [config.timeout, job_end].into_iter().flatten().min()
+    let timeout = config.options.timeout.as_ref().map(|time| time.length);
+    [timeout, job_end].into_iter().flatten().min()
 }
 
 /// The path with the working directory in front; symbolic links stay as the user knows them.
@@ -244,10 +246,10 @@ impl Farm {
         let Self { list, table, workdir, journal, start, timeout_at } = self;
         let settings = Settings {
             ranks: links.ranks(),
-            farmer_only: config.farmer_only,
+            farmer_only: config.options.farmer_only,
             silence_max: SILENCE_MAX,
-            grace: config.grace,
-            rules: config.rules.clone(),
+            grace: config.options.grace.length,
+            rules: config.rules(),
             timeout_at,
         };
         let core = Farmer::new(clock.now(), settings, table);

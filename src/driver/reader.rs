@@ -76,7 +76,7 @@ enum State {
 type Names = (Result<Found, RunnerError>, Result<Handler, ListError>);
 
 fn find(config: &Config) -> (Names, Vec<Remarks>) {
-    let (runner, handler) = (runner::find(&config.runner), Handler::find(&config.handler));
+    let (runner, handler) = (runner::find(&config.options.runner), Handler::find(&config.options.tasklist));
     let of_runner = runner.iter().map(|runner| runner.remarks.clone());
     let remarks = of_runner.chain(handler.iter().map(|handler| handler.remarks.clone())).collect();
     ((runner, handler), remarks)
@@ -85,13 +85,13 @@ fn find(config: &Config) -> (Names, Vec<Remarks>) {
 fn report(config: &Config, remarks: &[Remarks]) {
     for Remarks { ignored, redefined } in remarks {
         ignored.iter().for_each(|text| log::warn!("{text}"));
-        redefined.iter().filter(|_| !config.quiet).for_each(|text| say(text));
+        redefined.iter().filter(|_| !config.options.quiet).for_each(|text| say(text));
     }
 }
 
 /// Reads the list by a handler that may write into the workdir.
 fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
-    if !config.shared_workdir {
+    if !config.options.shared_workdir {
         workdir::check_owner(&config.workdir).map_err(|error| ListError::Message(error.to_string()))?;
     }
     handler.read(source(config))
@@ -204,7 +204,7 @@ impl Process {
                 let name = Signal::try_from(i32::from(caught.signal)).map_or("a signal", Signal::as_str);
                 return Err(NoTasks::Stopped(name));
             }
-            if config.timeout.is_some_and(|timeout| clock.now() >= timeout) {
+            if config.options.timeout.as_ref().is_some_and(|timeout| clock.now() >= timeout.length) {
                 return Err(NoTasks::Stopped("the timeout"));
             }
             match (&mut self.socket).take(CHUNK_LEN).read_to_end(&mut bytes) {

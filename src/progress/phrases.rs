@@ -18,7 +18,7 @@ pub(super) fn who(config: &Config, ranks: u32) -> String {
         SlotCount::CpusUpTo(slots) => format!("a slot per CPU (up to {slots})"),
         SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
     };
-    match (ranks, config.farmer_only) {
+    match (ranks, config.options.farmer_only) {
         (0 | 1, _) => String::new(),
         (_, false) => format!("{ranks} ranks with {slots}"),
         (_, true) => format!("rank 0, and {} with {slots}", words::counted(u64::from(ranks) - 1, "rank")),

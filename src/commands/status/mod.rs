@@ -43,23 +43,9 @@ const QUICK_FROM: u64 = 4 << 20;
 /// The pause of `--watch` without a number.
 const WATCH_DEFAULT: Duration = Duration::from_secs(2);
 
-/// The pause between two looks that `--watch` asks for. A word after `--watch` that is not a number is the workdir, unless
-/// the workdir is given as well.
-fn pause(args: &mut StatusArgs) -> Result<Option<Duration>, String> {
-    let Some(word) = &args.watch else { return Ok(None) };
-    match word.parse::<f64>() {
-        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Some(Duration::from_secs_f64(seconds))),
-        Err(_) if args.workdir.is_none() => {
-            args.workdir = Some(word.into());
-            Ok(Some(WATCH_DEFAULT))
-        }
-        _ => Err(format!("--watch {word}: not a number of seconds, 0.1 or more")),
-    }
-}
-
 /// Prints the status.
 pub(super) fn run(mut args: StatusArgs) -> ExitCode {
-    let pause = pause(&mut args);
+    let pause = args.watch.take().map(|watch| watch.settle("--watch", WATCH_DEFAULT, &mut args.workdir)).transpose();
     let found = pause.and_then(|pause| Ok((pause, args.workdir.as_deref().map_or_else(only_workdir, find_workdir)?)));
     let (pause, workdir) = match found {
         Ok(found) => found,
@@ -85,7 +71,7 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         let status = Status::read(&workdir, args, before);
         let printed = stdout::print(|out| {
             print::status(&status, args, &workdir, out)?;
-            if !is_over && args.watch.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
+            if !is_over && pause.is_some() && !args.json { out.write_all(b"\n") } else { Ok(()) }
         });
         if printed.is_ok() {
             print::beside_lists(&status, args);
