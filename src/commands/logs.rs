@@ -7,13 +7,16 @@ use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::status::{failed_tasks, find_workdir, is_at_work, last_ends, only_workdir, records, running_tasks};
+use super::status::{find_workdir, is_at_work, only_workdir, running_tasks};
 use crate::cli::LogsArgs;
 use crate::exit_code::ExitCode;
+use crate::farmer::Cause;
 use crate::figures::words;
 use crate::stderr::say_error;
 use crate::stdout;
 use crate::workdir::logs::{self, PrintOptions, Unprinted};
+use crate::workdir::records::{Ended, Ids};
+use crate::workdir::{attempts, names};
 
 /// More IDs than a list may have are a typing error.
 const IDS_MAX: usize = 10_000_000;
@@ -54,7 +57,7 @@ fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
         let Some(mut ids) = running_tasks(workdir) else { break };
         if !ids.is_empty() {
             // Read anew, and after the report: the farm may just have reopened tasks, and others may have ended.
-            let ended = records::Ended::new(workdir);
+            let ended = Ended::new(workdir);
             ids.retain(|&id| !ended.contains(id));
         }
         if !ids.is_empty() {
@@ -68,8 +71,13 @@ fn running_now(workdir: &Path) -> Result<Vec<u32>, String> {
 /// The tasks that the user asked for.
 fn wanted(workdir: &Path, words: &[String], failed: bool) -> Result<Vec<u32>, String> {
     if failed {
-        return failed_tasks(workdir)
-            .map_err(|error| format!("cannot read {}: {error}", workdir.join("failed").display()));
+        let (path, mut failed) = (workdir.join(names::FAILED), Ids::default());
+        return match failed.read(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(format!("cannot read {}: {error}", path.display()))
+            }
+            _ => Ok(failed.ids),
+        };
     }
     if words.is_empty() {
         return Err("no task IDs\n  give task IDs or ranges, such as 17 or 5-9, or use --failed".to_owned());
@@ -97,13 +105,33 @@ fn range(word: &str) -> Option<RangeInclusive<u32>> {
     (!range.is_empty()).then_some(range)
 }
 
+/// How the last attempts of these tasks (ascending) ended: `exit 3`, `SIGKILL`, `interrupted`. Empty for a workdir without
+/// a table of attempts.
+fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u32, String> {
+    let mut ends = BTreeMap::new();
+    // What cannot be read says nothing about an end.
+    let _ = attempts::each(workdir, |attempt| {
+        if ids.binary_search(&attempt.id).is_ok() {
+            let end = match attempt.end {
+                Some(end) => Some(end.to_string()),
+                None => (attempt.cause == Some(Cause::Interrupted)).then(|| "interrupted".to_owned()),
+            };
+            _ = match end {
+                Some(end) => ends.insert(attempt.id, end),
+                None => ends.remove(&attempt.id),
+            };
+        }
+    });
+    ends
+}
+
 fn print(workdir: &Path, ids: &[u32], tail: Option<u64>) -> ExitCode {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
     let mut ends = if ids.len() > 1 { last_ends(workdir, &sorted) } else { BTreeMap::new() };
     if !ends.is_empty() && is_at_work(workdir) {
         // While a task is open, its last ended attempt is not the one whose output is in the log.
-        let ended = records::Ended::new(workdir);
+        let ended = Ended::new(workdir);
         ends.retain(|id, _| ended.contains(*id));
     }
     let options = PrintOptions { ends, tail, is_terminal: io::stdout().is_terminal() };
@@ -146,6 +174,24 @@ fn report(workdir: &Path, unprinted: &Unprinted) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The last end of a task counts, also one from outside, unless it was lost with its rank.
+    #[test]
+    fn last_ends_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = "id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n\
+            0\t1\t2\tn2\t0\t10.000000\t12.500000\t0\t\t0.1\t0.1\t900\tfinished\techo a\tb\n\
+            1\t1\t2\tn2\t1\t10.000000\t11.000000\t3\t\t0.1\t0.1\t950\tfailed\tx\n\
+            2\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t900\ttimeout\ty\n\
+            3\t1\t2\tn2\t1\t10.000000\t11.000000\t\t15\t0.1\t0.1\t990\tinterrupted\tz\n\
+            4\t1\t2\tn2\t1\t10.000000\t11.000000\t3\t\t0.1\t0.1\t990\tfailed\tz\n\
+            4\t2\t1\tn1\t\t\t\t\t\t\t\t\tlost\tz\n\
+            5\t1\t2\tn2\t1\t10.0";
+        std::fs::write(folder.path().join("tasks.tsv"), table).unwrap();
+        let ends = last_ends(folder.path(), &[0, 1, 2, 3, 4, 5]);
+        let ends: Vec<_> = ends.iter().map(|(id, end)| (*id, &end[..])).collect();
+        assert_eq!(ends, [(0, "exit 0"), (1, "exit 3"), (2, "over its time limit"), (3, "interrupted")]);
+    }
 
     /// IDs and ranges are accepted; anything else is refused, including a range that no list can have.
     #[test]

@@ -16,7 +16,8 @@ use crate::driver::turn::Storage;
 use crate::farmer::{Record, TaskTable};
 use crate::task::{TaskId, Verdict};
 use crate::tasklist::TaskList;
-use crate::workdir::{Commands, HEADER, count_crashes, push_line, read_records};
+use crate::workdir::attempts::{HEADER, push_line};
+use crate::workdir::{Commands, count_crashes, read_records};
 
 /// One file.
 #[derive(Clone, Default, Debug)]

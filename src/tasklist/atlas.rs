@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
-use super::events::{self, Input};
-use super::{ListError, Source, TaskList, lines, one_line, read_file};
+use super::{Input, ListError, Source, TaskList, lines, one_line, read_file, root};
 use crate::ini::Section;
 use crate::shell::quote_if_needed;
 
@@ -74,7 +73,7 @@ fn max_events(section: &Section) -> Result<Option<f64>, ListError> {
 /// The parts of each input: `None` if it is processed as a whole.
 fn parts(section: &Section, inputs: &[Input<'_>], list: &Path) -> Result<Vec<Option<(f64, u64)>>, ListError> {
     let Some(max) = max_events(section)? else { return Ok(vec![None; inputs.len()]) };
-    Ok(events::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
+    Ok(root::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]

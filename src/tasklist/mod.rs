@@ -8,7 +8,6 @@ mod atlas;
 mod commands;
 mod comments;
 mod encoding;
-mod events;
 mod exec;
 mod fields;
 mod handler;
@@ -20,7 +19,11 @@ mod product;
 mod program;
 mod python;
 mod range;
-mod root_file;
+#[cfg(feature = "root")]
+mod root;
+#[cfg(not(feature = "root"))]
+#[path = "no_root.rs"]
+mod root;
 mod template;
 mod wire;
 
@@ -90,6 +93,15 @@ impl ListError {
     fn content(path: &Path, line: u64, what: &str) -> Self {
         Self::Content { path: path.to_owned(), line: (line > 0).then_some(line), what: what.to_owned() }
     }
+}
+
+/// A file that a line of a list names.
+#[derive(Clone, Copy, Debug)]
+struct Input<'a> {
+    /// As in the list.
+    name: &'a [u8],
+    /// Its line, 1-based.
+    line: u64,
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -1,18 +1,27 @@
 //! `tasks.tsv`: a line for each attempt that has ended, for people and for tools that read tables.
 //!
-//! Owns the format of that file. It is a log and never the basis of a resume, which reads only one thing from it:
-//! [`super::crashes`].
+//! Owns the format of that file, written and read. It is a log and never the basis of a resume, which reads only one
+//! thing from it: [`super::crashes`]. `status` and `logs` read the rest.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::str::FromStr;
 
 use super::append::Links;
 use super::begin::{Begin, Kind};
-use crate::farmer::Record;
+use super::lines::{BadLines, End as LineEnd, LINE_LEN_MAX, Lines};
+use super::names;
+use crate::farmer::{Cause, Record};
+use crate::figures::tally::End;
+use crate::sys::regular;
 
 /// The first line. The command is last, because it may hold anything but a newline, including tabs.
 pub(crate) const HEADER: &[u8] =
     b"id\tattempt\trank\thost\tslot\tstart\tend\texit\tsignal\tuser\tsystem\tmax_rss_kib\twhy\tcommand\n";
+
+/// The longest line of column names, in bytes.
+const HEAD_LEN_MAX: usize = 4 << 10;
 
 /// Appends the line of an attempt. Times are seconds with six decimals: since 1970, or of CPU time.
 pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
@@ -105,6 +114,144 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
     Ok(0)
 }
 
+/// Reads a table, ours or one that has other columns as well, line by line.
+#[derive(Debug)]
+pub(super) struct Table<R> {
+    lines: Lines<R>,
+    columns: Vec<Vec<u8>>,
+    /// Whether the first line is [`HEADER`].
+    pub(super) is_ours: bool,
+}
+
+impl<R: Read> Table<BufReader<R>> {
+    /// Reads the names of the columns. Lines with more than `max` bytes are not attempts.
+    pub(super) fn of(file: R, max: usize) -> io::Result<Self> {
+        let mut lines = Lines::of(file, max);
+        let (mut columns, mut is_ours) = (Vec::new(), false);
+        if let Some(head) = lines.next()? {
+            let names = &head.bytes[..head.bytes.len().min(HEAD_LEN_MAX)];
+            columns = names.split(|&byte| byte == b'\t').map(<[u8]>::to_vec).collect();
+            is_ours = (head.end, head.bytes) == (LineEnd::Whole, HEADER.trim_ascii_end());
+        }
+        Ok(Self { lines, columns, is_ours })
+    }
+
+    /// Whether it has the columns without which a table says nothing. An empty file is a table without attempts.
+    fn is_one(&self) -> bool {
+        let needed = [&b"id"[..], b"rank", b"start", b"end", b"why", b"command"];
+        self.columns.is_empty() || needed.iter().all(|name| self.columns.iter().any(|column| column == name))
+    }
+
+    /// The next line. A torn one is not returned: a crash has torn it, or a farm is just writing it.
+    pub(super) fn next(&mut self) -> io::Result<Option<Row<'_>>> {
+        let Some(line) = self.lines.next()?.filter(|line| line.end != LineEnd::Torn) else { return Ok(None) };
+        let fields = match line.end {
+            LineEnd::Whole => line.bytes.splitn(self.columns.len(), |&byte| byte == b'\t').collect(),
+            _ => Vec::new(),
+        };
+        Ok(Some(Row { number: line.number, columns: &self.columns, fields }))
+    }
+}
+
+/// A line of a table, damaged or not.
+pub(super) struct Row<'a> {
+    number: u64,
+    columns: &'a [Vec<u8>],
+    fields: Vec<&'a [u8]>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn field(&self, name: &str) -> Option<&'a [u8]> {
+        self.fields.get(self.columns.iter().rposition(|column| column == name.as_bytes())?).copied()
+    }
+
+    pub(super) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        std::str::from_utf8(self.field(name)?).ok()?.parse().ok()
+    }
+
+    /// As [`Self::number`], but zero if nothing is known: for an attempt that was lost with its rank, and in a table
+    /// without this column.
+    fn number_or_zero<T: FromStr + Default>(&self, name: &str) -> Option<T> {
+        if self.field(name).unwrap_or_default().is_empty() { Some(T::default()) } else { self.number(name) }
+    }
+
+    pub(super) fn cause(&self) -> Option<Cause> {
+        Cause::of_word(std::str::from_utf8(self.field("why")?).ok()?)
+    }
+
+    /// All of it; `None` if it is damaged.
+    fn attempt(&self) -> Option<Attempt<'a>> {
+        self.field("why")?;
+        let seconds = |name| self.number_or_zero::<f64>(name);
+        let micros = |seconds: f64| (seconds.max(0.0) * 1e6).round() as u64;
+        let attempt = Attempt {
+            id: self.number("id")?,
+            rank: self.number("rank")?,
+            host: self.field("host").unwrap_or_default(),
+            length_us: micros(seconds("end")? - seconds("start")?),
+            cpu_us: micros(seconds("user")? + seconds("system")?),
+            max_rss_kib: self.number_or_zero("max_rss_kib")?,
+            cause: self.cause(),
+            end: None,
+            command: self.field("command")?,
+        };
+        let end = match attempt.cause {
+            Some(Cause::Finished) => End::Exit(0),
+            Some(Cause::Timeout) => End::Timeout,
+            Some(Cause::Crashed) => End::Crashed,
+            Some(Cause::Unkept) => End::Unkept("".into()),
+            Some(Cause::Failed) => {
+                match (self.field("exit").unwrap_or_default(), self.field("signal").unwrap_or_default()) {
+                    (exit, b"" | b"0") if !exit.is_empty() => End::Exit(self.number("exit")?),
+                    (_, signal) if !signal.is_empty() => End::Signal(self.number("signal")?),
+                    _ => End::NotStarted("".into()),
+                }
+            }
+            Some(Cause::Interrupted | Cause::Lost) | None => return Some(attempt),
+        };
+        // A task that ended on its own has run. If it crashed with its node, the times are not known.
+        let has_run = !self.field("start")?.is_empty() && !self.field("end")?.is_empty();
+        (has_run || end == End::Crashed).then_some(Attempt { end: Some(end), ..attempt })
+    }
+}
+
+/// An attempt, as a table reports it.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) id: u32,
+    pub(crate) rank: u32,
+    /// Empty if it is not known.
+    pub(crate) host: &'a [u8],
+    pub(crate) length_us: u64,
+    pub(crate) cpu_us: u64,
+    /// 0 if it is not known.
+    pub(crate) max_rss_kib: u64,
+    /// `None` for a word that this version does not know.
+    pub(crate) cause: Option<Cause>,
+    /// How the task ended; `None` if it was ended from outside.
+    pub(crate) end: Option<End>,
+    pub(crate) command: &'a [u8],
+}
+
+/// Goes through the attempts in a workdir. Returns the damage, if any.
+///
+/// # Errors
+/// If the table does not exist or cannot be read.
+pub(crate) fn each(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result<Option<String>> {
+    let mut table = Table::of(regular::reader_no_link(&workdir.join(names::ATTEMPTS))?, LINE_LEN_MAX)?;
+    if !table.is_one() {
+        return Ok(Some("line 1 is not the line of column names".to_owned()));
+    }
+    let mut bad = BadLines::default();
+    while let Some(row) = table.next()? {
+        match row.attempt() {
+            Some(attempt) => take(attempt),
+            None => bad.add(row.number),
+        }
+    }
+    Ok(bad.message("an attempt of a task"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -113,7 +260,6 @@ mod tests {
 
     use super::super::begin::Found;
     use super::*;
-    use crate::farmer::Cause;
     use crate::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
     fn line(outcome: Outcome, cause: Cause) -> String {

@@ -1,6 +1,6 @@
 //! How many times tasks crashed in earlier runs, according to `tasks.tsv`.
 //!
-//! Owns reading that. The file is a log: if it is missing, damaged or something else, no task is suspected at first,
+//! Owns that count. The file is a log: if it is missing, damaged or something else, no task is suspected at first,
 //! and the run does not fail. Whatever the file says, a task that is not recorded in `failed` runs at least once more.
 
 use std::collections::BTreeMap;
@@ -9,25 +9,21 @@ use std::path::Path;
 
 use memchr::memmem::Finder;
 
-use super::attempts::HEADER;
-use super::lines::{End, Lines};
+use super::attempts::Table;
+use super::names;
 use crate::farmer::{CRASHED, Cause, TaskState, TaskTable};
 use crate::sys::regular;
 use crate::task::TaskId;
 use crate::tasklist::TaskList;
-
-/// The columns of the file that are read.
-const ID: usize = 0;
-const WHY: usize = 12;
-const COMMAND: usize = 13;
 
 /// Bytes that are searched at a time.
 const CHUNK_LEN: usize = 1 << 20;
 
 /// Enters the crashes of open tasks into the table. Those in `skipped` start from zero: they were recorded as failed,
 /// and the user runs them once more.
-pub(super) fn read(path: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
-    let read = match regular::reader_no_link(path) {
+pub(super) fn read(workdir: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
+    let path = workdir.join(names::ATTEMPTS);
+    let read = match regular::reader_no_link(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         Ok(file) => count(file, list),
         Err(error) => Err(error),
@@ -53,13 +49,16 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
     }
     file.rewind()?;
     // A line that is longer than any that a farm writes is not a farm's.
-    let mut lines = Lines::of(file, list.len_max() + 4_096);
-    while let Some(line) = lines.next()? {
-        if line.number == 1 && (line.end, line.bytes) != (End::Whole, HEADER.trim_ascii_end()) {
-            return Err(io::Error::other("its first line is not the header"));
+    let mut attempts = Table::of(file, list.len_max() + 4_096)?;
+    if !attempts.is_ours {
+        return Err(io::Error::other("its first line is not the header"));
+    }
+    while let Some(row) = attempts.next()? {
+        let Some(id) = row.number("id").map(TaskId) else { continue };
+        if list.get(id).is_none_or(|command| row.field("command") != Some(command)) {
+            continue;
         }
-        let Some((id, why)) = attempt(line.bytes, list).filter(|_| line.end == End::Whole) else { continue };
-        match std::str::from_utf8(why).ok().and_then(Cause::of_word) {
+        match row.cause() {
             Some(Cause::Crashed) => {
                 let count: &mut u16 = crashes.entry(id).or_default();
                 *count = count.saturating_add(1);
@@ -70,16 +69,6 @@ pub(crate) fn count(mut file: impl Read + Seek, list: &TaskList) -> io::Result<B
         }
     }
     Ok(crashes)
-}
-
-/// The task of a line, if it is in the list, and why that attempt ended.
-fn attempt<'a>(line: &'a [u8], list: &TaskList) -> Option<(TaskId, &'a [u8])> {
-    let mut fields = line.splitn(COMMAND + 1, |&byte| byte == b'\t');
-    let id = fields.nth(ID)?;
-    let why = fields.nth(WHY - ID - 1)?;
-    let command = fields.next()?;
-    let id = TaskId(std::str::from_utf8(id).ok()?.parse().ok()?);
-    (list.get(id)? == command).then_some((id, why))
 }
 
 /// Whether the file contains these bytes.
@@ -101,6 +90,7 @@ fn holds(file: &mut impl Read, bytes: &[u8]) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attempts::HEADER;
     use super::*;
     use crate::task::Verdict;
 
@@ -114,12 +104,11 @@ mod tests {
 
     fn crashes(text: &[u8], failed: &[u32], skipped: &[u32]) -> Vec<u16> {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tasks.tsv");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(folder.path().join("tasks.tsv"), text).unwrap();
         let (mut table, mut scratch) = (TaskTable::new(3), TaskTable::new(3));
         failed.iter().for_each(|&id| _ = table.record(TaskId(id), Verdict::Failed));
         skipped.iter().for_each(|&id| _ = scratch.record(TaskId(id), Verdict::Failed));
-        read(&path, &list(), &scratch, &mut table);
+        read(folder.path(), &list(), &scratch, &mut table);
         table.check_invariants();
         (0..3).map(|id| table.crashes(TaskId(id))).collect()
     }

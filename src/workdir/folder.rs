@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{STATUS_LEN_MAX, names};
-use crate::sys::regular;
+use super::status_file;
 
 /// The relevant part of `status.json`.
 #[derive(Deserialize)]
@@ -21,8 +20,7 @@ struct Status {
 
 /// Where the last run in this workdir was started, if that is known and is a different folder from `cwd`.
 pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
-    let bytes = regular::bytes(&workdir.join(names::STATUS), STATUS_LEN_MAX).ok()?;
-    let status: Status = serde_json::from_slice(&bytes).ok()?;
+    let status: Status = status_file::read(workdir).ok()?.ok()?;
     // What is not UTF-8 was replaced there.
     if status.cwd.is_empty() || status.cwd == cwd.to_string_lossy() {
         return None;

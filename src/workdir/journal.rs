@@ -2,7 +2,7 @@
 //!
 //! Owns the files that grow during a run. `super::sync` writes them to the disk.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::append::{Appender, Links};
 use super::begin::{Found, Undo};
 use super::sync::{Failure, Syncer};
-use super::{attempts, joblog, names, timeline};
+use super::{attempts, joblog, names, records, timeline};
 use crate::farmer::Record;
 use crate::sys::regular;
 use crate::task::{TaskId, Verdict};
@@ -178,9 +178,7 @@ impl Journal {
         self.text.clear();
         for record in records.iter().filter(|record| record.verdict() == Some(verdict)) {
             let id = record.result.id;
-            write!(self.text, "{id} ").expect("a Vec takes all");
-            self.text.extend_from_slice(list.command(id));
-            self.text.push(b'\n');
+            records::push(&mut self.text, id, list.command(id)).expect("a Vec takes all");
         }
         if self.text.is_empty() {
             return Ok(());

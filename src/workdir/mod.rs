@@ -5,7 +5,7 @@
 //! dispensable. docs/workdir.md describes each file.
 
 mod append;
-mod attempts;
+pub(crate) mod attempts;
 mod begin;
 mod crashes;
 mod folder;
@@ -15,11 +15,12 @@ pub(crate) mod lines;
 mod lock;
 pub(crate) mod logs;
 mod owner;
+pub(crate) mod records;
 mod replace;
 mod scan;
 mod status_file;
 mod sync;
-mod timeline;
+pub(crate) mod timeline;
 mod toprocess;
 
 use std::fs::{self, File};
@@ -34,13 +35,12 @@ use crate::farmer::TaskTable;
 use crate::sys::regular;
 use crate::tasklist::{OUTPUT, TaskList};
 pub(crate) use append::Links;
-pub(crate) use attempts::{HEADER, push_line};
 use begin::Undo;
 pub(crate) use crashes::count as count_crashes;
 use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;
 use lock::{Lock, LockError};
-pub(crate) use scan::{Commands, read_records, split_record};
+pub(crate) use scan::{Commands, read_records};
 pub(crate) use scan::{Failed, ScanError};
 
 /// Names within a workdir.
@@ -293,8 +293,7 @@ impl Workdir {
 }
 
 pub(crate) use owner::check as check_owner;
-pub(crate) use status_file::STATUS_LEN_MAX;
-pub(crate) use status_file::StatusFile;
+pub(crate) use status_file::{StatusFile, read as read_status};
 pub(crate) use toprocess::Writer as ToprocessWriter;
 
 /// Checks that a file may be used as a job log, before anything is created.

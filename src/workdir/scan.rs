@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lines::{End, Line, Lines};
-use super::{crashes, cure, names};
+use super::{crashes, cure, names, records};
 use crate::farmer::{TaskState, TaskTable};
 use crate::sys::regular;
 use crate::task::{TaskId, Verdict};
@@ -105,7 +105,7 @@ pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Resu
     };
     let tails = [(finished_path, finished_tail), (failed_path, failed_tail)];
     let torn = tails.into_iter().filter_map(|(path, tail)| Some((path, tail?))).collect();
-    crashes::read(&workdir.join(names::ATTEMPTS), list, &failed_before, &mut table);
+    crashes::read(workdir, list, &failed_before, &mut table);
     Ok(ReadBack { table, torn })
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn read_records(
             return Ok(Some(Torn { valid_len: at, line: number }));
         }
         let (id, command) =
-            split_record(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
+            records::split(record).ok_or_else(|| ScanError::Damaged { path: path.to_owned(), line: number })?;
         let other_list =
             |found, may_retry| ScanError::OtherList { path: path.to_owned(), line: number, id, found, may_retry };
         let known = u32::try_from(id).ok().map(TaskId).and_then(|id| Some((id, list.get(id)?)));
@@ -172,16 +172,6 @@ pub(crate) fn read_records(
         }
     }
     Ok(None)
-}
-
-/// `ID command`.
-pub(crate) fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
-    let space = record.iter().position(|&byte| byte == b' ')?;
-    let (id, command) = (&record[..space], &record[space + 1..]);
-    if id.is_empty() || !id.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some((std::str::from_utf8(id).ok()?.parse().ok()?, command))
 }
 
 fn cut_off(path: &Path, torn: &Torn) -> io::Result<()> {

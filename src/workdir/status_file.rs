@@ -1,16 +1,20 @@
 //! `status.json`: the state of the farm, for `taskfarmer-mpi status` on a different node.
 //!
-//! Owns that file and when it is written: soon after the start, then about once a second, and at the end. It is never
-//! authoritative, and not synced.
+//! Owns that file, when it is written (soon after the start, then about once a second, and at the end), and how it is
+//! read. What it contains is [`crate::figures::report::Figures`]. It is never authoritative, and not synced.
 
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
+use super::names;
 use super::replace::{Manner, Replacer};
+use crate::sys::regular;
 
 /// The longest `status.json`, in bytes: that of a million slots has half of this.
-pub(crate) const STATUS_LEN_MAX: u64 = 64 << 20;
+const LEN_MAX: u64 = 64 << 20;
 
 const MANNER: Manner = Manner {
     thread: "tfarmer-status",
@@ -75,6 +79,20 @@ impl StatusFile {
             log_failure(self.file.path(), error);
         }
     }
+}
+
+/// Reads that of a workdir, or the part of it that `T` has. No more is read than makes sense, so that a file of zeros
+/// costs nothing.
+///
+/// # Errors
+/// If it does not exist, cannot be read or is too long; the inner error, if it is damaged.
+pub(crate) fn read<T: DeserializeOwned>(workdir: &Path) -> io::Result<serde_json::Result<T>> {
+    let file = regular::reader_no_link(&workdir.join(names::STATUS))?;
+    let len = file.metadata()?.len();
+    if len > LEN_MAX {
+        return Err(io::Error::other(format!("it has {len} bytes, more than a farm writes; it is ignored")));
+    }
+    Ok(serde_json::from_reader(BufReader::new(file.take(LEN_MAX))))
 }
 
 fn log_failure(path: &Path, error: &io::Error) {

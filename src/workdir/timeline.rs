@@ -3,6 +3,8 @@
 //! Owns the format of `timeline.json`: one JSON array, an event per line, only ever appended to. The bracket that
 //! closes it is written at the end of a run and cut off by the next; Perfetto opens the file without it, too.
 
+mod events;
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
@@ -13,6 +15,7 @@ use serde_json::value::RawValue;
 use super::append::Links;
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
+pub(crate) use events::{Event, each};
 
 /// Closes the array.
 pub(crate) const END: &[u8] = b"\n]\n";

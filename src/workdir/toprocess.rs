@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::records;
 use super::replace::{Manner, Replacer};
 use crate::farmer::TaskState;
 use crate::task::TaskId;
@@ -56,9 +57,7 @@ impl Writer {
 fn write(out: &mut dyn Write, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
     for (id, state) in (0..).map(TaskId).zip(states) {
         if !matches!(state, TaskState::Finished | TaskState::Failed) {
-            write!(out, "{id} ")?;
-            out.write_all(list.command(id))?;
-            out.write_all(b"\n")?;
+            records::push(out, id, list.command(id))?;
         }
     }
     Ok(())

@@ -9,8 +9,7 @@ use std::path::Path;
 use crate::pytaskfarmer::pytaskfarmer;
 use crate::support::{Farm, expected};
 
-use super::events::PYROOT;
-use super::{dry_run, make_root_files, prepend, root_env, site_packages};
+use super::{PYROOT, dry_run, make_root_files, prepend, root_env, site_packages};
 
 /// A stand-in for athena.py, Reco_tf.py and rsync: records its arguments and the environment in which it was started.
 const RECORDER: &str = r#"#!/bin/bash
@@ -127,6 +126,7 @@ fn digitisation_example() {
 }
 
 /// The same, split by events.
+#[cfg(feature = "root")]
 #[test]
 fn digitisation_split_by_events() {
     same_by_both("digi", "maxEventsPerJob = 400\n", "root/none.1001.root\nroot/none.0.root\nroot/none.1.root\n", 8);
@@ -139,6 +139,7 @@ fn athena_example() {
 }
 
 /// The same, split by events; its results are numbered by task.
+#[cfg(feature = "root")]
 #[test]
 fn athena_split_by_events() {
     same_by_both("valid", "maxEventsPerJob = 500.0\n", "root/lzma.1001.root\nroot/lz4.999.root\n", 10);

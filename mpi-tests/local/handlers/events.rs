@@ -2,7 +2,7 @@
 
 use crate::support::Farm;
 
-use super::{dry_run, make_root_files, refused, root_env};
+use super::{PYROOT, dry_run, make_root_files, refused, root_env};
 
 const INI: &[u8] = b"[digi]\nTaskList = transform\ntransform = X_tf.py\ninput = HITS\noutput = RDO\n\
     maxEventsPerJob = 1000\n";
@@ -116,23 +116,3 @@ fn unreadable_files_go_to_python() {
     farm.set("PATH", "/nonexistent");
     refused(&farm, &["--tasklist", "digi"], &["line 1", "damaged", "python3", "cannot be started"]);
 }
-
-/// Does what PyROOT does, by uproot.
-pub(super) const PYROOT: &str = "
-import uproot
-kFatal = 6000
-gErrorIgnoreLevel = 0
-class gROOT:
-    def SetBatch(on): pass
-    def GetVersion(): return '6.99'
-class Tree:
-    def __init__(self, tree): self.tree = tree
-    def InheritsFrom(self, name): return name == 'TTree'
-    def GetEntries(self): return self.tree.num_entries
-class File:
-    def __init__(self, file): self.file = file
-    def IsZombie(self): return False
-    def Get(self, name): return Tree(self.file[name])
-class TFile:
-    def Open(name): return File(uproot.open({name: None}))
-";

@@ -2,8 +2,11 @@
 
 mod atlas;
 mod docs;
+#[cfg(feature = "root")]
 mod events;
 mod exec;
+#[cfg(not(feature = "root"))]
+mod no_root;
 mod product;
 mod python;
 mod resume;
@@ -57,6 +60,26 @@ fn arguments(farm: &Farm) -> BTreeMap<u64, Vec<Vec<u8>>> {
 fn root_env() -> Option<PathBuf> {
     python_env("root", "TASKFARMER_TEST_SKIP_ROOT", "uproot from PyPI is needed to make ROOT files")
 }
+
+/// Does what PyROOT does, by uproot.
+const PYROOT: &str = "
+import uproot
+kFatal = 6000
+gErrorIgnoreLevel = 0
+class gROOT:
+    def SetBatch(on): pass
+    def GetVersion(): return '6.99'
+class Tree:
+    def __init__(self, tree): self.tree = tree
+    def InheritsFrom(self, name): return name == 'TTree'
+    def GetEntries(self): return self.tree.num_entries
+class File:
+    def __init__(self, file): self.file = file
+    def IsZombie(self): return False
+    def Get(self, name): return Tree(self.file[name])
+class TFile:
+    def Open(name): return File(uproot.open({name: None}))
+";
 
 /// Puts the ROOT files of `root_files.py` into a folder `root` of the farm. They are created once for all tests.
 #[track_caller]

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::commands::status::{is_at_work, list_len, records};
+use crate::commands::status::{is_at_work, list_len};
 use crate::exit_code::ExitCode;
 use crate::figures::words;
 use crate::shown::TerminalWriter;
@@ -17,6 +17,7 @@ use crate::stderr::say_error;
 use crate::stdout;
 use crate::sys::regular;
 use crate::workdir::logs::{self, OddLog, PrintOptions, Unprinted};
+use crate::workdir::records::Ended;
 
 /// The pause between two looks.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
@@ -47,7 +48,7 @@ pub(super) fn follow(workdir: &Path, ids: &[u32], tail: Option<u64>, has_heading
     let mut known = BTreeSet::new();
     let ids: Vec<u32> = ids.iter().copied().filter(|&id| known.insert(id)).collect();
     let mut tasks: Vec<Task> = ids.iter().map(|&id| Task::new(id, tail, is_terminal)).collect();
-    let mut ended = records::Ended::new(workdir);
+    let mut ended = Ended::new(workdir);
     let mut printer = Printer { has_headings: has_headings || ids.len() > 1, last: None, is_at_line_start: true };
     let mut unprinted = Unprinted::default();
     let (mut looked, mut at_work) = (Instant::now(), is_at_work(workdir));

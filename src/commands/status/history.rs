@@ -1,35 +1,23 @@
 //! What the timeline and the table of attempts say about tasks that have ended.
 //!
-//! Owns the reading of both, ours and PyTaskFarmer's, whole or torn by a crash. Memory grows only with the number of
-//! failures.
+//! Owns what is kept of both. Memory grows only with the number of failures.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::records::each_line;
-use crate::farmer::Cause;
 use crate::figures::tally::{End, Ended, Failure, Tally};
 use crate::figures::usage::Usage;
 use crate::shown;
-use crate::sys::regular;
-use crate::workdir::lines::{BadLines, End as LineEnd};
+use crate::workdir::attempts::{self, Attempt};
 use crate::workdir::names;
-
-/// The longest event, in bytes: a command has at most 1 MiB, and JSON takes up to six bytes for each of its bytes.
-const EVENT_LEN_MAX: usize = 7 << 20;
+use crate::workdir::timeline::{self, Event};
 
 /// How much of a command is kept for the slowest tasks, in characters.
 const COMMAND_MAX: usize = 200;
 
-/// How much of any other text is kept, in characters.
-const TEXT_MAX: usize = 255;
-
-/// The longest line of column names, in bytes.
-const HEAD_LEN_MAX: usize = 4 << 10;
+/// How much of the name of a host is kept, in characters.
+const HOST_MAX: usize = 255;
 
 /// What is known of the past.
 #[derive(Debug, Default)]
@@ -44,28 +32,6 @@ pub(super) struct History {
     pub(super) damage: Vec<String>,
     /// How the tasks in `failed` last ended, in the same order.
     pub(super) failures: Vec<Failure>,
-}
-
-/// One end of a task, as a file reports it.
-struct Told<'a> {
-    id: Option<u32>,
-    rank: u32,
-    length_us: u64,
-    end: End,
-    /// In KiB; 0 if it is not known.
-    max_rss_kib: u64,
-    command: &'a str,
-}
-
-/// An attempt, as the table reports it.
-struct Attempt<'a> {
-    id: u32,
-    rank: u32,
-    host: &'a str,
-    usage: Usage,
-    /// None if it was ended from outside.
-    told: Option<Told<'a>>,
-    is_interrupted: bool,
 }
 
 impl History {
@@ -94,16 +60,12 @@ impl History {
 
     fn add_host(&mut self, rank: u32, host: &str) {
         if !host.is_empty() && self.hosts.get(&rank).is_none_or(|known| known != host) {
-            self.hosts.insert(rank, cut(host));
+            self.hosts.insert(rank, host.chars().take(HOST_MAX).collect());
         }
     }
 
-    fn take(&mut self, told: Told<'_>, failed: &[u32]) {
-        let Told { id, rank, length_us, end, max_rss_kib, command } = told;
-        let Some(id) = id else {
-            // PyTaskFarmer's events do not say which task they belong to.
-            return self.tally.add_length(length_us);
-        };
+    fn take(&mut self, ended: Ended, command: &str, failed: &[u32]) {
+        let Ended { id, rank, length_us, end, max_rss_kib } = ended;
         let is_crash = end == End::Crashed;
         if let Ok(place) = failed.binary_search(&id) {
             self.failures[place] = match end {
@@ -126,209 +88,28 @@ impl History {
     }
 }
 
-/// The part of a text that is kept.
-fn cut(text: &str) -> String {
-    text.chars().take(TEXT_MAX).collect()
-}
-
-/// How the last attempts of these tasks (ascending) ended: `exit 3`, `SIGKILL`, `interrupted`. Empty for a workdir without
-/// a table of attempts.
-pub(in crate::commands) fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u32, String> {
-    let mut ends = BTreeMap::new();
-    // What cannot be read says nothing about an end.
-    let _ = each_attempt(workdir, |attempt| {
-        if ids.binary_search(&attempt.id).is_ok() {
-            let end = match attempt.told {
-                Some(told) => Some(told.end.to_string()),
-                None => attempt.is_interrupted.then(|| "interrupted".to_owned()),
-            };
-            _ = match end {
-                Some(end) => ends.insert(attempt.id, end),
-                None => ends.remove(&attempt.id),
-            };
-        }
-    });
-    ends
-}
-
 /// Reads `tasks.tsv`. Returns the damage, if any.
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
-    each_attempt(workdir, |Attempt { rank, host, usage, told, .. }| {
-        history.tally.add_usage(usage);
-        history.add_host(rank, host);
-        if let Some(told) = told {
-            history.take(told, failed);
+    attempts::each(workdir, |attempt| {
+        let Attempt { id, rank, length_us, max_rss_kib, .. } = attempt;
+        history.tally.add_usage(Usage::of(id, length_us, attempt.cpu_us, max_rss_kib));
+        history.add_host(rank, &shown::text(attempt.host));
+        if let Some(end) = attempt.end {
+            history.take(Ended { id, rank, length_us, end, max_rss_kib }, &shown::text(attempt.command), failed);
         }
     })
-}
-
-/// Goes through `tasks.tsv`. Returns the damage, if any.
-fn each_attempt(workdir: &Path, mut take: impl FnMut(Attempt<'_>)) -> io::Result<Option<String>> {
-    let mut columns: BTreeMap<String, usize> = BTreeMap::new();
-    let mut head_is_wrong = false;
-    let mut bad = BadLines::default();
-    each_line(&workdir.join(names::ATTEMPTS), |line| {
-        if line.number == 1 {
-            let text = shown::text(&line.bytes[..line.bytes.len().min(HEAD_LEN_MAX)]);
-            columns = text.split('\t').zip(0..).map(|(name, column)| (name.to_owned(), column)).collect();
-            let needed = ["id", "rank", "start", "end", "why", "command"];
-            head_is_wrong = !needed.iter().all(|name| columns.contains_key(*name));
-        }
-        if line.number == 1 || head_is_wrong || line.end == LineEnd::Torn {
-            return;
-        }
-        let text = shown::text(line.bytes);
-        let fields: Vec<&str> = text.splitn(columns.len(), '\t').collect();
-        match attempt(&fields, &columns).filter(|_| line.end == LineEnd::Whole) {
-            Some(attempt) => take(attempt),
-            None => bad.add(line.number),
-        }
-    })?;
-    Ok(match head_is_wrong {
-        true => Some("line 1 is not the line of column names".to_owned()),
-        false => bad.message("an attempt of a task"),
-    })
-}
-
-/// One line of the table.
-fn attempt<'a>(fields: &[&'a str], columns: &BTreeMap<String, usize>) -> Option<Attempt<'a>> {
-    let field = |name: &str| fields.get(*columns.get(name)?).copied();
-    let (id, rank): (u32, u32) = (field("id")?.parse().ok()?, field("rank")?.parse().ok()?);
-    let (why, command) = (field("why")?, field("command")?);
-    let host = field("host").unwrap_or_default();
-    // Empty if nothing is known: for an attempt that was lost with its rank, and in a table without these columns.
-    let seconds = |name: &str| match field(name) {
-        None | Some("") => Some(0.0),
-        Some(text) => text.parse::<f64>().ok(),
-    };
-    let micros = |seconds: f64| (seconds.max(0.0) * 1e6).round() as u64;
-    let length_us = micros(seconds("end")? - seconds("start")?);
-    let max_rss_kib = match field("max_rss_kib") {
-        None | Some("") => 0,
-        Some(text) => text.parse().ok()?,
-    };
-    let usage = Usage::of(id, length_us, micros(seconds("user")? + seconds("system")?), max_rss_kib);
-    let end = match Cause::of_word(why) {
-        Some(Cause::Finished) => End::Exit(0),
-        Some(Cause::Timeout) => End::Timeout,
-        Some(Cause::Crashed) => End::Crashed,
-        Some(Cause::Unkept) => End::Unkept("".into()),
-        Some(Cause::Failed) => match (field("exit").unwrap_or_default(), field("signal").unwrap_or_default()) {
-            (exit, "" | "0") if !exit.is_empty() => End::Exit(exit.parse().ok()?),
-            (_, signal) if !signal.is_empty() => End::Signal(signal.parse().ok()?),
-            _ => End::NotStarted("".into()),
-        },
-        cause @ (Some(Cause::Interrupted | Cause::Lost) | None) => {
-            let is_interrupted = cause == Some(Cause::Interrupted);
-            return Some(Attempt { id, rank, host, usage, told: None, is_interrupted });
-        }
-    };
-    // If the task crashed with its node, the times are not known.
-    if end != End::Crashed && (field("start")?.is_empty() || field("end")?.is_empty()) {
-        return None; // A task that ended on its own has run.
-    }
-    let told = Some(Told { id: Some(id), rank, length_us, end, max_rss_kib, command });
-    Some(Attempt { id, rank, host, usage, told, is_interrupted: false })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Event {
-    ph: String,
-    cat: String,
-    name: String,
-    pid: serde_json::Value,
-    dur: f64,
-    args: Args,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Args {
-    id: Option<u32>,
-    exit: Option<u8>,
-    signal: Option<u8>,
-    why: Option<String>,
-    error: Option<String>,
-    name: String,
 }
 
 /// Reads `timeline.json`, and the tasks in it only if `tasks`. Returns the damage, if any.
 fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: bool) -> io::Result<Option<String>> {
-    let mut damage = None;
-    each_object(regular::reader_no_link(&workdir.join(names::TIMELINE))?, |at, bytes| {
-        let event = match serde_json::from_slice::<Event>(bytes) {
-            Ok(event) => event,
-            Err(error) => {
-                damage.get_or_insert_with(|| format!("not an event at byte {at}: {error}"));
-                return;
-            }
-        };
-        let rank = event.pid.as_u64().and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0);
-        match &event.ph[..] {
-            "M" if event.name == "process_name" => {
-                if let Some((_, host)) = event.args.name.split_once(" on ") {
-                    history.add_host(rank, host);
-                }
-            }
-            "X" if tasks && !event.cat.contains("interrupted") => {
-                let end = match event.args {
-                    // However it responded when it was asked to end.
-                    Args { why: Some(why), .. } if why == "timeout" => End::Timeout,
-                    Args { error: Some(text), why: Some(why), .. } if why == "unkept" => End::Unkept(cut(&text).into()),
-                    Args { error: Some(why), .. } => End::NotStarted(cut(&why).into()),
-                    Args { signal: Some(signal), .. } => End::Signal(signal),
-                    Args { exit: Some(code), .. } => End::Exit(code),
-                    _ => End::Unknown,
-                };
-                let length_us = event.dur.max(0.0) as u64;
-                let told = Told { id: event.args.id, rank, length_us, end, max_rss_kib: 0, command: &event.name };
-                history.take(told, failed);
-            }
-            _ => {}
+    timeline::each(workdir, |event| match event {
+        Event::Rank { rank, host } => history.add_host(rank, host),
+        Event::Task { .. } if !tasks => {}
+        Event::Task { id: Some(id), rank, length_us, end, command } => {
+            history.take(Ended { id, rank, length_us, end, max_rss_kib: 0 }, command, failed);
         }
+        Event::Task { length_us, .. } => history.tally.add_length(length_us),
     })
-    .map(|broken| damage.or(broken))
-}
-
-/// Goes through the objects of a JSON array that may lack its end: where each begins, and its bytes. Returns what else
-/// is wrong with the file, if anything.
-fn each_object(file: File, mut take: impl FnMut(u64, &[u8])) -> io::Result<Option<String>> {
-    let (mut object, mut begin) = (Vec::new(), 0);
-    let (mut depth, mut in_string, mut escaped, mut opened) = (0_u32, false, false, false);
-    for (at, byte) in (0_u64..).zip(BufReader::with_capacity(1 << 20, file).bytes()) {
-        let byte = byte?;
-        if depth > 0 {
-            object.push(byte);
-            if object.len() > EVENT_LEN_MAX {
-                return Ok(Some(format!("the event at byte {begin} has no end")));
-            }
-        }
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' if depth > 0 => in_string = !in_string,
-            _ if in_string => {}
-            b'[' if !opened => opened = true,
-            b'{' | b'[' if opened => {
-                if depth == 0 {
-                    (begin, object) = (at, vec![byte]);
-                }
-                depth += 1;
-            }
-            b'}' | b']' if depth > 0 => {
-                depth -= 1;
-                if depth == 0 {
-                    take(begin, &object);
-                    object.clear();
-                }
-            }
-            b']' | b',' if opened => {}
-            byte if byte.is_ascii_whitespace() || depth > 0 => {}
-            _ => return Ok(Some(format!("byte {at} does not belong into an array of events"))),
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]
@@ -389,11 +170,6 @@ mod tests {
         let failures: Vec<_> = history.tally.failures().iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
         assert_eq!(failures, [(End::Exit(3), 950), (End::Timeout, 900)]);
         assert_eq!(history.tally.usage(), Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tasks.tsv"), table).unwrap();
-        let ends = last_ends(folder.path(), &[0, 1, 2, 3, 5]);
-        let ends: Vec<_> = ends.iter().map(|(id, end)| (*id, &end[..])).collect();
-        assert_eq!(ends, [(0, "exit 0"), (1, "exit 3"), (2, "over its time limit"), (3, "interrupted")]);
         let without = "id\trank\tstart\tend\twhy\tcommand\n0\t2\t10.0\t12.5\tfinished\tx\n";
         let history = read("tasks.tsv", without.as_bytes(), &[]);
         assert_eq!((history.damage.len(), history.tally.usage().peak), (0, None), "a table with fewer columns");

@@ -3,14 +3,15 @@
 //! Owns the judgment on `status.json` and `lock`. Neither is locked or changed, so the judgment is based on which
 //! process holds the lock, whether that process exists (on this node), and how old `status.json` is.
 
+use std::fmt::Display;
 use std::fs;
-use std::io::{self, BufReader, Read};
+use std::io;
 use std::path::Path;
 
 use crate::figures::report::{Figures, State};
 use crate::figures::words;
 use crate::sys::{clock, regular};
-use crate::workdir::{Holder, STATUS_LEN_MAX, names};
+use crate::workdir::{Holder, names, read_status};
 
 /// A file younger than this is a heartbeat, whatever it says.
 const FRESH_MIN: f64 = 30.0;
@@ -33,17 +34,16 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn read(workdir: &Path) -> Self {
         let mut life = Self::default();
-        let path = workdir.join(names::STATUS);
-        match read_figures(&path) {
+        match read_status::<Figures>(workdir) {
             Ok(Ok(figures)) => {
-                life.age_s = Some(age(&path).min(seconds_since(figures.written_s)));
+                life.age_s = Some(age(&workdir.join(names::STATUS)).min(seconds_since(figures.written_s)));
                 life.figures = figures;
             }
-            Ok(Err(error)) => life.damage.push(format!("status.json: {error}; it is ignored")),
+            Ok(Err(error)) => life.damage.push(left_out(names::STATUS, &error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Nothing depends on it, and the next start puts its own in its place.
             Err(error) if regular::is_something_else(&error) => life.notes.push(left_out(names::STATUS, &error)),
-            Err(error) => life.damage.push(format!("status.json: {error}")),
+            Err(error) => life.damage.push(format!("{}: {error}", names::STATUS)),
         }
         let lock = workdir.join(names::LOCK);
         let holder = match regular::bytes(&lock, LOCK_LEN_MAX) {
@@ -113,18 +113,8 @@ impl Life {
     }
 }
 
-/// Reads `status.json`, but no more of it than makes sense, so that a file of zeros costs nothing.
-fn read_figures(path: &Path) -> io::Result<serde_json::Result<Figures>> {
-    let file = regular::reader_no_link(path)?;
-    let len = file.metadata()?.len();
-    if len > STATUS_LEN_MAX {
-        return Err(io::Error::other(format!("it has {len} bytes, more than a farm writes; it is ignored")));
-    }
-    Ok(serde_json::from_reader(BufReader::new(file.take(STATUS_LEN_MAX))))
-}
-
 /// Says that a file on which nothing depends is treated as missing.
-pub(super) fn left_out(name: &str, error: &io::Error) -> String {
+pub(super) fn left_out(name: &str, error: &impl Display) -> String {
     format!("{name}: {error}; it is ignored")
 }
 

@@ -10,7 +10,7 @@ mod exit_code;
 mod history;
 mod life;
 mod print;
-pub(super) mod records;
+mod records;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -29,7 +29,6 @@ use crate::stdout;
 use crate::sys::terminal;
 use crate::workdir::names;
 use history::History;
-pub(super) use history::last_ends;
 use life::Life;
 use records::Records;
 
@@ -86,11 +85,6 @@ pub(super) fn run(mut args: StatusArgs) -> ExitCode {
         }
         before = Some(status.figures);
     }
-}
-
-/// The tasks that are recorded as failed, in the order in which they failed.
-pub(super) fn failed_tasks(workdir: &Path) -> io::Result<Vec<u32>> {
-    records::ids(&workdir.join(names::FAILED))
 }
 
 /// The tasks that a farm is running, as it last reported, in ascending order; `None` if no farm is at work.

@@ -9,7 +9,6 @@ use serde::{Serialize, Serializer};
 
 use super::Status;
 use super::history::History;
-use super::records::Commands;
 use crate::cli::StatusArgs;
 use crate::failures::Logs;
 use crate::figures::report::{Figures, State};
@@ -18,6 +17,8 @@ use crate::shell::pasted;
 use crate::shown;
 use crate::stderr::say;
 use crate::sys::clock;
+use crate::workdir::names;
+use crate::workdir::records::Commands;
 
 /// `--json`: the figures, and the lists that were asked for.
 #[derive(Serialize)]
@@ -105,7 +106,7 @@ struct FailedTasks<'a> {
 impl<'a> FailedTasks<'a> {
     fn new(history: &'a History, workdir: &'a Path) -> Self {
         let ids: Vec<u32> = history.failures.iter().map(|failure| failure.id).collect();
-        Self { history, commands: Commands::find(workdir, "failed", &ids), logs: RefCell::new(Logs::of(workdir)) }
+        Self { history, commands: Commands::find(workdir, names::FAILED, &ids), logs: RefCell::new(Logs::of(workdir)) }
     }
 
     fn tasks(&self) -> impl Iterator<Item = FailedTask<'_>> {
@@ -144,7 +145,8 @@ impl<'a> RunningTasks<'a> {
         tasks.sort_by(|(_, a, long), (_, b, longer)| longer.total_cmp(long).then(a.cmp(b)));
         let mut ids: Vec<u32> = tasks.iter().map(|(_, id, _)| *id).collect();
         ids.sort_unstable();
-        let commands = if ids.is_empty() { Commands::default() } else { Commands::find(workdir, "toprocess", &ids) };
+        let commands =
+            if ids.is_empty() { Commands::default() } else { Commands::find(workdir, names::TOPROCESS, &ids) };
         Self { figures, commands, tasks }
     }
 

@@ -2,17 +2,13 @@
 //!
 //! Owns the count of what is recorded. What cannot be read is reported with file and line, and the rest is counted.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use super::life::left_out;
 use crate::sys::regular;
-use crate::workdir::lines::{BadLines, End, LINE_LEN_MAX, Line, Lines};
 use crate::workdir::names;
-use crate::workdir::split_record;
+use crate::workdir::records::Ids;
 
 /// The records of a workdir.
 #[derive(Debug, Default)]
@@ -53,20 +49,14 @@ impl Records {
 
     /// The IDs of a file; none if it does not exist.
     fn ids(&mut self, workdir: &Path, name: &'static str) -> Option<Vec<u32>> {
-        let mut ids = Vec::new();
-        let mut bad = BadLines::default();
-        let mut torn = false;
-        let read = each_line(&workdir.join(name), |line| match (id_of(line.bytes), line.end) {
-            (_, End::Torn) => torn = true,
-            (Some((id, _)), End::Whole) => ids.push(id),
-            _ => bad.add(line.number),
-        });
-        if torn {
+        let mut found = Ids::default();
+        let read = found.read(&workdir.join(name));
+        if found.is_torn {
             self.torn.push(name);
         }
-        self.damage.extend(bad.message("\"ID command\"").map(|told| format!("{name}: {told}")));
+        self.damage.extend(found.damage().map(|damage| format!("{name}: {damage}")));
         match read {
-            Ok(()) => Some(ids),
+            Ok(()) => Some(found.ids),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // `finished` and `failed` are the truth; nothing depends on this one.
             Err(error) if name == names::TOPROCESS && regular::is_something_else(&error) => {
@@ -75,128 +65,10 @@ impl Records {
             }
             Err(error) => {
                 self.damage.push(format!("{name}: {error}"));
-                Some(ids)
+                Some(found.ids)
             }
         }
     }
-}
-
-/// The commands of some tasks, as a file has them. Only their positions are kept in memory, however many and however
-/// long they are.
-#[derive(Debug, Default)]
-pub(super) struct Commands {
-    file: Option<File>,
-    /// ID, first byte and length of a record, by ID.
-    places: Vec<(u32, u64, u32)>,
-}
-
-impl Commands {
-    /// Finds those of `wanted`, which is ascending.
-    pub(super) fn find(workdir: &Path, name: &str, wanted: &[u32]) -> Self {
-        let mut found = Self::default();
-        // What can't be read has been reported before.
-        let Ok(file) = regular::reader_no_link(&workdir.join(name)) else { return found };
-        let mut lines = Lines::of(&file, LINE_LEN_MAX);
-        while let Ok(Some(line)) = lines.next() {
-            if let Some((id, _)) = id_of(line.bytes)
-                && line.end != End::Torn
-                && wanted.binary_search(&id).is_ok()
-            {
-                found.places.push((id, line.at, line.bytes.len() as u32));
-            }
-        }
-        found.places.sort_unstable();
-        found.places.dedup_by_key(|(id, ..)| *id);
-        Self { file: Some(file), ..found }
-    }
-
-    /// The command of a task; empty if it is not known.
-    pub(super) fn get(&self, id: u32) -> Vec<u8> {
-        self.read(id).unwrap_or_default()
-    }
-
-    fn read(&self, id: u32) -> Option<Vec<u8>> {
-        let place = self.places.binary_search_by_key(&id, |(id, ..)| *id).ok()?;
-        let (_, at, len) = self.places[place];
-        let mut record = vec![0; len as usize];
-        self.file.as_ref()?.read_exact_at(&mut record, at).ok()?;
-        // A running farm may have rewritten the file.
-        let (found, command) = id_of(&record)?;
-        (found == id).then(|| command.to_vec())
-    }
-}
-
-/// Goes through the lines of a file.
-pub(super) fn each_line(path: &Path, mut take: impl FnMut(Line<'_>)) -> io::Result<()> {
-    let mut lines = Lines::of(regular::reader_no_link(path)?, LINE_LEN_MAX);
-    while let Some(line) = lines.next()? {
-        take(line);
-    }
-    Ok(())
-}
-
-/// The IDs in a file of records, in its order. Nothing if it does not exist.
-pub(super) fn ids(path: &Path) -> io::Result<Vec<u32>> {
-    let mut ids = Vec::new();
-    let read =
-        each_line(path, |line| ids.extend(id_of(line.bytes).filter(|_| line.end == End::Whole).map(|(id, _)| id)));
-    match read {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(ids),
-    }
-}
-
-/// Which tasks have been recorded so far, asked again and again: only what is new is read.
-#[derive(Debug)]
-pub(in crate::commands) struct Ended {
-    /// Files of records, each with the end of what was read.
-    files: [(PathBuf, u64); 2],
-    ids: BTreeSet<u32>,
-}
-
-impl Ended {
-    /// The tasks recorded in a workdir up to now.
-    pub(in crate::commands) fn new(workdir: &Path) -> Self {
-        let files = [names::FINISHED, names::FAILED].map(|name| (workdir.join(name), 0));
-        let mut ended = Self { files, ids: BTreeSet::new() };
-        ended.look();
-        ended
-    }
-
-    /// Adds what is new. What can't be read now may be readable the next time.
-    pub(in crate::commands) fn look(&mut self) {
-        for (path, read) in &mut self.files {
-            *read = read_new(path, *read, &mut self.ids).unwrap_or(*read);
-        }
-    }
-
-    /// Whether a task has been recorded.
-    pub(in crate::commands) fn contains(&self, id: u32) -> bool {
-        self.ids.contains(&id)
-    }
-}
-
-/// Reads the records after `from`, or all if the file has become shorter. Returns the end of what was read.
-fn read_new(path: &Path, from: u64, ids: &mut BTreeSet<u32>) -> io::Result<u64> {
-    let mut file = regular::reader_no_link(path)?;
-    let len = file.metadata()?.len();
-    let from = if len < from { 0 } else { from };
-    file.seek(SeekFrom::Start(from))?;
-    let (mut torn, mut lines) = (None, Lines::of(&file, LINE_LEN_MAX));
-    while let Some(line) = lines.next()? {
-        match line.end {
-            End::Torn => torn = Some(from + line.at),
-            _ => ids.extend(id_of(line.bytes).map(|(id, _)| id)),
-        }
-    }
-    drop(lines);
-    torn.map_or_else(|| file.stream_position(), Ok)
-}
-
-/// `ID command`.
-fn id_of(line: &[u8]) -> Option<(u32, &[u8])> {
-    let (id, command) = split_record(line)?;
-    Some((u32::try_from(id).ok()?, command))
 }
 
 #[cfg(test)]
@@ -227,39 +99,6 @@ mod tests {
         assert_eq!((records.finished, records.torn), (vec![0, 1], vec!["finished"]));
         let told = ["finished: line 2 is not \"ID command\", and 1 more line", "failed: line 1 is not \"ID command\""];
         assert_eq!(records.damage, told);
-    }
-
-    /// A command is found again by its position, and a line that is too long costs no more memory than others.
-    #[test]
-    fn commands_are_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let long = [b"7 ", &vec![b'x'; 2 * LINE_LEN_MAX][..]].concat();
-        let file = [b"5 five\n2 t\two\n2 again\nx\n", &long[..], b"\n9 \xff\n3 torn"].concat();
-        std::fs::write(folder.path().join("failed"), file).unwrap();
-        let commands = Commands::find(folder.path(), "failed", &[2, 3, 4, 5, 7, 9]);
-        let found = [2, 3, 4, 5, 9].map(|id| commands.get(id));
-        assert_eq!(found, [&b"t\two"[..], b"", b"", b"five", b"\xff"]);
-        assert_eq!(commands.get(7).len(), LINE_LEN_MAX - 2);
-        assert_eq!(Commands::find(folder.path(), "nothing", &[2]).get(2), b"");
-    }
-
-    /// Appended records are read once, a torn line when it is complete, and a rewritten file from its start.
-    #[test]
-    fn new_records_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let mut ended = Ended::new(folder.path());
-        write("finished", "0 a\n17 b");
-        ended.look();
-        assert_eq!([0, 17, 1].map(|id| ended.contains(id)), [true, false, false]);
-        write("finished", "0 a\n17 b\n");
-        write("failed", "3 c\n4 c\n5 c\n");
-        ended.look();
-        assert_eq!([0, 17, 3, 1].map(|id| ended.contains(id)), [true, true, true, false]);
-        write("failed", "9 c\n");
-        ended.look();
-        assert!(ended.contains(9));
-        assert_eq!(ended.files.map(|(_, read)| read), [9, 4]);
     }
 
     proptest! {

@@ -11,7 +11,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use flate2::Crc;
 use memchr::memmem::Finder;
 
 use crate::sys::regular;
@@ -58,21 +57,15 @@ pub(crate) struct IndexEntry {
 impl fmt::Display for IndexEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers = format!("{} {} {} {} {}", self.id, self.attempt, self.ended_ms, self.offset, self.len);
-        writeln!(f, "{numbers} {:08x}", crc32(numbers.as_bytes()))
+        writeln!(f, "{numbers} {:08x}", crc32fast::hash(numbers.as_bytes()))
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
 }
 
 impl IndexEntry {
     /// Reads a line, without its newline; `None` for the head, and for anything else that is not an entry.
     fn parse(line: &[u8]) -> Option<Self> {
         let (numbers, check) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
-        if check != format!("{:08x}", crc32(numbers.as_bytes())) {
+        if check != format!("{:08x}", crc32fast::hash(numbers.as_bytes())) {
             return None;
         }
         let mut fields = numbers.split(' ');

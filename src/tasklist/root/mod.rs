@@ -2,31 +2,26 @@
 //!
 //! The files are read directly. For those that cannot be (very old trees, places other than the file system), PyROOT or
 //! uproot may be used, if python3 has one of them: one start for all files.
+//!
+//! Owns everything that knows about ROOT. Without the feature `root`, `no_root.rs` replaces it.
+
+mod file;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::ListError;
 use super::program::run;
-use super::root_file::{self, RootError};
+use super::{Input, ListError};
+use file::RootError;
 
 /// Where ATLAS stores events.
 const TREE: &str = "CollectionTree";
 
-const SCRIPT: &str = include_str!("root_events.py");
+const SCRIPT: &str = include_str!("events.py");
 
 /// Exit code of the script if there is neither PyROOT nor uproot.
 const NOBODY: i32 = 70;
-
-/// A file of the list.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Input<'a> {
-    /// As in the list.
-    pub(super) name: &'a [u8],
-    /// Its line, 1-based.
-    pub(super) line: u64,
-}
 
 /// The number of events in each file.
 pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListError> {
@@ -41,7 +36,7 @@ pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListE
             others.push((index, "it is not in the file system".to_owned()));
             continue;
         }
-        match root_file::entries(Path::new(std::ffi::OsStr::from_bytes(input.name)), TREE) {
+        match file::entries(Path::new(std::ffi::OsStr::from_bytes(input.name)), TREE) {
             Ok(events) => counts[index] = events,
             Err(cause @ (RootError::Damaged(_) | RootError::Unsupported(_))) => others.push((index, cause.to_string())),
             Err(cause) => return Err(error(input, &cause.to_string())),
