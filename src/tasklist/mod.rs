@@ -21,7 +21,6 @@ mod program;
 mod python;
 mod range;
 mod root_file;
-mod template;
 mod wire;
 
 use std::io;
