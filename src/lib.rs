@@ -36,6 +36,7 @@ mod stdout;
 mod sys;
 mod task;
 mod tasklist;
+mod template;
 mod workdir;
 mod worker;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::asker::Asker;
 use crate::config::Config;
 use crate::runner::RunnerConfig;
-use crate::runner::template::Values;
+use crate::runner::fields::Values;
 use crate::tasklist::judge::{Places, look};
 use crate::tasklist::{ListError, Tasks, line_numbers};
 
@@ -27,7 +27,7 @@ fn is_set(runner: &RunnerConfig, name: &[u8]) -> bool {
 /// Where tasks start, if they have to start in the same folder as those of earlier runs.
 pub(super) fn folder<'a>(config: &Config, runner: &RunnerConfig, cwd: &'a Path) -> Option<&'a Path> {
     let by_runner = runner.defined().and_then(|defined| defined.cwd.as_ref());
-    let is_absolute = by_runner.is_some_and(|cwd| cwd.fill(&Values::default()).starts_with(b"/"));
+    let is_absolute = by_runner.is_some_and(|cwd| cwd.filled(&Values::default()).starts_with(b"/"));
     (!config.options.here && !is_absolute).then_some(cwd)
 }
 

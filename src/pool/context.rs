@@ -21,7 +21,7 @@ use super::temp::TempFolders;
 use crate::protocol::{Assignment, Bind, WorkerConfig};
 use crate::runner::config::Defined;
 use crate::runner::environment::{Environment, Identity, OMP_NUM_THREADS, task_variables};
-use crate::runner::template::Values;
+use crate::runner::fields::Values;
 use crate::runner::{Launch, Runner};
 use crate::sys::clock::Clock;
 use crate::sys::cpus;
@@ -72,7 +72,7 @@ impl SpawnContext {
             // Variables that differ for each task are added to each, and must not be there twice.
             variables
                 .filter(|(_, value)| value.is_fixed())
-                .map(|(name, value)| (name.clone(), value.fill(values)))
+                .map(|(name, value)| (name.clone(), value.filled(values)))
                 .collect()
         };
         let identity =
@@ -94,7 +94,7 @@ impl SpawnContext {
         };
         let environment = Environment::inherited(cwd, &fixed(&place));
         if let Some(folder) = defined.and_then(|defined| defined.cwd.as_ref()).filter(|folder| folder.is_fixed()) {
-            let folder = PathBuf::from(OsString::from_vec(folder.fill(&place)));
+            let folder = PathBuf::from(OsString::from_vec(folder.filled(&place)));
             if !cwd.join(&folder).is_dir() {
                 return Err(format!("its node has no folder {}, which is the cwd of the runner", folder.display()));
             }
@@ -157,7 +157,7 @@ impl SpawnContext {
             shell: self.runner.shell_path().as_os_str().as_bytes(),
         };
         let folder = defined.and_then(|defined| defined.cwd.as_ref());
-        let folder = folder.map(|folder| self.cwd.join(OsString::from_vec(folder.fill(&values))));
+        let folder = folder.map(|folder| self.cwd.join(OsString::from_vec(folder.filled(&values))));
         let starting = Starting { log, slot, task, values, folder };
         let started = self.launch(&starting);
         if let Err(error) = &started {
@@ -197,7 +197,7 @@ impl SpawnContext {
         let mut environment: Vec<&CStr> = self.environment.block(direct).collect();
         if let Some(defined) = defined {
             let changed = defined.variables.iter().filter(|(_, value)| !value.is_fixed());
-            let changed = changed.map(|(name, value)| (&name[..], value.fill(&starting.values)));
+            let changed = changed.map(|(name, value)| (&name[..], value.filled(&starting.values)));
             let pwd = starting.folder.as_ref().map(|folder| (&b"PWD"[..], folder.as_os_str().as_bytes().to_vec()));
             for (name, value) in changed.chain(pwd) {
                 let variable = c_string(&[name, b"=", &value].concat());

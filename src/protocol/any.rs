@@ -6,7 +6,7 @@ use super::codec::{FRAME_LEN_MAX, decode, encode};
 use super::*;
 use crate::fuzz::{nearly, within};
 use crate::runner::config::{Defined, Shell, Start};
-use crate::runner::template::{Field, Template};
+use crate::runner::fields::{Field, Template};
 use crate::task::Outcome;
 
 /// Small numbers, and those at the limits.

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::protocol::*;
     use crate::runner::config::{Defined, Start};
-    use crate::runner::template::{Field, Template};
+    use crate::runner::fields::{Field, Template};
     use crate::task::*;
 
     /// A length that claims more bytes than there are must not be trusted: nothing of that size is allocated.

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::template::{Field, Template};
+use super::fields::{Field, Template};
 
 /// The runner, as rank 0 sends it to the workers.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]

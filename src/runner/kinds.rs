@@ -11,10 +11,11 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::config::{Defined, RunnerConfig, Shell, Start};
+use super::fields::{Field, Names, Template, Values};
 use super::python::{self, PythonError};
-use super::template::{Field, Template, Values};
 use super::{DEFAULT_RUNNER, environment};
-use crate::ini::{self, Catalog, IniError, Kind, Remarks, Section};
+use crate::ini::{self, Catalog, IniError, Key, Kind, Remarks, Section};
+use crate::template::{self, Reader};
 
 /// Built-in kinds of runners: their names in `Runner =`, PyTaskFarmer's class for each.
 pub(crate) const KINDS: &[(&str, Option<&str>)] = &[
@@ -141,6 +142,21 @@ fn unknown_kind(section: &Section) -> IniError {
     section.error(Some(class), &format!("{what}\n  built-in kinds: {kinds}; or a Python class, as module.Class"))
 }
 
+/// Reads a text with fields in this key: its words, or a single template.
+fn read(section: &Section, key: &Key, text: &str, reader: Reader) -> Result<Vec<Template>, IniError> {
+    let (templates, new_form) = template::read(text, &Names, reader).map_err(|what| section.error(Some(key), &what))?;
+    if let Some(form) = new_form {
+        // As it would be written in an INI file.
+        let what = format!("an old form, which still works\n  write: {}", form.replace('%', "%%"));
+        log::warn!("{}", section.error(Some(key), &what));
+    }
+    Ok(templates)
+}
+
+fn read_one(section: &Section, key: &Key, text: &str, reader: Reader) -> Result<Template, IniError> {
+    Ok(read(section, key, text, reader)?.remove(0))
+}
+
 /// What all kinds have in common: variables, and no working directory of their own.
 fn new(section: &Section, start: Start) -> Result<Defined, IniError> {
     let mut variables = Vec::new();
@@ -152,35 +168,25 @@ fn new(section: &Section, start: Start) -> Result<Defined, IniError> {
         if environment::is_ours(name.as_bytes()) {
             return Err(section.error(Some(key), "the farm sets this variable itself"));
         }
-        let value = Template::text(&key.value).map_err(|what| section.error(Some(key), &what))?;
+        let value = read_one(section, key, &key.value, Reader::Nothing)?;
         variables.push((name.as_bytes().to_vec(), value));
     }
     Ok(Defined { start, setup: Vec::new(), cwd: None, variables, proc_number: true })
 }
 
-fn cwd(section: &Section) -> Result<Option<Template>, IniError> {
-    let Some(key) = section.get("cwd") else { return Ok(None) };
+/// If the folder did not exist, every task would fail; if it contains fields, only the nodes know it.
+fn with_cwd(section: &Section, defined: Defined) -> Result<Defined, IniError> {
+    let Some(key) = section.get("cwd") else { return Ok(defined) };
     if key.value.is_empty() {
         return Err(section.error(Some(key), "the name of a folder is missing"));
     }
-    let folder = Template::text(&key.value).map_err(|what| section.error(Some(key), &what))?;
-    Ok(Some(folder))
-}
-
-/// If the folder did not exist, every task would fail; if it contains fields, only the nodes know it.
-fn with_cwd(section: &Section, defined: Defined) -> Result<Defined, IniError> {
-    let defined = Defined { cwd: cwd(section)?, ..defined };
-    match (section.get("cwd"), &defined.cwd) {
-        (Some(key), Some(folder)) if folder.fields().next().is_none() => {
-            let folder = folder.fill(&Values::default());
-            let folder = Path::new(OsStr::from_bytes(&folder));
-            if !folder.is_dir() {
-                return Err(section.error(Some(key), &format!("there is no folder {}", folder.display())));
-            }
-        }
-        _ => {}
+    let folder = read_one(section, key, &key.value, Reader::Nothing)?;
+    let path = folder.filled(&Values::default());
+    let path = Path::new(OsStr::from_bytes(&path));
+    if folder.fields().next().is_none() && !path.is_dir() {
+        return Err(section.error(Some(key), &format!("there is no folder {}", path.display())));
     }
-    Ok(defined)
+    Ok(Defined { cwd: Some(folder), ..defined })
 }
 
 fn setup(section: &Section) -> &str {
@@ -216,15 +222,14 @@ fn basic(section: &Section) -> Result<Defined, IniError> {
 fn template(section: &Section) -> Result<Defined, IniError> {
     section.check_keys(&["command", "shell", "cwd", "setup", "env.*"])?;
     let key = section.required("command")?;
-    let refuse = |what: String| section.error(Some(key), &what);
     let shell = choice(
         section,
         "shell",
         &[("none", None), ("auto", Some(Shell::Auto)), ("bash", Some(Shell::Bash)), ("sh", Some(Shell::Sh))],
     )?;
     let start = match shell {
-        None => Start::Words { words: Template::words(&key.value).map_err(refuse)?, by_stdin: false },
-        Some(shell) => Start::Line(shell, Template::line(&key.value).map_err(refuse)?),
+        None => Start::Words { words: read(section, key, &key.value, Reader::Words)?, by_stdin: false },
+        Some(shell) => Start::Line(shell, read_one(section, key, &key.value, Reader::Shell)?),
     };
     let defined = with_setup(section, with_cwd(section, new(section, start)?)?);
     let tells_tasks_apart = |field: &Field| matches!(field, Field::Task | Field::Run | Field::Id);

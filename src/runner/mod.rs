@@ -4,10 +4,10 @@
 
 pub(crate) mod config;
 pub(crate) mod environment;
+pub(crate) mod fields;
 mod kinds;
 mod python;
 pub(crate) mod shell_rules;
-pub(crate) mod template;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -20,9 +20,9 @@ use crate::sys::process::c_string;
 pub use config::RunnerConfig;
 use config::{Defined, Shell, Start};
 use environment::Environment;
+use fields::{Field, Template, Values, as_operand};
 pub(crate) use kinds::{Found, RunnerError, find, listing};
 use shell_rules::ShellRules;
-use template::{Field, Values, as_operand};
 
 /// The runner that a farm gets when `--runner` is not given.
 pub(crate) const DEFAULT_RUNNER: &str = "default";
@@ -69,8 +69,8 @@ impl RunnerConfig {
     /// Path of the shell that reads the commands of tasks; `None` if none does, or if only the user's program knows.
     #[must_use]
     pub fn reads_commands(&self) -> Option<PathBuf> {
-        let has_command = |line: &[template::Template]| {
-            line.iter().flat_map(template::Template::fields).any(|field| matches!(field, Field::Run | Field::Command))
+        let has_command = |line: &[Template]| {
+            line.iter().flat_map(Template::fields).any(|field| matches!(field, Field::Run | Field::Command))
         };
         match self.defined().map(|defined| &defined.start) {
             None => Some(shell_path(Shell::Auto)),
@@ -78,7 +78,7 @@ impl RunnerConfig {
             Some(Start::Line(shell, line)) if has_command(std::slice::from_ref(line)) => Some(shell_path(*shell)),
             // In a container, it is a different shell of the same name; the node's is asked in its place.
             Some(Start::Words { words, .. }) if has_command(words) => {
-                let is_sh = words.iter().any(|word| word.fill(&Values::default()) == b"/bin/sh");
+                let is_sh = words.iter().any(|word| word.filled(&Values::default()) == b"/bin/sh");
                 Some(shell_path(if is_sh { Shell::Sh } else { Shell::Auto }))
             }
             Some(Start::Line(..) | Start::Words { .. } | Start::Split) => None,
@@ -146,7 +146,7 @@ impl Runner {
             None | Some(Start::Shell(_)) => {
                 return self.shell(&with_setup(setup, values.task), by_stdin);
             }
-            Some(Start::Line(_, line)) => return self.shell(&with_setup(setup, &line.fill(values)), by_stdin),
+            Some(Start::Line(_, line)) => return self.shell(&with_setup(setup, &line.filled(values)), by_stdin),
             _ if by_stdin => return None,
             Some(Start::Split) => split(values.task),
             Some(Start::Words { words, .. }) => {
@@ -270,7 +270,7 @@ mod tests {
             RunnerConfig::Defined(Box::new(Defined { start, setup, cwd, variables, proc_number: true }))
         };
         let words = |program: &str, field| {
-            let words = vec![template::Template::literal(program), template::Template::around("", field)];
+            let words = vec![Template::literal(program), Template::around("", field)];
             defined(Start::Words { words, by_stdin: false }).reads_commands()
         };
         let (bash, sh) = (shell_path(Shell::Auto), shell_path(Shell::Sh));

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::SearchPath;
 use super::config::Start;
 use super::environment::Environment;
-use super::template::{Field, Template, Values};
+use super::fields::{Field, Template, Values};
 use crate::ini::Section;
 use crate::sys::host;
 use crate::sys::query::{self, QueryError};
@@ -91,7 +91,7 @@ fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8
     let host = host::name();
     let values = Values { host: host.as_bytes(), cwd, ..Values::default() };
     let fixed = variables.iter().filter(|(_, value)| value.is_fixed());
-    fixed.map(|(name, value)| (name.clone(), value.fill(&values))).collect()
+    fixed.map(|(name, value)| (name.clone(), value.filled(&values))).collect()
 }
 
 /// The error is in Python's last lines.

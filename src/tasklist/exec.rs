@@ -7,30 +7,18 @@ use std::process::Command;
 
 use super::commands::{COMMAND_LEN_MAX, Commands};
 use super::program::run;
-use super::template::{Fields, Template};
 use super::{ListError, Source, TaskList, encoding, lines};
 use crate::ini::Section;
+use crate::template::Template;
 
 pub(super) const KEYS: &[&str] = &["command", "separator"];
 
 const NAMES: [&str; 2] = ["list", "workdir"];
 
-struct Names;
-
-impl Fields for Names {
-    fn find(&self, name: &str) -> Option<usize> {
-        NAMES.iter().position(|known| *known == name)
-    }
-
-    fn names(&self) -> Vec<&str> {
-        NAMES.to_vec()
-    }
-}
-
 /// Makes the list.
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
     let key = section.required("command")?;
-    let template = Template::parse(&key.value, &Names).map_err(|what| section.error(Some(key), &what))?;
+    let template = Template::command(&key.value, &NAMES).map_err(|what| section.error(Some(key), &what))?;
     let by_nul = match section.get("separator").map(|key| (key, &key.value[..])) {
         None | Some((_, "newline")) => false,
         Some((_, "nul")) => true,

@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::commands::Commands;
-use super::template::{Fields, Template};
 use super::{ListError, TaskList, lines, one_line, read_file};
 use crate::figures::words;
 use crate::ini::{IniError, Section};
+use crate::template::{Fields, Template};
 
 /// Highest number in a hole.
 const FIELDS_MAX: usize = 10_000;
@@ -36,6 +36,7 @@ struct Names {
 }
 
 impl Fields for Names {
+    type Field = usize;
     fn find(&self, name: &str) -> Option<usize> {
         if let Some(column) = self.columns.iter().flatten().position(|column| column == name) {
             return Some(column);
@@ -97,7 +98,7 @@ fn split(section: &Section) -> Result<Split, IniError> {
 pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError> {
     let command = one_line(section, section.required("command")?)?;
     let parse = |names: &Names| {
-        Template::parse(&command.value, names).map_err(|what| ListError::from(section.error(Some(command), &what)))
+        Template::command(&command.value, names).map_err(|what| ListError::from(section.error(Some(command), &what)))
     };
     let split = split(section)?;
     if let Split::Csv(separator) = split {
@@ -130,7 +131,7 @@ fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
 
 fn add(
     commands: &mut Commands,
-    template: &Template,
+    template: &Template<usize>,
     fields: &[&[u8]],
     line: &[u8],
     path: &Path,
@@ -158,7 +159,7 @@ fn read_csv(
     bytes: &[u8],
     separator: u8,
     path: &Path,
-    parse: impl Fn(&Names) -> Result<Template, ListError>,
+    parse: impl Fn(&Names) -> Result<Template<usize>, ListError>,
 ) -> Result<TaskList, ListError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(separator).comment(Some(b'#')).from_reader(bytes);
     let bad = |error: &csv::Error| {

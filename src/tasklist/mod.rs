@@ -24,7 +24,6 @@ mod root;
 #[cfg(not(feature = "root"))]
 #[path = "no_root.rs"]
 mod root;
-mod template;
 mod wire;
 
 use std::io;

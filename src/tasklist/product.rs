@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
 use super::range::{self, Range};
-use super::template::{Fields, Template};
 use super::{ListError, TaskList, lines, literal, one_line, read_file};
 use crate::ini::Section;
+use crate::template::{Fields, Template};
 
 /// The ID that the task gets.
 const ID: usize = usize::MAX;
@@ -94,6 +94,7 @@ fn axis(name: &str, text: &str) -> Result<Axis, String> {
 }
 
 impl Fields for [Axis] {
+    type Field = usize;
     fn find(&self, name: &str) -> Option<usize> {
         let axis = self.iter().position(|axis| axis.name == name);
         axis.or_else(|| (name == "id").then_some(ID))
@@ -165,11 +166,11 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
         let what = "there is no command: give one by a line \"command = …\", there or in an INI file";
         return Err(ListError::content(path, 0, what));
     };
-    let template = Template::parse(&text, &axes[..]).map_err(|what| place.error(&what))?;
+    let template = Template::command(&text, &axes[..]).map_err(|what| place.error(&what))?;
     combine(&template, &axes).map_err(|(bad, values)| place.error(&format!("the task of {values} has {bad}")))
 }
 
-fn combine(template: &Template, axes: &[Axis]) -> Result<TaskList, (BadCommand, String)> {
+fn combine(template: &Template<usize>, axes: &[Axis]) -> Result<TaskList, (BadCommand, String)> {
     for (name, what) in axes.iter().filter_map(|axis| Some((&axis.name, axis.literal.as_ref()?))).take(WARNINGS_MAX) {
         log::warn!("{name}: {what}");
     }
@@ -202,7 +203,7 @@ fn combine(template: &Template, axes: &[Axis]) -> Result<TaskList, (BadCommand, 
 
 fn add(
     commands: &mut Commands,
-    template: &Template,
+    template: &Template<usize>,
     values: &[String],
     axes: &[Axis],
 ) -> Result<(), (BadCommand, String)> {
@@ -303,7 +304,7 @@ mod tests {
             [("1..99999", "run {x} {y}"), ("1..999", &format!("run {{x}} {{y}} {}", "z".repeat(9_999)))]
         {
             let axes = [axis("x", values).unwrap(), axis("y", values).unwrap()];
-            let template = Template::parse(command, &axes[..]).unwrap();
+            let template = Template::command(command, &axes[..]).unwrap();
             let error = combine(&template, &axes).map(|list| list.len());
             assert!(matches!(error, Err((BadCommand::TooMany, _))), "{error:?}");
         }

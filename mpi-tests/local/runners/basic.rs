@@ -39,7 +39,7 @@ fn a_setup_comes_first() {
 /// Variables are set for every start of a task: by a shell, directly, and where PATH finds the program.
 #[test]
 fn variables_are_the_tasks() {
-    let keys = "env.PATH = {cwd}/bin:/usr/bin:/bin\nenv.FIXED = a 'b' $c %% {{}}\nenv.EACH = {id}/{attempt}/{slot}\n";
+    let keys = "env.PATH = {cwd}/bin:/usr/bin:/bin\nenv.FIXED = a 'b' $c %% {}\nenv.EACH = {id}/{attempt}/{slot}\n";
     let list = "mine\nmine FIXED; echo $EACH\nprintenv FIXED EACH TFTEST_VALUE\n";
     for keys in [keys, &keys.replace("env.EACH = {id}/{attempt}/{slot}\n", "env.EACH = x\n")] {
         let farm = farm(list, &format!("{keys}env.TFTEST_VALUE = other\n"));

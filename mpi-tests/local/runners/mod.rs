@@ -3,6 +3,7 @@
 mod basic;
 mod examples;
 mod ini;
+mod old_forms;
 mod python;
 mod shifter;
 mod template;

@@ -1,12 +1,12 @@
 //! Kinds that run tasks in containers: command lines in the form that each program needs.
 
-use super::super::as_operand;
 use super::super::config::{Defined, Start};
 use super::super::environment::{self, OMP_NUM_THREADS};
-use super::super::template::{Field, Template};
-use super::{choice, new, setup, with_cwd};
+use super::super::fields::{Field, Template, as_operand};
+use super::{choice, new, read, read_one, setup, with_cwd};
 use crate::ini::{IniError, Section};
 use crate::shell::quoted;
+use crate::template::{Form, Reader};
 
 pub(super) fn shifter(section: &Section) -> Result<Defined, IniError> {
     section.check_keys(&["image", "setup", "volumes", "modules", "tempdir", "cwd", "env.*"])?;
@@ -43,7 +43,8 @@ fn shell_words(section: &Section) -> Result<[Template; 3], IniError> {
         setup => {
             let setup = String::from_utf8_lossy(&quoted(&as_operand(setup.as_bytes()))).into_owned();
             // As on the node itself, see `super::guarded`.
-            Template::quoted(&format!("eval {setup}\ncase $? in 0) eval "), Field::Command, " ;; *) exit ;; esac")
+            let guarded = Template::literal(&format!("eval {setup}\ncase $? in 0) eval "));
+            guarded.with(Field::Command, Form::Quoted).then(Template::literal(" ;; *) exit ;; esac"))
         }
     };
     Ok([Template::literal(shell), Template::literal("-c"), script])
@@ -51,14 +52,14 @@ fn shell_words(section: &Section) -> Result<[Template; 3], IniError> {
 
 fn options(section: &Section) -> Result<Vec<Template>, IniError> {
     let Some(key) = section.get("options") else { return Ok(Vec::new()) };
-    Template::words(&key.value).map_err(|what| section.error(Some(key), &what))
+    read(section, key, &key.value, Reader::Words)
 }
 
 /// Separated by white space, may contain fields.
 fn volumes(section: &Section, option: &str) -> Result<Vec<Template>, IniError> {
     let Some(key) = section.get("volumes") else { return Ok(Vec::new()) };
-    let each = key.value.split_whitespace().map(|volume| Template::text(&format!("{option}{volume}")));
-    each.collect::<Result<_, _>>().map_err(|what| section.error(Some(key), &what))
+    let read = |volume| Ok(Template::literal(option).then(read_one(section, key, volume, Reader::Nothing)?));
+    key.value.split_whitespace().map(read).collect()
 }
 
 const CONTAINER_KEYS: [&str; 7] = ["image", "setup", "volumes", "options", "shell", "cwd", "env.*"];
@@ -83,18 +84,17 @@ pub(super) fn apptainer(section: &Section, program: &str) -> Result<Defined, Ini
 pub(super) fn podman(section: &Section, program: &str) -> Result<Defined, IniError> {
     section.check_keys(&CONTAINER_KEYS)?;
     let image = section.required("image")?;
-    let error = |what: String| section.error(section.get("cwd"), &what);
-    let mut words = ["run", "--rm", "--volume={cwd}:{cwd}"]
-        .map(|word| Template::text(word).map_err(error))
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
-    words.insert(0, Template::literal(program));
-    let cwd = match section.value("cwd") {
-        None => "{cwd}".to_owned(),
-        Some(cwd) if cwd.starts_with(['/', '{']) => cwd.to_owned(),
-        Some(cwd) => format!("{{cwd}}/{cwd}"),
-    };
-    words.push(Template::text(&format!("--workdir={cwd}")).map_err(error)?);
+    let mut words: Vec<Template> = [program, "run", "--rm"].map(Template::literal).into();
+    words.push(Template::around("--volume=", Field::Cwd).then(Template::around(":", Field::Cwd)));
+    let here = Template::around("--workdir=", Field::Cwd);
+    words.push(match section.get("cwd") {
+        None => here,
+        Some(key) => {
+            let is_absolute = key.value.starts_with(['/', '{']);
+            let before = if is_absolute { Template::literal("--workdir=") } else { here.then(Template::literal("/")) };
+            before.then(read_one(section, key, &key.value, Reader::Nothing)?)
+        }
+    });
     words.extend(volumes(section, "--volume=")?);
     let defined = new(section, Start::Split)?;
     let own = defined.variables.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());

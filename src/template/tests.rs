@@ -6,20 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-struct Names(Vec<&'static str>);
-
-impl Fields for Names {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|known| *known == name)
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.0.clone()
-    }
-}
-
-fn parse(text: &str) -> Result<Template, String> {
-    Template::parse(text, &Names(vec!["1", "2", "name", "my col"]))
+fn parse(text: &str) -> Result<Template<usize>, String> {
+    Template::command(text, &["1", "2", "name", "my col"])
 }
 
 fn filled(text: &str, values: [&[u8]; 2]) -> String {
