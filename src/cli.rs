@@ -140,7 +140,7 @@ pub struct Options {
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<TaskLimit>,
 
-    /// Start no more tasks when less than this much time is left before the farm must stop; 0: start them until then
+    /// Start no more tasks when less than this much time is left before the farm must stop
     /// [default: the time within which 90% of tasks finish]
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true)]
     pub task_time: Option<Time>,
@@ -162,7 +162,7 @@ pub struct Options {
     #[arg(help_heading = FAILURES, long)]
     pub retry_failed: bool,
 
-    /// End the farm when N tasks have failed, or N% of the tasks that have ended: `soon,fail=N` lets running tasks end
+    /// End the farm when N tasks have failed, or when N% of the ended tasks have: `soon,fail=N` lets running tasks end
     /// first; `now,fail=N` stops them
     #[arg(help_heading = FAILURES, long, value_name = "RULE", allow_hyphen_values = true)]
     pub halt: Option<HaltRule>,

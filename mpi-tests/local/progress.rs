@@ -193,7 +193,7 @@ fn a_run_is_reported_from_start_to_end() {
     crate::support::processes::signal(running.rank(0), nix::sys::signal::Signal::SIGINT);
     let text = running.wait().exits(3).stderr_text();
     for part in [
-        "taskfarmer-mpi: 2 tasks; 8 slots; results go to my work\n",
+        "taskfarmer-mpi: 2 tasks; 8 slots; records and logs go to my work\n",
         "running tasks get SIGTERM now and SIGKILL in 7 s; a second Ctrl-C kills them immediately\n",
         "taskfarmer-mpi: to list the failed tasks, or to print what one of them wrote:\n  ",
         "taskfarmer-mpi status --failed 'my work'\n  ",

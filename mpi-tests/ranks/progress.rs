@@ -25,7 +25,7 @@ fn live_line_is_that_of_all_ranks() {
 fn batch_output_is_short() {
     let farm = Farm::mpi(3, "true\n".repeat(60).as_bytes()).time_limit(60);
     let outcome = farm.run(&["--proc", "1"]).exits(0);
-    let begin = "taskfarmer-mpi: 60 tasks; 3 ranks with 1 slot each; results go to tasks.txt_workdir\n";
+    let begin = "taskfarmer-mpi: 60 tasks; 3 ranks with 1 slot each; records and logs go to tasks.txt_workdir\n";
     assert!(outcome.stderr_text().starts_with(begin), "{}", outcome.stderr_text());
     assert_eq!(outcome.stderr_text().lines().count(), 2, "the beginning and the summary");
     let outcome = farm.run(&["--proc", "1", "--quiet", "--workdir", "other"]).exits(0);

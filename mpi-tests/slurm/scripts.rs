@@ -102,25 +102,29 @@ fn a_script_does_not_believe_an_earlier_run() {
     assert_eq!(farm.workdir().toprocess().len(), count);
 }
 
-/// `requeue.sbatch` stops before its time is over, queues itself, and continues until everything is done.
+/// `requeue.sbatch` stops before its time is over, queues itself, and continues until everything is done. What has failed
+/// since it was submitted is not retried by the jobs that follow, even if `--retry-failed` was given.
 #[test]
 #[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
 fn a_long_list_goes_through_several_jobs() {
     // A minute of work. Slurm checks every half minute, and half a minute ahead: the signal comes after 20 to 50 s.
     let slots = lab::slots() * 4;
     let count = 60 * slots;
-    let farm = farm(&"sleep 1; echo $PROC_NUMBER >> ran\n".repeat(count));
+    let fails = "echo $PROC_NUMBER >> ran; false\n";
+    let farm = farm(&format!("{fails}{}", "sleep 1; echo $PROC_NUMBER >> ran\n".repeat(count - 1)));
     let options = ["--time=2", "--signal=USR1@70"];
-    let job = submit(&farm, "requeue.sbatch", &[&SMALL[..], &options].concat(), &["--grace", "3"]);
+    let arguments = ["--retry-failed", "--grace", "3"];
+    let job = submit(&farm, "requeue.sbatch", &[&SMALL[..], &options].concat(), &arguments);
     // Slurm makes a requeued job wait for two minutes.
     job.wait_until("the job has queued itself again", || job.state() == "PENDING" && job.field("Restarts") == "1");
     assert!(job.output().contains("queued again"), "{}", job.report());
     let before = farm.workdir().recorded();
     assert!(!before.is_empty() && before.len() < count, "{} recorded", before.len());
-    assert!(farm.workdir().failed().is_empty(), "tasks that were stopped have not failed");
+    assert_eq!(farm.workdir().failed().len(), 1, "tasks that were stopped have not failed");
     lab::ask(&["scontrol", "update", &format!("jobid={}", job.id()), "StartTime=now+5", "TimeLimit=5"]);
-    job.ends("COMPLETED", 0);
-    is_complete(&farm, count as u64);
+    job.ends("FAILED", 1);
+    assert_eq!((farm.workdir().finished().len(), farm.workdir().failed().len()), (count - 1, 1));
+    assert_eq!(farm.lines("ran").iter().filter(|id| **id == "0").count(), 1, "it is not retried by the second job");
 }
 
 /// A job in which no task ends would queue itself forever: it does not.

@@ -61,7 +61,7 @@ SCENES = [
         "run",
         "A first run of taskfarmer-mpi",
         "A terminal shows the first three lines of a tasklist. Then the command “taskfarmer-mpi tasks.txt” runs 40 "
-        "tasks in 8 slots. A live line shows the progress. At the end, a summary counts the tasks that finished and the "
+        "tasks in 2 slots. A live line shows the progress. At the end, a summary counts the tasks that finished and the "
         "tasks that failed, and says why they failed.",
         SIMULATIONS,
         [Step("head -n 3 tasks.txt"), Step("taskfarmer-mpi tasks.txt")],

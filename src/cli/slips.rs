@@ -177,8 +177,8 @@ mod tests {
             (
                 "x l --task-timeout 100%",
                 "time limit",
-                "a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage of the median \
-                 task length that is above 100%, such as 300%",
+                "a number of seconds, a time such as 90s, 1h30m or 1:30:00 (at most 366d), or a percentage (above 100%) of the \
+                 median task length, such as 300%",
             ),
             ("x l --retries -1", "number of retries", "a number from 0 to 1000"),
             ("x l --retries=", "number of retries", "a number from 0 to 1000"),
@@ -191,7 +191,7 @@ mod tests {
             (
                 "x l --halt 2",
                 "rule",
-                "'soon' or 'now', followed by the number or percentage of failed tasks, such as soon,fail=10 or now,fail=5%",
+                "soon,fail=N or now,fail=N, where N is a number of failed tasks or a percentage of the ended ones, such as soon,fail=10 or now,fail=5%",
             ),
             (
                 "x l --logs all",

@@ -37,7 +37,7 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
         }
     };
     let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
-    format!("{work}; {who}; results go to {}", shown::path(workdir))
+    format!("{work}; {who}; records and logs go to {}", shown::path(workdir))
 }
 
 /// Whether there are other ranks to take over the tasks of a lost one.

@@ -107,7 +107,7 @@ pub(crate) enum WorkdirError {
     NoJobLog(PathBuf),
     /// Tasks of earlier runs were started in a different folder.
     #[error(
-        "the last run that used {} was started in {was:?}, but this run in {is:?}\n  \
+        "the last run that used {} was started in {was:?}, but this one was started in {is:?}\n  \
          nothing was started; to resume in {was:?}, change to it first; to run the remaining tasks in {is:?}, use --here",
         workdir.display()
     )]
