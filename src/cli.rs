@@ -17,11 +17,10 @@ use clap::{ArgAction, Args, Parser};
 
 use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
 use crate::protocol::{Bind, Logs, SlotCount};
-use values::{HaltRule, OrOperand, number};
+use values::{HaltRule, OrOperand, Time, number};
 
 pub(crate) use slips::explain;
 pub(crate) use subcommands::{LogsArgs, StatusArgs, Subcommand};
-pub(crate) use values::Time;
 
 /// Options are shown in these groups.
 const STARTING: &str = "Starting";

@@ -1,13 +1,13 @@
 //! What a run needs, checked.
 //!
-//! Owns the step from options, each of which makes sense, to a whole that does. Reads no file: what depends on files is
-//! checked by rank 0 alone. It only checks whether a list in /dev or /proc is a regular file.
+//! Owns the rules for several options; each option alone was checked when it was read. Reads no file: what depends on
+//! files is checked by rank 0 alone. It only checks whether a list in /dev or /proc is a regular file.
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::cli::{Cli, Options, Time};
+use crate::cli::{Cli, Options};
 use crate::farmer::Rules;
 use crate::protocol::SlotCount;
 use crate::workdir::Failed;
@@ -28,7 +28,7 @@ pub struct Config {
     pub slots: SlotCount,
     /// What to do with tasks that have failed in earlier runs.
     pub failed: Failed,
-    /// What needs no other option to have its meaning.
+    /// All options whose meaning does not depend on others.
     pub options: Options,
 }
 
@@ -70,31 +70,30 @@ impl Config {
         if (is_special && cli.workdir.is_none()) || list == Path::new("-") {
             return Err(ConfigError::Stream(list));
         }
-        let options = cli.options;
-        let is_too_long = |time: &&Time| options.timeout.as_ref().is_some_and(|timeout| time.length >= timeout.length);
-        if let Some(time) = options.task_time.as_ref().filter(is_too_long) {
-            return Err(ConfigError::NoTime(time.typed.clone()));
+        if let (Some(task), Some(all)) = (&cli.options.task_time, &cli.options.timeout)
+            && task.length >= all.length
+        {
+            return Err(ConfigError::NoTime(task.typed.clone()));
         }
         Ok(Self {
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
             slots: slots.unwrap_or(SlotCount::CpusUpTo(SLOTS_DEFAULT)),
-            failed: if options.retry_failed { Failed::Retry } else { Failed::Keep },
-            options,
+            failed: if cli.options.retry_failed { Failed::Retry } else { Failed::Keep },
+            options: cli.options,
         })
     }
 
     /// What to do with tasks that fail.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let options = &self.options;
         Rules {
-            retries: options.retries,
-            retry_exit: options.retry_exit,
-            task_limit: options.task_timeout,
-            halt: options.halt.and_then(|rule| rule.0),
-            task_time: options.task_time.as_ref().map(|time| time.length),
-            crash_limit: options.crash_limit,
+            retries: self.options.retries,
+            retry_exit: self.options.retry_exit,
+            task_limit: self.options.task_timeout,
+            halt: self.options.halt.and_then(|rule| rule.0),
+            task_time: self.options.task_time.as_ref().map(|time| time.length),
+            crash_limit: self.options.crash_limit,
         }
     }
 

@@ -186,9 +186,8 @@ fn prepare(
     joblog.as_deref().map(check_joblog).transpose()?;
     let keeps = if config.options.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
     let folder = check::folder(config, &runner, &cwd);
-    let (failed, joblog) = (config.failed, joblog.as_deref());
-    let wanted =
-        Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared: config.options.shared_workdir };
+    let (failed, joblog, shared) = (config.failed, joblog.as_deref(), config.options.shared_workdir);
+    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {
@@ -225,8 +224,7 @@ fn time_limit(config: &Config, told: Option<Duration>, clock: Clock) -> Option<D
         log::info!("the batch job ends in {} s; the farm stops {} s before", left.as_secs(), (left - limit).as_secs());
         limit
     });
-    let timeout = config.options.timeout.as_ref().map(|time| time.length);
-    [timeout, job_end].into_iter().flatten().min()
+    [config.options.timeout.as_ref().map(|time| time.length), job_end].into_iter().flatten().min()
 }
 
 /// The path with the working directory in front; symbolic links stay as the user knows them.

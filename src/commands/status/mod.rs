@@ -39,12 +39,10 @@ const FILES: [&str; 7] =
 /// With more bytes of records than this, `--watch` reads them only once.
 const QUICK_FROM: u64 = 4 << 20;
 
-/// The pause of `--watch` without a number.
-const WATCH_DEFAULT: Duration = Duration::from_secs(2);
-
 /// Prints the status.
 pub(super) fn run(mut args: StatusArgs) -> ExitCode {
-    let pause = args.watch.take().map(|watch| watch.settle("--watch", WATCH_DEFAULT, &mut args.workdir)).transpose();
+    let pause =
+        args.watch.take().map(|watch| watch.settle("--watch", Duration::from_secs(2), &mut args.workdir)).transpose();
     let found = pause.and_then(|pause| Ok((pause, args.workdir.as_deref().map_or_else(only_workdir, find_workdir)?)));
     let (pause, workdir) = match found {
         Ok(found) => found,
