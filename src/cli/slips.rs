@@ -163,15 +163,15 @@ mod tests {
         assert!(text.contains("'--foo'") && !text.contains("tip:") && text.contains("Usage: "), "{text}");
         assert!(told("x a b").starts_with("unexpected argument 'b': a farm has only one tasklist\n"));
     }
+
     /// Promise: a message about a value names the option, the value, what is wrong with it, and what to type instead.
     #[test]
     fn invalid_values_are_told_once() {
-        let time = "a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 \
-                    and at most 366d";
+        let time = "a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00, at most 366d";
         for (line, what, instead) in [
             ("x l --timeout soon", "time", time),
             ("x l --timeout -1", "time", time),
-            ("x l --timeout=0", "time", time),
+            ("x l --timeout=0", "time", "a time of more than 0, such as 90s or 1h30m"),
             ("x l --task-time soon", "time", time),
             ("x l --grace x", "time", time),
             (

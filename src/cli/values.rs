@@ -31,8 +31,10 @@ pub(super) fn number<N: FromStr + PartialOrd>(
 }
 
 const INVALID_TIME: Invalid = Invalid(
-    "not a valid time\n  give a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00; it must be more than 0 and at most 366d",
+    "not a valid time\n  give a number of seconds, or a time such as 90s, 1h30m, 2d, 1:30:00 or 1-12:00:00, at most 366d",
 );
+
+const ZERO: Invalid = Invalid("not a valid time\n  give a time of more than 0, such as 90s or 1h30m");
 
 /// A length of time: `--timeout`, `--task-time`, `--grace`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,7 +48,7 @@ pub struct Time {
 impl Time {
     /// Reads a time that may not be 0.
     pub(crate) fn above_zero(text: &str) -> Result<Self, Invalid> {
-        text.parse().and_then(|time: Self| if time.length.is_zero() { Err(INVALID_TIME) } else { Ok(time) })
+        text.parse().and_then(|time: Self| if time.length.is_zero() { Err(ZERO) } else { Ok(time) })
     }
 }
 

@@ -57,6 +57,8 @@ pub fn decode<M: Decode<()>>(bytes: &[u8]) -> Result<M, CodecError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::protocol::*;
     use crate::runner::config::{Defined, Start};
@@ -120,7 +122,19 @@ mod tests {
         let words = [2, 2, 1, 0, 1, b'a', 2, 0, 1, b'b', 1, 3, 0, 1];
         let rest = [1, b's', 1, 1, 0, 1, b'/', 1, 1, b'V', 1, 0, 0, 1];
         let defined = [&[1][..], &words, &rest].concat();
-        let golden: [(Vec<u8>, &[u8]); 17] = [
+        let start = WorkerConfig {
+            cwd: b"c".to_vec(),
+            workdir: b"w".to_vec(),
+            farmer_only_host: Some("h".to_owned()),
+            ..WorkerConfig::plain(Rank(1), SlotCount::Fixed(2), Duration::from_millis(3))
+        };
+        let start = ToWorker::Start(Box::new(WorkerConfig { protocol: 99, ..start }));
+        let hello = ToFarmer::Hello { protocol: 99, host: "h".to_owned(), slots: 1, cpus: 2 };
+        let log = ToFarmer::Log { level: 3, text: "t".to_owned() };
+        let golden: [(Vec<u8>, &[u8]); 20] = [
+            (encode(&start).unwrap(), &[0, 99, 1, 2, 2, 3, 1, b'c', 1, b'w', 0, 0, 1, 1, b'h', 0, 2]),
+            (encode(&hello).unwrap(), &[0, 99, 1, b'h', 1, 2]),
+            (encode(&log).unwrap(), &[7, 3, 1, b't']),
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),
             (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),

@@ -10,8 +10,11 @@ pub(crate) mod any;
 pub(crate) mod codec;
 pub(crate) mod framing;
 
+use std::time::Duration;
+
 use bincode::{Decode, Encode};
 
+use crate::lengths::micros;
 use crate::runner::RunnerConfig;
 use crate::task::{Attempt, Executing, Rank, SLOTS_MAX, TaskId, TaskResult};
 
@@ -104,6 +107,25 @@ pub struct WorkerConfig {
     pub runner: RunnerConfig,
     /// Log records up to this level come back to rank 0 (`log::LevelFilter` as a number, 0 to 5).
     pub log_level: u8,
+}
+
+impl WorkerConfig {
+    /// For a farm whose tasks are started as they are. Not for production: there are no folders.
+    pub(crate) fn plain(rank: Rank, slots: SlotCount, grace: Duration) -> Self {
+        Self {
+            protocol: PROTOCOL_VERSION,
+            rank,
+            slots,
+            grace_ms: micros(grace) / 1_000,
+            cwd: Vec::new(),
+            workdir: Vec::new(),
+            bind: Bind::None,
+            logs: Logs::Task,
+            farmer_only_host: None,
+            runner: RunnerConfig::Basic,
+            log_level: 2,
+        }
+    }
 }
 
 /// A task on its way to a worker.

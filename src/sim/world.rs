@@ -19,9 +19,8 @@ use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
-use crate::protocol::{Bind, Logs, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
 use crate::relay::{self, Action, FARMER_SILENCE_MAX, HEARTBEAT, Relay};
-use crate::runner::RunnerConfig;
 use crate::task::{FARMER, Rank};
 
 /// As in the real driver.
@@ -218,19 +217,8 @@ impl World {
                 self.hang_pool(rank);
             }
             let none = self.options.farmer_only && rank == FARMER.0;
-            let config = WorkerConfig {
-                protocol: PROTOCOL_VERSION,
-                rank: Rank(rank),
-                slots: if none { SlotCount::Fixed(0) } else { SlotCount::Cpus },
-                grace_ms: u64::try_from(self.options.grace.as_millis()).expect("seconds"),
-                cwd: Vec::new(),
-                workdir: Vec::new(),
-                bind: Bind::None,
-                logs: Logs::Task,
-                farmer_only_host: None,
-                runner: RunnerConfig::Basic,
-                log_level: 2,
-            };
+            let slots = if none { SlotCount::Fixed(0) } else { SlotCount::Cpus };
+            let config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
             self.links.starts.push(config.clone());
             let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
             self.links.push(Towards::Rank(rank), start);

@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::any::to_worker;
-use crate::protocol::{Bind, Logs, PROTOCOL_VERSION, SlotCount, WorkerConfig};
-use crate::runner::RunnerConfig;
+use crate::protocol::{SlotCount, WorkerConfig};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -42,19 +41,7 @@ fn reported(pool: &mut TestPool) -> usize {
 fn a_second_start_changes_nothing() {
     let mut pool = TestPool::new(2);
     pool.assign([0]);
-    let config = WorkerConfig {
-        protocol: PROTOCOL_VERSION,
-        rank: crate::task::Rank(0),
-        slots: SlotCount::Cpus,
-        grace_ms: 0,
-        cwd: Vec::new(),
-        workdir: Vec::new(),
-        bind: Bind::None,
-        logs: Logs::Task,
-        farmer_only_host: None,
-        runner: RunnerConfig::Basic,
-        log_level: 0,
-    };
+    let config = WorkerConfig::plain(crate::task::Rank(0), SlotCount::Cpus, Duration::ZERO);
     pool.receive(ToWorker::Start(Box::new(config)));
     assert_eq!((pool.turns.core.running(), reported(&mut pool)), (1, 0));
     pool.end(0, Outcome::Exited(0));
