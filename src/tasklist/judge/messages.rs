@@ -24,81 +24,102 @@ struct Text {
     cure: &'static str,
 }
 
+const CONTINUED: Text = Text {
+    verb: "end",
+    what: "with a backslash",
+    why: "each line is a separate task, so the next line would run on its own",
+    cure: "write the command on one line, or put it in a script and put the script's name in the list",
+};
+
+const HERE_DOCUMENT: Text = Text {
+    verb: "contain",
+    what: "a here-document (<<)",
+    why: "each line is a separate task, so the lines of the here-document would run as commands",
+    cure: "put the command in a script and put the script's name in the list, or pass a short text with <<< 'text'",
+};
+
+const OPEN: Text = Text {
+    verb: "end",
+    what: "before a quote, bracket, loop, or pipe is complete",
+    why: "each line is a separate task and must be a complete command",
+    cure: "write the whole command on one line, as in \"for i in 1 2; do echo $i; done\", or put it in a script and put the \
+                 script's name in the list; to use a quote as an ordinary character, put a backslash before it",
+};
+
+const CARRIAGE_RETURN: Text = Text {
+    verb: "contain",
+    what: "a carriage return outside of quotes",
+    why: "it does not end a line here, but becomes part of a word",
+    cure: "use Unix or Windows line endings; tr '\\r' '\\n' converts carriage returns to newlines",
+};
+
+const GREASY: Text = Text {
+    verb: "start",
+    what: "with a Greasy directive, [# … #] or [@ … @]",
+    why: "tasks do not wait for each other here, and all start in the same folder",
+    cure: "put tasks that wait for others in a separate list, and run it afterward; write [@ DIR @] as cd DIR &&",
+};
+
+const PY_LAUNCHER: Text = Text {
+    verb: "start",
+    what: "with a number and a comma, as in PyLauncher",
+    why: "the shell would take them as part of the command's name",
+    cure: "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
+                 tables (taskfarmer-mpi help handlers)",
+};
+
+const BLANK_AFTER_BACKSLASH: Text = Text {
+    verb: "end",
+    what: "with a backslash and a space or tab",
+    why: "this adds an argument that is only whitespace, and does not continue the line",
+    cure: "write the command on one line",
+};
+
+const BACKGROUND: Text = Text {
+    verb: "leave",
+    what: "a command in the background (&)",
+    why: "the task ends with its shell, which does not wait for that command; five seconds later, processes that \
+                 are still running get SIGTERM and, after the grace period, SIGKILL",
+    cure: "the farm already runs tasks in parallel: remove the &, or end the line with the command 'wait'",
+};
+
+const DECEPTIVE: Text = Text {
+    verb: "contain",
+    what: "characters that are invisible or look like a space, a quote, or a dash",
+    why: "outside of quotes, the shell treats them as letters",
+    cure: "retype them if they are not intentional",
+};
+
+const FOREIGN_VARIABLE: Text = Text {
+    verb: "use",
+    what: "variables that another farmer or an array job sets",
+    why: "they are empty here",
+    cure: "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
+};
+
+const CHANGES_SHELL: Text = Text {
+    verb: "affect",
+    what: "no other tasks",
+    why: "each task has its own shell, which ends with the task",
+    cure: "put the command in each line that needs it (cd DIR && ./run) or in the setup of a runner (taskfarmer-mpi help \
+                 runners), or run it before you start the farm",
+};
+
 impl Kind {
     fn text(self) -> Text {
-        let (verb, what, why, cure) = match self {
-            Self::Continued => (
-                "end",
-                "with a backslash",
-                "each line is a separate task, so the next line would run on its own",
-                "write the command on one line, or put it in a script and put the script's name in the list",
-            ),
-            Self::HereDocument => (
-                "contain",
-                "a here-document (<<)",
-                "each line is a separate task, so the lines of the here-document would run as commands",
-                "put the command in a script and put the script's name in the list, or pass a short text with <<< 'text'",
-            ),
-            Self::Open => (
-                "end",
-                "before a quote, bracket, loop, or pipe is complete",
-                "each line is a separate task and must be a complete command",
-                "write the whole command on one line, as in \"for i in 1 2; do echo $i; done\", or put it in a script and put the \
-                 script's name in the list; to use a quote as an ordinary character, put a backslash before it",
-            ),
-            Self::CarriageReturn => (
-                "contain",
-                "a carriage return outside of quotes",
-                "it does not end a line here, but becomes part of a word",
-                "use Unix or Windows line endings; tr '\\r' '\\n' converts carriage returns to newlines",
-            ),
-            Self::Greasy => (
-                "start",
-                "with a Greasy directive, [# … #] or [@ … @]",
-                "tasks do not wait for each other here, and all start in the same folder",
-                "put tasks that wait for others in a separate list, and run it afterward; write [@ DIR @] as cd DIR &&",
-            ),
-            Self::PyLauncher => (
-                "start",
-                "with a number and a comma, as in PyLauncher",
-                "the shell would take them as part of the command's name",
-                "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
-                 tables (taskfarmer-mpi help handlers)",
-            ),
-            Self::BlankAfterBackslash => (
-                "end",
-                "with a backslash and a space or tab",
-                "this adds an argument that is only whitespace, and does not continue the line",
-                "write the command on one line",
-            ),
-            Self::Background => (
-                "leave",
-                "a command in the background (&)",
-                "the task ends with its shell, which does not wait for that command; five seconds later, processes that \
-                 are still running get SIGTERM and, after the grace period, SIGKILL",
-                "the farm already runs tasks in parallel: remove the &, or end the line with the command 'wait'",
-            ),
-            Self::Deceptive => (
-                "contain",
-                "characters that are invisible or look like a space, a quote, or a dash",
-                "outside of quotes, the shell treats them as letters",
-                "retype them if they are not intentional",
-            ),
-            Self::ForeignVariable => (
-                "use",
-                "variables that another farmer or an array job sets",
-                "they are empty here",
-                "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
-            ),
-            Self::ChangesShell => (
-                "affect",
-                "no other tasks",
-                "each task has its own shell, which ends with the task",
-                "put the command in each line that needs it (cd DIR && ./run) or in the setup of a runner (taskfarmer-mpi help \
-                 runners), or run it before you start the farm",
-            ),
-        };
-        Text { verb, what, why, cure }
+        match self {
+            Self::Continued => CONTINUED,
+            Self::HereDocument => HERE_DOCUMENT,
+            Self::Open => OPEN,
+            Self::CarriageReturn => CARRIAGE_RETURN,
+            Self::Greasy => GREASY,
+            Self::PyLauncher => PY_LAUNCHER,
+            Self::BlankAfterBackslash => BLANK_AFTER_BACKSLASH,
+            Self::Background => BACKGROUND,
+            Self::Deceptive => DECEPTIVE,
+            Self::ForeignVariable => FOREIGN_VARIABLE,
+            Self::ChangesShell => CHANGES_SHELL,
+        }
     }
 }
 
