@@ -161,6 +161,10 @@ fn read_csv(
     path: &Path,
     parse: impl Fn(&Names) -> Result<Template<usize>, ListError>,
 ) -> Result<TaskList, ListError> {
+    if let Some(line) = open_quote(bytes, separator) {
+        let what = "a quote begins here and is never closed\n  a quote within a value is written twice, and the value between quotes";
+        return Err(ListError::content(path, line, what));
+    }
     let mut reader = csv::ReaderBuilder::new().delimiter(separator).comment(Some(b'#')).from_reader(bytes);
     let bad = |error: &csv::Error| {
         let line = error.position().map_or(1, |position| line_of(bytes, position));
@@ -187,6 +191,35 @@ fn read_csv(
         add(&mut commands, &template, &fields, b"", path, line)?;
     }
     Ok(commands.finish())
+}
+
+/// The line of a quote that is open at the end: the reader takes everything from there on for one value.
+fn open_quote(bytes: &[u8], separator: u8) -> Option<u64> {
+    enum At {
+        Row,
+        Value,
+        Unquoted,
+        Quoted(u64),
+        /// Behind a quote, which is the end of the value unless another one follows.
+        Closed(u64),
+        Comment,
+    }
+    let mut line = 1;
+    let mut at = At::Row;
+    for &byte in bytes {
+        at = match (at, byte) {
+            (At::Comment, b'\n') => At::Row,
+            (At::Comment, _) | (At::Row, b'#') => At::Comment,
+            (At::Quoted(from), b'"') => At::Closed(from),
+            (At::Quoted(from), _) | (At::Closed(from), b'"') => At::Quoted(from),
+            (At::Row | At::Value, b'"') => At::Quoted(line),
+            (_, byte) if byte == separator => At::Value,
+            (_, b'\n' | b'\r') => At::Row,
+            _ => At::Unquoted,
+        };
+        line += u64::from(byte == b'\n');
+    }
+    if let At::Quoted(from) = at { Some(from) } else { None }
 }
 
 /// The line in which a record begins. The reader's own position is before the blank lines and comments that it has
@@ -232,6 +265,23 @@ mod tests {
             keys.extend(csv.map(|csv| ("csv", csv)));
             keys
         })
+    }
+
+    /// Found by a hostile user: a quote that is never closed swallowed all rows that followed, without a message.
+    #[test]
+    fn a_quote_that_is_never_closed_is_found() {
+        for (text, line) in [
+            ("a,b\n1,\"3.5 inch\n2,y\n3,z\n", Some(2)),
+            ("a,b\n1,\"\n2,\"\n3,x\n", None),
+            ("\"a,b\n1,2\n", Some(1)),
+            ("a\n\"abc", Some(2)),
+            ("a\n\"x\"\"\n", Some(2)),
+            ("a,b\n1,3.5\"\n2,4\"\n\"x\"\"y\",\"\"\n# it's \"open\n", None),
+            ("a,b\r\n\"1\n2\",\"x\"y\"\r\n", None),
+            ("a,b\n1;\"2\n", None),
+        ] {
+            assert_eq!(open_quote(text.as_bytes(), b','), line, "{text:?}");
+        }
     }
 
     proptest! {
