@@ -16,13 +16,12 @@ enum Inside {
     Ansi,
     /// `${…}`
     Parameter,
-    /// An expression that the shell calculates: its opening bracket, and how many of them are open.
+    /// An expression that the shell calculates, such as `((…))`, `a[…]` or `[[ … -eq … ]]`: its opening bracket, and
+    /// how many of them are open.
     Arithmetic {
         bracket: u8,
         depth: u32,
     },
-    /// `[[ … -eq … ]]`, which is calculated, too.
-    Test,
     Backticks,
 }
 
@@ -107,7 +106,7 @@ impl Follower {
             Some(Inside::Double) => self.substitution(rest, before),
             Some(Inside::Parameter) => self.in_parameter(rest, before),
             Some(Inside::Arithmetic { .. }) => self.in_arithmetic(rest, before),
-            None | Some(Inside::Command | Inside::Array | Inside::Test) => self.in_command(rest, before),
+            None | Some(Inside::Command | Inside::Array) => self.in_command(rest, before),
         }
     }
 
@@ -119,6 +118,14 @@ impl Follower {
         if byte == end {
             self.close();
         }
+    }
+
+    fn quote(&mut self, byte: u8, before: u8) {
+        self.inside.push(match (byte, before) {
+            (b'"', _) => Inside::Double,
+            (_, b'$') => Inside::Ansi,
+            _ => Inside::Single,
+        });
     }
 
     /// What a `$` begins, between double quotes or anywhere else.
@@ -141,16 +148,23 @@ impl Follower {
             b'}' => self.close(),
             // Between double quotes, whether these count depends on the shell and on the operator.
             b'\'' | b'"' if self.inside.contains(&Inside::Double) => self.is_lost = true,
-            b'\'' => self.inside.push(if before == b'$' { Inside::Ansi } else { Inside::Single }),
-            b'"' => self.inside.push(Inside::Double),
+            b'\'' | b'"' => self.quote(rest[0], before),
             _ => self.substitution(rest, before),
         }
     }
 
     fn in_arithmetic(&mut self, rest: &[u8], before: u8) {
         let byte = rest[0];
-        self.is_lost |= matches!(byte, b'\'' | b'"');
+        let is_quoted = self.inside.contains(&Inside::Double);
         let Some(Inside::Arithmetic { bracket, depth }) = self.inside.last_mut() else { return };
+        if matches!(byte, b'\'' | b'"') {
+            // In an index, quotes are those of a word.
+            match is_quoted || *bracket == b'(' {
+                true => self.is_lost = true,
+                false => self.quote(byte, before),
+            }
+            return;
+        }
         if byte == *bracket {
             *depth += 1;
         } else if byte == if *bracket == b'(' { b')' } else { b']' } {
@@ -171,19 +185,14 @@ impl Follower {
             self.word(rest);
         }
         match byte {
-            b'\'' => self.inside.push(if before == b'$' { Inside::Ansi } else { Inside::Single }),
-            b'"' => self.inside.push(Inside::Double),
+            b'\'' | b'"' => self.quote(byte, before),
             b';' | b'&' | b'|' if before != b'>' => self.in_let = false,
             b'(' if before == b'=' => self.inside.push(Inside::Array),
             b'(' if rest.starts_with(b"((") => self.arithmetic(b'('),
             b'(' => self.inside.push(Inside::Command),
             // Otherwise, it ends a pattern of `case`.
             b')' if matches!(self.inside.last(), Some(Inside::Command | Inside::Array)) => self.close(),
-            b']' if before == b']' && self.inside.last() == Some(&Inside::Test) => self.close(),
-            b'[' if before == b'$' || is_name(before) || self.inside.last() == Some(&Inside::Array) => {
-                self.arithmetic(b'[');
-            }
-            b'{' if before == b'$' => self.inside.push(Inside::Parameter),
+            b'[' if is_name(before) || self.inside.last() == Some(&Inside::Array) => self.arithmetic(b'['),
             b'<' if before == b'<' => {
                 self.here_document |= rest.get(1) != Some(&b'<');
                 self.before = b'x';
@@ -191,7 +200,7 @@ impl Follower {
             b'#' if begins_word => self.in_comment = true,
             // A comment after a subshell, and a part of the word after anything else.
             b'#' if before == b')' => self.is_lost = true,
-            _ => {}
+            _ => self.substitution(rest, before),
         }
     }
 
@@ -201,7 +210,7 @@ impl Follower {
             let end = rest.windows(2).position(|two| two == b"]]").unwrap_or(rest.len());
             let mut words = rest[..end].split(u8::is_ascii_whitespace);
             if words.any(|word| CALCULATED.contains(&word)) {
-                self.inside.push(Inside::Test);
+                self.arithmetic(b'[');
             }
         }
         self.in_let |= begins(rest, b"let");
@@ -261,7 +270,7 @@ impl Follower {
             _ if within(|inside| *inside == Inside::Backticks) => Some("between backticks"),
             _ if within(|inside| *inside == Inside::Parameter) => Some("within ${…}"),
             _ if self.here_document => Some("after <<"),
-            _ if within(|inside| matches!(inside, Inside::Arithmetic { .. } | Inside::Test)) || self.in_let => {
+            _ if within(|inside| matches!(inside, Inside::Arithmetic { .. })) || self.in_let => {
                 Some("within arithmetic")
             }
             _ if self.duplicate != Duplicate::No => Some("after >&"),
@@ -313,6 +322,8 @@ mod tests {
             "[[ @ -eq 1 ]]",
             "[[ a && 1 -lt @ ]]",
             "[[ -v @ ]]",
+            "[[ 'a' == b && @ -eq 1 ]]",
+            "m[\"k\"]=1; a[@]=1",
             "let x=@",
             "let y=1 x=@",
             r#"echo "$(case x in x) echo ";; esac)" @ ""#,
@@ -354,6 +365,8 @@ mod tests {
             "(true) && printf %s @ # it's",
             "let x=1; printf %s @",
             "a[0]=1; printf %s @",
+            "declare -A m; m[\"k\"]=1; m['a ]']=1; printf %s @",
+            "[[ 1 -eq '1' && x == [a-z] ]] && printf %s @",
             "true > out[12]; printf %s @",
             "cat <<< 'x' > f; printf %s @ 2> g",
             "echo 'it'\\''s' > f; printf %s @",
