@@ -107,7 +107,6 @@ impl Tasks {
         logs.map_or(Vec::new(), |logs| self.keeping.look(now, logs))
     }
 
-    /// The farm stops.
     /// Why the farm must end; returned once.
     pub(super) fn take_failure(&mut self) -> Option<String> {
         self.keeping.take_failure()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Input, ListError};
 
-/// The number of events in each file. Only of no files is it known.
+/// The number of events in each file, which is known only if there are no files.
 pub(super) fn count(inputs: &[Input<'_>], list: &Path) -> Result<Vec<u64>, ListError> {
     let Some(input) = inputs.first() else { return Ok(Vec::new()) };
     let what = format!(
