@@ -63,7 +63,7 @@ pub(crate) fn group(
     let deadline = Instant::now() + TIME_MAX;
     let mut logs = Logs::of(workdir);
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
-    for Failure { id, rank, end, max_rss_kib } in tally.failures() {
+    for Failure { id, rank, end, max_rss_kib } in &tally.failures {
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why.as_bytes())),
@@ -94,7 +94,7 @@ pub(crate) fn group(
             None => kind.everywhere = true,
         }
     }
-    for (end, count) in tally.further_failures() {
+    for (end, count) in &tally.further {
         let kind = kinds.entry((end.to_string(), "\0".to_owned())).or_default();
         (kind.count, kind.killed, kind.everywhere) = (kind.count + count, end.is_kill(), true);
     }

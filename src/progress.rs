@@ -180,7 +180,7 @@ impl Reporter {
             self.failures.look(now, &self.workdir, tally).iter().for_each(|line| say(line));
         }
         if self.next_line.is_some_and(|at| now >= at) {
-            let elapsed = now - self.watch.started();
+            let elapsed = now - self.watch.started;
             self.next_line = Some(now + elapsed.clamp(LINE_FIRST, LINE_INTERVAL_MAX));
             say(&format!("{} rank 0 ({}): {}", stamp(), self.about.host, figures().progress_line()));
         }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::regular;
 
+/// The error and the file concerned.
+pub(super) type Failure = (PathBuf, io::Error);
+
 /// What happens if a symbolic link has the name of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Links {
@@ -43,26 +46,22 @@ impl Appender {
     }
 
     /// Appends all of `bytes`, or as good as nothing: what a full disk accepted of them is cut off again.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.failed {
-            return Err(io::Error::other("an earlier write failed"));
+            return Err((self.path.clone(), io::Error::other("an earlier write failed")));
         }
         if let Err(error) = self.file.write_all(bytes) {
             self.failed = true;
             // If even this fails, the next start finds a torn tail and cuts it off.
             let _ = self.file.set_len(self.len);
-            return Err(error);
+            return Err((self.path.clone(), error));
         }
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A second descriptor of the same file, to sync it elsewhere.
-    pub(super) fn for_sync(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Its path, and a second descriptor of it, to sync it elsewhere.
+    pub(super) fn for_sync(&self) -> io::Result<(PathBuf, File)> {
+        Ok((self.path.clone(), self.file.try_clone()?))
     }
 }

@@ -94,7 +94,7 @@ impl Found {
             file.set_len(*len)?;
         }
         let mut appender = Appender::open(&path, links)?;
-        appender.append(&first)?;
+        appender.append(&first).map_err(|(_, error)| error)?;
         Ok((appender, undo))
     }
 }

@@ -260,11 +260,11 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
 fn add_history(figures: &mut Figures, history: &History) {
     let tally = &history.tally;
     figures.damage.extend(history.damage.iter().cloned());
-    if let Some(usage) = tally.usage().into() {
+    if let Some(usage) = tally.usage.into() {
         figures.usage = Some(usage);
     }
-    if tally.lengths().count() > 0 {
-        figures.lengths = Some(tally.lengths().into());
+    if tally.lengths.count() > 0 {
+        figures.lengths = Some((&tally.lengths).into());
         figures.slowest = tally
             .slowest()
             .into_iter()
