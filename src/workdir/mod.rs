@@ -39,7 +39,7 @@ use begin::Undo;
 pub(crate) use crashes::count as count_crashes;
 use journal::{Growing, Journal, Keeps};
 pub(crate) use lock::Holder;
-use lock::{Lock, LockError};
+use lock::Lock;
 pub(crate) use scan::{Commands, read_records};
 pub(crate) use scan::{Failed, ScanError};
 
@@ -214,10 +214,7 @@ impl Workdir {
             // It may have been replaced by now.
             owner::check(path)?;
         }
-        let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
-            LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
-            LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
-        })?;
+        let lock = Lock::take(path)?;
         // First everything is examined.
         let found = scan::read_back(path, list, wanted.failed)?;
         check_folder(path, &found.table, wanted.cwd)?;

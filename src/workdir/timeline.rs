@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::append::Links;
 use super::begin::{Begin, Kind};
+use super::lines::find_last;
 use crate::farmer::{Cause, Record};
 pub(crate) use events::{Event, each};
 
@@ -170,8 +171,9 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
         return Ok(None);
     }
     // A JSON string contains no newline, so the last line is all that a crash can have torn.
-    let content_len = content_before(file, file.metadata()?.len())?.map_or(0, |(len, _)| len);
-    let line_start = match before_last(file, content_len, |byte| byte == b'\n')? {
+    let content = find_last(file, 0..file.metadata()?.len(), |byte| !byte.is_ascii_whitespace())?;
+    let content_len = content.map_or(0, |(len, _)| len);
+    let line_start = match find_last(file, 0..content_len, |byte| byte == b'\n')? {
         Some((newline, _)) if content_len - newline <= LINE_LEN_MAX => newline,
         // The array is on one line, as PyTaskFarmer writes it, or contains something else.
         _ => return scan_events(file),
@@ -185,29 +187,9 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
     end_before(file, line_start)
 }
 
-/// The position just after the last byte before `end` for which `is` holds, and that byte.
-fn before_last(file: &File, mut end: u64, is: impl Fn(u8) -> bool) -> io::Result<Option<(u64, u8)>> {
-    let mut chunk = vec![0; 64 << 10];
-    while end > 0 {
-        let start = end.saturating_sub(chunk.len() as u64);
-        let chunk = &mut chunk[..usize::try_from(end - start).expect("at most a chunk")];
-        file.read_exact_at(chunk, start)?;
-        if let Some(at) = chunk.iter().rposition(|&byte| is(byte)) {
-            return Ok(Some((start + at as u64 + 1, chunk[at])));
-        }
-        end = start;
-    }
-    Ok(None)
-}
-
-/// The position just after the last byte before `end` that is not white space, and that byte.
-fn content_before(file: &File, end: u64) -> io::Result<Option<(u64, u8)>> {
-    before_last(file, end, |byte| !byte.is_ascii_whitespace())
-}
-
 /// The end of what is before `end`, without commas and white space.
 fn end_before(file: &File, end: u64) -> io::Result<Option<End>> {
-    let last = before_last(file, end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
+    let last = find_last(file, 0..end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
     Ok(last.map(|(len, byte)| End { len, empty: byte == b'[' && len == 1 }))
 }
 
