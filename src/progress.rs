@@ -72,11 +72,8 @@ fn stamp() -> impl std::fmt::Display {
 pub(crate) fn install_logger(level: LevelFilter) {
     let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let level = match record.level() {
-            Level::Error => "error",
-            Level::Warn => "warning",
-            Level::Info => "info",
-            Level::Debug => "debug",
-            Level::Trace => "trace",
+            Level::Warn => "warning".to_owned(),
+            level => level.as_str().to_lowercase(),
         };
         // What this module says of a rank names it already.
         let own = match record.target().starts_with(module_path!()) {

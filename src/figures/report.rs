@@ -319,17 +319,16 @@ impl Figures {
     /// What failed, and what was left behind.
     #[must_use]
     pub(crate) fn trouble_lines(&self, workdir: &Path) -> Vec<String> {
-        let LeftBehind { count, tasks } = &self.left_behind;
+        let LeftBehind { count, ref tasks } = self.left_behind;
         let mut lines = self.failure_lines(workdir);
-        if *count > 0 {
+        if count > 0 {
             let named = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let others = if *count > tasks.len() as u64 { " …" } else { "" };
+            let (left, others) = match count > tasks.len() as u64 {
+                true => (format!("{} of tasks", words::counted(count, "attempt")), " …"),
+                false => (words::counted(count, "task"), ""),
+            };
             lines.push(format!(
-                "{} left processes behind, which the farm terminated: {named}{others}; a task should wait for the processes that it starts",
-                match *count > tasks.len() as u64 {
-                    true => format!("{} of tasks", words::counted(*count, "attempt")),
-                    false => words::counted(*count, "task"),
-                }
+                "{left} left processes behind, which the farm terminated: {named}{others}; a task should wait for the processes that it starts",
             ));
         }
         lines

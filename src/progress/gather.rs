@@ -43,6 +43,7 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
     let tasks = core.tasks();
     let now = clock.now();
     let running = watch.running.len() as u64;
+    let lost = core.workers().iter().filter(|(_, worker)| worker.status().is_lost());
     Figures {
         state: if core.stop_level().is_some() { State::Stopping } else { State::Running },
         started_s: epoch_s(clock, watch.started),
@@ -53,7 +54,7 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
         running,
         waiting: u64::from(tasks.remaining()).saturating_sub(running),
         ranks: u64::from(core.workers().len()),
-        lost_ranks: ranks_of(core, Status::is_lost),
+        lost_ranks: lost.map(|(rank, _)| rank.0).collect(),
         slots: watch.slots,
         tasks_per_s: watch.rate(),
         left_s: watch.time_left.map(|left| left.as_secs_f64()),
@@ -63,10 +64,6 @@ pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Wat
         lengths: (tally.lengths.count() > 0).then(|| (&tally.lengths).into()),
         ..about.clone()
     }
-}
-
-fn ranks_of(core: &Farmer, wanted: impl Fn(Status) -> bool) -> Vec<u32> {
-    core.workers().iter().filter(|(_, worker)| wanted(worker.status())).map(|(rank, _)| rank.0).collect()
 }
 
 /// How many hosts the farm has.

@@ -146,26 +146,20 @@ fn start(separator: &str) -> Vec<u8> {
     [separator.as_bytes(), RUN.as_bytes()].concat()
 }
 
-fn look(file: &mut File) -> io::Result<Option<Begin>> {
-    let begin = |End { len, empty }| match (len, empty) {
-        (0, _) => Begin { len, first: start("[\n") },
-        (_, true) => Begin { len, first: start("\n") },
-        (_, false) => Begin { len, first: start(",\n") },
+/// How an array is continued after this many bytes, which contain events or not.
+fn after(len: u64, has_events: bool) -> Begin {
+    let separator = match (len, has_events) {
+        (0, _) => "[\n",
+        (_, false) => "\n",
+        (_, true) => ",\n",
     };
-    Ok(find_end(file)?.map(begin))
+    Begin { len, first: start(separator) }
 }
 
-/// Where an array of events may be continued.
-struct End {
-    len: u64,
-    /// No event yet.
-    empty: bool,
-}
-
-fn find_end(file: &mut File) -> io::Result<Option<End>> {
+fn look(file: &mut File) -> io::Result<Option<Begin>> {
     let mut first = [0];
     if file.read(&mut first)? == 0 {
-        return Ok(Some(End { len: 0, empty: true }));
+        return Ok(Some(after(0, false)));
     }
     if first != *b"[" {
         return Ok(None);
@@ -188,16 +182,16 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
 }
 
 /// The end of what is before `end`, without commas and white space.
-fn end_before(file: &File, end: u64) -> io::Result<Option<End>> {
+fn end_before(file: &File, end: u64) -> io::Result<Option<Begin>> {
     let last = find_last(file, 0..end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
-    Ok(last.map(|(len, byte)| End { len, empty: byte == b'[' && len == 1 }))
+    Ok(last.map(|(len, byte)| after(len, byte != b'[' || len > 1)))
 }
 
 /// Scans an array that is on one line, as PyTaskFarmer writes it, up to its last complete event.
-fn scan_events(file: &mut File) -> io::Result<Option<End>> {
+fn scan_events(file: &mut File) -> io::Result<Option<Begin>> {
     file.rewind()?;
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
-    let mut end = End { len: 1, empty: true };
+    let mut end = 1;
     for (offset, byte) in (1_u64..).zip(BufReader::with_capacity(1 << 20, file).bytes()) {
         match (byte?, in_string) {
             (_, true) if escaped => escaped = false,
@@ -207,7 +201,7 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
             (b'}' | b']', false) => {
                 depth = depth.saturating_sub(1);
                 match depth {
-                    1 => end = End { len: offset, empty: false },
+                    1 => end = offset,
                     0 => break,
                     _ => {}
                 }
@@ -215,7 +209,7 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
             _ => {}
         }
     }
-    Ok(Some(end))
+    Ok(Some(after(end, end > 1)))
 }
 
 #[cfg(test)]
