@@ -34,15 +34,6 @@ impl From<Failure> for JournalError {
     }
 }
 
-/// Whether ranks write into `logs/`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Keeps {
-    /// They do: it is noticed if the folder disappears.
-    Logs,
-    /// They do not.
-    NoLogs,
-}
-
 /// The files of a workdir that grow.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -78,9 +69,10 @@ impl Growing {
     }
 
     /// Prepares them, and repairs them if a crash left them torn. `finished` and `failed` are created on first use. The
-    /// error says which file cannot be written; all are then as they were.
-    pub(super) fn begin(self, workdir: &Path, keeps: Keeps) -> Result<(Journal, Vec<Undo>), Failure> {
-        let logs = (keeps == Keeps::Logs).then(|| workdir.join(names::LOGS));
+    /// error says which file cannot be written; all are then as they were. `keeps_logs`: ranks write into `logs/`, so it
+    /// is noticed if the folder disappears.
+    pub(super) fn begin(self, workdir: &Path, keeps_logs: bool) -> Result<(Journal, Vec<Undo>), Failure> {
+        let logs = keeps_logs.then(|| workdir.join(names::LOGS));
         // Only to check that it still exists: that requires no permission to read it.
         let open = |logs: PathBuf| match regular::folder(&logs) {
             Ok(folder) => Ok((logs, folder)),

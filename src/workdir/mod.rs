@@ -37,7 +37,7 @@ use crate::tasklist::{OUTPUT, TaskList};
 pub(crate) use append::Links;
 use begin::Undo;
 pub(crate) use crashes::count as count_crashes;
-use journal::{Growing, Journal, Keeps};
+use journal::{Growing, Journal};
 pub(crate) use lock::Holder;
 use lock::Lock;
 pub(crate) use scan::{Commands, read_records};
@@ -162,7 +162,7 @@ pub(crate) struct Wanted<'a> {
     /// The file of `--joblog`.
     pub joblog: Option<&'a Path>,
     /// Whether ranks write into `logs/`.
-    pub keeps: Keeps,
+    pub keeps_logs: bool,
     /// Whether to create a folder to which the ATLAS handlers let their tasks copy results.
     pub output: bool,
     /// Where tasks start, if that matters to them.
@@ -238,7 +238,7 @@ impl Workdir {
             Undo::of_folder(&folder).map_err(unusable("create", &folder))
         };
         let mut undo = folders.map(make).collect::<Result<Vec<_>, _>>()?;
-        let (journal, begun) = growing.begin(path, wanted.keeps).map_err(unwritable)?;
+        let (journal, begun) = growing.begin(path, wanted.keeps_logs).map_err(unwritable)?;
         undo.extend(begun);
         found.mend()?;
         if wanted.failed == Failed::Retry {
