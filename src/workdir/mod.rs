@@ -332,20 +332,14 @@ fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<()
     // Tasks that are retried are not in the table, but have run.
     let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
     let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
-    match folder::other_than(cwd, path) {
-        // Of a path that is not UTF-8, nobody can tell whether it is still there.
-        Some(was) if was.is_dir() || was.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) => {
-            Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
-        }
-        // It was moved, apparently as a whole.
-        Some(was) => {
-            log::warn!(
-                "the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}"
-            );
-            Ok(())
-        }
-        None => Ok(()),
+    let Some(was) = folder::other_than(cwd, path) else { return Ok(()) };
+    // Of a path that is not UTF-8, nobody can tell whether it is still there.
+    if was.is_dir() || was.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
+        return Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() });
     }
+    // It was moved, apparently as a whole.
+    log::warn!("the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}");
+    Ok(())
 }
 
 /// Creates the folder and its parents; returns those that are new, outermost first.
