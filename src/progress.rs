@@ -156,7 +156,6 @@ impl Reporter {
     }
 
     /// When [`Self::look`] is due.
-    #[must_use]
     pub(crate) fn next_look(&self) -> Duration {
         self.next_look
     }

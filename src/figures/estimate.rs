@@ -38,7 +38,6 @@ const STEPS: u32 = 40;
 const LOG_HALF: f64 = -std::f64::consts::LN_2;
 
 /// How long the rest takes, if nothing changes. None if no task has ended yet, or there are no slots.
-#[must_use]
 pub(crate) fn time_left(situation: Situation<'_>) -> Option<Duration> {
     let Situation { ended, running, waiting, slots, busy_share } = situation;
     if waiting + running.count() == 0 {

@@ -266,7 +266,6 @@ impl Workdir {
     }
 
     /// The folder.
-    #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -50,7 +50,6 @@ impl StatusFile {
     }
 
     /// The approximate time between the next write and the one after it.
-    #[must_use]
     pub(crate) fn interval(&self) -> Duration {
         self.file.pause()
     }

@@ -33,7 +33,6 @@ const HEADING: &str = "==> task ";
 const CHUNK_LEN: u64 = 64 << 10;
 
 /// The beginning of an attempt's heading in a rank's log. The heading is a line that ends with ` <==`.
-#[must_use]
 pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
     format!("{HEADING}{id}, attempt {attempt}: ")
 }
