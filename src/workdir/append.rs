@@ -4,29 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::sys::regular;
-
 /// The error and the file concerned.
 pub(super) type Failure = (PathBuf, io::Error);
 
-/// What happens if a symbolic link has the name of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Links {
-    /// It is followed: the user named the file.
-    Follow,
-    /// It is refused: in a workdir, any user may have put it there.
-    Refuse,
-}
-
-impl Links {
-    /// Opens a regular file.
-    pub(super) fn open(self, options: &OpenOptions, path: &Path) -> io::Result<File> {
-        match self {
-            Self::Follow => regular::open(options, path),
-            Self::Refuse => regular::open_no_link(options, path),
-        }
-    }
-}
+/// How a file is opened: [`open`](crate::sys::regular::open) follows a symbolic link, for a file that the user named;
+/// [`open_no_link`](crate::sys::regular::open_no_link) refuses one: in a workdir, any user may have put it there.
+pub(super) type Open = fn(&OpenOptions, &Path) -> io::Result<File>;
 
 /// A file that is only appended to. After an error it accepts nothing more, so its content is known.
 #[derive(Debug)]
@@ -39,8 +22,8 @@ pub(crate) struct Appender {
 
 impl Appender {
     /// Opens the file, and creates it if it does not exist.
-    pub(super) fn open(path: &Path, links: Links) -> io::Result<Self> {
-        let file = links.open(OpenOptions::new().append(true).create(true), path)?;
+    pub(super) fn open(path: &Path, open: Open) -> io::Result<Self> {
+        let file = open(OpenOptions::new().append(true).create(true), path)?;
         let len = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, len, failed: false })
     }

@@ -8,7 +8,6 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use super::append::Links;
 use super::begin::{Begin, Kind};
 use super::lines::{BadLines, End as LineEnd, LINE_LEN_MAX, Lines, find_last};
 use super::names;
@@ -89,7 +88,7 @@ pub(super) const KIND: Kind = Kind {
     look: |file| continue_lines(file, HEADER),
     start: || HEADER.to_vec(),
     aside: "tsv.damaged",
-    links: Links::Refuse,
+    open: regular::open_no_link,
 };
 
 /// How a file of lines that begins with this header is continued; `None` if it begins differently.

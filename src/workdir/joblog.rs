@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::append::Links;
 use super::attempts::{Fields, begins_with, continue_lines};
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
@@ -58,7 +57,7 @@ pub(super) fn is_one(path: &Path) -> io::Result<bool> {
 }
 
 /// How a job log is continued. A torn last line is cut off; a file of a different kind is an error.
-pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", links: Links::Follow };
+pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", open: regular::open };
 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
     continue_lines(file, HEADER)?.map(Some).ok_or_else(|| io::Error::other("it is not a job log"))

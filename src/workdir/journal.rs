@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::append::{Appender, Failure, Links};
+use super::append::{Appender, Failure};
 use super::begin::{Found, Undo};
 use super::sync::Syncer;
 use super::{attempts, joblog, names, records, timeline};
@@ -182,7 +182,7 @@ impl Journal {
             Some(file) => file,
             None => {
                 let path = self.workdir.join(name);
-                let opened = Appender::open(&path, Links::Refuse).and_then(|opened| self.syncer.add(opened));
+                let opened = Appender::open(&path, regular::open_no_link).and_then(|opened| self.syncer.add(opened));
                 file.insert(opened.map_err(|error| (path, error))?)
             }
         };

@@ -34,7 +34,6 @@ use thiserror::Error;
 use crate::farmer::TaskTable;
 use crate::sys::regular;
 use crate::tasklist::{OUTPUT, TaskList};
-pub(crate) use append::Links;
 use begin::Undo;
 pub(crate) use crashes::count as count_crashes;
 use journal::{Growing, Journal};
@@ -221,7 +220,7 @@ impl Workdir {
         let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
         let appended = [Some(&finished), (wanted.failed == Failed::Keep).then_some(&failed)];
         for path in appended.into_iter().flatten() {
-            begin::open_if_there(path, Links::Refuse).map_err(unusable("write", path))?;
+            begin::open_if_there(path, regular::open_no_link).map_err(unusable("write", path))?;
         }
         let unwritable = |(path, source)| match wanted.joblog {
             Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },

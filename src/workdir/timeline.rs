@@ -12,10 +12,10 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::append::Links;
 use super::begin::{Begin, Kind};
 use super::lines::find_last;
 use crate::farmer::{Cause, Record};
+use crate::sys::regular;
 pub(crate) use events::{Event, each};
 
 /// Closes the array.
@@ -140,7 +140,7 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
 
 /// How a timeline is continued: a torn end is cut off, and so is the bracket that closes it. A file that is not a
 /// timeline is moved aside, since no timeline is worth losing a run.
-pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", links: Links::Refuse };
+pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", open: regular::open_no_link };
 
 fn start(separator: &str) -> Vec<u8> {
     [separator.as_bytes(), RUN.as_bytes()].concat()
