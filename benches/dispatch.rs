@@ -13,22 +13,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use taskfarmer::internals::cli::Cli;
-use taskfarmer::internals::config::Config;
-use taskfarmer::internals::driver;
-use taskfarmer::internals::lengths::micros;
-use taskfarmer::internals::pool::handle::PoolHandle;
-use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns};
-use taskfarmer::internals::protocol::framing::{FrameReader, push_message};
-use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
-use taskfarmer::internals::sys::clock::Clock;
-use taskfarmer::internals::sys::fork::{Forked, fork_pool};
-use taskfarmer::internals::sys::launcher::Launch;
-use taskfarmer::internals::sys::mpi::{self, Mpi};
-use taskfarmer::internals::sys::signals::{self, SignalSource};
-use taskfarmer::internals::sys::transport::Leave;
-use taskfarmer::internals::task::Outcome;
 use taskfarmer::internals::worker::{Event, Usage, Worker};
+use taskfarmer::internals::{
+    Assignment, Cli, Clock, Config, Forked, FrameReader, Launch, Leave, Mpi, Outcome, PROTOCOL_VERSION, PoolHandle,
+    PoolTurns as Turns, Processes, SignalSource, SlotCount, SpawnError, ToFarmer, ToWorker, block_all, decode,
+    fork_pool, library_version, micros, push_message, run_farmer, run_relay,
+};
 
 const SLOTS: u32 = 64;
 
@@ -61,7 +51,7 @@ fn pool(mut socket: UnixStream) -> u8 {
             Ok(len) => reader.extend(&buffer[..len]),
         }
         while let Some(frame) = reader.next_frame().expect("our own frames") {
-            match codec::decode::<ToWorker>(frame).expect("our own messages") {
+            match decode::<ToWorker>(frame).expect("our own messages") {
                 ToWorker::Start(_) => {
                     let host = "bench".to_owned();
                     said.push(ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: SLOTS, cpus: SLOTS });
@@ -91,7 +81,7 @@ fn rank(launch: Launch, words: &[String]) -> ExitCode {
     let clock = Clock::start();
     let config = Config::check(Cli::read(words.iter().map(Into::into)).expect("our own words")).expect("our own words");
     assert!(matches!(config.slots, SlotCount::Fixed(SLOTS)));
-    signals::block_all().expect("signals");
+    block_all().expect("signals");
     let (nursery, socket, executing) = match fork_pool().expect("a process") {
         Forked::Pool(socket, _) => return pool(socket).into(),
         Forked::Parent(nursery, socket, executing) => (nursery, socket, executing),
@@ -100,10 +90,10 @@ fn rank(launch: Launch, words: &[String]) -> ExitCode {
     let signals = SignalSource::stops().expect("signals");
     let mpi = Mpi::start(launch, || 4).expect("MPI");
     if mpi.rank() != 0 {
-        driver::relay::run(mpi, pool, &signals, clock, Some(launch.launcher));
+        run_relay(mpi, pool, &signals, clock, Some(launch.launcher));
     }
     let start = Instant::now();
-    let (outcome, mpi) = driver::farmer::run(&config, None, pool, Some(mpi), &signals, clock, None);
+    let (outcome, mpi) = run_farmer(&config, None, pool, Some(mpi), &signals, clock, None);
     println!("{}", micros(start.elapsed()));
     mpi.expect("it was given").leave(Leave::Finalize, outcome.code.code(), Some(launch.launcher))
 }
@@ -119,7 +109,7 @@ fn main() -> ExitCode {
     }
     let (tasks, ranks, rounds) = (number("TASKS", 1_000_000), number("RANKS", 3), number("ROUNDS", 5));
     let launcher = std::env::var("MPIRUN").unwrap_or_else(|_| "mpirun --oversubscribe --allow-run-as-root".to_owned());
-    println!("{tasks} tasks of no length on {ranks} ranks of {SLOTS} slots; {launcher}; {}", mpi::library_version());
+    println!("{tasks} tasks of no length on {ranks} ranks of {SLOTS} slots; {launcher}; {}", library_version());
     let mut rates: Vec<f64> = (0..rounds).map(|_| round(tasks, ranks, &launcher)).collect();
     rates.sort_by(f64::total_cmp);
     let (least, most, median) = (rates[0], rates[rates.len() - 1], rates[rates.len() / 2]);

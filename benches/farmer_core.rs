@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
-use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
-use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
-use taskfarmer::internals::tasklist::TaskList;
+use taskfarmer::internals::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskList, TaskResult, ToFarmer};
 
 const NODES: u32 = 10_000;
 const SLOTS: u32 = 64;

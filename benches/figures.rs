@@ -11,10 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
-use taskfarmer::internals::figures::tally::Tally;
-use taskfarmer::internals::figures::watch::Watch;
-use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
-use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
+use taskfarmer::internals::{Attempt, Outcome, PROTOCOL_VERSION, Rank, Tally, TaskId, TaskResult, ToFarmer, Watch};
 
 const TASKS: u32 = 10_000_000;
 const LOOKS: u32 = 20;
@@ -70,7 +67,7 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
         watch.look(Duration::from_secs(second.into()), &farmer, tally);
         spent += cpu_time() - start;
     }
-    assert!(watch.running().len() as u64 > u64::from(nodes), "slots are full");
-    assert!(watch.time_left().is_some());
+    assert!(watch.running.len() as u64 > u64::from(nodes), "slots are full");
+    assert!(watch.time_left.is_some());
     spent
 }

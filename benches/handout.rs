@@ -14,16 +14,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskfarmer::internals::driver::turn::{Network, Storage, Turns};
 use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
-use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
-use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, ToFarmer, ToWorker};
-use taskfarmer::internals::sim::options::Lengths;
-use taskfarmer::internals::sim::plan::draw_length;
-use taskfarmer::internals::sim::prng::Prng;
-use taskfarmer::internals::task::{Outcome, Rank, TaskId};
-use taskfarmer::internals::tasklist::TaskList;
 use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
+use taskfarmer::internals::{
+    Assignment, Lengths, Network, Outcome, PROTOCOL_VERSION, PoolTurns, Prng, Processes, Rank, SpawnError, Storage,
+    TaskId, TaskList, ToFarmer, ToWorker, Turns, draw_length,
+};
 
 const SLOTS: u32 = 64;
 const TRIP_NS: u64 = 1_000_000;

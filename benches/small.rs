@@ -10,12 +10,10 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use taskfarmer::internals::protocol::{Assignment, ToFarmer, ToWorker, codec};
-use taskfarmer::internals::runner::environment::Environment;
-use taskfarmer::internals::runner::{Runner, RunnerConfig};
-use taskfarmer::internals::task::{Attempt, Outcome, TaskId, TaskResult};
-use taskfarmer::internals::tasklist::judge::look;
-use taskfarmer::internals::tasklist::{Handler, Source, TaskList};
+use taskfarmer::internals::{
+    Assignment, Attempt, Environment, Handler, Outcome, Runner, RunnerConfig, Source, TaskId, TaskList, TaskResult,
+    ToFarmer, ToWorker, decode, encode, look,
+};
 
 const LINES: u32 = 100_000;
 
@@ -91,18 +89,14 @@ fn messages(criterion: &mut Criterion) {
         recall_answered: false,
         pause_ms: 0,
     };
-    let assign_bytes = codec::encode(&assign).expect("a sound message");
-    let report_bytes = codec::encode(&report).expect("a sound message");
+    let assign_bytes = encode(&assign).expect("a sound message");
+    let report_bytes = encode(&report).expect("a sound message");
     let mut group = criterion.benchmark_group("message of 64 tasks");
     group.throughput(Throughput::Elements(BATCH.into()));
-    group.bench_function("encode Assign", |bencher| bencher.iter(|| codec::encode(black_box(&assign))));
-    group.bench_function("decode Assign", |bencher| {
-        bencher.iter(|| codec::decode::<ToWorker>(black_box(&assign_bytes)))
-    });
-    group.bench_function("encode Report", |bencher| bencher.iter(|| codec::encode(black_box(&report))));
-    group.bench_function("decode Report", |bencher| {
-        bencher.iter(|| codec::decode::<ToFarmer>(black_box(&report_bytes)))
-    });
+    group.bench_function("encode Assign", |bencher| bencher.iter(|| encode(black_box(&assign))));
+    group.bench_function("decode Assign", |bencher| bencher.iter(|| decode::<ToWorker>(black_box(&assign_bytes))));
+    group.bench_function("encode Report", |bencher| bencher.iter(|| encode(black_box(&report))));
+    group.bench_function("decode Report", |bencher| bencher.iter(|| decode::<ToFarmer>(black_box(&report_bytes))));
     group.finish();
 }
 

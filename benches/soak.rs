@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use taskfarmer::internals::sim::{SEED_VARIABLE, try_seed};
+use taskfarmer::internals::{SEED_VARIABLE, try_seed};
 
 /// The interval at which it reports its progress.
 const SAY: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use taskfarmer::internals::sys::process::{Command, Spawner};
+use taskfarmer::internals::{Command, Spawner};
 
 const TASKS: usize = 4_000;
 const SLOTS: usize = 8;

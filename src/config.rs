@@ -109,7 +109,8 @@ impl Config {
     }
 }
 
-fn default_workdir(list: &Path) -> PathBuf {
+/// The workdir of a list, if the user names none.
+pub(crate) fn default_workdir(list: &Path) -> PathBuf {
     let mut path = list.as_os_str().to_owned();
     path.push("_workdir");
     path.into()

@@ -28,10 +28,8 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Kind {
-    count: u64,
-    killed: bool,
-    peak_kib: u64,
-    line: String,
+    /// All but the log and the hosts.
+    group: FailureGroup,
     example: Option<u32>,
     hosts: BTreeSet<String>,
     everywhere: bool,
@@ -41,15 +39,9 @@ impl Kind {
     fn into_group(self, how: String, logs: &mut Logs<'_>, hosts: usize) -> FailureGroup {
         // If a kind is on all hosts, the list says nothing; if it is on many, the list is too long to read.
         let is_listed = !self.everywhere && self.hosts.len() < hosts && self.hosts.len() <= 4;
-        FailureGroup {
-            count: self.count,
-            how,
-            killed: self.killed,
-            peak_kib: self.peak_kib,
-            last_line: self.line,
-            log: self.example.map(|id| logs.name(id)).unwrap_or_default(),
-            only_on: if is_listed { self.hosts.into_iter().collect() } else { Vec::new() },
-        }
+        let log = self.example.map(|id| logs.name(id)).unwrap_or_default();
+        let only_on = if is_listed { self.hosts.into_iter().collect() } else { Vec::new() };
+        FailureGroup { how, log, only_on, ..self.group }
     }
 }
 
@@ -63,7 +55,7 @@ pub(crate) fn group(
     let deadline = Instant::now() + TIME_MAX;
     let mut logs = Logs::of(workdir);
     let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
-    for Failure { id, rank, end, max_rss_kib } in tally.failures() {
+    for Failure { id, rank, end, max_rss_kib } in &tally.failures {
         let late = Instant::now() >= deadline;
         let line = match end {
             End::NotStarted(why) if !why.is_empty() => Some(shown(why.as_bytes())),
@@ -80,23 +72,23 @@ pub(crate) fn group(
         };
         let key = (end.to_string(), cause);
         let kind = kinds.entry(key).or_default();
-        kind.count += 1;
-        kind.killed = end.is_kill();
-        kind.peak_kib = kind.peak_kib.max(*max_rss_kib);
-        if kind.count == 1 {
-            kind.line = line.clone().unwrap_or_default();
-        }
-        if kind.example.is_none() && line.is_some() {
-            kind.example = Some(*id);
+        kind.example = kind.example.or(line.is_some().then_some(*id));
+        let group = &mut kind.group;
+        group.count += 1;
+        group.killed = end.is_kill();
+        group.peak_kib = group.peak_kib.max(*max_rss_kib);
+        if group.count == 1 {
+            group.last_line = line.unwrap_or_default();
         }
         match rank.and_then(&host) {
             Some(host) => _ = kind.hosts.insert(host),
             None => kind.everywhere = true,
         }
     }
-    for (end, count) in tally.further_failures() {
+    for (end, count) in &tally.further {
         let kind = kinds.entry((end.to_string(), "\0".to_owned())).or_default();
-        (kind.count, kind.killed, kind.everywhere) = (kind.count + count, end.is_kill(), true);
+        kind.group.count += count;
+        (kind.group.killed, kind.everywhere) = (end.is_kill(), true);
     }
     let kinds = kinds.into_iter();
     let mut groups: Vec<_> = kinds.map(|((how, _), kind)| kind.into_group(how, &mut logs, hosts)).collect();

@@ -10,23 +10,19 @@ use log::{LevelFilter, Log, Metadata, Record};
 /// Maximum number of waiting records; a process that cannot get rid of them drops further ones.
 const WAITING_MAX: usize = 1_000;
 
-type Waiting = Arc<Mutex<Vec<(u8, String)>>>;
-
 /// The collected log records of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outlet {
-    waiting: Waiting,
+    waiting: Arc<Mutex<Vec<(u8, String)>>>,
 }
 
-struct Collector(Waiting);
-
-impl Log for Collector {
+impl Log for Outlet {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true // The `log` crate compares with the highest level before it calls.
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING_MAX {
             waiting.push((record.level() as u8, record.args().to_string()));
         }
@@ -41,7 +37,7 @@ impl Outlet {
     pub(crate) fn install() -> Self {
         let outlet = Self::default();
         // If a logger is already installed, it stays: the records go there.
-        if log::set_boxed_logger(Box::new(Collector(Arc::clone(&outlet.waiting)))).is_ok() {
+        if log::set_boxed_logger(Box::new(outlet.clone())).is_ok() {
             log::set_max_level(LevelFilter::Warn);
         }
         outlet

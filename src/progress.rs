@@ -72,11 +72,8 @@ fn stamp() -> impl std::fmt::Display {
 pub(crate) fn install_logger(level: LevelFilter) {
     let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let level = match record.level() {
-            Level::Error => "error",
-            Level::Warn => "warning",
-            Level::Info => "info",
-            Level::Debug => "debug",
-            Level::Trace => "trace",
+            Level::Warn => "warning".to_owned(),
+            level => level.as_str().to_lowercase(),
         };
         // What this module says of a rank names it already.
         let own = match record.target().starts_with(module_path!()) {
@@ -159,7 +156,6 @@ impl Reporter {
     }
 
     /// When [`Self::look`] is due.
-    #[must_use]
     pub(crate) fn next_look(&self) -> Duration {
         self.next_look
     }
@@ -180,7 +176,7 @@ impl Reporter {
             self.failures.look(now, &self.workdir, tally).iter().for_each(|line| say(line));
         }
         if self.next_line.is_some_and(|at| now >= at) {
-            let elapsed = now - self.watch.started();
+            let elapsed = now - self.watch.started;
             self.next_line = Some(now + elapsed.clamp(LINE_FIRST, LINE_INTERVAL_MAX));
             say(&format!("{} rank 0 ({}): {}", stamp(), self.about.host, figures().progress_line()));
         }

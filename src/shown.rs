@@ -19,7 +19,6 @@ pub(crate) use terminal::TerminalWriter;
 
 /// Whether a character acts on a terminal, or is invisible: controls, line and paragraph separators, and what Unicode
 /// calls `Default_Ignorable_Code_Point`, which includes all marks that change the direction of text.
-#[must_use]
 pub(crate) fn is_hidden(c: char) -> bool {
     if c < '\u{a0}' {
         return c.is_control();
@@ -49,7 +48,6 @@ fn push_byte(out: &mut String, byte: u8) {
 }
 
 /// Text as one line.
-#[must_use]
 pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
     let mut out = String::with_capacity(text.as_ref().len());
     for chunk in text.as_ref().utf8_chunks() {
@@ -60,13 +58,11 @@ pub(crate) fn line(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
 }
 
 /// A path as one line.
-#[must_use]
 pub(crate) fn path(path: &Path) -> String {
     line(path.as_os_str().as_bytes())
 }
 
 /// Text as one line of at most `max` characters; the last one is `…` if the text is longer.
-#[must_use]
 pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
     // Bytes beyond this would not be shown.
     let text = text.as_ref();
@@ -81,7 +77,6 @@ pub(crate) fn short(text: &(impl AsRef<[u8]> + ?Sized), max: usize) -> String {
 
 /// A message of this program. It may have several lines and tabs, and contain any text: every line after the first is
 /// indented, so that none looks like another message.
-#[must_use]
 pub(crate) fn message(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c == '\t' || !is_hidden(c);
     let text = without_error_numbers(text);
@@ -117,7 +112,6 @@ fn without_error_numbers(text: &str) -> Cow<'_, str> {
 }
 
 /// Bytes as text; what is UTF-8 stays as it is. For text that is shown only later, or goes to other programs.
-#[must_use]
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);

@@ -1,5 +1,6 @@
 //! Parse, fork the pool, start MPI if launched, take the role that the rank has, exit.
 
+use std::fmt::Display;
 use std::process::ExitCode as ProcessExitCode;
 
 use crate::cli::{self, Cli};
@@ -99,25 +100,22 @@ fn version() -> String {
     format!("taskfarmer-mpi {version}{revision}\nMPI library: {library}\n{built_with}{path}")
 }
 
+fn failed<E: Display>(what: &str) -> impl FnOnce(E) -> (ExitCode, String) {
+    move |error| (ExitCode::FarmFailed, format!("cannot {what}: {error}"))
+}
+
 /// Becomes pool, relay or farmer, and runs as that. Returns the exit code, or the error at the start.
 fn start(config: &Config, launch: Option<Launch>, speaks: bool, clock: Clock) -> Result<u8, (ExitCode, String)> {
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error: &dyn std::fmt::Display| (ExitCode::FarmFailed, format!("cannot {what}: {error}"))
-    };
-    signals::block_all().map_err(|error| failed("block signals")(&error))?;
-    let (nursery, socket, executing) = match fork_pool().map_err(|error| failed("start the pool process")(&error))? {
+    signals::block_all().map_err(failed("block signals"))?;
+    let (nursery, socket, executing) = match fork_pool().map_err(failed("start the pool process"))? {
         Forked::Pool(socket, executing) => return Ok(u8::try_from(pool::run(socket, executing)).unwrap_or(1)),
         Forked::Parent(nursery, socket, executing) => (nursery, socket, executing),
     };
-    let pool =
-        PoolHandle::new(nursery, socket, executing).map_err(|error| failed("talk to the pool process")(&error))?;
+    let pool = PoolHandle::new(nursery, socket, executing).map_err(failed("talk to the pool process"))?;
     // After the pool, which must not inherit this: it would end the reader, and remove what the reader has created.
-    let input = if speaks { Some(Input::start(config)) } else { None };
-    let input = input
-        .transpose()
-        .map_err(|error| failed("start the process that reads the tasklist and the runner")(&error))?;
-    let signals = SignalSource::stops().map_err(|error| failed("read signals")(&error))?;
+    let input = speaks.then(|| Input::start(config)).transpose();
+    let input = input.map_err(failed("start the process that reads the tasklist and the runner"))?;
+    let signals = SignalSource::stops().map_err(failed("read signals"))?;
     run(config, input, launch, pool, &signals, clock)
 }
 
@@ -165,21 +163,19 @@ fn run(
 /// Checks that MPI can start, before it does: MPI itself would end the process with its own exit code and message.
 fn check_mpi(launch: &Launch) -> Result<(), String> {
     let library = mpi::library();
-    match (Library::built_with(), &library) {
-        (Some(built), Some(loaded)) if !built.runs_on(loaded) => {
-            let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
-            return Err(format!(
-                "this program was built with {built}, but finds {loaded}{path} instead\n  \
-                 put the folder of {built}'s library first in LD_LIBRARY_PATH, or rebuild: make build MPICC=…"
-            ));
-        }
-        _ => {}
+    if let (Some(built), Some(loaded)) = (Library::built_with(), &library)
+        && !built.runs_on(loaded)
+    {
+        let path = mpi::library_path().map_or_else(String::new, |path| format!(" ({path})"));
+        return Err(format!(
+            "this program was built with {built}, but finds {loaded}{path} instead\n  \
+             put the folder of {built}'s library first in LD_LIBRARY_PATH, or rebuild: make build MPICC=…"
+        ));
     }
-    match &library {
-        _ if launch.is_left_over() => Err(alone(launch, library.as_ref())),
-        Some(found) if !launch.serves(found) => Err(alone(launch, library.as_ref())),
-        _ => Ok(()),
+    if launch.is_left_over() || library.as_ref().is_some_and(|found| !launch.serves(found)) {
+        return Err(alone(launch, library.as_ref()));
     }
+    Ok(())
 }
 
 /// Continuing would start one farm per rank, all on the same workdir.

@@ -21,8 +21,11 @@ use crate::sys::{stdio, terminal};
 /// # Errors
 /// The exit code with which to end now: nothing more can be printed, and this has been reported if necessary.
 pub(crate) fn print<R>(write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> Result<R, ExitCode> {
-    let printed = to(&mut Stdout(None), write);
-    printed.map_err(|error| match error.kind() {
+    let mut buffered = BufWriter::with_capacity(64 << 10, Stdout(None));
+    let result = write(&mut buffered).and_then(|result| buffered.flush().map(|()| result));
+    // After an error, the rest is not written.
+    let (mut out, _) = buffered.into_parts();
+    result.and_then(|result| out.close().map(|()| result)).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => ExitCode::Success,
         _ => {
             say_error(&format!("cannot write to standard output: {error}\n  the output is incomplete"));
@@ -39,16 +42,6 @@ pub(crate) fn text(text: &str) -> ExitCode {
 /// Prints a text as clap styles it, if colors are wanted. Returns the exit code.
 pub(crate) fn styled(styled: &StyledStr) -> ExitCode {
     text(&if terminal::wants_color(&io::stdout()) { styled.ansi().to_string() } else { styled.to_string() })
-}
-
-fn to<R>(out: &mut Stdout, write: impl FnOnce(&mut dyn Write) -> io::Result<R>) -> io::Result<R> {
-    let mut buffered = BufWriter::with_capacity(64 << 10, &mut *out);
-    let result = write(&mut buffered).and_then(|result| buffered.flush().map(|()| result));
-    // After an error, the rest is not written.
-    drop(buffered.into_parts());
-    let result = result?;
-    out.close()?;
-    Ok(result)
 }
 
 /// The descriptor itself, once something is printed: Rust's own writer reports success for a closed one.

@@ -8,10 +8,7 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::wait;
-use taskfarmer::internals::sys::launcher::Launch;
-use taskfarmer::internals::sys::mpi::Mpi;
-use taskfarmer::internals::sys::process::{Command, Spawner};
-use taskfarmer::internals::sys::transport::Leave;
+use taskfarmer::internals::{Command, Launch, Leave, Mpi, Spawner};
 
 use super::run::OWN;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use taskfarmer::internals::ini::{self, Kind};
+use taskfarmer::internals::{Kind, load_files};
 
 use crate::support::Random;
 
@@ -75,7 +75,7 @@ fn file(random: &mut Random) -> String {
 
 /// This program's result for a file, in the format of the script above.
 fn ours(path: PathBuf) -> Value {
-    let catalog = ini::load_files(Kind::Runners, vec![path]);
+    let catalog = load_files(Kind::Runners, vec![path]);
     if catalog.broken().next().is_some() {
         return Value::Null;
     }

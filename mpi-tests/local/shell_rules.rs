@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{env, fs, thread};
 
-use taskfarmer::internals::runner::shell_rules::{ShellRules, TAKEN_OUT_BY_BASH};
+use taskfarmer::internals::{ShellRules, TAKEN_OUT_BY_BASH};
 use tempfile::TempDir;
 
 const LINES: usize = 4000;

@@ -57,7 +57,6 @@ const OTHERS: &[(&[&str], &str)] = &[
 ];
 
 /// The error in a command line and, below it, what to do.
-#[must_use]
 pub(crate) fn explain(error: clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),

@@ -112,13 +112,10 @@ fn last_ends(workdir: &Path, ids: &[u32]) -> BTreeMap<u32, String> {
     // What cannot be read says nothing about an end.
     let _ = attempts::each(workdir, |attempt| {
         if ids.binary_search(&attempt.id).is_ok() {
-            let end = match attempt.end {
-                Some(end) => Some(end.to_string()),
-                None => (attempt.cause == Some(Cause::Interrupted)).then(|| "interrupted".to_owned()),
-            };
-            _ = match end {
-                Some(end) => ends.insert(attempt.id, end),
-                None => ends.remove(&attempt.id),
+            _ = match (attempt.end, attempt.cause) {
+                (Some(end), _) => ends.insert(attempt.id, end.to_string()),
+                (None, Some(Cause::Interrupted)) => ends.insert(attempt.id, "interrupted".to_owned()),
+                _ => ends.remove(&attempt.id),
             };
         }
     });

@@ -38,7 +38,7 @@ use crate::sys::signals::SignalSource;
 use crate::sys::walltime;
 use crate::task::{FARMER, Rank};
 use crate::tasklist::{ListError, TaskList, Tasks};
-use crate::workdir::journal::{Journal, Keeps};
+use crate::workdir::journal::Journal;
 use crate::workdir::{ToprocessWriter, Wanted, Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
@@ -184,10 +184,10 @@ fn prepare(
     }
     let joblog = config.options.joblog.as_deref().map(|path| absolute(&cwd, path));
     joblog.as_deref().map(check_joblog).transpose()?;
-    let keeps = if config.options.logs == Logs::None { Keeps::NoLogs } else { Keeps::Logs };
+    let keeps_logs = config.options.logs != Logs::None;
     let folder = check::folder(config, &runner, &cwd);
     let (failed, joblog, shared) = (config.failed, joblog.as_deref(), config.options.shared_workdir);
-    let wanted = Wanted { failed, joblog, keeps, output: wants_output, cwd: folder, shared };
+    let wanted = Wanted { failed, joblog, keeps_logs, output: wants_output, cwd: folder, shared };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let start = WorkerConfig {

@@ -2,6 +2,8 @@
 //!
 //! Owns both rules. Pure: output is read elsewhere.
 
+use memchr::memmem;
+
 /// Names of days and months, which stand next to numbers in a date.
 const DATE_WORDS: [&str; 19] = [
     "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
@@ -24,18 +26,14 @@ pub(super) fn telling_line<'a>(lines: &[&'a [u8]]) -> &'a [u8] {
     let place = lines.iter().rposition(says_something);
     let Some(place) = place.or_else(|| lines.len().checked_sub(1)) else { return b"" };
     match place.checked_sub(1).map(|before| lines[before]) {
-        Some(before) if is_repeated_command(lines[place]) && contains(before, b"syntax error") => before,
+        Some(before) if is_repeated_command(lines[place]) && memmem::find(before, b"syntax error").is_some() => before,
         _ => lines[place],
     }
 }
 
 /// bash: ``bash: -c: line 1: `for do'``.
 fn is_repeated_command(line: &[u8]) -> bool {
-    contains(line, b": `") && line.ends_with(b"'")
-}
-
-fn contains(line: &[u8], part: &[u8]) -> bool {
-    line.windows(part.len()).any(|window| window == part)
+    memmem::find(line, b": `").is_some() && line.ends_with(b"'")
 }
 
 /// What lines with the same cause have in common: all of it except numbers, addresses, times, and paths.

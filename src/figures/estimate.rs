@@ -34,8 +34,10 @@ const OVERTIME_MIN: f64 = 0.03;
 /// Steps of the search for the end: a part in a million.
 const STEPS: u32 = 40;
 
+/// The logarithm of an even chance.
+const LOG_HALF: f64 = -std::f64::consts::LN_2;
+
 /// How long the rest takes, if nothing changes. None if no task has ended yet, or there are no slots.
-#[must_use]
 pub(crate) fn time_left(situation: Situation<'_>) -> Option<Duration> {
     let Situation { ended, running, waiting, slots, busy_share } = situation;
     if waiting + running.count() == 0 {
@@ -59,7 +61,7 @@ pub(crate) fn time_left(situation: Situation<'_>) -> Option<Duration> {
         let queue_empty = (work / slots - model.mean_excess.min(work / slots)) / speed;
         let waits_for_all = waiting >= slots;
         let queue_empty = if waits_for_all { queue_empty } else { model.freed(&ages, slots, waiting) / speed };
-        let end = search(queue_empty, queue_empty + 2.0 * model.longest(), |at| {
+        let end = search(queue_empty, queue_empty + 2.0 * model.longest(), LOG_HALF, |at| {
             let past = at - queue_empty;
             if waits_for_all {
                 last * (1.0 - model.excess_survival(past)).ln()
@@ -73,12 +75,12 @@ pub(crate) fn time_left(situation: Situation<'_>) -> Option<Duration> {
     Some(Duration::from_micros(end.max(0.0) as u64))
 }
 
-/// Where a rising `ln` of a chance passes one half.
-fn search(from: f64, to: f64, log_chance: impl Fn(f64) -> f64) -> f64 {
+/// Where what rises reaches a value.
+fn search(from: f64, to: f64, wanted: f64, rising: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (from, to);
     for _ in 0..STEPS {
         let middle = f64::midpoint(low, high);
-        if log_chance(middle) < 0.5_f64.ln() { low = middle } else { high = middle }
+        if rising(middle) < wanted { low = middle } else { high = middle }
     }
     high
 }
@@ -128,15 +130,12 @@ impl Model {
         }
         let first = values.first().copied().unwrap_or(0.0);
         let mean = (first + beyond.first().copied().unwrap_or(0.0)).max(1.0);
-        let mut model = Self { values, survival, beyond, mean, mean_excess: 0.0 };
-        let mut squares = 0.0;
-        let mut before = 1.0;
-        for (value, after) in model.values.iter().zip(&model.survival) {
+        let (mut squares, mut before) = (0.0, 1.0);
+        for (value, after) in values.iter().zip(&survival) {
             squares += (before - after) * value * value;
             before = *after;
         }
-        model.mean_excess = squares / (2.0 * mean);
-        model
+        Self { values, survival, beyond, mean, mean_excess: squares / (2.0 * mean) }
     }
 
     fn longest(&self) -> f64 {
@@ -153,13 +152,8 @@ impl Model {
 
     /// Per task, how much of it lies beyond this length.
     fn beyond(&self, than: f64) -> f64 {
-        match self.values.get(self.values.partition_point(|&value| value <= than)) {
-            None => 0.0,
-            Some(next) => {
-                let index = self.values.partition_point(|&value| value <= than);
-                self.beyond[index] + self.survival(than) * (next - than)
-            }
-        }
+        let index = self.values.partition_point(|&value| value <= than);
+        self.values.get(index).map_or(0.0, |next| self.beyond[index] + self.survival(than) * (next - than))
     }
 
     /// How much longer a task of this age runs, on average.
@@ -176,7 +170,7 @@ impl Model {
 
     /// When all of these, of (age, count), have ended.
     fn end_of_running(&self, ages: &[(f64, f64)]) -> f64 {
-        search(0.0, 2.0 * self.longest(), |at| {
+        search(0.0, 2.0 * self.longest(), LOG_HALF, |at| {
             ages.iter().map(|&(age, count)| count * (1.0 - self.lasts(age, at)).ln()).sum()
         })
     }
@@ -185,13 +179,9 @@ impl Model {
     fn freed(&self, ages: &[(f64, f64)], slots: f64, waiting: f64) -> f64 {
         let running: f64 = ages.iter().map(|(_, count)| count).sum();
         let wanted = waiting - (slots - running);
-        let (mut low, mut high) = (0.0, if wanted > 0.0 { self.longest() } else { 0.0 });
-        for _ in 0..STEPS {
-            let middle = f64::midpoint(low, high);
-            let ended: f64 = ages.iter().map(|&(age, count)| count * (1.0 - self.lasts(age, middle))).sum();
-            if ended < wanted { low = middle } else { high = middle }
-        }
-        high
+        search(0.0, if wanted > 0.0 { self.longest() } else { 0.0 }, wanted, |at| {
+            ages.iter().map(|&(age, count)| count * (1.0 - self.lasts(age, at))).sum()
+        })
     }
 
     /// The chance that a task of this age lasts for this much longer.

@@ -21,7 +21,6 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const RUN: &str = "TASKFARMER_RUN";
 
 /// What [`RUN`] says; bytes that are not UTF-8 are replaced.
-#[must_use]
 pub(crate) fn run_name() -> Option<String> {
     std::env::var_os(RUN).map(|name| name.to_string_lossy().into_owned())
 }
@@ -48,7 +47,6 @@ pub(crate) enum State {
 
 impl State {
     /// Whether a farm is running tasks or being stopped.
-    #[must_use]
     pub(crate) fn is_at_work(self) -> bool {
         matches!(self, Self::Running | Self::Stopping)
     }
@@ -232,7 +230,6 @@ impl From<&Lengths> for LengthFigures {
 
 impl Figures {
     /// The same figures with every text as one harmless line, for display. Damage and notes may have several lines.
-    #[must_use]
     pub(crate) fn for_eyes(&self) -> Self {
         let mut shown = self.clone();
         let texts = [&mut shown.version, &mut shown.workdir, &mut shown.cwd, &mut shown.command, &mut shown.host];
@@ -249,14 +246,12 @@ impl Figures {
     }
 
     /// Tasks that have ended, in this run or an earlier one.
-    #[must_use]
     pub(crate) fn done(&self) -> u64 {
         self.finished.saturating_add(self.failed)
     }
 
     /// How much of the totals earlier runs recorded, if there were any: `of these, 120 finished and 1 failed in earlier
     /// runs`.
-    #[must_use]
     pub(crate) fn earlier_text(&self) -> Option<String> {
         let finished = self.earlier.saturating_sub(self.earlier_failed);
         let [finished, failed] = [finished, self.earlier_failed].map(words::count);
@@ -264,7 +259,6 @@ impl Figures {
     }
 
     /// The progress and how long the rest will take, in one line.
-    #[must_use]
     pub(crate) fn progress_line(&self) -> String {
         let (done, total) = (words::count(self.done()), words::counted(self.total, "task"));
         let mut line = format!("{done} of {total} done ({}%)", words::percent(self.done(), self.total));
@@ -287,7 +281,6 @@ impl Figures {
 
     /// What failed, utilization, usage, lengths, and the slowest tasks, each on as many lines as it takes. `workdir` is
     /// put before the names of logs.
-    #[must_use]
     pub(crate) fn detail_lines(&self, workdir: &Path) -> Vec<String> {
         let mut lines = self.trouble_lines(workdir);
         if let Some(share) = self.utilization {
@@ -308,7 +301,6 @@ impl Figures {
     }
 
     /// The task that has run for the longest time, and for how long. `now_s` is in seconds since 1970.
-    #[must_use]
     pub(crate) fn longest_running_line(&self, now_s: f64) -> Option<String> {
         let running = self.workers.iter().flat_map(|worker| worker.running.iter().map(move |task| (worker, task)));
         let (worker, (id, since_s)) = running.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b))?;
@@ -317,19 +309,17 @@ impl Figures {
     }
 
     /// What failed, and what was left behind.
-    #[must_use]
     pub(crate) fn trouble_lines(&self, workdir: &Path) -> Vec<String> {
-        let LeftBehind { count, tasks } = &self.left_behind;
+        let LeftBehind { count, ref tasks } = self.left_behind;
         let mut lines = self.failure_lines(workdir);
-        if *count > 0 {
+        if count > 0 {
             let named = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let others = if *count > tasks.len() as u64 { " …" } else { "" };
+            let (left, others) = match count > tasks.len() as u64 {
+                true => (format!("{} of tasks", words::counted(count, "attempt")), " …"),
+                false => (words::counted(count, "task"), ""),
+            };
             lines.push(format!(
-                "{} left processes behind, which the farm terminated: {named}{others}; a task should wait for the processes that it starts",
-                match *count > tasks.len() as u64 {
-                    true => format!("{} of tasks", words::counted(*count, "attempt")),
-                    false => words::counted(*count, "task"),
-                }
+                "{left} left processes behind, which the farm terminated: {named}{others}; a task should wait for the processes that it starts",
             ));
         }
         lines

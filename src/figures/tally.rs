@@ -135,17 +135,24 @@ pub struct Failure {
 /// The account.
 #[derive(Debug)]
 pub struct Tally {
-    lengths: Lengths,
-    usage: Usage,
-    slowest_max: usize,
+    /// How long tasks took.
+    pub lengths: Lengths,
+    /// What all attempts have used.
+    pub usage: Usage,
+    /// How many of the slowest are kept.
+    pub slowest_max: usize,
     /// The slowest tasks, with the shortest of them on top.
     slowest: BinaryHeap<Reverse<Slow>>,
-    failures: Vec<Failure>,
-    /// Failures that were not remembered.
-    further: BTreeMap<End, u64>,
-    finished: u64,
-    failed: u64,
-    left_behind: LeftBehind,
+    /// The failures that were remembered, in order.
+    pub failures: Vec<Failure>,
+    /// How many more failed in which way.
+    pub further: BTreeMap<End, u64>,
+    /// How many have finished.
+    pub finished: u64,
+    /// How many have failed.
+    pub failed: u64,
+    /// Those that had left processes behind.
+    pub left_behind: LeftBehind,
 }
 
 /// Tasks that had left processes behind, which had to be ended.
@@ -195,14 +202,8 @@ impl Tally {
         let Ended { id, rank, length_us, end, max_rss_kib } = ended;
         self.lengths.add(length_us);
         let slow = Slow { length_us, id, rank };
-        let has_room = self.slowest.len() < self.slowest_max;
-        let is_slow = has_room || self.slowest.peek().is_some_and(|least| slow > least.0);
-        if is_slow {
-            self.slowest.push(Reverse(slow));
-            if !has_room {
-                self.slowest.pop();
-            }
-        }
+        self.slowest.push(Reverse(slow));
+        let is_slow = self.slowest.len() <= self.slowest_max || self.slowest.pop() != Some(Reverse(slow));
         if end == End::Exit(0) {
             self.finished += 1;
         } else {
@@ -214,7 +215,7 @@ impl Tally {
     /// Counts an attempt from the journal. What it used counts in any case. If the task does not end with it, its
     /// length also counts; if it was ended from outside, not even that.
     pub fn record(&mut self, record: &Record) {
-        self.add_usage(record.into());
+        self.usage.add(record.into());
         if record.result.left_behind {
             self.left_behind.add(record.result.id.0);
         }
@@ -227,18 +228,8 @@ impl Tally {
         } else if record.verdict().is_some() {
             self.add(record.into());
         } else if record.cause.is_own_end() {
-            self.add_length(record.result.duration_us);
+            self.lengths.add(record.result.duration_us);
         }
-    }
-
-    /// Counts the length of a task about which nothing else is known.
-    pub fn add_length(&mut self, us: u64) {
-        self.lengths.add(us);
-    }
-
-    /// Counts what an attempt has used.
-    pub fn add_usage(&mut self, usage: Usage) {
-        self.usage.add(usage);
     }
 
     /// Counts a failure about which nothing else is known.
@@ -257,60 +248,10 @@ impl Tally {
         }
     }
 
-    /// Their lengths.
-    #[must_use]
-    pub fn lengths(&self) -> &Lengths {
-        &self.lengths
-    }
-
-    /// What all attempts have used.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.usage
-    }
-
-    /// How many have finished.
-    #[must_use]
-    pub fn finished(&self) -> u64 {
-        self.finished
-    }
-
-    /// How many have failed.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        self.failed
-    }
-
-    /// Those that had left processes behind.
-    #[must_use]
-    pub fn left_behind(&self) -> &LeftBehind {
-        &self.left_behind
-    }
-
-    /// How many of the slowest are kept.
-    #[must_use]
-    pub fn slowest_max(&self) -> usize {
-        self.slowest_max
-    }
-
     /// The slowest, longest first.
     #[must_use]
     pub fn slowest(&self) -> Vec<Slow> {
-        let mut all: Vec<Slow> = self.slowest.iter().map(|slow| slow.0).collect();
-        all.sort_by(|a, b| b.cmp(a));
-        all
-    }
-
-    /// The failures that were remembered, in order.
-    #[must_use]
-    pub fn failures(&self) -> &[Failure] {
-        &self.failures
-    }
-
-    /// How many more failed in which way.
-    #[must_use]
-    pub fn further_failures(&self) -> &BTreeMap<End, u64> {
-        &self.further
+        self.slowest.clone().into_sorted_vec().into_iter().map(|Reverse(slow)| slow).collect()
     }
 }
 
@@ -343,8 +284,8 @@ mod tests {
         {
             tally.record(&Record { rank: Rank(1), result: result.clone(), cause, is_last });
         }
-        assert_eq!(tally.usage(), Usage { busy_us: 3_000, cpu_us: 126, peak: Some((900, 7)) });
-        assert_eq!((tally.lengths().count(), tally.failed(), tally.failures()[0].max_rss_kib), (2, 1, 900));
+        assert_eq!(tally.usage, Usage { busy_us: 3_000, cpu_us: 126, peak: Some((900, 7)) });
+        assert_eq!((tally.lengths.count(), tally.failed, tally.failures[0].max_rss_kib), (2, 1, 900));
     }
 
     /// Only a SIGKILL that the farm did not send needs an explanation: a task that ran out of time was killed by the
@@ -373,8 +314,8 @@ mod tests {
         let mut tally = Tally::default();
         let count = FAILURES_MAX as u32 + 10;
         (0..count).for_each(|id| _ = tally.add(ended(id, 1, End::NotStarted(format!("task {id}").into()))));
-        assert_eq!((tally.failed(), tally.failures().len()), (u64::from(count), FAILURES_MAX));
-        assert_eq!(tally.further_failures().values().sum::<u64>(), 10);
-        assert_eq!(tally.further_failures().len(), 1);
+        assert_eq!((tally.failed, tally.failures.len()), (u64::from(count), FAILURES_MAX));
+        assert_eq!(tally.further.values().sum::<u64>(), 10);
+        assert_eq!(tally.further.len(), 1);
     }
 }

@@ -76,7 +76,6 @@ impl From<Usage> for Option<UsageFigures> {
 
 impl UsageFigures {
     /// `CPU time: 1:02:03 h, 93.1% of the time that tasks ran; peak memory: 3.1 GiB (task 26)`.
-    #[must_use]
     pub(super) fn line(&self) -> String {
         let mut line = format!("CPU time: {}", words::length(self.cpu_s));
         if self.busy_s > 0.0 {

@@ -32,22 +32,23 @@ pub struct Running {
 /// What has been seen so far.
 #[derive(Debug)]
 pub struct Watch {
-    started: Duration,
+    /// When the run started.
+    pub started: Duration,
     looked: Duration,
     /// When a rank last joined.
     joined: Duration,
-    slots: u64,
+    /// Slots of all ranks that take part.
+    pub slots: u64,
     slot_us: u64,
-    /// By task.
-    running: Vec<Running>,
+    /// What is running, by task.
+    pub running: Vec<Running>,
     /// How long tasks ran that were lost with their rank, in microseconds: no result will report it. By rank, since a
     /// rank that comes back has its tasks and reports on them.
     lost_us: BTreeMap<Rank, u64>,
-    /// Tasks that are running or still to be run, except those in `running`.
-    waiting: u64,
     /// How many tasks had ended in this run, at earlier looks.
     ends: VecDeque<(Duration, u64)>,
-    time_left: Option<Duration>,
+    /// How long the rest takes, as of the last look.
+    pub time_left: Option<Duration>,
 }
 
 impl Watch {
@@ -62,7 +63,6 @@ impl Watch {
             slot_us: 0,
             running: Vec::new(),
             lost_us: BTreeMap::new(),
-            waiting: 0,
             ends: VecDeque::from([(now, 0)]),
             time_left: None,
         }
@@ -81,7 +81,7 @@ impl Watch {
         self.count_lost(before, farm);
         let new = now - before;
         let came_up = self.ends.back().is_some_and(|(look, _)| self.joined >= *look);
-        let seen = match tally.lengths() {
+        let seen = match &tally.lengths {
             // Most new tasks have started within the last moment, if tasks are shorter than the time between two looks.
             lengths if lengths.count() > 0 => now - new.min(Duration::from_micros(lengths.percentile_us(50))) / 2,
             // A rank that joins gets its first tasks immediately.
@@ -103,18 +103,16 @@ impl Watch {
             }
         }
         self.running.sort_unstable_by_key(|task| task.id);
-        let tasks = farm.tasks();
-        self.waiting = u64::from(tasks.remaining()).saturating_sub(self.running.len() as u64);
-        self.ends.push_back((now, tally.finished() + tally.failed()));
+        self.ends.push_back((now, tally.finished + tally.failed));
         while self.ends.len() > 2 && self.ends.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
             self.ends.pop_front();
         }
         let mut ages = Lengths::default();
         self.running.iter().for_each(|task| ages.add(micros(now - task.since)));
         self.time_left = time_left(Situation {
-            ended: tally.lengths(),
+            ended: &tally.lengths,
             running: &ages,
-            waiting: self.waiting,
+            waiting: u64::from(farm.tasks().remaining()).saturating_sub(self.running.len() as u64),
             slots: self.slots,
             busy_share: self.utilization(tally).unwrap_or(1.0),
         });
@@ -147,36 +145,6 @@ impl Watch {
         before
     }
 
-    /// When the run started.
-    #[must_use]
-    pub fn started(&self) -> Duration {
-        self.started
-    }
-
-    /// Slots of all ranks that take part.
-    #[must_use]
-    pub fn slots(&self) -> u64 {
-        self.slots
-    }
-
-    /// What is running, by task.
-    #[must_use]
-    pub fn running(&self) -> &[Running] {
-        &self.running
-    }
-
-    /// Tasks that are neither recorded nor running.
-    #[must_use]
-    pub fn waiting(&self) -> u64 {
-        self.waiting
-    }
-
-    /// How long the rest takes, as of the last look.
-    #[must_use]
-    pub fn time_left(&self) -> Option<Duration> {
-        self.time_left
-    }
-
     /// Tasks per second: recently, or in the whole run if few have ended recently.
     #[must_use]
     pub fn rate(&self) -> f64 {
@@ -192,7 +160,7 @@ impl Watch {
     pub fn utilization(&self, tally: &Tally) -> Option<f64> {
         let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
         let lost: u64 = self.lost_us.values().sum();
-        let busy = tally.usage().busy_us.saturating_add(running).saturating_add(lost);
+        let busy = tally.usage.busy_us.saturating_add(running).saturating_add(lost);
         (self.slot_us > 0).then(|| (busy as f64 / self.slot_us as f64).min(1.0))
     }
 }
@@ -240,14 +208,14 @@ pub(crate) mod tests {
         let mut watch = Watch { running: Vec::new(), slots: 0, ..watch };
         watch.joined(S, 2);
         watch.look(2 * S, &farm, &tally);
-        assert_eq!((watch.running()[0].since, watch.utilization(&tally)), (S, Some(1.0)));
+        assert_eq!((watch.running[0].since, watch.utilization(&tally)), (S, Some(1.0)));
     }
 
     /// Promise: the rate is that of tasks. An attempt that is followed by another one is not the end of a task.
     #[test]
     fn the_rate_is_that_of_tasks() {
         let mut tally = Tally::default();
-        (0..40).for_each(|_| tally.add_length(1_000));
+        (0..40).for_each(|_| tally.lengths.add(1_000));
         let mut watch = Watch::new(Duration::ZERO);
         let farm = farm(1, 100);
         watch.look(10 * S, &farm, &tally);
@@ -273,17 +241,13 @@ pub(crate) mod tests {
         let mut watch = Watch::new(Duration::ZERO);
         watch.look(Duration::ZERO, &farm, &tally);
         watch.look(10 * S, &farm, &tally);
-        assert_eq!((watch.running().len(), watch.utilization(&tally)), (4, Some(1.0)));
+        assert_eq!((watch.running.len(), watch.utilization(&tally)), (4, Some(1.0)));
         lose(&mut farm, 1);
         watch.look(10 * S, &farm, &tally);
-        assert_eq!(
-            (watch.running().len(), watch.utilization(&tally)),
-            (2, Some(1.0)),
-            "two ran for 10 s, and are lost"
-        );
+        assert_eq!((watch.running.len(), watch.utilization(&tally)), (2, Some(1.0)), "two ran for 10 s, and are lost");
         lose(&mut farm, 0);
         watch.close(10 * S, &farm);
-        assert_eq!((watch.running().len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
+        assert_eq!((watch.running.len(), watch.utilization(&tally)), (0, Some(1.0)), "and at the end, all four");
     }
 
     /// Promise: what has run counts once. The rank whose pool died reports how long its tasks had run, and that is
@@ -295,7 +259,7 @@ pub(crate) mod tests {
         let mut watch = Watch::new(Duration::ZERO);
         watch.look(Duration::ZERO, &farm, &tally);
         watch.look(10 * S, &farm, &tally);
-        let executing = watch.running().iter().zip(0..).map(|(task, slot)| Executing {
+        let executing = watch.running.iter().zip(0..).map(|(task, slot)| Executing {
             id: task.id,
             slot,
             start_us: 0,

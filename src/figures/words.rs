@@ -4,7 +4,6 @@
 const IDS_MAX: usize = 20;
 
 /// `45,210`.
-#[must_use]
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -18,7 +17,6 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// A length that was measured: `0.012 s`, `1.5 s`, `48 s`, `3 min 5 s`, `1 h 2 min`, `2 d 3 h`.
-#[must_use]
 pub(crate) fn length(seconds: f64) -> String {
     match seconds {
         ..0.1 => format!("{:.3} s", seconds.max(0.0)),
@@ -30,7 +28,6 @@ pub(crate) fn length(seconds: f64) -> String {
 
 /// A time that is estimated, no more precise than a person would say it: `a few seconds`, `25 s`, `2 min`, `1 h 15 min`,
 /// `14 h`, `2 d 6 h`.
-#[must_use]
 pub(crate) fn about(seconds: f64) -> String {
     let step = match seconds {
         ..7.5 => return "a few seconds".to_owned(),
@@ -46,7 +43,6 @@ pub(crate) fn about(seconds: f64) -> String {
 }
 
 /// A time in whole seconds: `0 s`, `3 s`, `2 min 10 s`.
-#[must_use]
 pub(crate) fn whole(seconds: f64) -> String {
     units(seconds.max(0.0).round() as u64)
 }
@@ -64,7 +60,6 @@ fn units(seconds: u64) -> String {
 }
 
 /// Tasks per second: `1,234/s`, `12.3/s`, `0.12/s`; slower ones per hour: `30/h`.
-#[must_use]
 pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         100.0.. => format!("{}/s", count(per_second.round() as u64)),
@@ -75,7 +70,6 @@ pub(crate) fn rate(per_second: f64) -> String {
 }
 
 /// An amount of memory in KiB: `900 KiB`, `51 MiB`, `3.1 GiB`, `1,024 GiB`.
-#[must_use]
 pub(crate) fn memory(kib: u64) -> String {
     let gib = kib as f64 / f64::from(1 << 20);
     match kib {
@@ -88,13 +82,11 @@ pub(crate) fn memory(kib: u64) -> String {
 }
 
 /// `1 rank`, `4 ranks`.
-#[must_use]
 pub(crate) fn counted(number: u64, word: &str) -> String {
     format!("{} {}", count(number), plural(number, word))
 }
 
 /// `rank` of one, `ranks` of any other number.
-#[must_use]
 pub(crate) fn plural(number: u64, word: &str) -> String {
     if number == 1 { word.to_owned() } else { format!("{word}s") }
 }
@@ -110,7 +102,6 @@ pub(crate) fn ids(ids: impl ExactSizeIterator<Item = u32>) -> String {
 }
 
 /// Whole percent of a part, never 100 before all is done.
-#[must_use]
 pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     if whole == 0 { 100 } else { u64::try_from(u128::from(part) * 100 / u128::from(whole)).unwrap_or(100) }
 }

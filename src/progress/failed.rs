@@ -40,7 +40,7 @@ impl Failures {
         let pauses = u32::try_from((now - self.since).as_secs() / PAUSE.as_secs()).unwrap_or(ROW_MAX);
         self.since += PAUSE * pauses;
         self.allowed = self.allowed.saturating_add(pauses).min(ROW_MAX);
-        let new = tally.failed() - self.seen;
+        let new = tally.failed - self.seen;
         let mut lines = Vec::new();
         // For one look only: an index that is written in the meantime is read again.
         let mut logs = Logs::of(workdir);
@@ -52,12 +52,12 @@ impl Failures {
             }
         } else if new > 0 {
             // For failures that the tally does not remember one by one, only the number is known.
-            let known = tally.failures().iter().skip(usize::try_from(self.seen).unwrap_or(usize::MAX));
+            let known = tally.failures.iter().skip(usize::try_from(self.seen).unwrap_or(usize::MAX));
             lines.extend(known.take(self.allowed as usize).map(|failure| line(failure, &mut logs)));
             let told = u32::try_from(lines.len()).unwrap_or(self.allowed);
             (self.untold, self.allowed) = (new - u64::from(told), self.allowed - told);
         }
-        self.seen = tally.failed();
+        self.seen = tally.failed;
         lines
     }
 }

@@ -42,31 +42,28 @@ pub(super) fn about(command: String, workdir: &Path, tasks: &TaskTable) -> Figur
 pub(super) fn figures(about: &Figures, core: &Farmer, tally: &Tally, watch: &Watch, clock: Clock) -> Figures {
     let tasks = core.tasks();
     let now = clock.now();
-    let running = watch.running().len() as u64;
+    let running = watch.running.len() as u64;
+    let lost = core.workers().iter().filter(|(_, worker)| worker.status().is_lost());
     Figures {
         state: if core.stop_level().is_some() { State::Stopping } else { State::Running },
-        started_s: epoch_s(clock, watch.started()),
+        started_s: epoch_s(clock, watch.started),
         written_s: epoch_s(clock, now),
-        elapsed_s: (now - watch.started()).as_secs_f64(),
+        elapsed_s: (now - watch.started).as_secs_f64(),
         finished: u64::from(tasks.finished()),
         failed: u64::from(tasks.failed()),
         running,
         waiting: u64::from(tasks.remaining()).saturating_sub(running),
         ranks: u64::from(core.workers().len()),
-        lost_ranks: ranks_of(core, Status::is_lost),
-        slots: watch.slots(),
+        lost_ranks: lost.map(|(rank, _)| rank.0).collect(),
+        slots: watch.slots,
         tasks_per_s: watch.rate(),
-        left_s: watch.time_left().map(|left| left.as_secs_f64()),
-        left_behind: tally.left_behind().clone(),
+        left_s: watch.time_left.map(|left| left.as_secs_f64()),
+        left_behind: tally.left_behind.clone(),
         utilization: watch.utilization(tally),
-        usage: tally.usage().into(),
-        lengths: (tally.lengths().count() > 0).then(|| tally.lengths().into()),
+        usage: tally.usage.into(),
+        lengths: (tally.lengths.count() > 0).then(|| (&tally.lengths).into()),
         ..about.clone()
     }
-}
-
-fn ranks_of(core: &Farmer, wanted: impl Fn(Status) -> bool) -> Vec<u32> {
-    core.workers().iter().filter(|(_, worker)| wanted(worker.status())).map(|(rank, _)| rank.0).collect()
 }
 
 /// How many hosts the farm has.
@@ -94,7 +91,7 @@ pub(super) fn add_workers(figures: &mut Figures, core: &Farmer, watch: &Watch, c
             running: Vec::new(),
         })
         .collect();
-    for task in watch.running() {
+    for task in &watch.running {
         if let Some(worker) = figures.workers.get_mut(task.rank.0 as usize) {
             worker.running.push((task.id.0, epoch_s(clock, task.since)));
         }

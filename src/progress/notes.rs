@@ -68,7 +68,7 @@ pub(super) fn log(note: &Note, core: &Farmer) {
 
 /// What went wrong in a run besides tasks that failed by themselves: crashes, results that came twice, lost ranks.
 pub(super) fn troubles(core: &Farmer, end: &End, tally: &Tally) -> Vec<String> {
-    let crashed = tally.failures().iter().filter(|failure| failure.end == tally::End::Crashed);
+    let crashed = tally.failures.iter().filter(|failure| failure.end == tally::End::Crashed);
     let crashed: Vec<u32> = crashed.map(|failure| failure.id).collect();
     let mut troubles = Vec::new();
     if !crashed.is_empty() {

@@ -66,7 +66,6 @@ pub(super) fn fate(tasks: u32, others: bool) -> String {
 pub(super) fn next_steps(steps: &[(&str, String)]) -> String {
     let what: Vec<&str> = steps.iter().map(|(what, _)| *what).collect();
     let what = match &what[..] {
-        [first, second] => format!("to {first}, or to {second}"),
         [all @ .., last] if !all.is_empty() => format!("to {}, or to {last}", all.join(", to ")),
         one => format!("to {}", one.concat()),
     };

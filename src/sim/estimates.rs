@@ -33,7 +33,7 @@ fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u3
         world.run_for(look).unwrap();
         if let Some(farm) = &world.farm {
             watch.look(world.now, &farm.core, &world.tally);
-            estimates.push((world.now, watch.time_left()));
+            estimates.push((world.now, watch.time_left));
         }
     }
     let whole = took.as_secs_f64();

@@ -4,26 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::sys::regular;
+/// The error and the file concerned.
+pub(super) type Failure = (PathBuf, io::Error);
 
-/// What happens if a symbolic link has the name of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Links {
-    /// It is followed: the user named the file.
-    Follow,
-    /// It is refused: in a workdir, any user may have put it there.
-    Refuse,
-}
-
-impl Links {
-    /// Opens a regular file.
-    pub(super) fn open(self, options: &OpenOptions, path: &Path) -> io::Result<File> {
-        match self {
-            Self::Follow => regular::open(options, path),
-            Self::Refuse => regular::open_no_link(options, path),
-        }
-    }
-}
+/// How a file is opened: [`open`](crate::sys::regular::open) follows a symbolic link, for a file that the user named;
+/// [`open_no_link`](crate::sys::regular::open_no_link) refuses one: in a workdir, any user may have put it there.
+pub(super) type Open = fn(&OpenOptions, &Path) -> io::Result<File>;
 
 /// A file that is only appended to. After an error it accepts nothing more, so its content is known.
 #[derive(Debug)]
@@ -36,33 +22,29 @@ pub(crate) struct Appender {
 
 impl Appender {
     /// Opens the file, and creates it if it does not exist.
-    pub(super) fn open(path: &Path, links: Links) -> io::Result<Self> {
-        let file = links.open(OpenOptions::new().append(true).create(true), path)?;
+    pub(super) fn open(path: &Path, open: Open) -> io::Result<Self> {
+        let file = open(OpenOptions::new().append(true).create(true), path)?;
         let len = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, len, failed: false })
     }
 
     /// Appends all of `bytes`, or as good as nothing: what a full disk accepted of them is cut off again.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.failed {
-            return Err(io::Error::other("an earlier write failed"));
+            return Err((self.path.clone(), io::Error::other("an earlier write failed")));
         }
         if let Err(error) = self.file.write_all(bytes) {
             self.failed = true;
             // If even this fails, the next start finds a torn tail and cuts it off.
             let _ = self.file.set_len(self.len);
-            return Err(error);
+            return Err((self.path.clone(), error));
         }
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A second descriptor of the same file, to sync it elsewhere.
-    pub(super) fn for_sync(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Its path, and a second descriptor of it, to sync it elsewhere.
+    pub(super) fn for_sync(&self) -> io::Result<(PathBuf, File)> {
+        Ok((self.path.clone(), self.file.try_clone()?))
     }
 }

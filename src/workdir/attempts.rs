@@ -4,13 +4,12 @@
 //! thing from it: [`super::crashes`]. `status` and `logs` read the rest.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use super::append::Links;
 use super::begin::{Begin, Kind};
-use super::lines::{BadLines, End as LineEnd, LINE_LEN_MAX, Lines};
+use super::lines::{BadLines, End as LineEnd, LINE_LEN_MAX, Lines, find_last};
 use super::names;
 use crate::farmer::{Cause, Record};
 use crate::figures::tally::End;
@@ -26,50 +25,61 @@ const HEAD_LEN_MAX: usize = 4 << 10;
 /// Appends the line of an attempt. Times are seconds with six decimals: since 1970, or of CPU time.
 pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command: &[u8]) {
     let result = &record.result;
-    push_number(out, result.id.0.into());
-    out.push(b'\t');
-    push_number(out, result.attempt.0.into());
-    out.push(b'\t');
-    push_number(out, record.rank.0.into());
-    out.push(b'\t');
-    out.extend_from_slice(host);
-    if !record.has_times() {
-        out.extend_from_slice(b"\t\t\t\t\t\t\t\t");
-    } else {
-        out.push(b'\t');
-        push_number(out, result.slot.into());
-        out.push(b'\t');
-        push_seconds(out, result.start_us);
-        out.push(b'\t');
-        push_seconds(out, result.start_us.saturating_add(result.duration_us));
-        out.push(b'\t');
-        result.outcome.exit_code().into_iter().for_each(|code| push_number(out, code.into()));
-        out.push(b'\t');
-        result.outcome.signal().into_iter().for_each(|signal| push_number(out, signal.into()));
-        out.push(b'\t');
-        push_seconds(out, result.user_us);
-        out.push(b'\t');
-        push_seconds(out, result.system_us);
-        out.push(b'\t');
-        push_number(out, result.max_rss_kib);
+    let mut fields = Fields(out);
+    for number in [result.id.0, result.attempt.0.into(), record.rank.0] {
+        fields.number(number);
     }
-    out.push(b'\t');
-    out.extend_from_slice(record.cause.word().as_bytes());
-    out.push(b'\t');
-    out.extend_from_slice(command);
-    out.push(b'\n');
+    fields.text(host);
+    if record.has_times() {
+        fields.number(result.slot);
+        fields.seconds(result.start_us, 6);
+        fields.seconds(result.start_us.saturating_add(result.duration_us), 6);
+        fields.number_if_any(result.outcome.exit_code());
+        fields.number_if_any(result.outcome.signal());
+        fields.seconds(result.user_us, 6);
+        fields.seconds(result.system_us, 6);
+        fields.number(result.max_rss_kib);
+    } else {
+        (0..8).for_each(|_| fields.text(b""));
+    }
+    fields.text(record.cause.word().as_bytes());
+    fields.end(command);
 }
 
-pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
+/// Writes a line of fields that are separated by tabs.
+pub(super) struct Fields<'a>(pub(super) &'a mut Vec<u8>);
 
-fn push_seconds(out: &mut Vec<u8>, us: u64) {
-    push_number(out, us / 1_000_000);
-    // The first digit keeps the zeros after it, and marks the place of the point.
-    let at = out.len();
-    push_number(out, 1_000_000 + us % 1_000_000);
-    out[at] = b'.';
+impl Fields<'_> {
+    pub(super) fn text(&mut self, text: &[u8]) {
+        self.0.extend_from_slice(text);
+        self.0.push(b'\t');
+    }
+
+    pub(super) fn number(&mut self, number: impl Into<u64>) {
+        self.text(itoa::Buffer::new().format(number.into()).as_bytes());
+    }
+
+    fn number_if_any(&mut self, number: Option<u8>) {
+        match number {
+            Some(number) => self.number(number),
+            None => self.text(b""),
+        }
+    }
+
+    /// Seconds with this many decimals, at most six.
+    pub(super) fn seconds(&mut self, us: u64, decimals: u32) {
+        self.0.extend_from_slice(itoa::Buffer::new().format(us / 1_000_000).as_bytes());
+        // The first digit keeps the zeros after it, and marks the place of the point.
+        let at = self.0.len();
+        self.number((1_000_000 + us % 1_000_000) / 10_u64.pow(6 - decimals));
+        self.0[at] = b'.';
+    }
+
+    /// The last field.
+    pub(super) fn end(self, text: &[u8]) {
+        self.0.extend_from_slice(text);
+        self.0.push(b'\n');
+    }
 }
 
 /// How a table is continued: a torn last line is cut off. A file of a different kind is moved aside, because this file
@@ -78,7 +88,7 @@ pub(super) const KIND: Kind = Kind {
     look: |file| continue_lines(file, HEADER),
     start: || HEADER.to_vec(),
     aside: "tsv.damaged",
-    links: Links::Refuse,
+    open: regular::open_no_link,
 };
 
 /// How a file of lines that begins with this header is continued; `None` if it begins differently.
@@ -86,7 +96,8 @@ pub(super) fn continue_lines(file: &mut File, header: &[u8]) -> io::Result<Optio
     if !begins_with(file, header)? {
         return Ok(None);
     }
-    let len = whole_lines(file)?;
+    let last_newline = find_last(file, 0..file.metadata()?.len(), |byte| byte == b'\n')?;
+    let len = last_newline.map_or(0, |(len, _)| len);
     Ok(Some(Begin { len, first: if len == 0 { header.to_vec() } else { Vec::new() } }))
 }
 
@@ -95,23 +106,6 @@ pub(super) fn begins_with(file: &mut File, header: &[u8]) -> io::Result<bool> {
     let mut first = Vec::new();
     file.take(header.len() as u64).read_to_end(&mut first)?;
     Ok(header.starts_with(&first))
-}
-
-/// How many bytes of the file are complete lines.
-fn whole_lines(file: &mut File) -> io::Result<u64> {
-    const STEP: u64 = 64 << 10;
-    let mut end = file.seek(SeekFrom::End(0))?;
-    while end > 0 {
-        let step = end.min(STEP);
-        file.seek(SeekFrom::Start(end - step))?;
-        let mut chunk = Vec::new();
-        (&mut *file).take(step).read_to_end(&mut chunk)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &chunk) {
-            return Ok(end - step + newline as u64 + 1);
-        }
-        end -= step;
-    }
-    Ok(0)
 }
 
 /// Reads a table, ours or one that has other columns as well, line by line.
@@ -337,8 +331,9 @@ mod tests {
         #[test]
         fn seconds_are_exact(us: u64) {
             let mut out = Vec::new();
-            push_seconds(&mut out, us);
+            Fields(&mut out).seconds(us, 6);
             let text = String::from_utf8(out).unwrap();
+            let text = text.trim_end_matches('\t');
             let (seconds, rest) = text.split_once('.').unwrap();
             prop_assert_eq!(rest.len(), 6);
             prop_assert_eq!(seconds.parse::<u64>().unwrap() * 1_000_000 + rest.parse::<u64>().unwrap(), us);

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::append::{Appender, Links};
+use super::append::{Appender, Open};
 
 /// A longer tail of a file, in bytes, is not restored once it was cut off: only a crash leaves such a tail.
 const TAIL_LEN_MAX: u64 = 1 << 20;
@@ -31,15 +31,15 @@ pub(crate) struct Kind {
     pub(crate) start: fn() -> Vec<u8>,
     /// The extension under which a file of a different kind is kept.
     pub(crate) aside: &'static str,
-    /// Whether it may be a symbolic link.
-    pub(crate) links: Links,
+    /// How it is opened.
+    pub(super) open: Open,
 }
 
 /// A file as a run finds it.
 #[derive(Debug)]
 pub(crate) struct Found {
     path: PathBuf,
-    links: Links,
+    open: Open,
     state: State,
 }
 
@@ -56,14 +56,14 @@ impl Found {
     /// # Errors
     /// If it cannot be used: it is not a regular file, or cannot be read or written.
     pub(crate) fn look(path: &Path, kind: &Kind) -> io::Result<Self> {
-        let state = match open_if_there(path, kind.links)? {
+        let state = match open_if_there(path, kind.open)? {
             None => State::Missing { first: (kind.start)() },
             Some(mut file) => match (kind.look)(&mut file)? {
                 Some(begin) => State::There { file, begin },
                 None => State::Other { aside: path.with_extension(kind.aside), first: (kind.start)() },
             },
         };
-        Ok(Self { path: path.to_owned(), links: kind.links, state })
+        Ok(Self { path: path.to_owned(), open: kind.open, state })
     }
 
     /// Its path.
@@ -76,7 +76,7 @@ impl Found {
     /// # Errors
     /// If the disk does not accept it. The file is then as it was before.
     pub(crate) fn begin(self) -> io::Result<(Appender, Undo)> {
-        let Self { path, links, state } = self;
+        let Self { path, open, state } = self;
         let (how, first) = match state {
             State::Missing { first } => (How::Remove, first),
             State::There { file, begin: Begin { len, first } } => {
@@ -93,8 +93,8 @@ impl Found {
         if let Some((_, How::PutBack { file, len, .. })) = &undo.0 {
             file.set_len(*len)?;
         }
-        let mut appender = Appender::open(&path, links)?;
-        appender.append(&first)?;
+        let mut appender = Appender::open(&path, open)?;
+        appender.append(&first).map_err(|(_, error)| error)?;
         Ok((appender, undo))
     }
 }
@@ -103,8 +103,8 @@ impl Found {
 ///
 /// # Errors
 /// If something exists there that cannot be used like this.
-pub(super) fn open_if_there(path: &Path, links: Links) -> io::Result<Option<File>> {
-    match links.open(OpenOptions::new().read(true).write(true), path) {
+pub(super) fn open_if_there(path: &Path, open: Open) -> io::Result<Option<File>> {
+    match open(OpenOptions::new().read(true).write(true), path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Err(_) if fs::symlink_metadata(path).is_ok() => Err(io::Error::other("it is a dangling symbolic link")),
         opened => Ok(opened.ok()),
@@ -181,6 +181,7 @@ impl Drop for Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::regular;
 
     const KIND: Kind = Kind {
         look: |file| {
@@ -189,7 +190,7 @@ mod tests {
         },
         start: || b"start".to_vec(),
         aside: "old",
-        links: Links::Follow,
+        open: regular::open,
     };
 
     /// Examining changes nothing; changes by a start are undone if it does not continue.
@@ -223,7 +224,7 @@ mod tests {
         let path = folder.path().join("file");
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
         assert!(Found::look(&path, &KIND).unwrap_err().to_string().contains("dangling"));
-        let in_workdir = Kind { links: Links::Refuse, ..KIND };
+        let in_workdir = Kind { open: regular::open_no_link, ..KIND };
         assert_eq!(Found::look(&path, &in_workdir).unwrap_err().to_string(), "a symbolic link has its name");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();

@@ -23,21 +23,16 @@ const CHUNK_LEN: usize = 1 << 20;
 /// and the user runs them once more.
 pub(super) fn read(workdir: &Path, list: &TaskList, skipped: &TaskTable, table: &mut TaskTable) {
     let path = workdir.join(names::ATTEMPTS);
-    let read = match regular::reader_no_link(&path) {
+    let crashes = match regular::reader_no_link(&path).and_then(|file| count(file, list)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Ok(file) => count(file, list),
-        Err(error) => Err(error),
+        Err(error) => return log::info!("cannot read {}, so no task is suspected: {error}", path.display()),
+        Ok(crashes) => crashes,
     };
-    match read {
-        Ok(crashes) => {
-            for (id, crashes) in crashes {
-                let is_open = !matches!(table.state(id), Some(TaskState::Finished | TaskState::Failed) | None);
-                if is_open && skipped.state(id) != Some(TaskState::Failed) {
-                    table.set_crashes(id, crashes);
-                }
-            }
+    for (id, crashes) in crashes {
+        let is_open = !matches!(table.state(id), Some(TaskState::Finished | TaskState::Failed) | None);
+        if is_open && skipped.state(id) != Some(TaskState::Failed) {
+            table.set_crashes(id, crashes);
         }
-        Err(error) => log::info!("cannot read {}, so no task is suspected: {error}", path.display()),
     }
 }
 

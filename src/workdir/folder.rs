@@ -26,12 +26,9 @@ pub(super) fn other_than(cwd: &Path, workdir: &Path) -> Option<PathBuf> {
         return None;
     }
     let earlier = PathBuf::from(status.cwd);
-    (earlier != cwd && !is_same(&earlier, cwd)).then_some(earlier)
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    id(one).is_some_and(|one| Some(one) == id(other))
+    let is_same = earlier == cwd || id(&earlier).is_some_and(|earlier| Some(earlier) == id(cwd));
+    (!is_same).then_some(earlier)
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::append::Links;
-use super::attempts::{begins_with, continue_lines, push_number};
+use super::attempts::{Fields, begins_with, continue_lines};
 use super::begin::{Begin, Kind};
 use crate::farmer::{Cause, Record};
 use crate::sys::regular;
@@ -30,36 +29,23 @@ pub(super) fn push_line(out: &mut Vec<u8>, record: &Record, host: &[u8], command
     let exit =
         if let Outcome::NotStarted(_) = result.outcome { NOT_STARTED } else { result.outcome.exit_code().unwrap_or(0) };
     let signal = result.outcome.signal().unwrap_or(0);
-    push_number(out, u64::from(result.id.0) + 1);
-    out.push(b'\t');
-    out.extend_from_slice(host);
-    out.push(b'\t');
-    push_seconds(out, result.start_us);
-    out.push(b'\t');
-    let at = out.len();
-    push_seconds(out, result.duration_us);
-    // Right-aligned in ten columns.
-    let blanks = (at + 10).saturating_sub(out.len());
-    out.splice(at..at, std::iter::repeat_n(b' ', blanks));
-    out.extend_from_slice(b"\t0\t0\t");
+    let mut fields = Fields(out);
+    fields.number(u64::from(result.id.0) + 1);
+    fields.text(host);
+    fields.seconds(result.start_us, 3);
+    let at = fields.0.len();
+    fields.seconds(result.duration_us, 3);
+    // Right-aligned in ten columns, before the tab.
+    let blanks = (at + 11).saturating_sub(fields.0.len());
+    fields.0.splice(at..at, std::iter::repeat_n(b' ', blanks));
+    fields.text(b"0\t0");
     if matches!(record.cause, Cause::Timeout | Cause::Unkept) {
-        out.extend_from_slice(NO_CODE);
+        fields.text(NO_CODE);
     } else {
-        push_number(out, exit.into());
+        fields.number(exit);
     }
-    out.push(b'\t');
-    push_number(out, signal.into());
-    out.push(b'\t');
-    out.extend_from_slice(command);
-    out.push(b'\n');
-}
-
-/// Seconds with three decimals.
-fn push_seconds(out: &mut Vec<u8>, us: u64) {
-    push_number(out, us / 1_000_000);
-    let at = out.len();
-    push_number(out, 1_000 + us / 1_000 % 1_000);
-    out[at] = b'.';
+    fields.number(signal);
+    fields.end(command);
 }
 
 /// Whether the file may be appended to: it is a job log, empty, or does not exist.
@@ -71,13 +57,10 @@ pub(super) fn is_one(path: &Path) -> io::Result<bool> {
 }
 
 /// How a job log is continued. A torn last line is cut off; a file of a different kind is an error.
-pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", links: Links::Follow };
+pub(super) const KIND: Kind = Kind { look, start: || HEADER.to_vec(), aside: "", open: regular::open };
 
 fn look(file: &mut File) -> io::Result<Option<Begin>> {
-    match continue_lines(file, HEADER)? {
-        Some(begin) => Ok(Some(begin)),
-        None => Err(io::Error::other("it is not a job log")),
-    }
+    continue_lines(file, HEADER)?.map(Some).ok_or_else(|| io::Error::other("it is not a job log"))
 }
 
 #[cfg(test)]

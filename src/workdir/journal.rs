@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::append::{Appender, Links};
+use super::append::{Appender, Failure};
 use super::begin::{Found, Undo};
-use super::sync::{Failure, Syncer};
+use super::sync::Syncer;
 use super::{attempts, joblog, names, records, timeline};
 use crate::farmer::Record;
 use crate::sys::regular;
@@ -28,13 +28,10 @@ pub(crate) struct JournalError {
     pub unwritten: Vec<TaskId>,
 }
 
-/// Whether ranks write into `logs/`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Keeps {
-    /// They do: it is noticed if the folder disappears.
-    Logs,
-    /// They do not.
-    NoLogs,
+impl From<Failure> for JournalError {
+    fn from((path, source): Failure) -> Self {
+        Self { path, source, unwritten: Vec::new() }
+    }
 }
 
 /// The files of a workdir that grow.
@@ -72,22 +69,23 @@ impl Growing {
     }
 
     /// Prepares them, and repairs them if a crash left them torn. `finished` and `failed` are created on first use. The
-    /// error says which file cannot be written; all are then as they were.
-    pub(super) fn begin(self, workdir: &Path, keeps: Keeps) -> Result<(Journal, Vec<Undo>), Failure> {
-        let logs = workdir.join(names::LOGS);
-        let place = match keeps {
-            // Only to check that it still exists: that requires no permission to read it.
-            Keeps::Logs => Some(regular::folder(&logs).map_err(|error| (logs.clone(), error))?),
-            Keeps::NoLogs => None,
+    /// error says which file cannot be written; all are then as they were. `keeps_logs`: ranks write into `logs/`, so it
+    /// is noticed if the folder disappears.
+    pub(super) fn begin(self, workdir: &Path, keeps_logs: bool) -> Result<(Journal, Vec<Undo>), Failure> {
+        let logs = keeps_logs.then(|| workdir.join(names::LOGS));
+        // Only to check that it still exists: that requires no permission to read it.
+        let open = |logs: PathBuf| match regular::folder(&logs) {
+            Ok(folder) => Ok((logs, folder)),
+            Err(error) => Err((logs, error)),
         };
-        let place = place.map(|folder| (logs, folder));
-        let syncer = Syncer::start(workdir, place).map_err(|error| (workdir.to_owned(), error))?;
+        let syncer =
+            Syncer::start(workdir, logs.map(open).transpose()?).map_err(|error| (workdir.to_owned(), error))?;
         let mut undo = Vec::new();
         let mut begin = |found: Found| {
             let path = found.path().to_owned();
             let begun = found.begin().and_then(|(file, taken_back)| {
                 undo.push(taken_back);
-                syncer.add(&file).map(|()| file)
+                syncer.add(file)
             });
             begun.map_err(|error| (path, error))
         };
@@ -122,8 +120,7 @@ impl Journal {
         self.hosts[index] = host.bytes().map(|byte| if byte.is_ascii_control() { b'?' } else { byte }).collect();
         self.text.clear();
         timeline::push_names(&mut self.text, rank, host, slots);
-        let written = self.timeline.append(&self.text);
-        written.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))
+        Ok(self.timeline.append(&self.text)?)
     }
 
     /// Records attempts that have ended, and thereby ends of tasks.
@@ -134,47 +131,41 @@ impl Journal {
         if records.is_empty() {
             return Ok(());
         }
-        self.text.clear();
-        for record in records.iter().filter(|record| record.has_times()) {
-            timeline::push_task(&mut self.text, record, list.command(record.result.id));
-        }
-        if let Err(source) = self.timeline.append(&self.text) {
-            return Err(self.error(self.timeline.path(), source, ids(records, |_| true)));
-        }
-        self.text.clear();
-        for record in records {
-            let host = self.hosts.get(record.rank.0 as usize).map_or(&b""[..], Vec::as_slice);
-            attempts::push_line(&mut self.text, record, host, list.command(record.result.id));
-        }
-        if let Err(source) = self.attempts.append(&self.text) {
-            return Err(self.error(self.attempts.path(), source, ids(records, |_| true)));
-        }
-        self.append_joblog(records, list)
-            .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
-        self.append_lines(records, list, Verdict::Finished)
-            .map_err(|(path, source)| self.error(&path, source, ids(records, |_| true)))?;
+        let unwritten = |failure: Failure, choose: fn(Verdict) -> bool| {
+            let ends = records.iter().filter(|record| record.verdict().is_some_and(choose));
+            JournalError { unwritten: ends.map(|record| record.result.id).collect(), ..failure.into() }
+        };
+        self.append_attempts(records, list)
+            .and_then(|()| self.append_lines(records, list, Verdict::Finished))
+            .map_err(|failure| unwritten(failure, |_| true))?;
         self.append_lines(records, list, Verdict::Failed)
-            .map_err(|(path, source)| self.error(&path, source, ids(records, |verdict| verdict == Verdict::Failed)))?;
+            .map_err(|failure| unwritten(failure, |verdict| verdict == Verdict::Failed))?;
         self.syncer.wake();
         Ok(())
     }
 
-    fn append_joblog(&mut self, records: &[Record], list: &TaskList) -> Result<(), (PathBuf, io::Error)> {
+    /// Appends to the timeline, to `tasks.tsv` and to the job log, in this order.
+    fn append_attempts(&mut self, records: &[Record], list: &TaskList) -> Result<(), Failure> {
+        self.text.clear();
+        for record in records.iter().filter(|record| record.has_times()) {
+            timeline::push_task(&mut self.text, record, list.command(record.result.id));
+        }
+        self.timeline.append(&self.text)?;
+        let host = |record: &Record| self.hosts.get(record.rank.0 as usize).map_or(&b""[..], Vec::as_slice);
+        self.text.clear();
+        for record in records {
+            attempts::push_line(&mut self.text, record, host(record), list.command(record.result.id));
+        }
+        self.attempts.append(&self.text)?;
         let Some(joblog) = &mut self.joblog else { return Ok(()) };
         self.text.clear();
         for record in records.iter().filter(|record| record.is_last) {
-            let host = self.hosts.get(record.rank.0 as usize).map_or(&b""[..], Vec::as_slice);
-            joblog::push_line(&mut self.text, record, host, list.command(record.result.id));
+            joblog::push_line(&mut self.text, record, host(record), list.command(record.result.id));
         }
-        joblog.append(&self.text).map_err(|error| (joblog.path().to_owned(), error))
+        joblog.append(&self.text)
     }
 
-    fn append_lines(
-        &mut self,
-        records: &[Record],
-        list: &TaskList,
-        verdict: Verdict,
-    ) -> Result<(), (PathBuf, io::Error)> {
+    fn append_lines(&mut self, records: &[Record], list: &TaskList, verdict: Verdict) -> Result<(), Failure> {
         self.text.clear();
         for record in records.iter().filter(|record| record.verdict() == Some(verdict)) {
             let id = record.result.id;
@@ -187,16 +178,15 @@ impl Journal {
             Verdict::Finished => (names::FINISHED, &mut self.finished),
             Verdict::Failed => (names::FAILED, &mut self.failed),
         };
-        let path = self.workdir.join(name);
         let file = match file {
             Some(file) => file,
             None => {
-                let opened =
-                    Appender::open(&path, Links::Refuse).and_then(|opened| self.syncer.add(&opened).map(|()| opened));
-                file.insert(opened.map_err(|error| (path.clone(), error))?)
+                let path = self.workdir.join(name);
+                let opened = Appender::open(&path, regular::open_no_link).and_then(|opened| self.syncer.add(opened));
+                file.insert(opened.map_err(|error| (path, error))?)
             }
         };
-        file.append(&self.text).map_err(|error| (path, error))
+        file.append(&self.text)
     }
 
     /// Requests a check of whether the workdir and its folder of logs accept new files and bytes, after a rank could
@@ -210,10 +200,7 @@ impl Journal {
     /// # Errors
     /// If one has. Which records it affects is unknown; they are in the files as far as the system knows.
     pub(crate) fn check_sync(&mut self) -> Result<(), JournalError> {
-        match self.syncer.take_error() {
-            Some((path, source)) => Err(self.error(&path, source, Vec::new())),
-            None => Ok(()),
-        }
+        self.syncer.take_error().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Ends the timeline and syncs everything.
@@ -221,18 +208,8 @@ impl Journal {
     /// # Errors
     /// If the disk does not accept it.
     pub(crate) fn close(mut self) -> Result<(), JournalError> {
-        let closed = self.timeline.append(timeline::END);
-        closed.map_err(|source| self.error(self.timeline.path(), source, Vec::new()))?;
+        self.timeline.append(timeline::END)?;
         self.syncer.finish();
         self.check_sync()
     }
-
-    fn error(&self, path: &Path, source: io::Error, unwritten: Vec<TaskId>) -> JournalError {
-        JournalError { path: path.to_owned(), source, unwritten }
-    }
-}
-
-/// The tasks that end with these records, chosen by their verdict.
-fn ids(records: &[Record], choose: impl Fn(Verdict) -> bool) -> Vec<TaskId> {
-    records.iter().filter(|record| record.verdict().is_some_and(&choose)).map(|record| record.result.id).collect()
 }

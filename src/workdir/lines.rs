@@ -3,7 +3,10 @@
 //! Owns the bound on the memory that a line takes: whatever is in a file, no more of a line is kept than its reader
 //! asked for, and the rest is skipped. Knows no format.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 use crate::figures::words;
 
@@ -45,6 +48,28 @@ pub(crate) enum End {
     TooLong,
     /// With the end of the file: a crash leaves such a line, or a farm is just writing it.
     Torn,
+}
+
+/// Searches a range of a file backward: the position just after the last byte for which `is` holds, and that byte.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn find_last(
+    file: &File,
+    range: Range<u64>,
+    mut is: impl FnMut(u8) -> bool,
+) -> io::Result<Option<(u64, u8)>> {
+    let (mut end, mut chunk) = (range.end, vec![0; 64 << 10]);
+    while end > range.start {
+        let start = end.saturating_sub(chunk.len() as u64).max(range.start);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.read_exact_at(chunk, start)?;
+        if let Some(at) = chunk.iter().rposition(|&byte| is(byte)) {
+            return Ok(Some((start + at as u64 + 1, chunk[at])));
+        }
+        end = start;
+    }
+    Ok(None)
 }
 
 /// Lines of a file that are not as expected: only the first one is reported, however many there are.

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 
-use super::is_still;
+use super::{WorkdirError, is_still, names, unusable};
 use crate::sys::family::Stat;
 use crate::sys::{host, regular};
 
@@ -51,15 +51,6 @@ impl Holder {
     }
 }
 
-/// Why there is no lock.
-#[derive(Debug)]
-pub(super) enum LockError {
-    /// A farm holds it.
-    Held(String),
-    /// The file cannot be created.
-    Io(io::Error),
-}
-
 /// The lock of a workdir. Released when dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -75,11 +66,17 @@ enum Held {
 }
 
 impl Lock {
-    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+    /// Takes the lock of a workdir.
+    ///
+    /// # Errors
+    /// If another farm holds it, or the file cannot be created.
+    pub(super) fn take(workdir: &Path) -> Result<Self, WorkdirError> {
+        let path = &workdir.join(names::LOCK);
+        let held = |holder| WorkdirError::Locked { workdir: workdir.to_owned(), holder };
         for _ in 0..TRIES_MAX {
             let mut options = OpenOptions::new();
             let file = regular::open_no_link(options.read(true).write(true).create(true).truncate(false), path);
-            match Flock::lock(file.map_err(LockError::Io)?, FlockArg::LockExclusiveNonblock) {
+            match Flock::lock(file.map_err(unusable("lock", path))?, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
                     // The last holder may have removed the file between opening and locking it here.
                     if is_still(path, &file).unwrap_or(false) {
@@ -89,12 +86,11 @@ impl Lock {
                 }
                 Err((_, Errno::EINTR)) => {}
                 Err((mut file, Errno::EWOULDBLOCK)) => {
-                    let holder = read_holder(&mut file).unwrap_or_else(|| "its process is unknown".to_owned());
-                    return Err(LockError::Held(holder));
+                    return Err(held(read_holder(&mut file).unwrap_or_else(|| "its process is unknown".to_owned())));
                 }
                 Err((mut file, error)) => {
                     if let Some(holder) = read_holder(&mut file).filter(|holder| is_another_alive(holder)) {
-                        return Err(LockError::Held(holder));
+                        return Err(held(holder));
                     }
                     log::warn!(
                         "no lock on {}: {error}; make sure that no second farm uses this workdir",
@@ -105,7 +101,7 @@ impl Lock {
                 }
             }
         }
-        Err(LockError::Io(io::Error::other("it is repeatedly replaced or interrupted")))
+        Err(unusable("lock", path)(io::Error::other("it is repeatedly replaced or interrupted")))
     }
 }
 
@@ -159,12 +155,12 @@ mod tests {
     fn a_second_farm_is_refused_and_told_who_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let lock = Lock::take(&path).unwrap();
-        let Err(LockError::Held(holder)) = Lock::take(&path) else { panic!("two holders") };
+        let lock = Lock::take(folder.path()).unwrap();
+        let Err(WorkdirError::Locked { holder, .. }) = Lock::take(folder.path()) else { panic!("two holders") };
         assert!(holder.contains(&format!("pid {}", Pid::this())), "{holder}");
         drop(lock);
         assert!(!path.exists(), "never left behind");
-        drop(Lock::take(&path).unwrap());
+        drop(Lock::take(folder.path()).unwrap());
     }
 
     /// A farm that was killed leaves the file, but not the lock.
@@ -173,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         std::fs::write(&path, "host gone, pid 1\n").unwrap();
-        drop(Lock::take(&path).unwrap());
+        drop(Lock::take(folder.path()).unwrap());
     }
 
     /// A farm that was killed is dead, even if its parent has not reaped it.

@@ -28,25 +28,21 @@ pub(crate) use output::{Output, start_of_last_lines};
 const LOOKS_MAX: usize = 20_000;
 
 /// The file of one task.
-#[must_use]
 pub(crate) fn path_of(logs: &Path, id: u32) -> PathBuf {
     logs.join(format!("log_{id}"))
 }
 
 /// The folder of a task, if a folder holds this many IDs.
-#[must_use]
 pub(crate) fn folder_of(logs: &Path, id: u32, per_folder: u32) -> PathBuf {
     logs.join((id - id % per_folder.max(1)).to_string())
 }
 
 /// The file into which a rank writes all output, and its index.
-#[must_use]
 pub(crate) fn rank_files(logs: &Path, rank: u32) -> (PathBuf, PathBuf) {
     (logs.join(format!("rank_{rank}.log")), logs.join(format!("rank_{rank}.idx")))
 }
 
 /// A file that is created and removed again by a slot that could not create a log.
-#[must_use]
 pub(crate) fn probe_of(logs: &Path, rank: u32, slot: u32) -> PathBuf {
     logs.join(format!(".probe_{rank}_{slot}"))
 }

@@ -34,12 +34,11 @@ use thiserror::Error;
 use crate::farmer::TaskTable;
 use crate::sys::regular;
 use crate::tasklist::{OUTPUT, TaskList};
-pub(crate) use append::Links;
 use begin::Undo;
 pub(crate) use crashes::count as count_crashes;
-use journal::{Growing, Journal, Keeps};
+use journal::{Growing, Journal};
 pub(crate) use lock::Holder;
-use lock::{Lock, LockError};
+use lock::Lock;
 pub(crate) use scan::{Commands, read_records};
 pub(crate) use scan::{Failed, ScanError};
 
@@ -162,7 +161,7 @@ pub(crate) struct Wanted<'a> {
     /// The file of `--joblog`.
     pub joblog: Option<&'a Path>,
     /// Whether ranks write into `logs/`.
-    pub keeps: Keeps,
+    pub keeps_logs: bool,
     /// Whether to create a folder to which the ATLAS handlers let their tasks copy results.
     pub output: bool,
     /// Where tasks start, if that matters to them.
@@ -214,17 +213,14 @@ impl Workdir {
             // It may have been replaced by now.
             owner::check(path)?;
         }
-        let lock = Lock::take(&path.join(names::LOCK)).map_err(|error| match error {
-            LockError::Held(holder) => WorkdirError::Locked { workdir: path.to_owned(), holder },
-            LockError::Io(source) => unusable("lock", &path.join(names::LOCK))(source),
-        })?;
+        let lock = Lock::take(path)?;
         // First everything is examined.
         let found = scan::read_back(path, list, wanted.failed)?;
         check_folder(path, &found.table, wanted.cwd)?;
         let (finished, failed) = (path.join(names::FINISHED), path.join(names::FAILED));
         let appended = [Some(&finished), (wanted.failed == Failed::Keep).then_some(&failed)];
         for path in appended.into_iter().flatten() {
-            begin::open_if_there(path, Links::Refuse).map_err(unusable("write", path))?;
+            begin::open_if_there(path, regular::open_no_link).map_err(unusable("write", path))?;
         }
         let unwritable = |(path, source)| match wanted.joblog {
             Some(joblog) if joblog == path => WorkdirError::JobLog { path, source },
@@ -241,7 +237,7 @@ impl Workdir {
             Undo::of_folder(&folder).map_err(unusable("create", &folder))
         };
         let mut undo = folders.map(make).collect::<Result<Vec<_>, _>>()?;
-        let (journal, begun) = growing.begin(path, wanted.keeps).map_err(unwritable)?;
+        let (journal, begun) = growing.begin(path, wanted.keeps_logs).map_err(unwritable)?;
         undo.extend(begun);
         found.mend()?;
         if wanted.failed == Failed::Retry {
@@ -269,7 +265,6 @@ impl Workdir {
     }
 
     /// The folder.
-    #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -335,20 +330,14 @@ fn check_folder(path: &Path, table: &TaskTable, cwd: Option<&Path>) -> Result<()
     // Tasks that are retried are not in the table, but have run.
     let has_run = || recorded > 0 || path.join(names::FAILED).metadata().is_ok_and(|file| file.len() > 0);
     let Some(cwd) = cwd.filter(|_| recorded < table.total() && has_run()) else { return Ok(()) };
-    match folder::other_than(cwd, path) {
-        // Of a path that is not UTF-8, nobody can tell whether it is still there.
-        Some(was) if was.is_dir() || was.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) => {
-            Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() })
-        }
-        // It was moved, apparently as a whole.
-        Some(was) => {
-            log::warn!(
-                "the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}"
-            );
-            Ok(())
-        }
-        None => Ok(()),
+    let Some(was) = folder::other_than(cwd, path) else { return Ok(()) };
+    // Of a path that is not UTF-8, nobody can tell whether it is still there.
+    if was.is_dir() || was.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
+        return Err(WorkdirError::OtherFolder { workdir: path.to_owned(), was, is: cwd.to_owned() });
     }
+    // It was moved, apparently as a whole.
+    log::warn!("the last run was started in {was:?}, which no longer exists; the remaining tasks run in {cwd:?}");
+    Ok(())
 }
 
 /// Creates the folder and its parents; returns those that are new, outermost first.

@@ -86,7 +86,7 @@ impl Replacer {
     ///
     /// # Errors
     /// If that fails, or an earlier time did.
-    pub(super) fn finish(mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn finish(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let earlier = self.join();
         replace(&self.path, self.manner.is_synced, write)?;
         earlier.map(|_| ())

@@ -91,20 +91,28 @@ pub(super) struct ReadBack {
 
 /// Makes the task table of a resume.
 pub(super) fn read_back(workdir: &Path, list: &TaskList, failed: Failed) -> Result<ReadBack, ScanError> {
+    let mut torn = Vec::new();
+    let mut read = |name, verdict, commands, table: &mut TaskTable| {
+        let path = workdir.join(name);
+        let file = match regular::reader_no_link(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|source| ScanError::Io { path: path.clone(), source })?,
+        };
+        let reader = BufReader::with_capacity(1 << 20, file);
+        let tail = read_records(reader, &path, list, verdict, commands, table)?;
+        torn.extend(tail.map(|tail| (path, tail)));
+        Ok(())
+    };
     let mut table = TaskTable::new(list.len());
     // A finished task has finished, even if an earlier attempt is in `failed`.
-    let finished_path = workdir.join(names::FINISHED);
-    let finished_tail = read_file(&finished_path, list, Verdict::Finished, Commands::AsRecorded, &mut table)?;
-    let failed_path = workdir.join(names::FAILED);
+    read(names::FINISHED, Verdict::Finished, Commands::AsRecorded, &mut table)?;
     let mut failed_before = TaskTable::new(if failed == Failed::Retry { list.len() } else { 0 });
-    let failed_tail = match failed {
-        Failed::Keep => read_file(&failed_path, list, Verdict::Failed, Commands::AsRecorded, &mut table)?,
+    match failed {
+        Failed::Keep => read(names::FAILED, Verdict::Failed, Commands::AsRecorded, &mut table)?,
         // Only checked: before it is discarded, it must at least be valid. Every task that has not finished runs, so
         // that nothing is lost if the record belonged to a different list.
-        Failed::Retry => read_file(&failed_path, list, Verdict::Failed, Commands::MayBeCorrected, &mut failed_before)?,
-    };
-    let tails = [(finished_path, finished_tail), (failed_path, failed_tail)];
-    let torn = tails.into_iter().filter_map(|(path, tail)| Some((path, tail?))).collect();
+        Failed::Retry => read(names::FAILED, Verdict::Failed, Commands::MayBeCorrected, &mut failed_before)?,
+    }
     crashes::read(workdir, list, &failed_before, &mut table);
     Ok(ReadBack { table, torn })
 }
@@ -116,20 +124,6 @@ impl ReadBack {
             cut_off(path, torn).map_err(|source| ScanError::Io { path: path.clone(), source })
         })
     }
-}
-
-fn read_file(
-    path: &Path,
-    list: &TaskList,
-    verdict: Verdict,
-    commands: Commands,
-    table: &mut TaskTable,
-) -> Result<Option<Torn>, ScanError> {
-    let file = match regular::reader_no_link(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|source| ScanError::Io { path: path.to_owned(), source })?,
-    };
-    read_records(BufReader::with_capacity(1 << 20, file), path, list, verdict, commands, table)
 }
 
 /// A last line that was cut short.

@@ -50,7 +50,6 @@ impl StatusFile {
     }
 
     /// The approximate time between the next write and the one after it.
-    #[must_use]
     pub(crate) fn interval(&self) -> Duration {
         self.file.pause()
     }
@@ -63,20 +62,16 @@ impl StatusFile {
     }
 
     /// Writes the last state.
-    pub(crate) fn finish(self, bytes: &[u8]) {
-        let Self { file, told } = self;
-        let path = file.path().to_owned();
-        if let Err(error) = file.finish(|out| out.write_all(bytes))
-            && !told
-        {
-            log_failure(&path, &error);
+    pub(crate) fn finish(mut self, bytes: &[u8]) {
+        if let Err(error) = self.file.finish(|out| out.write_all(bytes)) {
+            self.report(&error);
         }
     }
 
     /// Reports it once: what counts is in other files, and if those cannot be written, the farm stops.
     fn report(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
-            log_failure(self.file.path(), error);
+            log::info!("cannot write {}: {error}; only `status` misses it", self.file.path().display());
         }
     }
 }
@@ -93,10 +88,6 @@ pub(crate) fn read<T: DeserializeOwned>(workdir: &Path) -> io::Result<serde_json
         return Err(io::Error::other(format!("it has {len} bytes, more than a farm writes; it is ignored")));
     }
     Ok(serde_json::from_reader(BufReader::new(file.take(LEN_MAX))))
-}
-
-fn log_failure(path: &Path, error: &io::Error) {
-    log::info!("cannot write {}: {error}; only `status` misses it", path.display());
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::Appender;
+use super::append::{Appender, Failure};
 use super::{is_in_place, names};
 use crate::sys::regular;
 
@@ -18,9 +18,6 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
 /// A separate disk for logs may be full for this long before the farm gives up.
 const LOGS_FULL_MAX: Duration = Duration::from_secs(60);
-
-/// The error and the file concerned.
-pub(super) type Failure = (PathBuf, io::Error);
 
 #[derive(Debug, Default)]
 struct SyncState {
@@ -59,28 +56,28 @@ impl Syncer {
         act(&mut self.shared.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A further file to sync.
-    pub(super) fn add(&self, file: &Appender) -> io::Result<()> {
-        let entry = (file.path().to_owned(), file.for_sync()?);
+    /// A further file to sync, which is returned.
+    pub(super) fn add(&self, file: Appender) -> io::Result<Appender> {
+        let entry = file.for_sync()?;
         self.with(|state| state.files.push(entry));
-        Ok(())
+        Ok(file)
+    }
+
+    fn set(&self, flag: impl FnOnce(&mut SyncState) -> &mut bool) {
+        if !self.with(|state| std::mem::replace(flag(state), true)) {
+            self.shared.1.notify_one();
+        }
     }
 
     /// Something was written.
     pub(super) fn wake(&self) {
-        let was_dirty = self.with(|state| std::mem::replace(&mut state.dirty, true));
-        if !was_dirty {
-            self.shared.1.notify_one();
-        }
+        self.set(|state| &mut state.dirty);
     }
 
     /// A rank could not create a log: requests a check of the workdir. Requests of many ranks at the same time count as
     /// one.
     pub(super) fn probe(&self) {
-        let was_asked = self.with(|state| std::mem::replace(&mut state.probe, true));
-        if !was_asked {
-            self.shared.1.notify_one();
-        }
+        self.set(|state| &mut state.probe);
     }
 
     /// What went wrong since the last call.
@@ -90,11 +87,8 @@ impl Syncer {
 
     /// Syncs everything for the last time.
     pub(super) fn finish(&mut self) {
-        self.with(|state| {
-            state.dirty = true;
-            state.stop = true;
-        });
-        self.shared.1.notify_one();
+        self.with(|state| state.dirty = true);
+        self.set(|state| &mut state.stop);
         if let Some(thread) = self.thread.take() {
             // A panic there would be a bug; what matters is that the last sync has ended.
             let _ = thread.join();

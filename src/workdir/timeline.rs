@@ -12,9 +12,10 @@ use std::os::unix::fs::FileExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::append::Links;
 use super::begin::{Begin, Kind};
+use super::lines::find_last;
 use crate::farmer::{Cause, Record};
+use crate::sys::regular;
 pub(crate) use events::{Event, each};
 
 /// Closes the array.
@@ -139,39 +140,34 @@ pub(crate) fn push_names(out: &mut Vec<u8>, rank: u32, host: &str, slots: u32) {
 
 /// How a timeline is continued: a torn end is cut off, and so is the bracket that closes it. A file that is not a
 /// timeline is moved aside, since no timeline is worth losing a run.
-pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", links: Links::Refuse };
+pub(crate) const KIND: Kind = Kind { look, start: || start("[\n"), aside: "json.damaged", open: regular::open_no_link };
 
 fn start(separator: &str) -> Vec<u8> {
     [separator.as_bytes(), RUN.as_bytes()].concat()
 }
 
-fn look(file: &mut File) -> io::Result<Option<Begin>> {
-    let begin = |End { len, empty }| match (len, empty) {
-        (0, _) => Begin { len, first: start("[\n") },
-        (_, true) => Begin { len, first: start("\n") },
-        (_, false) => Begin { len, first: start(",\n") },
+/// How an array is continued after this many bytes, which contain events or not.
+fn after(len: u64, has_events: bool) -> Begin {
+    let separator = match (len, has_events) {
+        (0, _) => "[\n",
+        (_, false) => "\n",
+        (_, true) => ",\n",
     };
-    Ok(find_end(file)?.map(begin))
+    Begin { len, first: start(separator) }
 }
 
-/// Where an array of events may be continued.
-struct End {
-    len: u64,
-    /// No event yet.
-    empty: bool,
-}
-
-fn find_end(file: &mut File) -> io::Result<Option<End>> {
+fn look(file: &mut File) -> io::Result<Option<Begin>> {
     let mut first = [0];
     if file.read(&mut first)? == 0 {
-        return Ok(Some(End { len: 0, empty: true }));
+        return Ok(Some(after(0, false)));
     }
     if first != *b"[" {
         return Ok(None);
     }
     // A JSON string contains no newline, so the last line is all that a crash can have torn.
-    let content_len = content_before(file, file.metadata()?.len())?.map_or(0, |(len, _)| len);
-    let line_start = match before_last(file, content_len, |byte| byte == b'\n')? {
+    let content = find_last(file, 0..file.metadata()?.len(), |byte| !byte.is_ascii_whitespace())?;
+    let content_len = content.map_or(0, |(len, _)| len);
+    let line_start = match find_last(file, 0..content_len, |byte| byte == b'\n')? {
         Some((newline, _)) if content_len - newline <= LINE_LEN_MAX => newline,
         // The array is on one line, as PyTaskFarmer writes it, or contains something else.
         _ => return scan_events(file),
@@ -185,37 +181,17 @@ fn find_end(file: &mut File) -> io::Result<Option<End>> {
     end_before(file, line_start)
 }
 
-/// The position just after the last byte before `end` for which `is` holds, and that byte.
-fn before_last(file: &File, mut end: u64, is: impl Fn(u8) -> bool) -> io::Result<Option<(u64, u8)>> {
-    let mut chunk = vec![0; 64 << 10];
-    while end > 0 {
-        let start = end.saturating_sub(chunk.len() as u64);
-        let chunk = &mut chunk[..usize::try_from(end - start).expect("at most a chunk")];
-        file.read_exact_at(chunk, start)?;
-        if let Some(at) = chunk.iter().rposition(|&byte| is(byte)) {
-            return Ok(Some((start + at as u64 + 1, chunk[at])));
-        }
-        end = start;
-    }
-    Ok(None)
-}
-
-/// The position just after the last byte before `end` that is not white space, and that byte.
-fn content_before(file: &File, end: u64) -> io::Result<Option<(u64, u8)>> {
-    before_last(file, end, |byte| !byte.is_ascii_whitespace())
-}
-
 /// The end of what is before `end`, without commas and white space.
-fn end_before(file: &File, end: u64) -> io::Result<Option<End>> {
-    let last = before_last(file, end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
-    Ok(last.map(|(len, byte)| End { len, empty: byte == b'[' && len == 1 }))
+fn end_before(file: &File, end: u64) -> io::Result<Option<Begin>> {
+    let last = find_last(file, 0..end, |byte| byte != b',' && !byte.is_ascii_whitespace())?;
+    Ok(last.map(|(len, byte)| after(len, byte != b'[' || len > 1)))
 }
 
 /// Scans an array that is on one line, as PyTaskFarmer writes it, up to its last complete event.
-fn scan_events(file: &mut File) -> io::Result<Option<End>> {
+fn scan_events(file: &mut File) -> io::Result<Option<Begin>> {
     file.rewind()?;
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
-    let mut end = End { len: 1, empty: true };
+    let mut end = 1;
     for (offset, byte) in (1_u64..).zip(BufReader::with_capacity(1 << 20, file).bytes()) {
         match (byte?, in_string) {
             (_, true) if escaped => escaped = false,
@@ -225,7 +201,7 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
             (b'}' | b']', false) => {
                 depth = depth.saturating_sub(1);
                 match depth {
-                    1 => end = End { len: offset, empty: false },
+                    1 => end = offset,
                     0 => break,
                     _ => {}
                 }
@@ -233,7 +209,7 @@ fn scan_events(file: &mut File) -> io::Result<Option<End>> {
             _ => {}
         }
     }
-    Ok(Some(end))
+    Ok(Some(after(end, end > 1)))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Writer {
     ///
     /// # Errors
     /// If that fails.
-    pub(crate) fn finish(self, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
+    pub(crate) fn finish(mut self, list: &TaskList, states: &[TaskState]) -> io::Result<()> {
         self.0.finish(|out| write(out, list, states))
     }
 }

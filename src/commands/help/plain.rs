@@ -35,11 +35,7 @@ fn with_plain_links(text: &str, folder: &str) -> String {
         out += &rest[..at];
         rest = &rest[at..];
         if let Some((label, target, after)) = link(rest) {
-            match out.pop() {
-                Some('!') => {}
-                Some(last) => out.push(last),
-                None => {}
-            }
+            out.truncate(out.strip_suffix('!').unwrap_or(&out).len());
             out += &shown(label, target, folder);
             rest = after;
         } else {

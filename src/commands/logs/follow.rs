@@ -203,26 +203,21 @@ impl Task {
             Some(log) => log.path.clone(),
             None => logs::path_of(&workdir.join(logs::FOLDER), self.id),
         };
-        let found = match regular::reader_no_link(&path) {
-            Ok(file) => Ok(Some((path.clone(), file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        };
-        let bytes = match found {
-            Ok(Some((path, file))) => self.read_file(path, file),
+        let bytes = match regular::reader_no_link(&path) {
+            Ok(file) => self.read_file(path.clone(), file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // The run keeps the output in a different form, or it was not kept.
-            Ok(None) if is_last => {
+            Err(_) if is_last => {
                 self.is_done = true;
                 return self.read_whole(workdir, path, unprinted);
             }
-            Ok(None) => {
+            Err(_) => {
                 self.in_vain += u32::from(self.log.is_none());
                 let in_folder = (self.in_vain % LOOKS_PER_SEARCH == 1).then(|| find(workdir, self.id)).flatten();
                 // A log that appears later is new.
                 self.tail = self.tail.filter(|_| in_folder.is_some());
                 in_folder.map_or_else(|| Ok(Vec::new()), |(path, file)| self.read_file(path, file))
             }
-            Err(error) => Err(error),
         };
         match bytes {
             Ok(bytes) => self.shown(&bytes, is_last),
@@ -236,16 +231,10 @@ impl Task {
 
     /// `now`: the file that has this name now; after a retry, its content is different.
     fn read_file(&mut self, path: PathBuf, now: File) -> io::Result<Vec<u8>> {
-        let is_continued = match &self.log {
-            Some(log) => log.is_continued_by(&now)?,
-            None => false,
-        };
-        if !is_continued {
+        if !self.log.as_ref().map_or(Ok(false), |log| log.is_continued_by(&now))? {
             let found = now.metadata()?;
-            let read = match self.tail.take() {
-                Some(lines) => logs::start_of_last_lines(&now, 0, found.len(), lines)?,
-                None => 0,
-            };
+            let tail = self.tail.take();
+            let read = tail.map_or(Ok(0), |lines| logs::start_of_last_lines(&now, 0, found.len(), lines))?;
             self.is_new_attempt = self.log.is_some();
             self.log = Some(Log { path, file: now, inode: found.ino(), read, recent: Vec::new() });
         }

@@ -36,10 +36,10 @@ pub(super) fn judge(life: &Life, run: Option<&str>) -> Result<ExitCode, String> 
             let code = life.figures.exit_code.and_then(ExitCode::from_code);
             code.ok_or_else(|| "status.json has no exit code".to_owned())
         }
-        State::Unknown => Err(match life.notes.first() {
-            Some(note) => format!("{note}, so the exit code is unknown"),
-            None => "there is no status.json, so the exit code is unknown".to_owned(),
-        }),
+        State::Unknown => {
+            let note = life.notes.first().map_or("there is no status.json", |note| note);
+            Err(format!("{note}, so the exit code is unknown"))
+        }
         _ => {
             Err("the last run did not end cleanly; what was recorded is safe; the same command resumes the farm"
                 .to_owned())

@@ -80,7 +80,7 @@ impl History {
         if self.tally.add(Ended { id, rank, length_us, end: End::Exit(0), max_rss_kib }) {
             self.commands.insert(id, command.chars().take(COMMAND_MAX).collect());
             // Done so rarely that a task costs next to nothing, however many are wanted.
-            if self.commands.len() / 2 > self.tally.slowest_max().saturating_add(100) {
+            if self.commands.len() / 2 > self.tally.slowest_max.saturating_add(100) {
                 let slowest: BTreeSet<u32> = self.tally.slowest().iter().map(|slow| slow.id).collect();
                 self.commands.retain(|id, _| slowest.contains(id));
             }
@@ -92,7 +92,7 @@ impl History {
 fn read_attempts(workdir: &Path, history: &mut History, failed: &[u32]) -> io::Result<Option<String>> {
     attempts::each(workdir, |attempt| {
         let Attempt { id, rank, length_us, max_rss_kib, .. } = attempt;
-        history.tally.add_usage(Usage::of(id, length_us, attempt.cpu_us, max_rss_kib));
+        history.tally.usage.add(Usage::of(id, length_us, attempt.cpu_us, max_rss_kib));
         history.add_host(rank, &shown::text(attempt.host));
         if let Some(end) = attempt.end {
             history.take(Ended { id, rank, length_us, end, max_rss_kib }, &shown::text(attempt.command), failed);
@@ -108,7 +108,7 @@ fn read_timeline(workdir: &Path, history: &mut History, failed: &[u32], tasks: b
         Event::Task { id: Some(id), rank, length_us, end, command } => {
             history.take(Ended { id, rank, length_us, end, max_rss_kib: 0 }, command, failed);
         }
-        Event::Task { length_us, .. } => history.tally.add_length(length_us),
+        Event::Task { length_us, .. } => history.tally.lengths.add(length_us),
     })
 }
 
@@ -137,19 +137,19 @@ mod tests {
         for end in ["\n]\n", "", ",\n{\"ph\":\"X\",\"dur\":7"] {
             let history = read("timeline.json", format!("{TIMELINE}{end}").as_bytes(), &[1, 2, 9]);
             assert!(history.damage.is_empty(), "{:?}", history.damage);
-            assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_000_000));
+            assert_eq!((history.tally.lengths.count(), history.tally.lengths.max_us()), (3, 2_000_000));
             assert_eq!(history.hosts[&3], "nid0004");
             assert_eq!((&history.commands[&0][..], history.tally.slowest()[0].id), ("a ]}", 0));
-            let ends: Vec<_> = history.tally.failures().iter().map(|failure| failure.end.clone()).collect();
+            let ends: Vec<_> = history.tally.failures.iter().map(|failure| failure.end.clone()).collect();
             assert_eq!(ends, [End::Exit(5), End::Signal(9), End::Unknown]);
         }
         let timed_out = TIMELINE.replace("\"signal\":9", "\"signal\":9,\"why\":\"timeout\"");
         let history = read("timeline.json", timed_out.as_bytes(), &[2]);
-        assert_eq!(history.tally.failures()[0].end, End::Timeout, "the farm's own SIGKILL is none to wonder about");
+        assert_eq!(history.tally.failures[0].end, End::Timeout, "the farm's own SIGKILL is none to wonder about");
         let pytaskfarmer =
             br#"[{"cat": "task", "name": "x", "pid": 5, "tid": 6, "ts": 1.5, "dur": 2.5, "ph": "X", "args": {}}]"#;
         let history = read("timeline.json", pytaskfarmer, &[]);
-        assert_eq!((history.tally.lengths().count(), history.damage.len()), (1, 0));
+        assert_eq!((history.tally.lengths.count(), history.damage.len()), (1, 0));
     }
 
     /// The table of attempts takes precedence over the timeline; an attempt that was ended from outside is not the end
@@ -165,14 +165,14 @@ mod tests {
             5\t1\t2\tn2\t1\t10.0";
         let history = read("tasks.tsv", table.as_bytes(), &[1, 2]);
         assert!(history.damage.is_empty(), "{:?}", history.damage);
-        assert_eq!((history.tally.lengths().count(), history.tally.lengths().max_us()), (3, 2_500_000));
+        assert_eq!((history.tally.lengths.count(), history.tally.lengths.max_us()), (3, 2_500_000));
         assert_eq!((&history.hosts[&2][..], &history.commands[&0][..]), ("n2", "echo a\tb"));
-        let failures: Vec<_> = history.tally.failures().iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
+        let failures: Vec<_> = history.tally.failures.iter().map(|one| (one.end.clone(), one.max_rss_kib)).collect();
         assert_eq!(failures, [(End::Exit(3), 950), (End::Timeout, 900)]);
-        assert_eq!(history.tally.usage(), Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });
+        assert_eq!(history.tally.usage, Usage { busy_us: 5_500_000, cpu_us: 800_000, peak: Some((990, 3)) });
         let without = "id\trank\tstart\tend\twhy\tcommand\n0\t2\t10.0\t12.5\tfinished\tx\n";
         let history = read("tasks.tsv", without.as_bytes(), &[]);
-        assert_eq!((history.damage.len(), history.tally.usage().peak), (0, None), "a table with fewer columns");
+        assert_eq!((history.damage.len(), history.tally.usage.peak), (0, None), "a table with fewer columns");
         let empty = read("tasks.tsv", without.replace("10.0", "").as_bytes(), &[]);
         assert_eq!(empty.damage, ["tasks.tsv: line 2 is not an attempt of a task"]);
     }

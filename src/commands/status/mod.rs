@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::StatusArgs;
+use crate::config::default_workdir;
 use crate::exit_code::ExitCode;
 use crate::failures;
 use crate::figures::report::{FORMAT, Figures, SlowTask, State, run_name};
@@ -130,9 +131,7 @@ pub(super) fn only_workdir() -> Result<PathBuf, String> {
 
 /// The workdir that the user means, absolute.
 pub(super) fn find_workdir(path: &Path) -> Result<PathBuf, String> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("_workdir");
-    let folder = if path.is_dir() { path.to_owned() } else { PathBuf::from(beside) };
+    let folder = if path.is_dir() { path.to_owned() } else { default_workdir(path) };
     if !folder.is_dir() {
         let what = match path.exists() {
             true => format!("the tasklist '{}' has no workdir: there is no {}", path.display(), folder.display()),
@@ -229,10 +228,7 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
     figures.format = FORMAT;
     figures.finished = records.finished.len() as u64;
     figures.failed = records.failed.len() as u64;
-    let known = figures.done().saturating_add(records.open.len() as u64);
-    if known > figures.total {
-        figures.total = known;
-    }
+    figures.total = figures.total.max(figures.done().saturating_add(records.open.len() as u64));
     // Some tasks have ended since they were seen running. Others have got their slots, if there are any.
     let ended = |id: &u32| records.finished.binary_search(id).is_ok() || records.failed.binary_search(id).is_ok();
     figures.workers.iter_mut().for_each(|worker| worker.running.retain(|(id, _)| !ended(id)));
@@ -250,9 +246,8 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
         }));
     }
     if figures.command.is_empty() && !records.has_toprocess {
-        figures
-            .notes
-            .push("how many tasks the list has is not known: there is neither status.json nor toprocess".to_owned());
+        let note = "how many tasks the list has is not known: there is neither status.json nor toprocess";
+        figures.notes.push(note.to_owned());
     }
 }
 
@@ -260,11 +255,9 @@ fn count(figures: &mut Figures, records: &Records, at_work: bool) {
 fn add_history(figures: &mut Figures, history: &History) {
     let tally = &history.tally;
     figures.damage.extend(history.damage.iter().cloned());
-    if let Some(usage) = tally.usage().into() {
-        figures.usage = Some(usage);
-    }
-    if tally.lengths().count() > 0 {
-        figures.lengths = Some(tally.lengths().into());
+    figures.usage = Option::from(tally.usage).or(figures.usage);
+    if tally.lengths.count() > 0 {
+        figures.lengths = Some((&tally.lengths).into());
         figures.slowest = tally
             .slowest()
             .into_iter()

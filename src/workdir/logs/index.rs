@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use memchr::memmem::Finder;
@@ -34,7 +33,6 @@ const HEADING: &str = "==> task ";
 const CHUNK_LEN: u64 = 64 << 10;
 
 /// The beginning of an attempt's heading in a rank's log. The heading is a line that ends with ` <==`.
-#[must_use]
 pub(crate) fn heading_of(id: u32, attempt: u16) -> String {
     format!("{HEADING}{id}, attempt {attempt}: ")
 }
@@ -206,17 +204,9 @@ fn next_heading(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
 }
 
 /// This many bytes of a file, or as many as there are.
-fn bytes_at(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], at + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
+fn bytes_at(mut file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -4,12 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::OddLog;
 use super::index::{self, Check, Place};
 use crate::sys::regular;
+use crate::workdir::lines::find_last;
 
 /// Output of a task, ready to be read.
 #[derive(Debug)]
@@ -120,25 +120,15 @@ impl Output {
 /// # Errors
 /// If it can't be read.
 pub(crate) fn start_of_last_lines(file: &File, begin: u64, end: u64, lines: u64) -> io::Result<u64> {
-    const CHUNK: u64 = 64 << 10;
+    let mut ends = 0;
+    let is_end = |byte| {
+        ends += u64::from(byte == b'\n');
+        ends == lines
+    };
     if lines == 0 {
         return Ok(end);
     }
-    let (mut at, mut ends, mut chunk) = (end, 0, Vec::new());
-    while at > begin {
-        let len = CHUNK.min(at - begin);
-        at -= len;
-        chunk.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-        file.read_exact_at(&mut chunk, at)?;
-        for (place, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            let next = at + place as u64 + 1;
-            ends += u64::from(next < end);
-            if ends == lines {
-                return Ok(next);
-            }
-        }
-    }
-    Ok(begin)
+    Ok(find_last(file, begin..end.saturating_sub(1), is_end)?.map_or(begin, |(at, _)| at))
 }
 
 #[cfg(test)]
