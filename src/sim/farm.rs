@@ -184,10 +184,8 @@ impl World {
         self.farm = None;
         self.end = Some(RunEnd::Ended(code));
         // The relays wait for this.
-        let leave = codec::encode(&ToWorker::Leave { skip_finalize: end.unreachable }).expect("our own message");
-        for rank in 1..self.options.ranks {
-            self.links.push(Towards::Rank(rank), leave.clone());
-        }
+        let leave = ToWorker::Leave { skip_finalize: end.unreachable };
+        (1..self.options.ranks).for_each(|rank| self.links.send_to(rank, &leave));
         // Its own pool has received Stop; if it does not obey, it is shut after a while.
         self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
     }

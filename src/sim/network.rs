@@ -47,7 +47,7 @@ struct Link {
 }
 
 /// All links of a farm.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Links {
     /// The time of the current turn.
     pub now: Duration,
@@ -69,17 +69,7 @@ impl Links {
     #[must_use]
     pub(crate) fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
         let links = || (0..ranks).map(|_| Link::default()).collect();
-        Self {
-            now: Duration::ZERO,
-            starts: Vec::new(),
-            sent: Vec::new(),
-            arrivals: Vec::new(),
-            delay_us,
-            prng,
-            to_rank: links(),
-            to_farmer: links(),
-            countdown,
-        }
+        Self { delay_us, prng, to_rank: links(), to_farmer: links(), countdown, ..Self::default() }
     }
 
     fn link(&mut self, towards: Towards) -> &mut Link {
@@ -103,6 +93,11 @@ impl Links {
         link.frames.push_back(frame);
         let at = link.last_at;
         self.arrivals.push((at, towards));
+    }
+
+    /// A message is on its way to a rank.
+    pub(crate) fn send_to(&mut self, rank: u32, message: &ToWorker) {
+        self.push(Towards::Rank(rank), codec::encode(message).expect("our own message"));
     }
 
     /// A worker sends a message.
@@ -144,14 +139,14 @@ impl Links {
 impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         if step(&self.countdown) {
-            self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
+            self.send_to(to.0, message);
             self.sent.push((to.0, message.clone()));
         }
     }
 
     fn start(&mut self, rank: Rank) {
-        let config = self.starts.get(rank.0 as usize).cloned();
-        config.into_iter().for_each(|config| self.send(rank, &ToWorker::Start(Box::new(config))));
+        let config = self.starts[rank.0 as usize].clone();
+        self.send(rank, &ToWorker::Start(Box::new(config)));
     }
 
     fn give_up(&mut self, rank: Rank) {

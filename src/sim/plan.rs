@@ -50,7 +50,7 @@ pub(crate) enum Poison {
 }
 
 /// A list and the behavior of its tasks.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Plan {
     /// The list.
     pub list: Arc<TaskList>,

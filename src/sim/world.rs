@@ -19,7 +19,7 @@ use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
-use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig};
 use crate::relay::{self, Action, FARMER_SILENCE_MAX, HEARTBEAT, Relay};
 use crate::task::{FARMER, Rank};
 
@@ -115,11 +115,8 @@ fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Che
     let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
     let delay_max = Duration::from_micros(options.delay_us.1);
     let mut checker = Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max);
-    checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
+    checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout), options.farmer_only);
     disk.crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
-    if options.farmer_only {
-        checker.farmer_only();
-    }
     checker
 }
 
@@ -220,8 +217,7 @@ impl World {
             let slots = if none { SlotCount::Fixed(0) } else { SlotCount::Cpus };
             let config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
             self.links.starts.push(config.clone());
-            let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
-            self.links.push(Towards::Rank(rank), start);
+            self.links.send_to(rank, &ToWorker::Start(Box::new(config)));
             if rank != FARMER.0 {
                 // Ranks do not start at the same moment.
                 let start = self.now + Duration::from_micros(self.prng.range(0..=5_000_000));
@@ -360,7 +356,7 @@ impl World {
             return;
         }
         for rank in 1..self.options.ranks {
-            self.links.push(Towards::Rank(rank), codec::encode(&ToWorker::Heartbeat).expect("our own message"));
+            self.links.send_to(rank, &ToWorker::Heartbeat);
         }
         self.at(self.now + HEARTBEAT, What::KeepAlive);
     }
