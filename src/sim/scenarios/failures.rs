@@ -21,8 +21,7 @@ fn a_task_that_mends_is_finished() {
 #[test]
 fn a_crash_loses_no_retry() {
     let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(4_500));
+    let mut world = scenario.start_for(Duration::from_millis(4_500));
     assert_eq!(scenario.lines(1), scenario.lines(0), "nothing has had its last attempt");
     world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Crashed);
@@ -36,8 +35,7 @@ fn a_task_that_hangs_runs_out_of_time() {
     for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
         let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
         scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
-        let mut world = scenario.start();
-        go(&mut world, secs(31));
+        let world = scenario.start_for(secs(31));
         assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
         scenario.run(world);
     }
@@ -50,8 +48,7 @@ fn failures_end_the_farm() {
         let halt = Some(Halt { when, at: HaltAt::Count(1) });
         let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 100_000_000));
         scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
-        let mut world = scenario.start();
-        go(&mut world, secs(101));
+        let world = scenario.start_for(secs(101));
         assert_eq!(([scenario.lines(0), scenario.lines(1)], world.ended()), (lines, Some(RunEnd::Ended(1))));
         scenario.run(world);
         assert_eq!(scenario.resume(), RunEnd::Ended(1));
@@ -65,8 +62,7 @@ fn a_drain_survives_a_dead_node() {
     let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
     let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 50_000_000));
     scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
-    let mut world = scenario.start();
-    go(&mut world, secs(15));
+    let mut world = scenario.start_for(secs(15));
     world.strike_with(Fault::KillNode, 2, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Ended(1));
     assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
@@ -80,8 +76,7 @@ fn no_task_is_started_in_vain() {
             (options.tasks, options.mean_us, options.timeout) = (200, 10_000_000, Some(secs(75)));
             options.rules.task_time = task_time;
         });
-        let mut world = scenario.start();
-        go(&mut world, secs(72));
+        let world = scenario.start_for(secs(72));
         assert_eq!(world.ended(), Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
         assert!(scenario.lines(0) >= 36, "six slots, and six rounds at least: {}", scenario.lines(0));
         scenario.run(world);

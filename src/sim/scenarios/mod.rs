@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::farmer::Status;
+use crate::farmer::{Status, WorkerState};
 use crate::sim::disk::Disk;
 use crate::sim::node::Pool;
 use crate::sim::options::{Fault, Options};
@@ -41,6 +41,13 @@ impl Scenario {
         World::start(self.now, self.options.clone(), &self.plan, &self.disk, Prng::new(2), false).unwrap()
     }
 
+    /// A run, after this time.
+    fn start_for(&self, time: Duration) -> World {
+        let mut world = self.start();
+        go(&mut world, time);
+        world
+    }
+
     /// Runs to the end.
     fn run(&mut self, mut world: World) -> RunEnd {
         let end = world.run();
@@ -48,7 +55,7 @@ impl Scenario {
         end.unwrap_or_else(|broken| panic!("{broken}"))
     }
 
-    /// A run without faults.
+    /// A whole run.
     fn resume(&mut self) -> RunEnd {
         let world = self.start();
         self.run(world)
@@ -67,12 +74,15 @@ fn go(world: &mut World, time: Duration) {
     world.run_for(time).unwrap_or_else(|broken| panic!("{broken}"));
 }
 
+fn worker(world: &World, rank: u32) -> &WorkerState {
+    world.farm.as_ref().unwrap().core.workers().get(Rank(rank)).unwrap()
+}
+
 /// Twenty tasks of a second on three nodes of two slots take four rounds.
 #[test]
 fn a_quiet_farm_takes_no_longer_than_it_must() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(4_100));
+    let world = scenario.start_for(Duration::from_millis(4_100));
     assert_eq!(scenario.lines(0), 20);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
@@ -91,8 +101,7 @@ fn a_finished_list_is_not_run_again() {
 #[test]
 fn a_dead_node_costs_time_and_nothing_else() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(1_500));
+    let mut world = scenario.start_for(Duration::from_millis(1_500));
     world.strike_with(Fault::KillNode, 2, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
     assert_eq!(scenario.lines(0), 20);
@@ -102,14 +111,12 @@ fn a_dead_node_costs_time_and_nothing_else() {
 #[test]
 fn a_node_that_comes_back_writes_nothing_twice() {
     let mut scenario = Scenario::new(|options| options.mean_us = 45_000_000);
-    let mut world = scenario.start();
-    go(&mut world, secs(10));
+    let mut world = scenario.start_for(secs(10));
     world.strike_with(Fault::HangNode, 1, secs(50));
     go(&mut world, secs(35));
-    let status = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().status();
-    assert_eq!(status(&world), Status::Lost);
+    assert_eq!(worker(&world, 1).status(), Status::Lost);
     go(&mut world, secs(20));
-    assert_eq!(status(&world), Status::Active);
+    assert_eq!(worker(&world, 1).status(), Status::Active);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
     assert_eq!(scenario.lines(0), 20);
 }
@@ -120,8 +127,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     let mut scenario = Scenario::new(|options| {
         (options.ranks, options.slots, options.tasks, options.mean_us) = (2, (1, 1), 2, 100_000_000);
     });
-    let mut world = scenario.start();
-    go(&mut world, secs(1));
+    let mut world = scenario.start_for(secs(1));
     world.strike_with(Fault::HangRelay, 1, secs(45));
     go(&mut world, secs(60));
     let tasks = world.farm.as_ref().unwrap().core.tasks();
@@ -135,8 +141,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
 fn a_delayed_farmer_loses_no_rank() {
     for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
         let mut scenario = Scenario::new(|options| options.tasks = 600);
-        let mut world = scenario.start();
-        go(&mut world, secs(10));
+        let mut world = scenario.start_for(secs(10));
         world.strike_with(fault, 0, secs(time));
         go(&mut world, secs(time + 40));
         let workers = world.farm.as_ref().unwrap().core.workers();
@@ -150,8 +155,7 @@ fn a_delayed_farmer_loses_no_rank() {
 #[test]
 fn a_dead_pool_is_replaced_immediately() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(1_500));
+    let mut world = scenario.start_for(Duration::from_millis(1_500));
     world.strike_with(Fault::KillPool, 1, Duration::ZERO);
     go(&mut world, secs(6));
     assert_eq!(scenario.lines(0), 20, "two nodes are left for it");
@@ -162,8 +166,7 @@ fn a_dead_pool_is_replaced_immediately() {
 #[test]
 fn a_farm_whose_last_pool_dies_continues() {
     let mut scenario = Scenario::new(|options| options.ranks = 1);
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(2_500));
+    let mut world = scenario.start_for(Duration::from_millis(2_500));
     world.strike_with(Fault::KillPool, 0, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
     assert_eq!(scenario.lines(0), 20);
@@ -174,8 +177,7 @@ fn a_farm_whose_last_pool_dies_continues() {
 fn a_task_that_ignores_sigterm_is_killed() {
     let mut scenario = Scenario::new(|options| options.mean_us = 1_000_000_000);
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Deaf);
-    let mut world = scenario.start();
-    go(&mut world, secs(5));
+    let mut world = scenario.start_for(secs(5));
     world.signal_rank(2);
     go(&mut world, secs(9));
     assert_eq!(world.ended(), None, "task 0 has its grace period");
@@ -189,8 +191,7 @@ fn a_task_that_ignores_sigterm_is_killed() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(2_500));
+    let mut world = scenario.start_for(Duration::from_millis(2_500));
     world.strike_with(Fault::DiskFull, 0, secs(30));
     assert_eq!(scenario.run(world), RunEnd::Ended(4));
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
@@ -204,8 +205,7 @@ fn output_without_a_place_fails_no_task() {
     for packed in [false, true] {
         for (time, code) in [(secs(10), 0), (secs(90), 4)] {
             let mut scenario = Scenario::new(|options| options.packed = packed);
-            let mut world = scenario.start();
-            go(&mut world, Duration::from_millis(2_500));
+            let mut world = scenario.start_for(Duration::from_millis(2_500));
             (0..3).for_each(|rank| world.strike_with(Fault::LogsFull, rank, time));
             assert_eq!(scenario.run(world), RunEnd::Ended(code));
             assert_eq!(scenario.lines(0) == 20, code == 0);
@@ -221,8 +221,7 @@ fn a_crash_at_any_step_is_resumed() {
     for fault in [Fault::CrashFarmer, Fault::PowerLoss] {
         for seed in 0..60 {
             let mut scenario = Scenario::new(|options| options.failing = 300);
-            let mut world = scenario.start();
-            go(&mut world, Duration::from_millis(50 * seed));
+            let mut world = scenario.start_for(Duration::from_millis(50 * seed));
             world.strike_with(fault, 0, Duration::ZERO);
             scenario.run(world);
             let end = scenario.resume();
@@ -236,14 +235,12 @@ fn a_crash_at_any_step_is_resumed() {
 #[test]
 fn a_node_without_memory_is_spared_for_a_while() {
     let mut scenario = Scenario::new(|options| options.tasks = 200);
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(100));
+    let mut world = scenario.start_for(Duration::from_millis(100));
     world.strike_with(Fault::RefuseSpawn, 1, secs(8));
     go(&mut world, secs(6));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().book.held();
-    assert_eq!(held(&world), 0);
+    assert_eq!(worker(&world, 1).book.held(), 0);
     go(&mut world, secs(6));
-    assert!(held(&world) > 0);
+    assert!(worker(&world, 1).book.held() > 0);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
@@ -286,10 +283,10 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
     let mut world = scenario.start();
     world.strike_with(Fault::BlackHole, 2, secs(30));
     go(&mut world, secs(30));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(2)).unwrap().book.held();
-    assert_eq!(held(&world), 0);
+    assert_eq!(worker(&world, 2).book.held(), 0);
     go(&mut world, secs(45));
-    assert!(held(&world) >= 2, "{}", held(&world));
+    let held = worker(&world, 2).book.held();
+    assert!(held >= 2, "{held}");
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
@@ -297,8 +294,7 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
 #[test]
 fn a_list_of_failing_tasks_fails_quickly() {
     let mut scenario = Scenario::new(|options| (options.tasks, options.mean_us, options.failing) = (500, 5_000, 1_000));
-    let mut world = scenario.start();
-    go(&mut world, secs(10));
+    let world = scenario.start_for(secs(10));
     assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
 }
@@ -309,8 +305,7 @@ fn a_list_of_failing_tasks_fails_quickly() {
 fn no_rank_leaves_before_the_others() {
     let mut scenario = Scenario::new(|_| {});
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Saves(secs(9)));
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(500));
+    let mut world = scenario.start_for(Duration::from_millis(500));
     world.signal_rank(1);
     go(&mut world, secs(8));
     assert_eq!(world.nodes.iter().filter(|node| matches!(node.pool, Pool::Ended)).count(), 2);
