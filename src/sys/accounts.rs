@@ -31,64 +31,44 @@ pub(crate) struct Group {
     pub members: Vec<String>,
 }
 
-pub(crate) use source::{group_of_id, user_of_id, user_of_name};
-
-#[cfg(not(target_feature = "crt-static"))]
-mod source {
-    use super::{Group, User};
-
-    impl From<nix::unistd::User> for User {
-        fn from(user: nix::unistd::User) -> Self {
-            Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }
-        }
-    }
-
-    /// The user with this ID.
-    #[must_use]
-    pub(crate) fn user_of_id(uid: u32) -> Option<User> {
-        nix::unistd::User::from_uid(uid.into()).ok()?.map(User::from)
-    }
-
-    /// The user with this name.
-    #[must_use]
-    pub(crate) fn user_of_name(name: &str) -> Option<User> {
-        nix::unistd::User::from_name(name).ok()?.map(User::from)
-    }
-
-    /// The group with this ID.
-    #[must_use]
-    pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
-        let group = nix::unistd::Group::from_gid(gid.into()).ok()??;
-        Some(Group { name: group.name, gid: group.gid.as_raw(), members: group.mem })
+impl From<nix::unistd::User> for User {
+    fn from(user: nix::unistd::User) -> Self {
+        Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }
     }
 }
 
-#[cfg(target_feature = "crt-static")]
-mod source {
-    use super::files::{group, passwd};
-    use super::{Group, User};
+/// Whether the C library must not be asked.
+const IS_STATIC: bool = cfg!(target_feature = "crt-static");
 
-    /// The user with this ID.
-    #[must_use]
-    pub fn user_of_id(uid: u32) -> Option<User> {
-        passwd(|user| user.uid == uid)
+/// The user with this ID.
+#[must_use]
+pub(crate) fn user_of_id(uid: u32) -> Option<User> {
+    if IS_STATIC {
+        return files::passwd(|user| user.uid == uid);
     }
+    nix::unistd::User::from_uid(uid.into()).ok()?.map(User::from)
+}
 
-    /// The user with this name.
-    #[must_use]
-    pub fn user_of_name(name: &str) -> Option<User> {
-        passwd(|user| user.name == name)
+/// The user with this name.
+#[must_use]
+pub(crate) fn user_of_name(name: &str) -> Option<User> {
+    if IS_STATIC {
+        return files::passwd(|user| user.name == name);
     }
+    nix::unistd::User::from_name(name).ok()?.map(User::from)
+}
 
-    /// The group with this ID.
-    #[must_use]
-    pub fn group_of_id(gid: u32) -> Option<Group> {
-        group(|group| group.gid == gid)
+/// The group with this ID.
+#[must_use]
+pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
+    if IS_STATIC {
+        return files::group(|group| group.gid == gid);
     }
+    let group = nix::unistd::Group::from_gid(gid.into()).ok()??;
+    Some(Group { name: group.name, gid: group.gid.as_raw(), members: group.mem })
 }
 
 /// The files, by the rules of passwd(5) and group(5).
-#[cfg(any(target_feature = "crt-static", test))]
 mod files {
     use std::ffi::OsStr;
     use std::io::{BufRead, BufReader, Read};
