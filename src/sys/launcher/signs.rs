@@ -20,6 +20,10 @@ struct Signs {
     may_not_tell_size: bool,
 }
 
+/// What most launchers do not have.
+const NO_SIGNS: Signs =
+    Signs { launcher: Launcher::Srun, rank: "", sizes: &[], on_node: &[], proof: &[], may_not_tell_size: false };
+
 /// The order matters: launchers that also set the variables of others come first. The names are from the documentation
 /// of jsrun, Flux, PALS, MVAPICH and Slurm, and from ranks of the other launchers.
 const TABLE: [Signs; 10] = [
@@ -28,16 +32,14 @@ const TABLE: [Signs; 10] = [
         rank: "JSM_NAMESPACE_RANK",
         sizes: &["JSM_NAMESPACE_SIZE"],
         on_node: &[("JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMESPACE_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::OpenMpi,
         rank: "OMPI_COMM_WORLD_RANK",
         sizes: &["OMPI_COMM_WORLD_SIZE"],
         on_node: &[("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Hydra,
@@ -45,16 +47,9 @@ const TABLE: [Signs; 10] = [
         sizes: &["PMI_SIZE"],
         on_node: &[("MPI_LOCALRANKID", "MPI_LOCALNRANKS")],
         proof: &["HYDI_CONTROL_FD"],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
-    Signs {
-        launcher: Launcher::Flux,
-        rank: "FLUX_TASK_RANK",
-        sizes: &["FLUX_JOB_SIZE"],
-        on_node: &[],
-        proof: &[],
-        may_not_tell_size: false,
-    },
+    Signs { launcher: Launcher::Flux, rank: "FLUX_TASK_RANK", sizes: &["FLUX_JOB_SIZE"], ..NO_SIGNS },
     Signs {
         launcher: Launcher::Pals,
         rank: "PALS_RANKID",
@@ -68,40 +63,35 @@ const TABLE: [Signs; 10] = [
         rank: "MV2_COMM_WORLD_RANK",
         sizes: &["MV2_COMM_WORLD_SIZE"],
         on_node: &[("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::MpirunRsh,
         rank: "MVP_COMM_WORLD_RANK",
         sizes: &["MVP_COMM_WORLD_SIZE"],
         on_node: &[("MVP_COMM_WORLD_LOCAL_RANK", "MVP_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Srun,
         rank: "SLURM_PROCID",
         sizes: &["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"],
-        on_node: &[],
         proof: &["SLURM_STEP_ID"],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Hydra,
         rank: "PMI_RANK",
         sizes: &["PMI_SIZE"],
         on_node: &[("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Prun,
         rank: "PMIX_RANK",
-        sizes: &[],
-        on_node: &[],
         proof: &["PMIX_NAMESPACE"],
         may_not_tell_size: true,
+        ..NO_SIGNS
     },
 ];
 
