@@ -50,33 +50,18 @@ enum Kind {
     ChangesShell,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Continued,
-    Kind::HereDocument,
-    Kind::Open,
-    Kind::CarriageReturn,
-    Kind::Greasy,
-    Kind::PyLauncher,
-    Kind::BlankAfterBackslash,
-    Kind::Background,
-    Kind::Deceptive,
-    Kind::ForeignVariable,
-    Kind::ChangesShell,
+const KINDS: usize = Kind::ChangesShell as usize + 1;
+
+/// What the shell has to confirm.
+const QUESTIONS: [(Kind, Question); 3] = [
+    (Kind::Continued, Question::IsContinued),
+    (Kind::HereDocument, Question::HereDocument),
+    (Kind::Open, Question::IsOpen),
 ];
 
 impl Kind {
     fn is_refused(self) -> bool {
         self < Self::BlankAfterBackslash
-    }
-
-    /// What the shell has to confirm.
-    fn question(self) -> Option<Question> {
-        match self {
-            Self::Continued => Some(Question::IsContinued),
-            Self::HereDocument => Some(Question::HereDocument),
-            Self::Open => Some(Question::IsOpen),
-            _ => None,
-        }
     }
 }
 
@@ -124,7 +109,7 @@ impl Seen {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Findings {
     tasks: u32,
-    seen: [Seen; KINDS.len()],
+    seen: [Seen; KINDS],
 }
 
 /// Examines the commands of a list that a shell reads. `is_set`: which variables the tasks will have.
@@ -211,8 +196,7 @@ impl Findings {
 
     /// Asks the shell about what looks broken, by `ask`, and drops what it does not confirm.
     pub fn confirm(&mut self, list: &TaskList, mut ask: impl FnMut(Question, &[u8]) -> Option<bool>) {
-        for kind in KINDS {
-            let Some(question) = kind.question() else { continue };
+        for (kind, question) in QUESTIONS {
             let seen = self.of(kind);
             let mut confirmed = Vec::new();
             for id in std::mem::take(&mut seen.first) {
@@ -235,7 +219,7 @@ impl Findings {
     /// Whether there is anything to confirm.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
-        KINDS.iter().zip(&self.seen).any(|(kind, seen)| kind.question().is_some() && seen.count > 0)
+        QUESTIONS.iter().any(|(kind, _)| self.seen[*kind as usize].count > 0)
     }
 }
 
