@@ -55,7 +55,7 @@ impl World {
                 let rank = &self.nodes[record.rank.0 as usize];
                 let others = attempts.iter().filter(|other| other.cause == Cause::Crashed && other.rank == record.rank);
                 let is_alone = others.count() == 1;
-                let is_innocent = rank.was_poisoned && self.plan.poison(record.result.id).is_none();
+                let is_innocent = rank.was_poisoned && !self.plan.poison.contains_key(&record.result.id);
                 let count = crashes.get(&record.result.id).copied().unwrap_or(0);
                 self.checker.crashed(record, count, is_alone, is_innocent);
             }

@@ -192,7 +192,7 @@ impl Node {
             // If it is asked to end before that time, it does nothing.
             process.ends_at <= now && process.ends_at == process.started + self.plan.of(process.task.id).length
         };
-        turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison(process.task.id))
+        turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison.get(&process.task.id).copied())
     }
 
     /// Whether the last task is gone and the farmer was notified.

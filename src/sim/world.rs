@@ -100,6 +100,7 @@ pub(crate) struct World {
     /// The disk delays the farmer: its heartbeats continue.
     pub(super) held_up: bool,
     pub(super) power_lost: bool,
+    /// How it has ended.
     pub(super) end: Option<RunEnd>,
     queue: BTreeMap<(Duration, u64), What>,
     count: u64,
@@ -123,7 +124,8 @@ fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Che
 /// No run takes longer than this.
 fn longest_of(options: &Options, plan: &Plan) -> Duration {
     // Each crash costs what ran beside it, and a stopped pool is waited for.
-    let crashes = plan.poison_count() * u32::from(options.rules.crash_limit.max(3));
+    let poisoned = u32::try_from(plan.poison.len()).expect("tasks have 32 bits");
+    let crashes = poisoned * u32::from(options.rules.crash_limit.max(3));
     let per_crash = plan.longest() * 4 + Duration::from_secs(60);
     options.faults_for
         + plan.total() * (3 + u32::from(options.rules.retries))
@@ -385,13 +387,6 @@ impl World {
             }
         }
         why.join("\n  ")
-    }
-
-    #[cfg(test)]
-    /// How the run ended, if it has.
-    #[must_use]
-    pub(crate) fn ended(&self) -> Option<RunEnd> {
-        self.end
     }
 
     /// All processes of a rank disappear, including its pool.

@@ -7,9 +7,8 @@ use crate::farmer::{Halt, HaltAt, HaltWhen, TaskLimit};
 #[test]
 fn a_task_that_mends_is_finished() {
     let mut scenario = Scenario::new(|options| options.rules.retries = 3);
-    let (outcome, on_term) = (Outcome::Exited(1), OnTerm::Dies);
-    let flaky = Behaviour { length: secs(1), outcome, on_term, mends_at: Some(3), leaves: None };
-    Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
+    scenario.set(19, secs(1), Outcome::Exited(1), OnTerm::Dies);
+    Rc::get_mut(&mut scenario.plan).expect("before the first run").behaviours[19].mends_at = Some(3);
     let mut world = scenario.start();
     // Four rounds, a pause of a second, a run, a pause of two, a run.
     go(&mut world, Duration::from_millis(9_500));
@@ -36,7 +35,7 @@ fn a_task_that_hangs_runs_out_of_time() {
         let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
         scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
         let world = scenario.start_for(secs(31));
-        assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
+        assert_eq!((scenario.lines(0), scenario.lines(1), world.end), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
         scenario.run(world);
     }
 }
@@ -49,7 +48,7 @@ fn failures_end_the_farm() {
         let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 100_000_000));
         scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
         let world = scenario.start_for(secs(101));
-        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.ended()), (lines, Some(RunEnd::Ended(1))));
+        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.end), (lines, Some(RunEnd::Ended(1))));
         scenario.run(world);
         assert_eq!(scenario.resume(), RunEnd::Ended(1));
         assert_eq!(scenario.lines(0), 19);
@@ -77,7 +76,7 @@ fn no_task_is_started_in_vain() {
             options.rules.task_time = task_time;
         });
         let world = scenario.start_for(secs(72));
-        assert_eq!(world.ended(), Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
+        assert_eq!(world.end, Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
         assert!(scenario.lines(0) >= 36, "six slots, and six rounds at least: {}", scenario.lines(0));
         scenario.run(world);
         scenario.options.timeout = None;

@@ -32,9 +32,9 @@ impl Scenario {
         Self { options, plan, disk: Rc::new(RefCell::new(Disk::new(Prng::new(1)))), now: Duration::ZERO }
     }
 
-    fn set(&mut self, id: u32, length: Duration, outcome: Outcome, on_term: OnTerm) {
+    fn set(&mut self, id: usize, length: Duration, outcome: Outcome, on_term: OnTerm) {
         let plan = Rc::get_mut(&mut self.plan).expect("before the first run");
-        plan.set(id, Behaviour { length, outcome, on_term, mends_at: None, leaves: None });
+        plan.behaviours[id] = Behaviour { length, outcome, on_term, mends_at: None, leaves: None };
     }
 
     fn start(&self) -> World {
@@ -180,9 +180,9 @@ fn a_task_that_ignores_sigterm_is_killed() {
     let mut world = scenario.start_for(secs(5));
     world.signal_rank(2);
     go(&mut world, secs(9));
-    assert_eq!(world.ended(), None, "task 0 has its grace period");
+    assert_eq!(world.end, None, "task 0 has its grace period");
     go(&mut world, secs(2));
-    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert_eq!(world.end, Some(RunEnd::Ended(3)));
     assert_eq!(scenario.run(world), RunEnd::Ended(3));
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
 }
@@ -295,7 +295,7 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
 fn a_list_of_failing_tasks_fails_quickly() {
     let mut scenario = Scenario::new(|options| (options.tasks, options.mean_us, options.failing) = (500, 5_000, 1_000));
     let world = scenario.start_for(secs(10));
-    assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
+    assert_eq!((scenario.lines(1), world.end), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
 }
 
@@ -311,7 +311,7 @@ fn no_rank_leaves_before_the_others() {
     assert_eq!(world.nodes.iter().filter(|node| matches!(node.pool, Pool::Ended)).count(), 2);
     assert!(world.nodes.iter().all(|node| node.relay_up));
     go(&mut world, secs(2));
-    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert_eq!(world.end, Some(RunEnd::Ended(3)));
     assert!(world.nodes[1..].iter().all(|node| !node.relay_up), "all were told to leave");
     scenario.run(world);
     assert_eq!(scenario.resume(), RunEnd::Ended(0));

@@ -5,7 +5,7 @@ use crate::sim::plan::Poison;
 
 impl Scenario {
     fn poison(&mut self, id: u32, poison: Poison) {
-        Rc::get_mut(&mut self.plan).expect("before the first run").set_poison(id, poison);
+        Rc::get_mut(&mut self.plan).expect("before the first run").poison.insert(TaskId(id), poison);
     }
 
     /// The tasks in `failed`.
@@ -69,7 +69,7 @@ fn crashes_count_over_restarts() {
         assert_eq!(disk.crashes(&scenario.plan.list).get(&TaskId(0)), Some(&crashes));
     }
     let world = scenario.start_for(Duration::from_millis(2_500));
-    assert_eq!((world.ended(), scenario.failed()), (Some(RunEnd::Ended(1)), vec![0]));
+    assert_eq!((world.end, scenario.failed()), (Some(RunEnd::Ended(1)), vec![0]));
     scenario.run(world);
 }
 
@@ -81,7 +81,7 @@ fn a_stopped_pool_does_not_hold_up_a_farm() {
         let mut world = scenario.start_for(Duration::from_millis(1_500));
         world.strike_with(Fault::HangPool, rank, secs(100_000));
         go(&mut world, secs(40));
-        assert_eq!((scenario.lines(0), world.ended()), (20, Some(RunEnd::Ended(0))), "rank {rank}");
+        assert_eq!((scenario.lines(0), world.end), (20, Some(RunEnd::Ended(0))), "rank {rank}");
         scenario.run(world);
     }
 }
