@@ -30,12 +30,14 @@ pub(super) struct Asker {
     deadline: Option<Instant>,
 }
 
+/// Who asks.
 #[derive(Debug)]
-enum Who {
+pub(super) enum Who {
     /// A separate process.
     There(Process),
-    /// This process, which never uses MPI.
+    /// This process, which never uses MPI: for a dry run.
     Here,
+    /// Nothing is answered.
     Nobody,
 }
 
@@ -45,17 +47,7 @@ impl Asker {
         Ok(Self::new(Who::There(Process::start(Made::default(), serve)?)))
     }
 
-    /// In this process: for a dry run.
-    pub(super) fn here() -> Self {
-        Self::new(Who::Here)
-    }
-
-    /// Answers nothing.
-    pub(super) fn unavailable() -> Self {
-        Self::new(Who::Nobody)
-    }
-
-    fn new(who: Who) -> Self {
+    pub(super) fn new(who: Who) -> Self {
         Self { who, deadline: None }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use super::asker::Asker;
+use super::asker::{Asker, Who};
 use super::job_end::JobEnd;
 use super::process::Process;
 use crate::config::Config;
@@ -109,7 +109,7 @@ impl Input {
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
         // Without it, nothing is refused for its syntax: no reason not to run.
-        let asker = Asker::start().unwrap_or_else(|_| Asker::unavailable());
+        let asker = Asker::start().unwrap_or_else(|_| Asker::new(Who::Nobody));
         let job_end = JobEnd::start()?;
         let (found, remarks) = find(config);
         let state = match found {
@@ -131,7 +131,7 @@ impl Input {
     pub(super) fn found_late(config: &Config) -> Self {
         let (found, remarks) = find(config);
         let state = State::Here(Box::new(found));
-        Self { state, asker: Asker::unavailable(), job_end: JobEnd::default(), remarks }
+        Self { state, asker: Asker::new(Who::Nobody), job_end: JobEnd::default(), remarks }
     }
 
     /// In this process: for a dry run.
