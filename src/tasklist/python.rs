@@ -17,7 +17,8 @@ const NO_CLASS: i32 = 70;
 /// Makes the list. A class may expect that the workdir exists.
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
     super::check_is_file(source.list)?;
-    let made = Made::folder(source.workdir).map_err(|error| {
+    let made = Made::missing(source.workdir);
+    std::fs::create_dir_all(source.workdir).map_err(|error| {
         ListError::Message(format!(
             "cannot create the workdir {}: {error}\n  name a different one with --workdir",
             source.workdir.display()
