@@ -16,7 +16,6 @@ use crate::shell::line::{LineChecker, Look};
 use crate::task::TaskId;
 
 pub(crate) use ask::{Question, ask};
-pub(crate) use messages::Places;
 
 /// How many places of a kind are reported.
 const PLACES_TOLD: usize = 3;
@@ -76,15 +75,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, id: TaskId) {
+    fn add(&mut self, id: TaskId, name: Option<&str>) {
         self.count += 1;
         if self.first.len() < QUESTIONS_MAX {
             self.first.push(id);
         }
-    }
-
-    fn name(&mut self, name: &str) {
-        if !self.names.contains(name) {
+        if let Some(name) = name.filter(|name| !self.names.contains(*name)) {
             self.names.insert(name.to_owned());
             self.bound_names();
         }
@@ -156,35 +152,28 @@ impl Findings {
 
     fn judge(&mut self, id: TaskId, command: &[u8], look: Look, is_set: &impl Fn(&[u8]) -> bool) {
         if let Some(kind) = broken(command, look) {
-            self.of(kind).add(id);
-            return;
+            return self.of(kind).add(id, None);
         }
         if let [.., before, b'\\', b' ' | b'\t'] = command
             && matches!(before, b' ' | b'\t')
         {
-            self.of(Kind::BlankAfterBackslash).add(id);
+            self.of(Kind::BlankAfterBackslash).add(id, None);
         }
         if look.background {
-            self.of(Kind::Background).add(id);
+            self.of(Kind::Background).add(id, None);
         }
         if let Some(character) = look.deceptive {
-            let seen = self.of(Kind::Deceptive);
-            seen.add(id);
-            seen.name(character.encode_utf8(&mut [0; 4]));
+            self.of(Kind::Deceptive).add(id, Some(character.encode_utf8(&mut [0; 4])));
         }
         if look.dollar
             && let Some(name) = words::foreign_variable(command, is_set)
         {
-            let seen = self.of(Kind::ForeignVariable);
-            seen.add(id);
-            seen.name(&String::from_utf8_lossy(name));
+            self.of(Kind::ForeignVariable).add(id, Some(&String::from_utf8_lossy(name)));
         }
         if look.is_simple
             && let Some(name) = words::changes_shell(command)
         {
-            let seen = self.of(Kind::ChangesShell);
-            seen.add(id);
-            seen.name(name);
+            self.of(Kind::ChangesShell).add(id, Some(name));
         }
     }
 

@@ -3,15 +3,6 @@
 use super::{Findings, KINDS, Kind, PLACES_TOLD, Seen};
 use crate::task::TaskId;
 
-/// How commands are located in what the user wrote.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Places {
-    /// By the number of a line.
-    Lines,
-    /// By the ID of a task, where a handler made the command.
-    Tasks,
-}
-
 /// The message about a kind.
 struct Text {
     kind: Kind,
@@ -135,13 +126,9 @@ fn enumeration(items: impl IntoIterator<Item = String>) -> String {
 }
 
 impl Seen {
-    fn message(&self, text: &Text, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
+    fn message(&self, text: &Text, noun: &str, number: &impl Fn(TaskId) -> Option<u64>) -> String {
         let Text { kind, verb, what, why, cure } = text;
         let s = if self.count == 1 { "s" } else { "" };
-        let noun = match places {
-            Places::Lines => "line",
-            Places::Tasks => "task",
-        };
         let told = self.first.iter().take(PLACES_TOLD);
         let numbers: Vec<String> = told.filter_map(|id| Some(number(*id)?.to_string())).collect();
         let subject = match (self.count, numbers.len() as u64) {
@@ -175,23 +162,23 @@ impl Findings {
     }
 
     /// The message about each kind. `number`: that of a task, as the user counts.
-    fn texts(&self, refused: bool, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+    fn texts(&self, refused: bool, noun: &str, number: &impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
         let all = TEXTS.iter().map(|text| (text, &self.seen[text.kind as usize]));
         let kinds = all.filter(|(text, seen)| text.kind.is_refused() == refused && seen.count > 0);
         // If all lines are alike, none depends on another.
         let kinds = kinds.filter(|(text, seen)| text.kind != Kind::ChangesShell || seen.count < self.tasks.into());
-        kinds.map(|(text, seen)| seen.message(text, places, number)).collect()
+        kinds.map(|(text, seen)| seen.message(text, noun, number)).collect()
     }
 
-    /// Why the list is refused; empty if it is not.
+    /// Why the list is refused; empty if it is not. `noun`: what the user calls a command, a line or a task.
     #[must_use]
-    pub fn refusals(&self, places: Places, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
-        self.texts(true, places, &number)
+    pub fn refusals(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+        self.texts(true, noun, &number)
     }
 
     /// The warnings.
     #[must_use]
-    pub fn warnings(&self, places: Places, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
-        self.texts(false, places, &number)
+    pub fn warnings(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+        self.texts(false, noun, &number)
     }
 }
