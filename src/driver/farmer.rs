@@ -4,7 +4,6 @@
 //! checked, and no rank is left waiting, whatever rank 0 finds.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,25 +106,21 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub(crate) fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    match look(config) {
-        Ok((table, list)) => {
-            let print = |out: &mut dyn Write| {
-                table
-                    .unrecorded()
-                    .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
-            };
-            match stdout::print(print) {
-                Ok(()) if !config.options.quiet => say(&count(&table)),
-                Ok(()) => {}
-                Err(code) => return code,
-            }
-            ExitCode::Success
-        }
+    let (table, list) = match look(config) {
+        Ok(found) => found,
         Err(error) => {
             say_error(&error.to_string());
-            ExitCode::BadInput
+            return ExitCode::BadInput;
         }
+    };
+    let line = |id| format!("{id} {}", shown::message(&shown::text(list.command(id))));
+    if let Err(code) = stdout::print(|out| table.unrecorded().try_for_each(|id| writeln!(out, "{}", line(id)))) {
+        return code;
     }
+    if !config.options.quiet {
+        say(&count(&table));
+    }
+    ExitCode::Success
 }
 
 /// The last line of a dry run.
