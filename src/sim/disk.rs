@@ -141,7 +141,7 @@ impl Disk {
 }
 
 /// The farmer's access to the disk; does the same as the real journal, in the same order.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Recorder {
     /// The disk.
     pub disk: Rc<RefCell<Disk>>,

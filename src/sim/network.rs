@@ -4,7 +4,7 @@
 //! library, and gets none of the others.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) fn step(countdown: &Countdown) -> bool {
 }
 
 /// The destination of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Towards {
     /// At the farmer, from this rank.
     Farmer(u32),
@@ -59,24 +59,19 @@ pub(crate) struct Links {
     pub arrivals: Vec<(Duration, Towards)>,
     delay_us: (u64, u64),
     prng: Prng,
-    to_rank: Vec<Link>,
-    to_farmer: Vec<Link>,
+    links: BTreeMap<Towards, Link>,
     countdown: Countdown,
 }
 
 impl Links {
-    /// Links to this many ranks.
+    /// Links without a message.
     #[must_use]
-    pub(crate) fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
-        let links = || (0..ranks).map(|_| Link::default()).collect();
-        Self { delay_us, prng, to_rank: links(), to_farmer: links(), countdown, ..Self::default() }
+    pub(crate) fn new(delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
+        Self { delay_us, prng, countdown, ..Self::default() }
     }
 
     fn link(&mut self, towards: Towards) -> &mut Link {
-        match towards {
-            Towards::Farmer(rank) => &mut self.to_farmer[rank as usize],
-            Towards::Rank(rank) => &mut self.to_rank[rank as usize],
-        }
+        self.links.entry(towards).or_default()
     }
 
     /// Sends bytes.
@@ -87,12 +82,10 @@ impl Links {
         } else {
             Duration::from_micros(self.prng.range(self.delay_us.0..=self.delay_us.1.max(self.delay_us.0)))
         };
-        let now = self.now;
-        let link = self.link(towards);
-        link.last_at = link.last_at.max(now + delay);
+        let link = self.links.entry(towards).or_default();
+        link.last_at = link.last_at.max(self.now + delay);
         link.frames.push_back(frame);
-        let at = link.last_at;
-        self.arrivals.push((at, towards));
+        self.arrivals.push((link.last_at, towards));
     }
 
     /// A message is on its way to a rank.
@@ -130,9 +123,10 @@ impl Links {
 
     /// Frames of a dead rank that will never be sent.
     pub(crate) fn cut(&mut self, rank: u32) {
-        let keep = self.prng.range(0..=self.to_farmer[rank as usize].frames.len() as u64);
-        self.to_farmer[rank as usize].frames.truncate(usize::try_from(keep).expect("a length"));
-        self.to_rank[rank as usize].frames.clear();
+        let waiting = self.link(Towards::Farmer(rank)).frames.len() as u64;
+        let keep = usize::try_from(self.prng.range(0..=waiting)).expect("a length");
+        self.link(Towards::Farmer(rank)).frames.truncate(keep);
+        self.link(Towards::Rank(rank)).frames.clear();
     }
 }
 
@@ -153,6 +147,6 @@ impl Network for Links {
         // Start is passed to MPI immediately, before anything else: it is never dropped.
         let (least, most) = if rank == FARMER { (u64::MAX, u64::MAX) } else { (1, 8) };
         let keep = usize::try_from(self.prng.range(least..=most)).unwrap_or(usize::MAX);
-        self.to_rank[rank.0 as usize].frames.truncate(keep);
+        self.link(Towards::Rank(rank.0)).frames.truncate(keep);
     }
 }

@@ -95,8 +95,7 @@ impl Fault {
 }
 
 /// A simulated farm.
-#[cfg_attr(test, derive(Default))]
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Options {
     /// The seed of all random choices.
     pub seed: u64,

@@ -73,6 +73,7 @@ pub(crate) enum RunEnd {
 }
 
 /// A run.
+#[derive(Default)]
 pub(crate) struct World {
     /// The time.
     pub now: Duration,
@@ -156,40 +157,25 @@ impl World {
             rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
         };
-        let recorder = Recorder {
-            disk: Rc::clone(disk),
-            written: Vec::new(),
-            attempts: Vec::new(),
-            countdown: Rc::clone(&countdown),
-        };
+        let recorder = Recorder { disk: Rc::clone(disk), countdown: Rc::clone(&countdown), ..Recorder::default() };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
-        let links = Links::new(options.ranks, options.delay_us, prng.fork(), Rc::clone(&countdown));
+        let links = Links::new(options.delay_us, prng.fork(), Rc::clone(&countdown));
         let checker = checker_of(now, &options, plan, &disk.borrow());
         let mut world = Self {
             now,
             started: now,
-            nodes: Vec::new(),
             checker,
             farm: Some(farm),
             disk: Rc::clone(disk),
             links,
-            tally: Tally::default(),
             plan: Rc::clone(plan),
             prng,
             countdown,
             calm: options.faults.is_empty(),
-            farmer_hung: None,
-            held_up: false,
-            power_lost: false,
-            end: None,
-            queue: BTreeMap::new(),
-            count: 0,
-            wake_at: None,
-            notes: Vec::new(),
             trace,
             deadline: now + longest_of(&options, plan),
-            turns: 0,
             options,
+            ..Self::default()
         };
         world.set_up();
         Ok(world)

@@ -61,8 +61,7 @@ fn a_drain_survives_a_dead_node() {
     let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
     let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 50_000_000));
     scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
-    let mut world = scenario.start_for(secs(15));
-    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
+    let world = scenario.struck(secs(15), Fault::KillNode, 2, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Ended(1));
     assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
 }

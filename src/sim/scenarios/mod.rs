@@ -48,6 +48,19 @@ impl Scenario {
         world
     }
 
+    /// A run, after this time and with this fault.
+    fn struck(&self, after: Duration, fault: Fault, rank: u32, time: Duration) -> World {
+        let mut world = self.start_for(after);
+        world.strike_with(fault, rank, time);
+        world
+    }
+
+    /// Runs to the end, at which this many tasks have finished and none has failed.
+    fn finishes(&mut self, world: World, tasks: usize) {
+        assert_eq!(self.run(world), RunEnd::Ended(0));
+        assert_eq!(self.lines(0), tasks);
+    }
+
     /// Runs to the end.
     fn run(&mut self, mut world: World) -> RunEnd {
         let end = world.run();
@@ -101,24 +114,20 @@ fn a_finished_list_is_not_run_again() {
 #[test]
 fn a_dead_node_costs_time_and_nothing_else() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start_for(Duration::from_millis(1_500));
-    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    let world = scenario.struck(Duration::from_millis(1_500), Fault::KillNode, 2, Duration::ZERO);
+    scenario.finishes(world, 20);
 }
 
 /// A node that hangs for a minute is given up, comes back, and its results are not recorded twice.
 #[test]
 fn a_node_that_comes_back_writes_nothing_twice() {
     let mut scenario = Scenario::new(|options| options.mean_us = 45_000_000);
-    let mut world = scenario.start_for(secs(10));
-    world.strike_with(Fault::HangNode, 1, secs(50));
+    let mut world = scenario.struck(secs(10), Fault::HangNode, 1, secs(50));
     go(&mut world, secs(35));
     assert_eq!(worker(&world, 1).status(), Status::Lost);
     go(&mut world, secs(20));
     assert_eq!(worker(&world, 1).status(), Status::Active);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    scenario.finishes(world, 20);
 }
 
 /// Tasks that a lost node was running and that no other rank has yet are its own again when it comes back.
@@ -127,8 +136,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     let mut scenario = Scenario::new(|options| {
         (options.ranks, options.slots, options.tasks, options.mean_us) = (2, (1, 1), 2, 100_000_000);
     });
-    let mut world = scenario.start_for(secs(1));
-    world.strike_with(Fault::HangRelay, 1, secs(45));
+    let mut world = scenario.struck(secs(1), Fault::HangRelay, 1, secs(45));
     go(&mut world, secs(60));
     let tasks = world.farm.as_ref().unwrap().core.tasks();
     assert_eq!(tasks.owner(TaskId(1)), Some(Rank(1)));
@@ -141,8 +149,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
 fn a_delayed_farmer_loses_no_rank() {
     for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
         let mut scenario = Scenario::new(|options| options.tasks = 600);
-        let mut world = scenario.start_for(secs(10));
-        world.strike_with(fault, 0, secs(time));
+        let mut world = scenario.struck(secs(10), fault, 0, secs(time));
         go(&mut world, secs(time + 40));
         let workers = world.farm.as_ref().unwrap().core.workers();
         assert_eq!(workers.count(Status::Active), 3, "{fault:?}");
@@ -155,8 +162,7 @@ fn a_delayed_farmer_loses_no_rank() {
 #[test]
 fn a_dead_pool_is_replaced_immediately() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start_for(Duration::from_millis(1_500));
-    world.strike_with(Fault::KillPool, 1, Duration::ZERO);
+    let mut world = scenario.struck(Duration::from_millis(1_500), Fault::KillPool, 1, Duration::ZERO);
     go(&mut world, secs(6));
     assert_eq!(scenario.lines(0), 20, "two nodes are left for it");
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
@@ -166,10 +172,8 @@ fn a_dead_pool_is_replaced_immediately() {
 #[test]
 fn a_farm_whose_last_pool_dies_continues() {
     let mut scenario = Scenario::new(|options| options.ranks = 1);
-    let mut world = scenario.start_for(Duration::from_millis(2_500));
-    world.strike_with(Fault::KillPool, 0, Duration::ZERO);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    let world = scenario.struck(Duration::from_millis(2_500), Fault::KillPool, 0, Duration::ZERO);
+    scenario.finishes(world, 20);
 }
 
 /// A stop ends every task: SIGTERM, the grace period, SIGKILL; and the next start runs the rest.
@@ -191,8 +195,7 @@ fn a_task_that_ignores_sigterm_is_killed() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start_for(Duration::from_millis(2_500));
-    world.strike_with(Fault::DiskFull, 0, secs(30));
+    let world = scenario.struck(Duration::from_millis(2_500), Fault::DiskFull, 0, secs(30));
     assert_eq!(scenario.run(world), RunEnd::Ended(4));
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
     assert_eq!(scenario.lines(0), 20);
@@ -221,8 +224,7 @@ fn a_crash_at_any_step_is_resumed() {
     for fault in [Fault::CrashFarmer, Fault::PowerLoss] {
         for seed in 0..60 {
             let mut scenario = Scenario::new(|options| options.failing = 300);
-            let mut world = scenario.start_for(Duration::from_millis(50 * seed));
-            world.strike_with(fault, 0, Duration::ZERO);
+            let world = scenario.struck(Duration::from_millis(50 * seed), fault, 0, Duration::ZERO);
             scenario.run(world);
             let end = scenario.resume();
             assert!(matches!(end, RunEnd::Ended(0 | 1)), "seed {seed}: {end:?}");
@@ -235,8 +237,7 @@ fn a_crash_at_any_step_is_resumed() {
 #[test]
 fn a_node_without_memory_is_spared_for_a_while() {
     let mut scenario = Scenario::new(|options| options.tasks = 200);
-    let mut world = scenario.start_for(Duration::from_millis(100));
-    world.strike_with(Fault::RefuseSpawn, 1, secs(8));
+    let mut world = scenario.struck(Duration::from_millis(100), Fault::RefuseSpawn, 1, secs(8));
     go(&mut world, secs(6));
     assert_eq!(worker(&world, 1).book.held(), 0);
     go(&mut world, secs(6));
@@ -253,8 +254,7 @@ fn a_third_of_three_hundred_nodes_may_die() {
         go(&mut world, Duration::from_millis(20));
         world.strike_with(Fault::KillNode, rank * 2, Duration::ZERO);
     }
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 3_000);
+    scenario.finishes(world, 3_000);
 }
 
 /// The same seed gives the same run, byte for byte.
@@ -270,18 +270,15 @@ fn a_seed_is_a_run() {
 #[test]
 fn a_black_hole_fails_nothing() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
-    let mut world = scenario.start();
-    world.strike_with(Fault::BlackHole, 2, secs(100_000));
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 2_000);
+    let world = scenario.struck(Duration::ZERO, Fault::BlackHole, 2, secs(100_000));
+    scenario.finishes(world, 2_000);
 }
 
 /// A node that was a black hole for a minute works like the others afterward.
 #[test]
 fn a_black_hole_that_was_mended_gets_tasks_again() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
-    let mut world = scenario.start();
-    world.strike_with(Fault::BlackHole, 2, secs(30));
+    let mut world = scenario.struck(Duration::ZERO, Fault::BlackHole, 2, secs(30));
     go(&mut world, secs(30));
     assert_eq!(worker(&world, 2).book.held(), 0);
     go(&mut world, secs(45));

@@ -78,8 +78,7 @@ fn crashes_count_over_restarts() {
 fn a_stopped_pool_does_not_hold_up_a_farm() {
     for rank in [0, 2] {
         let mut scenario = Scenario::new(|_| {});
-        let mut world = scenario.start_for(Duration::from_millis(1_500));
-        world.strike_with(Fault::HangPool, rank, secs(100_000));
+        let mut world = scenario.struck(Duration::from_millis(1_500), Fault::HangPool, rank, secs(100_000));
         go(&mut world, secs(40));
         assert_eq!((scenario.lines(0), world.end), (20, Some(RunEnd::Ended(0))), "rank {rank}");
         scenario.run(world);
