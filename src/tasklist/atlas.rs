@@ -67,12 +67,6 @@ fn max_events(section: &Section) -> Result<Option<f64>, ListError> {
     number.map(Some).ok_or_else(|| section.error(Some(key), "not a number of events, which is at least 1").into())
 }
 
-/// The parts of each input: `None` if it is processed as a whole.
-fn parts(section: &Section, inputs: &[Input<'_>], list: &Path) -> Result<Vec<Option<(f64, u64)>>, ListError> {
-    let Some(max) = max_events(section)? else { return Ok(vec![None; inputs.len()]) };
-    Ok(root::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
-}
-
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn part(number: u64, max: f64) -> Part {
     // As PyTaskFarmer counts: exact for whole numbers up to 2^53.
@@ -92,10 +86,14 @@ fn for_each(
 ) -> Result<TaskList, ListError> {
     let bytes = read_file(list)?;
     let inputs: Vec<Input<'_>> = lines::kept(&bytes).map(|(line, text)| Input { name: text.stripped, line }).collect();
-    let parts = parts(section, &inputs, list)?;
+    let parts = match max_events(section)? {
+        Some(max) => root::count(&inputs, list)?.into_iter().map(|events| Some((max, events))).collect(),
+        None => vec![None; inputs.len()],
+    };
     for_each_part(list, &inputs, parts, make)
 }
 
+/// `parts`: at most how many events a task may have, and how many the input has; `None` if it is processed as a whole.
 fn for_each_part(
     list: &Path,
     inputs: &[Input<'_>],

@@ -29,30 +29,28 @@ enum Split<'a> {
 
 pub(super) const KEYS: &[&str] = &["command", "separator", "csv"];
 
-/// Names by number; `names` has those of a CSV header.
-struct Names {
-    columns: Option<Vec<String>>,
-}
+/// Names by number, and those of the columns of CSV.
+type Names = Option<Vec<String>>;
 
 impl Fields for Names {
     type Field = usize;
     fn find(&self, name: &str) -> Option<usize> {
-        if let Some(column) = self.columns.iter().flatten().position(|column| column == name) {
+        if let Some(column) = self.iter().flatten().position(|column| column == name) {
             return Some(column);
         }
-        match (name, &self.columns) {
+        match (name, self) {
             ("id", _) => return Some(ID),
             ("line", None) => return Some(LINE),
             _ => {}
         }
         let number: usize = name.parse().ok().filter(|_| !name.starts_with(['0', '+']))?;
-        let most = self.columns.as_ref().map_or(FIELDS_MAX, Vec::len);
+        let most = self.as_ref().map_or(FIELDS_MAX, Vec::len);
         (number >= 1 && number <= most).then(|| number - 1)
     }
 
     fn names(&self) -> Vec<&str> {
-        let columns = self.columns.iter().flatten().map(String::as_str);
-        let others: &[&str] = if self.columns.is_some() { &["1", "id"] } else { &["1", "2", "line", "id"] };
+        let columns = self.iter().flatten().map(String::as_str);
+        let others: &[&str] = if self.is_some() { &["1", "id"] } else { &["1", "2", "line", "id"] };
         columns.chain(others.iter().copied()).collect()
     }
 }
@@ -102,8 +100,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
     if let Split::Csv(separator) = split {
         return read_csv(&read_file(path)?, separator, path, parse);
     }
-    let names = Names { columns: None };
-    let template = parse(&names)?;
+    let template = parse(&None)?;
     let bytes = read_file(path)?;
     let mut list = TaskList::default();
     for (number, line) in lines::kept(&bytes) {
@@ -180,7 +177,7 @@ fn read_csv(
     if let Some(twice) = columns.iter().find(|name| !known.insert(*name)) {
         return Err(ListError::content(path, 1, &format!("the header has two columns '{twice}'")));
     }
-    let template = parse(&Names { columns: Some(columns) })?;
+    let template = parse(&Some(columns))?;
     let mut list = TaskList::default();
     for record in reader.byte_records() {
         let record = record.map_err(|error| bad(&error))?;

@@ -81,7 +81,7 @@ fn axis(name: &str, text: &str) -> Result<Axis, String> {
     let literal = literal::look(&words);
     for (word, quoted) in words {
         let (more, part) = match range::parse(&word).filter(|_| !quoted).transpose()? {
-            Some(range) => (range.count(), Part::Range(range)),
+            Some(range) => (range.count, Part::Range(range)),
             None => (1, Part::Word(word)),
         };
         parts.push((count, part));
