@@ -114,20 +114,22 @@ const OTHER: [&str; 4] = ["PMI_CONTROL_PORT", "ALPS_APP_PE", "PALS_APID", "SLURM
 /// The first step ID that Slurm uses for batch scripts and other special steps.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
 
-/// How a process with these variables was launched. `get` looks a variable up.
-///
-/// Launchers may be nested, such as `mpirun` in the shell of a job step, and nothing shows which one is the inner one.
-/// A launcher of several processes takes precedence over one of a single process: otherwise, each of the several would
-/// run a farm of its own.
-pub(super) fn read(get: &impl Fn(&str) -> Option<String>) -> Option<Launch> {
-    let mut found: Vec<Launch> = TABLE.iter().filter_map(|signs| signs.read(get)).collect();
-    let sets_pmix = |launch: &Launch| {
-        matches!(launch.launcher, Launcher::Jsrun | Launcher::OpenMpi | Launcher::Flux | Launcher::Pals)
-    };
-    if found.iter().any(sets_pmix) || get("PMIX_NAMESPACE").is_some_and(|name| name.starts_with("slurm.")) {
-        found.retain(|launch| launch.launcher != Launcher::Prun);
+impl Launch {
+    /// How a process with these variables was launched; `None` without a launcher. `get` looks a variable up.
+    ///
+    /// Launchers may be nested, such as `mpirun` in the shell of a job step, and nothing shows which one is the inner one.
+    /// A launcher of several processes takes precedence over one of a single process: otherwise, each of the several would
+    /// run a farm of its own.
+    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let mut found: Vec<Self> = TABLE.iter().filter_map(|signs| signs.read(&get)).collect();
+        let sets_pmix = |launch: &Self| {
+            matches!(launch.launcher, Launcher::Jsrun | Launcher::OpenMpi | Launcher::Flux | Launcher::Pals)
+        };
+        if found.iter().any(sets_pmix) || get("PMIX_NAMESPACE").is_some_and(|name| name.starts_with("slurm.")) {
+            found.retain(|launch| launch.launcher != Launcher::Prun);
+        }
+        found.iter().find(|launch| launch.size != Some(1)).or(found.first()).copied()
     }
-    found.iter().find(|launch| launch.size != Some(1)).or(found.first()).copied()
 }
 
 /// The place of a rank of this launcher on its node; `None` if its variables do not give it.
