@@ -112,10 +112,8 @@ impl fmt::Display for IniError {
             write!(f, ": [{}]", shown::line(section))?;
         }
         // It contains keys and values, but none of their newlines.
-        self.what.split('\n').map(shown::line).enumerate().try_for_each(|(line, text)| {
-            let before = if line == 0 { ": " } else { "\n" };
-            write!(f, "{before}{text}")
-        })
+        let what: Vec<_> = self.what.split('\n').map(shown::line).collect();
+        write!(f, ": {}", what.join("\n"))
     }
 }
 

@@ -269,10 +269,8 @@ impl World {
     }
 
     fn verdict(&mut self) -> Result<(), String> {
-        match self.checker.take_broken() {
-            Some(broken) => Err(format!("at {:.6} s: {broken}", self.now.as_secs_f64())),
-            None => Ok(()),
-        }
+        let broken = self.checker.take_broken();
+        broken.map_or(Ok(()), |broken| Err(format!("at {:.6} s: {broken}", self.now.as_secs_f64())))
     }
 
     fn step(&mut self) -> Result<(), String> {
