@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::process::Process;
+use crate::protocol::codec;
 use crate::tasklist::Made;
 use crate::tasklist::judge::{Question, ask};
 
@@ -18,10 +19,8 @@ use crate::tasklist::judge::{Question, ask};
 /// the farm.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The largest part of a question that is accepted.
+/// The largest question that is accepted, in bytes.
 const LEN_MAX: usize = 2 << 20;
-
-const QUESTIONS: [Question; 3] = [Question::IsOpen, Question::HereDocument, Question::IsContinued];
 
 /// Asks a shell.
 #[derive(Debug)]
@@ -30,12 +29,14 @@ pub(super) struct Asker {
     deadline: Option<Instant>,
 }
 
+/// Who asks.
 #[derive(Debug)]
-enum Who {
+pub(super) enum Who {
     /// A separate process.
     There(Process),
-    /// This process, which never uses MPI.
+    /// This process, which never uses MPI: for a dry run.
     Here,
+    /// Nothing is answered.
     Nobody,
 }
 
@@ -45,17 +46,7 @@ impl Asker {
         Ok(Self::new(Who::There(Process::start(Made::default(), serve)?)))
     }
 
-    /// In this process: for a dry run.
-    pub(super) fn here() -> Self {
-        Self::new(Who::Here)
-    }
-
-    /// Answers nothing.
-    pub(super) fn unavailable() -> Self {
-        Self::new(Who::Nobody)
-    }
-
-    fn new(who: Who) -> Self {
+    pub(super) fn new(who: Who) -> Self {
         Self { who, deadline: None }
     }
 
@@ -86,14 +77,8 @@ fn by_socket(
 ) -> io::Result<Option<bool>> {
     socket.set_read_timeout(Some(left))?;
     socket.set_write_timeout(Some(left))?;
-    let number = QUESTIONS.iter().position(|known| *known == question).unwrap_or_default();
-    let shell = shell.as_os_str().as_bytes();
-    let mut bytes = vec![u8::try_from(number).unwrap_or_default()];
-    for piece in [shell, line] {
-        bytes.extend((piece.len() as u64).to_le_bytes());
-        bytes.extend(piece);
-    }
-    socket.write_all(&bytes)?;
+    let bytes = codec::encode(&(question, shell.as_os_str().as_bytes(), line)).map_err(io::Error::other)?;
+    socket.write_all(&[&bytes.len().to_le_bytes(), &bytes[..]].concat())?;
     let mut answer = [0];
     socket.read_exact(&mut answer)?;
     Ok(match answer {
@@ -106,26 +91,18 @@ fn by_socket(
 /// Answers until there are no more questions.
 fn serve(mut socket: &UnixStream) -> io::Result<()> {
     loop {
-        let mut number = [0];
-        if socket.read(&mut number)? == 0 {
-            return Ok(());
+        let mut len = [0; size_of::<usize>()];
+        match socket.read_exact(&mut len) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
         }
-        let shell = piece(socket)?;
-        let line = piece(socket)?;
-        let question = QUESTIONS.get(usize::from(number[0])).copied();
-        let shell = Path::new(std::ffi::OsStr::from_bytes(&shell));
-        let answer = question.and_then(|question| ask(shell, question, &line));
+        let len = Some(usize::from_le_bytes(len)).filter(|len| *len <= LEN_MAX);
+        let mut bytes = vec![0; len.ok_or(io::ErrorKind::InvalidData)?];
+        socket.read_exact(&mut bytes)?;
+        let (question, shell, line): (_, Vec<u8>, Vec<u8>) = codec::decode(&bytes).map_err(io::Error::other)?;
+        let answer = ask(Path::new(std::ffi::OsStr::from_bytes(&shell)), question, &line);
         socket.write_all(&[answer.map_or(2, u8::from)])?;
     }
-}
-
-fn piece(mut socket: &UnixStream) -> io::Result<Vec<u8>> {
-    let mut len = [0; 8];
-    socket.read_exact(&mut len)?;
-    let len = usize::try_from(u64::from_le_bytes(len)).ok().filter(|len| *len <= LEN_MAX);
-    let mut bytes = vec![0; len.ok_or(io::ErrorKind::InvalidData)?];
-    socket.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::asker::Asker;
 use crate::config::Config;
 use crate::runner::RunnerConfig;
 use crate::runner::fields::Values;
-use crate::tasklist::judge::{Places, look};
+use crate::tasklist::judge::look;
 use crate::tasklist::{ListError, Tasks, line_numbers};
 
 /// Whether tasks will have this variable, as far as is known here.
@@ -44,16 +44,15 @@ pub(super) fn list(config: &Config, tasks: &Tasks, runner: &RunnerConfig, asker:
         findings.confirm(&tasks.list, |question, line| asker.ask(&shell, question, line));
     }
     let told = findings.mentioned();
-    let places = if tasks.are_lines { Places::Lines } else { Places::Tasks };
-    let lines: BTreeMap<_, _> = match places {
-        Places::Lines => told.iter().copied().zip(line_numbers(&config.list, &told)).collect(),
-        Places::Tasks => told.iter().map(|id| (*id, u64::from(id.0))).collect(),
+    let (noun, numbers): (_, BTreeMap<_, _>) = match tasks.are_lines {
+        true => ("line", told.iter().copied().zip(line_numbers(&config.list, &told)).collect()),
+        false => ("task", told.iter().map(|id| (*id, u64::from(id.0))).collect()),
     };
-    let number = |id| lines.get(&id).copied();
-    for warning in findings.warnings(places, number) {
+    let number = |id| numbers.get(&id).copied();
+    for warning in findings.warnings(noun, number) {
         log::warn!("{}: {warning}", config.list.display());
     }
-    let refusals = findings.refusals(places, number);
+    let refusals = findings.refusals(noun, number);
     if refusals.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,6 @@
 //! checked, and no rank is left waiting, whatever rank 0 finds.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::SILENCE_MAX;
-use super::asker::Asker;
+use super::asker::{Asker, Who};
 use super::check;
 use super::link::Links;
 use super::reader::{Input, NoTasks, Work};
@@ -39,7 +38,7 @@ use crate::sys::walltime;
 use crate::task::{FARMER, Rank};
 use crate::tasklist::{ListError, TaskList, Tasks};
 use crate::workdir::journal::Journal;
-use crate::workdir::{ToprocessWriter, Wanted, Workdir, WorkdirError, check_joblog};
+use crate::workdir::{Wanted, Workdir, WorkdirError, check_joblog};
 
 /// How long workers may take to end when nothing was started.
 const DISMISS_LIMIT: Duration = Duration::from_secs(10);
@@ -107,25 +106,21 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub(crate) fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    match look(config) {
-        Ok((table, list)) => {
-            let print = |out: &mut dyn Write| {
-                table
-                    .unrecorded()
-                    .try_for_each(|id| writeln!(out, "{id} {}", shown::message(&shown::text(list.command(id)))))
-            };
-            match stdout::print(print) {
-                Ok(()) if !config.options.quiet => say(&count(&table)),
-                Ok(()) => {}
-                Err(code) => return code,
-            }
-            ExitCode::Success
-        }
+    let (table, list) = match look(config) {
+        Ok(found) => found,
         Err(error) => {
             say_error(&error.to_string());
-            ExitCode::BadInput
+            return ExitCode::BadInput;
         }
+    };
+    let line = |id| format!("{id} {}", shown::message(&shown::text(list.command(id))));
+    if let Err(code) = stdout::print(|out| table.unrecorded().try_for_each(|id| writeln!(out, "{}", line(id)))) {
+        return code;
     }
+    if !config.options.quiet {
+        say(&count(&table));
+    }
+    ExitCode::Success
 }
 
 /// The last line of a dry run.
@@ -139,7 +134,7 @@ fn count(table: &TaskTable) -> String {
 /// What a run would find.
 fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
     let Work { runner, tasks } = Input::read_here(config)?;
-    check::list(config, &tasks, &runner, &mut Asker::here())?;
+    check::list(config, &tasks, &runner, &mut Asker::new(Who::Here))?;
     let Tasks { list, made, .. } = tasks;
     // What a handler needed for itself is not part of a run that changes nothing.
     drop(made);
@@ -256,9 +251,7 @@ impl Farm {
         links.start_all(start);
         let mut running = Running::new(clock.now(), turns, reporter, workdir.toprocess(), patience);
         let end = running.until_its_end(links, signals, clock);
-        let Running { turns, reporter, toprocess, .. } = running;
-        let end =
-            close(turns, toprocess, &list, end, |core, end, tally| reporter.finish(config, core, end, tally, &list));
+        let end = close(running, end, config, &list);
         drop(workdir);
         part(links, clock, &end.lost, end.unreachable);
         Outcome { code: end.exit_code(), unreachable: end.unreachable }
@@ -266,14 +259,8 @@ impl Farm {
 }
 
 /// Closes the files and prints the result for the user.
-fn close(
-    turns: Turns<Records>,
-    toprocess: ToprocessWriter,
-    list: &TaskList,
-    mut end: End,
-    tell_user: impl FnOnce(&Farmer, &End, &Tally),
-) -> End {
-    let Turns { core, storage, .. } = turns;
+fn close(running: Running, mut end: End, config: &Config, list: &TaskList) -> End {
+    let Running { turns: Turns { core, storage, .. }, reporter, toprocess, .. } = running;
     if let Err(error) = toprocess.finish(list, &core.tasks().snapshot()) {
         log::warn!("cannot write toprocess: {error}; finished and failed are what counts");
     }
@@ -281,7 +268,7 @@ fn close(
     if let Err(error) = journal.close() {
         end.fail(storage_failure(error).1);
     }
-    tell_user(&core, &end, &tally);
+    reporter.finish(config, &core, &end, &tally, list);
     end
 }
 

@@ -5,7 +5,8 @@
 //! loop is turning, the thread sleeps. It owns nothing else, and only one of the two uses MPI at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::protocol::{ToWorker, codec};
@@ -15,16 +16,15 @@ use crate::sys::mpi::Mpi;
 /// MPI, shared with the thread.
 pub(super) struct KeepAlive {
     shared: Arc<Shared>,
-    /// `None` if MPI allows only one thread, or the system refused to start one: then a stall looks like a death.
-    thread: Option<JoinHandle<()>>,
+    /// It ends when its channel does. `None` if MPI allows only one thread, or the system refused to start one: then a
+    /// stall looks like a death.
+    thread: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 struct Shared {
     mpi: Mutex<Mpi>,
     /// The number of turns of rank 0's loop.
     turns: AtomicU64,
-    over: Mutex<bool>,
-    over_changed: Condvar,
 }
 
 impl KeepAlive {
@@ -32,15 +32,11 @@ impl KeepAlive {
     #[must_use]
     pub(super) fn start(mpi: Mpi) -> Self {
         let may_share = mpi.size() > 1 && mpi.may_change_threads();
-        let shared = Arc::new(Shared {
-            mpi: Mutex::new(mpi),
-            turns: AtomicU64::new(0),
-            over: Mutex::new(false),
-            over_changed: Condvar::new(),
-        });
-        let for_thread = Arc::clone(&shared);
-        let thread = may_share.then(|| std::thread::Builder::new().spawn(move || for_thread.beat()).ok()).flatten();
-        Self { shared, thread }
+        let shared = Arc::new(Shared { mpi: Mutex::new(mpi), turns: AtomicU64::new(0) });
+        let (for_thread, (sender, over)) = (Arc::clone(&shared), mpsc::channel());
+        let thread =
+            may_share.then(|| std::thread::Builder::new().spawn(move || for_thread.beat(&over)).ok()).flatten();
+        Self { shared, thread: thread.map(|thread| (sender, thread)) }
     }
 
     /// MPI, for rank 0's loop.
@@ -52,9 +48,8 @@ impl KeepAlive {
     /// Ends the thread and returns MPI; `None` if the thread has died, because the state of MPI is unknown then.
     #[must_use]
     pub(super) fn into_mpi(self) -> Option<Mpi> {
-        *unpoisoned(self.shared.over.lock()) = true;
-        self.shared.over_changed.notify_all();
-        if let Some(thread) = self.thread {
+        if let Some((sender, thread)) = self.thread {
+            drop(sender);
             thread.join().ok()?;
         }
         Arc::into_inner(self.shared).map(|shared| unpoisoned(shared.mpi.into_inner()))
@@ -62,14 +57,12 @@ impl KeepAlive {
 }
 
 impl Shared {
-    fn beat(&self) {
+    fn beat(&self, over: &Receiver<()>) {
         let Ok(frame) = codec::encode(&ToWorker::Heartbeat) else { return };
         let mut seen = self.turns.load(Ordering::Relaxed);
-        let mut over = unpoisoned(self.over.lock());
-        while !*over {
-            over = unpoisoned(self.over_changed.wait_timeout(over, HEARTBEAT)).0;
+        while over.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
             let turns = self.turns.load(Ordering::Relaxed);
-            if turns == seen && !*over {
+            if turns == seen {
                 let mut mpi = unpoisoned(self.mpi.lock());
                 for rank in 1..mpi.size() {
                     mpi.send_if_idle(rank, &frame);

@@ -46,12 +46,6 @@ impl Links {
         self.ranks
     }
 
-    /// Whether it is necessary to look for messages.
-    #[must_use]
-    pub(crate) fn must_look(&self) -> bool {
-        self.ranks() > 1
-    }
-
     /// Makes progress on everything and takes in what has arrived; `false` if more is waiting.
     pub(crate) fn pump(&mut self, received: &mut Vec<Received>) -> bool {
         self.pool.pump(|frame| received.push((FARMER, decode(frame))));

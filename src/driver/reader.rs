@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use super::asker::Asker;
+use super::asker::{Asker, Who};
 use super::job_end::JobEnd;
 use super::process::Process;
 use crate::config::Config;
@@ -109,7 +109,7 @@ impl Input {
     /// If the system has no process or descriptor left.
     pub fn start(config: &Config) -> io::Result<Self> {
         // Without it, nothing is refused for its syntax: no reason not to run.
-        let asker = Asker::start().unwrap_or_else(|_| Asker::unavailable());
+        let asker = Asker::start().unwrap_or_else(|_| Asker::new(Who::Nobody));
         let job_end = JobEnd::start()?;
         let (found, remarks) = find(config);
         let state = match found {
@@ -131,7 +131,7 @@ impl Input {
     pub(super) fn found_late(config: &Config) -> Self {
         let (found, remarks) = find(config);
         let state = State::Here(Box::new(found));
-        Self { state, asker: Asker::unavailable(), job_end: JobEnd::default(), remarks }
+        Self { state, asker: Asker::new(Who::Nobody), job_end: JobEnd::default(), remarks }
     }
 
     /// In this process: for a dry run.
@@ -168,29 +168,24 @@ impl Input {
     }
 }
 
-const WORK: u8 = 0;
-const ERROR: u8 = 1;
-
 /// The bytes for a result. The list is read only if the runner can be used.
 fn encode(runner: Result<RunnerConfig, RunnerError>, read: impl FnOnce() -> Result<Tasks, ListError>) -> Vec<u8> {
     let runner = runner.map_err(|error| error.to_string());
-    match runner.and_then(|runner| codec::encode(&runner).map_err(|error| error.to_string())) {
-        Ok(runner) => [&[WORK], &(runner.len() as u64).to_le_bytes()[..], &runner, &Tasks::encode(read())].concat(),
-        Err(text) => [&[ERROR], text.as_bytes()].concat(),
-    }
+    let tasks = if runner.is_ok() { Tasks::encode(read()) } else { Vec::new() };
+    // Too long a runner cannot be sent, but that it is too long can.
+    let runner = codec::encode(&runner).or_else(|error| codec::encode(&Err::<RunnerConfig, _>(error.to_string())));
+    let runner = runner.unwrap_or_default();
+    [&(runner.len() as u64).to_le_bytes()[..], &runner, &tasks].concat()
 }
 
 /// The result in the bytes; `None` if they are invalid. They come from a process of this program on this node, but are
 /// bytes all the same: checked, never trusted.
 fn decode(mut bytes: Vec<u8>) -> Option<Result<Work, NoTasks>> {
-    match *bytes.first()? {
-        ERROR => return Some(Err(NoTasks::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),
-        WORK => {}
-        _ => return None,
-    }
-    let len = usize::try_from(u64::from_le_bytes(bytes.get(1..9)?.try_into().ok()?)).ok()?;
-    let end = len.checked_add(9)?;
-    let runner = codec::decode::<RunnerConfig>(bytes.get(9..end)?).ok()?;
+    let end = usize::try_from(u64::from_le_bytes(*bytes.first_chunk()?)).ok()?.checked_add(8)?;
+    let runner = match codec::decode::<Result<_, _>>(bytes.get(8..end)?).ok()? {
+        Ok(runner) => runner,
+        Err(text) => return Some(Err(NoTasks::Message(text))),
+    };
     bytes.drain(..end);
     let tasks = Tasks::decode(bytes)?;
     Some(tasks.map(|tasks| Work { runner, tasks }).map_err(NoTasks::from))

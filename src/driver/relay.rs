@@ -77,7 +77,7 @@ fn speaker(ranks: u32) -> u32 {
 impl Relay {
     fn serve(&mut self, signals: &SignalSource) -> RelayEnd {
         loop {
-            self.wait(signals);
+            self.pool.wait(Some(signals.as_fd()), self.pace.pause(self.clock.now()));
             let now = self.clock.now();
             if now.saturating_sub(self.looked) > AWAY {
                 self.core.handle(now, Event::WasAway);
@@ -100,10 +100,6 @@ impl Relay {
                 Some(Action::PassOn) | None => {}
             }
         }
-    }
-
-    fn wait(&mut self, signals: &SignalSource) {
-        self.pool.wait(Some(signals.as_fd()), self.pace.pause(self.clock.now()));
     }
 
     fn report(&mut self, now: Duration, message: &ToFarmer) {

@@ -151,19 +151,14 @@ impl Running {
         for note in std::mem::take(notes) {
             reporter.note(&note, &turns.core);
             let journal = &mut turns.storage.journal;
-            let written = match (&note, turns.core.workers()) {
-                (Note::Joined(rank), workers) => match workers.get(*rank) {
-                    Some(worker) => journal.name_rank(rank.0, &worker.host, worker.book.slots()),
-                    None => Ok(()),
-                },
-                // A log that cannot be created for lack of space is the workdir's problem, not the node's.
-                (Note::Paused(_), _) => {
-                    journal.probe();
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
-            if let Err(error) = written {
+            // A log that cannot be created for lack of space is the workdir's problem, not the node's.
+            if let Note::Paused(_) = note {
+                journal.probe();
+            }
+            if let Note::Joined(rank) = note
+                && let Some(worker) = turns.core.workers().get(rank)
+                && let Err(error) = journal.name_rank(rank.0, &worker.host, worker.book.slots())
+            {
                 let (unwritten, reason) = storage_failure(error);
                 turns.turn(clock.now(), Event::StorageFailed { unwritten, reason }, links, notes);
             }
@@ -176,7 +171,8 @@ impl Running {
             self.pace.on_traffic(now);
         }
         let mut timeout = self.next_due().saturating_sub(now);
-        if links.must_look() {
+        // Messages over MPI have to be looked for.
+        if links.ranks() > 1 {
             timeout = timeout.min(self.pace.pause(now));
         }
         links.pool.wait(Some(signals.as_fd()), timeout);

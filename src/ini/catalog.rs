@@ -15,19 +15,6 @@ use crate::sys::regular;
 /// Larger files are not meant for this program, in bytes.
 const FILE_LEN_MAX: u64 = 4 << 20;
 
-#[derive(Debug)]
-enum Content {
-    Definitions(Definitions),
-    Broken(Broken),
-}
-
-/// The definitions in a file. Their values are not examined before one is needed.
-#[derive(Debug)]
-struct Definitions {
-    defaults: Vec<RawKey>,
-    sections: Vec<RawSection>,
-}
-
 /// A file that cannot be read, and the bytes that could be.
 #[derive(Debug)]
 struct Broken {
@@ -39,7 +26,8 @@ struct Broken {
 #[derive(Debug)]
 struct Found {
     path: PathBuf,
-    content: Content,
+    /// The definitions in it. Their values are not examined before one is needed.
+    content: Result<RawFile, Broken>,
     /// If set, its definitions do not count.
     distrust: Option<Distrust>,
 }
@@ -83,19 +71,19 @@ pub(crate) fn load(kind: Kind) -> Catalog {
 /// [`load`] for these folders.
 pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
     let in_place = |place: &Place| -> Vec<Found> {
-        let read = |name| {
+        let open = |name| {
             let path = place.path_of(&name);
             let (file, metadata) = match place.open_file(&name)?.and_then(|file| Ok((file.metadata()?, file))) {
                 Ok((metadata, file)) => (Ok(file), Some(metadata)),
                 Err(error) => (Err(error), None),
             };
-            let content = Content::read(kind, &path, file);
+            let content = read(kind, &path, file);
             // Most files are not meant for this program, and their owners do not matter.
-            let metadata = metadata.filter(|_| content.may_define());
+            let metadata = metadata.filter(|_| !content.as_ref().is_ok_and(|file| file.sections.is_empty()));
             let distrust = metadata.and_then(|metadata| place.distrust(&path, &metadata));
             Some(Found { path, content, distrust })
         };
-        place.names().into_iter().filter_map(read).collect()
+        place.names().into_iter().filter_map(open).collect()
     };
     Catalog { kind, files: places.iter().flat_map(in_place).collect() }
 }
@@ -103,55 +91,33 @@ pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
 /// Reads all definitions of a kind in these files, whoever owns them.
 #[must_use]
 pub fn load_files(kind: Kind, files: Vec<PathBuf>) -> Catalog {
-    let read =
-        |path: PathBuf| Found { content: Content::read(kind, &path, regular::reader(&path)), path, distrust: None };
-    Catalog { kind, files: files.into_iter().map(read).collect() }
+    let open = |path: PathBuf| Found { content: read(kind, &path, regular::reader(&path)), path, distrust: None };
+    Catalog { kind, files: files.into_iter().map(open).collect() }
 }
 
-impl Content {
-    fn read(kind: Kind, path: &Path, file: io::Result<File>) -> Self {
-        let parsed = read_file(path, file).and_then(|bytes| match parse::parse(&bytes) {
-            Ok(file) => Ok(file),
-            Err(error) => Err(Broken { error: at(path, error), bytes }),
-        });
-        match parsed {
-            Ok(file) => Self::Definitions(Definitions::of(kind, file)),
-            Err(broken) => Self::Broken(broken),
-        }
-    }
-
-    fn may_define(&self) -> bool {
-        !matches!(self, Self::Definitions(definitions) if definitions.sections.is_empty())
-    }
-}
-
-fn at(path: &Path, error: ParseError) -> IniError {
-    IniError { file: path.to_owned(), line: Some(error.line), section: error.section, what: error.what }
-}
-
-fn read_file(path: &Path, file: io::Result<File>) -> Result<Vec<u8>, Broken> {
-    let error = |what: String| IniError { file: path.to_owned(), line: None, section: None, what };
+/// The sections of a file that are definitions of this kind.
+fn read(kind: Kind, path: &Path, file: io::Result<File>) -> Result<RawFile, Broken> {
     let mut bytes = Vec::new();
     let read = file.and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes));
-    match read {
-        Err(cause) => Err(Broken { error: error(format!("it cannot be read: {cause}")), bytes }),
+    let parsed = match read {
+        Err(cause) => Err((None, None, format!("it cannot be read: {cause}"))),
         Ok(_) if bytes.len() as u64 > FILE_LEN_MAX => {
-            Err(Broken { error: error(format!("it is longer than {FILE_LEN_MAX} bytes")), bytes })
+            Err((None, None, format!("it is longer than {FILE_LEN_MAX} bytes")))
         }
-        Ok(_) => Ok(bytes),
+        Ok(_) => parse::parse(&bytes).map_err(|ParseError { line, section, what }| (Some(line), section, what)),
+    };
+    let mut file = parsed.map_err(|(line, section, what)| Broken {
+        error: IniError { file: path.to_owned(), line, section, what },
+        bytes,
+    })?;
+    let defines = |keys: &[RawKey]| keys.iter().any(|key| key.name == kind.key());
+    if !defines(&file.defaults) {
+        file.sections.retain(|section| defines(&section.keys));
     }
+    Ok(file)
 }
 
-impl Definitions {
-    fn of(kind: Kind, file: RawFile) -> Self {
-        let RawFile { defaults, mut sections } = file;
-        let defines = |keys: &[RawKey]| keys.iter().any(|key| key.name == kind.key());
-        if !defines(&defaults) {
-            sections.retain(|section| defines(&section.keys));
-        }
-        Self { defaults, sections }
-    }
-
+impl RawFile {
     /// Fills in the values of one section, including those of `[DEFAULT]`.
     fn resolve(&self, section: &RawSection, kind: Kind, file: &Path, budget: &mut Budget) -> Result<Section, IniError> {
         let error = |key: &RawKey, what: String| IniError {
@@ -187,15 +153,15 @@ impl Found {
     /// The definition of a name, if it has one or seems to have one.
     fn define(&self, name: &str, kind: Kind) -> Option<Result<Section, IniError>> {
         match &self.content {
-            Content::Definitions(definitions) => {
-                let section = definitions.sections.iter().find(|section| section.name == name)?;
-                Some(definitions.resolve(section, kind, &self.path, &mut Budget::default()))
+            Ok(file) => {
+                let section = file.sections.iter().find(|section| section.name == name)?;
+                Some(file.resolve(section, kind, &self.path, &mut Budget::default()))
             }
-            Content::Broken(Broken { error, bytes }) if mentions(bytes, name, kind.key()) => {
+            Err(Broken { error, bytes }) if mentions(bytes, name, kind.key()) => {
                 let what = format!("{}\n  it seems to define '{name}', so it must be readable", error.what);
                 Some(Err(IniError { what, ..error.clone() }))
             }
-            Content::Broken(..) => None,
+            Err(_) => None,
         }
     }
 }
@@ -260,8 +226,7 @@ impl Catalog {
     pub fn ignored(&self) -> impl Iterator<Item = String> {
         let told = |found: &Found| {
             let Distrust { why, cure } = found.distrust.as_ref()?;
-            let Content::Definitions(_) = &found.content else { return None };
-            Some(format!("{} is ignored: {why}\n  {cure}", shown::path(&found.path)))
+            found.content.is_ok().then(|| format!("{} is ignored: {why}\n  {cure}", shown::path(&found.path)))
         };
         self.files.iter().filter_map(told)
     }
@@ -272,12 +237,10 @@ impl Catalog {
         let mut budget = Budget::default();
         // From the end: the last definition of a name counts.
         for Found { path, content, .. } in files.rev() {
-            let Content::Definitions(definitions) = content else { continue };
-            for section in definitions.sections.iter().rev().filter(|section| names.insert(&section.name)) {
-                let class = match definitions.resolve(section, self.kind, path, &mut budget) {
-                    Ok(section) => section.class.value,
-                    Err(_) => "(has an error)".to_owned(),
-                };
+            let Ok(file) = content else { continue };
+            for section in file.sections.iter().rev().filter(|section| names.insert(&section.name)) {
+                let resolved = file.resolve(section, self.kind, path, &mut budget);
+                let class = resolved.map_or_else(|_| "(has an error)".to_owned(), |section| section.class.value);
                 listed.push(Listed { name: section.name.clone(), class, file: path.clone(), line: section.line });
             }
         }
@@ -287,10 +250,7 @@ impl Catalog {
 
     /// Files that cannot be read, and why: worth mentioning if a name is not found.
     pub fn broken(&self) -> impl Iterator<Item = &IniError> {
-        self.files.iter().filter_map(|found| match &found.content {
-            Content::Broken(broken) => Some(&broken.error),
-            Content::Definitions(_) => None,
-        })
+        self.files.iter().filter_map(|found| Some(&found.content.as_ref().err()?.error))
     }
 
     /// Text for an error when `name` was not found: what there is, including `built_in`, and how to see more.

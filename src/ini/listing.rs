@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::catalog::Listed;
 use super::{Catalog, Kind, load};
 use crate::shown;
 
@@ -20,14 +21,11 @@ pub(crate) fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&s
         .filter(|(name, _)| defined.iter().all(|listed| listed.name != *name))
         .map(|(name, kind)| [(*name).to_owned(), (*kind).to_owned(), "built in".to_owned()])
         .collect();
-    rows.extend(defined.into_iter().map(|listed| {
-        let place = format!("{}:{}", shown::path(&listed.file), listed.line);
-        [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
-    }));
-    rows.extend(catalog.list_ignored().into_iter().map(|listed| {
-        let place = format!("{}:{}, ignored", shown::path(&listed.file), listed.line);
-        [shown::line(&listed.name), shown::line(&kind_of(&listed.class)), place]
-    }));
+    for (all, ignored) in [(defined, ""), (catalog.list_ignored(), ", ignored")] {
+        rows.extend(all.into_iter().map(|Listed { name, class, file, line }| {
+            [shown::line(&name), shown::line(&kind_of(&class)), format!("{}:{line}{ignored}", shown::path(&file))]
+        }));
+    }
     (table(&rows), catalog)
 }
 

@@ -112,10 +112,8 @@ impl fmt::Display for IniError {
             write!(f, ": [{}]", shown::line(section))?;
         }
         // It contains keys and values, but none of their newlines.
-        self.what.split('\n').map(shown::line).enumerate().try_for_each(|(line, text)| {
-            let before = if line == 0 { ": " } else { "\n" };
-            write!(f, "{before}{text}")
-        })
+        let what: Vec<_> = self.what.split('\n').map(shown::line).collect();
+        write!(f, ": {}", what.join("\n"))
     }
 }
 
@@ -136,10 +134,10 @@ impl Section {
 
     /// Whether a different section, wherever it is, has the same content.
     fn is_same(&self, other: &Self) -> bool {
-        let keys = |section: &Self| -> Vec<(String, String)> {
-            section.keys.iter().map(|key| (key.name.clone(), key.value.clone())).collect()
-        };
-        self.class.value == other.class.value && keys(self) == keys(other)
+        let same = |(one, other): (&Key, &Key)| one.name == other.name && one.value == other.value;
+        self.class.value == other.class.value
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// The value of a key that must be present.

@@ -78,8 +78,8 @@ struct Target {
 struct Parser {
     file: RawFile,
     known: HashMap<String, usize>,
-    default_names: HashSet<String>,
-    names: HashSet<String>,
+    /// The keys of each section.
+    names: HashSet<(Option<usize>, String)>,
     target: Option<Target>,
     indentation: usize,
 }
@@ -139,9 +139,8 @@ impl Parser {
     }
 
     fn section(&mut self, line: u64, name: &str) -> Result<(), ParseError> {
-        self.close_names();
+        // It may occur several times; its keys may not.
         let section = if name == DEFAULT_SECTION {
-            self.names = std::mem::take(&mut self.default_names);
             None
         } else {
             if let Some(&first) = self.known.get(name) {
@@ -158,14 +157,6 @@ impl Parser {
         Ok(())
     }
 
-    /// `[DEFAULT]` may occur several times; its keys may not.
-    fn close_names(&mut self) {
-        let names = std::mem::take(&mut self.names);
-        if self.target.as_ref().is_some_and(|target| target.section.is_none()) {
-            self.default_names = names;
-        }
-    }
-
     fn key(&mut self, line: u64, text: &str) -> Result<(), ParseError> {
         let Some(target) = &mut self.target else {
             let what = "there is no [section] above this line".to_owned();
@@ -179,7 +170,7 @@ impl Parser {
         if name.is_empty() {
             return Err(error("there is no key before the value".to_owned()));
         }
-        if !self.names.insert(name.to_owned()) {
+        if !self.names.insert((target.section, name.to_owned())) {
             return Err(error(format!("the key '{name}' occurs twice")));
         }
         let value = text[delimiter + 1..].trim_matches(is_space).to_owned();

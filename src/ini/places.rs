@@ -52,7 +52,7 @@ pub(super) fn places(kind: Kind) -> Vec<Place> {
 fn home() -> Option<PathBuf> {
     match std::env::var_os("HOME") {
         Some(home) => Some(home.into()),
-        None => accounts::user_of_id(nix::unistd::getuid().as_raw()).map(|user| user.home),
+        None => accounts::user_of_id(nix::unistd::getuid().as_raw()).map(|user| user.dir),
     }
 }
 

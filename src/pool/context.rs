@@ -229,10 +229,10 @@ impl SpawnContext {
 
     /// A process gets the CPUs of the thread that starts it.
     fn spawn_on(&self, slot: u32, command: &Command<'_>) -> Result<Pid, Errno> {
-        let bound = self.slots.get(slot as usize).is_some_and(|(cpus, _)| cpus::bind_to(cpus));
+        let bound = self.slots.get(slot as usize).is_some_and(|(cpus, _)| cpus::bind(cpus.iter().copied()));
         let spawned = self.spawner.spawn(command);
         if bound {
-            cpus::bind_to(&self.slots.iter().flat_map(|(cpus, _)| cpus.iter().copied()).collect::<Vec<_>>());
+            cpus::bind(self.slots.iter().flat_map(|(cpus, _)| cpus.iter().copied()));
         }
         spawned
     }

@@ -30,7 +30,7 @@ pub(crate) struct File {
 }
 
 /// Both files, and the faults of the disk.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Disk {
     /// `finished` and `failed`.
     pub files: [File; 2],
@@ -51,16 +51,7 @@ impl Disk {
     /// An empty disk.
     #[must_use]
     pub(crate) fn new(prng: Prng) -> Self {
-        let files = [File::default(), File::default()];
-        Self {
-            files,
-            attempts: HEADER.to_vec(),
-            full: false,
-            sync_fails: false,
-            slow: Duration::ZERO,
-            erred: false,
-            prng,
-        }
+        Self { prng, attempts: HEADER.to_vec(), ..Self::default() }
     }
 
     /// A farm opens its workdir: tails that a crash has torn are cut off, and the rest is read.
@@ -150,7 +141,7 @@ impl Disk {
 }
 
 /// The farmer's access to the disk; does the same as the real journal, in the same order.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Recorder {
     /// The disk.
     pub disk: Rc<RefCell<Disk>>,

@@ -28,7 +28,7 @@ fn worst_from_a_quarter_on(seed: u64, lengths: Lengths, mean_us: u64, slots: (u3
     let mut watch = Watch::new(world.now);
     let mut estimates = Vec::new();
     let mut took = Duration::ZERO;
-    while world.ended().is_none() {
+    while world.end.is_none() {
         took = world.now;
         world.run_for(look).unwrap();
         if let Some(farm) = &world.farm {

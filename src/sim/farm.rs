@@ -55,7 +55,7 @@ impl World {
                 let rank = &self.nodes[record.rank.0 as usize];
                 let others = attempts.iter().filter(|other| other.cause == Cause::Crashed && other.rank == record.rank);
                 let is_alone = others.count() == 1;
-                let is_innocent = rank.was_poisoned && self.plan.poison(record.result.id).is_none();
+                let is_innocent = rank.was_poisoned && !self.plan.poison.contains_key(&record.result.id);
                 let count = crashes.get(&record.result.id).copied().unwrap_or(0);
                 self.checker.crashed(record, count, is_alone, is_innocent);
             }
@@ -184,10 +184,8 @@ impl World {
         self.farm = None;
         self.end = Some(RunEnd::Ended(code));
         // The relays wait for this.
-        let leave = codec::encode(&ToWorker::Leave { skip_finalize: end.unreachable }).expect("our own message");
-        for rank in 1..self.options.ranks {
-            self.links.push(Towards::Rank(rank), leave.clone());
-        }
+        let leave = ToWorker::Leave { skip_finalize: end.unreachable };
+        (1..self.options.ranks).for_each(|rank| self.links.send_to(rank, &leave));
         // Its own pool has received Stop; if it does not obey, it is shut after a while.
         self.at(self.now + Duration::from_secs(10), What::Heals(Fault::CrashFarmer, FARMER.0));
     }

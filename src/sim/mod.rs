@@ -90,11 +90,10 @@ pub fn try_seed(seed: u64, trace: bool) -> Result<Summary, String> {
     let what = match result {
         Ok(Ok(summary)) => return Ok(summary),
         Ok(Err(what)) => what,
-        Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-            (Some(text), _) => format!("panic: {text}"),
-            (None, Some(text)) => format!("panic: {text}"),
-            (None, None) => "panic".to_owned(),
-        },
+        Err(panic) => {
+            let text = panic.downcast_ref().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+            text.map_or_else(|| "panic".to_owned(), |text| format!("panic: {text}"))
+        }
     };
     let again = format!("{SEED_VARIABLE}={seed} cargo run --release --no-default-features --example soak");
     Err(format!("seed {seed}: {what}\n  {options:?}\n  replay it with a trace: {again}"))

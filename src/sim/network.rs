@@ -4,7 +4,7 @@
 //! library, and gets none of the others.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) fn step(countdown: &Countdown) -> bool {
 }
 
 /// The destination of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Towards {
     /// At the farmer, from this rank.
     Farmer(u32),
@@ -47,7 +47,7 @@ struct Link {
 }
 
 /// All links of a farm.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Links {
     /// The time of the current turn.
     pub now: Duration,
@@ -59,34 +59,19 @@ pub(crate) struct Links {
     pub arrivals: Vec<(Duration, Towards)>,
     delay_us: (u64, u64),
     prng: Prng,
-    to_rank: Vec<Link>,
-    to_farmer: Vec<Link>,
+    links: BTreeMap<Towards, Link>,
     countdown: Countdown,
 }
 
 impl Links {
-    /// Links to this many ranks.
+    /// Links without a message.
     #[must_use]
-    pub(crate) fn new(ranks: u32, delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
-        let links = || (0..ranks).map(|_| Link::default()).collect();
-        Self {
-            now: Duration::ZERO,
-            starts: Vec::new(),
-            sent: Vec::new(),
-            arrivals: Vec::new(),
-            delay_us,
-            prng,
-            to_rank: links(),
-            to_farmer: links(),
-            countdown,
-        }
+    pub(crate) fn new(delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
+        Self { delay_us, prng, countdown, ..Self::default() }
     }
 
     fn link(&mut self, towards: Towards) -> &mut Link {
-        match towards {
-            Towards::Farmer(rank) => &mut self.to_farmer[rank as usize],
-            Towards::Rank(rank) => &mut self.to_rank[rank as usize],
-        }
+        self.links.entry(towards).or_default()
     }
 
     /// Sends bytes.
@@ -97,12 +82,15 @@ impl Links {
         } else {
             Duration::from_micros(self.prng.range(self.delay_us.0..=self.delay_us.1.max(self.delay_us.0)))
         };
-        let now = self.now;
-        let link = self.link(towards);
-        link.last_at = link.last_at.max(now + delay);
+        let link = self.links.entry(towards).or_default();
+        link.last_at = link.last_at.max(self.now + delay);
         link.frames.push_back(frame);
-        let at = link.last_at;
-        self.arrivals.push((at, towards));
+        self.arrivals.push((link.last_at, towards));
+    }
+
+    /// A message is on its way to a rank.
+    pub(crate) fn send_to(&mut self, rank: u32, message: &ToWorker) {
+        self.push(Towards::Rank(rank), codec::encode(message).expect("our own message"));
     }
 
     /// A worker sends a message.
@@ -135,29 +123,30 @@ impl Links {
 
     /// Frames of a dead rank that will never be sent.
     pub(crate) fn cut(&mut self, rank: u32) {
-        let keep = self.prng.range(0..=self.to_farmer[rank as usize].frames.len() as u64);
-        self.to_farmer[rank as usize].frames.truncate(usize::try_from(keep).expect("a length"));
-        self.to_rank[rank as usize].frames.clear();
+        let waiting = self.link(Towards::Farmer(rank)).frames.len() as u64;
+        let keep = usize::try_from(self.prng.range(0..=waiting)).expect("a length");
+        self.link(Towards::Farmer(rank)).frames.truncate(keep);
+        self.link(Towards::Rank(rank)).frames.clear();
     }
 }
 
 impl Network for Links {
     fn send(&mut self, to: Rank, message: &ToWorker) {
         if step(&self.countdown) {
-            self.push(Towards::Rank(to.0), codec::encode(message).expect("our own message"));
+            self.send_to(to.0, message);
             self.sent.push((to.0, message.clone()));
         }
     }
 
     fn start(&mut self, rank: Rank) {
-        let config = self.starts.get(rank.0 as usize).cloned();
-        config.into_iter().for_each(|config| self.send(rank, &ToWorker::Start(Box::new(config))));
+        let config = self.starts[rank.0 as usize].clone();
+        self.send(rank, &ToWorker::Start(Box::new(config)));
     }
 
     fn give_up(&mut self, rank: Rank) {
         // Start is passed to MPI immediately, before anything else: it is never dropped.
         let (least, most) = if rank == FARMER { (u64::MAX, u64::MAX) } else { (1, 8) };
         let keep = usize::try_from(self.prng.range(least..=most)).unwrap_or(usize::MAX);
-        self.to_rank[rank.0 as usize].frames.truncate(keep);
+        self.link(Towards::Rank(rank.0)).frames.truncate(keep);
     }
 }

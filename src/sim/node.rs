@@ -77,8 +77,8 @@ impl orders::Node for Node {
             return Err("simulated".to_owned());
         }
         let mut processes = orders::Node::none(self);
-        (processes.now, processes.refusing, processes.broken) = (now, self.refusing, self.broken);
-        processes.output = self.output;
+        (processes.now, processes.output) = (now, self.output);
+        (processes.refusing, processes.broken) = (self.refusing, self.broken);
         Ok(Prepared { processes, slots: config.slots.on(self.slots), cpus: self.slots, host: "node".to_owned() })
     }
 
@@ -123,10 +123,8 @@ impl Node {
     /// go to `out`; what happened to processes is returned, by slot.
     pub(crate) fn round(&mut self, now: Duration, out: &mut Vec<ToFarmer>) -> Vec<(u32, Operation)> {
         if let Pool::Up(turns) = &mut self.pool {
-            turns.processes.now = now;
-            turns.processes.refusing = self.refusing;
-            turns.processes.broken = self.broken;
-            turns.processes.output = self.output;
+            (turns.processes.now, turns.processes.output) = (now, self.output);
+            (turns.processes.refusing, turns.processes.broken) = (self.refusing, self.broken);
         }
         while let Some(frame) = self.inbox.pop_front() {
             match codec::decode::<ToWorker>(&frame) {
@@ -178,7 +176,7 @@ impl Node {
     pub(crate) fn executing(&self, now: Duration) -> Vec<Executing> {
         let Pool::Up(turns) = &self.pool else { return Vec::new() };
         let executing = |(&slot, process): (&u32, &Process)| Executing {
-            id: process.id,
+            id: process.task.id,
             slot,
             start_us: micros(process.started),
             duration_us: micros(now.saturating_sub(process.started)),
@@ -192,9 +190,9 @@ impl Node {
         let Pool::Up(turns) = &self.pool else { return None };
         let acts = |process: &&Process| {
             // If it is asked to end before that time, it does nothing.
-            process.ends_at <= now && process.ends_at == process.started + self.plan.of(process.id).length
+            process.ends_at <= now && process.ends_at == process.started + self.plan.of(process.task.id).length
         };
-        turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison(process.id))
+        turns.processes.slots.values().filter(acts).find_map(|process| self.plan.poison.get(&process.task.id).copied())
     }
 
     /// Whether the last task is gone and the farmer was notified.
@@ -206,23 +204,16 @@ impl Node {
     /// When the pool next has something to do.
     #[must_use]
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        match &self.pool {
-            Pool::Up(turns) => {
-                let Turns { core, processes, .. } = &**turns;
-                let due = [core.next_deadline(), processes.next_refusal(), processes.keeping.next_look()];
-                due.into_iter().flatten().min()
-            }
-            _ => None,
-        }
+        let Pool::Up(turns) = &self.pool else { return None };
+        let Turns { core, processes, .. } = &**turns;
+        [core.next_deadline(), processes.next_refusal(), processes.keeping.next_look()].into_iter().flatten().min()
     }
 
     /// When the process in this slot ends, as planned now.
     #[must_use]
     pub(crate) fn ends_at(&self, slot: u32) -> Option<Duration> {
-        match &self.pool {
-            Pool::Up(turns) => turns.processes.slots.get(&slot).map(|process| process.ends_at),
-            _ => None,
-        }
+        let Pool::Up(turns) = &self.pool else { return None };
+        turns.processes.slots.get(&slot).map(|process| process.ends_at)
     }
 
     /// A batch system signals all processes of the node.

@@ -9,9 +9,10 @@ use super::prng::Prng;
 use crate::farmer::{Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 
 /// How long tasks take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Lengths {
     /// All the same.
+    #[default]
     Constant,
     /// From nothing to twice the mean.
     Uniform,
@@ -94,7 +95,7 @@ impl Fault {
 }
 
 /// A simulated farm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Options {
     /// The seed of all random choices.
     pub seed: u64,
@@ -149,24 +150,11 @@ impl Options {
             seed,
             ranks: 3,
             slots: (2, 2),
-            farmer_only: false,
             tasks: 20,
-            lengths: Lengths::Constant,
             mean_us: 1_000_000,
-            failing: 0,
-            deaf: 0,
-            leaving: 0,
             delay_us: (50, 1_000),
             grace: Duration::from_secs(10),
-            rules: Rules::default(),
-            flaky: 0,
-            poison: 0,
-            packed: false,
-            timeout: None,
-            unfit: 0,
-            faults: Vec::new(),
-            faults_for: Duration::ZERO,
-            disturbed_runs: 0,
+            ..Self::default()
         }
     }
 

@@ -50,12 +50,14 @@ pub(crate) enum Poison {
 }
 
 /// A list and the behavior of its tasks.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Plan {
     /// The list.
     pub list: Arc<TaskList>,
-    behaviours: Vec<Behaviour>,
-    poison: BTreeMap<TaskId, Poison>,
+    /// The behavior of each task.
+    pub behaviours: Vec<Behaviour>,
+    /// What tasks do to their pools.
+    pub poison: BTreeMap<TaskId, Poison>,
 }
 
 impl Plan {
@@ -71,24 +73,6 @@ impl Plan {
         let draw = |id| (id, prng.pick(&[Poison::Kills, Poison::Kills, Poison::Stops]));
         let poison = poisoned.into_iter().map(draw).collect();
         Self { list: Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice))), behaviours, poison }
-    }
-
-    /// What a task does to its pool.
-    #[must_use]
-    pub(crate) fn poison(&self, id: TaskId) -> Option<Poison> {
-        self.poison.get(&id).copied()
-    }
-
-    /// How many tasks are poison.
-    #[must_use]
-    pub(crate) fn poison_count(&self) -> u32 {
-        u32::try_from(self.poison.len()).expect("tasks have 32 bits")
-    }
-
-    #[cfg(test)]
-    /// Makes a task poison, for a scenario.
-    pub(crate) fn set_poison(&mut self, id: u32, poison: Poison) {
-        self.poison.insert(TaskId(id), poison);
     }
 
     /// The behavior of a task.
@@ -107,12 +91,6 @@ impl Plan {
     #[must_use]
     pub(crate) fn longest(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
-    }
-
-    #[cfg(test)]
-    /// Changes the behavior of a task, for a scenario.
-    pub(crate) fn set(&mut self, id: u32, behaviour: Behaviour) {
-        self.behaviours[id as usize] = behaviour;
     }
 }
 

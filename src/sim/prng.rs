@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// SplitMix64: eight bytes of state, and good enough for drawing faults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Prng(u64);
 
 impl Prng {

@@ -50,8 +50,7 @@ pub(crate) enum Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     /// Its task.
-    pub id: TaskId,
-    task: Assignment,
+    pub task: Assignment,
     /// When it was started.
     pub started: Duration,
     /// When the first process, or what it has left, ends, as planned now.
@@ -75,7 +74,7 @@ pub(crate) struct Output {
 }
 
 /// The processes of a node.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Simulated {
     plan: Rc<Plan>,
     /// The time of the current turn.
@@ -87,7 +86,7 @@ pub(crate) struct Simulated {
     /// Where output goes.
     pub output: Output,
     /// The real rules for output that cannot be written.
-    pub(crate) keeping: Keeping,
+    pub keeping: Keeping,
     /// What happened since the last call, by slot.
     pub operations: Vec<(u32, Operation)>,
     /// Processes that run, or have ended and were not reaped yet.
@@ -101,18 +100,7 @@ impl Simulated {
     /// A node on which nothing runs.
     #[must_use]
     pub(crate) fn new(plan: Rc<Plan>) -> Self {
-        Self {
-            plan,
-            now: Duration::ZERO,
-            refusing: false,
-            broken: false,
-            output: Output::default(),
-            keeping: Keeping::default(),
-            operations: Vec::new(),
-            slots: BTreeMap::new(),
-            refused: VecDeque::new(),
-            refusals: 0,
-        }
+        Self { plan, ..Self::default() }
     }
 
     /// When the next start is known to be refused.
@@ -163,6 +151,14 @@ impl Simulated {
         }
     }
 
+    /// The farm asks a process to end.
+    fn end(&mut self, slot: u32, operation: Operation, react: impl FnOnce(&Plan, &mut Process, Duration)) {
+        if !self.keeping.give_up(slot) {
+            self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
+            self.signal(slot, operation, react);
+        }
+    }
+
     fn signal(&mut self, slot: u32, operation: Operation, react: impl FnOnce(&Plan, &mut Process, Duration)) {
         let now = self.now;
         let Some(process) = self.slots.get_mut(&slot) else { return };
@@ -184,7 +180,7 @@ fn react_to_term(plan: &Plan, process: &mut Process, now: Duration) {
         }
         .min(*until);
     }
-    match plan.of(process.id).on_term {
+    match plan.of(process.task.id).on_term {
         _ if process.lingers => process.ends_at = process.left.map_or(now, |(until, _)| until),
         OnTerm::Deaf => {}
         OnTerm::Dies => process.end_within(now, DYING, Outcome::Signaled(15)),
@@ -245,7 +241,6 @@ impl Processes for Simulated {
             false => (behaviour.length, outcome),
         };
         let process = Process {
-            id: task.id,
             task: task.clone(),
             started: now,
             ends_at: now + length,
@@ -260,19 +255,11 @@ impl Processes for Simulated {
     }
 
     fn terminate(&mut self, slot: u32) {
-        if self.keeping.give_up(slot) {
-            return;
-        }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
-        self.signal(slot, Operation::Terminated, react_to_term);
+        self.end(slot, Operation::Terminated, react_to_term);
     }
 
     fn kill(&mut self, slot: u32) {
-        if self.keeping.give_up(slot) {
-            return;
-        }
-        self.slots.get_mut(&slot).into_iter().for_each(|process| process.asked_to_end = true);
-        self.signal(slot, Operation::Killed, |_, process, now| {
+        self.end(slot, Operation::Killed, |_, process, now| {
             if let Some((until, _)) = &mut process.left {
                 *until = (now + DYING).min(*until);
             }

@@ -19,7 +19,7 @@ use super::prng::Prng;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
-use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig, codec};
+use crate::protocol::{SlotCount, ToFarmer, ToWorker, WorkerConfig};
 use crate::relay::{self, Action, FARMER_SILENCE_MAX, HEARTBEAT, Relay};
 use crate::task::{FARMER, Rank};
 
@@ -73,6 +73,7 @@ pub(crate) enum RunEnd {
 }
 
 /// A run.
+#[derive(Default)]
 pub(crate) struct World {
     /// The time.
     pub now: Duration,
@@ -100,6 +101,7 @@ pub(crate) struct World {
     /// The disk delays the farmer: its heartbeats continue.
     pub(super) held_up: bool,
     pub(super) power_lost: bool,
+    /// How it has ended.
     pub(super) end: Option<RunEnd>,
     queue: BTreeMap<(Duration, u64), What>,
     count: u64,
@@ -115,18 +117,16 @@ fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Che
     let files = [disk.files[0].bytes.as_slice(), &disk.files[1].bytes];
     let delay_max = Duration::from_micros(options.delay_us.1);
     let mut checker = Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max);
-    checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout));
+    checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout), options.farmer_only);
     disk.crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
-    if options.farmer_only {
-        checker.farmer_only();
-    }
     checker
 }
 
 /// No run takes longer than this.
 fn longest_of(options: &Options, plan: &Plan) -> Duration {
     // Each crash costs what ran beside it, and a stopped pool is waited for.
-    let crashes = plan.poison_count() * u32::from(options.rules.crash_limit.max(3));
+    let poisoned = u32::try_from(plan.poison.len()).expect("tasks have 32 bits");
+    let crashes = poisoned * u32::from(options.rules.crash_limit.max(3));
     let per_crash = plan.longest() * 4 + Duration::from_secs(60);
     options.faults_for
         + plan.total() * (3 + u32::from(options.rules.retries))
@@ -157,40 +157,25 @@ impl World {
             rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
         };
-        let recorder = Recorder {
-            disk: Rc::clone(disk),
-            written: Vec::new(),
-            attempts: Vec::new(),
-            countdown: Rc::clone(&countdown),
-        };
+        let recorder = Recorder { disk: Rc::clone(disk), countdown: Rc::clone(&countdown), ..Recorder::default() };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
-        let links = Links::new(options.ranks, options.delay_us, prng.fork(), Rc::clone(&countdown));
+        let links = Links::new(options.delay_us, prng.fork(), Rc::clone(&countdown));
         let checker = checker_of(now, &options, plan, &disk.borrow());
         let mut world = Self {
             now,
             started: now,
-            nodes: Vec::new(),
             checker,
             farm: Some(farm),
             disk: Rc::clone(disk),
             links,
-            tally: Tally::default(),
             plan: Rc::clone(plan),
             prng,
             countdown,
             calm: options.faults.is_empty(),
-            farmer_hung: None,
-            held_up: false,
-            power_lost: false,
-            end: None,
-            queue: BTreeMap::new(),
-            count: 0,
-            wake_at: None,
-            notes: Vec::new(),
             trace,
             deadline: now + longest_of(&options, plan),
-            turns: 0,
             options,
+            ..Self::default()
         };
         world.set_up();
         Ok(world)
@@ -220,8 +205,7 @@ impl World {
             let slots = if none { SlotCount::Fixed(0) } else { SlotCount::Cpus };
             let config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
             self.links.starts.push(config.clone());
-            let start = codec::encode(&ToWorker::Start(Box::new(config))).expect("our own message");
-            self.links.push(Towards::Rank(rank), start);
+            self.links.send_to(rank, &ToWorker::Start(Box::new(config)));
             if rank != FARMER.0 {
                 // Ranks do not start at the same moment.
                 let start = self.now + Duration::from_micros(self.prng.range(0..=5_000_000));
@@ -285,10 +269,8 @@ impl World {
     }
 
     fn verdict(&mut self) -> Result<(), String> {
-        match self.checker.take_broken() {
-            Some(broken) => Err(format!("at {:.6} s: {broken}", self.now.as_secs_f64())),
-            None => Ok(()),
-        }
+        let broken = self.checker.take_broken();
+        broken.map_or(Ok(()), |broken| Err(format!("at {:.6} s: {broken}", self.now.as_secs_f64())))
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -360,7 +342,7 @@ impl World {
             return;
         }
         for rank in 1..self.options.ranks {
-            self.links.push(Towards::Rank(rank), codec::encode(&ToWorker::Heartbeat).expect("our own message"));
+            self.links.send_to(rank, &ToWorker::Heartbeat);
         }
         self.at(self.now + HEARTBEAT, What::KeepAlive);
     }
@@ -389,13 +371,6 @@ impl World {
             }
         }
         why.join("\n  ")
-    }
-
-    #[cfg(test)]
-    /// How the run ended, if it has.
-    #[must_use]
-    pub(crate) fn ended(&self) -> Option<RunEnd> {
-        self.end
     }
 
     /// All processes of a rank disappear, including its pool.

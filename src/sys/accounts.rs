@@ -5,97 +5,47 @@
 //! version of the C library crash the program. So a static program reads `/etc/passwd` and `/etc/group` instead, and
 //! does not know who is in neither.
 
-use std::path::PathBuf;
+use nix::unistd::{Group, User};
 
-/// A user.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct User {
-    /// The name.
-    pub name: String,
-    /// The ID.
-    pub uid: u32,
-    /// The primary group.
-    pub gid: u32,
-    /// The home folder.
-    pub home: PathBuf,
+/// Whether the C library must not be asked.
+const IS_STATIC: bool = cfg!(target_feature = "crt-static");
+
+/// The user with this ID.
+#[must_use]
+pub(crate) fn user_of_id(uid: u32) -> Option<User> {
+    if IS_STATIC {
+        return files::passwd(|user| user.uid.as_raw() == uid);
+    }
+    User::from_uid(uid.into()).ok()?
 }
 
-/// A group.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Group {
-    /// The name.
-    pub name: String,
-    /// The ID.
-    pub gid: u32,
-    /// Names of users who are in it although their primary group is a different one.
-    pub members: Vec<String>,
+/// The user with this name.
+#[must_use]
+pub(crate) fn user_of_name(name: &str) -> Option<User> {
+    if IS_STATIC {
+        return files::passwd(|user| user.name == name);
+    }
+    User::from_name(name).ok()?
 }
 
-pub(crate) use source::{group_of_id, user_of_id, user_of_name};
-
-#[cfg(not(target_feature = "crt-static"))]
-mod source {
-    use super::{Group, User};
-
-    impl From<nix::unistd::User> for User {
-        fn from(user: nix::unistd::User) -> Self {
-            Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }
-        }
+/// The group with this ID.
+#[must_use]
+pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
+    if IS_STATIC {
+        return files::group(|group| group.gid.as_raw() == gid);
     }
-
-    /// The user with this ID.
-    #[must_use]
-    pub(crate) fn user_of_id(uid: u32) -> Option<User> {
-        nix::unistd::User::from_uid(uid.into()).ok()?.map(User::from)
-    }
-
-    /// The user with this name.
-    #[must_use]
-    pub(crate) fn user_of_name(name: &str) -> Option<User> {
-        nix::unistd::User::from_name(name).ok()?.map(User::from)
-    }
-
-    /// The group with this ID.
-    #[must_use]
-    pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
-        let group = nix::unistd::Group::from_gid(gid.into()).ok()??;
-        Some(Group { name: group.name, gid: group.gid.as_raw(), members: group.mem })
-    }
-}
-
-#[cfg(target_feature = "crt-static")]
-mod source {
-    use super::files::{group, passwd};
-    use super::{Group, User};
-
-    /// The user with this ID.
-    #[must_use]
-    pub fn user_of_id(uid: u32) -> Option<User> {
-        passwd(|user| user.uid == uid)
-    }
-
-    /// The user with this name.
-    #[must_use]
-    pub fn user_of_name(name: &str) -> Option<User> {
-        passwd(|user| user.name == name)
-    }
-
-    /// The group with this ID.
-    #[must_use]
-    pub fn group_of_id(gid: u32) -> Option<Group> {
-        group(|group| group.gid == gid)
-    }
+    Group::from_gid(gid.into()).ok()?
 }
 
 /// The files, by the rules of passwd(5) and group(5).
-#[cfg(any(target_feature = "crt-static", test))]
 mod files {
-    use std::ffi::OsStr;
+    use std::ffi::{CString, OsStr};
     use std::io::{BufRead, BufReader, Read};
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    use super::{Group, User};
+    use nix::unistd::{Group, User};
+
     use crate::sys::regular;
 
     /// What is read of a file. Lines behind this are not there.
@@ -119,24 +69,28 @@ mod files {
     /// `name:password:uid:gid:comment:home:shell`. A line of another form, such as `+` for NIS, is nobody.
     pub(super) fn user_in(line: &[u8]) -> Option<User> {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [name, _, uid, gid, _, home, _] = fields[..] else { return None };
+        let [name, passwd, uid, gid, gecos, home, shell] = fields[..] else { return None };
         Some(User {
             name: name_in(name)?,
-            uid: number_in(uid)?,
-            gid: number_in(gid)?,
-            home: OsStr::from_bytes(home).into(),
+            passwd: CString::new(passwd).ok()?,
+            uid: number_in(uid)?.into(),
+            gid: number_in(gid)?.into(),
+            gecos: CString::new(gecos).ok()?,
+            dir: OsStr::from_bytes(home).into(),
+            shell: OsStr::from_bytes(shell).into(),
         })
     }
 
     /// `name:password:gid:member,member`.
     pub(super) fn group_in(line: &[u8]) -> Option<Group> {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [name, _, gid, members] = fields[..] else { return None };
+        let [name, passwd, gid, members] = fields[..] else { return None };
         let members = members.split(|byte| *byte == b',').filter(|member| !member.is_empty());
         Some(Group {
             name: name_in(name)?,
-            gid: number_in(gid)?,
-            members: members.map(|member| String::from_utf8_lossy(member).into_owned()).collect(),
+            passwd: CString::new(passwd).ok()?,
+            gid: number_in(gid)?.into(),
+            mem: members.map(|member| String::from_utf8_lossy(member).into_owned()).collect(),
         })
     }
 
@@ -160,13 +114,13 @@ mod tests {
     #[test]
     fn files_and_c_library_agree() {
         let root = user_of_id(0).unwrap();
-        assert_eq!(files::passwd(|user| user.uid == 0), Some(root.clone()));
+        assert_eq!(files::passwd(|user| user.uid.is_root()), Some(root.clone()));
         assert_eq!(files::passwd(|user| user.name == "root"), user_of_name("root"));
-        assert_eq!(files::group(|group| group.gid == 0), group_of_id(0));
-        assert_eq!((root.name.as_str(), root.uid), ("root", 0));
+        assert_eq!(files::group(|group| group.gid.as_raw() == 0), group_of_id(0));
+        assert_eq!((root.name.as_str(), root.uid.as_raw()), ("root", 0));
         let nobody = u32::MAX - 1;
-        assert_eq!((user_of_id(nobody), files::passwd(|user| user.uid == nobody)), (None, None));
-        assert_eq!((group_of_id(nobody), files::group(|group| group.gid == nobody)), (None, None));
+        assert_eq!((user_of_id(nobody), files::passwd(|user| user.uid.as_raw() == nobody)), (None, None));
+        assert_eq!((group_of_id(nobody), files::group(|group| group.gid.as_raw() == nobody)), (None, None));
         assert_eq!(user_of_name("no such user"), None);
     }
 
@@ -174,11 +128,14 @@ mod tests {
     #[test]
     fn lines_are_taken_or_left() {
         let user = user_in(b"ann:x:1001:1002:Ann,,,:/home/ann b:/bin/bash").unwrap();
-        assert_eq!((user.name.as_str(), user.uid, user.gid), ("ann", 1001, 1002));
-        assert_eq!(user.home, PathBuf::from("/home/ann b"));
+        assert_eq!((user.name.as_str(), user.uid.as_raw(), user.gid.as_raw()), ("ann", 1001, 1002));
+        assert_eq!(user.dir.to_str(), Some("/home/ann b"));
         let group = group_in(b"lab:x:1002:ann,bob").unwrap();
-        assert_eq!((group.name.as_str(), group.gid, group.members), ("lab", 1002, vec!["ann".into(), "bob".into()]));
-        assert_eq!(group_in(b"lab:x:1002:").unwrap().members, Vec::<String>::new());
+        assert_eq!(
+            (group.name.as_str(), group.gid.as_raw(), group.mem),
+            ("lab", 1002, vec!["ann".into(), "bob".into()])
+        );
+        assert_eq!(group_in(b"lab:x:1002:").unwrap().mem, Vec::<String>::new());
         for line in [
             &b""[..],
             b"+",

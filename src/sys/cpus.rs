@@ -4,7 +4,6 @@
 //! core, and tasks would inherit that: eight tasks on one core. So such a binding is undone, and every rank of the node
 //! takes its own share of the job's CPUs. A binding by Slurm, or one that a user requested from mpiexec, is kept.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -41,7 +40,7 @@ pub(crate) fn take_share(launch: Option<Launch>, place: NodePlace) {
     let is_unasked = launch.is_some_and(|launch| launch.binds_unasked(|name| std::env::var_os(name).is_some()));
     let is_wanted = before != all && !is_unasked;
     let share = if is_wanted { before.clone() } else { share_of(in_order(&all, Path::new(TOPOLOGY)), place) };
-    if !bind(share.iter().copied()) {
+    if !bind(share) {
         log::debug!("cannot set the CPUs of tasks");
     }
     let (now, all) = (affinity(), list(&all));
@@ -57,7 +56,8 @@ fn affinity() -> Vec<usize> {
         .map_or(vec![], |set| (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect())
 }
 
-fn bind(cpus: impl IntoIterator<Item = usize>) -> bool {
+/// Binds everything that is started from here on to these CPUs; returns whether the system allowed it.
+pub(crate) fn bind(cpus: impl IntoIterator<Item = usize>) -> bool {
     let mut set = CpuSet::new();
     cpus.into_iter().all(|cpu| set.set(cpu).is_ok()) && sched_setaffinity(Pid::from_raw(0), &set).is_ok()
 }
@@ -122,7 +122,7 @@ fn slot_shares(cpus: &[Cpu], slots: usize) -> Vec<Vec<usize>> {
     }
     let nodes: Vec<&[Cpu]> = cpus.chunk_by(|a, b| (a.socket, a.numa) == (b.socket, b.numa)).collect();
     if slots < nodes.len() {
-        return cut(&nodes, slots);
+        return distribute(&nodes, slots);
     }
     // One more for the node with the most CPUs per slot, until all slots have a node.
     let mut counts = vec![1; nodes.len()];
@@ -133,45 +133,39 @@ fn slot_shares(cpus: &[Cpu], slots: usize) -> Vec<Vec<usize>> {
     }
     let of_node = |(node, count): (&&[Cpu], usize)| {
         let cores: Vec<&[Cpu]> = node.chunk_by(|a, b| a.core == b.core).collect();
-        if count <= cores.len() { cut(&cores, count) } else { cut(&node.chunks(1).collect::<Vec<_>>(), count) }
+        if count <= cores.len() {
+            distribute(&cores, count)
+        } else {
+            distribute(&node.chunks(1).collect::<Vec<_>>(), count)
+        }
     };
     nodes.iter().zip(counts).flat_map(of_node).collect()
 }
 
 /// Distributes groups of CPUs that stay together, in order and as evenly as possible.
-fn cut(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
-    let at = |part: usize| part * groups.len() / parts;
-    let part = |part: usize| groups[at(part)..at(part + 1)].concat().iter().map(|cpu| cpu.number).collect();
+fn distribute(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
+    let part = |part| groups[cut(groups.len(), parts, part)].concat().iter().map(|cpu| cpu.number).collect();
     (0..parts).map(part).collect()
 }
 
-/// Binds everything that is started from here on to these CPUs; returns whether the system allowed it.
-pub(crate) fn bind_to(cpus: &[usize]) -> bool {
-    bind(cpus.iter().copied())
+/// Which of so many things belong to this of so many parts.
+fn cut(len: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+    part * len / parts..(part + 1) * len / parts
 }
 
 /// This rank's part of the node's CPUs; all of them if there are fewer CPUs than ranks.
 fn share_of(cpus: Vec<usize>, place: NodePlace) -> Vec<usize> {
     let (ranks, rank) = (place.ranks.max(1) as usize, place.rank as usize);
-    if cpus.len() < ranks || rank >= ranks {
-        return cpus;
-    }
-    let cut = |rank: usize| rank * cpus.len() / ranks;
-    cpus[cut(rank)..cut(rank + 1)].to_vec()
+    if cpus.len() < ranks || rank >= ranks { cpus } else { cpus[cut(cpus.len(), ranks, rank)].to_vec() }
 }
 
 /// `0-3,8` for humans.
 fn list(cpus: &[usize]) -> String {
-    let mut text = String::new();
-    let mut rest = cpus;
-    while let Some(&first) = rest.first() {
-        let len = rest.iter().zip(first..).take_while(|(cpu, expected)| **cpu == *expected).count();
-        let comma = if text.is_empty() { "" } else { "," };
-        let range = if len > 1 { format!("{first}-{}", first + len - 1) } else { first.to_string() };
-        write!(text, "{comma}{range}").expect("a String takes all");
-        rest = &rest[len..];
-    }
-    text
+    let range = |run: &[usize]| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        single => single.iter().map(usize::to_string).collect(),
+    };
+    cpus.chunk_by(|a, b| a + 1 == *b).map(range).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -88,11 +88,6 @@ impl Launch {
         Some(if is_closed { Self { pmi: Pmi::Missing, ..launch } } else { launch })
     }
 
-    /// Reads the launcher's variables; `None` without a launcher. `get` looks a variable up.
-    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        signs::read(&get)
-    }
-
     /// Whether these variables are complete, but nothing connects this process to a launcher: they are left over from a
     /// different program, and there is no rank 0 that could report this for all.
     #[must_use]

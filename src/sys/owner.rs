@@ -56,7 +56,7 @@ fn has_acl(path: &Path) -> bool {
 fn is_private(group: u32) -> bool {
     let Some(group) = group_of_id(group) else { return false };
     let Some(user) = user_of_name(&group.name) else { return false };
-    user.gid == group.gid && is_trusted(user.uid) && group.members.iter().all(|member| *member == user.name)
+    user.gid == group.gid && is_trusted(user.uid.as_raw()) && group.mem.iter().all(|member| *member == user.name)
 }
 
 /// The name of a user, for messages.

@@ -48,11 +48,10 @@ pub(crate) fn reader_in(folder: &File, name: &OsStr) -> io::Result<File> {
     // Opening a device may have effects, so it is not even tried.
     let found = fstatat(folder, name, AtFlags::empty())?;
     if SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
-        return Err(NotRegular::Other.into());
+        return Err(io::Error::other(NotRegular::Other));
     }
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = File::from(openat(folder, name, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
+    if_regular(openat(folder, name, flags, Mode::empty())?.into())
 }
 
 /// Opens a regular file for reading, and follows no symbolic link.
@@ -109,13 +108,16 @@ pub(crate) fn create_for_task(path: &Path) -> io::Result<File> {
 
 fn open_with(options: &OpenOptions, path: &Path, flags: OFlag) -> io::Result<File> {
     let opened = options.clone().custom_flags(flags.bits()).open(path);
-    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => NotRegular::Link.into(),
+    if_regular(opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) if flags.contains(OFlag::O_NOFOLLOW) => io::Error::other(NotRegular::Link),
         // A FIFO that nothing reads, a socket, a device that does not exist.
-        Some(Errno::ENXIO) => NotRegular::Other.into(),
+        Some(Errno::ENXIO) => io::Error::other(NotRegular::Other),
         _ => error,
-    })?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(NotRegular::Other.into()) }
+    })?)
+}
+
+fn if_regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NotRegular::Other)) }
 }
 
 /// The name does not refer to a regular file.
@@ -125,12 +127,6 @@ enum NotRegular {
     Link,
     #[error("it is not a regular file")]
     Other,
-}
-
-impl From<NotRegular> for io::Error {
-    fn from(error: NotRegular) -> Self {
-        Self::other(error)
-    }
 }
 
 /// Whether an error of this module says that something other than a regular file has the name.

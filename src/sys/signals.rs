@@ -49,13 +49,8 @@ pub struct SignalSource {
 /// # Errors
 /// If the system refuses, which it has no reason to.
 pub fn block_all() -> nix::Result<()> {
-    let mut set = SigSet::empty();
-    for signal in
-        stop_signals().chain([Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGALRM, Signal::SIGXFSZ])
-    {
-        set.add(signal);
-    }
-    set.thread_block()
+    let others = [Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGALRM, Signal::SIGXFSZ];
+    stop_signals().chain(others).collect::<SigSet>().thread_block()
 }
 
 /// Undoes [`block_all`], for a process whose children must react to signals like any other.

@@ -5,9 +5,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
+use super::commands::{BadCommand, TEXT_LEN_MAX};
 use super::{Input, ListError, Source, TaskList, lines, one_line, read_file, root};
-use crate::ini::Section;
+use crate::ini::{Key, Section};
 use crate::shell::quote_if_needed;
 
 /// The folder within the workdir to which results are copied.
@@ -29,14 +29,11 @@ struct Job<'a> {
     outdir: Vec<u8>,
 }
 
-fn is_own(name: &str, own: &[&str]) -> bool {
-    name == "maxEventsPerJob" || own.contains(&name)
-}
-
 impl<'a> Job<'a> {
     fn new(section: &'a Section, own: &[&str], workdir: &Path) -> Result<Self, ListError> {
         let mut options = Vec::new();
-        for key in section.keys.iter().filter(|key| !is_own(&key.name, own)) {
+        let is_option = |key: &&Key| key.name != "maxEventsPerJob" && !own.contains(&&key.name[..]);
+        for key in section.keys.iter().filter(is_option) {
             let key = one_line(section, key)?;
             options.extend_from_slice(format!(" --{} '{}'", key.name, key.value).as_bytes());
         }
@@ -70,12 +67,6 @@ fn max_events(section: &Section) -> Result<Option<f64>, ListError> {
     number.map(Some).ok_or_else(|| section.error(Some(key), "not a number of events, which is at least 1").into())
 }
 
-/// The parts of each input: `None` if it is processed as a whole.
-fn parts(section: &Section, inputs: &[Input<'_>], list: &Path) -> Result<Vec<Option<(f64, u64)>>, ListError> {
-    let Some(max) = max_events(section)? else { return Ok(vec![None; inputs.len()]) };
-    Ok(root::count(inputs, list)?.into_iter().map(|events| Some((max, events))).collect())
-}
-
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn part(number: u64, max: f64) -> Part {
     // As PyTaskFarmer counts: exact for whole numbers up to 2^53.
@@ -95,17 +86,21 @@ fn for_each(
 ) -> Result<TaskList, ListError> {
     let bytes = read_file(list)?;
     let inputs: Vec<Input<'_>> = lines::kept(&bytes).map(|(line, text)| Input { name: text.stripped, line }).collect();
-    let parts = parts(section, &inputs, list)?;
+    let parts = match max_events(section)? {
+        Some(max) => root::count(&inputs, list)?.into_iter().map(|events| Some((max, events))).collect(),
+        None => vec![None; inputs.len()],
+    };
     for_each_part(list, &inputs, parts, make)
 }
 
+/// `parts`: at most how many events a task may have, and how many the input has; `None` if it is processed as a whole.
 fn for_each_part(
     list: &Path,
     inputs: &[Input<'_>],
     parts: Vec<Option<(f64, u64)>>,
     mut make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
 ) -> Result<TaskList, ListError> {
-    let mut commands = Commands::default();
+    let mut tasks = TaskList::default();
     for (number, (input, parts)) in inputs.iter().zip(parts).enumerate() {
         let mut name = Vec::new();
         // A line that names a file is its name; any other is passed to the shell as it is, with its own quotes.
@@ -125,11 +120,11 @@ fn for_each_part(
             return Err(bad(BadCommand::TooMany));
         }
         for number_of_part in 0..count {
-            let id = commands.next_id() as u64;
-            commands.push(&command(number_of_part, id)).map_err(bad)?;
+            let id = tasks.len().into();
+            tasks.push(&command(number_of_part, id)).map_err(bad)?;
         }
     }
-    Ok(commands.finish())
+    Ok(tasks)
 }
 
 /// `TRANSFORM OPTIONS --inputXFile FILE --outputYFile Y.0.root && rsync -avr Y.0.root OUTPUT`.
@@ -180,7 +175,6 @@ mod tests {
 
     use super::*;
     use crate::fuzz::within;
-    use crate::ini::Key;
 
     /// Splitting is PyTaskFarmer's: a last part that is incomplete counts.
     #[test]

@@ -1,4 +1,4 @@
-//! Commands that a handler generates → the list.
+//! Commands that a handler generates → the list, by [`TaskList::push`].
 //!
 //! Owns the requirements for every command, whichever handler generates it: one line, not blank, without NUL, of
 //! reasonable length; and the size of a list, so that a wrong number in a file causes an error and does not exhaust the
@@ -29,30 +29,15 @@ pub(super) enum BadCommand {
     TooMany,
 }
 
-/// A list under construction.
-#[derive(Debug, Default)]
-pub(super) struct Commands {
-    list: TaskList,
-}
-
-impl Commands {
-    /// The ID that the next command will have.
-    pub(super) fn next_id(&self) -> usize {
-        self.list.ends.len()
-    }
-
+impl TaskList {
+    /// Adds a command that a handler generates.
     pub(super) fn push(&mut self, command: &[u8]) -> Result<(), BadCommand> {
         check(command)?;
-        if self.list.ends.len() >= u32::MAX as usize || (self.list.text.len() + command.len()) as u64 > TEXT_LEN_MAX {
+        if self.len() == u32::MAX || (self.text.len() + command.len()) as u64 > TEXT_LEN_MAX {
             return Err(BadCommand::TooMany);
         }
-        self.list.text.extend_from_slice(command);
-        self.list.ends.push(self.list.text.len() as u64);
+        self.append(command);
         Ok(())
-    }
-
-    pub(super) fn finish(self) -> TaskList {
-        self.list
     }
 }
 
@@ -80,28 +65,27 @@ mod tests {
     /// Anything that is not a task is refused, with the reason.
     #[test]
     fn invalid_commands_are_refused() {
-        let mut commands = Commands::default();
+        let mut list = TaskList::default();
         for (bad, why) in [
             (&b"a\nb"[..], BadCommand::Newline),
             (b"a\0b", BadCommand::Nul),
             (b" \t ", BadCommand::Blank),
             (&vec![b'x'; COMMAND_LEN_MAX + 1], BadCommand::TooLong),
         ] {
-            assert_eq!(commands.push(bad), Err(why));
+            assert_eq!(list.push(bad), Err(why));
         }
-        assert!(commands.finish().is_empty());
+        assert!(list.is_empty());
     }
 
     proptest! {
         /// Any bytes are a command that is kept as it is, or are refused.
         #[test]
         fn any_bytes_are_kept_or_refused(bytes in prop::collection::vec(prop::sample::select(b"a \n\r\0'\xff".to_vec()), 0..8)) {
-            let mut commands = Commands::default();
+            let mut list = TaskList::default();
             let one_line = !bytes.contains(&b'\n') && !bytes.contains(&0);
-            match commands.push(&bytes) {
+            match list.push(&bytes) {
                 Ok(()) => {
                     prop_assert!(one_line);
-                    let list = commands.finish();
                     prop_assert_eq!(list.command(TaskId(0)), &bytes[..]);
                 }
                 Err(_) => prop_assert!(!one_line || bytes.trim_ascii().is_empty()),

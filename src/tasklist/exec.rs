@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::commands::{COMMAND_LEN_MAX, Commands};
+use super::commands::COMMAND_LEN_MAX;
 use super::program::run;
 use super::{ListError, Source, TaskList, encoding, lines};
 use crate::ini::Section;
@@ -48,13 +48,13 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
         log::info!("[{}]: the program says:{}", section.name, output.stderr_lines());
     }
     if by_nul {
-        let mut commands = Commands::default();
+        let mut list = TaskList::default();
         let records = output.stdout.split(|&byte| byte == 0).filter(|record| !record.trim_ascii().is_empty());
         for record in records {
-            let number = commands.next_id();
-            commands.push(record).map_err(|bad| failed(&format!("prints a task, number {number}, that has {bad}")))?;
+            let number = list.len();
+            list.push(record).map_err(|bad| failed(&format!("prints a task, number {number}, that has {bad}")))?;
         }
-        return Ok(commands.finish());
+        return Ok(list);
     }
     if encoding::is_utf16(&output.stdout) {
         return Err(failed("prints UTF-16\n  convert it to UTF-8, for example with | iconv -f UTF-16 -t UTF-8"));

@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::commands::Commands;
 use super::{ListError, TaskList, lines, one_line, read_file};
 use crate::figures::words;
 use crate::ini::{IniError, Section};
@@ -21,47 +20,45 @@ const LINE: usize = usize::MAX;
 const ID: usize = usize::MAX - 1;
 
 /// How a line is split into fields.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Split {
+#[derive(Clone, Copy)]
+enum Split<'a> {
     Blanks,
-    Separator(String),
+    Separator(&'a str),
     Csv(u8),
 }
 
 pub(super) const KEYS: &[&str] = &["command", "separator", "csv"];
 
-/// Names by number; `names` has those of a CSV header.
-struct Names {
-    columns: Option<Vec<String>>,
-}
+/// Names by number, and those of the columns of CSV.
+type Names = Option<Vec<String>>;
 
 impl Fields for Names {
     type Field = usize;
     fn find(&self, name: &str) -> Option<usize> {
-        if let Some(column) = self.columns.iter().flatten().position(|column| column == name) {
+        if let Some(column) = self.iter().flatten().position(|column| column == name) {
             return Some(column);
         }
-        match (name, &self.columns) {
+        match (name, self) {
             ("id", _) => return Some(ID),
             ("line", None) => return Some(LINE),
             _ => {}
         }
         let number: usize = name.parse().ok().filter(|_| !name.starts_with(['0', '+']))?;
-        let most = self.columns.as_ref().map_or(FIELDS_MAX, Vec::len);
+        let most = self.as_ref().map_or(FIELDS_MAX, Vec::len);
         (number >= 1 && number <= most).then(|| number - 1)
     }
 
     fn names(&self) -> Vec<&str> {
-        let columns = self.columns.iter().flatten().map(String::as_str);
-        let others: &[&str] = if self.columns.is_some() { &["1", "id"] } else { &["1", "2", "line", "id"] };
+        let columns = self.iter().flatten().map(String::as_str);
+        let others: &[&str] = if self.is_some() { &["1", "id"] } else { &["1", "2", "line", "id"] };
         columns.chain(others.iter().copied()).collect()
     }
 }
 
 /// `tab`, `comma` and so on are words, because an INI file's values lose blanks at their ends.
-fn separator(section: &Section) -> Result<Option<String>, IniError> {
+fn separator(section: &Section) -> Result<Option<&str>, IniError> {
     let Some(key) = section.get("separator") else { return Ok(None) };
-    let text = match &key.value[..] {
+    Ok(Some(match &key.value[..] {
         "tab" | "\\t" => "\t",
         "comma" => ",",
         "semicolon" => ";",
@@ -71,11 +68,10 @@ fn separator(section: &Section) -> Result<Option<String>, IniError> {
         }
         text if text.contains('\n') => return Err(section.error(Some(key), "a line end cannot separate fields")),
         text => text,
-    };
-    Ok(Some(text.to_owned()))
+    }))
 }
 
-fn split(section: &Section) -> Result<Split, IniError> {
+fn split(section: &Section) -> Result<Split<'_>, IniError> {
     let separator = separator(section)?;
     let is_csv = match section.get("csv").map(|key| (key, key.value.to_ascii_lowercase())) {
         None => false,
@@ -104,18 +100,17 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
     if let Split::Csv(separator) = split {
         return read_csv(&read_file(path)?, separator, path, parse);
     }
-    let names = Names { columns: None };
-    let template = parse(&names)?;
+    let template = parse(&None)?;
     let bytes = read_file(path)?;
-    let mut commands = Commands::default();
+    let mut list = TaskList::default();
     for (number, line) in lines::kept(&bytes) {
-        let fields: Vec<&[u8]> = match &split {
+        let fields: Vec<&[u8]> = match split {
             Split::Separator(separator) => split_by(line.whole, separator.as_bytes()),
             _ => line.stripped.split(|&byte| lines::is_blank(byte)).filter(|field| !field.is_empty()).collect(),
         };
-        add(&mut commands, &template, &fields, line.stripped, path, number)?;
+        add(&mut list, &template, &fields, line.stripped, path, number)?;
     }
-    Ok(commands.finish())
+    Ok(list)
 }
 
 fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
@@ -130,14 +125,14 @@ fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
 }
 
 fn add(
-    commands: &mut Commands,
+    list: &mut TaskList,
     template: &Template<usize>,
     fields: &[&[u8]],
     line: &[u8],
     path: &Path,
     number: u64,
 ) -> Result<(), ListError> {
-    let id = commands.next_id().to_string();
+    let id = list.len().to_string();
     let value = |field| match field {
         LINE => Some(line),
         ID => Some(id.as_bytes()),
@@ -152,7 +147,7 @@ fn add(
         );
         ListError::content(path, number, &what)
     })?;
-    commands.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))
+    list.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))
 }
 
 fn read_csv(
@@ -182,15 +177,15 @@ fn read_csv(
     if let Some(twice) = columns.iter().find(|name| !known.insert(*name)) {
         return Err(ListError::content(path, 1, &format!("the header has two columns '{twice}'")));
     }
-    let template = parse(&Names { columns: Some(columns) })?;
-    let mut commands = Commands::default();
+    let template = parse(&Some(columns))?;
+    let mut list = TaskList::default();
     for record in reader.byte_records() {
         let record = record.map_err(|error| bad(&error))?;
         let fields: Vec<&[u8]> = record.iter().collect();
         let line = record.position().map_or(0, |position| line_of(bytes, position));
-        add(&mut commands, &template, &fields, b"", path, line)?;
+        add(&mut list, &template, &fields, b"", path, line)?;
     }
-    Ok(commands.finish())
+    Ok(list)
 }
 
 /// The line of a quote that is open at the end: the reader takes everything from there on for one value.

@@ -79,16 +79,17 @@ pub struct Handler {
     pub remarks: Remarks,
 }
 
-fn kind_of(section: &Section) -> Result<Kind, ListError> {
+/// The kind, and its keys. Those of some kinds are options, variables and arguments, with any name.
+fn kind_of(section: &Section) -> Result<(Kind, Option<&'static [&'static str]>), ListError> {
     let class = &section.class.value;
     Ok(match &ini::kind_name(KINDS, class)[..] {
-        "list" => Kind::List,
-        "transform" => Kind::Transform,
-        "athena" => Kind::Athena,
-        "template" => Kind::Template,
-        "product" => Kind::Product,
-        "exec" => Kind::Exec,
-        _ if class.contains('.') => Kind::Python,
+        "list" => (Kind::List, Some(&[])),
+        "transform" => (Kind::Transform, None),
+        "athena" => (Kind::Athena, None),
+        "template" => (Kind::Template, Some(fields::KEYS)),
+        "product" => (Kind::Product, None),
+        "exec" => (Kind::Exec, Some(exec::KEYS)),
+        _ if class.contains('.') => (Kind::Python, None),
         _ => {
             let near = nearest(class, KINDS.iter().map(|(name, _)| *name));
             let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
@@ -120,17 +121,8 @@ impl Handler {
         let section = defined
             .or_else(|| built_in(name))
             .ok_or_else(|| ListError::Message(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
-        let kind = kind_of(&section)?;
-        let keys: Option<&[&str]> = match kind {
-            Kind::List => Some(&[]),
-            Kind::Template => Some(fields::KEYS),
-            Kind::Exec => Some(exec::KEYS),
-            // Their keys are options, variables and arguments.
-            Kind::Transform | Kind::Athena | Kind::Product | Kind::Python => None,
-        };
-        if let Some(keys) = keys {
-            section.check_keys(keys)?;
-        }
+        let (kind, keys) = kind_of(&section)?;
+        keys.map(|keys| section.check_keys(keys)).transpose()?;
         Ok(Self { kind, section, remarks })
     }
 

@@ -16,7 +16,6 @@ use crate::shell::line::{LineChecker, Look};
 use crate::task::TaskId;
 
 pub(crate) use ask::{Question, ask};
-pub(crate) use messages::Places;
 
 /// How many places of a kind are reported.
 const PLACES_TOLD: usize = 3;
@@ -50,33 +49,18 @@ enum Kind {
     ChangesShell,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::Continued,
-    Kind::HereDocument,
-    Kind::Open,
-    Kind::CarriageReturn,
-    Kind::Greasy,
-    Kind::PyLauncher,
-    Kind::BlankAfterBackslash,
-    Kind::Background,
-    Kind::Deceptive,
-    Kind::ForeignVariable,
-    Kind::ChangesShell,
+const KINDS: usize = Kind::ChangesShell as usize + 1;
+
+/// What the shell has to confirm.
+const QUESTIONS: [(Kind, Question); 3] = [
+    (Kind::Continued, Question::IsContinued),
+    (Kind::HereDocument, Question::HereDocument),
+    (Kind::Open, Question::IsOpen),
 ];
 
 impl Kind {
     fn is_refused(self) -> bool {
         self < Self::BlankAfterBackslash
-    }
-
-    /// What the shell has to confirm.
-    fn question(self) -> Option<Question> {
-        match self {
-            Self::Continued => Some(Question::IsContinued),
-            Self::HereDocument => Some(Question::HereDocument),
-            Self::Open => Some(Question::IsOpen),
-            _ => None,
-        }
     }
 }
 
@@ -91,15 +75,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, id: TaskId) {
+    fn add(&mut self, id: TaskId, name: Option<&str>) {
         self.count += 1;
         if self.first.len() < QUESTIONS_MAX {
             self.first.push(id);
         }
-    }
-
-    fn name(&mut self, name: &str) {
-        if !self.names.contains(name) {
+        if let Some(name) = name.filter(|name| !self.names.contains(*name)) {
             self.names.insert(name.to_owned());
             self.bound_names();
         }
@@ -124,7 +105,7 @@ impl Seen {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Findings {
     tasks: u32,
-    seen: [Seen; KINDS.len()],
+    seen: [Seen; KINDS],
 }
 
 /// Examines the commands of a list that a shell reads. `is_set`: which variables the tasks will have.
@@ -171,35 +152,28 @@ impl Findings {
 
     fn judge(&mut self, id: TaskId, command: &[u8], look: Look, is_set: &impl Fn(&[u8]) -> bool) {
         if let Some(kind) = broken(command, look) {
-            self.of(kind).add(id);
-            return;
+            return self.of(kind).add(id, None);
         }
         if let [.., before, b'\\', b' ' | b'\t'] = command
             && matches!(before, b' ' | b'\t')
         {
-            self.of(Kind::BlankAfterBackslash).add(id);
+            self.of(Kind::BlankAfterBackslash).add(id, None);
         }
         if look.background {
-            self.of(Kind::Background).add(id);
+            self.of(Kind::Background).add(id, None);
         }
         if let Some(character) = look.deceptive {
-            let seen = self.of(Kind::Deceptive);
-            seen.add(id);
-            seen.name(character.encode_utf8(&mut [0; 4]));
+            self.of(Kind::Deceptive).add(id, Some(character.encode_utf8(&mut [0; 4])));
         }
         if look.dollar
             && let Some(name) = words::foreign_variable(command, is_set)
         {
-            let seen = self.of(Kind::ForeignVariable);
-            seen.add(id);
-            seen.name(&String::from_utf8_lossy(name));
+            self.of(Kind::ForeignVariable).add(id, Some(&String::from_utf8_lossy(name)));
         }
         if look.is_simple
             && let Some(name) = words::changes_shell(command)
         {
-            let seen = self.of(Kind::ChangesShell);
-            seen.add(id);
-            seen.name(name);
+            self.of(Kind::ChangesShell).add(id, Some(name));
         }
     }
 
@@ -211,8 +185,7 @@ impl Findings {
 
     /// Asks the shell about what looks broken, by `ask`, and drops what it does not confirm.
     pub fn confirm(&mut self, list: &TaskList, mut ask: impl FnMut(Question, &[u8]) -> Option<bool>) {
-        for kind in KINDS {
-            let Some(question) = kind.question() else { continue };
+        for (kind, question) in QUESTIONS {
             let seen = self.of(kind);
             let mut confirmed = Vec::new();
             for id in std::mem::take(&mut seen.first) {
@@ -235,7 +208,7 @@ impl Findings {
     /// Whether there is anything to confirm.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
-        KINDS.iter().zip(&self.seen).any(|(kind, seen)| kind.question().is_some() && seen.count > 0)
+        QUESTIONS.iter().any(|(kind, _)| self.seen[*kind as usize].count > 0)
     }
 }
 

@@ -1,7 +1,6 @@
 //! A folder that was created before it was certain to be needed.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// Folders that were created. They are removed when this value is dropped, if they contain nothing but empty folders,
@@ -17,16 +16,6 @@ impl Made {
     pub(super) fn missing(path: &Path) -> Self {
         let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         Self { folders: missing.map(Path::to_owned).collect() }
-    }
-
-    /// Creates a folder and its parents.
-    ///
-    /// # Errors
-    /// The system's error; nothing is left then.
-    pub(super) fn folder(path: &Path) -> io::Result<Self> {
-        let made = Self::missing(path);
-        fs::create_dir_all(path)?;
-        Ok(made)
     }
 
     /// Makes them permanent.

@@ -180,10 +180,14 @@ impl TaskList {
     pub fn from_commands<'a>(commands: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut list = Self::default();
         for command in commands {
-            list.text.extend_from_slice(command);
-            list.ends.push(list.text.len() as u64);
+            list.append(command);
         }
         list
+    }
+
+    fn append(&mut self, command: &[u8]) {
+        self.text.extend_from_slice(command);
+        self.ends.push(self.text.len() as u64);
     }
 
     /// How many tasks there are.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::commands::{BadCommand, Commands, TEXT_LEN_MAX};
+use super::commands::{BadCommand, TEXT_LEN_MAX};
 use super::range::{self, Range};
 use super::{ListError, TaskList, lines, literal, one_line, read_file};
 use crate::ini::Section;
@@ -81,7 +81,7 @@ fn axis(name: &str, text: &str) -> Result<Axis, String> {
     let literal = literal::look(&words);
     for (word, quoted) in words {
         let (more, part) = match range::parse(&word).filter(|_| !quoted).transpose()? {
-            Some(range) => (range.count(), Part::Range(range)),
+            Some(range) => (range.count, Part::Range(range)),
             None => (1, Part::Word(word)),
         };
         parts.push((count, part));
@@ -182,7 +182,7 @@ fn combine(template: &Template<usize>, axes: &[Axis]) -> Result<TaskList, (BadCo
     if count > u32::MAX.into() || count.saturating_mul(template.len_min()) > TEXT_LEN_MAX {
         return Err((BadCommand::TooMany, format!("the last of {count} combinations")));
     }
-    let mut commands = Commands::default();
+    let mut list = TaskList::default();
     // The number of a combination, written with the variables as its digits: the last one is the lowest.
     let mut values: Vec<String> = axes.iter().map(|axis| axis.value(0)).collect();
     let mut digits = vec![0; axes.len()];
@@ -196,22 +196,22 @@ fn combine(template: &Template<usize>, axes: &[Axis]) -> Result<TaskList, (BadCo
                 *value = axis.value(new);
             }
         }
-        add(&mut commands, template, &values, axes)?;
+        add(&mut list, template, &values, axes)?;
     }
-    Ok(commands.finish())
+    Ok(list)
 }
 
 fn add(
-    commands: &mut Commands,
+    list: &mut TaskList,
     template: &Template<usize>,
     values: &[String],
     axes: &[Axis],
 ) -> Result<(), (BadCommand, String)> {
-    let id = commands.next_id().to_string();
+    let id = list.len().to_string();
     let value = |field: usize| Some(if field == ID { id.as_bytes() } else { values[field].as_bytes() });
     let mut command = Vec::new();
     template.fill(value, &mut command).expect("every variable has a value");
-    commands.push(&command).map_err(|bad| {
+    list.push(&command).map_err(|bad| {
         let told: Vec<String> =
             axes.iter().zip(values).map(|(axis, value)| format!("{}={value:?}", axis.name)).collect();
         (bad, told.join(" "))

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -59,24 +59,17 @@ pub(super) fn run(command: &mut Command, input: Option<&[u8]>) -> io::Result<Out
             scope.spawn(move || stdin.write_all(input));
         }
         let tail = scope.spawn(move || stderr.map_or(Ok(Vec::new()), tail_of));
-        let read = read_all(&mut child);
-        if !matches!(read, Ok((_, false))) {
+        let mut stdout = Vec::new();
+        let read = child.stdout.take().map_or(Ok(0), |out| out.take(TEXT_LEN_MAX + 1).read_to_end(&mut stdout));
+        let too_much = stdout.len() as u64 > TEXT_LEN_MAX;
+        if read.is_err() || too_much {
             let _ = child.kill();
         }
         let status = child.wait()?;
-        let (stdout, too_much) = read?;
+        read?;
         let tail = tail.join().unwrap_or_else(|_| Ok(Vec::new()))?;
         Ok(Output { stdout, tail, status, too_much })
     })
-}
-
-fn read_all(child: &mut Child) -> io::Result<(Vec<u8>, bool)> {
-    let mut bytes = Vec::new();
-    if let Some(stdout) = &mut child.stdout {
-        stdout.take(TEXT_LEN_MAX + 1).read_to_end(&mut bytes)?;
-    }
-    let too_much = bytes.len() as u64 > TEXT_LEN_MAX;
-    Ok((bytes, too_much))
 }
 
 fn tail_of(mut stderr: ChildStderr) -> io::Result<Vec<u8>> {

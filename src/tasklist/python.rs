@@ -5,7 +5,6 @@
 
 use std::process::Command;
 
-use super::commands::Commands;
 use super::program::run;
 use super::{ListError, Made, Source, TaskList, Tasks, built_in_kinds};
 use crate::ini::{self, Section};
@@ -18,7 +17,8 @@ const NO_CLASS: i32 = 70;
 /// Makes the list. A class may expect that the workdir exists.
 pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<Tasks, ListError> {
     super::check_is_file(source.list)?;
-    let made = Made::folder(source.workdir).map_err(|error| {
+    let made = Made::missing(source.workdir);
+    std::fs::create_dir_all(source.workdir).map_err(|error| {
         ListError::Message(format!(
             "cannot create the workdir {}: {error}\n  name a different one with --workdir",
             source.workdir.display()
@@ -60,11 +60,11 @@ fn list_tasks(section: &Section, source: &Source<'_>) -> Result<TaskList, ListEr
         }
     }
     log::info!("[{}]: {} was asked for its tasks by python3{}", section.name, class.value, output.stderr_lines());
-    let mut commands = Commands::default();
+    let mut list = TaskList::default();
     for task in output.stdout.split_inclusive(|&byte| byte == 0) {
-        let number = commands.next_id();
+        let number = list.len();
         let task = task.strip_suffix(b"\0").ok_or_else(|| failed("the output of python3 is cut short"))?;
-        commands.push(task).map_err(|bad| failed(&format!("its task {number} has {bad}")))?;
+        list.push(task).map_err(|bad| failed(&format!("its task {number} has {bad}")))?;
     }
-    Ok(commands.finish())
+    Ok(list)
 }

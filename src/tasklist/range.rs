@@ -11,7 +11,8 @@ const DIGITS_MAX: usize = 18;
 pub(super) struct Range {
     first: i128,
     step: i128,
-    count: u64,
+    /// How many values there are: at least one.
+    pub(super) count: u64,
     /// Digits after the point.
     decimals: usize,
     /// Minimum number of digits before the point: `001..100` keeps its zeros.
@@ -85,11 +86,6 @@ pub(super) fn parse(text: &str) -> Option<Result<Range, String>> {
 }
 
 impl Range {
-    /// How many values there are: at least one.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The value of this number, from 0.
     pub(super) fn value(&self, index: u64) -> String {
         let value = self.first + self.step * i128::from(index);
@@ -113,7 +109,7 @@ mod tests {
 
     fn values(text: &str) -> Vec<String> {
         let range = parse(text).unwrap().unwrap();
-        (0..range.count()).map(|index| range.value(index)).collect()
+        (0..range.count).map(|index| range.value(index)).collect()
     }
 
     /// Both ends belong to a range, and values look like its first number and its step.
@@ -136,7 +132,7 @@ mod tests {
     fn steps_are_exact() {
         assert_eq!(values("0..1..0.1")[3], "0.3");
         let range = parse("0..1000000..0.1").unwrap().unwrap();
-        assert_eq!((range.count(), range.value(10_000_000)), (10_000_001, "1000000.0".to_owned()));
+        assert_eq!((range.count, range.value(10_000_000)), (10_000_001, "1000000.0".to_owned()));
     }
 
     /// Other words stay words; invalid ranges are refused.
@@ -158,8 +154,8 @@ mod tests {
         fn any_text_is_a_range_a_word_or_refused(texts in ["[0-9.-]{0,60}", "-?[0-9]{1,18}\\.\\.-?[0-9]{1,18}(\\.[0-9]{0,18})?", "\\PC*"]) {
             for text in texts {
                 if let Some(Ok(range)) = parse(&text) {
-                    prop_assert!(range.count() > 0);
-                    let _ = (range.value(0), range.value(range.count() - 1));
+                    prop_assert!(range.count > 0);
+                    let _ = (range.value(0), range.value(range.count - 1));
                 }
             }
         }
@@ -171,7 +167,7 @@ mod tests {
                 let number = |text: &str| text.parse::<f64>().unwrap();
                 let ends: Vec<f64> = text.split("..").take(2).map(number).collect();
                 let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
-                for index in [0, range.count() / 2, range.count() - 1] {
+                for index in [0, range.count / 2, range.count - 1] {
                     let value = number(&range.value(index));
                     prop_assert!(value >= low - 1e-9 && value <= high + 1e-9, "{value}");
                 }

@@ -27,7 +27,7 @@ const DOUBT_MAX: Duration = Duration::from_secs(60);
 type Place = (u32, u32, u32, u16);
 
 /// The observations of one run of a farm.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Checker {
     tasks: Vec<Task>,
     nodes: Vec<Node>,
@@ -54,8 +54,8 @@ pub(crate) struct Checker {
     pub output_failed: bool,
     /// Every rank that takes tasks was given up at some time.
     out_of_workers: bool,
-    /// Ranks that take no tasks by configuration.
-    idle_by_order: BTreeSet<u32>,
+    /// Rank 0 takes no tasks.
+    farmer_only: bool,
     /// What was requested for failures.
     rules: Rules,
     /// When the farm must stop.
@@ -84,28 +84,11 @@ impl Checker {
         let mut checker = Self {
             tasks: vec![Task { quiet_since: now, ..Task::default() }; list.len() as usize],
             nodes: vec![Node::default(); ranks as usize],
-            ends: BTreeMap::new(),
-            over: BTreeSet::new(),
-            told: BTreeSet::new(),
-            timeouts: BTreeSet::new(),
-            finished_us: Vec::new(),
-            broken: Vec::new(),
             grace,
             patience: Duration::from_secs(4) + delay_max * 12,
-            losses: 0,
-            stopping_since: None,
             // The start is rationed for 5 s.
             excused_until: now + Duration::from_secs(6),
-            stop_was_asked: false,
-            output_failed: false,
-            out_of_workers: false,
-            idle_by_order: BTreeSet::new(),
-            rules: Rules::default(),
-            timeout_at: None,
-            draining_since: None,
-            is_halted: false,
-            is_ending: false,
-            failed: 0,
+            ..Self::default()
         };
         for (id, verdict) in checker.read(list, files) {
             checker.tasks[id as usize].recorded = Some(verdict);
@@ -113,22 +96,18 @@ impl Checker {
         checker
     }
 
-    /// What was requested for failures, and when the farm must stop.
-    pub(crate) fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>) {
-        self.rules = rules.clone();
-        self.timeout_at = timeout_at;
+    /// What was requested for failures, when the farm must stop, and whether rank 0 takes no tasks.
+    pub(crate) fn asked(&mut self, rules: &Rules, timeout_at: Option<Duration>, farmer_only: bool) {
+        (self.rules, self.timeout_at, self.farmer_only) = (rules.clone(), timeout_at, farmer_only);
     }
 
-    /// Rank 0 takes no tasks.
-    pub(crate) fn farmer_only(&mut self) {
-        self.idle_by_order.insert(0);
+    fn takes_tasks(&self, rank: u32) -> bool {
+        !self.farmer_only || rank != 0
     }
 
     /// The first rule that was broken since the last call.
     pub(crate) fn take_broken(&mut self) -> Option<String> {
-        let first = self.broken.first().cloned();
-        self.broken.clear();
-        first
+        std::mem::take(&mut self.broken).into_iter().next()
     }
 
     /// The world itself observed something that must not happen.
@@ -295,8 +274,7 @@ impl Checker {
     /// The farm begins to stop, or stops at a higher level.
     pub(crate) fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
-        let mut ranks = self.nodes.iter().zip(0..);
-        self.out_of_workers |= ranks.all(|(node, rank)| node.lost || self.idle_by_order.contains(&rank));
+        self.out_of_workers |= self.nodes.iter().zip(0..).all(|(node, rank)| node.lost || !self.takes_tasks(rank));
     }
 
     /// Checks the whole: hand-out, kill ladder, and the duration of a stop.
@@ -320,12 +298,13 @@ impl Checker {
     fn look_for_idle(&mut self, now: Duration) {
         let ending = self.stopping_since.is_some() || self.draining_since.is_some() || !self.fits(now);
         let excused = now < self.excused_until || ending;
+        let farmer_only = self.farmer_only;
         let mut idle = None;
         for (rank, node) in (0..).zip(&mut self.nodes) {
             // Nothing else runs beside a suspect.
             let apart = node.runs.values().any(|run| self.tasks[run.id as usize].is_suspect);
             let well = !node.troubled && !node.held_back && !apart;
-            let free = node.up && well && !excused && node.slots > 0 && !self.idle_by_order.contains(&rank);
+            let free = node.up && well && !excused && node.slots > 0 && !(farmer_only && rank == 0);
             if free && (node.runs.len() as u64) < u64::from(node.slots) {
                 let since = *node.idle_since.get_or_insert(now);
                 if now - since > self.patience {
@@ -355,9 +334,8 @@ impl Checker {
     /// The farm has ended with this code and these figures: finished, failed, remaining.
     pub(crate) fn ended(&mut self, list: &TaskList, files: [&[u8]; 2], code: i32, figures: [u32; 3], disk_erred: bool) {
         let found = self.read(list, files);
-        let finished = u32::try_from(found.values().filter(|&&verdict| verdict == Verdict::Finished).count())
-            .expect("at most len");
-        let failed = u32::try_from(found.len()).expect("at most len") - finished;
+        let count = |of| u32::try_from(found.values().filter(|&&verdict| verdict == of).count()).expect("at most len");
+        let (finished, failed) = (count(Verdict::Finished), count(Verdict::Failed));
         let remaining = list.len() - finished - failed;
         if !disk_erred {
             let true_figures = [finished, failed, remaining];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::protocol::{Assignment, StopLevel};
+use crate::protocol::StopLevel;
 use crate::task::Verdict;
 
 /// Observations of a task.
@@ -34,7 +34,7 @@ pub(super) struct Task {
 }
 
 /// Observations of a process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Run {
     pub(super) id: u32,
     pub(super) attempt: u16,
@@ -47,21 +47,6 @@ pub(super) struct Run {
     pub(super) timed_out: bool,
     /// When its first process ended by itself, leaving others behind.
     pub(super) lingers_since: Option<Duration>,
-}
-
-impl Run {
-    pub(super) fn new(now: Duration, task: &Assignment) -> Self {
-        Self {
-            id: task.id.0,
-            attempt: task.attempt.0,
-            terminated_at: None,
-            killed: false,
-            struck: false,
-            started: now,
-            timed_out: false,
-            lingers_since: None,
-        }
-    }
 }
 
 /// Observations of a rank.

@@ -44,7 +44,8 @@ impl Checker {
 
     fn spawned(&mut self, now: Duration, rank: u32, slot: u32, task: &Assignment) {
         let node = &mut self.nodes[rank as usize];
-        let free = node.runs.insert(slot, Run::new(now, task)).is_none();
+        let run = Run { id: task.id.0, attempt: task.attempt.0, started: now, ..Run::default() };
+        let free = node.runs.insert(slot, run).is_none();
         node.idle_since = None; // It is served; how quickly is a matter of measurements.
         // A pool that hung reads tasks and stop at the same time.
         let (slots, stop) = (node.slots, node.stop.filter(|_| !node.troubled));

@@ -7,9 +7,8 @@ use crate::farmer::{Halt, HaltAt, HaltWhen, TaskLimit};
 #[test]
 fn a_task_that_mends_is_finished() {
     let mut scenario = Scenario::new(|options| options.rules.retries = 3);
-    let (outcome, on_term) = (Outcome::Exited(1), OnTerm::Dies);
-    let flaky = Behaviour { length: secs(1), outcome, on_term, mends_at: Some(3), leaves: None };
-    Rc::get_mut(&mut scenario.plan).expect("before the first run").set(19, flaky);
+    scenario.set(19, secs(1), Outcome::Exited(1), OnTerm::Dies);
+    Rc::get_mut(&mut scenario.plan).expect("before the first run").behaviours[19].mends_at = Some(3);
     let mut world = scenario.start();
     // Four rounds, a pause of a second, a run, a pause of two, a run.
     go(&mut world, Duration::from_millis(9_500));
@@ -21,8 +20,7 @@ fn a_task_that_mends_is_finished() {
 #[test]
 fn a_crash_loses_no_retry() {
     let mut scenario = Scenario::new(|options| (options.rules.retries, options.failing) = (3, 1_000));
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(4_500));
+    let mut world = scenario.start_for(Duration::from_millis(4_500));
     assert_eq!(scenario.lines(1), scenario.lines(0), "nothing has had its last attempt");
     world.strike_with(Fault::CrashFarmer, 0, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Crashed);
@@ -36,9 +34,8 @@ fn a_task_that_hangs_runs_out_of_time() {
     for limit in [TaskLimit::Fixed(secs(20)), TaskLimit::Percent(300)] {
         let mut scenario = Scenario::new(|options| options.rules.task_limit = Some(limit));
         scenario.set(5, secs(10_000), Outcome::Exited(0), OnTerm::Deaf);
-        let mut world = scenario.start();
-        go(&mut world, secs(31));
-        assert_eq!((scenario.lines(0), scenario.lines(1), world.ended()), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
+        let world = scenario.start_for(secs(31));
+        assert_eq!((scenario.lines(0), scenario.lines(1), world.end), (19, 1, Some(RunEnd::Ended(1))), "{limit:?}");
         scenario.run(world);
     }
 }
@@ -50,9 +47,8 @@ fn failures_end_the_farm() {
         let halt = Some(Halt { when, at: HaltAt::Count(1) });
         let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 100_000_000));
         scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
-        let mut world = scenario.start();
-        go(&mut world, secs(101));
-        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.ended()), (lines, Some(RunEnd::Ended(1))));
+        let world = scenario.start_for(secs(101));
+        assert_eq!(([scenario.lines(0), scenario.lines(1)], world.end), (lines, Some(RunEnd::Ended(1))));
         scenario.run(world);
         assert_eq!(scenario.resume(), RunEnd::Ended(1));
         assert_eq!(scenario.lines(0), 19);
@@ -65,9 +61,7 @@ fn a_drain_survives_a_dead_node() {
     let halt = Some(Halt { when: HaltWhen::Soon, at: HaltAt::Count(1) });
     let mut scenario = Scenario::new(|options| (options.rules.halt, options.mean_us) = (halt, 50_000_000));
     scenario.set(3, secs(10), Outcome::Exited(1), OnTerm::Dies);
-    let mut world = scenario.start();
-    go(&mut world, secs(15));
-    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
+    let world = scenario.struck(secs(15), Fault::KillNode, 2, Duration::ZERO);
     assert_eq!(scenario.run(world), RunEnd::Ended(1));
     assert_eq!((scenario.lines(0), scenario.lines(1)), (4, 1), "of six that ran, one with the node");
 }
@@ -80,9 +74,8 @@ fn no_task_is_started_in_vain() {
             (options.tasks, options.mean_us, options.timeout) = (200, 10_000_000, Some(secs(75)));
             options.rules.task_time = task_time;
         });
-        let mut world = scenario.start();
-        go(&mut world, secs(72));
-        assert_eq!(world.ended(), Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
+        let world = scenario.start_for(secs(72));
+        assert_eq!(world.end, Some(RunEnd::Ended(3)), "before its time is over: nothing runs any more");
         assert!(scenario.lines(0) >= 36, "six slots, and six rounds at least: {}", scenario.lines(0));
         scenario.run(world);
         scenario.options.timeout = None;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::farmer::Status;
+use crate::farmer::{Status, WorkerState};
 use crate::sim::disk::Disk;
 use crate::sim::node::Pool;
 use crate::sim::options::{Fault, Options};
@@ -32,13 +32,33 @@ impl Scenario {
         Self { options, plan, disk: Rc::new(RefCell::new(Disk::new(Prng::new(1)))), now: Duration::ZERO }
     }
 
-    fn set(&mut self, id: u32, length: Duration, outcome: Outcome, on_term: OnTerm) {
+    fn set(&mut self, id: usize, length: Duration, outcome: Outcome, on_term: OnTerm) {
         let plan = Rc::get_mut(&mut self.plan).expect("before the first run");
-        plan.set(id, Behaviour { length, outcome, on_term, mends_at: None, leaves: None });
+        plan.behaviours[id] = Behaviour { length, outcome, on_term, mends_at: None, leaves: None };
     }
 
     fn start(&self) -> World {
         World::start(self.now, self.options.clone(), &self.plan, &self.disk, Prng::new(2), false).unwrap()
+    }
+
+    /// A run, after this time.
+    fn start_for(&self, time: Duration) -> World {
+        let mut world = self.start();
+        go(&mut world, time);
+        world
+    }
+
+    /// A run, after this time and with this fault.
+    fn struck(&self, after: Duration, fault: Fault, rank: u32, time: Duration) -> World {
+        let mut world = self.start_for(after);
+        world.strike_with(fault, rank, time);
+        world
+    }
+
+    /// Runs to the end, at which this many tasks have finished and none has failed.
+    fn finishes(&mut self, world: World, tasks: usize) {
+        assert_eq!(self.run(world), RunEnd::Ended(0));
+        assert_eq!(self.lines(0), tasks);
     }
 
     /// Runs to the end.
@@ -48,7 +68,7 @@ impl Scenario {
         end.unwrap_or_else(|broken| panic!("{broken}"))
     }
 
-    /// A run without faults.
+    /// A whole run.
     fn resume(&mut self) -> RunEnd {
         let world = self.start();
         self.run(world)
@@ -67,12 +87,15 @@ fn go(world: &mut World, time: Duration) {
     world.run_for(time).unwrap_or_else(|broken| panic!("{broken}"));
 }
 
+fn worker(world: &World, rank: u32) -> &WorkerState {
+    world.farm.as_ref().unwrap().core.workers().get(Rank(rank)).unwrap()
+}
+
 /// Twenty tasks of a second on three nodes of two slots take four rounds.
 #[test]
 fn a_quiet_farm_takes_no_longer_than_it_must() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(4_100));
+    let world = scenario.start_for(Duration::from_millis(4_100));
     assert_eq!(scenario.lines(0), 20);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
@@ -91,27 +114,20 @@ fn a_finished_list_is_not_run_again() {
 #[test]
 fn a_dead_node_costs_time_and_nothing_else() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(1_500));
-    world.strike_with(Fault::KillNode, 2, Duration::ZERO);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    let world = scenario.struck(Duration::from_millis(1_500), Fault::KillNode, 2, Duration::ZERO);
+    scenario.finishes(world, 20);
 }
 
 /// A node that hangs for a minute is given up, comes back, and its results are not recorded twice.
 #[test]
 fn a_node_that_comes_back_writes_nothing_twice() {
     let mut scenario = Scenario::new(|options| options.mean_us = 45_000_000);
-    let mut world = scenario.start();
-    go(&mut world, secs(10));
-    world.strike_with(Fault::HangNode, 1, secs(50));
+    let mut world = scenario.struck(secs(10), Fault::HangNode, 1, secs(50));
     go(&mut world, secs(35));
-    let status = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().status();
-    assert_eq!(status(&world), Status::Lost);
+    assert_eq!(worker(&world, 1).status(), Status::Lost);
     go(&mut world, secs(20));
-    assert_eq!(status(&world), Status::Active);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    assert_eq!(worker(&world, 1).status(), Status::Active);
+    scenario.finishes(world, 20);
 }
 
 /// Tasks that a lost node was running and that no other rank has yet are its own again when it comes back.
@@ -120,9 +136,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
     let mut scenario = Scenario::new(|options| {
         (options.ranks, options.slots, options.tasks, options.mean_us) = (2, (1, 1), 2, 100_000_000);
     });
-    let mut world = scenario.start();
-    go(&mut world, secs(1));
-    world.strike_with(Fault::HangRelay, 1, secs(45));
+    let mut world = scenario.struck(secs(1), Fault::HangRelay, 1, secs(45));
     go(&mut world, secs(60));
     let tasks = world.farm.as_ref().unwrap().core.tasks();
     assert_eq!(tasks.owner(TaskId(1)), Some(Rank(1)));
@@ -135,9 +149,7 @@ fn a_task_of_a_node_that_comes_back_need_not_run_twice() {
 fn a_delayed_farmer_loses_no_rank() {
     for (fault, time) in [(Fault::DiskSlow, 45), (Fault::HangFarmer, 15)] {
         let mut scenario = Scenario::new(|options| options.tasks = 600);
-        let mut world = scenario.start();
-        go(&mut world, secs(10));
-        world.strike_with(fault, 0, secs(time));
+        let mut world = scenario.struck(secs(10), fault, 0, secs(time));
         go(&mut world, secs(time + 40));
         let workers = world.farm.as_ref().unwrap().core.workers();
         assert_eq!(workers.count(Status::Active), 3, "{fault:?}");
@@ -150,9 +162,7 @@ fn a_delayed_farmer_loses_no_rank() {
 #[test]
 fn a_dead_pool_is_replaced_immediately() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(1_500));
-    world.strike_with(Fault::KillPool, 1, Duration::ZERO);
+    let mut world = scenario.struck(Duration::from_millis(1_500), Fault::KillPool, 1, Duration::ZERO);
     go(&mut world, secs(6));
     assert_eq!(scenario.lines(0), 20, "two nodes are left for it");
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
@@ -162,11 +172,8 @@ fn a_dead_pool_is_replaced_immediately() {
 #[test]
 fn a_farm_whose_last_pool_dies_continues() {
     let mut scenario = Scenario::new(|options| options.ranks = 1);
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(2_500));
-    world.strike_with(Fault::KillPool, 0, Duration::ZERO);
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 20);
+    let world = scenario.struck(Duration::from_millis(2_500), Fault::KillPool, 0, Duration::ZERO);
+    scenario.finishes(world, 20);
 }
 
 /// A stop ends every task: SIGTERM, the grace period, SIGKILL; and the next start runs the rest.
@@ -174,13 +181,12 @@ fn a_farm_whose_last_pool_dies_continues() {
 fn a_task_that_ignores_sigterm_is_killed() {
     let mut scenario = Scenario::new(|options| options.mean_us = 1_000_000_000);
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Deaf);
-    let mut world = scenario.start();
-    go(&mut world, secs(5));
+    let mut world = scenario.start_for(secs(5));
     world.signal_rank(2);
     go(&mut world, secs(9));
-    assert_eq!(world.ended(), None, "task 0 has its grace period");
+    assert_eq!(world.end, None, "task 0 has its grace period");
     go(&mut world, secs(2));
-    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert_eq!(world.end, Some(RunEnd::Ended(3)));
     assert_eq!(scenario.run(world), RunEnd::Ended(3));
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
 }
@@ -189,9 +195,7 @@ fn a_task_that_ignores_sigterm_is_killed() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut scenario = Scenario::new(|_| {});
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(2_500));
-    world.strike_with(Fault::DiskFull, 0, secs(30));
+    let world = scenario.struck(Duration::from_millis(2_500), Fault::DiskFull, 0, secs(30));
     assert_eq!(scenario.run(world), RunEnd::Ended(4));
     assert_eq!(scenario.resume(), RunEnd::Ended(0));
     assert_eq!(scenario.lines(0), 20);
@@ -204,8 +208,7 @@ fn output_without_a_place_fails_no_task() {
     for packed in [false, true] {
         for (time, code) in [(secs(10), 0), (secs(90), 4)] {
             let mut scenario = Scenario::new(|options| options.packed = packed);
-            let mut world = scenario.start();
-            go(&mut world, Duration::from_millis(2_500));
+            let mut world = scenario.start_for(Duration::from_millis(2_500));
             (0..3).for_each(|rank| world.strike_with(Fault::LogsFull, rank, time));
             assert_eq!(scenario.run(world), RunEnd::Ended(code));
             assert_eq!(scenario.lines(0) == 20, code == 0);
@@ -221,9 +224,7 @@ fn a_crash_at_any_step_is_resumed() {
     for fault in [Fault::CrashFarmer, Fault::PowerLoss] {
         for seed in 0..60 {
             let mut scenario = Scenario::new(|options| options.failing = 300);
-            let mut world = scenario.start();
-            go(&mut world, Duration::from_millis(50 * seed));
-            world.strike_with(fault, 0, Duration::ZERO);
+            let world = scenario.struck(Duration::from_millis(50 * seed), fault, 0, Duration::ZERO);
             scenario.run(world);
             let end = scenario.resume();
             assert!(matches!(end, RunEnd::Ended(0 | 1)), "seed {seed}: {end:?}");
@@ -236,14 +237,11 @@ fn a_crash_at_any_step_is_resumed() {
 #[test]
 fn a_node_without_memory_is_spared_for_a_while() {
     let mut scenario = Scenario::new(|options| options.tasks = 200);
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(100));
-    world.strike_with(Fault::RefuseSpawn, 1, secs(8));
+    let mut world = scenario.struck(Duration::from_millis(100), Fault::RefuseSpawn, 1, secs(8));
     go(&mut world, secs(6));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(1)).unwrap().book.held();
-    assert_eq!(held(&world), 0);
+    assert_eq!(worker(&world, 1).book.held(), 0);
     go(&mut world, secs(6));
-    assert!(held(&world) > 0);
+    assert!(worker(&world, 1).book.held() > 0);
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
@@ -256,8 +254,7 @@ fn a_third_of_three_hundred_nodes_may_die() {
         go(&mut world, Duration::from_millis(20));
         world.strike_with(Fault::KillNode, rank * 2, Duration::ZERO);
     }
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 3_000);
+    scenario.finishes(world, 3_000);
 }
 
 /// The same seed gives the same run, byte for byte.
@@ -273,23 +270,20 @@ fn a_seed_is_a_run() {
 #[test]
 fn a_black_hole_fails_nothing() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
-    let mut world = scenario.start();
-    world.strike_with(Fault::BlackHole, 2, secs(100_000));
-    assert_eq!(scenario.run(world), RunEnd::Ended(0));
-    assert_eq!(scenario.lines(0), 2_000);
+    let world = scenario.struck(Duration::ZERO, Fault::BlackHole, 2, secs(100_000));
+    scenario.finishes(world, 2_000);
 }
 
 /// A node that was a black hole for a minute works like the others afterward.
 #[test]
 fn a_black_hole_that_was_mended_gets_tasks_again() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.tasks) = (4, 2_000));
-    let mut world = scenario.start();
-    world.strike_with(Fault::BlackHole, 2, secs(30));
+    let mut world = scenario.struck(Duration::ZERO, Fault::BlackHole, 2, secs(30));
     go(&mut world, secs(30));
-    let held = |world: &World| world.farm.as_ref().unwrap().core.workers().get(Rank(2)).unwrap().book.held();
-    assert_eq!(held(&world), 0);
+    assert_eq!(worker(&world, 2).book.held(), 0);
     go(&mut world, secs(45));
-    assert!(held(&world) >= 2, "{}", held(&world));
+    let held = worker(&world, 2).book.held();
+    assert!(held >= 2, "{held}");
     assert_eq!(scenario.run(world), RunEnd::Ended(0));
 }
 
@@ -297,9 +291,8 @@ fn a_black_hole_that_was_mended_gets_tasks_again() {
 #[test]
 fn a_list_of_failing_tasks_fails_quickly() {
     let mut scenario = Scenario::new(|options| (options.tasks, options.mean_us, options.failing) = (500, 5_000, 1_000));
-    let mut world = scenario.start();
-    go(&mut world, secs(10));
-    assert_eq!((scenario.lines(1), world.ended()), (500, Some(RunEnd::Ended(1))));
+    let world = scenario.start_for(secs(10));
+    assert_eq!((scenario.lines(1), world.end), (500, Some(RunEnd::Ended(1))));
     scenario.run(world);
 }
 
@@ -309,14 +302,13 @@ fn a_list_of_failing_tasks_fails_quickly() {
 fn no_rank_leaves_before_the_others() {
     let mut scenario = Scenario::new(|_| {});
     scenario.set(0, secs(1_000), Outcome::Exited(0), OnTerm::Saves(secs(9)));
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(500));
+    let mut world = scenario.start_for(Duration::from_millis(500));
     world.signal_rank(1);
     go(&mut world, secs(8));
     assert_eq!(world.nodes.iter().filter(|node| matches!(node.pool, Pool::Ended)).count(), 2);
     assert!(world.nodes.iter().all(|node| node.relay_up));
     go(&mut world, secs(2));
-    assert_eq!(world.ended(), Some(RunEnd::Ended(3)));
+    assert_eq!(world.end, Some(RunEnd::Ended(3)));
     assert!(world.nodes[1..].iter().all(|node| !node.relay_up), "all were told to leave");
     scenario.run(world);
     assert_eq!(scenario.resume(), RunEnd::Ended(0));

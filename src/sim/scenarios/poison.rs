@@ -5,7 +5,7 @@ use crate::sim::plan::Poison;
 
 impl Scenario {
     fn poison(&mut self, id: u32, poison: Poison) {
-        Rc::get_mut(&mut self.plan).expect("before the first run").set_poison(id, poison);
+        Rc::get_mut(&mut self.plan).expect("before the first run").poison.insert(TaskId(id), poison);
     }
 
     /// The tasks in `failed`.
@@ -22,8 +22,7 @@ fn poison_fails_alone() {
         for poison in [Poison::Kills, Poison::Stops] {
             let mut scenario = Scenario::new(|options| (options.ranks, options.slots) = (ranks, (8, 8)));
             scenario.poison(5, poison);
-            let world = scenario.start();
-            assert_eq!(scenario.run(world), RunEnd::Ended(1), "{ranks} ranks, {poison:?}");
+            assert_eq!(scenario.resume(), RunEnd::Ended(1), "{ranks} ranks, {poison:?}");
             assert_eq!((scenario.lines(0), scenario.failed()), (19, vec![5]));
         }
     }
@@ -37,8 +36,7 @@ fn poison_beside_poison_is_distinguished() {
             (options.ranks, options.slots, options.rules.crash_limit) = (1, (20, 20), limit);
         });
         [3, 4, 11].into_iter().for_each(|id| scenario.poison(id, Poison::Kills));
-        let world = scenario.start();
-        assert_eq!(scenario.run(world), RunEnd::Ended(1), "limit {limit}");
+        assert_eq!(scenario.resume(), RunEnd::Ended(1), "limit {limit}");
         let mut failed = scenario.failed();
         failed.sort_unstable();
         assert_eq!((scenario.lines(0), failed), (17, vec![3, 4, 11]), "limit {limit}");
@@ -50,8 +48,7 @@ fn poison_beside_poison_is_distinguished() {
 fn a_task_that_takes_nodes_down_fails() {
     let mut scenario = Scenario::new(|options| (options.ranks, options.farmer_only) = (6, true));
     scenario.poison(7, Poison::KillsNode);
-    let world = scenario.start();
-    assert_eq!(scenario.run(world), RunEnd::Ended(1));
+    assert_eq!(scenario.resume(), RunEnd::Ended(1));
     assert_eq!((scenario.lines(0), scenario.failed()), (19, vec![7]));
 }
 
@@ -71,9 +68,8 @@ fn crashes_count_over_restarts() {
         let disk = scenario.disk.borrow();
         assert_eq!(disk.crashes(&scenario.plan.list).get(&TaskId(0)), Some(&crashes));
     }
-    let mut world = scenario.start();
-    go(&mut world, Duration::from_millis(2_500));
-    assert_eq!((world.ended(), scenario.failed()), (Some(RunEnd::Ended(1)), vec![0]));
+    let world = scenario.start_for(Duration::from_millis(2_500));
+    assert_eq!((world.end, scenario.failed()), (Some(RunEnd::Ended(1)), vec![0]));
     scenario.run(world);
 }
 
@@ -82,11 +78,9 @@ fn crashes_count_over_restarts() {
 fn a_stopped_pool_does_not_hold_up_a_farm() {
     for rank in [0, 2] {
         let mut scenario = Scenario::new(|_| {});
-        let mut world = scenario.start();
-        go(&mut world, Duration::from_millis(1_500));
-        world.strike_with(Fault::HangPool, rank, secs(100_000));
+        let mut world = scenario.struck(Duration::from_millis(1_500), Fault::HangPool, rank, secs(100_000));
         go(&mut world, secs(40));
-        assert_eq!((scenario.lines(0), world.ended()), (20, Some(RunEnd::Ended(0))), "rank {rank}");
+        assert_eq!((scenario.lines(0), world.end), (20, Some(RunEnd::Ended(0))), "rank {rank}");
         scenario.run(world);
     }
 }

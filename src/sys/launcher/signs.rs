@@ -20,6 +20,10 @@ struct Signs {
     may_not_tell_size: bool,
 }
 
+/// What most launchers do not have.
+const NO_SIGNS: Signs =
+    Signs { launcher: Launcher::Srun, rank: "", sizes: &[], on_node: &[], proof: &[], may_not_tell_size: false };
+
 /// The order matters: launchers that also set the variables of others come first. The names are from the documentation
 /// of jsrun, Flux, PALS, MVAPICH and Slurm, and from ranks of the other launchers.
 const TABLE: [Signs; 10] = [
@@ -28,16 +32,14 @@ const TABLE: [Signs; 10] = [
         rank: "JSM_NAMESPACE_RANK",
         sizes: &["JSM_NAMESPACE_SIZE"],
         on_node: &[("JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMESPACE_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::OpenMpi,
         rank: "OMPI_COMM_WORLD_RANK",
         sizes: &["OMPI_COMM_WORLD_SIZE"],
         on_node: &[("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Hydra,
@@ -45,16 +47,9 @@ const TABLE: [Signs; 10] = [
         sizes: &["PMI_SIZE"],
         on_node: &[("MPI_LOCALRANKID", "MPI_LOCALNRANKS")],
         proof: &["HYDI_CONTROL_FD"],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
-    Signs {
-        launcher: Launcher::Flux,
-        rank: "FLUX_TASK_RANK",
-        sizes: &["FLUX_JOB_SIZE"],
-        on_node: &[],
-        proof: &[],
-        may_not_tell_size: false,
-    },
+    Signs { launcher: Launcher::Flux, rank: "FLUX_TASK_RANK", sizes: &["FLUX_JOB_SIZE"], ..NO_SIGNS },
     Signs {
         launcher: Launcher::Pals,
         rank: "PALS_RANKID",
@@ -68,40 +63,35 @@ const TABLE: [Signs; 10] = [
         rank: "MV2_COMM_WORLD_RANK",
         sizes: &["MV2_COMM_WORLD_SIZE"],
         on_node: &[("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::MpirunRsh,
         rank: "MVP_COMM_WORLD_RANK",
         sizes: &["MVP_COMM_WORLD_SIZE"],
         on_node: &[("MVP_COMM_WORLD_LOCAL_RANK", "MVP_COMM_WORLD_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Srun,
         rank: "SLURM_PROCID",
         sizes: &["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"],
-        on_node: &[],
         proof: &["SLURM_STEP_ID"],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Hydra,
         rank: "PMI_RANK",
         sizes: &["PMI_SIZE"],
         on_node: &[("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE")],
-        proof: &[],
-        may_not_tell_size: false,
+        ..NO_SIGNS
     },
     Signs {
         launcher: Launcher::Prun,
         rank: "PMIX_RANK",
-        sizes: &[],
-        on_node: &[],
         proof: &["PMIX_NAMESPACE"],
         may_not_tell_size: true,
+        ..NO_SIGNS
     },
 ];
 
@@ -124,20 +114,22 @@ const OTHER: [&str; 4] = ["PMI_CONTROL_PORT", "ALPS_APP_PE", "PALS_APID", "SLURM
 /// The first step ID that Slurm uses for batch scripts and other special steps.
 const SLURM_STEP_SPECIAL: u32 = 0xffff_fff0;
 
-/// How a process with these variables was launched. `get` looks a variable up.
-///
-/// Launchers may be nested, such as `mpirun` in the shell of a job step, and nothing shows which one is the inner one.
-/// A launcher of several processes takes precedence over one of a single process: otherwise, each of the several would
-/// run a farm of its own.
-pub(super) fn read(get: &impl Fn(&str) -> Option<String>) -> Option<Launch> {
-    let mut found: Vec<Launch> = TABLE.iter().filter_map(|signs| signs.read(get)).collect();
-    let sets_pmix = |launch: &Launch| {
-        matches!(launch.launcher, Launcher::Jsrun | Launcher::OpenMpi | Launcher::Flux | Launcher::Pals)
-    };
-    if found.iter().any(sets_pmix) || get("PMIX_NAMESPACE").is_some_and(|name| name.starts_with("slurm.")) {
-        found.retain(|launch| launch.launcher != Launcher::Prun);
+impl Launch {
+    /// How a process with these variables was launched; `None` without a launcher. `get` looks a variable up.
+    ///
+    /// Launchers may be nested, such as `mpirun` in the shell of a job step, and nothing shows which one is the inner one.
+    /// A launcher of several processes takes precedence over one of a single process: otherwise, each of the several would
+    /// run a farm of its own.
+    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let mut found: Vec<Self> = TABLE.iter().filter_map(|signs| signs.read(&get)).collect();
+        let sets_pmix = |launch: &Self| {
+            matches!(launch.launcher, Launcher::Jsrun | Launcher::OpenMpi | Launcher::Flux | Launcher::Pals)
+        };
+        if found.iter().any(sets_pmix) || get("PMIX_NAMESPACE").is_some_and(|name| name.starts_with("slurm.")) {
+            found.retain(|launch| launch.launcher != Launcher::Prun);
+        }
+        found.iter().find(|launch| launch.size != Some(1)).or(found.first()).copied()
     }
-    found.iter().find(|launch| launch.size != Some(1)).or(found.first()).copied()
 }
 
 /// The place of a rank of this launcher on its node; `None` if its variables do not give it.

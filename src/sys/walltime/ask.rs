@@ -9,7 +9,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use bincode::{Decode, Encode};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::{clock, query};
@@ -51,22 +50,22 @@ impl Question {
     /// variable up.
     pub(crate) fn of_job(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        let (system, words) = if let Some(job) = get("PBS_JOBID") {
-            (System::Pbs, vec!["qstat", "-f", "-F", "json", &job].into_iter().map(str::to_owned).collect())
+        let question =
+            |system, words: &[&str]| Some(Self { system, words: words.iter().map(ToString::to_string).collect() });
+        if let Some(job) = get("PBS_JOBID") {
+            question(System::Pbs, &["qstat", "-f", "-F", "json", &job])
         } else if let Some(job) = get("LSB_JOBID") {
             // A member of an array has the number of the array, and an index above 0.
             let job = match get("LSB_JOBINDEX").filter(|index| index != "0") {
                 Some(index) => format!("{job}[{index}]"),
                 None => job,
             };
-            let words = ["bjobs", "-noheader", "-o", "time_left", &job].map(str::to_owned);
-            (System::Lsf, words.into())
+            question(System::Lsf, &["bjobs", "-noheader", "-o", "time_left", &job])
         } else if get("FLUX_JOB_ID").or_else(|| get("FLUX_URI")).is_some() {
-            (System::Flux, ["flux", "job", "timeleft"].map(str::to_owned).into())
+            question(System::Flux, &["flux", "job", "timeleft"])
         } else {
-            return None;
-        };
-        Some(Self { system, words })
+            None
+        }
     }
 
     /// The program and its arguments, as a user would type them.
@@ -106,29 +105,16 @@ impl Question {
     }
 }
 
-/// The relevant part of qstat's answer.
-#[derive(Deserialize)]
-struct Jobs {
-    #[serde(rename = "Jobs")]
-    jobs: serde_json::Map<String, Value>,
-}
-
 /// `Resource_List.walltime` after `stime`, the start. `resources_used.walltime` would be minutes old.
 fn pbs_end(text: &str) -> Option<Answer> {
     // There may be warnings around it.
     let json = text.get(text.find('{')?..=text.rfind('}')?)?;
-    let jobs = serde_json::from_str::<Jobs>(json).ok()?.jobs;
-    let job = jobs.values().next()?;
+    let answer: Value = serde_json::from_str(json).ok()?;
+    let job = answer.get("Jobs")?.as_object()?.values().next()?;
     let start = job.get("stime")?;
     let Some(limit) = job.get("Resource_List")?.get("walltime") else { return Some(Answer::Never) };
-    let start = match start {
-        Value::Number(number) => number.as_u64()?,
-        other => local_time(other.as_str()?)?,
-    };
-    let limit = match limit {
-        Value::Number(number) => number.as_u64()?,
-        other => hours_minutes_seconds(other.as_str()?)?,
-    };
+    let start = start.as_u64().or_else(|| local_time(start.as_str()?))?;
+    let limit = limit.as_u64().or_else(|| hours_minutes_seconds(limit.as_str()?))?;
     (limit <= LIMIT_MAX).then(|| Answer::At(Duration::from_secs(start.saturating_add(limit))))
 }
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use bincode::{Decode, Encode};
+
 use super::super::program::{Output, run};
 
 /// What a shell can be asked about a line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Question {
     /// Whether it ends in the middle of a command.
     IsOpen,

@@ -3,17 +3,9 @@
 use super::{Findings, KINDS, Kind, PLACES_TOLD, Seen};
 use crate::task::TaskId;
 
-/// How commands are located in what the user wrote.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Places {
-    /// By the number of a line.
-    Lines,
-    /// By the ID of a task, where a handler made the command.
-    Tasks,
-}
-
 /// The message about a kind.
 struct Text {
+    kind: Kind,
     /// Goes after "lines 1 and 2" or "9 lines (1, 2, 5, …)"; after "line 7", with an "s".
     verb: &'static str,
     /// What follows the verb.
@@ -24,104 +16,89 @@ struct Text {
     cure: &'static str,
 }
 
-const CONTINUED: Text = Text {
-    verb: "end",
-    what: "with a backslash",
-    why: "each line is a separate task, so the next line would run on its own",
-    cure: "write the command on one line, or put it in a script and put the script's name in the list",
-};
-
-const HERE_DOCUMENT: Text = Text {
-    verb: "contain",
-    what: "a here-document (<<)",
-    why: "each line is a separate task, so the lines of the here-document would run as commands",
-    cure: "put the command in a script and put the script's name in the list, or pass a short text with <<< 'text'",
-};
-
-const OPEN: Text = Text {
-    verb: "end",
-    what: "before a quote, bracket, loop, or pipe is complete",
-    why: "each line is a separate task and must be a complete command",
-    cure: "write the whole command on one line, as in \"for i in 1 2; do echo $i; done\", or put it in a script and put the \
+const TEXTS: [Text; KINDS] = [
+    Text {
+        kind: Kind::Continued,
+        verb: "end",
+        what: "with a backslash",
+        why: "each line is a separate task, so the next line would run on its own",
+        cure: "write the command on one line, or put it in a script and put the script's name in the list",
+    },
+    Text {
+        kind: Kind::HereDocument,
+        verb: "contain",
+        what: "a here-document (<<)",
+        why: "each line is a separate task, so the lines of the here-document would run as commands",
+        cure: "put the command in a script and put the script's name in the list, or pass a short text with <<< 'text'",
+    },
+    Text {
+        kind: Kind::Open,
+        verb: "end",
+        what: "before a quote, bracket, loop, or pipe is complete",
+        why: "each line is a separate task and must be a complete command",
+        cure: "write the whole command on one line, as in \"for i in 1 2; do echo $i; done\", or put it in a script and put the \
                  script's name in the list; to use a quote as an ordinary character, put a backslash before it",
-};
-
-const CARRIAGE_RETURN: Text = Text {
-    verb: "contain",
-    what: "a carriage return outside of quotes",
-    why: "it does not end a line here, but becomes part of a word",
-    cure: "use Unix or Windows line endings; tr '\\r' '\\n' converts carriage returns to newlines",
-};
-
-const GREASY: Text = Text {
-    verb: "start",
-    what: "with a Greasy directive, [# … #] or [@ … @]",
-    why: "tasks do not wait for each other here, and all start in the same folder",
-    cure: "put tasks that wait for others in a separate list, and run it afterward; write [@ DIR @] as cd DIR &&",
-};
-
-const PY_LAUNCHER: Text = Text {
-    verb: "start",
-    what: "with a number and a comma, as in PyLauncher",
-    why: "the shell would take them as part of the command's name",
-    cure: "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
+    },
+    Text {
+        kind: Kind::CarriageReturn,
+        verb: "contain",
+        what: "a carriage return outside of quotes",
+        why: "it does not end a line here, but becomes part of a word",
+        cure: "use Unix or Windows line endings; tr '\\r' '\\n' converts carriage returns to newlines",
+    },
+    Text {
+        kind: Kind::Greasy,
+        verb: "start",
+        what: "with a Greasy directive, [# … #] or [@ … @]",
+        why: "tasks do not wait for each other here, and all start in the same folder",
+        cure: "put tasks that wait for others in a separate list, and run it afterward; write [@ DIR @] as cd DIR &&",
+    },
+    Text {
+        kind: Kind::PyLauncher,
+        verb: "start",
+        what: "with a number and a comma, as in PyLauncher",
+        why: "the shell would take them as part of the command's name",
+        cure: "remove the number of cores, and set --proc so that the tasks fit on a node; the handler 'template' reads \
                  tables (taskfarmer-mpi help handlers)",
-};
-
-const BLANK_AFTER_BACKSLASH: Text = Text {
-    verb: "end",
-    what: "with a backslash and a space or tab",
-    why: "this adds an argument that is only whitespace, and does not continue the line",
-    cure: "write the command on one line",
-};
-
-const BACKGROUND: Text = Text {
-    verb: "leave",
-    what: "a command in the background (&)",
-    why: "the task ends with its shell, which does not wait for that command; five seconds later, processes that \
+    },
+    Text {
+        kind: Kind::BlankAfterBackslash,
+        verb: "end",
+        what: "with a backslash and a space or tab",
+        why: "this adds an argument that is only whitespace, and does not continue the line",
+        cure: "write the command on one line",
+    },
+    Text {
+        kind: Kind::Background,
+        verb: "leave",
+        what: "a command in the background (&)",
+        why: "the task ends with its shell, which does not wait for that command; five seconds later, processes that \
                  are still running get SIGTERM and, after the grace period, SIGKILL",
-    cure: "the farm already runs tasks in parallel: remove the &, or end the line with the command 'wait'",
-};
-
-const DECEPTIVE: Text = Text {
-    verb: "contain",
-    what: "characters that are invisible or look like a space, a quote, or a dash",
-    why: "outside of quotes, the shell treats them as letters",
-    cure: "retype them if they are not intentional",
-};
-
-const FOREIGN_VARIABLE: Text = Text {
-    verb: "use",
-    what: "variables that another farmer or an array job sets",
-    why: "they are empty here",
-    cure: "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
-};
-
-const CHANGES_SHELL: Text = Text {
-    verb: "affect",
-    what: "no other tasks",
-    why: "each task has its own shell, which ends with the task",
-    cure: "put the command in each line that needs it (cd DIR && ./run) or in the setup of a runner (taskfarmer-mpi help \
+        cure: "the farm already runs tasks in parallel: remove the &, or end the line with the command 'wait'",
+    },
+    Text {
+        kind: Kind::Deceptive,
+        verb: "contain",
+        what: "characters that are invisible or look like a space, a quote, or a dash",
+        why: "outside of quotes, the shell treats them as letters",
+        cure: "retype them if they are not intentional",
+    },
+    Text {
+        kind: Kind::ForeignVariable,
+        verb: "use",
+        what: "variables that another farmer or an array job sets",
+        why: "they are empty here",
+        cure: "a task finds its number, from 0, in $TASKFARMER_TASK_ID, and the number of its slot in $TASKFARMER_SLOT",
+    },
+    Text {
+        kind: Kind::ChangesShell,
+        verb: "affect",
+        what: "no other tasks",
+        why: "each task has its own shell, which ends with the task",
+        cure: "put the command in each line that needs it (cd DIR && ./run) or in the setup of a runner (taskfarmer-mpi help \
                  runners), or run it before you start the farm",
-};
-
-impl Kind {
-    fn text(self) -> Text {
-        match self {
-            Self::Continued => CONTINUED,
-            Self::HereDocument => HERE_DOCUMENT,
-            Self::Open => OPEN,
-            Self::CarriageReturn => CARRIAGE_RETURN,
-            Self::Greasy => GREASY,
-            Self::PyLauncher => PY_LAUNCHER,
-            Self::BlankAfterBackslash => BLANK_AFTER_BACKSLASH,
-            Self::Background => BACKGROUND,
-            Self::Deceptive => DECEPTIVE,
-            Self::ForeignVariable => FOREIGN_VARIABLE,
-            Self::ChangesShell => CHANGES_SHELL,
-        }
-    }
-}
+    },
+];
 
 /// A character that looks like others.
 fn character(character: char) -> String {
@@ -149,14 +126,11 @@ fn enumeration(items: impl IntoIterator<Item = String>) -> String {
 }
 
 impl Seen {
-    fn message(&self, kind: Kind, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> String {
-        let Text { verb, what, why, cure } = kind.text();
+    fn message(&self, text: &Text, noun: &str, number: &impl Fn(TaskId) -> Option<u64>) -> String {
+        let Text { kind, verb, what, why, cure } = text;
         let s = if self.count == 1 { "s" } else { "" };
-        let noun = match places {
-            Places::Lines => "line",
-            Places::Tasks => "task",
-        };
-        let numbers: Vec<String> = self.first.iter().filter_map(|id| Some(number(*id)?.to_string())).collect();
+        let told = self.first.iter().take(PLACES_TOLD);
+        let numbers: Vec<String> = told.filter_map(|id| Some(number(*id)?.to_string())).collect();
         let subject = match (self.count, numbers.len() as u64) {
             (1, 0) => format!("1 {noun}"),
             (1, _) => format!("{noun} {}", enumeration(numbers)),
@@ -188,28 +162,23 @@ impl Findings {
     }
 
     /// The message about each kind. `number`: that of a task, as the user counts.
-    fn texts(&self, refused: bool, places: Places, number: &impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
-        let all = KINDS.iter().zip(&self.seen);
-        let kinds = all.filter(|(kind, seen)| kind.is_refused() == refused && seen.count > 0);
+    fn texts(&self, refused: bool, noun: &str, number: &impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+        let all = TEXTS.iter().map(|text| (text, &self.seen[text.kind as usize]));
+        let kinds = all.filter(|(text, seen)| text.kind.is_refused() == refused && seen.count > 0);
         // If all lines are alike, none depends on another.
-        let kinds = kinds.filter(|(kind, seen)| **kind != Kind::ChangesShell || seen.count < self.tasks.into());
-        kinds
-            .map(|(kind, seen)| {
-                let few = Seen { first: seen.first.iter().take(PLACES_TOLD).copied().collect(), ..seen.clone() };
-                few.message(*kind, places, number)
-            })
-            .collect()
+        let kinds = kinds.filter(|(text, seen)| text.kind != Kind::ChangesShell || seen.count < self.tasks.into());
+        kinds.map(|(text, seen)| seen.message(text, noun, number)).collect()
     }
 
-    /// Why the list is refused; empty if it is not.
+    /// Why the list is refused; empty if it is not. `noun`: what the user calls a command, a line or a task.
     #[must_use]
-    pub fn refusals(&self, places: Places, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
-        self.texts(true, places, &number)
+    pub fn refusals(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+        self.texts(true, noun, &number)
     }
 
     /// The warnings.
     #[must_use]
-    pub fn warnings(&self, places: Places, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
-        self.texts(false, places, &number)
+    pub fn warnings(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
+        self.texts(false, noun, &number)
     }
 }

@@ -17,7 +17,7 @@ fn judged(commands: &[&str]) -> (Vec<String>, Vec<String>) {
     let mut findings = look(&list, no_variable);
     findings.confirm(&list, |question, line| ask(std::path::Path::new("/bin/bash"), question, line));
     let number = |id: TaskId| Some(u64::from(id.0) + 1);
-    (findings.refusals(Places::Lines, number), findings.warnings(Places::Lines, number))
+    (findings.refusals("line", number), findings.warnings("line", number))
 }
 
 /// Lists with one problem each, and the expected result: nothing, or a refusal or warning that contains these words.
@@ -101,10 +101,10 @@ fn messages_are_bounded() {
         Some(true)
     });
     assert_eq!(asked, PLACES_TOLD);
-    let refusals = findings.refusals(Places::Tasks, |id| Some(id.0.into()));
+    let refusals = findings.refusals("task", |id| Some(id.0.into()));
     assert!(refusals[0].starts_with("1000 tasks (0, 2, 4, …) end"), "{refusals:?}");
     assert_eq!(findings.mentioned(), [0, 1, 2, 3, 4, 5].map(TaskId));
-    assert_eq!(findings.warnings(Places::Tasks, |_| None).len(), 1);
+    assert_eq!(findings.warnings("task", |_| None).len(), 1);
 }
 
 /// A shell that gives no answer, or says that a line is complete, leads to no refusal, and is asked only a limited
@@ -121,7 +121,7 @@ fn doubt_refuses_nothing() {
             answer
         });
         assert_eq!(asked, QUESTIONS_MAX);
-        assert!(findings.refusals(Places::Lines, |_| None).is_empty() && !findings.has_doubts());
+        assert!(findings.refusals("line", |_| None).is_empty() && !findings.has_doubts());
     }
 }
 
@@ -170,7 +170,7 @@ proptest! {
         let list = TaskList::from_commands(commands.iter().map(Vec::as_slice));
         let mut findings = within(64 << 10, || look(&list, no_variable));
         findings.confirm(&list, |_, _| Some(true));
-        for text in [findings.refusals(Places::Lines, |_| Some(1)), findings.warnings(Places::Tasks, |_| None)].concat() {
+        for text in [findings.refusals("line", |_| Some(1)), findings.warnings("task", |_| None)].concat() {
             prop_assert!(text.chars().all(|c| c == '\n' || c == '…' || (' '..='~').contains(&c)), "{}", text);
         }
     }

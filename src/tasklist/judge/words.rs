@@ -25,37 +25,18 @@ const FIRST_LETTERS: u32 = {
 };
 
 /// Commands that only change the shell in which they run.
-const CHANGES_SHELL: [&[u8]; 18] = [
-    b".",
-    b"alias",
-    b"cd",
-    b"declare",
-    b"export",
-    b"ml",
-    b"popd",
-    b"pushd",
-    b"readonly",
-    b"set",
-    b"shopt",
-    b"source",
-    b"typeset",
-    b"ulimit",
-    b"umask",
-    b"unalias",
-    b"unset",
-    b"workon",
+const CHANGES_SHELL: [&str; 18] = [
+    ".", "alias", "cd", "declare", "export", "ml", "popd", "pushd", "readonly", "set", "shopt", "source", "typeset",
+    "ulimit", "umask", "unalias", "unset", "workon",
 ];
 
 /// … and those that do so only with certain second words.
-const CHANGES_SHELL_BY: [(&[u8], &[&[u8]]); 5] = [
-    (b"conda", &[b"activate", b"deactivate"]),
-    (b"mamba", &[b"activate", b"deactivate"]),
-    (b"micromamba", &[b"activate", b"deactivate"]),
-    (
-        b"module",
-        &[b"add", b"load", b"purge", b"reset", b"restore", b"rm", b"swap", b"switch", b"unload", b"unuse", b"use"],
-    ),
-    (b"spack", &[b"load", b"unload"]),
+const CHANGES_SHELL_BY: [(&str, &[&str]); 5] = [
+    ("conda", &["activate", "deactivate"]),
+    ("mamba", &["activate", "deactivate"]),
+    ("micromamba", &["activate", "deactivate"]),
+    ("module", &["add", "load", "purge", "reset", "restore", "rm", "swap", "switch", "unload", "unuse", "use"]),
+    ("spack", &["load", "unload"]),
 ];
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -71,12 +52,11 @@ pub(super) fn changes_shell(line: &[u8]) -> Option<&'static str> {
     }
     let mut words = words(line);
     let first = words.next()?;
-    let text = |word: &'static [u8]| str::from_utf8(word).unwrap_or_default();
-    if let Ok(at) = CHANGES_SHELL.binary_search(&first) {
-        return Some(text(CHANGES_SHELL[at]));
+    if let Ok(at) = CHANGES_SHELL.binary_search_by(|name| name.as_bytes().cmp(first)) {
+        return Some(CHANGES_SHELL[at]);
     }
-    if let Some((name, seconds)) = CHANGES_SHELL_BY.iter().find(|(name, _)| *name == first) {
-        return words.next().filter(|second| seconds.contains(second)).map(|_| text(name));
+    if let Some((name, seconds)) = CHANGES_SHELL_BY.iter().find(|(name, _)| name.as_bytes() == first) {
+        return words.next().filter(|word| seconds.iter().any(|second| second.as_bytes() == *word)).map(|_| *name);
     }
     // Quotes may contain blanks: only an assignment with nothing after it counts.
     (is_assignment(first) && words.next().is_none()).then_some("NAME=VALUE")

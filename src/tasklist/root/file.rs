@@ -12,6 +12,9 @@ use std::path::Path;
 
 use thiserror::Error;
 
+/// The header of the file is shorter, in bytes.
+const HEAD_LEN: u64 = 64;
+
 /// Longest list of keys that is read, in bytes.
 const KEYS_LEN_MAX: u64 = 64 << 20;
 
@@ -120,11 +123,6 @@ impl<'a> Cursor<'a> {
         let end = self.at.checked_add((word & !HAS_LENGTH) as usize).ok_or(SHORT)?;
         Ok((end, self.u16()?))
     }
-
-    fn skip_object(&mut self) -> Result<(), RootError> {
-        self.at = self.object()?.0;
-        Ok(())
-    }
 }
 
 /// The location of an object in the file.
@@ -164,12 +162,9 @@ fn read_at(file: &File, place: u64, len: u64) -> Result<Vec<u8>, RootError> {
 
 /// The keys of the top folder.
 fn read_keys(file: &File) -> Result<Vec<Key>, RootError> {
-    let mut head = [0; 64];
-    let head_len = read_head(file, &mut head)?;
-    if !head[..head_len].starts_with(b"root") {
-        return Err(RootError::NotRoot);
-    }
-    let mut header = Cursor::new(&head[4..head_len]);
+    let mut head = Vec::new();
+    file.take(HEAD_LEN).read_to_end(&mut head)?;
+    let mut header = Cursor::new(head.strip_prefix(b"root").ok_or(RootError::NotRoot)?);
     let big = header.u32()? >= 1_000_000;
     let begin = header.u32()?;
     let wanted = header.place(big)?;
@@ -206,19 +201,6 @@ fn read_keys(file: &File) -> Result<Vec<Key>, RootError> {
     let count = cursor.u32()?;
     // No capacity from the file: a wrong count ends with the bytes.
     (0..count).map(|_| read_key(&mut cursor)).collect()
-}
-
-fn read_head(file: &File, head: &mut [u8]) -> Result<usize, RootError> {
-    let mut len = 0;
-    while len < head.len() {
-        match file.read_at(&mut head[len..], len as u64) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(len)
 }
 
 /// The first bytes of an object.
@@ -288,7 +270,7 @@ pub(super) fn entries(path: &Path, tree: &str) -> Result<u64, RootError> {
     }
     // TNamed, TAttLine, TAttFill and TAttMarker, which come first in it.
     for _ in 0..4 {
-        cursor.skip_object()?;
+        cursor.at = cursor.object()?.0;
     }
     let entries = cursor.u64()?;
     if i64::try_from(entries).is_err() { Err(RootError::Damaged("a tree has a negative size")) } else { Ok(entries) }
