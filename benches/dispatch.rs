@@ -20,7 +20,7 @@ use taskfarmer::internals::lengths::micros;
 use taskfarmer::internals::pool::handle::PoolHandle;
 use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns};
 use taskfarmer::internals::protocol::framing::{FrameReader, push_message};
-use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, SlotCount, ToFarmer, ToWorker, codec};
+use taskfarmer::internals::protocol::{Assignment, SlotCount, ToFarmer, ToWorker, codec};
 use taskfarmer::internals::sys::clock::Clock;
 use taskfarmer::internals::sys::fork::{Forked, fork_pool};
 use taskfarmer::internals::sys::launcher::Launch;
@@ -64,7 +64,7 @@ fn pool(mut socket: UnixStream) -> u8 {
             match codec::decode::<ToWorker>(frame).expect("our own messages") {
                 ToWorker::Start(_) => {
                     let host = "bench".to_owned();
-                    said.push(ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: SLOTS, cpus: SLOTS });
+                    said.push(ToFarmer::plain_hello(host, SLOTS));
                 }
                 message => turns.turn(clock.now(), Event::Message(message), &mut said),
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
-use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::internals::protocol::ToFarmer;
 use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 use taskfarmer::internals::tasklist::TaskList;
 
@@ -70,7 +70,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
     let mut spent = Duration::ZERO;
     let mut messages: Vec<(Rank, ToFarmer)> = (0..NODES)
         .map(|rank| {
-            let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots: SLOTS, cpus: SLOTS };
+            let hello = ToFarmer::plain_hello(String::new(), SLOTS);
             (Rank(rank), hello)
         })
         .collect();

@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::internals::figures::tally::Tally;
 use taskfarmer::internals::figures::watch::Watch;
-use taskfarmer::internals::protocol::{PROTOCOL_VERSION, ToFarmer};
+use taskfarmer::internals::protocol::ToFarmer;
 use taskfarmer::internals::task::{Attempt, Outcome, Rank, TaskId, TaskResult};
 
 const TASKS: u32 = 10_000_000;
@@ -60,7 +60,7 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
     let mut actions = Actions::default();
     for rank in (0..nodes).map(Rank) {
         actions.clear();
-        let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots, cpus: slots };
+        let hello = ToFarmer::plain_hello(String::new(), slots);
         farmer.handle(Duration::ZERO, Event::Message(rank, hello), &mut actions);
     }
     let mut watch = Watch::new(Duration::ZERO);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use taskfarmer::internals::driver::turn::{Network, Storage, Turns};
 use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::internals::pool::turn::{Processes, SpawnError, Turns as PoolTurns};
-use taskfarmer::internals::protocol::{Assignment, PROTOCOL_VERSION, ToFarmer, ToWorker};
+use taskfarmer::internals::protocol::{Assignment, ToFarmer, ToWorker};
 use taskfarmer::internals::sim::options::Lengths;
 use taskfarmer::internals::sim::plan::draw_length;
 use taskfarmer::internals::sim::prng::Prng;
@@ -148,7 +148,7 @@ impl Bench {
             outgoing: Outgoing::default(),
         };
         for rank in 0..nodes {
-            let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots: SLOTS, cpus: SLOTS };
+            let hello = ToFarmer::plain_hello(String::new(), SLOTS);
             bench.say(rank, hello);
             bench.at(u64::from(rank) * HEARTBEAT_NS / u64::from(nodes), What::Heartbeat(rank));
         }

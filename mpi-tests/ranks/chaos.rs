@@ -169,7 +169,12 @@ impl Round {
         let (done, failed) = (record.ids.len(), self.farm.workdir().failed().len());
         // Some tasks fail on purpose.
         let code = if done == COUNT { 1 } else { 3 };
-        assert_eq!(outcome.status.and_then(|status| status.code()), Some(code), "exit code, {done} recorded");
+        assert_eq!(outcome.own_code(), Some(code), "the farm's own code, {done} recorded");
+        // A stopped pool may be given up while the farm stops. Its rank then leaves without MPI_Finalize, and MPICH's
+        // launcher may return 0.
+        let is_launchers = Mpi::of_program() == Mpi::Mpich && outcome.stderr_text().contains("lost in this run: rank");
+        let by_launcher = outcome.status.and_then(|status| status.code());
+        assert!(is_launchers || by_launcher == Some(code), "exit code {by_launcher:?}, {done} recorded");
         assert!(may_stop || done == COUNT, "stopped without a reason");
         let counts = [done - failed, failed, COUNT - done].map(|count| u64::try_from(count).unwrap());
         assert_eq!(outcome.summary(), counts, "summary");
