@@ -151,7 +151,7 @@ pub struct Options {
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true, value_parser = Time::above_zero)]
     pub timeout: Option<Time>,
 
-    /// End a task that runs for longer than this time, or than this percentage of the median task length
+    /// End a task that runs for longer than this, or than this percentage of the median length
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<TaskLimit>,
 
