@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use taskfarmer::internals::worker::{Event, Usage, Worker};
 use taskfarmer::internals::{
-    Assignment, Cli, Clock, Config, Forked, FrameReader, Launch, Leave, Mpi, Outcome, PROTOCOL_VERSION, PoolHandle,
-    PoolTurns as Turns, Processes, SignalSource, SlotCount, SpawnError, ToFarmer, ToWorker, block_all, decode,
-    fork_pool, library_version, micros, push_message, run_farmer, run_relay,
+    Assignment, Cli, Clock, Config, Forked, FrameReader, Launch, Leave, Mpi, Outcome, PoolHandle, PoolTurns as Turns,
+    Processes, SignalSource, SlotCount, SpawnError, ToFarmer, ToWorker, block_all, decode, fork_pool, library_version,
+    micros, push_message, run_farmer, run_relay,
 };
 
 const SLOTS: u32 = 64;
@@ -54,7 +54,7 @@ fn pool(mut socket: UnixStream) -> u8 {
             match decode::<ToWorker>(frame).expect("our own messages") {
                 ToWorker::Start(_) => {
                     let host = "bench".to_owned();
-                    said.push(ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: SLOTS, cpus: SLOTS });
+                    said.push(ToFarmer::plain_hello(host, SLOTS));
                 }
                 message => turns.turn(clock.now(), Event::Message(message), &mut said),
             }

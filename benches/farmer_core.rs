@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
-use taskfarmer::internals::{Attempt, Outcome, PROTOCOL_VERSION, Rank, TaskId, TaskList, TaskResult, ToFarmer};
+use taskfarmer::internals::{Attempt, Outcome, Rank, TaskId, TaskList, TaskResult, ToFarmer};
 
 const NODES: u32 = 10_000;
 const SLOTS: u32 = 64;
@@ -68,7 +68,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
     let mut spent = Duration::ZERO;
     let mut messages: Vec<(Rank, ToFarmer)> = (0..NODES)
         .map(|rank| {
-            let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots: SLOTS, cpus: SLOTS };
+            let hello = ToFarmer::plain_hello(String::new(), SLOTS);
             (Rank(rank), hello)
         })
         .collect();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
-use taskfarmer::internals::{Attempt, Outcome, PROTOCOL_VERSION, Rank, Tally, TaskId, TaskResult, ToFarmer, Watch};
+use taskfarmer::internals::{Attempt, Outcome, Rank, Tally, TaskId, TaskResult, ToFarmer, Watch};
 
 const TASKS: u32 = 10_000_000;
 const LOOKS: u32 = 20;
@@ -57,7 +57,7 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
     let mut actions = Actions::default();
     for rank in (0..nodes).map(Rank) {
         actions.clear();
-        let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots, cpus: slots };
+        let hello = ToFarmer::plain_hello(String::new(), slots);
         farmer.handle(Duration::ZERO, Event::Message(rank, hello), &mut actions);
     }
     let mut watch = Watch::new(Duration::ZERO);

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
 use taskfarmer::internals::{
-    Assignment, Lengths, Network, Outcome, PROTOCOL_VERSION, PoolTurns, Prng, Processes, Rank, SpawnError, Storage,
-    TaskId, TaskList, ToFarmer, ToWorker, Turns, draw_length,
+    Assignment, Lengths, Network, Outcome, PoolTurns, Prng, Processes, Rank, SpawnError, Storage, TaskId, TaskList,
+    ToFarmer, ToWorker, Turns, draw_length,
 };
 
 const SLOTS: u32 = 64;
@@ -144,7 +144,7 @@ impl Bench {
             outgoing: Outgoing::default(),
         };
         for rank in 0..nodes {
-            let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: String::new(), slots: SLOTS, cpus: SLOTS };
+            let hello = ToFarmer::plain_hello(String::new(), SLOTS);
             bench.say(rank, hello);
             bench.at(u64::from(rank) * HEARTBEAT_NS / u64::from(nodes), What::Heartbeat(rank));
         }

@@ -56,7 +56,7 @@ fn judge(criterion: &mut Criterion) {
 
 /// Whether a line needs a shell, and the words of one that does not.
 fn lines(criterion: &mut Criterion) {
-    let runner = Runner::new(&RunnerConfig::Basic, &Environment::inherited(Path::new("/"), &[]));
+    let runner = Runner::new(&RunnerConfig::Basic, &Environment::inherited(Path::new("/"), &[], &[]));
     let mut group = criterion.benchmark_group("line");
     for (name, line) in [("plain", "/bin/echo --seed 17 out/17.dat"), ("shell", "./simulate --seed 17 > out/17.dat")] {
         group.bench_function(name, |bencher| bencher.iter(|| black_box(runner.direct(black_box(line.as_bytes())))));

@@ -4,6 +4,7 @@
 //! two options are in [`crate::config`]. The subcommands and their own options are in `subcommands`; only the first word
 //! can be one, so a list may have any name after an option, and as `./NAME`.
 
+mod amounts;
 pub(crate) mod pages;
 mod slips;
 mod subcommands;
@@ -15,8 +16,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
+use crate::demand::Demand;
 use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
 use crate::protocol::{Bind, Logs, SlotCount};
+use crate::task::SLOTS_MAX;
+use amounts::{GpuCount, Memory};
 use values::{HaltRule, OrOperand, Time, number};
 
 pub(crate) use slips::explain;
@@ -122,6 +126,19 @@ pub struct Options {
     #[arg(help_heading = STARTING, short, long, value_name = "NAME", default_value = crate::runner::DEFAULT_RUNNER)]
     pub runner: String,
 
+    /// CPUs for each task alone
+    #[arg(help_heading = STARTING, long, value_name = "N", allow_hyphen_values = true,
+        value_parser = number(1..=SLOTS_MAX, "not a valid number of CPUs\n  give a number from 1 to 100000"))]
+    pub cpus_per_task: Option<u32>,
+
+    /// GPUs for each task, such as 2 or 0.25
+    #[arg(help_heading = STARTING, long, value_name = "N", allow_hyphen_values = true)]
+    pub gpus_per_task: Option<GpuCount>,
+
+    /// Memory set aside for each task, such as 4G
+    #[arg(help_heading = STARTING, long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub mem_per_task: Option<Memory>,
+
     /// Run no tasks on rank 0
     #[arg(help_heading = STARTING, long)]
     pub farmer_only: bool,
@@ -130,12 +147,11 @@ pub struct Options {
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
-    /// Stop the farm after this time: a number of seconds, or a time such as 90s, 1h30m or 1:30:00. The farm also
-    /// stops before the batch job ends
+    /// Stop the farm after this time: seconds, or a time such as 1h30m. It also stops before the batch job ends
     #[arg(help_heading = LIMITS, long, value_name = "TIME", allow_hyphen_values = true, value_parser = Time::above_zero)]
     pub timeout: Option<Time>,
 
-    /// End a task that runs for longer than this: a time, or a percentage of the median task length, such as 300%
+    /// End a task that runs for longer than this, or than this percentage of the median length
     #[arg(help_heading = LIMITS, long, value_name = "TIME|N%", allow_hyphen_values = true)]
     pub task_timeout: Option<TaskLimit>,
 
@@ -193,9 +209,9 @@ pub struct Options {
     #[arg(help_heading = OUTPUT, short, long)]
     pub quiet: bool,
 
-    /// CPUs that a task may use: all of its rank's (`none`), or those of its slot (`slot`)
-    #[arg(help_heading = ADVANCED, long, value_enum, default_value_t, hide_possible_values = true)]
-    pub bind: Bind,
+    /// CPUs that a task may use: all of its rank's (`none`), or those of its slot (`slot`, as with --cpus-per-task)
+    #[arg(help_heading = ADVANCED, long, value_enum, hide_possible_values = true)]
+    pub bind: Option<Bind>,
 
     /// Resume in this folder, even if the last run was started in a different one
     #[arg(help_heading = ADVANCED, long)]
@@ -204,6 +220,24 @@ pub struct Options {
     /// Use a workdir that belongs to another user
     #[arg(help_heading = ADVANCED, long)]
     pub shared_workdir: bool,
+}
+
+impl Options {
+    /// What each task asks for.
+    #[must_use]
+    pub(crate) fn demand(&self) -> Demand {
+        Demand {
+            cpus: self.cpus_per_task.unwrap_or_default(),
+            gpus: self.gpus_per_task.map_or(0, |count| count.0),
+            memory_mib: self.mem_per_task.map_or(0, |memory| memory.0),
+        }
+    }
+
+    /// Which CPUs a task may use.
+    #[must_use]
+    pub(crate) fn bind(&self) -> Bind {
+        self.bind.unwrap_or(if self.cpus_per_task.is_some() { Bind::Slot } else { Bind::None })
+    }
 }
 
 impl Cli {

@@ -78,7 +78,11 @@ impl Config {
         Ok(Self {
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
-            slots: slots.unwrap_or(SlotCount::CpusUpTo(SLOTS_DEFAULT)),
+            slots: slots.unwrap_or(if cli.options.demand().is_none() {
+                SlotCount::CpusUpTo(SLOTS_DEFAULT)
+            } else {
+                SlotCount::Cpus
+            }),
             failed: if cli.options.retry_failed { Failed::Retry } else { Failed::Keep },
             options: cli.options,
         })

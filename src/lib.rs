@@ -12,6 +12,7 @@
 mod cli;
 mod commands;
 mod config;
+mod demand;
 mod driver;
 mod exit_code;
 mod failures;

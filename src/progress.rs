@@ -20,6 +20,7 @@ use log::{Level, LevelFilter};
 use crate::cli::Progress;
 use crate::cli::typed::{command_line, program_as_typed};
 use crate::config::{Config, SLOTS_DEFAULT};
+use crate::demand::Demand;
 use crate::failures;
 use crate::farmer::{End, Farmer, Note, StopCause};
 use crate::figures::report::{Figures, State};
@@ -93,6 +94,9 @@ pub(crate) struct Reporter {
     quiet: bool,
     advise_slots: bool,
     warned_of_slots: bool,
+    /// The user was told of a rank that has no room for a task.
+    told_shortage: bool,
+    demand: Demand,
     /// The workdir as the user typed it.
     workdir: PathBuf,
     grace: Duration,
@@ -138,6 +142,8 @@ impl Reporter {
             quiet: config.options.quiet,
             advise_slots: matches!(config.slots, SlotCount::CpusUpTo(_)),
             warned_of_slots: false,
+            told_shortage: false,
+            demand: config.options.demand(),
             workdir: config.workdir.clone(),
             grace: config.options.grace.length,
             who: Some(who(config, core.workers().len())),
@@ -195,6 +201,8 @@ impl Reporter {
         match note {
             Note::Joined(rank) => self.joined(*rank, core),
             Note::Stopping(_, StopCause::AllDone) => log::debug!(target: OWN, "all tasks are recorded"),
+            // The error at the end says it all.
+            Note::Stopping(_, StopCause::NoRoom { .. }) => {}
             Note::Stopping(level, cause) => self.stopping(*level, cause),
             other => notes::log(other, core),
         }
@@ -205,28 +213,36 @@ impl Reporter {
         let Some(worker) = core.workers().get(rank) else { return };
         let slots = worker.book.slots();
         self.watch.joined(self.clock.now(), slots);
-        log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", slots, worker.cpus, worker.host);
+        log::info!("rank {rank} is up: {} slots, {} CPUs, host {}", slots, worker.capacity.cpus, worker.host);
         if self.quiet {
             return;
         }
-        if let Some(who) = self.who.take() {
-            say(&announcement(core.tasks(), &who, slots, &self.workdir));
+        if let Some(shortage) = &worker.shortage {
+            // Of a single rank, the error at the end says it.
+            if core.workers().len() > 1 && !std::mem::replace(&mut self.told_shortage, true) {
+                say(&format!("rank {rank} ({}) runs no tasks: {shortage}", worker.host));
+            }
+            return;
         }
-        if self.advise_slots && worker.cpus > SLOTS_DEFAULT && slots == SLOTS_DEFAULT {
+        if let Some(who) = self.who.take() {
+            say(&announcement(core.tasks(), &who, slots, &self.demand, &self.workdir));
+        }
+        let cpus = worker.capacity.cpus;
+        if self.advise_slots && cpus > SLOTS_DEFAULT && slots == SLOTS_DEFAULT {
             self.advise_slots = false;
             say(&format!(
                 "rank {rank} has {} CPUs and runs {SLOTS_DEFAULT} tasks at a time; --proc auto uses all",
-                worker.cpus
+                cpus
             ));
         }
         let at_a_time = slots.min(core.tasks().remaining());
-        if !self.warned_of_slots && at_a_time > worker.cpus && worker.cpus > 0 {
+        if !self.warned_of_slots && at_a_time > cpus && cpus > 0 {
             self.warned_of_slots = true;
             say(&format!(
                 "rank {rank} runs {} tasks at a time on {} {}; --proc auto runs one per CPU",
                 slots,
-                worker.cpus,
-                words::plural(u64::from(worker.cpus), "CPU")
+                cpus,
+                words::plural(u64::from(cpus), "CPU")
             ));
         }
     }

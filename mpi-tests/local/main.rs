@@ -37,6 +37,7 @@ mod prose;
 mod pytaskfarmer;
 mod reference;
 mod refused;
+mod resources;
 mod resume;
 mod retries;
 mod retry_failed;

@@ -11,7 +11,7 @@ const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The documents that have commands, and the tests that run them, besides those that a mark in the document explains.
 /// `Local` is here, in docs.rs or in examples.rs; the others are in docs.rs of the tests with ranks or on Slurm.
-const RUN: [(&str, By); 21] = [
+const RUN: [(&str, By); 22] = [
     ("README.md", By::Local),
     ("README.md", By::Mpirun),
     ("README.md", By::Slurm),
@@ -29,6 +29,7 @@ const RUN: [(&str, By); 21] = [
     ("docs/index.md", By::Local),
     ("docs/moving.md", By::Local),
     ("docs/moving.md", By::Slurm),
+    ("docs/resources.md", By::Local),
     ("docs/runners.md", By::Local),
     ("docs/status.md", By::Local),
     ("docs/tasklist.md", By::Local),

@@ -169,7 +169,13 @@ impl Round {
         let (done, failed) = (record.ids.len(), self.farm.workdir().failed().len());
         // Some tasks fail on purpose.
         let code = if done == COUNT { 1 } else { 3 };
-        assert_eq!(outcome.status.and_then(|status| status.code()), Some(code), "exit code, {done} recorded");
+        assert_eq!(outcome.own_code(), Some(code), "the farm's own code, {done} recorded");
+        // A rank whose pool was suspended may be given up while the farm stops. Nothing waits for it in MPI_Finalize
+        // then, and the launcher has a code of its own. The pool of rank 0 does not concern MPI.
+        let is_lost = |line: &str| line.contains("lost in this run: rank") && !line.contains("rank 0 (1 not back)");
+        let is_launchers = outcome.stderr_text().lines().any(is_lost);
+        let by_launcher = outcome.status.and_then(|status| status.code());
+        assert!(is_launchers || by_launcher == Some(code), "exit code {by_launcher:?}, {done} recorded");
         assert!(may_stop || done == COUNT, "stopped without a reason");
         let counts = [done - failed, failed, COUNT - done].map(|count| u64::try_from(count).unwrap());
         assert_eq!(outcome.summary(), counts, "summary");

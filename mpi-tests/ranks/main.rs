@@ -23,6 +23,7 @@ mod parting;
 mod placement;
 mod poison;
 mod progress;
+mod resources;
 mod runners;
 mod status;
 mod stops;

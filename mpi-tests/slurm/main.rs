@@ -9,6 +9,7 @@ mod docs;
 mod job;
 mod lab;
 mod losses;
+mod resources;
 mod runs;
 mod scripts;
 mod steps;

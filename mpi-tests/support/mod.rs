@@ -19,6 +19,7 @@ pub(crate) mod examples;
 pub(crate) mod expected;
 pub(crate) mod farm;
 pub(crate) mod hello;
+pub(crate) mod holders;
 pub(crate) mod interrupted;
 pub(crate) mod lag;
 pub(crate) mod launcher;

@@ -35,6 +35,7 @@ pub(crate) const PAGES: &[Page] = &[
     page!("tasklist", "lines, their meaning, and the environment of a task"),
     page!("handlers", "lists from tables, parameters, and programs"),
     page!("runners", "containers, modules, and variables"),
+    page!("resources", "CPUs, GPUs, and memory for each task"),
     page!("failures", "retries, limits, and tasks that crash"),
     page!("workdir", "records, logs, and timeline"),
     page!("status", "progress, from any node"),

@@ -11,9 +11,14 @@ use crate::ini::nearest;
 
 /// Options of GNU parallel, xargs, PyTaskFarmer, HyperQueue, disBatch and Slurm, and their equivalents here.
 const OTHERS: &[(&[&str], &str)] = &[
+    (&["-j", "--jobs", "-P", "--max-procs", "--workers"], "--proc N (or -n N) runs N tasks at a time on each rank"),
     (
-        &["-j", "--jobs", "-P", "--max-procs", "-c", "--cpus", "--cores", "--workers"],
-        "--proc N (or -n N) runs N tasks at a time on each rank",
+        &["-c", "--cpus", "--cores", "--threads"],
+        "--cpus-per-task N gives each task N CPUs; --proc N runs N tasks at a time on each rank",
+    ),
+    (
+        &["-G", "--gpus", "--gres", "--resource"],
+        "--gpus-per-task N gives each task N GPUs: taskfarmer-mpi help resources",
     ),
     (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
     (
@@ -42,7 +47,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["--status"], "taskfarmer-mpi status WORKDIR shows the progress"),
     (
         &["--mem", "--memory", "--memfree"],
-        "memory is not counted: --proc N limits how many tasks run at a time on a node",
+        "--mem-per-task SIZE sets memory aside for each task: taskfarmer-mpi help resources",
     ),
     (&["-N", "--nodes", "--ntasks"], "the launcher starts one rank on each node: srun -N 4 taskfarmer-mpi tasks.txt"),
     (

@@ -20,7 +20,7 @@ const TIME_MAX: f64 = 366.0 * 86_400.0;
 /// What is wrong with a value, and what to type instead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("{0}")]
-pub struct Invalid(&'static str);
+pub struct Invalid(pub(super) &'static str);
 
 /// A parser of numbers within bounds. A number above them is a typing error.
 pub(super) fn number<N: FromStr + PartialOrd>(

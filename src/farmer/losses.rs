@@ -30,7 +30,8 @@ impl Farmer {
         });
         let tasks = self.release_lost(rank, &assigned, blame, actions);
         self.lost.insert(rank);
-        self.unreachable |= status == Status::Lost;
+        // The pool of rank 0 is not a member of MPI.
+        self.unreachable |= status == Status::Lost && rank != FARMER;
         self.room = Room::All;
         actions.notes.push(Note::Lost { rank, reason, tasks });
     }

@@ -10,6 +10,7 @@ use super::handout::Room;
 use super::state::{State, Status};
 use super::workers::WorkerState;
 use super::{Actions, Cause, Farmer, Note, Record, StopCause};
+use crate::demand::Capacity;
 use crate::protocol::{PROTOCOL_VERSION, StopLevel, ToFarmer, ToWorker};
 use crate::task::{Rank, TaskId, TaskResult};
 
@@ -24,7 +25,8 @@ struct News {
 struct Node {
     host: String,
     slots: u32,
-    cpus: u32,
+    capacity: Capacity,
+    shortage: Option<String>,
 }
 
 impl Farmer {
@@ -32,8 +34,8 @@ impl Farmer {
         self.workers.update(rank, |worker| worker.heard = now);
         self.welcome_back(now, rank, &message, actions);
         match message {
-            ToFarmer::Hello { protocol, host, slots, cpus } => {
-                self.on_hello(rank, protocol, Node { host, slots, cpus }, actions);
+            ToFarmer::Hello { protocol, host, slots, capacity, shortage } => {
+                self.on_hello(rank, protocol, Node { host, slots, capacity, shortage }, actions);
             }
             ToFarmer::Report {
                 results,
@@ -94,7 +96,8 @@ impl Farmer {
             worker.state.join();
             worker.host = node.host;
             worker.book.set_slots(node.slots);
-            worker.cpus = node.cpus;
+            worker.capacity = node.capacity;
+            worker.shortage = node.shortage;
         });
         actions.notes.push(Note::Joined(rank));
         self.send_limit(rank, actions);

@@ -324,11 +324,20 @@ impl Farmer {
             let level = if spare { StopLevel::Terminate } else { StopLevel::Drain };
             self.request_stop(now, level, StopCause::AllDone, actions);
         } else if !self.is_ending() && !self.can_work() {
-            self.request_stop(now, StopLevel::Kill, StopCause::NoWorkers, actions);
+            let cause = self.no_room().unwrap_or(StopCause::NoWorkers);
+            self.request_stop(now, StopLevel::Kill, cause, actions);
         }
         if self.workers.open() == 0 {
             self.phase.end();
         }
+    }
+
+    /// Why no worker has slots, if none was lost: then it is a matter of what was asked for.
+    fn no_room(&self) -> Option<StopCause> {
+        let short = |(rank, worker): (Rank, &WorkerState)| {
+            Some(StopCause::NoRoom { rank, host: worker.host.clone(), shortage: worker.shortage.clone()? })
+        };
+        self.lost.is_empty().then(|| self.workers.iter().find_map(short)).flatten()
     }
 
     /// Whether there are workers with slots, or ranks that may become such.

@@ -36,6 +36,15 @@ pub enum StopCause {
     },
     /// No worker is left that can run tasks.
     NoWorkers,
+    /// No worker has room for even one task.
+    NoRoom {
+        /// One of them.
+        rank: Rank,
+        /// Its node.
+        host: String,
+        /// What it lacks.
+        shortage: String,
+    },
     /// The workdir cannot be written.
     FarmFailed(String),
 }
@@ -52,6 +61,11 @@ impl fmt::Display for StopCause {
                 write!(f, "no time is left for a further task of {:.1} s", task_time.as_secs_f64())
             }
             Self::NoWorkers => write!(f, "no worker is left that can run tasks"),
+            Self::NoRoom { rank, host, shortage } => write!(
+                f,
+                "no rank has room for a task: on rank {rank} ({host}), {shortage}\n  \
+                 ask for less, or give the ranks more: taskfarmer-mpi help resources"
+            ),
             Self::FarmFailed(reason) => write!(f, "{reason}"),
         }
     }
@@ -61,7 +75,7 @@ impl StopCause {
     /// Whether the farm failed, instead of having done what it was asked to do.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::NoWorkers | Self::FarmFailed(_))
+        matches!(self, Self::NoWorkers | Self::NoRoom { .. } | Self::FarmFailed(_))
     }
 }
 
@@ -173,6 +187,7 @@ impl End {
     pub fn exit_code(&self) -> ExitCode {
         match self.cause {
             StopCause::FarmFailed(_) | StopCause::NoWorkers => ExitCode::FarmFailed,
+            StopCause::NoRoom { .. } => ExitCode::BadInput,
             // A user who asked for that wants to examine the failures, not to resume automatically.
             StopCause::Halt { .. } => ExitCode::TasksFailed,
             _ if self.remaining > 0 => ExitCode::Stopped,
@@ -222,6 +237,8 @@ mod tests {
         let late = StopCause::NoTimeLeft { task_time: Duration::from_secs(60) };
         assert_eq!(end(late, 0, 5).exit_code(), ExitCode::Stopped);
         assert_eq!(end(signal, 0, 0).exit_code(), ExitCode::Success, "the signal came too late to stop anything");
+        let no_room = StopCause::NoRoom { rank: Rank(0), host: "h".to_owned(), shortage: "s".to_owned() };
+        assert_eq!(end(no_room, 0, 5).exit_code(), ExitCode::BadInput);
         assert_eq!(end(StopCause::FarmFailed(String::new()), 0, 0).exit_code(), ExitCode::FarmFailed);
     }
 

@@ -9,6 +9,7 @@ use super::book::Book;
 use super::doubts::Trust;
 use super::index::{Index, Keys};
 use super::state::{Active, Queue, State, Status};
+use crate::demand::Capacity;
 use crate::lengths::micros;
 use crate::task::{Rank, TaskId};
 
@@ -21,8 +22,10 @@ pub struct WorkerState {
     pub(super) state: State,
     /// Host name; empty before Hello.
     pub host: String,
-    /// CPUs that its tasks may use.
-    pub cpus: u32,
+    /// What it offers to its tasks.
+    pub capacity: Capacity,
+    /// Why it has no slots, if not even one task has room there.
+    pub shortage: Option<String>,
     /// The tasks that it holds. Kept when it is lost, since they fill its slots if it comes back.
     pub book: Book,
     /// The usual length of its tasks; 0 before the first result.
@@ -57,7 +60,8 @@ impl WorkerState {
         Self {
             state: State::Expected { again: false },
             host: String::new(),
-            cpus: 0,
+            capacity: Capacity::default(),
+            shortage: None,
             book: Book::default(),
             task_us: 0,
             round_trip_us: 0,

@@ -170,7 +170,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
     use crate::figures::tally::{End, Ended};
-    use crate::protocol::{PROTOCOL_VERSION, ToFarmer};
+    use crate::protocol::ToFarmer;
     use crate::task::Executing;
 
     const S: Duration = Duration::from_secs(1);
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
         for rank in 0..ranks {
             let host = format!("node{rank}");
-            say(&mut farm, rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: 2, cpus: 2 });
+            say(&mut farm, rank, ToFarmer::plain_hello(host, 2));
         }
         farm
     }

@@ -16,11 +16,12 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Pid, fchdir};
 
 use super::logs::Logs;
+use super::shares::{Offer, Shares};
 use super::start_error::{StartError, is_shortage};
 use super::temp::TempFolders;
-use crate::protocol::{Assignment, Bind, WorkerConfig};
+use crate::protocol::{Assignment, WorkerConfig};
 use crate::runner::config::Defined;
-use crate::runner::environment::{Environment, Identity, OMP_NUM_THREADS, task_variables};
+use crate::runner::environment::{Environment, Identity, task_variables};
 use crate::runner::fields::Values;
 use crate::runner::{Launch, Runner};
 use crate::sys::clock::Clock;
@@ -43,8 +44,7 @@ pub(super) struct SpawnContext {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
-    /// CPUs of each slot, and their number for OMP_NUM_THREADS; empty if all slots share all.
-    slots: Vec<(Vec<usize>, Option<CString>)>,
+    shares: Shares,
 }
 
 /// A task on its way to becoming a process.
@@ -56,16 +56,15 @@ struct Starting<'a> {
     folder: Option<PathBuf>,
 }
 
-/// The CPUs of each slot, and how many they are for OMP_NUM_THREADS, unless the user or the runner says that.
-fn cpus_of_slots(slots: u32, is_set: bool) -> Vec<(Vec<usize>, Option<CString>)> {
-    let threads = |cpus: &[usize]| c_string(format!("{OMP_NUM_THREADS}={}", cpus.len()).as_bytes());
-    let with_threads = |cpus: Vec<usize>| (threads(&cpus).filter(|_| !is_set), cpus);
-    cpus::per_slot(slots).into_iter().map(with_threads).map(|(threads, cpus)| (cpus, threads)).collect()
-}
-
 impl SpawnContext {
     /// Prepares them. The error says why this node cannot run tasks.
-    pub(super) fn new(config: &WorkerConfig, slots: u32, host: &str, cwd: &Path, clock: Clock) -> Result<Self, String> {
+    pub(super) fn new(
+        config: &WorkerConfig,
+        offer: &Offer,
+        host: &str,
+        cwd: &Path,
+        clock: Clock,
+    ) -> Result<Self, String> {
         let defined = config.runner.defined();
         let fixed = |values: &Values<'_>| -> Vec<_> {
             let variables = defined.into_iter().flat_map(|defined| &defined.variables);
@@ -92,23 +91,19 @@ impl SpawnContext {
             cwd: &config.cwd,
             ..Values::default()
         };
-        let environment = Environment::inherited(cwd, &fixed(&place));
+        let is_runners = |name: &str| {
+            defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name.as_bytes()))
+        };
+        let shares = Shares::new(config, offer, is_runners);
+        let environment = Environment::inherited(cwd, &fixed(&place), shares.variables());
         if let Some(folder) = defined.and_then(|defined| defined.cwd.as_ref()).filter(|folder| folder.is_fixed()) {
             let folder = PathBuf::from(OsString::from_vec(folder.filled(&place)));
             if !cwd.join(&folder).is_dir() {
                 return Err(format!("its node has no folder {}, which is the cwd of the runner", folder.display()));
             }
         }
-        let slot_cpus = match config.bind {
-            Bind::None => Vec::new(),
-            Bind::Slot => {
-                let name = OMP_NUM_THREADS.as_bytes();
-                let runners = defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name));
-                cpus_of_slots(slots, runners || environment.get(name).is_some())
-            }
-        };
         Ok(Self {
-            logs: Logs::new(config.logs, logs, config.rank.0, slots)?,
+            logs: Logs::new(config.logs, logs, config.rank.0, offer.slots)?,
             clock,
             runner: Runner::new(&config.runner, &environment),
             environment,
@@ -120,7 +115,7 @@ impl SpawnContext {
             rank: config.rank.0,
             host: host.to_owned(),
             workdir: config.workdir.clone(),
-            slots: slot_cpus,
+            shares,
         })
     }
 
@@ -193,7 +188,6 @@ impl SpawnContext {
             own.remove(0);
         }
         let direct = launch.underscore.is_some();
-        let threads = self.slots.get(starting.slot as usize).and_then(|(_, threads)| threads.as_deref());
         let mut environment: Vec<&CStr> = self.environment.block(direct).collect();
         if let Some(defined) = defined {
             let changed = defined.variables.iter().filter(|(_, value)| !value.is_fixed());
@@ -209,7 +203,7 @@ impl SpawnContext {
         environment.extend(self.identity.variables());
         environment.extend(own.iter().map(CString::as_c_str));
         environment.extend(launch.underscore.as_deref());
-        environment.extend(threads);
+        environment.extend(self.shares.of(starting.slot).variables.iter().map(CString::as_c_str));
         let argv: Vec<&CStr> = launch.argv.iter().map(AsRef::as_ref).collect();
         let script = launch.stdin.as_deref().map(memory_file).transpose().map_err(StartError::Input)?;
         let command = Command {
@@ -229,10 +223,11 @@ impl SpawnContext {
 
     /// A process gets the CPUs of the thread that starts it.
     fn spawn_on(&self, slot: u32, command: &Command<'_>) -> Result<Pid, Errno> {
-        let bound = self.slots.get(slot as usize).is_some_and(|(cpus, _)| cpus::bind(cpus.iter().copied()));
+        let cpus = &self.shares.of(slot).cpus;
+        let bound = !cpus.is_empty() && cpus::bind(cpus.iter().copied());
         let spawned = self.spawner.spawn(command);
         if bound {
-            cpus::bind(self.slots.iter().flat_map(|(cpus, _)| cpus.iter().copied()));
+            cpus::bind(self.shares.all_cpus().iter().copied());
         }
         spawned
     }

@@ -14,6 +14,7 @@ mod leftovers;
 mod logs;
 pub(crate) mod orders;
 mod packed;
+mod shares;
 mod start_error;
 mod starters;
 mod tasks;
@@ -43,6 +44,7 @@ use crate::sys::wait::{Interest, wait_ready};
 use crate::worker::Event;
 use context::SpawnContext;
 use orders::{Node, Prepared};
+use shares::Offer;
 use starters::threads_for;
 use tasks::Tasks;
 use turn::Turns;
@@ -124,11 +126,12 @@ impl Node for ThisNode {
         }
         cpus::take_share(launch, place);
         let cpus = cpus::usable(launch);
-        let slots = config.slots.on(cpus);
-        let context = SpawnContext::new(config, slots, &host::node_name(launch), &cwd, self.clock);
+        let offer = Offer::of_this_rank(place, cpus, config.slots, &config.demand);
+        let slots = offer.slots;
+        let context = SpawnContext::new(config, &offer, &host::node_name(launch), &cwd, self.clock);
         self.executing.clear(slots);
         let processes = Tasks::new(context?, threads_for(slots), self.executing)?;
-        Ok(Prepared { processes, slots, cpus, host })
+        Ok(Prepared { processes, slots, capacity: offer.capacity, shortage: offer.shortage, host })
     }
 
     fn none(&self) -> Tasks {

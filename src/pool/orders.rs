@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::turn::{Processes, Turns};
+use crate::demand::Capacity;
 use crate::protocol::{PROTOCOL_VERSION, ToFarmer, ToWorker, WorkerConfig};
 use crate::worker::{Event, Worker};
 
@@ -15,8 +16,10 @@ pub(crate) struct Prepared<P> {
     pub(crate) processes: P,
     /// How many run at the same time.
     pub(crate) slots: u32,
-    /// CPUs of the rank.
-    pub(crate) cpus: u32,
+    /// What the rank offers.
+    pub(crate) capacity: Capacity,
+    /// Why it has no slots, if not even one task has room.
+    pub(crate) shortage: Option<String>,
     /// The node, as the farmer calls it.
     pub(crate) host: String,
 }
@@ -75,7 +78,8 @@ fn start<N: Node>(
     if config.protocol != PROTOCOL_VERSION {
         return Err(format!("it speaks protocol version {PROTOCOL_VERSION}, rank 0 speaks {}", config.protocol));
     }
-    let Prepared { processes, slots, cpus, host } = node.prepare(now, config)?;
+    let Prepared { processes, slots, capacity, shortage, host } = node.prepare(now, config)?;
     let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
-    Ok((Turns::new(core, processes), ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus }))
+    let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, capacity, shortage };
+    Ok((Turns::new(core, processes), hello))
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::config::Config;
+use crate::demand::Demand;
 use crate::farmer::{Farmer, Status, TaskTable, WorkerState};
 use crate::figures::words;
 use crate::protocol::SlotCount;
@@ -13,7 +14,9 @@ use crate::task::Rank;
 
 /// What runs the tasks in a farm of this many ranks; empty for a single one.
 pub(super) fn who(config: &Config, ranks: u32) -> String {
+    let demand = config.options.demand();
     let slots = match config.slots {
+        SlotCount::Cpus if !demand.is_none() => format!("a slot per {demand}"),
         SlotCount::Cpus => "a slot per CPU".to_owned(),
         SlotCount::CpusUpTo(slots) => format!("a slot per CPU (up to {slots})"),
         SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
@@ -27,7 +30,7 @@ pub(super) fn who(config: &Config, ranks: u32) -> String {
 
 /// The first line of a run: how much there is to do, what does it, and where the results go. `slots`: those of a single
 /// rank.
-pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &Path) -> String {
+pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, demand: &Demand, workdir: &Path) -> String {
     let total = words::counted(tasks.total().into(), "task");
     let work = match tasks.finished() + tasks.failed() {
         0 => total,
@@ -36,7 +39,8 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, workdir: &P
             format!("{total}, {left} left to run ({done} recorded by earlier runs)")
         }
     };
-    let who = if who.is_empty() { words::counted(slots.into(), "slot") } else { who.to_owned() };
+    let each = if demand.is_none() { String::new() } else { format!(" with {demand} each") };
+    let who = if who.is_empty() { format!("{}{each}", words::counted(slots.into(), "slot")) } else { who.to_owned() };
     format!("{work}; {who}; records and logs go to {}", shown::path(workdir))
 }
 

@@ -91,13 +91,23 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
         prop::sample::select(vec![Logs::Task, Logs::Failed, Logs::Rank, Logs::None]),
         number().prop_map(Logs::Folders),
     ];
+    let demand = (number(), number(), long()).prop_map(|(cpus, gpus, memory_mib)| Demand { cpus, gpus, memory_mib });
     let numbers = (number(), number(), long(), any::<u8>());
-    (numbers, slots, bytes(), bytes(), (bind, logs), prop::option::of(any::<String>()), runner()).prop_map(
-        |((protocol, rank, grace_ms, log_level), slots, cwd, workdir, (bind, logs), farmer_only_host, runner)| {
+    (numbers, (slots, demand), bytes(), bytes(), (bind, logs), prop::option::of(any::<String>()), runner()).prop_map(
+        |(
+            (protocol, rank, grace_ms, log_level),
+            (slots, demand),
+            cwd,
+            workdir,
+            (bind, logs),
+            farmer_only_host,
+            runner,
+        )| {
             WorkerConfig {
                 protocol,
                 rank: Rank(rank),
                 slots,
+                demand,
                 grace_ms,
                 cwd,
                 workdir,
@@ -133,8 +143,11 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
 
 /// Any message from a worker.
 pub(crate) fn to_farmer() -> impl Strategy<Value = ToFarmer> {
-    let hello = (number(), any::<String>(), number(), number())
-        .prop_map(|(protocol, host, slots, cpus)| ToFarmer::Hello { protocol, host, slots, cpus });
+    let capacity =
+        (number(), number(), long()).prop_map(|(cpus, gpus, memory_mib)| Capacity { cpus, gpus, memory_mib });
+    let hello = (number(), any::<String>(), number(), capacity, prop::option::of(any::<String>())).prop_map(
+        |(protocol, host, slots, capacity, shortage)| ToFarmer::Hello { protocol, host, slots, capacity, shortage },
+    );
     let executing = (number(), number(), long(), long()).prop_map(|(id, slot, start_us, duration_us)| Executing {
         id: TaskId(id),
         slot,

@@ -129,11 +129,12 @@ mod tests {
             ..WorkerConfig::plain(Rank(1), SlotCount::Fixed(2), Duration::from_millis(3))
         };
         let start = ToWorker::Start(Box::new(WorkerConfig { protocol: 99, ..start }));
-        let hello = ToFarmer::Hello { protocol: 99, host: "h".to_owned(), slots: 1, cpus: 2 };
+        let capacity = Capacity { cpus: 2, gpus: 3, memory_mib: 4 };
+        let hello = ToFarmer::Hello { protocol: 99, host: "h".to_owned(), slots: 1, capacity, shortage: None };
         let log = ToFarmer::Log { level: 3, text: "t".to_owned() };
         let golden: [(Vec<u8>, &[u8]); 20] = [
-            (encode(&start).unwrap(), &[0, 99, 1, 2, 2, 3, 1, b'c', 1, b'w', 0, 0, 1, 1, b'h', 0, 2]),
-            (encode(&hello).unwrap(), &[0, 99, 1, b'h', 1, 2]),
+            (encode(&start).unwrap(), &[0, 99, 1, 2, 2, 0, 0, 0, 3, 1, b'c', 1, b'w', 0, 0, 1, 1, b'h', 0, 2]),
+            (encode(&hello).unwrap(), &[0, 99, 1, b'h', 1, 2, 3, 4, 0]),
             (encode(&log).unwrap(), &[7, 3, 1, b't']),
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use bincode::{Decode, Encode};
 
+use crate::demand::{Capacity, Demand, Shortage};
 use crate::lengths::micros;
 use crate::runner::RunnerConfig;
 use crate::task::{Attempt, Executing, Rank, SLOTS_MAX, TaskId, TaskResult};
 
 /// Raised whenever the meaning or the bytes of a message change. Start and Hello carry it: a farm consists of one
 /// program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// The level of a stop. Higher levels win; a farm never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
@@ -36,7 +37,7 @@ pub enum StopLevel {
 /// How many tasks a rank runs at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum SlotCount {
-    /// As many as the rank has CPUs.
+    /// As many as the rank has CPUs; with a demand, as many as have room.
     Cpus,
     /// As many as the rank has CPUs, but no more than this.
     CpusUpTo(u32),
@@ -45,14 +46,22 @@ pub enum SlotCount {
 }
 
 impl SlotCount {
-    /// On a rank with this many CPUs.
-    #[must_use]
-    pub fn on(self, cpus: u32) -> u32 {
-        match self {
-            Self::Cpus => cpus,
-            Self::CpusUpTo(slots) => slots.min(cpus),
-            Self::Fixed(slots) => slots.min(SLOTS_MAX),
+    /// On a rank that offers this, for tasks that ask for that. A task that asks for no CPU counts as one.
+    ///
+    /// # Errors
+    /// If not even one task has room.
+    pub fn on(self, capacity: &Capacity, demand: &Demand) -> Result<u32, Shortage> {
+        if self == Self::Fixed(0) {
+            return Ok(0);
         }
+        let room = capacity.room(demand)?;
+        let slots = match self {
+            Self::Cpus if demand.cpus > 0 => u32::MAX,
+            Self::Cpus => capacity.cpus,
+            Self::CpusUpTo(slots) => slots.min(capacity.cpus),
+            Self::Fixed(slots) => slots,
+        };
+        Ok(room.map_or(slots, |room| room.min(slots)).min(SLOTS_MAX))
     }
 }
 
@@ -91,6 +100,8 @@ pub struct WorkerConfig {
     pub rank: Rank,
     /// Slots of the pool. 0 slots by `--farmer-only`: the rank takes no tasks.
     pub slots: SlotCount,
+    /// What each task asks for.
+    pub demand: Demand,
     /// Time between SIGTERM and SIGKILL, in milliseconds.
     pub grace_ms: u64,
     /// Absolute path: where the farmer was started, and every task's working directory.
@@ -116,6 +127,7 @@ impl WorkerConfig {
             protocol: PROTOCOL_VERSION,
             rank,
             slots,
+            demand: Demand::default(),
             grace_ms: micros(grace) / 1_000,
             cwd: Vec::new(),
             workdir: Vec::new(),
@@ -194,8 +206,10 @@ pub enum ToFarmer {
         host: String,
         /// Slots of its pool.
         slots: u32,
-        /// CPUs that its tasks may use.
-        cpus: u32,
+        /// What it offers to its tasks.
+        capacity: Capacity,
+        /// Why it has no slots, if not even one task has room.
+        shortage: Option<String>,
     },
     /// What happened since the last Report.
     Report {
@@ -261,4 +275,13 @@ pub enum ToFarmer {
         /// What failed, where, and the system's error.
         reason: String,
     },
+}
+
+impl ToFarmer {
+    /// Of a rank that has nothing but slots, as many as CPUs. For tests, benches and the simulator.
+    #[must_use]
+    pub fn plain_hello(host: String, slots: u32) -> Self {
+        let capacity = Capacity { cpus: slots, ..Capacity::default() };
+        Self::Hello { protocol: PROTOCOL_VERSION, host, slots, capacity, shortage: None }
+    }
 }

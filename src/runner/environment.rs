@@ -23,11 +23,13 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process, with `changed` taking precedence, for tasks that run in `cwd`.
+    /// The variables of this process, with `changed` taking precedence and without `dropped`, for tasks that run in
+    /// `cwd`.
     #[must_use]
-    pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)]) -> Self {
+    pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)], dropped: &[&str]) -> Self {
         let inherited = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
-        Self::with_changes(inherited, changed, cwd)
+        let kept = inherited.filter(|(name, _)| dropped.iter().all(|dropped| dropped.as_bytes() != name));
+        Self::with_changes(kept, changed, cwd)
     }
 
     /// These variables, without those that a launcher meant for one rank.
@@ -109,7 +111,7 @@ pub(super) fn is_ours(name: &[u8]) -> bool {
 }
 
 /// Variables that every task gets.
-pub(super) const OURS: [&str; 7] = [
+pub(super) const OURS: [&str; 9] = [
     "PROC_NUMBER",
     "TASKFARMER_TASK_ID",
     "TASKFARMER_ATTEMPT",
@@ -117,9 +119,18 @@ pub(super) const OURS: [&str; 7] = [
     "TASKFARMER_SLOT",
     "TASKFARMER_HOST",
     "TASKFARMER_WORKDIR",
+    TASKFARMER_CPUS,
+    TASKFARMER_GPUS,
 ];
 
-/// The variable from which OpenMP programs take their number of threads; with `--bind slot` the farm sets it.
+/// How many CPUs a task has for itself: with `--bind slot` and with `--cpus-per-task`.
+pub(crate) const TASKFARMER_CPUS: &str = "TASKFARMER_CPUS";
+
+/// The names of the GPUs of a task, with `--gpus-per-task`.
+pub(crate) const TASKFARMER_GPUS: &str = "TASKFARMER_GPUS";
+
+/// The variable from which OpenMP programs take their number of threads; with `--bind slot` and
+/// `--cpus-per-task` the farm sets it.
 pub(crate) const OMP_NUM_THREADS: &str = "OMP_NUM_THREADS";
 
 /// The identity of a pool, for its tasks.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::plan::{Plan, Poison};
 use super::processes::{Operation, Output, Process, Simulated};
+use crate::demand::Capacity;
 use crate::lengths::micros;
 use crate::pool::orders::{self, Prepared};
 use crate::pool::turn::Turns;
@@ -79,7 +80,10 @@ impl orders::Node for Node {
         let mut processes = orders::Node::none(self);
         (processes.now, processes.output) = (now, self.output);
         (processes.refusing, processes.broken) = (self.refusing, self.broken);
-        Ok(Prepared { processes, slots: config.slots.on(self.slots), cpus: self.slots, host: "node".to_owned() })
+        let capacity = Capacity { cpus: self.slots, ..Capacity::default() };
+        let slots = config.slots.on(&capacity, &config.demand);
+        let shortage = slots.err().map(|shortage| shortage.to_string());
+        Ok(Prepared { processes, slots: slots.unwrap_or(0), capacity, shortage, host: "node".to_owned() })
     }
 
     fn none(&self) -> Simulated {

@@ -101,11 +101,15 @@ fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
 }
 
 /// CPUs of each slot, for `--bind slot`: disjoint, within one NUMA node if there are as many slots as nodes, and whole
-/// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn.
+/// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn. If tasks ask for
+/// CPUs, a slot has exactly that many.
 #[must_use]
-pub(crate) fn per_slot(slots: u32) -> Vec<Vec<usize>> {
+pub(crate) fn per_slot(slots: u32, asked: u32) -> Vec<Vec<usize>> {
     let cpus = describe(&affinity(), Path::new(TOPOLOGY));
-    let shares = slot_shares(&cpus, slots as usize);
+    let shares = match asked {
+        0 => slot_shares(&cpus, slots as usize),
+        _ => equal_shares(&cpus, slots as usize, asked as usize),
+    };
     if let (Some(first), Some(last)) = (shares.first(), shares.last()) {
         if cpus.len() < shares.len() {
             log::info!("{slots} slots share {} CPUs in turn, one CPU each", cpus.len());
@@ -114,6 +118,39 @@ pub(crate) fn per_slot(slots: u32) -> Vec<Vec<usize>> {
         }
     }
     shares
+}
+
+/// Exactly `each` CPUs for every slot, within one NUMA node as far as the numbers allow; whole cores, if a slot has at
+/// least a core, and as few slots per core as possible. There must be enough CPUs.
+fn equal_shares(cpus: &[Cpu], slots: usize, each: usize) -> Vec<Vec<usize>> {
+    let nodes: Vec<&[Cpu]> = cpus.chunk_by(|a, b| (a.socket, a.numa) == (b.socket, b.numa)).collect();
+    let most: Vec<usize> = nodes.iter().map(|node| node.len() / each).collect();
+    let mut counts = vec![0; nodes.len()];
+    for _ in 0..slots.min(most.iter().sum()) {
+        // To the node with the most CPUs per slot.
+        let has_room = (0..nodes.len()).rev().filter(|&node| counts[node] < most[node]);
+        let next = has_room.max_by_key(|&node| nodes[node].len() * 1_000 / (counts[node] + 1));
+        counts[next.expect("there is room for all of them")] += 1;
+    }
+    let (mut shares, mut rest) = (Vec::new(), Vec::new());
+    for (node, count) in nodes.iter().zip(counts) {
+        let cores: Vec<&[Cpu]> = node.chunk_by(|a, b| a.core == b.core).collect();
+        let by_core = if count == 0 { Vec::new() } else { distribute(&cores, count) };
+        match by_core.iter().all(|share| share.len() >= each) {
+            true => shares.extend(by_core.into_iter().map(|share| share[..each].to_vec())),
+            false => shares.extend(node.chunks(each).take(count).map(numbers)),
+        }
+        let taken = &shares[shares.len() - count..];
+        rest.extend(numbers(node).into_iter().filter(|cpu| !taken.iter().any(|share| share.contains(cpu))));
+    }
+    // What is left of the nodes serves the slots for which no node had enough.
+    let missing = slots.saturating_sub(shares.len());
+    shares.extend(rest.chunks_exact(each).take(missing).map(<[usize]>::to_vec));
+    shares
+}
+
+fn numbers(cpus: &[Cpu]) -> Vec<usize> {
+    cpus.iter().map(|cpu| cpu.number).collect()
 }
 
 fn slot_shares(cpus: &[Cpu], slots: usize) -> Vec<Vec<usize>> {
@@ -149,7 +186,7 @@ fn distribute(groups: &[&[Cpu]], parts: usize) -> Vec<Vec<usize>> {
 }
 
 /// Which of so many things belong to this of so many parts.
-fn cut(len: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+pub(super) fn cut(len: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
     part * len / parts..(part + 1) * len / parts
 }
 
@@ -240,6 +277,35 @@ mod tests {
         assert_eq!(slot_shares(&threads, 4), [[0, 100], [1, 101], [2, 102], [3, 103]]);
         assert_eq!(slot_shares(&threads, 8).concat(), [0, 100, 1, 101, 2, 102, 3, 103]);
         assert_eq!(slot_shares(&threads, 10)[7..], [[103], [0], [100]], "more slots than CPUs: in turn");
+    }
+
+    /// `--cpus-per-task`: every slot has as many CPUs as were asked for, and no CPU belongs to two slots.
+    #[test]
+    fn slots_have_what_is_asked_for() {
+        for (nodes, each) in (1..5).flat_map(|nodes| (1..10).map(move |each| (nodes, each))) {
+            let cpus: Vec<_> = (0..nodes).flat_map(|n| node(n, 2 + n, 2, 10 * n as usize)).collect();
+            for slots in 1..=cpus.len() / each {
+                let shares = equal_shares(&cpus, slots, each);
+                assert_eq!(shares.len(), slots, "{nodes} nodes, {each} each");
+                assert!(shares.iter().all(|share| share.len() == each), "{nodes} nodes, {slots} slots: {shares:?}");
+                let mut all = shares.concat();
+                all.sort_unstable();
+                all.dedup();
+                assert_eq!(all.len(), slots * each, "{nodes} nodes, {slots} slots of {each}: {shares:?}");
+            }
+        }
+    }
+
+    /// Slots keep to a NUMA node and to whole cores, and are spread out if there are few.
+    #[test]
+    fn slots_of_equal_size_are_placed_well() {
+        let threads = [node(0, 2, 2, 0), node(1, 2, 2, 2)].concat();
+        assert_eq!(equal_shares(&threads, 4, 2), [[0, 100], [1, 101], [2, 102], [3, 103]], "whole cores");
+        assert_eq!(equal_shares(&threads, 4, 1), [[0], [1], [2], [3]], "a core each");
+        assert_eq!(equal_shares(&threads, 2, 2), [[0, 100], [2, 102]], "a node each");
+        assert_eq!(equal_shares(&threads, 2, 3), [[0, 100, 1], [2, 102, 3]]);
+        let uneven = [node(0, 5, 1, 0), node(1, 5, 1, 5)].concat();
+        assert_eq!(equal_shares(&uneven, 5, 2), [vec![0, 1], vec![2, 3], vec![5, 6], vec![7, 8], vec![4, 9]]);
     }
 
     /// As taskset and Slurm write it.

@@ -10,6 +10,7 @@ pub(crate) mod executing;
 pub(crate) mod family;
 pub(crate) mod fork;
 mod forked;
+pub(crate) mod gpus;
 #[cfg(test)]
 pub(crate) mod heap_meter;
 pub(crate) mod host;
@@ -19,6 +20,7 @@ mod last_output;
 pub(crate) mod launcher;
 pub(crate) mod library;
 pub(crate) mod memory;
+pub(crate) mod memory_limit;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
 #[cfg(not(feature = "mpi"))]

@@ -19,7 +19,13 @@ fn any_message(prng: &mut Prng) -> ToFarmer {
         0 | 1 => {
             let protocol = if prng.chance(900) { PROTOCOL_VERSION } else { number(prng) };
             let slots = prng.pick(&[0, 1, 2, 100_000, u32::MAX]);
-            ToFarmer::Hello { protocol, host: "h".repeat(prng.pick(&[0, 1])), slots, cpus: number(prng) }
+            ToFarmer::Hello {
+                protocol,
+                host: "h".repeat(prng.pick(&[0, 1])),
+                slots,
+                capacity: Capacity { cpus: number(prng), ..Capacity::default() },
+                shortage: prng.chance(500).then(|| "s".to_owned()),
+            }
         }
         2..=6 => {
             let results = ids(prng).into_iter().map(|id| TaskResult {

@@ -182,7 +182,9 @@ fn a_lost_rank_may_turn_out_to_be_gone() {
 #[test]
 fn another_version_is_refused() {
     let mut farm = TestFarm::new(2, 2);
-    farm.receive(1, ToFarmer::Hello { protocol: PROTOCOL_VERSION + 1, host: "x".to_owned(), slots: 4, cpus: 4 });
+    let (host, capacity) = ("x".to_owned(), Capacity::default());
+    let protocol = PROTOCOL_VERSION + 1;
+    farm.receive(1, ToFarmer::Hello { protocol, host, slots: 4, capacity, shortage: None });
     assert_eq!(farm.status(1), Status::Gone);
     farm.hello(0, 2);
     assert_eq!(farm.handed(), [(0, vec![0, 1])]);
@@ -279,8 +281,7 @@ fn a_running_task_is_not_handed_to_its_rank_again() {
 #[test]
 fn a_known_rank_comes_back_with_any_message() {
     let mut farm = TestFarm::new(4, 1);
-    let hello =
-        |host: &str, slots| ToFarmer::Hello { protocol: PROTOCOL_VERSION, host: host.to_owned(), slots, cpus: 1 };
+    let hello = |host: &str, slots| ToFarmer::plain_hello(host.to_owned(), slots);
     farm.receive(1, hello("node1", 0));
     farm.receive(2, hello("", 2));
     for rank in 1..4 {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::demand::Capacity;
 use crate::driver::turn::{Network, Storage, Turns};
 use crate::protocol::*;
 use crate::task::*;
@@ -121,7 +122,7 @@ impl TestFarm {
 
     fn hello(&mut self, rank: u32, slots: u32) {
         let host = format!("node{rank}");
-        self.receive(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, cpus: slots });
+        self.receive(rank, ToFarmer::plain_hello(host, slots));
     }
 
     fn report(&mut self, rank: u32, report: Report) {

@@ -6,6 +6,7 @@ use super::super::fields::{Field, Template, as_operand};
 use super::{choice, new, read, read_one, setup, with_cwd};
 use crate::ini::{IniError, Section};
 use crate::shell::quoted;
+use crate::sys::gpus;
 use crate::template::{Form, Reader};
 
 pub(super) fn shifter(section: &Section) -> Result<Defined, IniError> {
@@ -99,8 +100,9 @@ pub(super) fn podman(section: &Section, program: &str) -> Result<Defined, IniErr
     let defined = new(section, Start::Split)?;
     let own = defined.variables.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
     let own = own.filter(|name| name != OMP_NUM_THREADS);
-    // The farm sets the last one with `--bind slot`; unset variables are not passed on.
-    let names = environment::OURS.iter().copied().chain([OMP_NUM_THREADS]).map(str::to_owned).chain(own);
+    // The farm sets these for CPUs and GPUs of a task's own; unset variables are not passed on.
+    let resources = gpus::VARIABLES.into_iter().chain([OMP_NUM_THREADS]);
+    let names = environment::OURS.into_iter().chain(resources).map(str::to_owned).chain(own);
     words.extend(names.map(|name| Template::literal(&format!("--env={name}"))));
     words.extend(options(section)?);
     words.push(Template::literal(&image.value));

@@ -1,0 +1,110 @@
+//! Amounts of resources, as they are typed: `0.25` GPUs, `4G` of memory.
+//!
+//! Owns how they are read, and what the message says if one is invalid. What a task's demand means is in
+//! [`crate::demand`].
+
+use std::str::FromStr;
+
+use super::values::Invalid;
+use crate::demand::WHOLE_GPU;
+
+/// More GPUs than this for one task are a typing error.
+const GPUS_MAX: u32 = 1_024;
+
+/// The most memory of a task, in MiB: 1 PiB.
+const MEMORY_MAX_MIB: f64 = 1_073_741_824.0;
+
+/// `--gpus-per-task`: GPUs in thousandths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GpuCount(pub u32);
+
+impl FromStr for GpuCount {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let whole = || text.parse().ok().filter(|count| (1..=GPUS_MAX).contains(count)).map(|count| count * WHOLE_GPU);
+        let part = || {
+            let digits = text.strip_prefix("0.").or_else(|| text.strip_prefix('.'))?;
+            let is_plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_plain.then(|| format!("{digits:0<3}").parse().ok()).flatten().filter(|&part| part > 0)
+        };
+        let is_number = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        is_number.then(|| whole().or_else(part)).flatten().map(Self).ok_or(Invalid(
+            "not a valid number of GPUs\n  give a whole number from 1 to 1024, or a part of one GPU with at most three digits, such as 0.5 or 0.25",
+        ))
+    }
+}
+
+/// `--mem-per-task`: memory in MiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Memory(pub u64);
+
+impl FromStr for Memory {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let size = || {
+            let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+            let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            let mib = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+                "M" => 1.0,
+                "G" => 1_024.0,
+                "T" => 1_048_576.0,
+                _ => return None,
+            };
+            let size = (is_plain.then(|| number.parse::<f64>().ok()).flatten()? * mib).ceil();
+            (1.0..=MEMORY_MAX_MIB).contains(&size).then_some(size as u64)
+        };
+        size().map(Self).ok_or(Invalid(
+            "not a valid amount of memory\n  give a number with a unit, such as 500M, 4G or 1.5T, at most 1024T",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Whole GPUs, or a part of one; never a part of several.
+    #[test]
+    fn gpus_are_read() {
+        for (text, gpus) in
+            [("1", 1_000), ("4", 4_000), ("0.25", 250), (".5", 500), ("0.333", 333), ("1024", 1_024_000)]
+        {
+            assert_eq!(text.parse(), Ok(GpuCount(gpus)), "{text}");
+        }
+        for bad in ["", "0", "0.0", "0.", ".", "1.5", "-1", "+1", "0.1234", "1025", "x", "0.x", "1e3", "99999999999"] {
+            assert!(bad.parse::<GpuCount>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// Sizes as users of Slurm and of HyperQueue type them; a number without a unit means different things to them.
+    #[test]
+    fn memory_is_read() {
+        for (text, mib) in [
+            ("500M", 500),
+            ("4G", 4_096),
+            ("4g", 4_096),
+            ("4GB", 4_096),
+            ("4GiB", 4_096),
+            ("1.5G", 1_536),
+            ("0.1M", 1),
+            ("2T", 2 << 20),
+        ] {
+            assert_eq!(text.parse(), Ok(Memory(mib)), "{text}");
+        }
+        for bad in ["", "4", "G", "0G", "-1G", "1K", "4X", "4GG", "1..5G", "2000T", "1e3G", "4 G", "nanG", "infG"] {
+            assert!(bad.parse::<Memory>().is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        /// Promise 5: no word causes a panic.
+        #[test]
+        fn any_word_is_read(text in "\\PC*") {
+            let _ = (text.parse::<GpuCount>(), text.parse::<Memory>());
+        }
+    }
+}
