@@ -60,8 +60,8 @@ pub(super) fn run(words: &[String]) {
             program: argv[0],
             argv: &argv,
             environment: &environment,
-            stdin: null.as_fd(),
-            output: log.as_fd(),
+            ends: [null.as_fd(), log.as_fd(), log.as_fd()],
+            folder: None,
         };
         spawner.spawn(&command).expect("a child");
         running += 1;
