@@ -59,6 +59,29 @@ pub struct Runner {
     shell: PathBuf,
 }
 
+/// How a task is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// As its line says, without a shell.
+    Direct,
+    /// By a shell.
+    Shell,
+    /// As the runner says.
+    Runner,
+}
+
+impl Way {
+    /// Its name in a column, with the space after it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct ",
+            Self::Shell => "shell  ",
+            Self::Runner => "runner ",
+        }
+    }
+}
+
 /// The shell for lines of tasks.
 fn shell_path(shell: Shell) -> PathBuf {
     let bash = Path::new("/bin/bash");
@@ -115,6 +138,25 @@ impl Runner {
         }
     }
 
+    /// A runner for tasks of this process, to find out what it would do.
+    #[must_use]
+    pub fn here(config: &RunnerConfig, cwd: &Path) -> Self {
+        let variables = config.defined().into_iter().flat_map(|defined| &defined.variables);
+        let fixed = variables.filter(|(_, value)| value.is_fixed());
+        let fixed: Vec<_> = fixed.map(|(name, value)| (name.clone(), value.filled(&Values::default()))).collect();
+        Self::new(config, &Environment::inherited(cwd, &fixed))
+    }
+
+    /// How the task with this command would be started on this node.
+    #[must_use]
+    pub fn way(&self, command: &[u8]) -> Way {
+        match self.direct(command) {
+            Some(_) => Way::Direct,
+            None if self.has_shell() => Way::Shell,
+            None => Way::Runner,
+        }
+    }
+
     /// Its definition in an INI file.
     #[must_use]
     pub fn defined(&self) -> Option<&Defined> {
@@ -153,6 +195,9 @@ impl Runner {
         }
         let simple = self.rules.simple(command)?;
         let program = self.path.find(&simple.words.first()?.text, simple.folder.is_some())?;
+        if simple.is_exec && !program.as_bytes().starts_with(b"/") {
+            return None; // `exec` gives the program, such as a script, its absolute path.
+        }
         let direct = self.inherited.direct(&simple, &program)?;
         let argv = simple.words.iter().map(|word| c_string(&word.text)).collect::<Option<Vec<_>>>()?;
         Some(Launch { program, argv, direct: Some(direct), stdin: None })

@@ -322,3 +322,102 @@ fn is_file(path: &[u8]) -> bool {
     let is_device = path.starts_with(b"/dev/") && path != b"/dev/null" && !path.starts_with(b"/dev/shm/");
     !is_device && !path.windows(5).any(|part| part == b"proc/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> Option<String> {
+        Some(String::from_utf8(Simple::parse(line.as_bytes())?.shown()).unwrap())
+    }
+
+    /// What bash prints of a line when its program has died.
+    #[test]
+    fn lines_are_shown_as_by_bash() {
+        let line = "cd d && A='x y'  sh\t-c 'a' x 2>f >&2 >>\"y\" 2>> y >|x 1>x 0</dev/null 1>&2 &>'a b' # c";
+        let text = "A='x y' sh -c 'a' x 2> f 1>&2 >> \"y\" 2>> y >| x > x < /dev/null 1>&2 &> 'a b'";
+        assert_eq!(shown(&line.replace("\\t", "\t")).as_deref(), Some(text));
+    }
+
+    /// The words, without quotes.
+    #[test]
+    fn quotes_are_taken_away() {
+        let line = br#"a'b c'"d'\"e\x" \ f\'g '' "\\\$" '*' # h"#;
+        let simple = Simple::parse(line).unwrap();
+        let words: Vec<_> = simple.words.iter().map(|word| str::from_utf8(&word.text).unwrap()).collect();
+        assert_eq!(words, [r#"ab cd'"e\x"#, " f'g", "", r"\$", "*"]);
+    }
+
+    /// What is not known to be a simple command is the shell's.
+    #[test]
+    fn all_else_is_the_shells() {
+        for line in [
+            "",
+            "#",
+            " # a",
+            ">x",
+            "A=1",
+            "exec",
+            "exec >x",
+            "cd x",
+            "cd x &&",
+            "cd x && # a",
+            "a;",
+            "a &",
+            "a | b",
+            "a || b",
+            "a && b",
+            "cd x && cd y && a",
+            "cd && a",
+            "cd - && a",
+            "cd '' && a",
+            "cd a b && c",
+            "A=1 cd x && a",
+            "exec cd x && a",
+            "a >",
+            "a > #",
+            "a > 2",
+            "a > 2>x",
+            "a 3>x",
+            "a 12>x",
+            "a <&0",
+            "a >&-",
+            "a 2>&3",
+            "a >&x",
+            "a 2>&1>x",
+            "a 2>& 1",
+            "a <>x",
+            "a <<x",
+            "a <<<x",
+            "a 0>x",
+            "a 1<x",
+            "a &>1",
+            "a &>-",
+            "a >/dev/fd/1",
+            "a >/dev/tcp/a/1",
+            "a </proc/self/comm",
+            "a 'b",
+            "a \"b",
+            "a b\\",
+            "a $b",
+            "a \"$b\"",
+            "a `b`",
+            "a *",
+            "a ~",
+            "a !",
+            "a {b}",
+            "a (b)",
+            "a [b]",
+            "a b#c",
+            "a ^",
+            "a '\u{1}'",
+            "a \u{e9}",
+            "a '\u{e9}\\'",
+        ] {
+            assert_eq!(shown(line), None, "{line}");
+        }
+        assert!(Simple::parse(b"a '\xff'").is_none());
+        assert!(shown(&format!("a{}", " >x".repeat(REDIRECTIONS_MAX))).is_some());
+        assert!(shown(&format!("a{}", " >x".repeat(REDIRECTIONS_MAX + 1))).is_none());
+    }
+}

@@ -52,7 +52,7 @@ fn names_of_the_shell_are_for_the_shell() {
 /// Binary search needs sorted tables.
 #[test]
 fn tables_are_sorted() {
-    assert!(SHELL_NAMES.is_sorted() && FOR_THE_SHELL.is_sorted());
+    assert!(SHELL_NAMES.is_sorted() && FOR_THE_SHELL.is_sorted() && ASSIGNED_BY_SHELL.is_sorted());
     assert!(TAKEN_OUT_BY_BASH.iter().all(|name| FOR_THE_SHELL.contains(&name.as_bytes())));
 }
 
@@ -107,4 +107,50 @@ fn a_line_too_long_for_bash_is_for_the_shell() {
     assert_eq!((line.len(), rules(&[]).plain_words(&line).unwrap().len()), (LONGEST_LINE, LONGEST_LINE / 2 + 1));
     line.push(b'x');
     assert_eq!(rules(&[]).plain_words(&line), None);
+}
+
+/// Variables that mean something to bash are set by bash, and names that it knows are started by it, in quotes or not.
+#[test]
+fn what_bash_would_notice_is_for_the_shell() {
+    let needs_none = |line: &str| rules(&[("BASH_FUNC_run%%", "() {  :\n}")]).simple(line.as_bytes()).is_some();
+    for line in [
+        "A=1 B=2 x",
+        "A= x >y",
+        "cd a && A=1 x 'b c' >y 2>&1",
+        "exec x",
+        "'x' a",
+        "'./a b'",
+        "HOME=/ x",
+        "LD_LIBRARY_PATH=/ x",
+    ] {
+        assert!(needs_none(line), "{line}");
+    }
+    for line in [
+        "A=1 A=2 x",
+        "PATH=/ x",
+        "LC_ALL=C x",
+        "LANG=C x",
+        "BASH_ENV=x x",
+        "PS1=x x",
+        "_=1 x",
+        "UID=1 x",
+        "histchars=x x",
+        "A='() {' x",
+        "'cd' x",
+        "'[' x ']'",
+        "\\exec x",
+        "'if' x",
+        "'a b' x",
+        "'' x",
+        "'-x'",
+        "'run' 1",
+        "'env' x",
+        "'a=b' x",
+        "A+=1 x",
+        "exec -a x y",
+    ] {
+        assert!(!needs_none(line), "{line}");
+    }
+    assert!(rules(&[("BASH_FUNC_cd%%", "() {  :\n}")]).simple(b"cd a && x").is_none());
+    assert!(rules(&[("BASH_ENV", "x")]).simple(b"x >y").is_none());
 }
