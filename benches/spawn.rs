@@ -55,8 +55,7 @@ fn spawn(argv: &[&CStr], tasks: usize, slots: usize) -> Duration {
     let spawner = Spawner::new().expect("memory");
     let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
     let environment = [c"PATH=/usr/bin:/bin"];
-    let command =
-        Command { program: argv[0], argv, environment: &environment, stdin: null.as_fd(), output: null.as_fd() };
+    let command = Command { program: argv[0], argv, environment: &environment, ends: [null.as_fd(); 3], folder: None };
     let own = WaitPidFlag::__WNOTHREAD;
     let mut blocked = Duration::ZERO;
     for number in 0..tasks + slots {

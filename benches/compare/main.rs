@@ -4,6 +4,7 @@
 //! cargo bench --bench compare                         # all
 //! cargo bench --bench compare -- true 'mpirun -n 1'   # rows whose names contain one of these words
 //! TASKS=2000 ROUNDS=3 cargo bench --bench compare     # smaller
+//! cargo bench --no-default-features --bench compare -- '>'             # without MPI: lines that a shell used to start
 //! MPICC=mpicc.mpich MPIRUN=mpirun.mpich cargo bench --target-dir target/mpich --bench compare     # with MPICH
 //! ```
 //!

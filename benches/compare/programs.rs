@@ -18,26 +18,47 @@ const SLOW_TASKS_MAX: usize = 300;
 pub(super) enum Workload {
     True,
     Shell,
+    Redirected,
+    Elsewhere,
     TenMs,
 }
 
 impl Workload {
-    pub(super) const ALL: [Self; 3] = [Self::True, Self::Shell, Self::TenMs];
+    pub(super) const ALL: [Self; 5] = [Self::True, Self::Shell, Self::Redirected, Self::Elsewhere, Self::TenMs];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::True => "`/bin/true`",
             Self::Shell => "a shell line: `: $HOME; exit 0`",
+            Self::Redirected => "`/bin/true a b > FILE 2>&1`",
+            Self::Elsewhere => "`cd out && VAR=1 /bin/true 'a b' > FILE`",
             Self::TenMs => "10 ms: `/bin/sleep 0.01`",
         }
     }
 
-    fn line(self) -> &'static str {
+    fn line(self, id: usize) -> String {
         match self {
-            Self::True => "/bin/true",
-            Self::Shell => ": $HOME; exit 0",
-            Self::TenMs => "/bin/sleep 0.01",
+            Self::True => "/bin/true".to_owned(),
+            Self::Shell => ": $HOME; exit 0".to_owned(),
+            Self::Redirected => format!("/bin/true a b > out/{id}.txt 2>&1"),
+            Self::Elsewhere => format!("cd out && VAR=1 /bin/true 'a b' > {id}.txt"),
+            Self::TenMs => "/bin/sleep 0.01".to_owned(),
         }
+    }
+
+    /// The same for the reference.
+    fn reference(self, id: usize) -> String {
+        match self {
+            Self::Shell => format!("sh:{}", self.line(id)),
+            Self::Redirected => format!("to:out/{id}.txt\t\t\t2\t/bin/true\ta\tb"),
+            Self::Elsewhere => format!("to:out/{id}.txt\tout\tVAR=1\t1\t/bin/true\ta b"),
+            Self::True | Self::TenMs => self.line(id),
+        }
+    }
+
+    /// Whether other programs need a shell for it.
+    fn needs_shell(self) -> bool {
+        matches!(self, Self::Shell | Self::Redirected | Self::Elsewhere)
     }
 }
 
@@ -89,7 +110,7 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
             &[PROGRAM, "-n", &slots, "--logs", logs, "LIST"],
         );
     }
-    for ranks in [1, 3] {
+    for ranks in [1, 3].into_iter().filter(|_| cfg!(feature = "mpi")) {
         match mpirun(ranks) {
             // With the same total number of slots, some ranks would have none.
             Some(launcher) => {
@@ -100,17 +121,13 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
             None => println!("left out: there is no mpirun\n"),
         }
     }
-    let shell: &[&str] = match workload {
-        Workload::Shell => &["bash", "-c"],
-        _ => &["env", "--"],
-    };
     if workload == Workload::TenMs {
         add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "ARGUMENTS", "-n", "1", "/bin/sleep"]);
     } else if workload == Workload::True {
         add("xargs -P", tasks, Vec::new(), &["xargs", "-P", &slots, "-a", "ARGUMENTS", "-n", "1", "/bin/true"]);
     } else {
         let words = ["xargs", "-P", &slots, "-a", "LIST", "-n", "1", "-d", "\\n"];
-        add("xargs -P -n 1 -d '\\n' bash -c", tasks, Vec::new(), &[&words[..], shell].concat());
+        add("xargs -P -n 1 -d '\\n' bash -c", tasks, Vec::new(), &[&words[..], &["bash", "-c"]].concat());
     }
     if installed("parallel") {
         add("GNU parallel", slow, Vec::new(), &["parallel", "-j", &slots, "-a", "LIST"]);
@@ -120,7 +137,7 @@ pub(super) fn programs(workload: Workload, tasks: usize, slots: usize) -> Vec<Pr
     let pytaskfarmer = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pytaskfarmer/bin/pytaskfarmer.py");
     if !pytaskfarmer.exists() {
         println!("left out: PyTaskFarmer is not there; mpi-tests/pytaskfarmer-env makes it\n");
-    } else if workload != Workload::Shell {
+    } else if !workload.needs_shell() {
         add("PyTaskFarmer", slow, Vec::new(), &[pytaskfarmer.to_str().expect("UTF-8"), "--proc", &slots, "LIST"]);
     }
     all
@@ -135,12 +152,13 @@ impl Program {
     /// Runs it once, in this new folder. The folder must stay until the end: ext4 spends a long time searching for an
     /// inode that was not in use a moment ago, and the next program that creates files would pay for it.
     pub(super) fn run(&self, workload: Workload, folder: &Path) -> Figures {
-        let line = workload.line();
-        let write = |name: &str, line: &str| fs::write(folder.join(name), format!("{line}\n").repeat(self.tasks));
-        let reference = if workload == Workload::Shell { format!("sh:{line}") } else { line.to_owned() };
-        write("LIST", line)
-            .and_then(|()| write("REFERENCE", &reference))
-            .and_then(|()| write("ARGUMENTS", "0.01"))
+        let write = |name: &str, line: &dyn Fn(usize) -> String| {
+            fs::write(folder.join(name), (0..self.tasks).map(|id| line(id) + "\n").collect::<String>())
+        };
+        fs::create_dir(folder.join("out"))
+            .and_then(|()| write("LIST", &|id| workload.line(id)))
+            .and_then(|()| write("REFERENCE", &|id| workload.reference(id)))
+            .and_then(|()| write("ARGUMENTS", &|_| "0.01".to_owned()))
             .expect("a disk");
         if self.words.iter().any(|word| word == PROGRAM) && self.launcher.is_empty() {
             let mut list = OpenOptions::new().append(true).open(folder.join("LIST")).expect("just written");

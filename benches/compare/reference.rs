@@ -25,8 +25,27 @@ pub(super) fn do_nothing() {
     mpi.leave(Leave::Finalize, 0, Some(launch.launcher));
 }
 
-/// `SLOTS LIST FOLDER`: runs the lines of the list, split at blanks or by `/bin/sh` if they start with `sh:`, this many
-/// at a time, with a log each.
+/// What a line that starts with `to:` has, separated by tabs: file, folder, variable, how many of standard output and
+/// standard error go to the file, words.
+struct To<'a> {
+    file: &'a str,
+    folder: &'a str,
+    variable: &'a str,
+    count: usize,
+    words: Vec<&'a str>,
+}
+
+impl<'a> To<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mut parts = line.strip_prefix("to:")?.split('\t');
+        let mut next = || parts.next().expect("a part");
+        let (file, folder, variable, count) = (next(), next(), next(), next().parse().expect("a number"));
+        Some(Self { file, folder, variable, count, words: parts.collect() })
+    }
+}
+
+/// `SLOTS LIST FOLDER`: runs the lines of the list, split at blanks, by `/bin/bash` if they start with `sh:`, or as
+/// [`To`] says, this many at a time, with a log each.
 pub(super) fn run(words: &[String]) {
     let [slots, list, folder] = words else { panic!("{WORD} SLOTS LIST FOLDER") };
     let slots: usize = slots.parse().expect("a number of slots");
@@ -44,21 +63,32 @@ pub(super) fn run(words: &[String]) {
             wait().expect("a child");
             running -= 1;
         }
-        let argv: Vec<CString> = match line.strip_prefix("sh:") {
-            Some(script) => {
-                ["/bin/bash", "-c", script].iter().map(|word| CString::new(*word).expect("no NUL")).collect()
-            }
-            None => line.split(' ').map(|word| CString::new(word).expect("no NUL")).collect(),
+        let to = To::of(line);
+        let words: Vec<&str> = match (&to, line.strip_prefix("sh:")) {
+            (Some(to), _) => to.words.clone(),
+            (_, Some(script)) => vec!["/bin/bash", "-c", script],
+            (None, None) => line.split(' ').collect(),
         };
+        let argv: Vec<CString> = words.into_iter().map(|word| CString::new(word).expect("no NUL")).collect();
         let argv: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
+        let variable = to.as_ref().map(|to| CString::new(to.variable).expect("no NUL"));
+        let mut environment = environment.clone();
+        environment.extend(variable.as_deref().filter(|variable| !variable.is_empty()));
         let log = OpenOptions::new().write(true).create(true).truncate(true).open(logs.join(format!("log_{id}")));
         let log = log.expect("a log");
+        let create = |to: &To<'_>| File::create(to.file).expect("a file");
+        let file = to.as_ref().map(create);
+        let folder = to.as_ref().filter(|to| !to.folder.is_empty()).map(|to| File::open(to.folder).expect("a folder"));
+        let end = |number| match (&file, &to) {
+            (Some(file), Some(to)) if number <= to.count => file.as_fd(),
+            _ => log.as_fd(),
+        };
         let command = Command {
             program: argv[0],
             argv: &argv,
             environment: &environment,
-            stdin: null.as_fd(),
-            output: log.as_fd(),
+            ends: [null.as_fd(), end(1), end(2)],
+            folder: folder.as_ref().map(AsFd::as_fd),
         };
         spawner.spawn(&command).expect("a child");
         running += 1;

@@ -44,6 +44,7 @@ mod retry_failed;
 mod runners;
 mod scripts;
 mod shell_rules;
+mod simple_lines;
 mod starters;
 mod status;
 mod stubborn;

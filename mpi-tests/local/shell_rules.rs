@@ -82,17 +82,17 @@ const SHELL_LINES: &[&str] = &[
 ];
 
 /// Random numbers that a seed repeats, by splitmix64.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
     /// From `TASKFARMER_SEED`, or always the same; printed, so that it is visible when the test fails.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let seed = env::var("TASKFARMER_SEED").map_or(20_240_229, |seed| seed.parse().expect("TASKFARMER_SEED"));
         println!("TASKFARMER_SEED={seed}");
         Self(seed)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -100,11 +100,11 @@ impl Random {
         ((mixed ^ (mixed >> 31)) % limit as u64) as usize
     }
 
-    fn percent(&mut self, chance: usize) -> bool {
+    pub(super) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub(super) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 

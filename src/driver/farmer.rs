@@ -4,6 +4,7 @@
 //! checked, and no rank is left waiting, whatever rank 0 finds.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::lengths::micros;
 use crate::pool::handle::PoolHandle;
 use crate::progress::{self, Reporter};
 use crate::protocol::{Logs, PROTOCOL_VERSION, StopLevel, ToFarmer, ToWorker, WorkerConfig};
+use crate::runner::{Runner, Way};
 use crate::shown;
 use crate::stderr::{say, say_error};
 use crate::stdout;
@@ -106,40 +108,61 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub(crate) fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    let (table, list) = match look(config) {
+    let Look { table, list, runner } = match look(config) {
         Ok(found) => found,
         Err(error) => {
             say_error(&error.to_string());
             return ExitCode::BadInput;
         }
     };
-    let line = |id| format!("{id} {}", shown::message(&shown::text(list.command(id))));
-    if let Err(code) = stdout::print(|out| table.unrecorded().try_for_each(|id| writeln!(out, "{}", line(id)))) {
+    let mut shells = 0;
+    let mut way = |command: &[u8]| {
+        let way = runner.as_ref().map(|runner| runner.way(command));
+        shells += u64::from(way == Some(Way::Shell));
+        way.map_or("", Way::name)
+    };
+    let print = |out: &mut dyn Write| {
+        table.unrecorded().try_for_each(|id| {
+            let command = list.command(id);
+            writeln!(out, "{id} {}{}", way(command), shown::message(&shown::text(command)))
+        })
+    };
+    if let Err(code) = stdout::print(print) {
         return code;
     }
     if !config.options.quiet {
-        say(&count(&table));
+        say(&count(&table, runner.map(|_| shells)));
     }
     ExitCode::Success
 }
 
 /// The last line of a dry run.
-fn count(table: &TaskTable) -> String {
+fn count(table: &TaskTable, shells: Option<u64>) -> String {
     let recorded = table.finished() + table.failed();
     let before = if recorded > 0 { format!(", {recorded} recorded by earlier runs") } else { String::new() };
+    let shells = shells.map_or(String::new(), |shells| format!(", {shells} of them with a shell"));
     let open = table.total() - recorded;
-    format!("{open} {} would run{before}", words::plural(open.into(), "task"))
+    format!("{open} {} would run{shells}{before}", words::plural(open.into(), "task"))
 }
 
 /// What a run would find.
-fn look(config: &Config) -> Result<(TaskTable, TaskList), InputError> {
+struct Look {
+    table: TaskTable,
+    list: TaskList,
+    /// With `-v`.
+    runner: Option<Runner>,
+}
+
+fn look(config: &Config) -> Result<Look, InputError> {
     let Work { runner, tasks } = Input::read_here(config)?;
     check::list(config, &tasks, &runner, &mut Asker::new(Who::Here))?;
     let Tasks { list, made, .. } = tasks;
     // What a handler needed for itself is not part of a run that changes nothing.
     drop(made);
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
-    Ok((Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?, list))
+    let table = Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?;
+    let runner = (config.options.verbose > 0).then(|| Runner::here(&runner, &cwd));
+    Ok(Look { table, list, runner })
 }
 
 /// A farm whose input is sound and whose workdir is taken.

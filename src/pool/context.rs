@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,6 +18,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Pid, fchdir};
 
 use super::logs::Logs;
+use super::redirects::Opened;
 use super::shares::{Offer, Shares};
 use super::start_error::{StartError, is_shortage};
 use super::temp::TempFolders;
@@ -44,12 +47,23 @@ pub(super) struct SpawnContext {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
+    /// How many tasks a shell has started, and how many were started without one.
+    shells: AtomicU64,
+    directs: AtomicU64,
     shares: Shares,
+}
+
+/// A task that has become a process.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    /// The log for what a shell would say if the program is killed, if a shell would have waited for it.
+    pub(super) last_words: Option<Arc<File>>,
 }
 
 /// A task on its way to becoming a process.
 struct Starting<'a> {
-    log: &'a File,
+    log: &'a Arc<File>,
     slot: u32,
     task: &'a Assignment,
     values: Values<'a>,
@@ -115,6 +129,8 @@ impl SpawnContext {
             rank: config.rank.0,
             host: host.to_owned(),
             workdir: config.workdir.clone(),
+            shells: AtomicU64::new(0),
+            directs: AtomicU64::new(0),
             shares,
         })
     }
@@ -130,8 +146,13 @@ impl SpawnContext {
     }
 
     /// Starts a task in a slot. A folder that was made for it is left in `temp`, even if the start then fails.
-    pub(super) fn start(&self, slot: u32, task: &Assignment, temp: &mut Option<PathBuf>) -> Result<Pid, StartError> {
-        let log = &*self.logs.open(slot, task)?;
+    pub(super) fn start(
+        &self,
+        slot: u32,
+        task: &Assignment,
+        temp: &mut Option<PathBuf>,
+    ) -> Result<Started, StartError> {
+        let log = &self.logs.open(slot, task)?;
         let defined = self.runner.defined();
         if defined.is_some_and(Defined::uses_tempdir) {
             let tmpdir = self.environment.get(b"TMPDIR").filter(|tmpdir| !tmpdir.is_empty());
@@ -161,13 +182,24 @@ impl SpawnContext {
         started
     }
 
-    fn launch(&self, starting: &Starting<'_>) -> Result<Pid, StartError> {
+    fn launch(&self, starting: &Starting<'_>) -> Result<Started, StartError> {
         if let Some(launch) = self.runner.direct(&starting.task.command) {
+            let is_waited_for = launch.direct.as_ref().is_some_and(|direct| direct.is_waited_for);
             match self.exec(launch, starting) {
                 Err(StartError::Program(_, errno)) if !is_shortage(errno) => {} // The shell reports the error.
-                done => return done,
+                started => {
+                    self.directs.fetch_add(started.is_ok().into(), Ordering::Relaxed);
+                    let last_words = is_waited_for.then(|| Arc::clone(starting.log));
+                    return started.map(|pid| Started { pid, last_words });
+                }
             }
         }
+        let started = self.launch_as_defined(starting);
+        self.shells.fetch_add((started.is_ok() && self.runner.has_shell()).into(), Ordering::Relaxed);
+        started.map(|pid| Started { pid, last_words: None })
+    }
+
+    fn launch_as_defined(&self, starting: &Starting<'_>) -> Result<Pid, StartError> {
         let by = |by_stdin| match self.runner.launch(&starting.values, by_stdin) {
             Some(launch) => self.exec(launch, starting),
             None => Err(StartError::Input(Errno::EINVAL.into())),
@@ -181,14 +213,25 @@ impl SpawnContext {
         }
     }
 
+    /// How many tasks a shell has started, and how many there were.
+    pub(super) fn shells(&self) -> (u64, u64) {
+        let (shells, directs) = (self.shells.load(Ordering::Relaxed), self.directs.load(Ordering::Relaxed));
+        (shells, shells + directs)
+    }
+
+    /// The shell's name, as it calls itself in messages.
+    pub(super) fn shell_name(&self) -> String {
+        self.runner.shell_path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     fn exec(&self, launch: Launch, starting: &Starting<'_>) -> Result<Pid, StartError> {
         let mut own = task_variables(starting.task.id, starting.task.attempt, starting.slot).to_vec();
         let defined = self.runner.defined();
         if defined.is_some_and(|defined| !defined.proc_number) {
             own.remove(0);
         }
-        let direct = launch.underscore.is_some();
-        let mut environment: Vec<&CStr> = self.environment.block(direct).collect();
+        let direct = launch.direct.as_ref();
+        let mut environment: Vec<&CStr> = self.environment.block(direct.is_some()).collect();
         if let Some(defined) = defined {
             let changed = defined.variables.iter().filter(|(_, value)| !value.is_fixed());
             let changed = changed.map(|(name, value)| (&name[..], value.filled(&starting.values)));
@@ -202,16 +245,26 @@ impl SpawnContext {
         }
         environment.extend(self.identity.variables());
         environment.extend(own.iter().map(CString::as_c_str));
-        environment.extend(launch.underscore.as_deref());
         environment.extend(self.shares.of(starting.slot).variables.iter().map(CString::as_c_str));
+        for variable in direct.iter().flat_map(|direct| &direct.variables) {
+            let name = variable.to_bytes().split_inclusive(|&byte| byte == b'=').next().unwrap_or_default();
+            environment.retain(|line| !line.to_bytes().starts_with(name));
+            environment.push(variable);
+        }
         let argv: Vec<&CStr> = launch.argv.iter().map(AsRef::as_ref).collect();
         let script = launch.stdin.as_deref().map(memory_file).transpose().map_err(StartError::Input)?;
+        let opened = match direct.map(Opened::new).transpose() {
+            Ok(opened) => opened,
+            Err(errno) => return Err(StartError::Program(launch, errno)),
+        };
+        let log = starting.log.as_fd();
+        let given = [script.as_ref().unwrap_or(&self.null).as_fd(), log, log];
         let command = Command {
             program: &launch.program,
             argv: &argv,
             environment: &environment,
-            stdin: script.as_ref().unwrap_or(&self.null).as_fd(),
-            output: starting.log.as_fd(),
+            ends: opened.as_ref().map_or(given, |opened| opened.ends(given)),
+            folder: opened.as_ref().and_then(|opened| opened.folder.as_ref()).map(AsFd::as_fd),
         };
         let spawn = || self.spawn_on(starting.slot, &command);
         let spawned = match &starting.folder {

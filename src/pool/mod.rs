@@ -14,6 +14,7 @@ mod leftovers;
 mod logs;
 pub(crate) mod orders;
 mod packed;
+mod redirects;
 mod shares;
 mod start_error;
 mod starters;
@@ -173,10 +174,11 @@ impl Pool {
                 }
                 work.flush(now, &mut out);
             }
+            // Before the message that it has stopped, after which nobody listens.
+            self.send_logs();
             for message in out.drain(..) {
                 self.send(&message);
             }
-            self.send_logs();
             if self.node.clock.now().saturating_sub(self.last_sent) >= HEARTBEAT {
                 self.send(&ToFarmer::Heartbeat);
             }

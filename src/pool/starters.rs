@@ -9,6 +9,7 @@
 //! takes as long as the start of one process, for which a pool with one thread would be blocked too.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::Pid;
 
-use super::context::SpawnContext;
+use super::context::{SpawnContext, Started};
 use super::leftovers::Holder;
 use super::start_error::StartError;
 use crate::protocol::Assignment;
@@ -64,6 +65,8 @@ pub(super) struct Process {
     pub(super) temp: Option<PathBuf>,
     /// It was asked to end, by a stop or a limit: an exit code of 0 is not a success.
     pub(super) asked_to_end: bool,
+    /// Its log, for what a shell would say if it is killed.
+    pub(super) last_words: Option<Arc<File>>,
 }
 
 impl Process {
@@ -303,7 +306,9 @@ impl Shared {
         let at = self.context.clock.now();
         let mut temp = None;
         match self.context.start(slot, &task, &mut temp) {
-            Ok(pid) => Ok((pid, Process { slot, task, since, temp, asked_to_end: false })),
+            Ok(Started { pid, last_words }) => {
+                Ok((pid, Process { slot, task, since, temp, asked_to_end: false, last_words }))
+            }
             Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }
     }

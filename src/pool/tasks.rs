@@ -3,6 +3,7 @@
 //! Owns the end of tasks: output kept, temporary folders removed. Decides nothing: the worker core does.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -19,12 +20,16 @@ use super::temp::TempFolders;
 use super::turn::{Processes, SpawnError};
 use crate::lengths::micros;
 use crate::protocol::{Assignment, StopLevel};
+use crate::runner::direct::last_words;
 use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::memory::OomKills;
 use crate::sys::process::{Reap, Reaped, reap, signal_group};
 use crate::task::{Outcome, TaskId};
 use crate::worker::{Event, Usage};
+
+/// What a shell adds to the number of the signal that has killed its program.
+const EXIT_OF_SIGNALS: u8 = 128;
 
 /// A task whose first process has ended, while others that it has started have not.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ pub(super) struct Tasks {
     leftovers: Leftovers,
     temp: TempFolders,
     keeping: Keeping,
+    has_told_shells: bool,
     /// `None` like `starters`.
     oom_kills: Option<OomKills>,
 }
@@ -54,6 +60,12 @@ impl Tasks {
         let starters = Starters::new(context, threads).map_err(|error| format!("cannot make an eventfd: {error}"))?;
         let oom_kills = Some(OomKills::from_now());
         Ok(Self { starters: Some(starters), executing: Some(executing), oom_kills, ..Self::default() })
+    }
+
+    /// How many tasks a shell has started, and how many there were; once.
+    fn take_shells(&mut self) -> Option<(u64, u64)> {
+        let is_first = !std::mem::replace(&mut self.has_told_shells, true);
+        self.starters.as_ref().filter(|_| is_first).map(|starters| starters.context().shells())
     }
 
     /// Starts nothing more.
@@ -118,7 +130,7 @@ impl Tasks {
     }
 
     /// What the end of a process means; `None` if it is not a task's first one.
-    pub(super) fn on_reaped(&mut self, reaped: Reaped, now: Duration) -> Option<Event> {
+    pub(super) fn on_reaped(&mut self, mut reaped: Reaped, now: Duration) -> Option<Event> {
         let Some(process) = self.starters.as_ref()?.take(reaped.pid) else {
             let of = self.leftovers.on_reaped(reaped.pid).and_then(|slot| self.lingering.get_mut(&slot))?;
             of.reaped.user += reaped.user;
@@ -130,12 +142,28 @@ impl Tasks {
         if reaped.outcome.is_kill() {
             self.report_oom_kills(process.task.id);
         }
+        self.end_as_with_a_shell(&process, &mut reaped);
         self.look(Some(process.holder(reaped.pid)));
         if self.leftovers.are_left(slot) {
             self.lingering.insert(slot, Lingering { process, reaped });
             return Some(Event::Lingers(slot));
         }
         self.end(process, reaped, now)
+    }
+
+    /// If a signal killed a program for which a shell would have waited, the shell would have said so and exited. A signal
+    /// of the farm would have ended the shell, too.
+    fn end_as_with_a_shell(&self, process: &Process, reaped: &mut Reaped) {
+        let (Some(mut log), Outcome::Signaled(signal)) = (process.last_words.as_deref(), &reaped.outcome) else {
+            return;
+        };
+        let Some(context) = self.starters.as_ref().map(Starters::context).filter(|_| !process.asked_to_end) else {
+            return;
+        };
+        let (shell, pid) = (context.shell_name(), reaped.pid.as_raw());
+        // As with a shell, a full disk does not change how the task has ended.
+        let _ = log.write_all(&last_words(&shell, &process.task.command, pid, *signal, reaped.core_dumped));
+        reaped.outcome = Outcome::Exited(EXIT_OF_SIGNALS.saturating_add(*signal));
     }
 
     /// A task was killed, perhaps because its node is short of memory: then the user should learn this, and where.
@@ -283,6 +311,9 @@ impl Processes for Tasks {
     }
 
     fn stop(&mut self, level: StopLevel) {
+        if let Some((shells, all @ 1..)) = self.take_shells() {
+            log::info!("{shells} of {all} tasks were started by a shell");
+        }
         self.keeping.stop(level);
     }
 }

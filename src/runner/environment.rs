@@ -20,6 +20,8 @@ pub struct Environment {
     block: Vec<CString>,
     /// The same for a program that is started without a shell.
     shell_block: Vec<CString>,
+    /// PWD and SHLVL in it.
+    place: (Vec<u8>, Vec<u8>),
 }
 
 impl Environment {
@@ -54,15 +56,22 @@ impl Environment {
         let kept = variables.into_iter().filter(|(name, _)| is_kept(name)).chain(changed.iter().cloned());
         let variables: Vec<_> = kept.filter(|(name, _)| !is_ours(name) && !is_taken_out(name)).collect();
         let line = |(name, value): &(Vec<u8>, Vec<u8>)| c_string(&[&name[..], b"=", &value[..]].concat());
-        let mut environment =
-            Self { block: variables.iter().filter_map(line).collect(), shell_block: Vec::new(), variables };
-        environment.shell_block = environment.as_after_a_shell(cwd).iter().filter_map(line).collect();
+        let (block, shell_block, place) = (variables.iter().filter_map(line).collect(), Vec::new(), Default::default());
+        let mut environment = Self { block, shell_block, place, variables };
+        environment.place = environment.place_in_a_shell(cwd);
+        environment.shell_block = environment.as_after_a_shell().iter().filter_map(line).collect();
         environment
     }
 
     /// What `bash -c program` would pass to the program: a correct PWD, a numeric SHLVL (bash 5 counts itself, and
     /// subtracts that when it execs the program).
-    fn as_after_a_shell(&self, cwd: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn as_after_a_shell(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (pwd, level) = self.place.clone();
+        let kept = self.variables.iter().filter(|(name, _)| !matches!(&name[..], b"PWD" | b"SHLVL" | b"_"));
+        kept.cloned().chain([(b"PWD".to_vec(), pwd), (b"SHLVL".to_vec(), level)]).collect()
+    }
+
+    fn place_in_a_shell(&self, cwd: &Path) -> (Vec<u8>, Vec<u8>) {
         let is_cwd = |path: &[u8]| {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
             path.is_absolute() && same_file(path, cwd)
@@ -71,9 +80,17 @@ impl Environment {
             Some(path) if is_cwd(path) => path.to_vec(),
             _ => cwd.canonicalize().unwrap_or_else(|_| cwd.to_owned()).into_os_string().into_vec(),
         };
-        let level = self.get(b"SHLVL").filter(|level| is_number(level)).unwrap_or(b"0").to_vec();
-        let kept = self.variables.iter().filter(|(name, _)| !matches!(&name[..], b"PWD" | b"SHLVL" | b"_"));
-        kept.cloned().chain([(b"PWD".to_vec(), pwd), (b"SHLVL".to_vec(), level)]).collect()
+        (pwd, self.get(b"SHLVL").filter(|level| is_number(level)).unwrap_or(b"0").to_vec())
+    }
+
+    /// PWD of a program that is started without a shell.
+    pub(super) fn pwd(&self) -> &[u8] {
+        &self.place.0
+    }
+
+    /// SHLVL of such a program.
+    pub(super) fn level(&self) -> &[u8] {
+        &self.place.1
     }
 
     /// Names and values.

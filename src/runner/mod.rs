@@ -3,11 +3,13 @@
 //! Owns how the text of a task becomes a process. Never starts one: see [`crate::pool`].
 
 pub(crate) mod config;
+pub(crate) mod direct;
 pub(crate) mod environment;
 pub(crate) mod fields;
 mod kinds;
 mod python;
 pub(crate) mod shell_rules;
+pub(crate) mod simple;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -19,6 +21,7 @@ use crate::shell::quoted;
 use crate::sys::process::c_string;
 pub use config::RunnerConfig;
 use config::{Defined, Shell, Start};
+use direct::{Direct, Inherited};
 use environment::Environment;
 use fields::{Field, Template, Values, as_operand};
 pub(crate) use kinds::{Found, RunnerError, find, listing};
@@ -38,8 +41,8 @@ pub struct Launch {
     pub program: CString,
     /// Arguments, the program's name first.
     pub argv: Vec<CString>,
-    /// Value of `_`, and SHLVL and PWD as a shell would leave them. `None`: a shell sets them itself.
-    pub underscore: Option<CString>,
+    /// What a shell would do and is done without one. `None`: a shell does it itself.
+    pub direct: Option<Direct>,
     /// Bytes for standard input in place of /dev/null.
     pub stdin: Option<Vec<u8>>,
 }
@@ -51,8 +54,32 @@ pub struct Runner {
     /// Whether lines without shell syntax need no shell here.
     may_be_direct: bool,
     rules: ShellRules,
+    inherited: Inherited,
     path: SearchPath,
     shell: PathBuf,
+}
+
+/// How a task is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// As its line says, without a shell.
+    Direct,
+    /// By a shell.
+    Shell,
+    /// As the runner says.
+    Runner,
+}
+
+impl Way {
+    /// Its name in a column, with the space after it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct ",
+            Self::Shell => "shell  ",
+            Self::Runner => "runner ",
+        }
+    }
 }
 
 /// The shell for lines of tasks.
@@ -105,8 +132,28 @@ impl Runner {
             defined: defined.cloned().map(Box::new),
             may_be_direct: is_basic && is_alike,
             rules: ShellRules::from_environment(environment.variables()),
+            inherited: Inherited::of(environment),
             path: SearchPath::new(environment.get(b"PATH")),
             shell: shell_path(shell),
+        }
+    }
+
+    /// A runner for tasks of this process, to find out what it would do.
+    #[must_use]
+    pub fn here(config: &RunnerConfig, cwd: &Path) -> Self {
+        let variables = config.defined().into_iter().flat_map(|defined| &defined.variables);
+        let fixed = variables.filter(|(_, value)| value.is_fixed());
+        let fixed: Vec<_> = fixed.map(|(name, value)| (name.clone(), value.filled(&Values::default()))).collect();
+        Self::new(config, &Environment::inherited(cwd, &fixed, &[]))
+    }
+
+    /// How the task with this command would be started on this node.
+    #[must_use]
+    pub fn way(&self, command: &[u8]) -> Way {
+        match self.direct(command) {
+            Some(_) => Way::Direct,
+            None if self.has_shell() => Way::Shell,
+            None => Way::Runner,
         }
     }
 
@@ -122,6 +169,13 @@ impl Runner {
         &self.shell
     }
 
+    /// Whether a shell starts all tasks that are not started directly.
+    #[must_use]
+    pub fn has_shell(&self) -> bool {
+        let setup = self.defined().is_some_and(|defined| !defined.setup.is_empty());
+        setup || self.defined().is_none_or(|defined| matches!(defined.start, Start::Shell(_) | Start::Line(..)))
+    }
+
     /// A direct start of the program, if that has the same result as the shell's and saves its cost. If it fails,
     /// whatever the reason, the shell must be used: it gives the right message and exit code.
     #[must_use]
@@ -129,11 +183,24 @@ impl Runner {
         if !self.may_be_direct {
             return None;
         }
-        let words = self.rules.plain_words(command)?;
-        let program = self.path.find(words.first()?)?;
-        let argv = words.into_iter().map(c_string).collect::<Option<Vec<_>>>()?;
-        let underscore = c_string(&[b"_=", program.as_bytes()].concat())?;
-        Some(Launch { program, argv, underscore: Some(underscore), stdin: None })
+        if let Some(words) = self.rules.plain_words(command) {
+            let program = self.path.find(words.first()?, false)?;
+            let argv = words.into_iter().map(c_string).collect::<Option<Vec<_>>>()?;
+            let underscore = c_string(&[b"_=", program.as_bytes()].concat())?;
+            let direct = Direct { variables: vec![underscore], ..Direct::default() };
+            return Some(Launch { program, argv, direct: Some(direct), stdin: None });
+        }
+        if self.shell.file_name() != Some("bash".as_ref()) {
+            return None;
+        }
+        let simple = self.rules.simple(command)?;
+        let program = self.path.find(&simple.words.first()?.text, simple.folder.is_some())?;
+        if simple.is_exec && !program.as_bytes().starts_with(b"/") {
+            return None; // `exec` gives the program, such as a script, its absolute path.
+        }
+        let direct = self.inherited.direct(&simple, &program)?;
+        let argv = simple.words.iter().map(|word| c_string(&word.text)).collect::<Option<Vec<_>>>()?;
+        Some(Launch { program, argv, direct: Some(direct), stdin: None })
     }
 
     /// The start that the runner defines. `by_stdin`: a script for a shell was too long for an argument.
@@ -161,9 +228,9 @@ impl Runner {
         let reads = matches!(self.defined()?.start, Start::Words { by_stdin: true, .. });
         Some(Launch {
             // Not the name itself: that would be a file in the folder in which the task starts.
-            program: self.path.find(name.as_bytes()).unwrap_or_default(),
+            program: self.path.find(name.as_bytes(), false).unwrap_or_default(),
             argv,
-            underscore: None,
+            direct: None,
             stdin: reads.then(|| values.task.to_vec()),
         })
     }
@@ -183,7 +250,7 @@ impl Runner {
         Some(Launch {
             program: c_string(self.shell.as_os_str().as_bytes())?,
             argv: vec![c_string(name.as_bytes())?, c"-c".to_owned(), c_string(&script)?],
-            underscore: None,
+            direct: None,
             stdin: by_stdin.then(|| command.to_vec()),
         })
     }
@@ -235,10 +302,14 @@ impl SearchPath {
     }
 
     /// The first executable that is not a folder. execvp would also continue after one that cannot be executed after
-    /// all; bash does not.
-    fn find(&self, name: &[u8]) -> Option<CString> {
+    /// all; bash does not. `moves`: the program starts in a different folder, so that only bash finds it if a folder of
+    /// PATH is relative.
+    fn find(&self, name: &[u8], moves: bool) -> Option<CString> {
         if name.contains(&b'/') {
             return c_string(name);
+        }
+        if moves && !self.folders.iter().all(|folder| folder.starts_with(b"/")) {
+            return None;
         }
         self.folders.iter().find_map(|folder| {
             let folder = if folder.is_empty() { b"." } else { &folder[..] };
@@ -287,7 +358,7 @@ mod tests {
         let launch = runner(&[("PATH", "/nonexistent:/bin")]).direct(b"cat -n x").unwrap();
         assert_eq!(launch.program.as_bytes(), b"/bin/cat");
         assert_eq!(launch.argv, [c"cat".to_owned(), c"-n".to_owned(), c"x".to_owned()]);
-        assert_eq!(launch.underscore.unwrap().as_bytes(), b"_=/bin/cat");
+        assert_eq!(launch.direct.unwrap().variables, [c"_=/bin/cat".to_owned()]);
     }
 
     /// What bash would look up differently is left to bash.

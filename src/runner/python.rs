@@ -66,7 +66,7 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
     let cwd = std::env::current_dir().map_err(|error| PythonError::Start(error.to_string()))?;
     let environment =
         Environment::inherited(&cwd, &fixed_variables(variables, cwd.as_os_str().as_encoded_bytes()), &[]);
-    let python = SearchPath::new(environment.get(b"PATH")).find(b"python3").ok_or(PythonError::NoPython)?;
+    let python = SearchPath::new(environment.get(b"PATH")).find(b"python3", false).ok_or(PythonError::NoPython)?;
     let mut command = Command::new(OsStr::from_bytes(python.as_bytes()));
     command.arg0("python3").args(["-c", DRIVER, spec, "check"]).env_clear();
     for variable in environment.block(false).map(CStr::to_bytes) {

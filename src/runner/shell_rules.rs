@@ -19,6 +19,8 @@
 //! that bash prints because of what is on the disk are not reproduced, such as those about a libtinfo in
 //! `LD_LIBRARY_PATH`, or a working directory that no longer exists.
 
+use super::simple::{PLAIN, Simple};
+
 /// Variables that bash removes from the environment of what it starts: the prompts, because it is not interactive, and
 /// `OLDPWD`, which bash 4.2 always drops, and 4.4 and later if it is not a directory.
 ///
@@ -29,21 +31,6 @@ pub const TAKEN_OUT_BY_BASH: [&str; 3] = ["OLDPWD", "PS1", "PS2"];
 /// Longest line that Linux passes as one argument, with its NUL: 32 pages of 4 KiB. `bash -c` with a longer one cannot
 /// start, so its words must not run either.
 const LONGEST_LINE: usize = 32 * 4096 - 1;
-
-/// Bytes that every shell leaves unchanged anywhere in a word after the first. Not among them, though harmless in some
-/// places: `~` (home at the start and after `:` or `=`), `#` (comment), `!` (history, pipelines), `^` (pipe in old
-/// shells), `{}` (lists), and anything that is not ASCII (blanks in some locales).
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < plain.len() {
-        plain[byte] = matches!(byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-            | b'_' | b'.' | b'/' | b',' | b':' | b'@' | b'%' | b'+' | b'-' | b'=');
-        byte += 1;
-    }
-    plain
-};
 
 /// Builtins and keywords of bash 4.2 to 5.3 and of dash (`chdir`), sorted. `[`, `[[`, `]]`, `{`, `}` and `!` are
 /// missing because their bytes are not plain.
@@ -100,6 +87,19 @@ const FOR_THE_SHELL: &[&[u8]] = &[
     b"SECONDS",
     b"SHELLOPTS", // Options, such as xtrace and noexec.
     b"SRANDOM",
+];
+
+/// Variables that bash treats in a special way when they are assigned, sorted: it computes, limits or uses their values
+/// itself, or refuses to change them. [`is_assignable`] knows more by how their names begin.
+#[rustfmt::skip]
+const ASSIGNED_BY_SHELL: &[&[u8]] = &[
+    b"CDPATH", b"CHILD_MAX", b"COLUMNS", b"COPROC", b"DIRSTACK", b"EMACS", b"ENV", b"EPOCHREALTIME", b"EPOCHSECONDS",
+    b"EUID", b"EXECIGNORE", b"FCEDIT", b"FIGNORE", b"FUNCNAME", b"FUNCNEST", b"GLOBIGNORE", b"GLOBSORT", b"GROUPS",
+    b"HOSTFILE", b"HOSTNAME", b"HOSTTYPE", b"IFS", b"IGNOREEOF", b"INPUTRC", b"INSIDE_EMACS", b"LINENO", b"LINES",
+    b"MACHTYPE", b"MAPFILE", b"OLDPWD", b"OSTYPE", b"PATH", b"PIPESTATUS", b"POSIXLY_CORRECT", b"POSIX_PEDANTIC",
+    b"PPID", b"PROMPT_COMMAND", b"PROMPT_DIRTRIM", b"PWD", b"RANDOM", b"SECONDS", b"SHELL", b"SHELLOPTS", b"SHLVL",
+    b"SRANDOM", b"TERM", b"TERMCAP", b"TEXTDOMAIN", b"TEXTDOMAINDIR", b"TIMEFORMAT", b"TMOUT", b"UID", b"_",
+    b"auto_resume", b"histchars", b"ignoreeof",
 ];
 
 /// How the environment of the tasks affects their lines. Built once per pool.
@@ -175,6 +175,35 @@ impl ShellRules {
         (!words.is_empty()).then_some(words)
     }
 
+    /// The simple command that `line` is if the runner can do all of it itself, with the same result as `bash -c line`;
+    /// `None`: it goes to the shell.
+    ///
+    /// Lines that [`Self::plain_words`] accepts are among them. The others mean this only to bash: other shells read
+    /// `&>` in a different way, and print different messages.
+    pub fn simple<'a>(&self, line: &'a [u8]) -> Option<Simple<'a>> {
+        if self.always_shell || line.len() > LONGEST_LINE {
+            return None;
+        }
+        let simple = Simple::parse(line)?;
+        let program = &simple.words.first()?.text;
+        // A name in quotes may have any bytes, such as that of the builtin `[`.
+        let is_name = program.contains(&b'/') || program.iter().all(|&byte| PLAIN[usize::from(byte)]);
+        if program.is_empty() || !is_name || !self.is_program(program) {
+            return None;
+        }
+        if simple.folder.is_some() && self.is_function(b"cd") || simple.is_exec && self.is_function(b"exec") {
+            return None;
+        }
+        let mut assigned = Vec::new();
+        for (name, value) in simple.variables() {
+            if !is_assignable(name, value) || assigned.contains(&name) {
+                return None;
+            }
+            assigned.push(name);
+        }
+        Some(simple)
+    }
+
     /// Adds a word of plain bytes. `None` if it is the first and does not name a program.
     fn add<'a>(&self, word: &'a [u8], words: &mut Vec<&'a [u8]>) -> Option<()> {
         if words.is_empty() && !self.is_program(word) {
@@ -195,9 +224,19 @@ impl ShellRules {
             return false; // They print the environment in its order, which is not preserved.
         }
         let has_slash = base.len() < word.len();
-        (has_slash || (self.path_is_plain && SHELL_NAMES.binary_search(&word).is_err()))
-            && self.functions.binary_search_by(|function| (**function).cmp(word)).is_err()
+        (has_slash || (self.path_is_plain && SHELL_NAMES.binary_search(&word).is_err())) && !self.is_function(word)
     }
+
+    fn is_function(&self, name: &[u8]) -> bool {
+        self.functions.binary_search_by(|function| (**function).cmp(name)).is_ok()
+    }
+}
+
+/// Whether an assignment in front of a program does nothing but give the variable to the program.
+fn is_assignable(name: &[u8], value: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 9] = [b"BASH", b"COMP", b"HIST", b"LANG", b"LC_", b"MAIL", b"OPT", b"PS", b"READLINE"];
+    let is_special = BEGINNINGS.iter().any(|&beginning| name.starts_with(beginning));
+    !is_special && ASSIGNED_BY_SHELL.binary_search(&name).is_err() && !value.starts_with(b"() {")
 }
 
 /// Whether an element of `PATH` is just the name of a directory.
@@ -230,115 +269,4 @@ fn surely_parses(value: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules(environment: &[(&str, &str)]) -> ShellRules {
-        let path = [("PATH", "/usr/bin:/bin")];
-        let all = path.iter().chain(environment);
-        ShellRules::from_environment(all.map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-    }
-
-    fn is_plain(rules: &ShellRules, line: &str) -> bool {
-        rules.plain_words(line.as_bytes()).is_some()
-    }
-
-    /// Words are returned unchanged, split only at blanks and tabs.
-    #[test]
-    fn plain_lines_become_their_words() {
-        let words = rules(&[]).plain_words(b"./run\t-n=3  a:b,c \t x@y%z+1 _. 2");
-        assert_eq!(words.unwrap(), [&b"./run"[..], b"-n=3", b"a:b,c", b"x@y%z+1", b"_.", b"2"]);
-        assert_eq!(rules(&[]).plain_words(b" \t"), None);
-        assert_eq!(rules(&[]).plain_words(b""), None);
-    }
-
-    /// One byte that is not on the list, wherever it is, sends the line to the shell.
-    #[test]
-    fn any_other_byte_is_for_the_shell() {
-        let rules = rules(&[]);
-        for byte in (0..=u8::MAX).filter(|byte| !PLAIN[usize::from(*byte)] && !b" \t".contains(byte)) {
-            for place in 0..=4 {
-                let mut line = b"x ab".to_vec();
-                line.insert(place, byte);
-                assert_eq!(rules.plain_words(&line), None, "{byte:#x} at {place}");
-            }
-        }
-        assert_eq!(PLAIN.iter().filter(|plain| **plain).count(), 72);
-    }
-
-    /// Names that the shell reserves are not looked up as programs, but are ordinary words later on the line.
-    #[test]
-    fn names_of_the_shell_are_for_the_shell() {
-        let rules = rules(&[]);
-        for name in SHELL_NAMES.iter().map(|name| str::from_utf8(name).unwrap()) {
-            assert!(!is_plain(&rules, name), "{name}");
-            assert!(!is_plain(&rules, &format!("{name} -x 1")), "{name}");
-            assert!(is_plain(&rules, &format!("/bin/{name} {name}")), "{name}");
-        }
-        for first in ["a=b", "=", "a+=b", "x=1 run", "%1", "%", "-x", "--", "+x", "env", "/usr/bin/env", "printenv x"] {
-            assert!(!is_plain(&rules, first), "{first}");
-        }
-    }
-
-    /// Binary search needs sorted tables.
-    #[test]
-    fn tables_are_sorted() {
-        assert!(SHELL_NAMES.is_sorted() && FOR_THE_SHELL.is_sorted());
-        assert!(TAKEN_OUT_BY_BASH.iter().all(|name| FOR_THE_SHELL.contains(&name.as_bytes())));
-    }
-
-    /// A variable that makes bash do more than exec sends every line there.
-    #[test]
-    fn the_environment_can_forbid_all() {
-        for name in FOR_THE_SHELL.iter().map(|name| str::from_utf8(name).unwrap()) {
-            assert!(!is_plain(&rules(&[(name, "")]), "/bin/x"), "{name}");
-        }
-        let bad =
-            [("BASH_ENV", "f"), ("LD_PRELOAD", "x"), ("LC_ALL", "x"), ("SHLVL", ""), ("SHLVL", "999"), ("=a", "b")];
-        assert_eq!(bad.iter().find(|variable| is_plain(&rules(&[**variable]), "/bin/x")), None);
-        let good =
-            [("BASH_ENV", ""), ("LD_PRELOAD", ""), ("LC_ALL", "C"), ("SHLVL", "998"), ("LANG", "x"), ("a.b", ";")];
-        assert_eq!(good.iter().find(|variable| !is_plain(&rules(&[**variable]), "/bin/x")), None);
-    }
-
-    /// If it is started by sshd and no other shell, bash reads `~/.bashrc`.
-    #[test]
-    fn first_shell_of_ssh_is_a_shell() {
-        assert!(!is_plain(&rules(&[("SSH_CLIENT", "::1 1 22")]), "x"));
-        assert!(!is_plain(&rules(&[("SSH2_CLIENT", ""), ("SHLVL", "0")]), "x"));
-        assert!(is_plain(&rules(&[("SHLVL", "1"), ("SSH_CLIENT", "::1 1 22")]), "x"));
-    }
-
-    /// Bash has a default `PATH` if there is none, and expands a `~` in it.
-    #[test]
-    fn odd_paths_are_for_the_shell() {
-        let no_path = ShellRules::from_environment([].into_iter());
-        for rules in [no_path, rules(&[("PATH", "")]), rules(&[("PATH", "/bin:~/bin")])] {
-            assert!(!is_plain(&rules, "x") && is_plain(&rules, "./x"));
-        }
-    }
-
-    /// An exported function hides the program of its name; one that bash cannot read causes a message for each task.
-    #[test]
-    fn exported_functions_are_for_the_shell() {
-        let body = "() {  echo hi\n}";
-        for name in ["BASH_FUNC_run%%", "BASH_FUNC_run()", "run"] {
-            let rules = rules(&[(name, body)]);
-            assert!(!is_plain(&rules, "run 1") && is_plain(&rules, "./run") && is_plain(&rules, "runs run"), "{name}");
-        }
-        for bad in ["() {  echo hi", "() {  echo hi\n} 2>&1", "() {  echo @(a|b)\n}", "() { :;}"] {
-            assert!(!is_plain(&rules(&[("BASH_FUNC_run%%", bad)]), "x"), "{bad}");
-        }
-        assert!(!is_plain(&rules(&[("BASH_FUNC_command_not_found_handle%%", body)]), "x"));
-    }
-
-    /// A line that is too long for an argument cannot run under bash, so it does not run without it either.
-    #[test]
-    fn a_line_too_long_for_bash_is_for_the_shell() {
-        let mut line = b"x ".repeat(LONGEST_LINE / 2);
-        line.push(b'x');
-        assert_eq!((line.len(), rules(&[]).plain_words(&line).unwrap().len()), (LONGEST_LINE, LONGEST_LINE / 2 + 1));
-        line.push(b'x');
-        assert_eq!(rules(&[]).plain_words(&line), None);
-    }
-}
+mod tests;

@@ -27,16 +27,20 @@ pub struct Command<'a> {
     pub argv: &'a [&'a CStr],
     /// Its environment, `NAME=value`.
     pub environment: &'a [&'a CStr],
-    /// Its standard input.
-    pub stdin: BorrowedFd<'a>,
-    /// Its standard output and standard error.
-    pub output: BorrowedFd<'a>,
+    /// Its standard input, output and error.
+    pub ends: [BorrowedFd<'a>; 3],
+    /// The folder in which it starts, if that is not the caller's.
+    pub folder: Option<BorrowedFd<'a>>,
 }
+
+/// A function of newer C libraries, which are not needed to start this program.
+type AddFchdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, libc::c_int) -> libc::c_int;
 
 /// Attributes that all tasks share: own process group, no signal blocked, none ignored.
 #[derive(Debug)]
 pub struct Spawner {
     attributes: libc::posix_spawnattr_t,
+    add_fchdir: Option<AddFchdir>,
 }
 
 fn check(code: libc::c_int) -> Result<(), Errno> {
@@ -63,30 +67,38 @@ impl Spawner {
             check(libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), all.as_ptr()))?;
             check(libc::posix_spawnattr_setpgroup(attributes.as_mut_ptr(), 0))?;
             check(libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short))?;
-            Ok(Self { attributes: attributes.assume_init() })
+            Ok(Self { attributes: attributes.assume_init(), add_fchdir: add_fchdir() })
         }
     }
 
     /// Starts a process.
     ///
     /// # Errors
-    /// The error of fork or exec: ENOENT, EACCES, E2BIG, ENOEXEC … for the program, EAGAIN or ENOMEM for the node.
+    /// The error of fork or exec: ENOENT, EACCES, E2BIG, ENOEXEC … for the program, EAGAIN or ENOMEM for the node, ENOSYS
+    /// if the C library cannot start it in a different folder.
     pub fn spawn(&self, command: &Command<'_>) -> Result<Pid, Errno> {
         let pointers = |strings: &[&CStr]| -> Vec<*mut libc::c_char> {
             strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
         };
         let (argv, environment) = (pointers(command.argv), pointers(command.environment));
+        let enter = match command.folder {
+            Some(folder) => Some((folder, self.add_fchdir.ok_or(Errno::ENOSYS)?)),
+            None => None,
+        };
         let mut actions = MaybeUninit::uninit();
         let mut pid = 0;
         // SAFETY: the actions are initialized before use and destroyed once; argv and environment are arrays of C
-        // strings that end with a null pointer and live until the call returns, as do the descriptors.
+        // strings that end with a null pointer and live until the call returns, as do the descriptors; the function that
+        // was looked up has this type in every C library that has it.
         unsafe {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             let mut actions = actions.assume_init();
-            let moved =
-                [(command.stdin, 0), (command.output, 1), (command.output, 2)].into_iter().try_for_each(|(fd, to)| {
+            let entered = enter.map_or(Ok(()), |(folder, add)| check(add(&raw mut actions, folder.as_raw_fd())));
+            let moved = entered.and_then(|()| {
+                command.ends.into_iter().zip(0..).try_for_each(|(fd, to)| {
                     check(libc::posix_spawn_file_actions_adddup2(&raw mut actions, fd.as_raw_fd(), to))
-                });
+                })
+            });
             let result = moved.and_then(|()| {
                 check(libc::posix_spawn(
                     &raw mut pid,
@@ -104,6 +116,21 @@ impl Spawner {
     }
 }
 
+/// glibc has it since 2.29. A program that needs it by name would not start with an older one.
+#[cfg(not(target_env = "musl"))]
+fn add_fchdir() -> Option<AddFchdir> {
+    // SAFETY: a C string; what is found under this name has this type, and a null pointer is None.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"posix_spawn_file_actions_addfchdir_np".as_ptr());
+        std::mem::transmute::<*mut libc::c_void, Option<AddFchdir>>(found)
+    }
+}
+
+#[cfg(target_env = "musl")]
+fn add_fchdir() -> Option<AddFchdir> {
+    Some(libc::posix_spawn_file_actions_addfchdir_np)
+}
+
 /// Makes the program of this command die with the thread that starts it.
 pub(crate) fn die_with_parent(command: &mut std::process::Command) -> &mut std::process::Command {
     // SAFETY: between fork and exec only prctl is called, which takes no lock and allocates nothing.
@@ -117,6 +144,8 @@ pub(crate) struct Reaped {
     pub pid: Pid,
     /// How it ended.
     pub outcome: Outcome,
+    /// Its memory was written to a file.
+    pub core_dumped: bool,
     /// User CPU time of the process and the children for which it waited.
     pub user: Duration,
     /// System CPU time, likewise.
@@ -190,6 +219,7 @@ pub(crate) fn reap(pid: Option<Pid>) -> Reap {
                 return Reap::Ended(Reaped {
                     pid: Pid::from_raw(pid),
                     outcome,
+                    core_dumped: libc::WIFSIGNALED(status) && libc::WCOREDUMP(status),
                     user: duration(usage.ru_utime),
                     system: duration(usage.ru_stime),
                     max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
