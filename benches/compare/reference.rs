@@ -8,9 +8,12 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::wait;
+#[cfg(feature = "mpi")]
 use taskfarmer::internals::sys::launcher::Launch;
+#[cfg(feature = "mpi")]
 use taskfarmer::internals::sys::mpi::Mpi;
 use taskfarmer::internals::sys::process::{Command, Spawner};
+#[cfg(feature = "mpi")]
 use taskfarmer::internals::sys::transport::Leave;
 
 use super::run::OWN;
@@ -22,11 +25,16 @@ pub(super) const WORD: &str = "--reference";
 pub(super) const NOTHING: &str = "--nothing";
 
 /// Starts MPI and leaves it.
+#[cfg(feature = "mpi")]
 pub(super) fn do_nothing() {
     let launch = Launch::of_this_process().expect("a launcher");
     let mpi = Mpi::start(launch, || 4).expect("MPI");
     mpi.leave(Leave::Finalize, 0, Some(launch.launcher));
 }
+
+/// Without MPI, nothing is started by a launcher.
+#[cfg(not(feature = "mpi"))]
+pub(super) fn do_nothing() {}
 
 /// What a line that starts with `to:` has, separated by tabs: file, folder, variable, how many of standard output and
 /// standard error go to the file, words.
