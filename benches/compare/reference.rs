@@ -8,7 +8,9 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::wait;
-use taskfarmer::internals::{Command, Launch, Leave, Mpi, Spawner};
+use taskfarmer::internals::{Command, Spawner};
+#[cfg(feature = "mpi")]
+use taskfarmer::internals::{Launch, Leave, Mpi};
 
 use super::run::OWN;
 
@@ -19,11 +21,16 @@ pub(super) const WORD: &str = "--reference";
 pub(super) const NOTHING: &str = "--nothing";
 
 /// Starts MPI and leaves it.
+#[cfg(feature = "mpi")]
 pub(super) fn do_nothing() {
     let launch = Launch::of_this_process().expect("a launcher");
     let mpi = Mpi::start(launch, || 4).expect("MPI");
     mpi.leave(Leave::Finalize, 0, Some(launch.launcher));
 }
+
+/// Without MPI, nothing is started by a launcher.
+#[cfg(not(feature = "mpi"))]
+pub(super) fn do_nothing() {}
 
 /// What a line that starts with `to:` has, separated by tabs: file, folder, variable, how many of standard output and
 /// standard error go to the file, words.

@@ -18,7 +18,7 @@ use std::{env, thread};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use taskfarmer::internals::runner::shell_rules::TAKEN_OUT_BY_BASH;
+use taskfarmer::internals::TAKEN_OUT_BY_BASH;
 
 use super::shell_rules::Random;
 use crate::support::Farm;

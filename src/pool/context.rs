@@ -9,7 +9,6 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -47,23 +46,28 @@ pub(super) struct SpawnContext {
     rank: u32,
     host: String,
     workdir: Vec<u8>,
-    /// How many tasks a shell has started, and how many were started without one.
+    started: Counts,
+    shares: Shares,
+}
+
+/// How many tasks were started by a shell, and how many were started without one.
+#[derive(Default, Debug)]
+struct Counts {
     shells: AtomicU64,
     directs: AtomicU64,
-    shares: Shares,
 }
 
 /// A task that has become a process.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) pid: Pid,
-    /// The log for what a shell would say if the program is killed, if a shell would have waited for it.
-    pub(super) last_words: Option<Arc<File>>,
+    /// Whether a shell was left out that would have waited for it.
+    pub(super) is_waited_for: bool,
 }
 
 /// A task on its way to becoming a process.
 struct Starting<'a> {
-    log: &'a Arc<File>,
+    log: &'a File,
     slot: u32,
     task: &'a Assignment,
     values: Values<'a>,
@@ -129,8 +133,7 @@ impl SpawnContext {
             rank: config.rank.0,
             host: host.to_owned(),
             workdir: config.workdir.clone(),
-            shells: AtomicU64::new(0),
-            directs: AtomicU64::new(0),
+            started: Counts::default(),
             shares,
         })
     }
@@ -152,7 +155,7 @@ impl SpawnContext {
         task: &Assignment,
         temp: &mut Option<PathBuf>,
     ) -> Result<Started, StartError> {
-        let log = &self.logs.open(slot, task)?;
+        let log = &*self.logs.open(slot, task)?;
         let defined = self.runner.defined();
         if defined.is_some_and(Defined::uses_tempdir) {
             let tmpdir = self.environment.get(b"TMPDIR").filter(|tmpdir| !tmpdir.is_empty());
@@ -188,15 +191,14 @@ impl SpawnContext {
             match self.exec(launch, starting) {
                 Err(StartError::Program(_, errno)) if !is_shortage(errno) => {} // The shell reports the error.
                 started => {
-                    self.directs.fetch_add(started.is_ok().into(), Ordering::Relaxed);
-                    let last_words = is_waited_for.then(|| Arc::clone(starting.log));
-                    return started.map(|pid| Started { pid, last_words });
+                    self.started.directs.fetch_add(started.is_ok().into(), Ordering::Relaxed);
+                    return started.map(|pid| Started { pid, is_waited_for });
                 }
             }
         }
         let started = self.launch_as_defined(starting);
-        self.shells.fetch_add((started.is_ok() && self.runner.has_shell()).into(), Ordering::Relaxed);
-        started.map(|pid| Started { pid, last_words: None })
+        self.started.shells.fetch_add((started.is_ok() && self.runner.has_shell()).into(), Ordering::Relaxed);
+        started.map(|pid| Started { pid, is_waited_for: false })
     }
 
     fn launch_as_defined(&self, starting: &Starting<'_>) -> Result<Pid, StartError> {
@@ -215,7 +217,8 @@ impl SpawnContext {
 
     /// How many tasks a shell has started, and how many there were.
     pub(super) fn shells(&self) -> (u64, u64) {
-        let (shells, directs) = (self.shells.load(Ordering::Relaxed), self.directs.load(Ordering::Relaxed));
+        let (shells, directs) =
+            (self.started.shells.load(Ordering::Relaxed), self.started.directs.load(Ordering::Relaxed));
         (shells, shells + directs)
     }
 
@@ -255,7 +258,7 @@ impl SpawnContext {
         let script = launch.stdin.as_deref().map(memory_file).transpose().map_err(StartError::Input)?;
         let opened = match direct.map(Opened::new).transpose() {
             Ok(opened) => opened,
-            Err(errno) => return Err(StartError::Program(launch, errno)),
+            Err(errno) => return Err(StartError::Program(Box::new(launch), errno)),
         };
         let log = starting.log.as_fd();
         let given = [script.as_ref().unwrap_or(&self.null).as_fd(), log, log];
@@ -271,7 +274,7 @@ impl SpawnContext {
             None => spawn(),
             Some(folder) => self.inside(folder, spawn)?,
         };
-        spawned.map_err(|errno| StartError::Program(launch, errno))
+        spawned.map_err(|errno| StartError::Program(Box::new(launch), errno))
     }
 
     /// A process gets the CPUs of the thread that starts it.

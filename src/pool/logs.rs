@@ -5,7 +5,7 @@
 //! Several threads may use it at the same time, each for a different slot.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +99,20 @@ impl Logs {
             }
             Sink::Kept(scratch) | Sink::Packed(scratch, _) => scratch.open(slot),
             Sink::Nowhere(null) => Ok(Arc::clone(null)),
+        }
+    }
+
+    /// Adds to the output of a task whose first process has just ended. No descriptor is kept for that: there may be as
+    /// many tasks as descriptors.
+    pub(super) fn add(&self, slot: u32, id: u32, text: &[u8]) -> io::Result<()> {
+        let append = |path: PathBuf| regular::open_no_link(OpenOptions::new().append(true), &path)?.write_all(text);
+        match &self.sink {
+            Sink::Files { per_folder: None, .. } => append(path_of(&self.folder, id)),
+            Sink::Files { per_folder: Some(count), .. } => append(path_of(&folder_of(&self.folder, id, *count), id)),
+            Sink::Kept(scratch) | Sink::Packed(scratch, _) => {
+                scratch.of(slot).map_or(Ok(()), |file| (&*file).write_all(text))
+            }
+            Sink::Nowhere(_) => Ok(()),
         }
     }
 
@@ -241,8 +255,6 @@ impl Scratch {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
     use crate::task::{Attempt, Outcome, TaskId};
     use crate::workdir::logs::Finder;

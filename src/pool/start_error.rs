@@ -11,7 +11,7 @@ use crate::runner::Launch;
 #[derive(Debug)]
 pub(super) enum StartError {
     Log(PathBuf, std::io::Error),
-    Program(Launch, Errno),
+    Program(Box<Launch>, Errno),
     Input(std::io::Error),
     /// The runner's `cwd`.
     Folder(PathBuf, std::io::Error),

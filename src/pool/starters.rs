@@ -9,7 +9,6 @@
 //! takes as long as the start of one process, for which a pool with one thread would be blocked too.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,8 +64,8 @@ pub(super) struct Process {
     pub(super) temp: Option<PathBuf>,
     /// It was asked to end, by a stop or a limit: an exit code of 0 is not a success.
     pub(super) asked_to_end: bool,
-    /// Its log, for what a shell would say if it is killed.
-    pub(super) last_words: Option<Arc<File>>,
+    /// A shell would have waited for it, and would have said so if a signal had killed it.
+    pub(super) is_waited_for: bool,
 }
 
 impl Process {
@@ -306,8 +305,8 @@ impl Shared {
         let at = self.context.clock.now();
         let mut temp = None;
         match self.context.start(slot, &task, &mut temp) {
-            Ok(Started { pid, last_words }) => {
-                Ok((pid, Process { slot, task, since, temp, asked_to_end: false, last_words }))
+            Ok(Started { pid, is_waited_for }) => {
+                Ok((pid, Process { slot, task, since, temp, asked_to_end: false, is_waited_for }))
             }
             Err(error) => Err(Box::new(Failed { slot, task, at, temp, error: Some(error) })),
         }

@@ -3,7 +3,6 @@
 //! Owns the end of tasks: output kept, temporary folders removed. Decides nothing: the worker core does.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -154,16 +153,15 @@ impl Tasks {
     /// If a signal killed a program for which a shell would have waited, the shell would have said so and exited. A signal
     /// of the farm would have ended the shell, too.
     fn end_as_with_a_shell(&self, process: &Process, reaped: &mut Reaped) {
-        let (Some(mut log), Outcome::Signaled(signal)) = (process.last_words.as_deref(), &reaped.outcome) else {
+        let Outcome::Signaled(signal) = reaped.outcome else { return };
+        let Some(starters) = self.starters.as_ref().filter(|_| process.is_waited_for && !process.asked_to_end) else {
             return;
         };
-        let Some(context) = self.starters.as_ref().map(Starters::context).filter(|_| !process.asked_to_end) else {
-            return;
-        };
-        let (shell, pid) = (context.shell_name(), reaped.pid.as_raw());
+        let (context, task) = (starters.context(), &process.task);
+        let text = last_words(&context.shell_name(), &task.command, reaped.pid.as_raw(), signal, reaped.core_dumped);
         // As with a shell, a full disk does not change how the task has ended.
-        let _ = log.write_all(&last_words(&shell, &process.task.command, pid, *signal, reaped.core_dumped));
-        reaped.outcome = Outcome::Exited(EXIT_OF_SIGNALS.saturating_add(*signal));
+        let _ = context.logs.add(process.slot, task.id.0, &text);
+        reaped.outcome = Outcome::Exited(EXIT_OF_SIGNALS.saturating_add(signal));
     }
 
     /// A task was killed, perhaps because its node is short of memory: then the user should learn this, and where.

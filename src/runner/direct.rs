@@ -97,9 +97,8 @@ fn entered(pwd: &[u8], folder: &[u8]) -> Option<(CString, Vec<u8>)> {
         _ => [pwd, b"/", folder].concat(),
     };
     // In these, names depend on the process that uses them.
-    let is_odd = [&b"/proc"[..], b"/dev"]
-        .into_iter()
-        .any(|place| new.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")));
+    let is_in = |place: &[u8]| new.strip_prefix(place).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    let is_odd = is_in(b"/proc") || (is_in(b"/dev") && !is_in(b"/dev/shm"));
     let is_sound = (new == b"/" || is_canonical(&new)) && new.len() < PATH_MAX && !is_odd;
     is_sound.then_some((c_string(&[folder, b"/."].concat())?, new))
 }
@@ -174,6 +173,7 @@ mod tests {
         assert_eq!(entered("/", "b"), some("b/.", "/b"));
         assert_eq!(entered("/a", "/b"), some("/b/.", "/b"));
         assert_eq!(entered("/a", "/"), some("//.", "/"));
+        assert_eq!(entered("/dev/shm/a", "b"), some("b/.", "/dev/shm/a/b"));
         for odd in [".", "..", "../b", "b/..", "b//c", "//b", "b//", "/proc/self", "/dev", "b/./c", "././b"] {
             assert_eq!(entered("/a", odd), None, "{odd}");
         }

@@ -359,7 +359,6 @@ mod tests {
             "A=1",
             "exec",
             "exec >x",
-            "cd x",
             "cd x &&",
             "cd x && # a",
             "a;",
