@@ -178,6 +178,14 @@ mod tests {
         assert_eq!((state.status(), state.status().is_lost()), (Status::Gone, true));
     }
 
+    /// Of a rank that is given up, nothing is expected; it is lost, and no other is.
+    #[test]
+    fn a_rank_is_open_or_lost_or_has_stopped() {
+        let all = [Status::Expected, Status::Active, Status::Stopped, Status::Lost, Status::Gone];
+        assert_eq!(all.map(Status::is_open), [true, true, false, false, false]);
+        assert_eq!(all.map(Status::is_lost), [false, false, false, true, true]);
+    }
+
     /// A second Hello changes nothing.
     #[test]
     fn what_is_known_of_a_worker_survives_a_second_hello() {

@@ -253,6 +253,18 @@ mod tests {
         assert_eq!((&end.cause, end.exit_code()), (&StopCause::FarmFailed("first".to_owned()), ExitCode::FarmFailed));
     }
 
+    /// What the farm did not do itself is an error; an end that the user or a limit has brought is none.
+    #[test]
+    fn failures_of_the_farm_are_told_from_stops() {
+        let no_room = StopCause::NoRoom { rank: Rank(0), host: "h".to_owned(), shortage: "s".to_owned() };
+        for cause in [StopCause::NoWorkers, no_room, StopCause::FarmFailed("no space".to_owned())] {
+            assert!(cause.is_failure(), "{cause}");
+        }
+        for cause in [StopCause::AllDone, StopCause::Timeout, StopCause::Halt { failed: 1 }] {
+            assert!(!cause.is_failure(), "{cause}");
+        }
+    }
+
     /// How the cause is worded for users.
     #[test]
     fn causes_are_worded_for_users() {

@@ -290,3 +290,40 @@ fn a_known_rank_comes_back_with_any_message() {
     }
     assert_eq!([1, 2, 3].map(|rank| farm.status(rank)), [Status::Active, Status::Active, Status::Lost]);
 }
+
+/// A rank that has no room for even one task, as it says in its Hello.
+fn small(host: &str) -> ToFarmer {
+    let (protocol, shortage) = (PROTOCOL_VERSION, Some("it is small".to_owned()));
+    ToFarmer::Hello { protocol, host: host.to_owned(), slots: 0, capacity: Capacity::default(), shortage }
+}
+
+/// Ranks without room for a task take none. If that is true of all ranks, the farm ends, and says so; if a rank with room
+/// was lost, that is a failure of the farm.
+#[test]
+fn ranks_without_room_take_no_tasks() {
+    let mut farm = TestFarm::new(2, 2);
+    farm.receive(0, small("a"));
+    farm.hello(1, 1);
+    assert_eq!(farm.handed(), [(1, vec![0])]);
+    farm.finish(1, [0]);
+    farm.finish(1, [1]);
+    assert_eq!(farm.level(0), Some(StopLevel::Drain), "all tasks are done");
+
+    for (is_lost, code) in [(false, 2), (true, 4)] {
+        let mut farm = TestFarm::new(2, 1);
+        farm.receive(0, small("a"));
+        assert_eq!((farm.code(), farm.handed()), (None, vec![]), "the other rank may have room");
+        match is_lost {
+            true => farm.event(Event::LinkFailed(Rank(1), "broken".to_owned())),
+            false => {
+                farm.receive(1, small("b"));
+                farm.receive(1, ToFarmer::Stopped);
+            }
+        }
+        farm.receive(0, ToFarmer::Stopped);
+        assert_eq!(farm.code(), Some(code));
+        let cause = farm.turns.core.end().unwrap().cause;
+        let is_told = cause.to_string().starts_with("no rank has room for a task: on rank 0 (a), it is small");
+        assert_eq!(is_told, !is_lost, "{cause}");
+    }
+}

@@ -271,7 +271,9 @@ fn a_kill_overtakes_the_grace_period() {
     pool.assign([0]);
     pool.stop(StopLevel::Terminate);
     pool.operations();
+    assert!(!pool.turns.core.is_killed(), "tasks may still end");
     pool.stop(StopLevel::Kill);
+    assert!(pool.turns.core.is_killed(), "the pool waits for nothing");
     assert_eq!(pool.operations(), [Operation::Kill(0)]);
     pool.wait(ms(60_000));
     pool.quiet();
