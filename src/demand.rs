@@ -93,6 +93,14 @@ impl Capacity {
     }
 }
 
+impl Shortage {
+    /// Whether GPUs are missing.
+    #[must_use]
+    pub fn is_of_gpus(&self) -> bool {
+        self.resource == Resource::Gpus
+    }
+}
+
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (option, asked, there) = match self.resource {

@@ -28,6 +28,7 @@ use clap::error::ErrorKind;
 #[must_use]
 pub fn main() -> ProcessExitCode {
     let clock = Clock::start();
+    signals::expect_children();
     let launch = Launch::of_this_process();
     // Every rank sees the same command line; one of them prints messages and fails for all.
     let speaks = launch.is_none_or(|launch| launch.rank == 0 || launch.is_left_over());

@@ -143,3 +143,11 @@ fn workdir_in_use_is_refused() {
     let recorded = blockers::is_stopped_in_order(&farm, COUNT);
     assert_eq!(blockers::runs(&farm).len(), recorded.len() + 4, "the second farm started nothing");
 }
+
+/// Some daemons start programs that ignore the ends of their children, of which the kernel then says nothing.
+#[test]
+fn a_parent_that_ignores_sigchld_does_not_matter() {
+    let farm =
+        Farm::launched_by(["env", "--ignore-signal=CHLD"].map(Into::into).to_vec(), b"true; true\n/bin/true\nexit 3\n");
+    assert_eq!(farm.run(&[]).exits(1).summary(), [2, 1, 0]);
+}

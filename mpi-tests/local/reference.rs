@@ -80,7 +80,9 @@ fn lists_of_the_page_run() {
     assert_eq!(lists.len(), 2, "{lists:#?}");
     let lines: Vec<String> = lists.into_iter().flat_map(|list| list.lines).collect();
     let farm = Farm::local((lines.join("\n") + "\n").as_bytes());
-    std::fs::create_dir(farm.path("out")).unwrap();
+    ["out", "run1"].iter().for_each(|folder| std::fs::create_dir(farm.path(folder)).unwrap());
+    farm.write("run1/input.dat", b"");
+    farm.write("my input", b"b\na\n");
     farm.write_with_mode("simulate", 0o755, b"#!/bin/sh\necho $*\n[ -z \"$4\" ] || echo $* > $4\n");
     farm.write_with_mode("step", 0o755, b"#!/bin/sh\necho step $1 >> steps\n");
     farm.write("env.sh", b"THREADS='3 of them'\n");
@@ -88,11 +90,14 @@ fn lists_of_the_page_run() {
     let (code, _) = farm.bash(b"printf 'b\\na\\nb\\n' | gzip > reads.gz");
     assert_eq!(code, 0);
     let outcome = farm.run(&["-n", "1"]).exits(0);
-    assert_eq!(outcome.summary(), [5, 0, 0]);
+    assert_eq!(outcome.summary(), [8, 0, 0]);
     assert_eq!(farm.read("counts.txt"), b"      1 a\n      2 b\n");
     assert_eq!(farm.lines("steps"), ["step 1", "step 2", "step 3"]);
     assert_eq!(farm.workdir().log(3), b"['--threads', '3 of them']\n");
-    assert_eq!(farm.lines("out/1.dat"), ["--seed 1 --output out/1.dat"], "the last task has overwritten it");
+    assert_eq!(farm.lines("out/1.dat"), ["--seed 1 --output out/1.dat"], "a later task has overwritten it");
+    assert_eq!(farm.lines("out/1.log"), ["--title a run"]);
+    assert_eq!(farm.lines("run1/output.dat"), [""]);
+    assert_eq!(farm.lines("sorted.txt"), ["a", "b"]);
 }
 
 /// Promise: a test runs every command of every document, unless a mark in the document says why none does.

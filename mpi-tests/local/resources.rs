@@ -123,3 +123,18 @@ fn invalid_amounts_are_refused() {
         farm.run(&[option, value]).refused(&[option, value]);
     }
 }
+
+/// A farm that runs as a task of another farm divides what that task has.
+#[test]
+fn a_farm_in_a_farm_divides_its_share() {
+    if cpus() < 2 {
+        return skipped("this machine has one CPU");
+    }
+    let line = format!("{} -q --cpus-per-task 1 --gpus-per-task 1 inner.txt\n", crate::support::program());
+    let mut farm = Farm::local(line.as_bytes());
+    farm.write("inner.txt", b"echo $TASKFARMER_CPUS $OMP_NUM_THREADS $(nproc) $TASKFARMER_GPUS\n");
+    farm.unset("OMP_NUM_THREADS");
+    farm.set("CUDA_VISIBLE_DEVICES", "0,1");
+    farm.run(&["--cpus-per-task", "2", "--gpus-per-task", "2"]).exits(0);
+    assert_eq!(farm.read("inner.txt_workdir/logs/log_0"), b"1 1 1 0\n");
+}

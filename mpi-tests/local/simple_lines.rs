@@ -48,7 +48,8 @@ exit $(($# % 5))
 /// One that prints little, and copies its input.
 const ARGS: &str = "#!/bin/sh\nprintf '<%s>' \"$0\" \"$@\"; echo error >&2\nexec cat\n";
 
-const DIE: &str = "#!/bin/sh\necho dying; echo error >&2\nkill -s \"$1\" $$\n";
+/// One that dies by a signal, even if whoever has started the tests ignores it.
+const DIE: &str = "#!/bin/sh\necho dying; echo error >&2\nexec env --default-signal sh -c 'kill -s \"$0\" $$' \"$1\"\n";
 const BARE: &str = "printf '<%s>' bare \"$@\"\necho error >&2\nexit 3\n";
 
 /// Lines in which something is special. `W` stands for the folder of the line, `H` for the folder of the farm.

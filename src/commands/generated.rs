@@ -80,11 +80,20 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME", "Runners and tasklist handlers are read from ~/.pytaskfarmer and ~/.config/taskfarmer"),
     ("PATH, PYTHONPATH", "Where programs, python3, and classes of runners and handlers are found"),
     ("TMPDIR", "Folder on each node for {tempdir} of runners and for the output of running tasks; default: /tmp"),
-    ("OMP_NUM_THREADS", "If it is not set, --bind slot sets it for tasks: the number of CPUs of the slot"),
+    (
+        "OMP_NUM_THREADS",
+        "If it is not set, --cpus-per-task and --bind slot set it for tasks: the number of CPUs of the task",
+    ),
+    (
+        "CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, ZE_AFFINITY_MASK",
+        "The GPUs that a rank may use; with --gpus-per-task, the one of the vendor is set for each task",
+    ),
     ("NO_COLOR, TERM, COLUMNS", "Colors and width of what is printed on a terminal"),
     ("PROC_NUMBER, TASKFARMER_TASK_ID", "Set for each task: its ID"),
     ("TASKFARMER_ATTEMPT", "Set for each task: 1, and more if it runs again in the same run of the farm"),
     ("TASKFARMER_RANK, TASKFARMER_SLOT, TASKFARMER_HOST", "Set for each task: where it runs"),
+    ("TASKFARMER_CPUS", "Set for tasks by --cpus-per-task and --bind slot: how many CPUs the task has for itself"),
+    ("TASKFARMER_GPUS", "Set for tasks by --gpus-per-task: the names of the GPUs of the task"),
     ("TASKFARMER_WORKDIR", "Set for each task: the absolute path of the workdir"),
 ];
 

@@ -39,7 +39,7 @@ impl Offer {
         let capacity = Capacity { cpus, gpus: u32::try_from(count).unwrap_or(u32::MAX), memory_mib };
         let room = slots.on(&capacity, demand);
         let slots = *room.as_ref().unwrap_or(&0);
-        let shortage = room.err().map(|shortage| match no_gpus {
+        let shortage = room.err().map(|shortage| match no_gpus.filter(|_| shortage.is_of_gpus()) {
             Some(looked_at) => format!("{shortage}: {looked_at}"),
             None => shortage.to_string(),
         });
@@ -94,12 +94,14 @@ impl Shares {
             Bind::None => Vec::new(),
         };
         let gpus = offer.gpus.as_ref().map_or_else(Vec::new, |gpus| gpus.per_slot(offer.slots, config.demand.gpus));
-        let sets_threads = !is_runners(OMP_NUM_THREADS) && std::env::var_os(OMP_NUM_THREADS).is_none();
+        // A farm that is a task of another one has that one's number, which is nobody's choice.
+        let (threads, of_outer) = (std::env::var_os(OMP_NUM_THREADS), std::env::var_os(TASKFARMER_CPUS));
+        let sets_threads = !is_runners(OMP_NUM_THREADS) && (threads.is_none() || threads == of_outer);
         let mut names = Vec::new();
         let mut of_slots = Vec::new();
         if let Some(gpus) = &offer.gpus {
             // A program must not find GPUs by the variable of a different vendor.
-            names.extend(gpus::VARIABLES.into_iter().filter(|name| !is_runners(name)));
+            names.extend(gpus::VARIABLES.into_iter().chain([gpus::ORDINAL]).filter(|name| !is_runners(name)));
             debug_assert!(gpus::VARIABLES.contains(&gpus.variable));
         }
         for slot in 0..offer.slots as usize {

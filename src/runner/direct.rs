@@ -88,6 +88,9 @@ impl Inherited {
 /// The path that `cd FOLDER` enters, and the PWD that it sets. Where bash has to look at links or leave something out,
 /// it is the shell's.
 fn entered(pwd: &[u8], folder: &[u8]) -> Option<(CString, Vec<u8>)> {
+    if folder.starts_with(b"//") {
+        return None;
+    }
     let folder = folder.strip_prefix(b"./").unwrap_or(folder);
     let folder = folder.strip_suffix(b"/").filter(|rest| !rest.is_empty()).unwrap_or(folder);
     let new = match folder {
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(entered("/a", "/b"), some("/b/.", "/b"));
         assert_eq!(entered("/a", "/"), some("//.", "/"));
         assert_eq!(entered("/dev/shm/a", "b"), some("b/.", "/dev/shm/a/b"));
-        for odd in [".", "..", "../b", "b/..", "b//c", "//b", "b//", "/proc/self", "/dev", "b/./c", "././b"] {
+        for odd in ["//", ".", "..", "../b", "b/..", "b//c", "//b", "b//", "/proc/self", "/dev", "b/./c", "././b"] {
             assert_eq!(entered("/a", odd), None, "{odd}");
         }
         assert_eq!(entered("/", "proc"), None);

@@ -18,14 +18,24 @@ pub(crate) const VARIABLES: [&str; 4] =
 
 const CUDA: &str = VARIABLES[0];
 const ROCR: &str = VARIABLES[1];
+const HIP: &str = VARIABLES[2];
 const ZE: &str = VARIABLES[3];
 
 /// Slurm's lists of the GPUs of a step and of a job. Unlike the variables above, they count all GPUs of the node.
 const OF_SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
 
-/// Slurm sets one of these if it gives each rank GPUs of its own.
-const SLURM_BINDS: [&str; 5] =
-    ["SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_GPU_BIND", "SLURM_TRES_BIND", "SLURM_TRES_PER_TASK"];
+/// One more that Slurm sets, for OpenCL on GPUs of AMD.
+pub(crate) const ORDINAL: &str = "GPU_DEVICE_ORDINAL";
+
+/// Slurm sets one of these if it gives each rank GPUs of its own: the first in the rank, the others in the job.
+const SLURM_BINDS: [&str; 6] = [
+    "SLURMD_TRES_BIND",
+    "SLURM_GPUS_PER_TASK",
+    "SLURM_NTASKS_PER_GPU",
+    "SLURM_GPU_BIND",
+    "SLURM_TRES_BIND",
+    "SLURM_TRES_PER_TASK",
+];
 
 /// GPUs, and how a program is told which of them are its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,9 +56,9 @@ pub(crate) fn of_this_rank(place: NodePlace) -> Result<Gpus, String> {
     Ok(gpus.divided(place, is_bound))
 }
 
-/// The last two of Slurm's variables are for resources of any kind.
+/// Slurm's variables for TRES are for resources of any kind.
 fn is_about_gpus(name: &str, value: &str) -> bool {
-    let is_general = name.starts_with("SLURM_TRES");
+    let is_general = name.contains("TRES");
     !value.is_empty() && value != "none" && (!is_general || value.contains("gpu"))
 }
 
@@ -58,7 +68,10 @@ fn find(get: impl Fn(&str) -> Option<String>, root: &Path) -> Result<Gpus, Strin
     // Where all vendors' variables are set, as by a Slurm that does not know the vendor, the devices decide.
     let order = vendor.into_iter().chain(VARIABLES);
     if let Some((variable, list)) = order.filter_map(|name| Some((name, get(name)?))).next() {
-        let names = names(&list);
+        let names = match get(HIP).filter(|_| variable == ROCR) {
+            Some(chosen) => chosen_of(&names(&list), &chosen),
+            None => names(&list),
+        };
         return match names.is_empty() {
             true => Err(format!("{variable} is '{list}': it hides all GPUs")),
             false => Ok(Gpus { names, variable, source: variable.to_owned() }),
@@ -75,10 +88,21 @@ fn find(get: impl Fn(&str) -> Option<String>, root: &Path) -> Result<Gpus, Strin
     })
 }
 
-/// Names between commas. `NoDevFiles` is what Slurm writes for none, `-1` what users write.
+/// Names between commas, each once. `NoDevFiles` is what Slurm writes for none, `-1` what users write.
 fn names(list: &str) -> Vec<String> {
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.take_while(|name| !matches!(*name, "NoDevFiles" | "-1" | "none")).map(str::to_owned).collect()
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim).take_while(|name| !matches!(*name, "NoDevFiles" | "-1" | "none")) {
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// AMD's older variable counts the GPUs that the newer one leaves visible.
+fn chosen_of(visible: &[String], chosen: &str) -> Vec<String> {
+    let by_number = |name: &String| visible.get(name.parse::<usize>().ok()?).cloned();
+    names(chosen).iter().filter_map(by_number).collect()
 }
 
 /// Where NVIDIA's driver lists its GPUs.
@@ -167,6 +191,8 @@ mod tests {
         let names = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6 MIG-GPU-8932f937/1/0";
         assert_eq!(look(&[("CUDA_VISIBLE_DEVICES", uuids)], &[]), found(CUDA, names), "names are opaque");
         assert_eq!(look(&[("HIP_VISIBLE_DEVICES", "2")], &[]), found(VARIABLES[2], "2"));
+        assert_eq!(look(&[("ROCR_VISIBLE_DEVICES", "4,5"), ("HIP_VISIBLE_DEVICES", "1")], &[]), found(ROCR, "5"));
+        assert_eq!(look(&[("CUDA_VISIBLE_DEVICES", "0,1,0")], &[]), found(CUDA, "0 1"), "no GPU counts twice");
         assert_eq!(look(&[("ZE_AFFINITY_MASK", "0.0,0.1")], &[]), found(ZE, "0.0 0.1"));
         assert_eq!(look(&[("SLURM_STEP_GPUS", "2,3"), ("SLURM_JOB_GPUS", "0,1,2,3")], &[]), found(CUDA, "2 3"));
         let nvidia = [
@@ -221,6 +247,9 @@ mod tests {
         assert_eq!(parts(4, 4, false), ["0", "1", "2", "3"]);
         assert_eq!(parts(1, 4, false), ["0"; 4], "the launcher gave each rank its own");
         assert_eq!(parts(2, 2, true), ["0,1"; 2]);
+        assert!(
+            is_about_gpus("SLURMD_TRES_BIND", "gpu:per_task:2") && !is_about_gpus("SLURMD_TRES_BIND", "nic:single:1")
+        );
         assert!(is_about_gpus("SLURM_GPUS_PER_TASK", "1") && is_about_gpus("SLURM_TRES_PER_TASK", "cpu:4,gres/gpu:1"));
         assert!(!is_about_gpus("SLURM_TRES_PER_TASK", "cpu:4") && !is_about_gpus("SLURM_GPU_BIND", "none"));
     }

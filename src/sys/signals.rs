@@ -28,6 +28,14 @@ fn is_ignored(signal: Signal) -> bool {
     }
 }
 
+/// Undoes that the parent made this process ignore the ends of its children: the kernel would not report them.
+pub(crate) fn expect_children() {
+    if is_ignored(Signal::SIGCHLD) {
+        // SAFETY: the default action involves no handler.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    }
+}
+
 /// A signal that was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caught {
