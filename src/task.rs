@@ -40,8 +40,11 @@ pub(crate) const SLOTS_MAX: u32 = 100_000;
 /// The signal that cannot be caught. The system's out-of-memory killer sends it.
 pub(crate) const SIGKILL: u8 = 9;
 
-/// The exit code of a shell whose program died of it.
-pub(crate) const EXIT_OF_SIGKILL: u8 = 128 + SIGKILL;
+/// What a shell adds to the number of the signal that has killed its program, for its own exit code.
+pub(crate) const EXIT_OF_SIGNALS: u8 = 128;
+
+/// The exit code of a shell whose program died of SIGKILL.
+pub(crate) const EXIT_OF_SIGKILL: u8 = EXIT_OF_SIGNALS + SIGKILL;
 
 /// How one attempt of a task ended.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]

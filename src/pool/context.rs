@@ -22,7 +22,7 @@ use super::shares::{Offer, Shares};
 use super::start_error::{StartError, is_shortage};
 use super::temp::TempFolders;
 use crate::protocol::{Assignment, WorkerConfig};
-use crate::runner::config::Defined;
+use crate::runner::config::{Defined, fixed_variables};
 use crate::runner::environment::{Environment, Identity, task_variables};
 use crate::runner::fields::Values;
 use crate::runner::{Launch, Runner};
@@ -84,14 +84,6 @@ impl SpawnContext {
         clock: Clock,
     ) -> Result<Self, String> {
         let defined = config.runner.defined();
-        let fixed = |values: &Values<'_>| -> Vec<_> {
-            let variables = defined.into_iter().flat_map(|defined| &defined.variables);
-            // Variables that differ for each task are added to each, and must not be there twice.
-            variables
-                .filter(|(_, value)| value.is_fixed())
-                .map(|(name, value)| (name.clone(), value.filled(values)))
-                .collect()
-        };
         let identity =
             Identity::new(config.rank, host, &config.workdir).ok_or("the path of the workdir contains a NUL")?;
         let null = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
@@ -109,11 +101,11 @@ impl SpawnContext {
             cwd: &config.cwd,
             ..Values::default()
         };
-        let is_runners = |name: &str| {
-            defined.is_some_and(|defined| defined.variables.iter().any(|(other, _)| other == name.as_bytes()))
-        };
+        let own = config.runner.variables();
+        let is_runners = |name: &str| own.iter().any(|(other, _)| other == name.as_bytes());
         let shares = Shares::new(config, offer, is_runners);
-        let environment = Environment::inherited(cwd, &fixed(&place), shares.variables());
+        let fixed = fixed_variables(own, &place);
+        let environment = Environment::inherited(cwd, &fixed, shares.variables());
         if let Some(folder) = defined.and_then(|defined| defined.cwd.as_ref()).filter(|folder| folder.is_fixed()) {
             let folder = PathBuf::from(OsString::from_vec(folder.filled(&place)));
             if !cwd.join(&folder).is_dir() {

@@ -99,10 +99,9 @@ impl Shares {
         let sets_threads = !is_runners(OMP_NUM_THREADS) && (threads.is_none() || threads == of_outer);
         let mut names = Vec::new();
         let mut of_slots = Vec::new();
-        if let Some(gpus) = &offer.gpus {
+        if offer.gpus.is_some() {
             // A program must not find GPUs by the variable of a different vendor.
             names.extend(gpus::VARIABLES.into_iter().chain([gpus::ORDINAL]).filter(|name| !is_runners(name)));
-            debug_assert!(gpus::VARIABLES.contains(&gpus.variable));
         }
         for slot in 0..offer.slots as usize {
             let cpus = cpus.get(slot).cloned().unwrap_or_default();

@@ -24,11 +24,8 @@ use crate::sys::executing::ExecutingTable;
 use crate::sys::family::{KILL, TERMINATE};
 use crate::sys::memory::OomKills;
 use crate::sys::process::{Reap, Reaped, reap, signal_group};
-use crate::task::{Outcome, TaskId};
+use crate::task::{EXIT_OF_SIGNALS, Outcome, TaskId};
 use crate::worker::{Event, Usage};
-
-/// What a shell adds to the number of the signal that has killed its program.
-const EXIT_OF_SIGNALS: u8 = 128;
 
 /// A task whose first process has ended, while others that it has started have not.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::fields::{Field, Template};
+use super::fields::{Field, Template, Values};
 
 /// The runner, as rank 0 sends it to the workers.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -57,6 +57,13 @@ pub struct Defined {
     pub proc_number: bool,
 }
 
+/// The variables that are the same for all tasks. Those that differ are added to each task, and must not be there twice.
+#[must_use]
+pub(crate) fn fixed_variables(variables: &[(Vec<u8>, Template)], values: &Values<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let fixed = variables.iter().filter(|(_, value)| value.is_fixed());
+    fixed.map(|(name, value)| (name.clone(), value.filled(values))).collect()
+}
+
 impl RunnerConfig {
     /// Its definition in an INI file.
     #[must_use]
@@ -65,6 +72,11 @@ impl RunnerConfig {
             Self::Basic => None,
             Self::Defined(defined) => Some(defined),
         }
+    }
+
+    /// Variables of its own, in the order of the file.
+    pub(crate) fn variables(&self) -> &[(Vec<u8>, Template)] {
+        self.defined().map_or(&[], |defined| &defined.variables)
     }
 }
 

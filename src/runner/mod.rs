@@ -20,7 +20,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::shell::quoted;
 use crate::sys::process::c_string;
 pub use config::RunnerConfig;
-use config::{Defined, Shell, Start};
+use config::{Defined, Shell, Start, fixed_variables};
 use direct::{Direct, Inherited};
 use environment::Environment;
 use fields::{Field, Template, Values, as_operand};
@@ -141,9 +141,7 @@ impl Runner {
     /// A runner for tasks of this process, to find out what it would do.
     #[must_use]
     pub fn here(config: &RunnerConfig, cwd: &Path) -> Self {
-        let variables = config.defined().into_iter().flat_map(|defined| &defined.variables);
-        let fixed = variables.filter(|(_, value)| value.is_fixed());
-        let fixed: Vec<_> = fixed.map(|(name, value)| (name.clone(), value.filled(&Values::default()))).collect();
+        let fixed = fixed_variables(config.variables(), &Values::default());
         Self::new(config, &Environment::inherited(cwd, &fixed, &[]))
     }
 

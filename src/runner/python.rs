@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::SearchPath;
-use super::config::Start;
+use super::config::{Start, fixed_variables};
 use super::environment::Environment;
 use super::fields::{Field, Template, Values};
 use crate::ini::Section;
@@ -64,8 +64,9 @@ pub(super) fn prepare(section: &Section, variables: &[(Vec<u8>, Template)]) -> R
 
 fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonError> {
     let cwd = std::env::current_dir().map_err(|error| PythonError::Start(error.to_string()))?;
-    let environment =
-        Environment::inherited(&cwd, &fixed_variables(variables, cwd.as_os_str().as_encoded_bytes()), &[]);
+    let host = host::name();
+    let place = Values { host: host.as_bytes(), cwd: cwd.as_os_str().as_encoded_bytes(), ..Values::default() };
+    let environment = Environment::inherited(&cwd, &fixed_variables(variables, &place), &[]);
     let python = SearchPath::new(environment.get(b"PATH")).find(b"python3", false).ok_or(PythonError::NoPython)?;
     let mut command = Command::new(OsStr::from_bytes(python.as_bytes()));
     command.arg0("python3").args(["-c", DRIVER, spec, "check"]).env_clear();
@@ -85,14 +86,6 @@ fn check(spec: &str, variables: &[(Vec<u8>, Template)]) -> Result<(), PythonErro
         Some(_) => Err(PythonError::Class(last_lines(&answer.output))),
         None => Err(PythonError::Class(format!("python3 ended by {}", answer.status))),
     }
-}
-
-/// Those variables that are the same for all tasks, as on rank 0.
-fn fixed_variables(variables: &[(Vec<u8>, Template)], cwd: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let host = host::name();
-    let values = Values { host: host.as_bytes(), cwd, ..Values::default() };
-    let fixed = variables.iter().filter(|(_, value)| value.is_fixed());
-    fixed.map(|(name, value)| (name.clone(), value.filled(&values))).collect()
 }
 
 /// The error is in Python's last lines.

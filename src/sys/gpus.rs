@@ -64,7 +64,8 @@ fn is_about_gpus(name: &str, value: &str) -> bool {
 
 /// Looks at the variables of the vendors and of Slurm, and at the devices below `root`.
 fn find(get: impl Fn(&str) -> Option<String>, root: &Path) -> Result<Gpus, String> {
-    let vendor = vendor_of_node(root);
+    let devices = devices(root);
+    let vendor = devices.as_ref().map(|gpus| gpus.variable);
     // Where all vendors' variables are set, as by a Slurm that does not know the vendor, the devices decide.
     let order = vendor.into_iter().chain(VARIABLES);
     if let Some((variable, list)) = order.filter_map(|name| Some((name, get(name)?))).next() {
@@ -83,7 +84,7 @@ fn find(get: impl Fn(&str) -> Option<String>, root: &Path) -> Result<Gpus, Strin
             return Ok(Gpus { names, variable: vendor.unwrap_or(CUDA), source: source.to_owned() });
         }
     }
-    devices(root).ok_or_else(|| {
+    devices.ok_or_else(|| {
         format!("{}, {} are not set, and {NVIDIA} and {DRM} list no GPU", VARIABLES.join(", "), OF_SLURM.join(", "))
     })
 }
@@ -137,10 +138,6 @@ fn devices(root: &Path) -> Option<Gpus> {
     ];
     let (variable, source, count) = found.into_iter().find(|&(_, _, count)| count > 0)?;
     Some(Gpus { names: (0..count).map(|number| number.to_string()).collect(), variable, source: source.to_owned() })
-}
-
-fn vendor_of_node(root: &Path) -> Option<&'static str> {
-    devices(root).map(|gpus| gpus.variable)
 }
 
 impl Gpus {

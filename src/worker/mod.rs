@@ -17,7 +17,7 @@ pub(crate) use event::Action;
 pub use event::{Event, Usage};
 
 use crate::protocol::{Assignment, StopLevel, ToFarmer, ToWorker};
-use crate::task::{Attempt, Outcome, TaskId, TaskResult};
+use crate::task::{Attempt, EXIT_OF_SIGNALS, Outcome, TaskId, TaskResult};
 
 /// The result of a task that died by a signal that a batch system sends to tasks and ranks alike is held for this time:
 /// if a stop follows, it was an interruption and not a failure.
@@ -432,6 +432,6 @@ fn looks_interrupted(outcome: &Outcome) -> bool {
     const KILL: u8 = 9;
     const USR1: u8 = 10;
     const TERM: u8 = 15;
-    let by_code = || outcome.exit_code().map(|code| code.wrapping_sub(128));
+    let by_code = || outcome.exit_code().map(|code| code.wrapping_sub(EXIT_OF_SIGNALS));
     matches!(outcome.signal().or_else(by_code), Some(INT | KILL | USR1 | TERM))
 }
