@@ -29,7 +29,7 @@ struct Nothing {
 }
 
 impl Processes for Nothing {
-    fn spawn(&mut self, _: Duration, slot: u32, _: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, _: Duration, slot: u32, _: &Assignment, _: &[u32]) -> Result<(), SpawnError> {
         self.started.push(slot);
         Ok(())
     }

@@ -60,6 +60,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
         grace: Duration::from_secs(10),
         rules: Rules::default(),
         timeout_at: None,
+        kinds: vec![taskfarmer::internals::Demand::default()],
     };
     let mut now = Duration::ZERO;
     let mut farmer = Farmer::new(now, settings, table);

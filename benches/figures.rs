@@ -52,6 +52,7 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
         grace: Duration::from_secs(10),
         rules: Rules::default(),
         timeout_at: None,
+        kinds: vec![taskfarmer::internals::Demand::default()],
     };
     let mut farmer = Farmer::new(Duration::ZERO, settings, TaskTable::new(TASKS));
     let mut actions = Actions::default();

@@ -45,7 +45,7 @@ struct Fake {
 }
 
 impl Processes for Fake {
-    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment, _: &[u32]) -> Result<(), SpawnError> {
         let length = self.lengths[task.id.0 as usize];
         self.running[slot as usize] = length;
         self.started.push((slot, ns(now) + length));
@@ -119,6 +119,7 @@ impl Bench {
             grace: Duration::from_secs(10),
             rules: Rules::default(),
             timeout_at: None,
+            kinds: vec![taskfarmer::internals::Demand::default()],
         };
         let core = Farmer::new(Duration::ZERO, settings, TaskTable::new(list.len()));
         let node = || Node {

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use taskfarmer::internals::{
-    Assignment, Attempt, Environment, Handler, Outcome, Runner, RunnerConfig, Source, TaskId, TaskList, TaskResult,
-    ToFarmer, ToWorker, decode, encode, look,
+    Assignment, Attempt, Class, Environment, Handler, Outcome, Runner, RunnerConfig, Source, TaskId, TaskList,
+    TaskResult, ToFarmer, ToWorker, decode, encode, look,
 };
 
 const LINES: u32 = 100_000;
@@ -68,7 +68,9 @@ fn lines(criterion: &mut Criterion) {
 fn messages(criterion: &mut Criterion) {
     let assign = ToWorker::Assign {
         seq: 1,
-        tasks: (0..BATCH).map(|id| Assignment { id: TaskId(id), attempt: Attempt(1), command: command(id) }).collect(),
+        tasks: (0..BATCH)
+            .map(|id| Assignment { id: TaskId(id), attempt: Attempt(1), class: Class::default(), command: command(id) })
+            .collect(),
     };
     let result = |id| TaskResult {
         slot: id,

@@ -4,7 +4,6 @@
 //! two options are in [`crate::config`]. The subcommands and their own options are in `subcommands`; only the first word
 //! can be one, so a list may have any name after an option, and as `./NAME`.
 
-mod amounts;
 pub(crate) mod pages;
 mod slips;
 mod subcommands;
@@ -16,11 +15,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::demand::Demand;
+use crate::demand::amounts::{CpuCount, GpuCount, Memory};
+use crate::demand::classes::{Asks, Demands};
 use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
 use crate::protocol::{Bind, Logs, SlotCount};
-use crate::task::SLOTS_MAX;
-use amounts::{GpuCount, Memory};
 use values::{HaltRule, OrOperand, Time, number};
 
 pub(crate) use slips::explain;
@@ -127,9 +125,8 @@ pub struct Options {
     pub runner: String,
 
     /// CPUs for each task alone
-    #[arg(help_heading = STARTING, long, value_name = "N", allow_hyphen_values = true,
-        value_parser = number(1..=SLOTS_MAX, "not a valid number of CPUs\n  give a number from 1 to 100000"))]
-    pub cpus_per_task: Option<u32>,
+    #[arg(help_heading = STARTING, long, value_name = "N", allow_hyphen_values = true)]
+    pub cpus_per_task: Option<CpuCount>,
 
     /// GPUs for each task, such as 2 or 0.25
     #[arg(help_heading = STARTING, long, value_name = "N", allow_hyphen_values = true)]
@@ -223,20 +220,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// What each task asks for.
+    /// What a task asks for, unless the list says otherwise.
     #[must_use]
-    pub(crate) fn demand(&self) -> Demand {
-        Demand {
-            cpus: self.cpus_per_task.unwrap_or_default(),
-            gpus: self.gpus_per_task.map_or(0, |count| count.0),
-            memory_mib: self.mem_per_task.map_or(0, |memory| memory.0),
+    pub(crate) fn asks(&self) -> Asks {
+        Asks {
+            cpus: self.cpus_per_task.map(|count| count.0),
+            gpus: self.gpus_per_task.map(|count| count.0),
+            memory_mib: self.mem_per_task.map(|memory| memory.0),
         }
     }
 
     /// Which CPUs a task may use.
     #[must_use]
-    pub(crate) fn bind(&self) -> Bind {
-        self.bind.unwrap_or(if self.cpus_per_task.is_some() { Bind::Slot } else { Bind::None })
+    pub(crate) fn bind(&self, demands: &Demands) -> Bind {
+        let has_own = demands.kinds.iter().any(|demand| demand.cpus > 0);
+        self.bind.unwrap_or(if has_own { Bind::Slot } else { Bind::None })
     }
 }
 

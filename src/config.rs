@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::cli::{Cli, Options};
+use crate::demand::classes::Demands;
 use crate::farmer::Rules;
 use crate::protocol::SlotCount;
 use crate::workdir::Failed;
@@ -24,8 +25,8 @@ pub struct Config {
     pub list: PathBuf,
     /// The folder for all results.
     pub workdir: PathBuf,
-    /// Slots per rank; up to a number only if the user has not chosen them.
-    pub slots: SlotCount,
+    /// Slots per rank, if the user has chosen them: see [`Self::slots`].
+    pub proc: Option<SlotCount>,
     /// What to do with tasks that have failed in earlier runs.
     pub failed: Failed,
     /// All options whose meaning does not depend on others.
@@ -78,14 +79,17 @@ impl Config {
         Ok(Self {
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
-            slots: slots.unwrap_or(if cli.options.demand().is_none() {
-                SlotCount::CpusUpTo(SLOTS_DEFAULT)
-            } else {
-                SlotCount::Cpus
-            }),
+            proc: slots,
             failed: if cli.options.retry_failed { Failed::Retry } else { Failed::Keep },
             options: cli.options,
         })
+    }
+
+    /// Slots per rank, for tasks that ask for this.
+    #[must_use]
+    pub(crate) fn slots(&self, demands: &Demands) -> SlotCount {
+        let asks = demands.kinds.iter().any(|demand| !demand.is_none());
+        self.proc.unwrap_or(if asks { SlotCount::Cpus } else { SlotCount::CpusUpTo(SLOTS_DEFAULT) })
     }
 
     /// What to do with tasks that fail.
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn defaults() {
         let config = check("x dir/tasks.txt").unwrap();
-        assert_eq!(config.slots, SlotCount::CpusUpTo(8));
+        assert_eq!(config.slots(&Demands::default()), SlotCount::CpusUpTo(8));
         assert_eq!(config.workdir, Path::new("dir/tasks.txt_workdir"));
         assert_eq!((config.options.timeout, config.options.grace.length), (None, Duration::from_secs(10)));
     }
@@ -144,8 +148,8 @@ mod tests {
     /// Slots are at least one.
     #[test]
     fn slots_are_checked() {
-        assert_eq!(check("x l -n 3").unwrap().slots, SlotCount::Fixed(3));
-        assert_eq!(check("x l -n").unwrap().slots, SlotCount::Cpus);
+        assert_eq!(check("x l -n 3").unwrap().proc, Some(SlotCount::Fixed(3)));
+        assert_eq!(check("x l -n").unwrap().proc, Some(SlotCount::Cpus));
         assert_eq!(check("x --proc l").unwrap().list, Path::new("l"));
         assert_eq!(check("x --proc 4"), Err(ConfigError::NoList));
         for bad in ["0", "x", "100001", "1.5", ""] {

@@ -3,6 +3,10 @@
 //! Owns both types and their comparison, which farmer and workers share. How a rank learns what it has is in
 //! [`crate::sys`]; which CPUs and GPUs a slot gets is in `crate::pool::shares`.
 
+pub(crate) mod amounts;
+pub(crate) mod classes;
+pub(crate) mod room;
+
 use std::fmt;
 
 use bincode::{Decode, Encode};
@@ -55,6 +59,24 @@ impl Demand {
     }
 }
 
+impl Demand {
+    /// As a list asks for it: `cpus=8 gpus=0.5 mem=4G`; `-` if for nothing.
+    #[must_use]
+    pub(crate) fn keys(&self) -> String {
+        let gpus = match self.gpus % WHOLE_GPU {
+            0 => (self.gpus / WHOLE_GPU).to_string(),
+            _ => (f64::from(self.gpus) / f64::from(WHOLE_GPU)).to_string(),
+        };
+        let parts = [
+            (self.cpus > 0).then(|| format!("cpus={}", self.cpus)),
+            (self.gpus > 0).then(|| format!("gpus={gpus}")),
+            (self.memory_mib > 0).then(|| format!("mem={}", size(self.memory_mib))),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
+    }
+}
+
 impl fmt::Display for Demand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpus = (self.cpus > 0).then(|| counted(self.cpus, "CPU"));
@@ -101,9 +123,17 @@ impl Shortage {
     }
 }
 
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (option, asked, there) = match self.resource {
+impl Shortage {
+    /// The message about one task of a list in which tasks ask for different things.
+    #[must_use]
+    pub(crate) fn of_task(&self, id: u32) -> String {
+        let (_, asked, there) = self.words();
+        format!("task {id} asks for {asked}, and this rank, which comes closest, has {there}")
+    }
+
+    /// The option, what a task asks for, and what there is.
+    fn words(&self) -> (&'static str, String, String) {
+        match self.resource {
             Resource::Cpus => ("--cpus-per-task", counted(self.demand.cpus, "CPU"), counted(self.capacity.cpus, "CPU")),
             Resource::Gpus => {
                 let there = self.capacity.gpus;
@@ -111,7 +141,13 @@ impl fmt::Display for Shortage {
                 ("--gpus-per-task", gpus(self.demand.gpus), there)
             }
             Resource::Memory => ("--mem-per-task", memory(self.demand.memory_mib), size(self.capacity.memory_mib)),
-        };
+        }
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (option, asked, there) = self.words();
         write!(f, "each task asks for {asked} ({option}), and this rank has {there}")
     }
 }
@@ -184,6 +220,9 @@ mod tests {
         assert_eq!(worded(8, 0, 0), "8 CPUs");
         assert_eq!(worded(1, 250, 0), "1 CPU and 0.25 GPUs");
         assert_eq!(worded(8, 1_000, 4_096), "8 CPUs, 1 GPU and 4G of memory");
+        let keys = |cpus, gpus, memory_mib| Demand { cpus, gpus, memory_mib }.keys();
+        assert_eq!([keys(8, 0, 0), keys(1, 250, 1_536)], ["cpus=8", "cpus=1 gpus=0.25 mem=1536M"]);
+        assert_eq!([keys(0, 2_000, 0), keys(0, 0, 0)], ["gpus=2", "-"]);
     }
 
     /// Sizes are short, and none is rounded.

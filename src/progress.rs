@@ -20,14 +20,13 @@ use log::{Level, LevelFilter};
 use crate::cli::Progress;
 use crate::cli::typed::{command_line, program_as_typed};
 use crate::config::{Config, SLOTS_DEFAULT};
-use crate::demand::Demand;
 use crate::failures;
 use crate::farmer::{End, Farmer, Note, StopCause};
 use crate::figures::report::{Figures, State};
 use crate::figures::tally::Tally;
 use crate::figures::watch::Watch;
 use crate::figures::words;
-use crate::protocol::{Logs, SlotCount, StopLevel};
+use crate::protocol::{Logs, SlotCount, StopLevel, WorkerConfig};
 use crate::shell::pasted_path;
 use crate::shown;
 use crate::stderr::{self, LiveLine, PROGRAM, say, say_error};
@@ -42,7 +41,7 @@ use crate::tasklist::TaskList;
 use crate::workdir::StatusFile;
 pub(crate) use bar::line as bar_line;
 use failed::Failures;
-use phrases::{announcement, next_steps, paragraphs, who};
+use phrases::{announcement, each, next_steps, paragraphs, who};
 
 /// The log target for what this module reports about rank 0 itself; what happens to other ranks is reported with their
 /// names.
@@ -96,7 +95,8 @@ pub(crate) struct Reporter {
     warned_of_slots: bool,
     /// The user was told of a rank that has no room for a task.
     told_shortage: bool,
-    demand: Demand,
+    /// What tasks ask for, for the first line.
+    each: String,
     /// The workdir as the user typed it.
     workdir: PathBuf,
     grace: Duration,
@@ -121,7 +121,14 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// The start of a run.
     #[must_use]
-    pub(crate) fn start(config: &Config, workdir: &Path, status_file: StatusFile, core: &Farmer, clock: Clock) -> Self {
+    pub(crate) fn start(
+        config: &Config,
+        start: &WorkerConfig,
+        workdir: &Path,
+        status_file: StatusFile,
+        core: &Farmer,
+        clock: Clock,
+    ) -> Self {
         let tasks = core.tasks();
         let launch = Launch::of_this_process();
         let launched = launch.map_or_else(String::new, |launch| format!("{} … ", launch.launcher.command()));
@@ -140,13 +147,13 @@ impl Reporter {
         let now = clock.now();
         Self {
             quiet: config.options.quiet,
-            advise_slots: matches!(config.slots, SlotCount::CpusUpTo(_)),
+            advise_slots: matches!(start.slots, SlotCount::CpusUpTo(_)),
             warned_of_slots: false,
             told_shortage: false,
-            demand: config.options.demand(),
+            each: each(&start.kinds),
             workdir: config.workdir.clone(),
             grace: config.options.grace.length,
-            who: Some(who(config, core.workers().len())),
+            who: Some(who(start, config.options.farmer_only, core.workers().len())),
             failures: Failures::new(now),
             watch: Watch::new(now),
             clock,
@@ -225,7 +232,7 @@ impl Reporter {
             return;
         }
         if let Some(who) = self.who.take() {
-            say(&announcement(core.tasks(), &who, slots, &self.demand, &self.workdir));
+            say(&announcement(core.tasks(), &who, slots, &self.each, &self.workdir));
         }
         let cpus = worker.capacity.cpus;
         if self.advise_slots && cpus > SLOTS_DEFAULT && slots == SLOTS_DEFAULT {

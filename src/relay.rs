@@ -122,6 +122,7 @@ fn leave_of(frame: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::classes::Class;
     use crate::protocol::{Assignment, StopLevel};
     use crate::task::{Attempt, TaskId};
 
@@ -138,7 +139,8 @@ mod tests {
         for skip_finalize in [false, true] {
             assert_eq!(heard(&ToWorker::Leave { skip_finalize }), Action::End(RelayEnd::Over { skip_finalize }));
         }
-        let task = Assignment { id: TaskId(7), attempt: Attempt(1), command: b"true".to_vec() };
+        let task =
+            Assignment { id: TaskId(7), attempt: Attempt(1), class: Class::default(), command: b"true".to_vec() };
         let others = [
             ToWorker::Assign { seq: 7, tasks: vec![task] },
             ToWorker::Recall { count: 7 },

@@ -20,6 +20,7 @@ use super::reader::{Input, NoTasks, Work};
 use super::running::{Records, Running, storage_failure};
 use super::turn::{Network, Turns};
 use crate::config::Config;
+use crate::demand::classes::Demands;
 use crate::exit_code::ExitCode;
 use crate::farmer::{End, Farmer, Settings, TaskTable};
 use crate::figures::tally::Tally;
@@ -108,7 +109,7 @@ pub fn run(
 /// Prints what a run would do. Returns the exit code.
 pub(crate) fn dry_run(config: &Config) -> ExitCode {
     progress::install_logger(config.log_level());
-    let Look { table, list, runner } = match look(config) {
+    let Look { table, list, demands, runner } = match look(config) {
         Ok(found) => found,
         Err(error) => {
             say_error(&error.to_string());
@@ -124,7 +125,8 @@ pub(crate) fn dry_run(config: &Config) -> ExitCode {
     let print = |out: &mut dyn Write| {
         table.unrecorded().try_for_each(|id| {
             let command = list.command(id);
-            writeln!(out, "{id} {}{}", way(command), shown::message(&shown::text(command)))
+            let demand = if demands.differ() { format!("[{}] ", demands.of(id.0).keys()) } else { String::new() };
+            writeln!(out, "{id} {demand}{}{}", way(command), shown::message(&shown::text(command)))
         })
     };
     if let Err(code) = stdout::print(print) {
@@ -149,6 +151,7 @@ fn count(table: &TaskTable, shells: Option<u64>) -> String {
 struct Look {
     table: TaskTable,
     list: TaskList,
+    demands: Demands,
     /// With `-v`.
     runner: Option<Runner>,
 }
@@ -156,13 +159,14 @@ struct Look {
 fn look(config: &Config) -> Result<Look, InputError> {
     let Work { runner, tasks } = Input::read_here(config)?;
     check::list(config, &tasks, &runner, &mut Asker::new(Who::Here))?;
-    let Tasks { list, made, .. } = tasks;
+    let Tasks { list, asks, made, .. } = tasks;
+    let demands = Demands::new(config.options.asks(), asks, list.len());
     // What a handler needed for itself is not part of a run that changes nothing.
     drop(made);
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
     let table = Workdir::peek(&config.workdir, &list, config.failed, check::folder(config, &runner, &cwd))?;
     let runner = (config.options.verbose > 0).then(|| Runner::here(&runner, &cwd));
-    Ok(Look { table, list, runner })
+    Ok(Look { table, list, demands, runner })
 }
 
 /// A farm whose input is sound and whose workdir is taken.
@@ -188,7 +192,8 @@ fn prepare(
     let (Work { runner, tasks }, mut asker) = input.finish(config, signals, clock)?;
     check::list(config, &tasks, &runner, &mut asker)?;
     drop(asker);
-    let Tasks { list, wants_output, made, .. } = tasks;
+    let Tasks { list, asks, wants_output, made, .. } = tasks;
+    let demands = Demands::new(config.options.asks(), asks, list.len());
     if config.options.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
@@ -208,15 +213,17 @@ fn prepare(
     let wanted = Wanted { failed, joblog, keeps_logs, output: wants_output, cwd: folder, shared };
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
+    let (slots, bind) = (config.slots(&demands), config.options.bind(&demands));
+    let table = table.with_classes(demands.of_tasks, demands.kinds.len());
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
         rank: FARMER,
-        slots: config.slots,
+        slots,
         grace_ms: micros(config.options.grace.length) / 1_000,
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
-        demand: config.options.demand(),
-        bind: config.options.bind(),
+        bind,
+        kinds: demands.kinds,
         logs: config.options.logs,
         farmer_only_host: config.options.farmer_only.then(host::name),
         runner,
@@ -268,9 +275,10 @@ impl Farm {
             grace: config.options.grace.length,
             rules: config.rules(),
             timeout_at,
+            kinds: start.kinds.clone(),
         };
         let core = Farmer::new(clock.now(), settings, table);
-        let reporter = Reporter::start(config, workdir.path(), workdir.status_file(), &core, clock);
+        let reporter = Reporter::start(config, &start, workdir.path(), workdir.status_file(), &core, clock);
         let turns = Turns::new(core, Arc::clone(&list), Records { journal, tally: Tally::default() });
         links.start_all(start);
         let mut running = Running::new(clock.now(), turns, reporter, workdir.toprocess(), patience);

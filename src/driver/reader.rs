@@ -233,9 +233,7 @@ mod tests {
 
     fn bytes() -> Vec<u8> {
         let list = TaskList::from_commands([&b"a"[..], b"b  c"]);
-        encode(Ok(RunnerConfig::Basic), || {
-            Ok(Tasks { list, wants_output: true, made: crate::tasklist::Made::default(), are_lines: false })
-        })
+        encode(Ok(RunnerConfig::Basic), || Ok(Tasks { list, wants_output: true, ..Tasks::default() }))
     }
 
     /// What the process has read arrives; if the runner cannot be used, the list is not read.

@@ -63,7 +63,8 @@ impl<S: Storage> Turns<S> {
             for (rank, send) in self.actions.sends.drain(..) {
                 match send {
                     Send::Assign { seq, tasks } => {
-                        send_tasks(network, rank, seq, &self.actions.assigned[tasks], &self.list);
+                        let assignments = &self.actions.assigned[tasks];
+                        send_tasks(network, rank, seq, assignments, &self.core, &self.list);
                     }
                     Send::Start => network.start(rank),
                     Send::Message(message) => network.send(rank, &message),
@@ -80,7 +81,14 @@ impl<S: Storage> Turns<S> {
 }
 
 /// Sends tasks in messages of bounded size.
-fn send_tasks(network: &mut impl Network, to: Rank, seq: u32, tasks: &[(TaskId, Attempt)], list: &TaskList) {
+fn send_tasks(
+    network: &mut impl Network,
+    to: Rank,
+    seq: u32,
+    tasks: &[(TaskId, Attempt)],
+    core: &Farmer,
+    list: &TaskList,
+) {
     let mut batch = Vec::with_capacity(tasks.len());
     let mut bytes = 0;
     for &(id, attempt) in tasks {
@@ -90,7 +98,7 @@ fn send_tasks(network: &mut impl Network, to: Rank, seq: u32, tasks: &[(TaskId, 
             bytes = 0;
         }
         bytes += command.len();
-        batch.push(Assignment { id, attempt, command: command.to_vec() });
+        batch.push(Assignment { id, attempt, class: core.tasks().class(id), command: command.to_vec() });
     }
     network.send(to, &ToWorker::Assign { seq, tasks: batch });
 }

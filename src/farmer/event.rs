@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Rules, StopCause};
+use crate::demand::Demand;
 use crate::protocol::{StopLevel, ToFarmer, ToWorker};
 use crate::task::{Attempt, Executing, Outcome, Rank, SIGKILL, TaskId, TaskResult, Verdict};
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub grace: Duration,
     /// What to do with tasks that fail.
     pub rules: Rules,
+    /// What tasks ask for, by class; at least one. The task table has the class of each task.
+    pub kinds: Vec<Demand>,
     /// When `--timeout` expires, on the clock of [`super::Farmer::handle`].
     pub timeout_at: Option<Duration>,
 }

@@ -4,6 +4,7 @@
 //! for a round trip; near the end of the list, tasks that wait for full slots go to idle workers. Suspects, which may
 //! take down their pool, go last, to ranks that hold nothing else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Farmer;
@@ -14,11 +15,11 @@ use crate::task::{Attempt, FARMER, Rank, TaskId};
 
 /// The most tasks that wait at one worker beyond its slots: this bounds what is lost with a node, and the size of a
 /// message.
-const PREFETCH_MAX: u32 = 4096;
+pub(super) const PREFETCH_MAX: u32 = 4096;
 
 /// Round trips that the queue covers. Two, because the measured one is an average; doubled, because a worker reports
 /// when its queue is half empty.
-const ROUND_TRIPS: u64 = 4;
+pub(super) const ROUND_TRIPS: u64 = 4;
 
 /// A rank that was asked for its queue may be dead. After this time, others are asked.
 const RECALL_PATIENCE: Duration = Duration::from_secs(1);
@@ -93,6 +94,10 @@ impl Farmer {
         if worker.quarantine.is_some() {
             return self.assign_suspects(now, rank, actions);
         }
+        if self.mixture.is_some() {
+            let share = self.first_share(now).map_or(u32::MAX, |share| share.saturating_sub(worker.book.held()));
+            return self.fill_mixed(now, rank, share, actions);
+        }
         let pending = self.tasks.ordinary();
         let waiting = prefetch(worker).saturating_sub(worker.book.queued());
         // The last tasks of a list are shared: a task that waits here might be missing elsewhere.
@@ -124,29 +129,31 @@ impl Farmer {
     /// Hands suspects to a rank that holds nothing else, if only suspects are waiting. Those of one crash run in a
     /// small group, so that the innocent, often a whole rank of them, are cleared soon. All others run alone: if one of
     /// them is lost again, it is identified.
-    fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
+    pub(super) fn assign_suspects(&mut self, now: Duration, rank: Rank, actions: &mut Actions) {
         let Some(worker) = self.workers.get(rank) else { return };
         let Some(is_alone) = self.tasks.next_suspect_is_alone() else { return };
-        if self.tasks.ordinary() > self.tasks.restricted() || !worker.takes_tasks() {
+        if self.ordinary_tasks_wait() || !worker.takes_tasks() {
             return;
         }
+        let (capacity, loads) = (worker.capacity, self.mixture.as_ref().map(|mixture| Arc::clone(&mixture.loads)));
+        let has_room = |class| loads.as_ref().is_none_or(|loads| loads.of(class).fits(&capacity));
         let room = match worker.quarantine {
             // A task that must be alone waits until the group has ended.
             Some(most) if !is_alone => most.saturating_sub(worker.book.held()),
             None if worker.book.held() > 0 => return,
-            None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN => 1,
+            None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN || loads.is_some() => 1,
             None => worker.book.slots().isqrt(),
             Some(_) => return,
         };
         self.hand(now, rank, room, actions, |tasks| {
             let is_next = tasks.next_suspect_is_alone() == Some(is_alone);
-            is_next.then(|| tasks.take_suspect(rank)).flatten()
+            is_next.then(|| tasks.take_suspect(rank, has_room)).flatten()
         });
         self.workers.update(rank, |worker| worker.quarantine = worker.quarantine.or(Some(room)));
     }
 
     /// Sends a worker up to `count` tasks, which `take` selects for it.
-    fn hand(
+    pub(super) fn hand(
         &mut self,
         now: Duration,
         rank: Rank,
@@ -165,12 +172,13 @@ impl Farmer {
                 actions.assigned.push((id, attempt));
             }
         }
-        let ids = &actions.assigned[first..];
-        if ids.is_empty() {
+        let handed = &actions.assigned[first..];
+        if handed.is_empty() {
             return;
         }
+        let tasks = &self.tasks;
         let seq = self.workers.update(rank, |worker| {
-            worker.hand(now, ids.iter().map(|(id, _)| *id));
+            worker.hand(now, handed.iter().map(|&(id, _)| (id, tasks.class(id))));
             worker.next_seq(now)
         });
         actions.sends.push((rank, Send::Assign { seq, tasks: first..actions.assigned.len() }));
@@ -197,8 +205,13 @@ impl Farmer {
                 Some(limit) => limit.saturating_sub(self.workers.get(rank).map_or(0, |worker| worker.book.held())),
                 None => u32::MAX,
             };
-            self.assign(now, rank, free.min(share.max(1)).min(limit), actions);
-            self.assign_suspects(now, rank, actions);
+            let count = free.min(share.max(1)).min(limit);
+            if self.mixture.is_some() {
+                self.fill_mixed(now, rank, count, actions);
+            } else {
+                self.assign(now, rank, count, actions);
+                self.assign_suspects(now, rank, actions);
+            }
             next = Rank(rank.0 + 1);
         }
     }
@@ -207,16 +220,18 @@ impl Farmer {
     /// tasks.
     fn recall(&mut self, now: Duration, actions: &mut Actions) {
         let again = self.recall_again.take();
-        // A task that only other ranks may have does not help the idle ones.
-        if self.tasks.ordinary() > self.tasks.restricted() {
+        // A task that only other ranks may have does not help the idle ones. Nor does one that fits on none of them.
+        if self.mixture.is_none() && self.ordinary_tasks_wait() {
             return;
         }
         let mut idle_slots: u32 = 0;
+        let mut idle = Vec::new();
         let mut from = FARMER;
         while let Some(rank) = self.workers.idle_from(from)
             && idle_slots < PREFETCH_MAX
         {
             idle_slots += self.workers.get(rank).map_or(0, |worker| worker.book.free());
+            idle.push(rank);
             from = Rank(rank.0 + 1);
         }
         // Tasks that were already asked for are not counted: the ranks that were asked may be dead. Each is asked once
@@ -228,7 +243,7 @@ impl Farmer {
         };
         let mut wanted = idle_slots.saturating_mul(reach);
         while wanted > 0
-            && let Some((rank, queued)) = self.workers.longest_queue()
+            && let Some((rank, queued)) = self.longest_queue_for(&idle)
         {
             // Half of a long queue, so that the next idle slot does not have to wait for a Recall as well.
             let count = queued.min(wanted.max(queued / 2));
@@ -236,7 +251,7 @@ impl Farmer {
             actions.send(rank, ToWorker::Recall { count });
             wanted = wanted.saturating_sub(count);
         }
-        if idle_slots > 0 && self.workers.longest_queue().is_some() {
+        if idle_slots > 0 && self.longest_queue_for(&idle).is_some() {
             self.recall_again = Some((again_at, reach));
         }
     }

@@ -30,6 +30,7 @@ impl Farmer {
         });
         let tasks = self.release_lost(rank, &assigned, blame, actions);
         self.lost.insert(rank);
+        self.mixture.iter_mut().for_each(|mixture| mixture.is_stale = true);
         // The pool of rank 0 is not a member of MPI.
         self.unreachable |= status == Status::Lost && rank != FARMER;
         self.room = Room::All;
@@ -121,6 +122,7 @@ impl Farmer {
             return; // A heartbeat of a rank whose pool never started: it remains lost.
         }
         self.workers.update(rank, |worker| worker.state.join());
+        self.mixture.iter_mut().for_each(|mixture| mixture.is_stale = true);
         actions.notes.push(Note::CameBack(rank));
         if let Some(level) = self.stop_level() {
             actions.send(rank, ToWorker::Stop { level });

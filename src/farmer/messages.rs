@@ -98,6 +98,10 @@ impl Farmer {
             worker.book.set_slots(node.slots);
             worker.capacity = node.capacity;
             worker.shortage = node.shortage;
+            if let Some(mixture) = &mut self.mixture {
+                mixture.is_stale = true;
+                worker.book.set_capacity(node.capacity, &mixture.loads);
+            }
         });
         actions.notes.push(Note::Joined(rank));
         self.send_limit(rank, actions);
@@ -112,12 +116,16 @@ impl Farmer {
         status: impl FnOnce(&mut WorkerState),
         actions: &mut Actions,
     ) {
-        let all = results.len();
+        let (all, differ) = (results.len(), self.mixture.is_some());
         // One update for all, because the indexes are updated after each.
         self.workers.update(rank, |worker| {
-            results.retain(|result| worker.book.remove(result.id));
-            interrupted.retain(|result| worker.book.remove(result.id));
-            returned.retain(|&id| worker.book.remove(id));
+            results.retain(|result| {
+                let class = worker.book.remove(result.id);
+                worker.recent.extend(class.filter(|_| differ));
+                class.is_some()
+            });
+            interrupted.retain(|result| worker.book.remove(result.id).is_some());
+            returned.retain(|&id| worker.book.remove(id).is_some());
             let total_us = results.iter().fold(0_u64, |sum, result| sum.saturating_add(result.duration_us));
             worker.learn_length(total_us, results.len() as u64);
             worker.trust.learn(&results);
@@ -127,6 +135,9 @@ impl Farmer {
             status(worker);
         });
         self.stale_results += (all - results.len()) as u64;
+        if let Some(mixture) = &mut self.mixture {
+            mixture.learn(results.iter().map(|result| (self.tasks.class(result.id), result.duration_us)));
+        }
         for result in results {
             if let Some(result) = self.judge(now, rank, result, actions) {
                 self.record(now, rank, result, actions);

@@ -18,6 +18,8 @@ mod index;
 mod limits;
 mod losses;
 mod messages;
+mod mixed;
+mod queue;
 mod retries;
 mod rules;
 mod state;
@@ -49,6 +51,7 @@ use doubts::Doubts;
 use drain::Fit;
 use handout::Room;
 use limits::Limits;
+use mixed::Mixture;
 use stop::{Phase, SignalCount, Stop};
 
 /// How long a worker may take to answer Stop once its tasks should be gone.
@@ -87,6 +90,8 @@ pub struct Farmer {
     /// Of the tasks that have finished in this run.
     lengths: Lengths,
     limits: Limits,
+    /// If tasks differ in what they ask for.
+    mixture: Option<Box<Mixture>>,
     unreachable: bool,
     stale_results: u64,
 }
@@ -113,6 +118,7 @@ impl Farmer {
             doubts: Doubts::default(),
             lengths: Lengths::default(),
             limits: Limits::default(),
+            mixture: Mixture::new(&settings.kinds),
             unreachable: false,
             stale_results: 0,
             settings,
@@ -154,6 +160,7 @@ impl Farmer {
         }
         self.check_time(now, actions);
         self.check_drain(now, actions);
+        self.check_classes(now, actions);
         self.hand_out(now, actions);
         self.check_end(now, actions);
     }
@@ -234,6 +241,7 @@ impl Farmer {
             assert!(held, "task {id} is assigned to rank {owner}, which does not hold it");
             assert!(worker.status() == Status::Active, "task {id} is assigned to {:?} rank {owner}", worker.status());
         }
+        self.workers.iter().for_each(|(_, worker)| worker.book.check_invariants(|id| self.tasks.class(id)));
     }
 
     fn request_stop(&mut self, now: Duration, level: StopLevel, cause: StopCause, actions: &mut Actions) {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::demand::Demand;
 use crate::exit_code::ExitCode;
 use crate::protocol::StopLevel;
-use crate::task::Rank;
+use crate::task::{Rank, TaskId};
 
 /// Why a farm stops.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +46,15 @@ pub enum StopCause {
         /// What it lacks.
         shortage: String,
     },
+    /// Only tasks are left for which no remaining rank has room.
+    RoomLost {
+        /// How many.
+        tasks: u32,
+        /// The first of them.
+        first: TaskId,
+        /// What it asks for.
+        demand: Demand,
+    },
     /// The workdir cannot be written.
     FarmFailed(String),
 }
@@ -65,6 +75,13 @@ impl fmt::Display for StopCause {
                 f,
                 "no rank has room for a task: on rank {rank} ({host}), {shortage}\n  \
                  ask for less, or give the ranks more: taskfarmer-mpi help resources"
+            ),
+            Self::RoomLost { tasks: 1, first, demand } => {
+                write!(f, "task {first} asks for {demand}, and no rank that is left has room for it")
+            }
+            Self::RoomLost { tasks, first, demand } => write!(
+                f,
+                "no rank that is left has room for {tasks} tasks, such as task {first}, which asks for {demand}"
             ),
             Self::FarmFailed(reason) => write!(f, "{reason}"),
         }

@@ -1,11 +1,14 @@
 //! The state of each task: pending, assigned, or recorded.
 //!
-//! Owns the state of tasks by ID. Never holds their text: 5 bytes per task.
+//! Owns the state of tasks by ID, and which ones wait, by class. Never holds their text: 5 bytes per task, and 6 more
+//! if tasks differ in what they ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::queue::Queue;
 use super::waiting::{Waiting, Woken};
+use crate::demand::classes::Class;
 use crate::task::{Attempt, Rank, TaskId, Verdict};
 
 /// The state of a task.
@@ -44,13 +47,13 @@ pub struct TaskTable {
     states: Vec<TaskState>,
     /// The worker to which an assigned task was handed; otherwise meaningless.
     owners: Vec<Rank>,
-    /// Tasks below `next` that wait again.
-    returned: BTreeSet<TaskId>,
-    /// Pending tasks that are suspected of having taken down their pool or rank: they are not in `returned`, and go
-    /// last. Those that must be alone come after the others.
+    /// What each task asks for; empty if all ask for the same.
+    classes: Vec<Class>,
+    /// By class, and at least one.
+    queues: Vec<Queue>,
+    /// Pending tasks that are suspected of having taken down their pool or rank: they are not in a queue, and go last.
+    /// Those that must be alone come after the others.
     suspects: BTreeSet<(bool, TaskId)>,
-    /// All tasks from here on were never handed out, except for suspects.
-    next: u32,
     /// Tasks that have failed and are retried.
     waiting: Waiting,
     /// Open tasks whose first attempt was lost or has failed; nearly always empty.
@@ -67,15 +70,70 @@ impl TaskTable {
         Self {
             states: vec![TaskState::Pending; total as usize],
             owners: vec![Rank(0); total as usize],
-            returned: BTreeSet::new(),
+            classes: Vec::new(),
+            queues: vec![Queue::of_all(total)],
             suspects: BTreeSet::new(),
-            next: 0,
             waiting: Waiting::default(),
             tries: BTreeMap::new(),
             pending: total,
             finished: 0,
             failed: 0,
         }
+    }
+
+    /// These tasks differ in what they ask for: by task, the number of its demand, of which there are `kinds`. To be
+    /// called before any task is handed out.
+    #[must_use]
+    pub fn with_classes(mut self, classes: Vec<Class>, kinds: usize) -> Self {
+        if classes.is_empty() {
+            return self;
+        }
+        assert_eq!(classes.len(), self.states.len(), "a class for each task");
+        let pending = |&(id, _): &(TaskId, Class)| self.states[id.0 as usize] == TaskState::Pending;
+        self.queues = Queue::by_class((0..).map(TaskId).zip(classes.iter().copied()).filter(pending), kinds);
+        self.classes = classes;
+        self
+    }
+
+    /// What a task asks for.
+    #[must_use]
+    pub fn class(&self, id: TaskId) -> Class {
+        self.classes.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether tasks differ in what they ask for.
+    #[must_use]
+    pub fn differ(&self) -> bool {
+        self.queues.len() > 1
+    }
+
+    /// All classes.
+    pub(super) fn all_classes(&self) -> impl Iterator<Item = Class> + use<> {
+        (0..u16::try_from(self.queues.len()).expect("numbered by u16")).map(Class)
+    }
+
+    /// How many tasks of a class wait to be handed out, and how many are assigned.
+    #[must_use]
+    pub(super) fn of_class(&self, class: Class) -> (u32, u32) {
+        let queue = &self.queues[class.0 as usize];
+        (queue.pending, queue.assigned)
+    }
+
+    /// How many tasks of a class wait to be handed out and are not suspects.
+    pub(super) fn ordinary_of(&self, class: Class) -> u32 {
+        let suspects = self.suspects.iter().filter(|&&(_, id)| self.class(id) == class).count();
+        self.of_class(class).0 - u32::try_from(suspects).expect("at most len")
+    }
+
+    /// Whether a task of this class may still have to run.
+    pub(super) fn is_open(&self, class: Class) -> bool {
+        let delayed = || self.unrecorded().any(|id| self.class(id) == class);
+        self.of_class(class) != (0, 0) || delayed()
+    }
+
+    /// Whether the task is not recorded.
+    pub(super) fn is_unrecorded(&self, id: TaskId) -> bool {
+        !matches!(self.state(id), Some(TaskState::Finished | TaskState::Failed) | None)
     }
 
     /// How many tasks there are.
@@ -163,7 +221,7 @@ impl TaskTable {
             _ => self.suspects.remove(&(before >= ALONE_FROM, id)),
         };
         if waits {
-            if before == 0 && !self.returned.remove(&id) {
+            if before == 0 && !self.queue_of(id).returned.remove(&id) {
                 self.waiting.forget(id);
             }
             self.queue(id);
@@ -173,10 +231,28 @@ impl TaskTable {
     /// Puts a pending task into its queue.
     fn queue(&mut self, id: TaskId) {
         match self.crashes(id) {
-            0 if id.0 >= self.next => {}
-            0 => _ = self.returned.insert(id),
+            0 => self.queue_of(id).put_back(id),
             crashes => _ = self.suspects.insert((crashes >= ALONE_FROM, id)),
         }
+    }
+
+    fn queue_of(&mut self, id: TaskId) -> &mut Queue {
+        let class = self.class(id);
+        &mut self.queues[class.0 as usize]
+    }
+
+    /// The only place where a task begins or ceases to wait, or to be assigned.
+    fn enter(&mut self, id: TaskId, state: TaskState) {
+        let before = std::mem::replace(&mut self.states[id.0 as usize], state);
+        let queue = self.queue_of(id);
+        let change = |of: TaskState, count: &mut u32| {
+            *count = *count + u32::from(state == of) - u32::from(before == of);
+        };
+        change(TaskState::Pending, &mut queue.pending);
+        change(TaskState::Assigned, &mut queue.assigned);
+        change(TaskState::Pending, &mut self.pending);
+        change(TaskState::Finished, &mut self.finished);
+        change(TaskState::Failed, &mut self.failed);
     }
 
     /// Whether the next suspect must be alone on its rank; `None` if there is none.
@@ -185,15 +261,15 @@ impl TaskTable {
         self.suspects.first().map(|&(alone, _)| alone)
     }
 
-    /// Hands the next suspect to `worker`.
-    pub fn take_suspect(&mut self, worker: Rank) -> Option<TaskId> {
-        let (_, id) = self.suspects.pop_first()?;
-        Some(self.hand_out(id, worker))
+    /// Hands the next suspect to `worker`, of those whose class has room there.
+    pub fn take_suspect(&mut self, worker: Rank, has_room: impl Fn(Class) -> bool) -> Option<TaskId> {
+        let &next = self.suspects.iter().find(|&&(_, id)| has_room(self.class(id)))?;
+        self.suspects.remove(&next);
+        Some(self.hand_out(next.1, worker))
     }
 
     fn hand_out(&mut self, id: TaskId, worker: Rank) -> TaskId {
-        self.pending -= 1;
-        self.states[id.0 as usize] = TaskState::Assigned;
+        self.enter(id, TaskState::Assigned);
         self.owners[id.0 as usize] = worker;
         id
     }
@@ -216,11 +292,10 @@ impl TaskTable {
         while let Some((id, woken)) = self.waiting.wake(now) {
             some = true;
             if woken != Woken::Last {
-                self.states[id.0 as usize] = TaskState::Pending;
-                self.pending += 1;
+                self.enter(id, TaskState::Pending);
             }
             if woken != Woken::Others {
-                self.returned.insert(id);
+                self.queue_of(id).put_back(id);
             }
         }
         some
@@ -230,20 +305,42 @@ impl TaskTable {
         self.tries.entry(id).or_insert(Tries { attempt: Attempt(1), failures: 0, crashes: 0 })
     }
 
-    /// Hands the first pending task of the list to `worker`; never a suspect.
+    /// Hands the first pending task of the list to `worker`; never a suspect. For lists of one class.
     pub fn take_next(&mut self, worker: Rank) -> Option<TaskId> {
-        let first = self.returned.first().copied();
-        let id = match self.waiting.take(worker, first).or_else(|| self.returned.pop_first()) {
-            Some(id) => id,
-            None => {
-                while self.state(TaskId(self.next))? != TaskState::Pending || self.is_suspect(TaskId(self.next)) {
-                    self.next += 1;
-                }
-                self.next += 1;
-                TaskId(self.next - 1)
-            }
-        };
+        self.take_of(Class::default(), worker)
+    }
+
+    /// The same for a class.
+    pub fn take_of(&mut self, class: Class, worker: Rank) -> Option<TaskId> {
+        let id = self.first_of(class, Some(worker))?;
+        let queue = &mut self.queues[class.0 as usize];
+        if !queue.take(id) {
+            self.waiting.forget(id);
+        }
         Some(self.hand_out(id, worker))
+    }
+
+    /// The first task of a class that this rank may have; of those that any rank may have, if it is `None`.
+    pub(super) fn first_of(&mut self, class: Class, worker: Option<Rank>) -> Option<TaskId> {
+        let returned = self.queues[class.0 as usize].returned.first().copied();
+        let is_of_class = |id| self.class(id) == class;
+        let waits = worker.and_then(|worker| self.waiting.first_for(worker, returned, is_of_class));
+        if let Some(id) = waits.or(returned) {
+            return Some(id);
+        }
+        while let Some(id) = self.queues[class.0 as usize].next() {
+            if self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id) {
+                return Some(id);
+            }
+            self.queues[class.0 as usize].skip();
+        }
+        None
+    }
+
+    /// The first task of a class, for any rank, if none of the class is assigned.
+    pub(super) fn first_to_start(&mut self, class: Class) -> Option<TaskId> {
+        let (pending, assigned) = self.of_class(class);
+        (pending > 0 && assigned == 0).then(|| self.first_of(class, None)).flatten()
     }
 
     fn is_suspect(&self, id: TaskId) -> bool {
@@ -270,7 +367,7 @@ impl TaskTable {
         if let Some((until, avoids)) = until.filter(|_| self.state(id) == Some(TaskState::Assigned)) {
             let tries = self.tries(id);
             tries.attempt = Attempt(tries.attempt.0.saturating_add(1));
-            self.states[id.0 as usize] = TaskState::Delayed;
+            self.enter(id, TaskState::Delayed);
             self.waiting.add(id, until, avoids);
         }
     }
@@ -278,11 +375,11 @@ impl TaskTable {
     /// Gives a waiting task to a worker that already runs it; has no effect on any other.
     pub fn adopt(&mut self, id: TaskId, worker: Rank) {
         // A task that was never handed out cannot be running anywhere.
-        let was_handed_out = id.0 < self.next || self.attempt(id) > Attempt(1);
-        if self.state(id) == Some(TaskState::Pending) && was_handed_out {
+        if self.state(id) == Some(TaskState::Pending)
+            && (self.queue_of(id).is_behind(id) || self.attempt(id) > Attempt(1))
+        {
             self.take_out(id);
-            self.states[id.0 as usize] = TaskState::Assigned;
-            self.owners[id.0 as usize] = worker;
+            self.hand_out(id, worker);
         }
     }
 
@@ -294,12 +391,11 @@ impl TaskTable {
             Some(TaskState::Delayed) => _ = self.waiting.forget(id),
             Some(TaskState::Finished | TaskState::Failed) | None => return false,
         }
-        let (state, count) = match verdict {
-            Verdict::Finished => (TaskState::Finished, &mut self.finished),
-            Verdict::Failed => (TaskState::Failed, &mut self.failed),
+        let state = match verdict {
+            Verdict::Finished => TaskState::Finished,
+            Verdict::Failed => TaskState::Failed,
         };
-        self.states[id.0 as usize] = state;
-        *count += 1;
+        self.enter(id, state);
         if !self.tries.is_empty() {
             self.tries.remove(&id);
         }
@@ -308,33 +404,27 @@ impl TaskTable {
 
     /// Removes a pending task from its queue.
     fn take_out(&mut self, id: TaskId) {
-        if !self.returned.remove(&id) && !self.suspects.remove(&(self.crashes(id) >= ALONE_FROM, id)) {
+        let is_suspect = self.suspects.remove(&(self.crashes(id) >= ALONE_FROM, id));
+        if !is_suspect && !self.queue_of(id).returned.remove(&id) {
             self.waiting.forget(id);
         }
-        self.pending -= 1;
     }
 
     /// Takes back a record that did not reach the disk.
     pub fn unrecord(&mut self, id: TaskId) {
-        match self.state(id) {
-            Some(TaskState::Finished) => self.finished -= 1,
-            Some(TaskState::Failed) => self.failed -= 1,
-            Some(TaskState::Pending | TaskState::Assigned | TaskState::Delayed) | None => return,
+        if matches!(self.state(id), Some(TaskState::Finished | TaskState::Failed)) {
+            self.wait_again(id);
         }
-        self.wait_again(id);
     }
 
     fn wait_again(&mut self, id: TaskId) {
-        self.states[id.0 as usize] = TaskState::Pending;
-        self.pending += 1;
+        self.enter(id, TaskState::Pending);
         self.queue(id);
     }
 
     /// IDs of all tasks that are not recorded, ascending: the content of `toprocess`.
     pub fn unrecorded(&self) -> impl Iterator<Item = TaskId> + '_ {
-        (0..self.total())
-            .map(TaskId)
-            .filter(|id| !matches!(self.states[id.0 as usize], TaskState::Finished | TaskState::Failed))
+        (0..self.total()).map(TaskId).filter(|&id| self.is_unrecorded(id))
     }
 
     /// The state of every task, by ID.
@@ -352,22 +442,32 @@ impl TaskTable {
         assert_eq!(self.pending, count(TaskState::Pending), "pending");
         assert_eq!(self.finished, count(TaskState::Finished), "finished");
         assert_eq!(self.failed, count(TaskState::Failed), "failed");
-        for id in &self.returned {
-            assert!(id.0 < self.next, "task {id} waits twice");
-            assert_eq!(self.state(*id), Some(TaskState::Pending), "task {id}");
-        }
         for &(alone, id) in &self.suspects {
             assert_eq!(
                 (self.state(id), self.crashes(id) >= ALONE_FROM),
                 (Some(TaskState::Pending), alone),
                 "task {id}"
             );
-            assert!(self.crashes(id) > 0 && !self.returned.contains(&id), "task {id} is not a suspect");
+            assert!(self.crashes(id) > 0, "task {id} is not a suspect");
         }
-        let ahead = (self.next.min(self.total())..self.total()).map(TaskId);
-        let ahead = ahead.filter(|&id| self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id));
         let ready = self.waiting.ready();
-        let waits = self.returned.len() + self.suspects.len() + ready as usize + ahead.count();
+        let mut waits = self.suspects.len() + ready as usize;
+        let ids = || (0..self.total()).map(TaskId);
+        for (class, queue) in self.all_classes().zip(&self.queues) {
+            let of = |state| {
+                let of = ids().filter(|&id| self.class(id) == class && self.state(id) == Some(state));
+                u32::try_from(of.count()).expect("fits")
+            };
+            let counts = (of(TaskState::Pending), of(TaskState::Assigned));
+            assert_eq!((queue.pending, queue.assigned), counts, "class {class:?}");
+            for &id in &queue.returned {
+                assert!(queue.is_behind(id), "task {id} waits twice");
+                assert_eq!((self.state(id), self.class(id)), (Some(TaskState::Pending), class), "task {id}");
+                assert!(!self.is_suspect(id), "suspect {id} waits twice");
+            }
+            let ahead = queue.ahead().filter(|&id| self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id));
+            waits += queue.returned.len() + ahead.count();
+        }
         assert_eq!(self.pending as usize, waits, "a waiting task would be forgotten");
         let delayed = count(TaskState::Delayed) + ready;
         assert_eq!(self.waiting.len(), delayed as usize, "delayed");

@@ -65,13 +65,16 @@ impl Waiting {
         }
     }
 
-    /// Takes out the first task that this rank may have, if there is one before `before`.
-    pub(super) fn take(&mut self, rank: Rank, before: Option<TaskId>) -> Option<TaskId> {
-        // Of two different ranks, one is not `rank`.
-        let (_, tasks) = self.elsewhere.iter().take(2).find(|&(&avoided, _)| avoided != rank)?;
-        let &id = tasks.first().filter(|&&id| before.is_none_or(|before| id < before))?;
-        self.remove(id);
-        Some(id)
+    /// The first task that this rank may have, of those that count, if there is one before `before`.
+    pub(super) fn first_for(
+        &self,
+        rank: Rank,
+        before: Option<TaskId>,
+        counts: impl Fn(TaskId) -> bool,
+    ) -> Option<TaskId> {
+        let others = self.elsewhere.iter().filter(|&(&avoided, _)| avoided != rank);
+        let id = others.filter_map(|(_, tasks)| tasks.iter().copied().find(|&id| counts(id))).next()?;
+        before.is_none_or(|before| id < before).then_some(id)
     }
 
     /// Removes a task; returns whether it was ready, if it was waiting.
@@ -118,6 +121,12 @@ pub(super) enum Woken {
 mod tests {
     use super::*;
 
+    fn take(waiting: &mut Waiting, rank: Rank, before: Option<TaskId>) -> Option<TaskId> {
+        let id = waiting.first_for(rank, before, |_| true)?;
+        waiting.forget(id);
+        Some(id)
+    }
+
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
     }
@@ -130,7 +139,7 @@ mod tests {
         assert_eq!((waiting.wake(secs(0)), waiting.next_due()), (None, Some(secs(1))));
         assert_eq!((waiting.wake(secs(1)), waiting.ready(), waiting.len()), (Some((TaskId(7), Woken::Others)), 1, 1));
         waiting.check_invariants();
-        assert_eq!((waiting.take(Rank(2), None), waiting.next_due()), (None, Some(secs(3))));
+        assert_eq!((take(&mut waiting, Rank(2), None), waiting.next_due()), (None, Some(secs(3))));
         assert_eq!((waiting.wake(secs(3)), waiting.ready(), waiting.len()), (Some((TaskId(7), Woken::Last)), 0, 0));
         waiting.add(TaskId(8), secs(4), Some((Rank(2), secs(5))));
         assert_eq!((waiting.wake(secs(5)), waiting.wake(secs(5))), (Some((TaskId(8), Woken::All)), None));
@@ -146,10 +155,10 @@ mod tests {
             waiting.wake(secs(1));
         }
         for before in [0, 5] {
-            assert_eq!(waiting.take(Rank(2), Some(TaskId(before))), None);
+            assert_eq!(take(&mut waiting, Rank(2), Some(TaskId(before))), None);
         }
-        assert_eq!(waiting.take(Rank(0), Some(TaskId(9))), Some(TaskId(6)), "it is kept from 5");
-        assert_eq!(waiting.take(Rank(2), Some(TaskId(6))), Some(TaskId(5)));
+        assert_eq!(take(&mut waiting, Rank(0), Some(TaskId(9))), Some(TaskId(6)), "it is kept from 5");
+        assert_eq!(take(&mut waiting, Rank(2), Some(TaskId(6))), Some(TaskId(5)));
         assert_eq!((waiting.len(), waiting.forget(TaskId(5))), (0, None));
     }
 

@@ -10,6 +10,7 @@ use super::doubts::Trust;
 use super::index::{Index, Keys};
 use super::state::{Active, Queue, State, Status};
 use crate::demand::Capacity;
+use crate::demand::classes::Class;
 use crate::lengths::micros;
 use crate::task::{Rank, TaskId};
 
@@ -28,6 +29,9 @@ pub struct WorkerState {
     pub shortage: Option<String>,
     /// The tasks that it holds. Kept when it is lost, since they fill its slots if it comes back.
     pub book: Book,
+    /// The classes of tasks that have ended there since it was last filled: tasks like them fit into the same places.
+    /// Empty if tasks do not differ.
+    pub(super) recent: Vec<Class>,
     /// The usual length of its tasks; 0 before the first result.
     pub task_us: u64,
     /// From sending an Assign to receiving its acknowledgement; 0 before the first.
@@ -50,7 +54,7 @@ pub struct WorkerState {
 const SAMPLE_MAX: u64 = 1 << 40;
 
 /// Moves an average an eighth of the way: steady, but close to a new value within about ten reports.
-fn blend(average: u64, sample: u64) -> u64 {
+pub(super) fn blend(average: u64, sample: u64) -> u64 {
     let sample = sample.min(SAMPLE_MAX);
     if average == 0 { sample.max(1) } else { (average * 7 + sample) / 8 }.max(1)
 }
@@ -63,6 +67,7 @@ impl WorkerState {
             capacity: Capacity::default(),
             shortage: None,
             book: Book::default(),
+            recent: Vec::new(),
             task_us: 0,
             round_trip_us: 0,
             heard: now,
@@ -161,8 +166,8 @@ impl WorkerState {
     }
 
     /// Notes that these tasks are handed to it.
-    pub(super) fn hand(&mut self, now: Duration, ids: impl Iterator<Item = TaskId>) {
-        self.book.add(ids);
+    pub(super) fn hand(&mut self, now: Duration, tasks: impl Iterator<Item = (TaskId, Class)>) {
+        self.book.add(tasks);
         self.trust.handed(now);
         if let Some(active) = self.state.active_mut() {
             active.queue.hand();
@@ -287,7 +292,12 @@ impl WorkerTable {
     /// The active worker with the most waiting tasks and no Recall to answer, and how many wait there.
     #[must_use]
     pub fn longest_queue(&self) -> Option<(Rank, u32)> {
-        self.index.queued.last().map(|&(queued, rank)| (rank, queued))
+        self.longest_queues().next()
+    }
+
+    /// All such workers, the longest queue first.
+    pub(super) fn longest_queues(&self) -> impl Iterator<Item = (Rank, u32)> + '_ {
+        self.index.queued.iter().rev().map(|&(queued, rank)| (rank, queued))
     }
 
     /// Workers that take no task for a while, by the end of that time.
@@ -417,7 +427,7 @@ mod tests {
             worker.book.set_slots(2);
         });
         assert_eq!((table.idle_from(Rank(0)), table.is_empty(), table.len()), (Some(rank), false, 3));
-        table.update(rank, |worker| worker.book.add((0..3).map(TaskId)));
+        table.update(rank, |worker| worker.book.add((0..3).map(|id| (TaskId(id), Class::default()))));
         table.check_invariants();
         assert_eq!((table.idle_count(), table.longest_queue()), (0, Some((rank, 1))));
         table.update(rank, |worker| worker.state.lose(false));

@@ -184,6 +184,7 @@ pub(crate) mod tests {
             grace: S,
             rules: Rules::default(),
             timeout_at: None,
+            kinds: vec![crate::demand::Demand::default()],
         };
         let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
         for rank in 0..ranks {

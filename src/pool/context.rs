@@ -47,7 +47,7 @@ pub(super) struct SpawnContext {
     host: String,
     workdir: Vec<u8>,
     started: Counts,
-    shares: Shares,
+    pub(super) shares: Shares,
 }
 
 /// How many tasks were started by a shell, and how many were started without one.
@@ -240,7 +240,8 @@ impl SpawnContext {
         }
         environment.extend(self.identity.variables());
         environment.extend(own.iter().map(CString::as_c_str));
-        environment.extend(self.shares.of(starting.slot).variables.iter().map(CString::as_c_str));
+        let share = self.shares.of(starting.slot);
+        environment.extend(share.variables.iter().map(CString::as_c_str));
         for variable in direct.iter().flat_map(|direct| &direct.variables) {
             let name = variable.to_bytes().split_inclusive(|&byte| byte == b'=').next().unwrap_or_default();
             environment.retain(|line| !line.to_bytes().starts_with(name));
@@ -261,7 +262,7 @@ impl SpawnContext {
             ends: opened.as_ref().map_or(given, |opened| opened.ends(given)),
             folder: opened.as_ref().and_then(|opened| opened.folder.as_ref()).map(AsFd::as_fd),
         };
-        let spawn = || self.spawn_on(starting.slot, &command);
+        let spawn = || self.spawn_on(&share.cpus, &command);
         let spawned = match &starting.folder {
             None => spawn(),
             Some(folder) => self.inside(folder, spawn)?,
@@ -270,8 +271,7 @@ impl SpawnContext {
     }
 
     /// A process gets the CPUs of the thread that starts it.
-    fn spawn_on(&self, slot: u32, command: &Command<'_>) -> Result<Pid, Errno> {
-        let cpus = &self.shares.of(slot).cpus;
+    fn spawn_on(&self, cpus: &[usize], command: &Command<'_>) -> Result<Pid, Errno> {
         let bound = !cpus.is_empty() && cpus::bind(cpus.iter().copied());
         let spawned = self.spawner.spawn(command);
         if bound {

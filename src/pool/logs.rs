@@ -256,11 +256,12 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::classes::Class;
     use crate::task::{Attempt, Outcome, TaskId};
     use crate::workdir::logs::Finder;
 
     fn task(id: u32) -> Assignment {
-        Assignment { id: TaskId(id), attempt: Attempt(1), command: b"x".to_vec() }
+        Assignment { id: TaskId(id), attempt: Attempt(1), class: Class::default(), command: b"x".to_vec() }
     }
 
     /// Runs a task that writes something and leaves nothing behind.

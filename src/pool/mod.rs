@@ -127,7 +127,7 @@ impl Node for ThisNode {
         }
         cpus::take_share(launch, place);
         let cpus = cpus::usable(launch);
-        let offer = Offer::of_this_rank(place, cpus, config.slots, &config.demand);
+        let offer = Offer::of_this_rank(place, cpus, config.slots, &config.kinds);
         let slots = offer.slots;
         let context = SpawnContext::new(config, &offer, &host::node_name(launch), &cwd, self.clock);
         self.executing.clear(slots);

@@ -79,7 +79,7 @@ fn start<N: Node>(
         return Err(format!("it speaks protocol version {PROTOCOL_VERSION}, rank 0 speaks {}", config.protocol));
     }
     let Prepared { processes, slots, capacity, shortage, host } = node.prepare(now, config)?;
-    let core = Worker::new(slots, Duration::from_millis(config.grace_ms));
+    let core = Worker::new(slots, Duration::from_millis(config.grace_ms)).with_kinds(&config.kinds, &capacity);
     let hello = ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots, capacity, shortage };
     Ok((Turns::new(core, processes), hello))
 }

@@ -1,10 +1,14 @@
-//! What each slot of a pool has for its tasks alone.
+//! What each task of a pool has for itself.
 //!
-//! Owns the division of a rank's CPUs and GPUs among its slots, and how tasks are told. Memory is only counted: it limits
-//! the number of slots. Where these resources are found is in [`crate::sys`].
+//! Owns the division of a rank's CPUs and GPUs, and how tasks are told. If all tasks ask for the same, each slot has its
+//! share from the start; otherwise, a task gets its share when it gets a slot. Memory is only counted. Where these
+//! resources are found is in [`crate::sys`].
 
+use std::borrow::Cow;
 use std::ffi::CString;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::demand::classes::Class;
 use crate::demand::{Capacity, Demand};
 use crate::protocol::{Bind, SlotCount, WorkerConfig};
 use crate::runner::environment::{OMP_NUM_THREADS, TASKFARMER_CPUS, TASKFARMER_GPUS};
@@ -25,34 +29,37 @@ pub(super) struct Offer {
 
 impl Offer {
     /// Looks up what tasks ask for. `cpus`: those that this rank may use.
-    pub(super) fn of_this_rank(place: NodePlace, cpus: u32, slots: SlotCount, demand: &Demand) -> Self {
+    pub(super) fn of_this_rank(place: NodePlace, cpus: u32, slots: SlotCount, kinds: &[Demand]) -> Self {
         // A rank that runs no tasks needs nothing.
         let is_asked = slots != SlotCount::Fixed(0);
-        let gpus = (is_asked && demand.gpus > 0).then(|| gpus::of_this_rank(place));
+        let asks_for = |what: fn(&Demand) -> bool| is_asked && kinds.iter().any(what);
+        let gpus = asks_for(|demand| demand.gpus > 0).then(|| gpus::of_this_rank(place));
         let (gpus, no_gpus) = match gpus {
             Some(Ok(gpus)) => (Some(gpus), None),
             Some(Err(looked_at)) => (None, Some(looked_at)),
             None => (None, None),
         };
         let count = gpus.as_ref().map_or(0, |gpus| gpus.names.len());
-        let memory_mib = if is_asked && demand.memory_mib > 0 { memory_limit::of_this_rank(place) } else { 0 };
+        let asks_for_memory = asks_for(|demand| demand.memory_mib > 0);
+        let memory_mib = if asks_for_memory { memory_limit::of_this_rank(place) } else { 0 };
         let capacity = Capacity { cpus, gpus: u32::try_from(count).unwrap_or(u32::MAX), memory_mib };
-        let room = slots.on(&capacity, demand);
+        let room = slots.on(&capacity, kinds);
         let slots = *room.as_ref().unwrap_or(&0);
         let shortage = room.err().map(|shortage| match no_gpus.filter(|_| shortage.is_of_gpus()) {
             Some(looked_at) => format!("{shortage}: {looked_at}"),
             None => shortage.to_string(),
         });
         let offer = Self { capacity, slots, shortage, gpus };
-        offer.report(demand);
+        offer.report(kinds);
         offer
     }
 
-    fn report(&self, demand: &Demand) {
+    fn report(&self, kinds: &[Demand]) {
         if let Some(gpus) = &self.gpus {
             log::info!("tasks use GPUs {}, from {}", gpus.names.join(","), gpus.source);
             let whole = Capacity { cpus: u32::MAX, memory_mib: u64::MAX, ..self.capacity };
-            if let Ok(Some(room)) = whole.room(demand)
+            if let [demand] = kinds
+                && let Ok(Some(room)) = whole.room(demand)
                 && 0 < self.slots
                 && self.slots < room
             {
@@ -66,70 +73,163 @@ impl Offer {
     }
 }
 
-/// What one slot has.
-#[derive(Default, Debug)]
+/// What one task has.
+#[derive(Clone, Default, Debug)]
 pub(super) struct Share {
-    /// CPUs that its tasks are bound to; empty: all of the rank's.
+    /// CPUs that it is bound to; empty: all of the rank's.
     pub(super) cpus: Vec<usize>,
-    /// `NAME=VALUE`, for each of its tasks.
+    /// `NAME=VALUE`.
     pub(super) variables: Vec<CString>,
 }
 
-/// What all slots have.
+/// What all tasks have.
 #[derive(Debug)]
 pub(super) struct Shares {
-    of_slots: Vec<Share>,
+    of_slots: OfSlots,
+    /// The CPUs of all tasks together, if tasks are bound.
     all_cpus: Vec<usize>,
-    /// Variables that tasks must not inherit.
-    names: Vec<&'static str>,
+    words: Words,
     none: Share,
+}
+
+#[derive(Debug)]
+enum OfSlots {
+    /// All tasks ask for the same.
+    Fixed(Vec<Share>),
+    Mixed {
+        kinds: Vec<Demand>,
+        taken: Mutex<Taken>,
+    },
+}
+
+/// What tasks that differ have taken.
+#[derive(Debug)]
+struct Taken {
+    /// If tasks are bound.
+    free: Option<cpus::Free>,
+    /// By slot.
+    shares: Vec<Share>,
+}
+
+/// How tasks are told.
+#[derive(Debug)]
+struct Words {
+    gpus: Option<Gpus>,
+    /// Variables of which the runner has its own opinion, or which belong to the user.
+    taboo: Vec<&'static str>,
+    /// Variables that tasks must not inherit.
+    hidden: Vec<&'static str>,
+}
+
+impl Words {
+    /// `is_runners`: whether the runner sets this variable; then nothing else does.
+    fn new(gpus: Option<Gpus>, is_runners: impl Fn(&str) -> bool) -> Self {
+        // A farm that is a task of another one has that one's number, which is nobody's choice.
+        let (threads, of_outer) = (std::env::var_os(OMP_NUM_THREADS), std::env::var_os(TASKFARMER_CPUS));
+        let is_users = |name: &str| name == OMP_NUM_THREADS && threads.is_some() && threads != of_outer;
+        let of_cpus = [TASKFARMER_CPUS, OMP_NUM_THREADS, TASKFARMER_GPUS];
+        let all = gpus::VARIABLES.into_iter().chain([gpus::ORDINAL]).chain(of_cpus);
+        let taboo = all.filter(|name| is_runners(name) || is_users(name)).collect();
+        let mut hidden = Vec::new();
+        if gpus.is_some() {
+            // A program must not find GPUs by the variable of a different vendor.
+            hidden.extend(gpus::VARIABLES.into_iter().chain([gpus::ORDINAL]).filter(|name| !is_runners(name)));
+        }
+        Self { gpus, taboo, hidden }
+    }
+
+    /// The variables of a task with this many CPUs, if they are its own, and these GPUs.
+    fn variables(&self, cpus: usize, own_gpus: &str) -> Vec<CString> {
+        let of_gpus = self.gpus.as_ref().map(|gpus| match own_gpus {
+            // Level Zero takes an empty mask for all GPUs; the others, for none.
+            "" if gpus.variable == gpus::ZE => [None, None],
+            "" => [None, Some((gpus.variable, String::new()))],
+            own => [TASKFARMER_GPUS, gpus.variable].map(|name| Some((name, own.to_owned()))),
+        });
+        let of_cpus = (cpus > 0).then(|| [TASKFARMER_CPUS, OMP_NUM_THREADS].map(|name| Some((name, cpus.to_string()))));
+        let wanted = of_gpus.into_iter().chain(of_cpus).flatten().flatten();
+        let set = wanted.filter(|(name, _)| !self.taboo.contains(name));
+        set.filter_map(|(name, value)| c_string(format!("{name}={value}").as_bytes())).collect()
+    }
 }
 
 impl Shares {
     /// Divides what the rank offers. `is_runners`: whether the runner sets this variable; then nothing else does.
     pub(super) fn new(config: &WorkerConfig, offer: &Offer, is_runners: impl Fn(&str) -> bool) -> Self {
-        let asked = config.demand.cpus;
-        let cpus = match config.bind {
-            Bind::Slot => cpus::per_slot(offer.slots, asked),
-            Bind::None => Vec::new(),
+        let words = Words::new(offer.gpus.clone(), is_runners);
+        let is_bound = config.bind == Bind::Slot;
+        let (of_slots, all_cpus) = match &config.kinds[..] {
+            [demand] => {
+                let cpus = if is_bound { cpus::per_slot(offer.slots, demand.cpus) } else { Vec::new() };
+                (OfSlots::Fixed(fixed(&words, offer.slots, demand, &cpus)), cpus.concat())
+            }
+            kinds => {
+                let free = is_bound.then(cpus::Free::of_this_rank);
+                let all = free.as_ref().map_or(Vec::new(), cpus::Free::all);
+                let taken = Mutex::new(Taken { free, shares: vec![Share::default(); offer.slots as usize] });
+                (OfSlots::Mixed { kinds: kinds.to_vec(), taken }, all)
+            }
         };
-        let gpus = offer.gpus.as_ref().map_or_else(Vec::new, |gpus| gpus.per_slot(offer.slots, config.demand.gpus));
-        // A farm that is a task of another one has that one's number, which is nobody's choice.
-        let (threads, of_outer) = (std::env::var_os(OMP_NUM_THREADS), std::env::var_os(TASKFARMER_CPUS));
-        let sets_threads = !is_runners(OMP_NUM_THREADS) && (threads.is_none() || threads == of_outer);
-        let mut names = Vec::new();
-        let mut of_slots = Vec::new();
-        if offer.gpus.is_some() {
-            // A program must not find GPUs by the variable of a different vendor.
-            names.extend(gpus::VARIABLES.into_iter().chain([gpus::ORDINAL]).filter(|name| !is_runners(name)));
-        }
-        for slot in 0..offer.slots as usize {
-            let cpus = cpus.get(slot).cloned().unwrap_or_default();
-            let count = if asked > 0 { asked as usize } else { cpus.len() };
-            let gpus = gpus.get(slot).zip(offer.gpus.as_ref());
-            let of_gpus = gpus.map(|(own, gpus)| [(TASKFARMER_GPUS, own.clone()), (gpus.variable, own.clone())]);
-            let of_cpus =
-                (count > 0).then(|| [(TASKFARMER_CPUS, count.to_string()), (OMP_NUM_THREADS, count.to_string())]);
-            let wanted = of_gpus.into_iter().chain(of_cpus).flatten();
-            let set = wanted.filter(|(name, _)| !is_runners(name) && (*name != OMP_NUM_THREADS || sets_threads));
-            let variables = set.filter_map(|(name, value)| c_string(format!("{name}={value}").as_bytes())).collect();
-            of_slots.push(Share { cpus, variables });
-        }
-        Self { all_cpus: cpus.concat(), of_slots, names, none: Share::default() }
+        Self { of_slots, all_cpus, words, none: Share::default() }
     }
 
-    /// Variables that tasks must not inherit, since each slot has its own.
+    /// Variables that tasks must not inherit, since each has its own.
     pub(super) fn variables(&self) -> &[&'static str] {
-        &self.names
+        &self.words.hidden
     }
 
-    /// What a slot has.
-    pub(super) fn of(&self, slot: u32) -> &Share {
-        self.of_slots.get(slot as usize).unwrap_or(&self.none)
+    /// A task of this class gets a slot, and these GPUs.
+    pub(super) fn assign(&self, slot: u32, class: Class, gpus: &[u32]) {
+        let OfSlots::Mixed { kinds, taken } = &self.of_slots else { return };
+        let demand = kinds.get(class.0 as usize).copied().unwrap_or_default();
+        let names = self.words.gpus.as_ref().map_or(&[][..], |gpus| &gpus.names);
+        let own: Vec<&str> = gpus.iter().filter_map(|&gpu| names.get(gpu as usize)).map(String::as_str).collect();
+        let variables = self.words.variables(demand.cpus as usize, &own.join(","));
+        let mut taken = lock(taken);
+        let cpus = taken.free.as_mut().map_or(Vec::new(), |free| free.take(demand.cpus as usize));
+        if let Some(share) = taken.shares.get_mut(slot as usize) {
+            *share = Share { cpus, variables };
+        }
     }
 
-    /// The CPUs of all slots together.
+    /// The task in this slot is over.
+    pub(super) fn give_back(&self, slot: u32) {
+        let OfSlots::Mixed { taken, .. } = &self.of_slots else { return };
+        let Taken { free, shares } = &mut *lock(taken);
+        if let Some(share) = shares.get_mut(slot as usize) {
+            let cpus = std::mem::take(share).cpus;
+            free.iter_mut().for_each(|free| free.give_back(&cpus));
+        }
+    }
+
+    /// What the task in a slot has.
+    pub(super) fn of(&self, slot: u32) -> Cow<'_, Share> {
+        match &self.of_slots {
+            OfSlots::Fixed(shares) => Cow::Borrowed(shares.get(slot as usize).unwrap_or(&self.none)),
+            OfSlots::Mixed { taken, .. } => {
+                Cow::Owned(lock(taken).shares.get(slot as usize).cloned().unwrap_or_default())
+            }
+        }
+    }
+
+    /// The CPUs of all tasks together.
     pub(super) fn all_cpus(&self) -> &[usize] {
         &self.all_cpus
     }
+}
+
+fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The shares of slots whose tasks all ask for the same.
+fn fixed(words: &Words, slots: u32, demand: &Demand, cpus: &[Vec<usize>]) -> Vec<Share> {
+    let gpus = words.gpus.as_ref().map_or_else(Vec::new, |gpus| gpus.per_slot(slots, demand.gpus));
+    let of_slot = |slot: usize| {
+        let cpus = cpus.get(slot).cloned().unwrap_or_default();
+        let count = if demand.cpus > 0 { demand.cpus as usize } else { cpus.len() };
+        let variables = words.variables(count, gpus.get(slot).map_or("", String::as_str));
+        Share { cpus, variables }
+    };
+    (0..slots as usize).map(of_slot).collect()
 }

@@ -277,7 +277,7 @@ fn refusal(error: &StartError, logs: &Logs, slot: u32) -> Option<String> {
 }
 
 impl Processes for Tasks {
-    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment, gpus: &[u32]) -> Result<(), SpawnError> {
         let Some(starters) = &self.starters else {
             return Err(SpawnError::Refused("this pool was never started".to_owned()));
         };
@@ -285,6 +285,7 @@ impl Processes for Tasks {
         if let Some(executing) = self.executing {
             executing.begin(slot, task.id, starters.context().clock.epoch_us(now));
         }
+        starters.context().shares.assign(slot, task.class, gpus);
         match starters.start(now, slot, task) {
             Ok(()) => Ok(()),
             Err(mut failed) => Err(self.judge(&mut failed).expect("it was tried")),
@@ -298,6 +299,9 @@ impl Processes for Tasks {
     fn is_over(&mut self, slot: u32) {
         if let Some(executing) = self.executing {
             executing.end(slot);
+        }
+        if let Some(starters) = &self.starters {
+            starters.context().shares.give_back(slot);
         }
     }
 

@@ -36,12 +36,12 @@ impl SpawnError {
 
 /// Where tasks run.
 pub trait Processes {
-    /// Starts a task in a slot, or arranges for it to be started soon: if that fails later, the event of
+    /// Starts a task in a slot, with these of the rank's GPUs if tasks differ in what they ask for, or arranges for it to be started soon: if that fails later, the event of
     /// [`SpawnError::into_event`] comes then.
     ///
     /// # Errors
     /// If it cannot be started now.
-    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError>;
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment, gpus: &[u32]) -> Result<(), SpawnError>;
 
     /// The task in this slot is over, or was not started.
     fn is_over(&mut self, _slot: u32) {}
@@ -96,7 +96,7 @@ impl<P: Processes> Turns<P> {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
-                    Action::Spawn { slot, task } => self.spawn(now, slot, task),
+                    Action::Spawn { slot, task, gpus } => self.spawn(now, slot, task, &gpus),
                     Action::Terminate(slot) => self.processes.terminate(slot),
                     Action::Kill(slot) => self.processes.kill(slot),
                     Action::Send(message) => out.push(message),
@@ -105,8 +105,8 @@ impl<P: Processes> Turns<P> {
         }
     }
 
-    fn spawn(&mut self, now: Duration, slot: u32, task: Assignment) {
-        if let Err(error) = self.processes.spawn(now, slot, &task) {
+    fn spawn(&mut self, now: Duration, slot: u32, task: Assignment, gpus: &[u32]) {
+        if let Err(error) = self.processes.spawn(now, slot, &task, gpus) {
             self.handle(now, error.into_event(slot, task));
         }
     }

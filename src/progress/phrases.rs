@@ -4,33 +4,41 @@
 
 use std::path::Path;
 
-use crate::config::Config;
 use crate::demand::Demand;
 use crate::farmer::{Farmer, Status, TaskTable, WorkerState};
 use crate::figures::words;
-use crate::protocol::SlotCount;
+use crate::protocol::{SlotCount, WorkerConfig};
 use crate::shown;
 use crate::task::Rank;
 
 /// What runs the tasks in a farm of this many ranks; empty for a single one.
-pub(super) fn who(config: &Config, ranks: u32) -> String {
-    let demand = config.options.demand();
-    let slots = match config.slots {
-        SlotCount::Cpus if !demand.is_none() => format!("a slot per {demand}"),
-        SlotCount::Cpus => "a slot per CPU".to_owned(),
-        SlotCount::CpusUpTo(slots) => format!("a slot per CPU (up to {slots})"),
-        SlotCount::Fixed(slots) => format!("{} each", words::counted(slots.into(), "slot")),
+pub(super) fn who(start: &WorkerConfig, farmer_only: bool, ranks: u32) -> String {
+    let slots = match (start.slots, &start.kinds[..]) {
+        (SlotCount::Cpus, [demand]) if !demand.is_none() => format!("a slot per {demand}"),
+        (SlotCount::Cpus, [_]) => "a slot per CPU".to_owned(),
+        (SlotCount::Cpus, _) => "room for tasks that differ".to_owned(),
+        (SlotCount::CpusUpTo(slots), _) => format!("a slot per CPU (up to {slots})"),
+        (SlotCount::Fixed(slots), _) => format!("{} each", words::counted(slots.into(), "slot")),
     };
-    match (ranks, config.options.farmer_only) {
+    match (ranks, farmer_only) {
         (0 | 1, _) => String::new(),
         (_, false) => format!("{ranks} ranks with {slots}"),
         (_, true) => format!("rank 0, and {} with {slots}", words::counted(u64::from(ranks) - 1, "rank")),
     }
 }
 
+/// What tasks ask for, if it is the same for all, in the first line of a run on a single rank.
+pub(super) fn each(kinds: &[Demand]) -> String {
+    match kinds {
+        [demand] if demand.is_none() => String::new(),
+        [demand] => format!(" with {demand} each"),
+        _ => format!(" at most, for {} different demands", kinds.len()),
+    }
+}
+
 /// The first line of a run: how much there is to do, what does it, and where the results go. `slots`: those of a single
 /// rank.
-pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, demand: &Demand, workdir: &Path) -> String {
+pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, each: &str, workdir: &Path) -> String {
     let total = words::counted(tasks.total().into(), "task");
     let work = match tasks.finished() + tasks.failed() {
         0 => total,
@@ -39,7 +47,6 @@ pub(super) fn announcement(tasks: &TaskTable, who: &str, slots: u32, demand: &De
             format!("{total}, {left} left to run ({done} recorded by earlier runs)")
         }
     };
-    let each = if demand.is_none() { String::new() } else { format!(" with {demand} each") };
     let who = if who.is_empty() { format!("{}{each}", words::counted(slots.into(), "slot")) } else { who.to_owned() };
     format!("{work}; {who}; records and logs go to {}", shown::path(workdir))
 }

@@ -92,11 +92,12 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
         number().prop_map(Logs::Folders),
     ];
     let demand = (number(), number(), long()).prop_map(|(cpus, gpus, memory_mib)| Demand { cpus, gpus, memory_mib });
+    let kinds = prop::collection::vec(demand, 0..4);
     let numbers = (number(), number(), long(), any::<u8>());
-    (numbers, (slots, demand), bytes(), bytes(), (bind, logs), prop::option::of(any::<String>()), runner()).prop_map(
+    (numbers, (slots, kinds), bytes(), bytes(), (bind, logs), prop::option::of(any::<String>()), runner()).prop_map(
         |(
             (protocol, rank, grace_ms, log_level),
-            (slots, demand),
+            (slots, kinds),
             cwd,
             workdir,
             (bind, logs),
@@ -107,7 +108,7 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
                 protocol,
                 rank: Rank(rank),
                 slots,
-                demand,
+                kinds,
                 grace_ms,
                 cwd,
                 workdir,
@@ -123,9 +124,10 @@ fn config() -> impl Strategy<Value = WorkerConfig> {
 
 /// Any message from a farmer.
 pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
-    let assignment = (number(), any::<u16>(), bytes()).prop_map(|(id, attempt, command)| Assignment {
+    let assignment = (number(), any::<(u16, u16)>(), bytes()).prop_map(|(id, (attempt, class), command)| Assignment {
         id: TaskId(id),
         attempt: Attempt(attempt),
+        class: Class(class),
         command,
     });
     let level = prop::sample::select(vec![StopLevel::Drain, StopLevel::Terminate, StopLevel::Kill]);

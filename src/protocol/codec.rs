@@ -60,6 +60,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::demand::Demand;
+    use crate::demand::classes::Class;
     use crate::protocol::*;
     use crate::runner::config::{Defined, Start};
     use crate::runner::fields::{Field, Template};
@@ -78,7 +80,12 @@ mod tests {
     fn golden_bytes() {
         let assign = ToWorker::Assign {
             seq: 7,
-            tasks: vec![Assignment { id: TaskId(300), attempt: Attempt(2), command: b"true".to_vec() }],
+            tasks: vec![Assignment {
+                id: TaskId(300),
+                attempt: Attempt(2),
+                class: Class(1),
+                command: b"true".to_vec(),
+            }],
         };
         let recall = ToWorker::Recall { count: 3 };
         let stop = ToWorker::Stop { level: StopLevel::Terminate };
@@ -125,6 +132,7 @@ mod tests {
         let start = WorkerConfig {
             cwd: b"c".to_vec(),
             workdir: b"w".to_vec(),
+            kinds: vec![Demand { cpus: 5, gpus: 6, memory_mib: 7 }],
             farmer_only_host: Some("h".to_owned()),
             ..WorkerConfig::plain(Rank(1), SlotCount::Fixed(2), Duration::from_millis(3))
         };
@@ -133,12 +141,12 @@ mod tests {
         let hello = ToFarmer::Hello { protocol: 99, host: "h".to_owned(), slots: 1, capacity, shortage: None };
         let log = ToFarmer::Log { level: 3, text: "t".to_owned() };
         let golden: [(Vec<u8>, &[u8]); 20] = [
-            (encode(&start).unwrap(), &[0, 99, 1, 2, 2, 0, 0, 0, 3, 1, b'c', 1, b'w', 0, 0, 1, 1, b'h', 0, 2]),
+            (encode(&start).unwrap(), &[0, 99, 1, 2, 2, 1, 5, 6, 7, 3, 1, b'c', 1, b'w', 0, 0, 1, 1, b'h', 0, 2]),
             (encode(&hello).unwrap(), &[0, 99, 1, b'h', 1, 2, 3, 4, 0]),
             (encode(&log).unwrap(), &[7, 3, 1, b't']),
             (encode(&RunnerConfig::Basic).unwrap(), &[0]),
             (encode(&runner).unwrap(), &defined),
-            (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 4, b't', b'r', b'u', b'e']),
+            (encode(&assign).unwrap(), &[1, 7, 1, 251, 44, 1, 2, 1, 4, b't', b'r', b'u', b'e']),
             (encode(&recall).unwrap(), &[2, 3]),
             (encode(&stop).unwrap(), &[3, 1]),
             (encode(&ToWorker::Heartbeat).unwrap(), &[4]),

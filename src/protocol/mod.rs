@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bincode::{Decode, Encode};
 
+use crate::demand::classes::Class;
 use crate::demand::{Capacity, Demand, Shortage};
 use crate::lengths::micros;
 use crate::runner::RunnerConfig;
@@ -21,7 +22,7 @@ use crate::task::{Attempt, Executing, Rank, SLOTS_MAX, TaskId, TaskResult};
 
 /// Raised whenever the meaning or the bytes of a message change. Start and Hello carry it: a farm consists of one
 /// program, and two versions in one allocation are refused by name instead of misread.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 
 /// The level of a stop. Higher levels win; a farm never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
@@ -46,22 +47,28 @@ pub enum SlotCount {
 }
 
 impl SlotCount {
-    /// On a rank that offers this, for tasks that ask for that. A task that asks for no CPU counts as one.
+    /// On a rank that offers this, for tasks that ask for one of those. A task that asks for no CPU counts as one.
     ///
     /// # Errors
-    /// If not even one task has room.
-    pub fn on(self, capacity: &Capacity, demand: &Demand) -> Result<u32, Shortage> {
+    /// If no task has room.
+    pub fn on(self, capacity: &Capacity, kinds: &[Demand]) -> Result<u32, Shortage> {
         if self == Self::Fixed(0) {
             return Ok(0);
         }
-        let room = capacity.room(demand)?;
+        let rooms = || kinds.iter().map(|demand| capacity.room(demand));
+        // As many as there would be if all asked for what most have room for.
+        let most = rooms().flatten().map(|room| room.unwrap_or(u32::MAX)).max();
+        let room = match most {
+            Some(room) => room,
+            None => rooms().find_map(Result::err).map_or(Ok(u32::MAX), Err)?,
+        };
         let slots = match self {
-            Self::Cpus if demand.cpus > 0 => u32::MAX,
+            Self::Cpus if kinds.iter().all(|demand| demand.cpus > 0) => u32::MAX,
             Self::Cpus => capacity.cpus,
             Self::CpusUpTo(slots) => slots.min(capacity.cpus),
             Self::Fixed(slots) => slots,
         };
-        Ok(room.map_or(slots, |room| room.min(slots)).min(SLOTS_MAX))
+        Ok(room.min(slots).min(SLOTS_MAX))
     }
 }
 
@@ -100,8 +107,8 @@ pub struct WorkerConfig {
     pub rank: Rank,
     /// Slots of the pool. 0 slots by `--farmer-only`: the rank takes no tasks.
     pub slots: SlotCount,
-    /// What each task asks for.
-    pub demand: Demand,
+    /// What tasks ask for, by class; at least one.
+    pub kinds: Vec<Demand>,
     /// Time between SIGTERM and SIGKILL, in milliseconds.
     pub grace_ms: u64,
     /// Absolute path: where the farmer was started, and every task's working directory.
@@ -127,7 +134,7 @@ impl WorkerConfig {
             protocol: PROTOCOL_VERSION,
             rank,
             slots,
-            demand: Demand::default(),
+            kinds: vec![Demand::default()],
             grace_ms: micros(grace) / 1_000,
             cwd: Vec::new(),
             workdir: Vec::new(),
@@ -147,6 +154,8 @@ pub struct Assignment {
     pub id: TaskId,
     /// The number of this attempt.
     pub attempt: Attempt,
+    /// What it asks for: an index into [`WorkerConfig::kinds`].
+    pub class: Class,
     /// The line of the list, as bytes: no NUL, no newline.
     pub command: Vec<u8>,
 }

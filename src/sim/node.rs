@@ -66,7 +66,7 @@ pub(crate) struct Node {
     pub inbox: VecDeque<Vec<u8>>,
     /// What the relay has yet to pass on.
     pub outbox: VecDeque<ToFarmer>,
-    slots: u32,
+    capacity: Capacity,
     plan: Rc<Plan>,
 }
 
@@ -80,8 +80,8 @@ impl orders::Node for Node {
         let mut processes = orders::Node::none(self);
         (processes.now, processes.output) = (now, self.output);
         (processes.refusing, processes.broken) = (self.refusing, self.broken);
-        let capacity = Capacity { cpus: self.slots, ..Capacity::default() };
-        let slots = config.slots.on(&capacity, &config.demand);
+        let capacity = self.capacity;
+        let slots = config.slots.on(&capacity, &config.kinds);
         let shortage = slots.err().map(|shortage| shortage.to_string());
         Ok(Prepared { processes, slots: slots.unwrap_or(0), capacity, shortage, host: "node".to_owned() })
     }
@@ -94,7 +94,7 @@ impl orders::Node for Node {
 impl Node {
     /// A rank that has just been started.
     #[must_use]
-    pub(crate) fn new(now: Duration, slots: u32, unfit: bool, plan: Rc<Plan>) -> Self {
+    pub(crate) fn new(now: Duration, capacity: Capacity, unfit: bool, plan: Rc<Plan>) -> Self {
         Self {
             pool: Pool::Forked,
             relay_up: true,
@@ -112,7 +112,7 @@ impl Node {
             unfit,
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
-            slots,
+            capacity,
             plan,
         }
     }

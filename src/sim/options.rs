@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::prng::Prng;
+use crate::demand::Capacity;
+use crate::demand::classes::Asks;
 use crate::farmer::{Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 
 /// How long tasks take.
@@ -129,6 +131,10 @@ pub(crate) struct Options {
     pub poison: u32,
     /// All output of a rank goes into one file.
     pub packed: bool,
+    /// What tasks ask for, each as likely as the others; empty: for nothing.
+    pub asks: Vec<Asks>,
+    /// What ranks have besides CPUs, of which they have as many as slots.
+    pub beside: Capacity,
     /// The farm's time limit, if any.
     pub timeout: Option<Duration>,
     /// How many of 1,000 ranks report that they cannot run tasks, or join late.
@@ -189,6 +195,8 @@ impl Options {
             slots,
             poison: 0,
             packed: false,
+            asks: Vec::new(),
+            beside: Capacity::default(),
             farmer_only: ranks > 1 && prng.chance(150),
             tasks,
             lengths: prng.pick(&Lengths::ALL),
@@ -213,7 +221,32 @@ impl Options {
             options.rules.crash_limit = u16::try_from(prng.pick(&[1_u32, 2, 3, 3, 5])).expect("small");
         }
         options.packed = prng.chance(500);
+        if prng.chance(300) {
+            draw_asks(&mut options, &mut prng);
+        }
         options
+    }
+}
+
+/// What tasks ask for. Most of it fits on each rank; some fits only on some, or, rarely, on none.
+fn draw_asks(options: &mut Options, prng: &mut Prng) {
+    options.beside = Capacity { cpus: 0, gpus: prng.pick(&[0, 0, 1, 2, 4]), memory_mib: 1_000 };
+    let (least, most) = options.slots;
+    for _ in 0..prng.range(2..=4) {
+        let cpus = match prng.range(0..=9) {
+            0..=3 => 1,
+            4..=7 => prng.range_u32(1..=least),
+            8 => prng.range_u32(1..=most),
+            _ => prng.range_u32(1..=most + 1),
+        };
+        let whole = options.beside.gpus * 1_000;
+        let gpus = prng.pick(&[0, 0, 0, 250, 600, 1_000, 2_000]).min(if prng.chance(990) { whole } else { 2_000 });
+        let memory = prng.pick(&[0, 0, 100, 400, 1_000]);
+        options.asks.push(Asks {
+            cpus: prng.chance(900).then_some(cpus),
+            gpus: (gpus > 0).then_some(gpus),
+            memory_mib: (memory > 0).then_some(memory),
+        });
     }
 }
 

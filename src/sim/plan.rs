@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::options::{Lengths, Options};
 use super::prng::Prng;
+use crate::demand::classes::{Asks, Demands, ListAsks};
 use crate::task::{Outcome, TaskId};
 use crate::tasklist::TaskList;
 
@@ -58,6 +59,8 @@ pub(crate) struct Plan {
     pub behaviours: Vec<Behaviour>,
     /// What tasks do to their pools.
     pub poison: BTreeMap<TaskId, Poison>,
+    /// What each task asks for.
+    pub demands: Demands,
 }
 
 impl Plan {
@@ -72,7 +75,8 @@ impl Plan {
         let poisoned = (0..options.tasks).map(TaskId).filter(|_| prng.chance(options.poison)).collect::<Vec<_>>();
         let draw = |id| (id, prng.pick(&[Poison::Kills, Poison::Kills, Poison::Stops]));
         let poison = poisoned.into_iter().map(draw).collect();
-        Self { list: Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice))), behaviours, poison }
+        let list = Arc::new(TaskList::from_commands(commands.iter().map(Vec::as_slice)));
+        Self { list, behaviours, poison, demands: draw_demands(options) }
     }
 
     /// The behavior of a task.
@@ -92,6 +96,15 @@ impl Plan {
     pub(crate) fn longest(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
     }
+}
+
+fn draw_demands(options: &Options) -> Demands {
+    let mut prng = Prng::new(options.seed ^ 0x0064_656d_616e_6473);
+    let mut asks = ListAsks::default();
+    for task in (1..=options.tasks as usize).filter(|_| !options.asks.is_empty()) {
+        asks.extend(task, prng.pick(&options.asks)).expect("a few kinds");
+    }
+    Demands::new(Asks::default(), asks, options.tasks)
 }
 
 /// Commands that look like records, and some with unusual bytes.

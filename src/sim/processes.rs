@@ -28,8 +28,8 @@ const FAILING: Duration = Duration::from_millis(5);
 /// What happened to a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Operation {
-    /// It was started.
-    Spawned(Assignment),
+    /// It was started, with these GPUs.
+    Spawned(Assignment, Vec<u32>),
     /// It can never run.
     Impossible(Assignment),
     /// The node lacked resources to start it.
@@ -219,7 +219,7 @@ impl Outputs for Output {
 }
 
 impl Processes for Simulated {
-    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, now: Duration, slot: u32, task: &Assignment, gpus: &[u32]) -> Result<(), SpawnError> {
         if self.refusing {
             // A pool with few slots notices it immediately, one with many later: here every second start.
             self.refusals += 1;
@@ -250,7 +250,7 @@ impl Processes for Simulated {
             asked_to_end: false,
         };
         assert!(self.slots.insert(slot, process).is_none(), "slot {slot} is taken");
-        self.operations.push((slot, Operation::Spawned(task.clone())));
+        self.operations.push((slot, Operation::Spawned(task.clone(), gpus.to_vec())));
         Ok(())
     }
 

@@ -62,8 +62,8 @@ impl World {
         let mut out = Vec::new();
         let operations = self.nodes[rank as usize].round(self.now, &mut out);
         for message in out {
-            if let ToFarmer::Hello { slots, .. } = &message {
-                self.checker.joined(rank, *slots);
+            if let ToFarmer::Hello { slots, capacity, .. } = &message {
+                self.checker.joined(rank, *slots, *capacity);
             }
             self.checker.output_failed |= matches!(message, ToFarmer::LogsFailed { .. });
             self.nodes[rank as usize].outbox.push_back(message);
@@ -95,7 +95,7 @@ impl World {
             self.checker.operation(self.now, rank, *slot, operation);
             let changed = matches!(
                 operation,
-                Operation::Spawned(_)
+                Operation::Spawned(..)
                     | Operation::Lingers
                     | Operation::Terminated
                     | Operation::Killed

@@ -16,6 +16,7 @@ use super::node::{Node, Pool};
 use super::options::{Fault, Options};
 use super::plan::Plan;
 use super::prng::Prng;
+use crate::demand::Capacity;
 use crate::driver::turn::Turns;
 use crate::farmer::{Event, Farmer, Note, Settings};
 use crate::figures::tally::Tally;
@@ -118,6 +119,7 @@ fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Che
     let delay_max = Duration::from_micros(options.delay_us.1);
     let mut checker = Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max);
     checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout), options.farmer_only);
+    checker.asks(&plan.demands, plan.longest());
     disk.crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
     checker
 }
@@ -148,6 +150,7 @@ impl World {
         trace: bool,
     ) -> Result<Self, String> {
         let table = disk.borrow_mut().open(&plan.list)?;
+        let table = table.with_classes(plan.demands.of_tasks.clone(), plan.demands.kinds.len());
         let countdown: Countdown = Rc::new(Cell::new(None));
         let settings = Settings {
             ranks: options.ranks,
@@ -156,6 +159,7 @@ impl World {
             grace: options.grace,
             rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
+            kinds: plan.demands.kinds.clone(),
         };
         let recorder = Recorder { disk: Rc::clone(disk), countdown: Rc::clone(&countdown), ..Recorder::default() };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
@@ -187,7 +191,9 @@ impl World {
         for rank in 0..self.options.ranks {
             let slots = self.prng.range_u32(self.options.slots.0..=self.options.slots.1);
             let unfit = self.prng.chance(self.options.unfit);
-            let mut node = Node::new(self.now, slots, unfit, Rc::clone(&self.plan));
+            let Capacity { gpus, memory_mib, .. } = self.options.beside;
+            let capacity = Capacity { cpus: slots, gpus, memory_mib };
+            let mut node = Node::new(self.now, capacity, unfit, Rc::clone(&self.plan));
             node.output.packed = self.options.packed;
             let is_late = self.prng.chance(self.options.unfit);
             if is_late {
@@ -203,7 +209,8 @@ impl World {
             }
             let none = self.options.farmer_only && rank == FARMER.0;
             let slots = if none { SlotCount::Fixed(0) } else { SlotCount::Cpus };
-            let config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
+            let mut config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
+            config.kinds.clone_from(&self.plan.demands.kinds);
             self.links.starts.push(config.clone());
             self.links.send_to(rank, &ToWorker::Start(Box::new(config)));
             if rank != FARMER.0 {

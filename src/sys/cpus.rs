@@ -149,6 +149,61 @@ fn equal_shares(cpus: &[Cpu], slots: usize, each: usize) -> Vec<Vec<usize>> {
     shares
 }
 
+/// The CPUs of this rank that no task has.
+#[derive(Debug)]
+pub(crate) struct Free {
+    cpus: Vec<(Cpu, bool)>,
+}
+
+impl Free {
+    /// All that this process may use.
+    #[must_use]
+    pub(crate) fn of_this_rank() -> Self {
+        Self::of(&describe(&affinity(), Path::new(TOPOLOGY)))
+    }
+
+    fn of(cpus: &[Cpu]) -> Self {
+        Self { cpus: cpus.iter().map(|&cpu| (cpu, true)).collect() }
+    }
+
+    /// All of them, free or not.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<usize> {
+        self.cpus.iter().map(|(cpu, _)| cpu.number).collect()
+    }
+
+    /// Takes as many: from the NUMA node with the fewest free ones that has enough, so that others keep room for larger
+    /// tasks, and from the cores with the most free ones, so that tasks share no core if they need not. If no node has
+    /// enough, from all in order. Empty if there are not as many.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<usize> {
+        let is_free = |&&(_, free): &&(Cpu, bool)| free;
+        let nodes = self.cpus.chunk_by(|(a, _), (b, _)| (a.socket, a.numa) == (b.socket, b.numa));
+        let nodes = nodes.map(|node| (node.iter().filter(is_free).count(), node));
+        let best = nodes.filter(|&(free, _)| free >= count).min_by_key(|&(free, _)| free);
+        let node = best.map_or(&self.cpus[..], |(_, node)| node);
+        let cores = node.chunk_by(|(a, _), (b, _)| (a.socket, a.numa, a.core) == (b.socket, b.numa, b.core));
+        let mut cores: Vec<Vec<usize>> =
+            cores.map(|core| core.iter().filter(is_free).map(|(cpu, _)| cpu.number).collect()).collect();
+        cores.sort_by_key(|free| std::cmp::Reverse(free.len()));
+        let taken: Vec<usize> = cores.concat().into_iter().take(count).collect();
+        if taken.len() < count {
+            return Vec::new();
+        }
+        self.mark(&taken, false);
+        taken
+    }
+
+    /// A task is over.
+    pub(crate) fn give_back(&mut self, cpus: &[usize]) {
+        self.mark(cpus, true);
+    }
+
+    fn mark(&mut self, cpus: &[usize], free: bool) {
+        let these = self.cpus.iter_mut().filter(|(cpu, _)| cpus.contains(&cpu.number));
+        these.for_each(|(_, is_free)| *is_free = free);
+    }
+}
+
 fn numbers(cpus: &[Cpu]) -> Vec<usize> {
     cpus.iter().map(|cpu| cpu.number).collect()
 }
@@ -313,5 +368,23 @@ mod tests {
     fn lists_are_short() {
         assert_eq!(list(&[0, 1, 2, 3, 8, 10, 11]), "0-3,8,10-11");
         assert_eq!(list(&[]), "");
+    }
+
+    /// A task has CPUs of one NUMA node, of which others keep room for larger tasks, and whole cores first.
+    #[test]
+    fn tasks_take_free_cpus() {
+        let cpus = [node(0, 4, 2, 0), node(1, 4, 2, 10)].concat();
+        let mut free = Free::of(&cpus);
+        assert_eq!(free.take(2), [0, 100], "a whole core");
+        assert_eq!(free.take(8), [10, 110, 11, 111, 12, 112, 13, 113], "the other node");
+        assert_eq!(free.take(1), [1], "of a core that nobody uses");
+        assert_eq!(free.take(2), [2, 102]);
+        assert_eq!(free.take(4), [3, 103, 101][..0], "three are left");
+        assert_eq!(free.take(3), [3, 103, 101]);
+        free.give_back(&[0, 100]);
+        free.give_back(&[10, 110, 11, 111, 12, 112, 13, 113]);
+        assert_eq!(free.take(10).len(), 10, "from two nodes, if it must be");
+        assert_eq!(free.take(1), [0; 0]);
+        assert_eq!(free.all().len(), 16);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const VARIABLES: [&str; 4] =
 const CUDA: &str = VARIABLES[0];
 const ROCR: &str = VARIABLES[1];
 const HIP: &str = VARIABLES[2];
-const ZE: &str = VARIABLES[3];
+pub(crate) const ZE: &str = VARIABLES[3];
 
 /// Slurm's lists of the GPUs of a step and of a job. Unlike the variables above, they count all GPUs of the node.
 const OF_SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];

@@ -8,6 +8,7 @@ use std::process::Command;
 use super::commands::COMMAND_LEN_MAX;
 use super::program::run;
 use super::{ListError, Source, TaskList, encoding, lines};
+use crate::demand::classes::ListAsks;
 use crate::ini::Section;
 use crate::template::Template;
 
@@ -16,7 +17,7 @@ pub(super) const KEYS: &[&str] = &["command", "separator"];
 const NAMES: [&str; 2] = ["list", "workdir"];
 
 /// Makes the list.
-pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, ListError> {
+pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<(TaskList, ListAsks), ListError> {
     let key = section.required("command")?;
     let template = Template::command(&key.value, &NAMES).map_err(|what| section.error(Some(key), &what))?;
     let by_nul = match section.get("separator").map(|key| (key, &key.value[..])) {
@@ -54,7 +55,7 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
             let number = list.len();
             list.push(record).map_err(|bad| failed(&format!("prints a task, number {number}, that has {bad}")))?;
         }
-        return Ok(list);
+        return Ok((list, ListAsks::default()));
     }
     if encoding::is_utf16(&output.stdout) {
         return Err(failed("prints UTF-16\n  convert it to UTF-8, for example with | iconv -f UTF-16 -t UTF-8"));
@@ -67,12 +68,13 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<TaskList, L
             failed(&format!("prints more than {COMMAND_LEN_MAX} bytes for a task, in line {line}"))
         }
         lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
-        lines::BadLine::Directive { line, directive } => {
+        lines::BadLine::Foreign { line, directive } => {
             failed(&format!("prints, on line {line}, {}", directive.refusal()))
         }
+        lines::BadLine::Directive { line, bad } => failed(&format!("prints, on line {line}, {bad}")),
     })?;
     if let Some(text) = lines.ignored.message() {
         log::warn!("[{}]: the program prints {text}", section.name);
     }
-    Ok(lines.list)
+    Ok((lines.list, lines.asks))
 }

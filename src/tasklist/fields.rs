@@ -5,7 +5,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::directives::{self, BadDirective};
 use super::{ListError, TaskList, lines, one_line, read_file};
+use crate::demand::classes::{Asks, ListAsks, TooMany};
 use crate::figures::words;
 use crate::ini::{IniError, Section};
 use crate::template::{Fields, Template};
@@ -27,7 +29,7 @@ enum Split<'a> {
     Csv(u8),
 }
 
-pub(super) const KEYS: &[&str] = &["command", "separator", "csv"];
+pub(super) const KEYS: &[&str] = &["command", "separator", "csv", "cpus", "gpus", "mem"];
 
 /// Names by number, and those of the columns of CSV.
 type Names = Option<Vec<String>>;
@@ -90,27 +92,64 @@ fn split(section: &Section) -> Result<Split<'_>, IniError> {
     })
 }
 
-/// Makes the list.
-pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError> {
-    let command = one_line(section, section.required("command")?)?;
-    let parse = |names: &Names| {
-        Template::command(&command.value, names).map_err(|what| ListError::from(section.error(Some(command), &what)))
-    };
-    let split = split(section)?;
-    if let Split::Csv(separator) = split {
-        return read_csv(&read_file(path)?, separator, path, parse);
+/// What the section makes of a line.
+struct Made {
+    command: Template<usize>,
+    /// What its task asks for, by key.
+    asks: Vec<(&'static str, Template<usize>)>,
+}
+
+impl Made {
+    fn new(section: &Section, names: &Names) -> Result<Self, IniError> {
+        let key = one_line(section, section.required("command")?)?;
+        let command = Template::command(&key.value, names).map_err(|what| section.error(Some(key), &what))?;
+        let mut asks = Vec::new();
+        for name in directives::KEYS {
+            let Some(key) = section.get(name) else { continue };
+            let value = Template::value(&key.value, names).map_err(|what| section.error(Some(key), &what))?;
+            asks.push((name, value));
+        }
+        Ok(Self { command, asks })
     }
-    let template = parse(&None)?;
+}
+
+/// The list so far.
+#[derive(Default)]
+struct Listed {
+    list: TaskList,
+    asks: ListAsks,
+}
+
+/// Makes the list.
+pub(super) fn read(section: &Section, path: &Path) -> Result<(TaskList, ListAsks), ListError> {
+    let made = |names: &Names| Made::new(section, names).map_err(ListError::from);
+    let split = split(section)?;
+    // An invalid section is reported before anything about the file.
+    let template = if let Split::Csv(_) = split { None } else { Some(made(&None)?) };
     let bytes = read_file(path)?;
-    let mut list = TaskList::default();
-    for (number, line) in lines::kept(&bytes) {
+    let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..);
+    if let Some((_, number)) = lines.find(|(line, _)| directives::text_of(line).is_some()) {
+        let what = "#TF directives are for lists of commands\n  put what tasks ask for into the section of the handler: cpus, gpus, mem";
+        return Err(ListError::content(path, number, what));
+    }
+    let mut list = Listed::default();
+    match (split, template) {
+        (Split::Csv(separator), _) => read_csv(&bytes, separator, path, made, &mut list)?,
+        (_, None) => unreachable!("only CSV has a header"),
+        (split, Some(template)) => read_kept(&bytes, split, path, &template, &mut list)?,
+    }
+    Ok((list.list, list.asks))
+}
+
+fn read_kept(bytes: &[u8], split: Split<'_>, path: &Path, made: &Made, list: &mut Listed) -> Result<(), ListError> {
+    for (number, line) in lines::kept(bytes) {
         let fields: Vec<&[u8]> = match split {
             Split::Separator(separator) => split_by(line.whole, separator.as_bytes()),
             _ => line.stripped.split(|&byte| lines::is_blank(byte)).filter(|field| !field.is_empty()).collect(),
         };
-        add(&mut list, &template, &fields, line.stripped, path, number)?;
+        add(list, made, &fields, line.stripped, path, number)?;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
@@ -125,8 +164,8 @@ fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
 }
 
 fn add(
-    list: &mut TaskList,
-    template: &Template<usize>,
+    Listed { list, asks }: &mut Listed,
+    made: &Made,
     fields: &[&[u8]],
     line: &[u8],
     path: &Path,
@@ -139,23 +178,33 @@ fn add(
         field => fields.get(field).copied(),
     };
     let mut command = Vec::new();
-    template.fill(value, &mut command).map_err(|field| {
-        let what = format!(
-            "it has {}, and the command wants field {}",
-            words::counted(fields.len() as u64, "field"),
-            field + 1
-        );
-        ListError::content(path, number, &what)
-    })?;
-    list.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))
+    let missing = |of: &str, field: usize| {
+        let fields = words::counted(fields.len() as u64, "field");
+        ListError::content(path, number, &format!("it has {fields}, and {of} wants field {}", field + 1))
+    };
+    made.command.fill(value, &mut command).map_err(|field| missing("the command", field))?;
+    list.push(&command).map_err(|bad| ListError::content(path, number, &format!("its command has {bad}")))?;
+    let refused = |bad: BadDirective| ListError::content(path, number, &bad.to_string());
+    let mut of_task = Asks::default();
+    for (key, template) in &made.asks {
+        let mut text = Vec::new();
+        template.fill(value, &mut text).map_err(|field| missing(&format!("'{key}'"), field))?;
+        let text = String::from_utf8_lossy(&text);
+        // An empty column: the command line decides.
+        if !text.trim().is_empty() {
+            directives::set(&mut of_task, key, text.trim()).map_err(refused)?;
+        }
+    }
+    asks.extend(list.len() as usize, of_task).map_err(|TooMany| refused(BadDirective::TooMany))
 }
 
 fn read_csv(
     bytes: &[u8],
     separator: u8,
     path: &Path,
-    parse: impl Fn(&Names) -> Result<Template<usize>, ListError>,
-) -> Result<TaskList, ListError> {
+    made: impl Fn(&Names) -> Result<Made, ListError>,
+    list: &mut Listed,
+) -> Result<(), ListError> {
     if let Some(line) = open_quote(bytes, separator) {
         let what = "a quote begins here and is never closed\n  a quote within a value is written twice, and the value between quotes";
         return Err(ListError::content(path, line, what));
@@ -177,15 +226,14 @@ fn read_csv(
     if let Some(twice) = columns.iter().find(|name| !known.insert(*name)) {
         return Err(ListError::content(path, 1, &format!("the header has two columns '{twice}'")));
     }
-    let template = parse(&Some(columns))?;
-    let mut list = TaskList::default();
+    let made = made(&Some(columns))?;
     for record in reader.byte_records() {
         let record = record.map_err(|error| bad(&error))?;
         let fields: Vec<&[u8]> = record.iter().collect();
         let line = record.position().map_or(0, |position| line_of(bytes, position));
-        add(&mut list, &template, &fields, b"", path, line)?;
+        add(list, &made, &fields, b"", path, line)?;
     }
-    Ok(list)
+    Ok(())
 }
 
 /// The line of a quote that is open at the end: the reader takes everything from there on for one value.
@@ -254,10 +302,12 @@ mod tests {
     fn settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         let command = "(run|\\{1\\}|\\{2:raw\\}|\\{a\\}|\\{id\\}|\\{line\\}|'|[ \"$]){1,6}";
         let separator = prop::option::of("tab|comma|space|,|;|::|[a-z]{0,2}|\n");
-        (command, separator, prop::option::of("yes|no|on|x")).prop_map(|(command, separator, csv)| {
+        let cpus = prop::option::of("[1-9]|\\{1\\}|\\{a\\}|x|");
+        (command, separator, prop::option::of("yes|no|on|x"), cpus).prop_map(|(command, separator, csv, cpus)| {
             let mut keys = vec![("command", command)];
             keys.extend(separator.map(|separator| ("separator", separator)));
             keys.extend(csv.map(|csv| ("csv", csv)));
+            keys.extend(cpus.map(|cpus| ("cpus", cpus)));
             keys
         })
     }
@@ -291,7 +341,7 @@ mod tests {
             for bytes in [text, bytes] {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), &bytes).unwrap();
-                let Ok(list) = within(1 << 20, || read(&section, file.path())) else { continue };
+                let Ok((list, _)) = within(1 << 20, || read(&section, file.path())) else { continue };
                 for id in 0..list.len() {
                     let command = list.command(TaskId(id));
                     prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ListError, Made, TaskList, atlas, exec, fields, product, python, read_lines};
+use crate::demand::classes::ListAsks;
 use crate::ini::{self, Catalog, Key, Remarks, Section, nearest};
 
 /// The handler that a tasklist gets when `--tasklist` is not given.
@@ -45,6 +46,8 @@ pub struct Source<'a> {
 pub struct Tasks {
     /// The tasks.
     pub list: TaskList,
+    /// What they ask for.
+    pub(crate) asks: ListAsks,
     /// Whether commands copy into a folder `output` of the workdir, which must be created at a real start.
     pub wants_output: bool,
     /// Whether each task is a line of the list, so that it can be found there by number.
@@ -144,16 +147,17 @@ impl Handler {
     /// If that fails. Nothing was written then.
     pub fn read(&self, source: Source<'_>) -> Result<Tasks, ListError> {
         let section = &self.section;
-        let list = match self.kind {
+        let alike = |list| (list, ListAsks::default());
+        let (list, asks) = match self.kind {
             Kind::List => read_lines(source.list)?,
-            Kind::Transform => atlas::transform(section, &source)?,
-            Kind::Athena => atlas::athena(section, &source)?,
+            Kind::Transform => alike(atlas::transform(section, &source)?),
+            Kind::Athena => alike(atlas::athena(section, &source)?),
             Kind::Template => fields::read(section, source.list)?,
-            Kind::Product => product::read(section, source.list)?,
+            Kind::Product => alike(product::read(section, source.list)?),
             Kind::Exec => exec::read(section, &source)?,
             Kind::Python => return python::read(section, &source),
         };
         let wants_output = matches!(self.kind, Kind::Transform | Kind::Athena);
-        Ok(Tasks { list, wants_output, are_lines: self.is_plain(), made: Made::default() })
+        Ok(Tasks { list, asks, wants_output, are_lines: self.is_plain(), made: Made::default() })
     }
 }

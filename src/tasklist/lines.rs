@@ -10,22 +10,39 @@ use memchr::memchr;
 use super::TaskList;
 use super::commands::COMMAND_LEN_MAX;
 use super::comments::{Directive, Ignored};
+use super::directives::{self, BadDirective, Directives};
 use super::encoding::mark_len;
+use crate::demand::classes::ListAsks;
 use crate::task::TaskId;
 
 /// Why bytes are not a tasklist.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadLine {
-    Nul { line: u64 },
-    TooLong { line: u64 },
+    Nul {
+        line: u64,
+    },
+    TooLong {
+        line: u64,
+    },
     TooMany,
-    Directive { line: u64, directive: Directive },
+    /// For another program.
+    Foreign {
+        line: u64,
+        directive: Directive,
+    },
+    /// Of ours.
+    Directive {
+        line: u64,
+        bad: BadDirective,
+    },
 }
 
 /// The result of reading lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lines {
     pub(super) list: TaskList,
+    /// What the tasks ask for.
+    pub(super) asks: ListAsks,
     /// Comments that are meant for another program.
     pub(super) ignored: Ignored,
 }
@@ -67,7 +84,7 @@ pub(super) fn kept(text: &[u8]) -> impl Iterator<Item = (u64, Line<'_>)> {
 
 /// Makes the list in the buffer of the file, so that ten million lines need no second copy.
 pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
-    let (mut ends, mut ignored) = (Vec::new(), Ignored::default());
+    let (mut ends, mut ignored, mut directives) = (Vec::new(), Ignored::default(), Directives::default());
     let (mut read, mut kept, mut number) = (0, 0, 0_u64);
     while read < text.len() {
         number += 1;
@@ -77,7 +94,10 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
             return Err(BadLine::Nul { line: number });
         }
         let command = if line.first() == Some(&b'#') {
-            ignored.comment(line, number).map_err(|directive| BadLine::Directive { line: number, directive })?;
+            ignored.comment(line, number).map_err(|directive| BadLine::Foreign { line: number, directive })?;
+            if let Some(text) = directives::text_of(line) {
+                directives.read(text, number, ends.len()).map_err(|bad| BadLine::Directive { line: number, bad })?;
+            }
             0..0
         } else {
             strip(line)
@@ -89,6 +109,7 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
             text.copy_within(read + command.start..read + command.end, kept);
             kept += command.len();
             ends.push(kept as u64);
+            directives.task(ends.len());
         }
         read = line_end + 1;
     }
@@ -97,7 +118,8 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
     if u32::try_from(ends.len()).is_err() {
         return Err(BadLine::TooMany);
     }
-    Ok(Lines { list: TaskList { text, ends }, ignored })
+    let asks = directives.finish(ends.len()).map_err(|(line, bad)| BadLine::Directive { line, bad })?;
+    Ok(Lines { list: TaskList { text, ends }, asks, ignored })
 }
 
 /// The numbers of the lines, 1-based, from which [`parse`] makes these tasks; `ids` in ascending order.

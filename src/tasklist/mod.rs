@@ -7,6 +7,7 @@
 mod atlas;
 mod commands;
 mod comments;
+mod directives;
 mod encoding;
 mod exec;
 mod fields;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::demand::classes::ListAsks;
 use crate::ini::{IniError, Key, Section};
 use crate::task::TaskId;
 
@@ -145,7 +147,7 @@ fn one_line<'a>(section: &Section, key: &'a Key) -> Result<&'a Key, IniError> {
 }
 
 /// Handler `default`.
-fn read_lines(path: &Path) -> Result<TaskList, ListError> {
+fn read_lines(path: &Path) -> Result<(TaskList, ListAsks), ListError> {
     let lines = lines::parse(read_file(path)?).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             ListError::content(path, line, "contains a NUL byte\n  a tasklist is a text file with one command per line")
@@ -156,12 +158,13 @@ fn read_lines(path: &Path) -> Result<TaskList, ListError> {
             ListError::content(path, line, &what)
         }
         lines::BadLine::TooMany => ListError::content(path, 0, &format!("more than {} tasks", u32::MAX)),
-        lines::BadLine::Directive { line, directive } => ListError::content(path, line, &directive.refusal()),
+        lines::BadLine::Foreign { line, directive } => ListError::content(path, line, &directive.refusal()),
+        lines::BadLine::Directive { line, bad } => ListError::content(path, line, &bad.to_string()),
     })?;
     if let Some(text) = lines.ignored.message() {
         log::warn!("{}: {text}", path.display());
     }
-    Ok(lines.list)
+    Ok((lines.list, lines.asks))
 }
 
 /// The numbers of the lines, 1-based, from which the handler `default` makes these tasks; `ids` in ascending order.

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{ListError, Made, TaskList, Tasks};
+use crate::demand::classes::ListAsks;
 
 const TASKS: u8 = 0;
 const ERROR: u8 = 1;
@@ -17,7 +18,7 @@ impl Tasks {
         match result {
             Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
             // Lists of lines are not sent this way.
-            Ok(Self { list, wants_output, are_lines: _, mut made }) => {
+            Ok(Self { list, asks, wants_output, are_lines: _, mut made }) => {
                 let folders = std::mem::take(&mut made.folders);
                 let mut bytes = vec![TASKS, u8::from(wants_output)];
                 let counts = [folders.len(), list.ends.len()];
@@ -26,6 +27,7 @@ impl Tasks {
                     bytes.extend((folder.as_os_str().len() as u64).to_le_bytes());
                     bytes.extend(folder.as_os_str().as_bytes());
                 }
+                asks.encode(&mut bytes);
                 bytes.reserve(list.ends.len() * 8 + list.text.len());
                 bytes.extend(list.ends.iter().flat_map(|end| end.to_le_bytes()));
                 bytes.extend(list.text);
@@ -53,6 +55,7 @@ impl Tasks {
             made.folders.push(OsString::from_vec(folder.to_vec()).into());
             at += len;
         }
+        let asks = ListAsks::decode(&bytes, &mut at, task_count)?;
         let ends_end = at.checked_add(task_count as usize * 8)?;
         let ends: Vec<u64> = bytes
             .get(at..ends_end)?
@@ -61,7 +64,8 @@ impl Tasks {
             .collect();
         bytes.drain(..ends_end);
         let in_order = ends.is_sorted() && ends.last().copied().unwrap_or(0) == bytes.len() as u64;
-        in_order.then_some(Ok(Self { list: TaskList { text: bytes, ends }, wants_output, are_lines: false, made }))
+        let list = TaskList { text: bytes, ends };
+        in_order.then_some(Ok(Self { list, asks, wants_output, are_lines: false, made }))
     }
 }
 

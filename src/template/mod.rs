@@ -99,6 +99,14 @@ impl<F: Copy> Template<F> {
         Ok(template)
     }
 
+    /// One value, such as a number, that no shell reads.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub(crate) fn value(text: &str, fields: &(impl Fields<Field = F> + ?Sized)) -> Result<Self, String> {
+        Self::parse(Scanner::new(text, fields, Reader::Nothing))
+    }
+
     fn parse(scanner: Scanner<'_, impl Fields<Field = F> + ?Sized>) -> Result<Self, String> {
         let mut template = Self(Vec::new());
         for item in scanner {

@@ -62,6 +62,8 @@ pub enum Action {
         slot: u32,
         /// The task.
         task: Assignment,
+        /// Which of the rank's GPUs it has, if tasks differ in what they ask for.
+        gpus: Vec<u32>,
     },
     /// SIGTERM (and SIGCONT, so that a stopped task wakes up to die) to all processes of the task in this slot.
     Terminate(u32),

@@ -16,6 +16,9 @@ use std::time::Duration;
 pub(crate) use event::Action;
 pub use event::{Event, Usage};
 
+use crate::demand::classes::Class;
+use crate::demand::room::Room;
+use crate::demand::{Capacity, Demand};
 use crate::protocol::{Assignment, StopLevel, ToFarmer, ToWorker};
 use crate::task::{Attempt, EXIT_OF_SIGNALS, Outcome, TaskId, TaskResult};
 
@@ -45,6 +48,9 @@ const REFUSED_PAUSE_FARMER: Duration = Duration::from_secs(5);
 struct Running {
     id: TaskId,
     attempt: Attempt,
+    class: Class,
+    /// Its GPUs, if tasks differ in what they ask for.
+    gpus: Vec<u32>,
     /// The worker ended it: however it exits, it must run again.
     interrupted: bool,
     /// The worker ended it because it exceeded its limit: it has failed.
@@ -71,6 +77,10 @@ pub struct Worker {
     seen: Duration,
     slots: Vec<Option<Running>>,
     free: Vec<u32>,
+    /// What is free besides slots, if tasks differ in what they ask for.
+    room: Option<Room>,
+    /// What tasks ask for, by class.
+    kinds: Vec<Demand>,
     queue: VecDeque<Assignment>,
     /// Half of what was queued after the last Assign: when fewer tasks wait, the farmer must be notified.
     low_water: usize,
@@ -102,6 +112,8 @@ impl Worker {
             seen: Duration::ZERO,
             slots: (0..slots).map(|_| None).collect(),
             free: (0..slots).rev().collect(),
+            room: None,
+            kinds: Vec::new(),
             queue: VecDeque::new(),
             low_water: 0,
             stop: None,
@@ -118,6 +130,15 @@ impl Worker {
             refused: 0,
             retry_at: None,
             stopped: false,
+        }
+    }
+
+    /// Tasks differ in what they ask for, and the rank has this.
+    #[must_use]
+    pub fn with_kinds(self, kinds: &[Demand], capacity: &Capacity) -> Self {
+        match kinds {
+            [_, _, ..] => Self { room: Some(Room::of(capacity)), kinds: kinds.to_vec(), ..self },
+            _ => self,
         }
     }
 
@@ -346,6 +367,9 @@ impl Worker {
     fn vacate(&mut self, slot: u32) -> Option<Running> {
         let running = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
+        if let Some(room) = &mut self.room {
+            room.give_back(&demand_of(&self.kinds, running.class), &running.gpus);
+        }
         Some(running)
     }
 
@@ -354,13 +378,24 @@ impl Worker {
             return;
         }
         self.retry_at = None;
-        while !self.queue.is_empty()
-            && let Some(slot) = self.free.pop()
+        while let Some(task) = self.queue.front()
+            && let Some(&slot) = self.free.last()
         {
-            let task = self.queue.pop_front().expect("not empty");
+            // In order: the farmer decides what goes first.
+            let gpus = match &mut self.room {
+                None => Vec::new(),
+                Some(room) => match room.take(&demand_of(&self.kinds, task.class)) {
+                    Some(gpus) => gpus,
+                    None => return,
+                },
+            };
+            let task = self.queue.pop_front().expect("seen");
+            self.free.pop();
             let running = Running {
                 id: task.id,
                 attempt: task.attempt,
+                class: task.class,
+                gpus: gpus.clone(),
                 interrupted: false,
                 timed_out: false,
                 is_over: false,
@@ -370,7 +405,7 @@ impl Worker {
                 left_behind: false,
             };
             self.slots[slot as usize] = Some(running);
-            actions.push(Action::Spawn { slot, task });
+            actions.push(Action::Spawn { slot, task, gpus });
         }
     }
 
@@ -423,6 +458,11 @@ impl Worker {
             pause_ms: u32::try_from(pause).unwrap_or(u32::MAX),
         }));
     }
+}
+
+/// What a class asks for; an unknown one, from a peer, asks for nothing.
+fn demand_of(kinds: &[Demand], class: Class) -> Demand {
+    kinds.get(class.0 as usize).copied().unwrap_or_default()
 }
 
 /// Whether a death may have been caused by a batch system that ends the job. A shell exits with 128 + signal when the

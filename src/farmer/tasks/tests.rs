@@ -92,7 +92,7 @@ fn a_false_table_is_noticed() {
         |tasks| tasks.pending += 1,
         |tasks| tasks.finished += 1,
         |tasks| tasks.failed += 1,
-        |tasks| _ = tasks.returned.insert(TaskId(1)),
+        |tasks| _ = tasks.queues[0].returned.insert(TaskId(1)),
     ];
     for falsify in falsify {
         let mut tasks = TaskTable::new(2);

@@ -130,7 +130,7 @@ fn the_next_queue_is_asked_for_soon() {
     let mut farm = TestFarm::up(3, 2, 20);
     for rank in [0, 1].into_iter().cycle().map(Rank) {
         let Some(id) = farm.turns.core.tasks.take_next(rank) else { break };
-        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once(id)));
+        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once((id, Class::default()))));
     }
     farm.finish(2, [4]);
     let asked = |farm: &mut TestFarm| match farm.sent()[..] {
@@ -154,7 +154,7 @@ fn more_queues_are_asked_for_while_none_answers() {
     let mut farm = TestFarm::up(30, 1, 60);
     for rank in (0..30).map(Rank) {
         let id = farm.turns.core.tasks.take_next(rank).unwrap();
-        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once(id)));
+        farm.turns.core.workers.update(rank, |worker| worker.book.add(std::iter::once((id, Class::default()))));
     }
     farm.finish(29, [29]);
     farm.finish(29, [59]);

@@ -9,6 +9,7 @@ mod handout;
 mod limits;
 mod logs;
 mod losses;
+mod mixed;
 mod results;
 mod retries;
 mod stops;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::demand::Capacity;
+use crate::demand::classes::Class;
+use crate::demand::{Capacity, Demand};
 use crate::driver::turn::{Network, Storage, Turns};
 use crate::protocol::*;
 use crate::task::*;
@@ -82,6 +84,11 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl TestFarm {
     fn with(ranks: u32, tasks: u32, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::classed(ranks, tasks, Vec::new(), change)
+    }
+
+    /// Tasks are of these classes; none: all of the same.
+    fn classed(ranks: u32, tasks: u32, classes: Vec<Class>, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             ranks,
             farmer_only: false,
@@ -89,11 +96,13 @@ impl TestFarm {
             grace: GRACE,
             rules: Rules::default(),
             timeout_at: None,
+            kinds: vec![Demand::default()],
         };
         change(&mut settings);
         let commands: Vec<String> = (0..tasks).map(|id| format!("task {id}")).collect();
         let list = Arc::new(TaskList::from_commands(commands.iter().map(String::as_bytes)));
-        let core = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
+        let table = TaskTable::new(tasks).with_classes(classes, settings.kinds.len());
+        let core = Farmer::new(Duration::ZERO, settings, table);
         let turns = Turns::new(core, list, Paper::default());
         Self { now: Duration::ZERO, turns, mailbox: Mailbox::default(), notes: Vec::new() }
     }

@@ -245,7 +245,7 @@ fn a_task_that_is_kept_from_a_rank_does_not_keep_it_idle() {
     fail(&mut farm, 1, 1);
     assert_eq!(farm.handed(), [(1, vec![2])]);
     while let Some(id) = farm.turns.core.tasks.take_next(Rank(0)) {
-        farm.turns.core.workers.update(Rank(0), |worker| worker.book.add(std::iter::once(id)));
+        farm.turns.core.workers.update(Rank(0), |worker| worker.book.add(std::iter::once((id, Class::default()))));
     }
     farm.wait(secs(1));
     assert_eq!((farm.turns.core.tasks().pending(), farm.turns.core.tasks().restricted()), (1, 1));

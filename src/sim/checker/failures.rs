@@ -142,7 +142,7 @@ impl Checker {
             let is_reported = run.terminated_at.is_some() || run.killed;
             !is_reported && now > due + self.patience
         };
-        node.runs.values().find(is_over).copied()
+        node.runs.values().find(is_over).cloned()
     }
 
     /// Whether a task that is started now would end in time, if its time is given.
@@ -161,6 +161,7 @@ impl Checker {
         self.draining_since = Some(now);
         match (cause, self.rules.task_time, self.timeout_at) {
             (StopCause::Halt { .. }, _, _) => self.halted(cause),
+            (StopCause::RoomLost { tasks, .. }, _, _) => self.room_is_lost(*tasks),
             (StopCause::NoTimeLeft { task_time }, given, Some(timeout_at)) => {
                 let known = self.finished_us.len();
                 // Nine out of ten are known by then, and a histogram is accurate to 2 %.

@@ -6,10 +6,13 @@
 mod failures;
 mod observed;
 mod operations;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::demand::Capacity;
+use crate::demand::classes::Demands;
 use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, StopLevel};
 use crate::task::{Outcome, Verdict};
@@ -66,6 +69,12 @@ pub(crate) struct Checker {
     is_halted: bool,
     /// It ends, for whatever reason.
     is_ending: bool,
+    /// What each task asks for.
+    demands: Demands,
+    /// How long the longest task runs.
+    longest: Duration,
+    /// The first task that waits, and since when it is the first.
+    first_waits: Option<(usize, Duration)>,
     /// Tasks that had to be recorded as failed in this run, even if the disk refused.
     failed: u32,
 }
@@ -189,9 +198,14 @@ impl Checker {
     }
 
     /// A rank joined.
-    pub(crate) fn joined(&mut self, rank: u32, slots: u32) {
-        self.nodes[rank as usize].up = true;
-        self.nodes[rank as usize].slots = slots;
+    pub(crate) fn joined(&mut self, rank: u32, slots: u32, capacity: Capacity) {
+        let node = &mut self.nodes[rank as usize];
+        (node.up, node.slots, node.capacity) = (true, slots, capacity);
+    }
+
+    /// What each task asks for, and how long the longest runs.
+    pub(crate) fn asks(&mut self, demands: &Demands, longest: Duration) {
+        (self.demands, self.longest) = (demands.clone(), longest);
     }
 
     /// A stop reached a rank.
@@ -274,7 +288,11 @@ impl Checker {
     /// The farm begins to stop, or stops at a higher level.
     pub(crate) fn stopping(&mut self, now: Duration) {
         self.stopping_since = Some(now.max(self.excused_until));
-        self.out_of_workers |= self.nodes.iter().zip(0..).all(|(node, rank)| node.lost || !self.takes_tasks(rank));
+        self.out_of_workers |= {
+            let has_no_room = |node: &Node| node.up && node.slots == 0;
+            let takes_none = |rank, node| has_no_room(node) || !self.takes_tasks(rank);
+            self.nodes.iter().zip(0..).all(|(node, rank)| node.lost || takes_none(rank, node))
+        };
     }
 
     /// Checks the whole: hand-out, kill ladder, and the duration of a stop.
@@ -305,7 +323,9 @@ impl Checker {
             let apart = node.runs.values().any(|run| self.tasks[run.id as usize].is_suspect);
             let well = !node.troubled && !node.held_back && !apart;
             let free = node.up && well && !excused && node.slots > 0 && !(farmer_only && rank == 0);
-            if free && (node.runs.len() as u64) < u64::from(node.slots) {
+            // What fits beside others is decided by the farmer.
+            let room = if self.demands.differ() { 1 } else { u64::from(node.slots) };
+            if free && (node.runs.len() as u64) < room {
                 let since = *node.idle_since.get_or_insert(now);
                 if now - since > self.patience {
                     idle = idle.or(Some(rank));
@@ -314,18 +334,21 @@ impl Checker {
                 node.idle_since = None;
             }
         }
-        let Some(rank) = idle else { return };
         let patience = self.patience;
-        let waits = |task: &Task| {
+        let waits = |checker: &Self, id: usize| {
+            let task = &checker.tasks[id];
             let sure = |node: &Node| node.lost || !node.troubled;
-            let within_reach = task.holders.iter().all(|&holder| sure(&self.nodes[holder as usize]));
+            let within_reach = task.holders.iter().all(|&holder| sure(&checker.nodes[holder as usize]));
             task.recorded.is_none()
                 && !task.is_suspect
                 && task.running == 0
                 && within_reach
                 && now.saturating_sub(task.quiet_since) > patience
         };
-        let waiting = self.tasks.iter().position(waits);
+        self.look_for_starving(now, waits);
+        let Some(rank) = idle else { return };
+        let suits = |&id: &usize| waits(self, id) && self.would_suit(rank, u32::try_from(id).expect("32 bits"));
+        let waiting = (0..self.tasks.len()).find(suits);
         self.must(waiting.is_none(), || {
             format!("rank {rank} has had a free slot for {patience:?}, and task {} waits", waiting.unwrap_or(0))
         });
@@ -341,10 +364,12 @@ impl Checker {
             let true_figures = [finished, failed, remaining];
             self.must(figures == true_figures, || format!("it says {figures:?}, and the files hold {true_figures:?}"));
         }
+        let unrecorded: Vec<u32> = (0..list.len()).filter(|id| !found.contains_key(id)).collect();
         let right = match code {
             0 => remaining == 0 && failed == 0,
             1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
-            3 => figures[2] > 0 && self.stop_was_asked,
+            2 => self.some_have_no_room(&unrecorded, true),
+            3 => figures[2] > 0 && (self.stop_was_asked || self.some_have_no_room(&unrecorded, false)),
             4 => disk_erred || self.output_failed || (figures[2] > 0 && self.out_of_workers),
             _ => false,
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::demand::Capacity;
 use crate::protocol::StopLevel;
 use crate::task::Verdict;
 
@@ -34,9 +35,11 @@ pub(super) struct Task {
 }
 
 /// Observations of a process.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Run {
     pub(super) id: u32,
+    /// Its GPUs, if tasks differ in what they ask for.
+    pub(super) gpus: Vec<u32>,
     pub(super) attempt: u16,
     pub(super) terminated_at: Option<Duration>,
     pub(super) killed: bool,
@@ -53,6 +56,7 @@ pub(super) struct Run {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Node {
     pub(super) slots: u32,
+    pub(super) capacity: Capacity,
     pub(super) up: bool,
     pub(super) stop: Option<StopLevel>,
     /// A fault affected it in this run, so that less can be expected of it.

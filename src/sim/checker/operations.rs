@@ -14,7 +14,10 @@ impl Checker {
     pub(crate) fn operation(&mut self, now: Duration, rank: u32, slot: u32, operation: &Operation) {
         let node = &mut self.nodes[rank as usize];
         match operation {
-            Operation::Spawned(task) => self.spawned(now, rank, slot, task),
+            Operation::Spawned(task, gpus) => {
+                self.spawned(now, rank, slot, task, gpus);
+                self.check_room(rank, task.id.0, gpus);
+            }
             Operation::Impossible(task) => self.could_not_start(now, rank, slot, task),
             Operation::Refused(id) => {
                 node.troubled = true;
@@ -42,9 +45,10 @@ impl Checker {
         }
     }
 
-    fn spawned(&mut self, now: Duration, rank: u32, slot: u32, task: &Assignment) {
+    fn spawned(&mut self, now: Duration, rank: u32, slot: u32, task: &Assignment, gpus: &[u32]) {
         let node = &mut self.nodes[rank as usize];
-        let run = Run { id: task.id.0, attempt: task.attempt.0, started: now, ..Run::default() };
+        let (id, attempt, gpus) = (task.id.0, task.attempt.0, gpus.to_vec());
+        let run = Run { id, attempt, gpus, started: now, ..Run::default() };
         let free = node.runs.insert(slot, run).is_none();
         node.idle_since = None; // It is served; how quickly is a matter of measurements.
         // A pool that hung reads tasks and stop at the same time.

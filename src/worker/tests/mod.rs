@@ -6,6 +6,7 @@ mod limits;
 mod output;
 
 use super::*;
+use crate::demand::classes::Class;
 use crate::pool::turn::{Processes, SpawnError, Turns};
 use crate::protocol::codec;
 
@@ -25,7 +26,7 @@ struct Paper {
 }
 
 impl Processes for Paper {
-    fn spawn(&mut self, _: Duration, slot: u32, task: &Assignment) -> Result<(), SpawnError> {
+    fn spawn(&mut self, _: Duration, slot: u32, task: &Assignment, _: &[u32]) -> Result<(), SpawnError> {
         self.operations.push(Operation::Spawn(slot, task.id.0));
         match (self.refusing, self.impossible) {
             (true, _) => Err(SpawnError::Refused("no memory".to_owned())),
@@ -77,7 +78,8 @@ impl TestPool {
 
     fn assign(&mut self, ids: impl IntoIterator<Item = u32>) {
         self.seq += 1;
-        let task = |id| Assignment { id: TaskId(id), attempt: Attempt(1), command: Vec::new() };
+        let task =
+            |id| Assignment { id: TaskId(id), attempt: Attempt(1), class: Class::default(), command: Vec::new() };
         self.receive(ToWorker::Assign { seq: self.seq, tasks: ids.into_iter().map(task).collect() });
     }
 

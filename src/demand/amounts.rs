@@ -1,12 +1,15 @@
-//! Amounts of resources, as they are typed: `0.25` GPUs, `4G` of memory.
+//! Amounts of resources, as they are typed in options and lists: `8` CPUs, `0.25` GPUs, `4G` of memory.
 //!
-//! Owns how they are read, and what the message says if one is invalid. What a task's demand means is in
-//! [`crate::demand`].
+//! Owns how they are read, and what the message says if one is invalid.
 
 use std::str::FromStr;
 
-use super::values::Invalid;
-use crate::demand::WHOLE_GPU;
+use thiserror::Error;
+
+use super::WHOLE_GPU;
+
+/// As many as there may be slots.
+const CPUS_MAX: u32 = 100_000;
 
 /// More GPUs than this for one task are a typing error.
 const GPUS_MAX: u32 = 1_024;
@@ -14,14 +17,32 @@ const GPUS_MAX: u32 = 1_024;
 /// The most memory of a task, in MiB: 1 PiB.
 const MEMORY_MAX_MIB: f64 = 1_073_741_824.0;
 
-/// `--gpus-per-task`: GPUs in thousandths.
+/// What is wrong with an amount, and what to type instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{0}")]
+pub struct InvalidAmount(&'static str);
+
+/// `--cpus-per-task` and `cpus=`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuCount(pub u32);
+
+impl FromStr for CpuCount {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let count = text.parse().ok().filter(|count| (1..=CPUS_MAX).contains(count));
+        count.map(Self).ok_or(InvalidAmount("not a valid number of CPUs\n  give a number from 1 to 100000"))
+    }
+}
+
+/// `--gpus-per-task` and `gpus=`: GPUs in thousandths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GpuCount(pub u32);
 
 impl FromStr for GpuCount {
-    type Err = Invalid;
+    type Err = InvalidAmount;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
         let whole = || text.parse().ok().filter(|count| (1..=GPUS_MAX).contains(count)).map(|count| count * WHOLE_GPU);
         let part = || {
             let digits = text.strip_prefix("0.").or_else(|| text.strip_prefix('.'))?;
@@ -29,20 +50,20 @@ impl FromStr for GpuCount {
             is_plain.then(|| format!("{digits:0<3}").parse().ok()).flatten().filter(|&part| part > 0)
         };
         let is_number = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-        is_number.then(|| whole().or_else(part)).flatten().map(Self).ok_or(Invalid(
+        is_number.then(|| whole().or_else(part)).flatten().map(Self).ok_or(InvalidAmount(
             "not a valid number of GPUs\n  give a whole number from 1 to 1024, or a part of one GPU with at most three digits, such as 0.5 or 0.25",
         ))
     }
 }
 
-/// `--mem-per-task`: memory in MiB.
+/// `--mem-per-task` and `mem=`: memory in MiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Memory(pub u64);
 
 impl FromStr for Memory {
-    type Err = Invalid;
+    type Err = InvalidAmount;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
         let size = || {
             let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
             let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -55,7 +76,7 @@ impl FromStr for Memory {
             let size = (is_plain.then(|| number.parse::<f64>().ok()).flatten()? * mib).ceil();
             (1.0..=MEMORY_MAX_MIB).contains(&size).then_some(size as u64)
         };
-        size().map(Self).ok_or(Invalid(
+        size().map(Self).ok_or(InvalidAmount(
             "not a valid amount of memory\n  give a number with a unit, such as 500M, 4G or 1.5T, at most 1024T",
         ))
     }
@@ -66,6 +87,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// CPUs are whole, and not none.
+    #[test]
+    fn cpus_are_read() {
+        assert_eq!(
+            ["1", "64", "100000"].map(|text| text.parse().map(|CpuCount(cpus)| cpus)),
+            [Ok(1), Ok(64), Ok(100_000)]
+        );
+        for bad in ["", "0", "-1", "1.5", "100001", "8x", "99999999999"] {
+            assert!(bad.parse::<CpuCount>().is_err(), "{bad:?}");
+        }
+    }
 
     /// Whole GPUs, or a part of one; never a part of several.
     #[test]
@@ -104,7 +137,7 @@ mod tests {
         /// Promise 5: no word causes a panic.
         #[test]
         fn any_word_is_read(text in "\\PC*") {
-            let _ = (text.parse::<GpuCount>(), text.parse::<Memory>());
+            let _ = (text.parse::<CpuCount>(), text.parse::<GpuCount>(), text.parse::<Memory>());
         }
     }
 }

@@ -1,0 +1,262 @@
+//! The hand-out of tasks that differ in what they ask for.
+//!
+//! Owns its rules; where tasks do not differ, [`super::handout`] has simpler ones. A rank gets the first task of the list
+//! that fits, so small tasks fill gaps. A task that ends is replaced by one like it, so that what large tasks need stays
+//! together. If no task of a class runs anywhere and its first one fits nowhere, a rank is *reserved* for it: nothing else
+//! is started there until it fits. So the first waiting task of each class waits at most until a task of its class ends,
+//! or, if none runs, until enough tasks of the reserved rank have ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handout::ROUND_TRIPS;
+use super::state::Status;
+use super::workers::{WorkerState, blend};
+use super::{Actions, Farmer, StopCause, TaskTable};
+use crate::demand::classes::{Class, Loads};
+use crate::demand::room::Load;
+use crate::demand::{Capacity, Demand};
+use crate::protocol::StopLevel;
+use crate::task::{Rank, TaskId};
+
+/// What the farmer knows of classes, if there is more than one.
+#[derive(Debug)]
+pub(super) struct Mixture {
+    kinds: Vec<Demand>,
+    pub(super) loads: Arc<Loads>,
+    /// The usual length of the tasks of each class, in microseconds; 0 before the first result.
+    lengths_us: Vec<u64>,
+    reserved: Option<(Rank, Class)>,
+    /// For these classes, no rank that takes part has room.
+    helpless: Vec<Class>,
+    /// Ranks have joined or were given up: `helpless` is out of date.
+    pub(super) is_stale: bool,
+}
+
+impl Mixture {
+    /// `None` if all tasks ask for the same.
+    pub(super) fn new(kinds: &[Demand]) -> Option<Box<Self>> {
+        (kinds.len() > 1).then(|| {
+            Box::new(Self {
+                kinds: kinds.to_vec(),
+                loads: Arc::new(Loads::new(kinds)),
+                lengths_us: vec![0; kinds.len()],
+                reserved: None,
+                helpless: Vec::new(),
+                is_stale: true,
+            })
+        })
+    }
+
+    /// Tasks of these classes have ended by themselves.
+    pub(super) fn learn(&mut self, results: impl Iterator<Item = (Class, u64)>) {
+        for (class, duration_us) in results {
+            let length = &mut self.lengths_us[class.0 as usize];
+            *length = blend(*length, duration_us);
+        }
+    }
+
+    /// Whether a rank has room for this class, once enough of its tasks have ended.
+    fn may_serve(&self, worker: &WorkerState, class: Class) -> bool {
+        worker.takes_tasks() && worker.quarantine.is_none() && self.loads.of(class).fits(&worker.capacity)
+    }
+
+    fn reserved_for(&self, rank: Rank) -> Option<Class> {
+        self.reserved.filter(|&(reserved, _)| reserved == rank).map(|(_, class)| class)
+    }
+}
+
+/// The choice of tasks for one rank.
+struct Choice {
+    rank: Rank,
+    loads: Arc<Loads>,
+    capacity: Capacity,
+    load: Load,
+    /// Nothing else may be started there.
+    reserved: Option<Class>,
+    /// Classes of tasks that have just ended there.
+    recent: Vec<Class>,
+    /// The first task of each class that has one, in the order of the list.
+    heads: Vec<(TaskId, Class)>,
+}
+
+impl Choice {
+    fn fits(&self, class: Class) -> bool {
+        self.load.plus(self.loads.of(class)).fits(&self.capacity)
+    }
+
+    fn waits(&self, class: Class) -> bool {
+        self.heads.iter().any(|&(_, other)| other == class)
+    }
+
+    /// Takes the next task for the rank.
+    fn take(&mut self, tasks: &mut TaskTable) -> Option<TaskId> {
+        let class = self.next(tasks)?;
+        let id = tasks.take_of(class, self.rank)?;
+        self.load = self.load.plus(self.loads.of(class));
+        self.heads.retain(|&(_, other)| other != class);
+        if let Some(next) = tasks.first_of(class, Some(self.rank)) {
+            let at = self.heads.partition_point(|&(id, _)| id < next);
+            self.heads.insert(at, (next, class));
+        }
+        Some(id)
+    }
+
+    fn next(&mut self, tasks: &TaskTable) -> Option<Class> {
+        if let Some(class) = self.reserved.take() {
+            if self.waits(class) && self.fits(class) {
+                return Some(class);
+            }
+            self.heads.clear();
+        }
+        let &(_, first) = self.heads.first()?;
+        // Otherwise its turn comes when one of its class ends.
+        let must_go_first = tasks.of_class(first).1 == 0;
+        while !must_go_first && let Some(class) = self.recent.pop() {
+            if self.waits(class) && self.fits(class) {
+                return Some(class);
+            }
+        }
+        self.heads.iter().map(|&(_, class)| class).find(|&class| self.fits(class))
+    }
+}
+
+impl Farmer {
+    /// Whether some tasks wait that may be handed out before suspects.
+    pub(super) fn ordinary_tasks_wait(&self) -> bool {
+        let Some(mixture) = &self.mixture else { return self.tasks.ordinary() > self.tasks.restricted() };
+        // No rank can have those.
+        let helpless: u32 = mixture.helpless.iter().map(|&class| self.tasks.ordinary_of(class)).sum();
+        self.tasks.ordinary() - helpless > self.tasks.restricted()
+    }
+
+    /// Hands tasks that differ to one worker: what fits, but at most `limit`.
+    pub(super) fn fill_mixed(&mut self, now: Duration, rank: Rank, limit: u32, actions: &mut Actions) {
+        self.end_reservation();
+        let Some((mixture, worker)) = self.mixture.as_ref().zip(self.workers.get(rank)) else { return };
+        let reserved = mixture.reserved_for(rank);
+        let (loads, load, free) = (Arc::clone(&mixture.loads), worker.book.load(), worker.book.free());
+        let capacity = worker.capacity;
+        let recent = self.workers.update(rank, |worker| std::mem::take(&mut worker.recent));
+        let (classes, tasks) = (self.tasks.all_classes(), &mut self.tasks);
+        let first_of = |class| Some((tasks.first_of(class, Some(rank))?, class));
+        let mut heads: Vec<(TaskId, Class)> = classes.filter_map(first_of).collect();
+        heads.sort_unstable();
+        let last = recent.last().copied();
+        let mut choice = Choice { rank, loads, capacity, load, reserved, recent, heads };
+        let is_trial = self.begin_trial(now, rank);
+        let count = if is_trial { free.min(limit).min(1) } else { free.min(limit) };
+        self.hand(now, rank, count, actions, |tasks| choice.take(tasks));
+        self.end_reservation();
+        self.reserve();
+        if !is_trial && reserved.is_none() && limit == u32::MAX {
+            self.prefetch_mixed(now, rank, last, actions);
+        }
+        self.assign_suspects(now, rank, actions);
+    }
+
+    /// Lets tasks of a class wait where one of it has just ended, if they are short.
+    fn prefetch_mixed(&mut self, now: Duration, rank: Rank, class: Option<Class>, actions: &mut Actions) {
+        let Some((mixture, worker)) = self.mixture.as_ref().zip(self.workers.get(rank)) else { return };
+        let Some(class) = class.filter(|class| mixture.lengths_us[class.0 as usize] > 0) else { return };
+        let length_us = mixture.lengths_us[class.0 as usize];
+        let beside = u64::from(worker.book.of_class(class).min(worker.book.slots()));
+        let needed = (ROUND_TRIPS * worker.round_trip_us).saturating_mul(beside) / length_us;
+        let waiting = u32::try_from(needed).unwrap_or(u32::MAX).min(super::handout::PREFETCH_MAX);
+        // The last tasks of a class are shared.
+        let fair = self.tasks.ordinary_of(class) / self.workers.len();
+        let count = waiting.saturating_sub(worker.book.queued()).min(fair);
+        self.hand(now, rank, count, actions, |tasks| tasks.take_of(class, rank));
+    }
+
+    /// Ends a reservation that serves nothing anymore.
+    fn end_reservation(&mut self) {
+        let Some(mixture) = &mut self.mixture else { return };
+        let Some((rank, class)) = mixture.reserved else { return };
+        let is_needed = self.tasks.first_to_start(class).is_some();
+        if !is_needed || !self.workers.get(rank).is_some_and(|worker| mixture.may_serve(worker, class)) {
+            mixture.reserved = None;
+        }
+    }
+
+    /// Reserves a rank for the first task that waits, of those classes of which no task runs.
+    fn reserve(&mut self) {
+        let Some(mixture) = &mut self.mixture else { return };
+        // At first, ranks are missing that may have room for all.
+        if mixture.reserved.is_some() || !self.spread_over {
+            return;
+        }
+        let (classes, tasks) = (self.tasks.all_classes(), &mut self.tasks);
+        let may_wait = classes.filter(|class| !mixture.helpless.contains(class));
+        let firsts = may_wait.filter_map(|class| Some((tasks.first_to_start(class)?, class)));
+        let Some((_, class)) = firsts.min() else { return };
+        let excess = |(rank, worker): (Rank, &WorkerState)| {
+            let with_it = worker.book.load().plus(mixture.loads.of(class));
+            mixture.may_serve(worker, class).then(|| (with_it.excess(&worker.capacity), rank))
+        };
+        mixture.reserved = self.workers.iter().filter_map(excess).min().map(|(_, rank)| (rank, class));
+    }
+
+    /// The longest queue whose last task has room on one of these ranks.
+    pub(super) fn longest_queue_for(&self, idle: &[Rank]) -> Option<(Rank, u32)> {
+        let Some(mixture) = &self.mixture else { return self.workers.longest_queue() };
+        let idle = idle.iter().filter(|&&rank| mixture.reserved_for(rank).is_none());
+        let idle: Vec<&WorkerState> = idle.filter_map(|&rank| self.workers.get(rank)).collect();
+        let helps = |&(rank, _): &(Rank, u32)| {
+            let last = self.workers.get(rank).and_then(|worker| worker.book.last_class());
+            let load = last.map(|class| mixture.loads.of(class));
+            load.is_some_and(|load| idle.iter().any(|idle| idle.book.load().plus(load).fits(&idle.capacity)))
+        };
+        self.workers.longest_queues().find(helps)
+    }
+
+    /// Once all ranks have joined: whether each task that is open has room somewhere.
+    pub(super) fn check_classes(&mut self, now: Duration, actions: &mut Actions) {
+        let Some(mixture) = &mut self.mixture else { return };
+        // Without any able rank, there is a different reason to end.
+        if self.phase.stop().is_some() || self.workers.expected() > 0 || self.workers.able() == 0 {
+            return;
+        }
+        if std::mem::take(&mut mixture.is_stale) {
+            let has_room =
+                |worker: &WorkerState, class| worker.book.slots() > 0 && mixture.loads.of(class).fits(&worker.capacity);
+            let is_helpless = |&class: &Class| {
+                !self.workers.iter().any(|(_, worker)| worker.status() == Status::Active && has_room(worker, class))
+            };
+            mixture.helpless = self.tasks.all_classes().filter(is_helpless).collect();
+            // A rank that was lost before it joined might have had room.
+            let all_known = self.workers.iter().all(|(_, worker)| !worker.host.is_empty());
+            let never = |class: &&Class| !self.workers.iter().any(|(_, worker)| has_room(worker, **class));
+            let mut impossible = mixture.helpless.iter().filter(|&&class| self.tasks.is_open(class));
+            if let Some(&class) = impossible.find(never).filter(|_| all_known) {
+                let cause = self.no_room_for(class);
+                return self.request_stop(now, StopLevel::Terminate, cause, actions);
+            }
+        }
+        let Some(mixture) = &self.mixture else { return };
+        let waiting: u32 = mixture.helpless.iter().map(|&class| self.tasks.of_class(class).0).sum();
+        if waiting > 0 && waiting == self.tasks.remaining() {
+            let ids = (0..self.tasks.total()).map(TaskId);
+            let mut open = ids.filter(|&id| self.tasks.state(id) == Some(super::TaskState::Pending));
+            let first = open.next().expect("some wait");
+            let demand = mixture.kinds[self.tasks.class(first).0 as usize];
+            let cause = StopCause::RoomLost { tasks: waiting, first, demand };
+            self.request_stop(now, StopLevel::Drain, cause, actions);
+        }
+    }
+
+    /// What the rank that comes closest lacks.
+    fn no_room_for(&self, class: Class) -> StopCause {
+        let Some(mixture) = &self.mixture else { return StopCause::NoWorkers };
+        let load = mixture.loads.of(class);
+        let able = self.workers.iter().filter(|(_, worker)| worker.book.slots() > 0);
+        let Some((rank, worker)) = able.min_by_key(|(rank, worker)| (load.excess(&worker.capacity), *rank)) else {
+            return StopCause::NoWorkers;
+        };
+        let mut ids = (0..self.tasks.total()).map(TaskId);
+        let first = ids.find(|&id| self.tasks.class(id) == class && self.tasks.is_unrecorded(id));
+        let shortage = worker.capacity.room(&mixture.kinds[class.0 as usize]).err();
+        let shortage = shortage.zip(first).map_or_else(String::new, |(shortage, id)| shortage.of_task(id.0));
+        StopCause::NoRoom { rank, host: worker.host.clone(), shortage }
+    }
+}
