@@ -7,6 +7,7 @@ mod archive;
 mod attempts;
 mod bad_input;
 mod command_line;
+mod directives;
 mod disk;
 mod docs;
 mod ends;

@@ -25,3 +25,17 @@ fn no_two_tasks_have_the_same_gpu() {
         assert_eq!(of_nodes.values().map(BTreeSet::len).collect::<Vec<_>>(), [4, 4], "{words:?}: {of_nodes:?}");
     }
 }
+
+/// Two ranks per node, tasks that ask for a GPU, half of one, or none: no GPU is ever in use for more than all of it, and
+/// on each node all four are used.
+#[test]
+#[ignore = "needs a Slurm lab: mpi-tests/run starts one where it can"]
+fn tasks_that_differ_share_gpus() {
+    let words = ["--nodes=2", "--ntasks=4", "--ntasks-per-node=2", "--cpus-per-task=2", "--gres=gpu:4"];
+    let gpu = "${TASKFARMER_HOST}_${TASKFARMER_GPUS:-none}";
+    let farm = lab::farm(&words, holders::list_of_parts(16, gpu).as_bytes());
+    farm.run(&["--proc", "4"]).exits(0);
+    let used = holders::check_parts(&farm, 16);
+    assert_eq!(used.len(), 8, "{used:?}");
+    assert!(used.values().all(|ranks| ranks.len() == 1), "{used:?}");
+}

@@ -1,6 +1,6 @@
 //! What tasks had for themselves, and when: CPUs, GPUs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Farm;
 
@@ -35,6 +35,39 @@ pub(crate) fn check(farm: &Farm, tasks: u64, most: usize) -> Vec<(String, String
         }
     }
     had
+}
+
+/// A list of tasks that ask for a GPU, half of one, or none, and print what they had: in this order, again and again.
+pub(crate) fn list_of_parts(count: usize, gpu: &str) -> String {
+    let line = line(gpu);
+    format!("#TF gpus=1\n{line}#TF gpus=0.5\n{line}{line}#TF reset\n{line}").repeat(count)
+}
+
+/// Checks such tasks: no GPU was ever in use for more than all of it, and who asked for none saw none. Returns the
+/// GPUs that were used, each with the ranks that used it.
+#[track_caller]
+pub(crate) fn check_parts(farm: &Farm, count: u64) -> BTreeMap<String, BTreeSet<String>> {
+    let mut times: BTreeMap<String, Vec<(u128, u128, u32)>> = BTreeMap::new();
+    let mut ranks: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in 0..4 * count {
+        let log = String::from_utf8(farm.workdir().log(id)).unwrap();
+        let [start, end, gpu, rank] = log.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("task {id}: {log}")
+        };
+        assert_eq!(gpu.ends_with("none"), id % 4 == 3, "task {id}: {log}");
+        if !gpu.ends_with("none") {
+            let part = if id % 4 == 0 { 2 } else { 1 };
+            times.entry(gpu.to_owned()).or_default().push((start.parse().unwrap(), end.parse().unwrap(), part));
+            ranks.entry(gpu.to_owned()).or_default().insert(rank.to_owned());
+        }
+    }
+    for (gpu, times) in &times {
+        for (start, ..) in times {
+            let parts = times.iter().filter(|(other, end, _)| other <= start && start < end).map(|(.., part)| part);
+            assert!(parts.sum::<u32>() <= 2, "more than all of GPU {gpu} is in use: {times:?}");
+        }
+    }
+    ranks
 }
 
 /// `0-2,5` and `a,b`: each of them.

@@ -97,6 +97,11 @@ impl Outcome {
         outcome
     }
 
+    /// What was printed to standard output.
+    pub(crate) fn printed(&self) -> String {
+        String::from_utf8(self.stdout.clone()).unwrap()
+    }
+
     /// `N finished, N failed, N remaining` of the summary.
     #[track_caller]
     pub(crate) fn summary(&self) -> [u64; 3] {

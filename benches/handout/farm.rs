@@ -1,30 +1,25 @@
-//! Hand-out quality: how much longer a farm takes than a list schedule without any delay.
-//!
-//! ```sh
-//! cargo bench --no-default-features --bench handout [-- NODES …]
-//! ```
-//!
-//! The real cores, with messages that take 1 ms, and tasks that only take time. The reference is the greedy schedule:
-//! each task of the list, in order, goes immediately to the slot that is free first. The last column is the same farm
-//! with a farmer that is busy for [`BUSY_NS`] with each message and each task.
+//! A farm of real cores, with messages that take 1 ms, and tasks that only take time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
 use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
 use taskfarmer::internals::{
-    Assignment, Lengths, Network, Outcome, PoolTurns, Prng, Processes, Rank, SpawnError, Storage, TaskId, TaskList,
-    ToFarmer, ToWorker, Turns, draw_length,
+    Assignment, Capacity, Class, Demand, Network, Outcome, PROTOCOL_VERSION, PoolTurns, Processes, Rank, SpawnError,
+    Storage, TaskId, TaskList, ToFarmer, ToWorker, Turns,
 };
 
-const SLOTS: u32 = 64;
+/// Of each node, and CPUs.
+pub(crate) const SLOTS: u32 = 64;
+/// What each node has.
+pub(crate) const NODE: Capacity = Capacity { cpus: SLOTS, gpus: 4, memory_mib: 256 << 10 };
 const TRIP_NS: u64 = 1_000_000;
 /// A farmer's work per message, and per task: core, codec, journal.
-const BUSY_NS: u64 = 2_000;
+pub(crate) const BUSY_NS: u64 = 2_000;
 const HEARTBEAT_NS: u64 = 5_000_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,11 +86,13 @@ impl Network for Outgoing {
     fn give_up(&mut self, _: Rank) {}
 }
 
-fn ns(time: Duration) -> u64 {
+/// In nanoseconds.
+pub(crate) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).expect("shorter than 584 years")
 }
 
-struct Bench {
+/// The farm.
+pub(crate) struct Bench {
     now: u64,
     queue: BinaryHeap<Reverse<(u64, u64, What)>>,
     count: u64,
@@ -111,7 +108,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(nodes: u32, busy_ns: u64, lengths: &Rc<Vec<u64>>, list: &Arc<TaskList>) -> Self {
+    /// Tasks of one class each: `classes` is empty if there is only one.
+    pub(crate) fn new(
+        nodes: u32,
+        busy_ns: u64,
+        lengths: &Rc<Vec<u64>>,
+        list: &Arc<TaskList>,
+        (kinds, classes): (&[Demand], &[Class]),
+    ) -> Self {
         let settings = Settings {
             ranks: nodes,
             farmer_only: false,
@@ -119,12 +123,13 @@ impl Bench {
             grace: Duration::from_secs(10),
             rules: Rules::default(),
             timeout_at: None,
-            kinds: vec![taskfarmer::internals::Demand::default()],
+            kinds: kinds.to_vec(),
         };
-        let core = Farmer::new(Duration::ZERO, settings, TaskTable::new(list.len()));
+        let table = TaskTable::new(list.len()).with_classes(classes.to_vec(), kinds.len());
+        let core = Farmer::new(Duration::ZERO, settings, table);
         let node = || Node {
             pool: PoolTurns::new(
-                Worker::new(SLOTS, Duration::ZERO),
+                Worker::new(SLOTS, Duration::ZERO).with_kinds(kinds, &NODE),
                 Fake { lengths: Rc::clone(lengths), started: Vec::new(), running: vec![0; SLOTS as usize] },
             ),
             inbox: VecDeque::new(),
@@ -145,7 +150,8 @@ impl Bench {
             outgoing: Outgoing::default(),
         };
         for rank in 0..nodes {
-            let hello = ToFarmer::plain_hello(String::new(), SLOTS);
+            let (protocol, host, shortage) = (PROTOCOL_VERSION, String::new(), None);
+            let hello = ToFarmer::Hello { protocol, host, slots: SLOTS, capacity: NODE, shortage };
             bench.say(rank, hello);
             bench.at(u64::from(rank) * HEARTBEAT_NS / u64::from(nodes), What::Heartbeat(rank));
         }
@@ -163,7 +169,7 @@ impl Bench {
     }
 
     /// Runs until every task is recorded; the nodes of `dying` die at `half`. Returns the time.
-    fn run(&mut self, half: u64, dying: &[u32]) -> u64 {
+    pub(crate) fn run(&mut self, half: u64, dying: &[u32]) -> u64 {
         let tasks = self.farm.core.tasks().total();
         let mut dying = Some(dying).filter(|ranks| !ranks.is_empty());
         while self.farm.storage.written < tasks {
@@ -250,60 +256,4 @@ impl Bench {
         tick.into_iter().for_each(|at| self.at(at, What::PoolTick(rank)));
         said.into_iter().for_each(|message| self.say(rank, message));
     }
-}
-
-/// The greedy schedule on this many slots, without any delays.
-fn greedy(slots: u32, lengths: &[u64]) -> u64 {
-    let mut free: BinaryHeap<Reverse<u64>> = (0..slots).map(|_| Reverse(0)).collect();
-    let mut end = 0;
-    for length in lengths {
-        let mut first = free.peek_mut().expect("there are slots");
-        first.0 += length;
-        end = end.max(first.0);
-    }
-    end
-}
-
-fn main() {
-    let chosen: Vec<u32> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
-    let nodes = if chosen.is_empty() { vec![1, 64, 1_000, 10_000] } else { chosen };
-    println!("| nodes | lengths | mean | tasks | greedy s | farm s | over greedy | with losses s | busy farmer s |");
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for nodes in nodes {
-        for lengths in [Lengths::Uniform, Lengths::Exponential, Lengths::Bimodal, Lengths::Pareto] {
-            for (name, mean_us) in [("10 ms", 10_000), ("1 s", 1_000_000), ("100 s", 100_000_000)] {
-                row(nodes, lengths, name, mean_us);
-            }
-        }
-    }
-}
-
-fn row(nodes: u32, lengths: Lengths, mean: &str, mean_us: u64) {
-    let began = Instant::now();
-    let per_slot = if nodes < 1_000 { 20 } else { 5 };
-    let tasks = nodes * SLOTS * per_slot;
-    let mut prng = Prng::new(u64::from(nodes) ^ mean_us);
-    let times: Vec<u64> = (0..tasks).map(|_| ns(draw_length(lengths, mean_us, &mut prng))).collect();
-    let longest = *times.iter().max().expect("there are tasks");
-    let best = greedy(nodes * SLOTS, &times);
-    let times = Rc::new(times);
-    let list = Arc::new(TaskList::from_commands((0..tasks).map(|_| &b"x"[..])));
-    let took = Bench::new(nodes, 0, &times, &list).run(u64::MAX, &[]);
-    let busy = Bench::new(nodes, BUSY_NS, &times, &list).run(u64::MAX, &[]);
-    let dying: Vec<u32> = (1..nodes).step_by(100).collect();
-    let seconds = |ns: u64| ns as f64 / 1e9;
-    let with_losses = match dying.is_empty() {
-        true => "–".to_owned(),
-        false => format!("{:.3}", seconds(Bench::new(nodes, 0, &times, &list).run(best / 2, &dying))),
-    };
-    let kept = took as f64 <= best as f64 * 1.01 + longest as f64;
-    println!(
-        "| {nodes} | {lengths:?} | {mean} | {tasks} | {:.3} | {:.3} | {:+.2} %{} | {with_losses} | {:.3} |",
-        seconds(best),
-        seconds(took),
-        (took as f64 / best as f64 - 1.0) * 100.0,
-        if kept { "" } else { ", more than 1 % and a longest task" },
-        seconds(busy),
-    );
-    eprintln!("({:.1} s)", began.elapsed().as_secs_f64());
 }
