@@ -221,7 +221,6 @@ pub struct Options {
 
 impl Options {
     /// What a task asks for, unless the list says otherwise.
-    #[must_use]
     pub(crate) fn asks(&self) -> Asks {
         Asks {
             cpus: self.cpus_per_task.map(|count| count.0),
@@ -231,7 +230,6 @@ impl Options {
     }
 
     /// Which CPUs a task may use.
-    #[must_use]
     pub(crate) fn bind(&self, demands: &Demands) -> Bind {
         let has_own = demands.kinds.iter().any(|demand| demand.cpus > 0);
         self.bind.unwrap_or(if has_own { Bind::Slot } else { Bind::None })

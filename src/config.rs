@@ -86,14 +86,12 @@ impl Config {
     }
 
     /// Slots per rank, for tasks that ask for this.
-    #[must_use]
     pub(crate) fn slots(&self, demands: &Demands) -> SlotCount {
         let asks = demands.kinds.iter().any(|demand| !demand.is_none());
         self.proc.unwrap_or(if asks { SlotCount::Cpus } else { SlotCount::CpusUpTo(SLOTS_DEFAULT) })
     }
 
     /// What to do with tasks that fail.
-    #[must_use]
     pub fn rules(&self) -> Rules {
         Rules {
             retries: self.options.retries,
@@ -106,7 +104,6 @@ impl Config {
     }
 
     /// The log level that `--verbose` asks for.
-    #[must_use]
     pub fn log_level(&self) -> log::LevelFilter {
         match self.options.verbose {
             0 => log::LevelFilter::Warn,

@@ -53,7 +53,6 @@ enum Resource {
 
 impl Demand {
     /// Whether a task asks for nothing but a slot.
-    #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -61,7 +60,6 @@ impl Demand {
 
 impl Demand {
     /// As a list asks for it: `cpus=8 gpus=0.5 mem=4G`; `-` if for nothing.
-    #[must_use]
     pub(crate) fn keys(&self) -> String {
         let gpus = match self.gpus % WHOLE_GPU {
             0 => (self.gpus / WHOLE_GPU).to_string(),
@@ -117,7 +115,6 @@ impl Capacity {
 
 impl Shortage {
     /// Whether GPUs are missing.
-    #[must_use]
     pub fn is_of_gpus(&self) -> bool {
         self.resource == Resource::Gpus
     }
@@ -125,7 +122,6 @@ impl Shortage {
 
 impl Shortage {
     /// The message about one task of a list in which tasks ask for different things.
-    #[must_use]
     pub(crate) fn of_task(&self, id: u32) -> String {
         let (_, asked, there) = self.words();
         format!("task {id} asks for {asked}, and this rank, which comes closest, has {there}")

@@ -18,14 +18,12 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// The meaning of a number, if it is one of these.
-    #[must_use]
     pub fn from_code(code: i32) -> Option<Self> {
         let all = [Self::Success, Self::TasksFailed, Self::BadInput, Self::Stopped, Self::FarmFailed];
         all.into_iter().find(|exit| exit.code() == code)
     }
 
     /// The number.
-    #[must_use]
     pub fn code(self) -> i32 {
         self as i32
     }

@@ -15,7 +15,6 @@ const PER_OCTAVE: u64 = 1 << FINENESS;
 const LENGTH_MAX: u64 = 1 << 50;
 
 /// Whole microseconds.
-#[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -65,32 +64,27 @@ impl Lengths {
     }
 
     /// How many there are.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
     /// The sum of all, in microseconds.
-    #[must_use]
     pub fn sum_us(&self) -> u64 {
         self.sum_us
     }
 
     /// The shortest, in microseconds; 0 if there is none.
-    #[must_use]
     pub fn min_us(&self) -> u64 {
         self.min_us
     }
 
     /// The longest, likewise.
-    #[must_use]
     pub fn max_us(&self) -> u64 {
         self.max_us
     }
 
     /// The length that this percentage (0 to 100) of all do not exceed, in microseconds, accurate to 3 %; 0 if there
     /// are none.
-    #[must_use]
     pub fn percentile_us(&self, percent: u8) -> u64 {
         let rank = self.count.saturating_mul(percent.into()).div_ceil(100).max(1);
         let mut seen = 0;
@@ -105,7 +99,6 @@ impl Lengths {
 
     /// The number of lengths at which a figure is worth updating: an eighth more. That is so rare that it costs tasks
     /// nothing.
-    #[must_use]
     pub fn next_look(&self) -> u64 {
         self.count + (self.count / 8).max(1)
     }

@@ -33,7 +33,6 @@ impl Log for Outlet {
 
 impl Outlet {
     /// Makes this the logger of the process. Warnings and errors pass until [`Self::set_level`].
-    #[must_use]
     pub(crate) fn install() -> Self {
         let outlet = Self::default();
         // If a logger is already installed, it stays: the records go there.
@@ -49,7 +48,6 @@ impl Outlet {
     }
 
     /// Takes the collected records: level (`log::Level` as a number) and text.
-    #[must_use]
     pub(crate) fn take(&self) -> Vec<(u8, String)> {
         std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }

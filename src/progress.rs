@@ -120,7 +120,6 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// The start of a run.
-    #[must_use]
     pub(crate) fn start(
         config: &Config,
         start: &WorkerConfig,

@@ -65,7 +65,6 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// A relay that starts now.
-    #[must_use]
     pub(crate) fn new(now: Duration) -> Self {
         Self { heard: now, said: now, asked: now }
     }
@@ -96,7 +95,6 @@ impl Relay {
     }
 
     /// When [`Event::Tick`] leads to something at the latest.
-    #[must_use]
     pub(crate) fn next_due(&self) -> Duration {
         self.heartbeat_due().min(self.heard + FARMER_SILENCE_MAX)
     }

@@ -25,7 +25,6 @@ use crate::tasklist;
 use clap::error::ErrorKind;
 
 /// Runs the program: what `main` does.
-#[must_use]
 pub fn main() -> ProcessExitCode {
     let clock = Clock::start();
     signals::expect_children();

@@ -69,19 +69,16 @@ pub enum Outcome {
 
 impl Outcome {
     /// Whether this is the success of a process, if nothing interfered.
-    #[must_use]
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
     }
 
     /// SIGKILL, of the process itself or as reported by a shell that saw its program die.
-    #[must_use]
     pub fn is_kill(&self) -> bool {
         matches!(self, Self::Signaled(SIGKILL) | Self::Exited(EXIT_OF_SIGKILL))
     }
 
     /// The exit code of its process, if it had one.
-    #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         match self {
             Self::Exited(code) => Some(*code),
@@ -91,7 +88,6 @@ impl Outcome {
     }
 
     /// The signal that its process died by, if it did.
-    #[must_use]
     pub fn signal(&self) -> Option<u8> {
         match self {
             Self::Signaled(signal) => Some(*signal),
@@ -101,7 +97,6 @@ impl Outcome {
     }
 
     /// Why it never ran, or why its output cannot be kept.
-    #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::NotStarted(reason) | Self::Unkept { reason, .. } => Some(reason),
@@ -110,7 +105,6 @@ impl Outcome {
     }
 
     /// The same end for a task whose output cannot be kept. One that never ran has no output.
-    #[must_use]
     pub fn unkept(self, reason: String) -> Self {
         match self {
             Self::NotStarted(_) => self,
@@ -161,7 +155,6 @@ pub struct Executing {
 
 impl TaskResult {
     /// An attempt of which only the end is known: it ran in the first slot, at no time, and used nothing.
-    #[must_use]
     pub fn of(id: TaskId, attempt: Attempt, outcome: Outcome) -> Self {
         Self {
             id,
@@ -179,7 +172,6 @@ impl TaskResult {
     }
 
     /// Whether the task has succeeded.
-    #[must_use]
     pub fn is_success(&self) -> bool {
         self.outcome.is_success() && !self.timed_out
     }

@@ -12,7 +12,6 @@ use crate::cli::Subcommand;
 use crate::exit_code::ExitCode;
 
 /// Runs a subcommand. If there are several ranks, only one may call this.
-#[must_use]
 pub(crate) fn run(command: Subcommand) -> ExitCode {
     match command {
         Subcommand::Status(args) => status::run(args),

@@ -28,7 +28,6 @@ pub(crate) struct Asks {
 
 impl Asks {
     /// These, and the others where these say nothing.
-    #[must_use]
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             cpus: self.cpus.or(others.cpus),
@@ -144,7 +143,6 @@ impl Default for Demands {
 impl Demands {
     /// Of a list with this many tasks. `options`: what the command line asks for, for tasks of which the list says
     /// nothing.
-    #[must_use]
     pub(crate) fn new(options: Asks, list: ListAsks, tasks: u32) -> Self {
         let ListAsks { kinds, mut of_tasks, .. } = list;
         let kinds: Vec<Asks> = if kinds.is_empty() { vec![Asks::default()] } else { kinds };
@@ -184,14 +182,12 @@ impl Demands {
     }
 
     /// What a task asks for.
-    #[must_use]
     pub(crate) fn of(&self, task: u32) -> &Demand {
         let class = self.of_tasks.get(task as usize).copied().unwrap_or_default();
         &self.kinds[class.0 as usize]
     }
 
     /// Whether tasks differ in what they ask for.
-    #[must_use]
     pub(crate) fn differ(&self) -> bool {
         self.kinds.len() > 1
     }
@@ -207,7 +203,6 @@ pub(crate) struct Loads {
 
 impl Loads {
     /// Of these demands, by class.
-    #[must_use]
     pub(crate) fn new(kinds: &[Demand]) -> Self {
         let of_classes: Vec<Load> = kinds.iter().map(Load::of).collect();
         let least = of_classes.iter().copied().reduce(Load::least).unwrap_or_default();
@@ -215,7 +210,6 @@ impl Loads {
     }
 
     /// Of a class; of an unknown one, that of the first.
-    #[must_use]
     pub(crate) fn of(&self, class: Class) -> Load {
         self.of_classes.get(class.0 as usize).or(self.of_classes.first()).copied().unwrap_or_default()
     }

@@ -16,7 +16,6 @@ pub(crate) struct Load {
 
 impl Load {
     /// Of one task.
-    #[must_use]
     pub(crate) fn of(demand: &Demand) -> Self {
         // Of 0.3 GPUs, three fit on one, and no more.
         let gpus = match demand.gpus {
@@ -28,7 +27,6 @@ impl Load {
     }
 
     /// Both together.
-    #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             cpus: self.cpus.saturating_add(other.cpus),
@@ -38,7 +36,6 @@ impl Load {
     }
 
     /// What is left without the other.
-    #[must_use]
     pub(crate) fn minus(self, other: Self) -> Self {
         Self {
             cpus: self.cpus.saturating_sub(other.cpus),
@@ -48,7 +45,6 @@ impl Load {
     }
 
     /// The least of each resource.
-    #[must_use]
     pub(crate) fn least(self, other: Self) -> Self {
         Self {
             cpus: self.cpus.min(other.cpus),
@@ -58,7 +54,6 @@ impl Load {
     }
 
     /// Whether a rank can bear it.
-    #[must_use]
     pub(crate) fn fits(self, capacity: &Capacity) -> bool {
         self.cpus <= capacity.cpus.into()
             && self.gpus <= u64::from(capacity.gpus) * u64::from(WHOLE_GPU)
@@ -66,7 +61,6 @@ impl Load {
     }
 
     /// How much of the scarcest resource it exceeds, in thousandths of what the rank has; 0 if it fits.
-    #[must_use]
     pub(crate) fn excess(self, capacity: &Capacity) -> u64 {
         let of = |asked: u64, there: u64| asked.saturating_sub(there).saturating_mul(1_000).div_ceil(there.max(1));
         of(self.cpus, capacity.cpus.into())
@@ -86,7 +80,6 @@ pub(crate) struct Room {
 
 impl Room {
     /// All that the rank has.
-    #[must_use]
     pub(crate) fn of(capacity: &Capacity) -> Self {
         Self { cpus: capacity.cpus, gpus: vec![WHOLE_GPU; capacity.gpus as usize], memory_mib: capacity.memory_mib }
     }

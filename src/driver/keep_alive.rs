@@ -29,7 +29,6 @@ struct Shared {
 
 impl KeepAlive {
     /// Takes over MPI.
-    #[must_use]
     pub(super) fn start(mpi: Mpi) -> Self {
         let may_share = mpi.size() > 1 && mpi.may_change_threads();
         let shared = Arc::new(Shared { mpi: Mutex::new(mpi), turns: AtomicU64::new(0) });
@@ -46,7 +45,6 @@ impl KeepAlive {
     }
 
     /// Ends the thread and returns MPI; `None` if the thread has died, because the state of MPI is unknown then.
-    #[must_use]
     pub(super) fn into_mpi(self) -> Option<Mpi> {
         if let Some((sender, thread)) = self.thread {
             drop(sender);

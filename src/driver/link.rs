@@ -27,7 +27,6 @@ pub(crate) struct Links {
 
 impl Links {
     /// Takes over both connections.
-    #[must_use]
     pub(crate) fn new(pool: PoolHandle, mpi: Option<Mpi>) -> Self {
         let ranks = mpi.as_ref().map_or(1, Mpi::size);
         let mpi = mpi.map(KeepAlive::start);
@@ -41,7 +40,6 @@ impl Links {
     }
 
     /// How many ranks there are.
-    #[must_use]
     pub(crate) fn ranks(&self) -> u32 {
         self.ranks
     }
@@ -69,13 +67,11 @@ impl Links {
     }
 
     /// Whether messages to workers are still being sent.
-    #[must_use]
     pub(crate) fn is_sending(&self) -> bool {
         self.mpi.as_ref().is_some_and(|mpi| mpi.mpi().is_sending())
     }
 
     /// Returns MPI, for the end.
-    #[must_use]
     pub(crate) fn into_mpi(self) -> Option<Mpi> {
         self.mpi.and_then(KeepAlive::into_mpi)
     }

@@ -33,7 +33,6 @@ impl Pace {
     }
 
     /// The longest wait from now on.
-    #[must_use]
     pub(crate) fn pause(&self, now: Duration) -> Duration {
         let quiet = now.saturating_sub(self.last_traffic);
         if quiet < SPIN {

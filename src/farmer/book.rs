@@ -55,25 +55,21 @@ impl Mixed {
 
 impl Book {
     /// How many tasks the rank runs at the same time, at most; 0 before its Hello, and with `--farmer-only`.
-    #[must_use]
     pub fn slots(&self) -> u32 {
         self.slots
     }
 
     /// The tasks, in order of hand-out: running, queued or on the way.
-    #[must_use]
     pub fn tasks(&self) -> &[TaskId] {
         &self.tasks
     }
 
     /// How many tasks it holds.
-    #[must_use]
     pub fn held(&self) -> u32 {
         u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
     }
 
     /// How many of them run.
-    #[must_use]
     pub fn running(&self) -> u32 {
         match &self.mixed {
             Some(mixed) => mixed.running(self.slots),
@@ -82,7 +78,6 @@ impl Book {
     }
 
     /// How many of them wait for a slot, or for what they ask for.
-    #[must_use]
     pub fn queued(&self) -> u32 {
         match &self.mixed {
             Some(mixed) => self.held() - mixed.running(self.slots),
@@ -91,7 +86,6 @@ impl Book {
     }
 
     /// Slots without a task. If tasks differ, none if not even a task that asks for the least of everything would fit.
-    #[must_use]
     pub fn free(&self) -> u32 {
         match &self.mixed {
             Some(mixed) if !mixed.load.plus(mixed.loads.least).fits(&mixed.capacity) => 0,

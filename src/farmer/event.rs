@@ -98,7 +98,6 @@ impl Cause {
         [Self::Finished, Self::Failed, Self::Timeout, Self::Unkept, Self::Interrupted, Self::Lost, Self::Crashed];
 
     /// The word that users see.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -112,25 +111,21 @@ impl Cause {
     }
 
     /// The cause with this word.
-    #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.word() == word)
     }
 
     /// Whether it ended by itself instead of being cut short by a stop or a loss.
-    #[must_use]
     pub fn is_own_end(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Timeout | Self::Unkept)
     }
 
     /// What this decides if the task does not run again.
-    #[must_use]
     pub fn verdict(self) -> Verdict {
         if self == Self::Finished { Verdict::Finished } else { Verdict::Failed }
     }
 
     /// Why an attempt with this result has ended, if nothing interfered.
-    #[must_use]
     pub fn of(result: &TaskResult) -> Self {
         match result.timed_out {
             true => Self::Timeout,
@@ -184,7 +179,6 @@ impl Record {
     }
 
     /// What this attempt has decided, if it is the last one.
-    #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         self.is_last.then(|| self.cause.verdict())
     }

@@ -98,7 +98,6 @@ pub struct Farmer {
 
 impl Farmer {
     /// A farm with these tasks, some of them recorded by earlier runs. Every rank was sent Start.
-    #[must_use]
     pub fn new(now: Duration, settings: Settings, tasks: TaskTable) -> Self {
         let mut farmer = Self {
             workers: WorkerTable::new(now, settings.ranks),
@@ -166,7 +165,6 @@ impl Farmer {
     }
 
     /// When [`Event::Tick`] is due at the latest.
-    #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         if matches!(self.phase, Phase::Ended(_)) {
             return None;
@@ -181,7 +179,6 @@ impl Farmer {
     }
 
     /// The end, once it is reached: workers have nothing left, or are lost.
-    #[must_use]
     pub fn end(&self) -> Option<End> {
         let Phase::Ended(stop) = &self.phase else { return None };
         // A worker may have come back with the last results.
@@ -199,19 +196,16 @@ impl Farmer {
     }
 
     /// The tasks and their states.
-    #[must_use]
     pub fn tasks(&self) -> &TaskTable {
         &self.tasks
     }
 
     /// The workers and what they hold.
-    #[must_use]
     pub fn workers(&self) -> &WorkerTable {
         &self.workers
     }
 
     /// The level of the stop, if the farm is stopping.
-    #[must_use]
     pub fn stop_level(&self) -> Option<StopLevel> {
         self.phase.stop().map(|stop| stop.level)
     }

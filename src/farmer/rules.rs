@@ -76,7 +76,6 @@ pub struct ExitCodes([u64; 4]);
 
 impl ExitCodes {
     /// Whether the code is in the set.
-    #[must_use]
     pub fn contains(&self, code: u8) -> bool {
         self.0[usize::from(code >> 6)] & (1 << (code & 63)) != 0
     }

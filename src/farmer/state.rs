@@ -21,13 +21,11 @@ pub enum Status {
 
 impl Status {
     /// Expected or active: the farm's end waits for it.
-    #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Expected | Self::Active)
     }
 
     /// Given up: its tasks are with others, or will be.
-    #[must_use]
     pub fn is_lost(self) -> bool {
         matches!(self, Self::Lost | Self::Gone)
     }

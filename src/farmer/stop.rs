@@ -90,14 +90,12 @@ impl fmt::Display for StopCause {
 
 impl StopCause {
     /// Whether the farm failed, instead of having done what it was asked to do.
-    #[must_use]
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::NoWorkers | Self::NoRoom { .. } | Self::FarmFailed(_))
     }
 }
 
 /// `SIGTERM` for 15, and `signal 99` for a signal without a name.
-#[must_use]
 pub(crate) fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
@@ -200,7 +198,6 @@ impl End {
     }
 
     /// The exit code for this end.
-    #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self.cause {
             StopCause::FarmFailed(_) | StopCause::NoWorkers => ExitCode::FarmFailed,

@@ -65,7 +65,6 @@ pub struct TaskTable {
 
 impl TaskTable {
     /// `total` tasks, all pending.
-    #[must_use]
     pub fn new(total: u32) -> Self {
         Self {
             states: vec![TaskState::Pending; total as usize],
@@ -83,7 +82,6 @@ impl TaskTable {
 
     /// These tasks differ in what they ask for: by task, the number of its demand, of which there are `kinds`. To be
     /// called before any task is handed out.
-    #[must_use]
     pub fn with_classes(mut self, classes: Vec<Class>, kinds: usize) -> Self {
         if classes.is_empty() {
             return self;
@@ -96,13 +94,11 @@ impl TaskTable {
     }
 
     /// What a task asks for.
-    #[must_use]
     pub fn class(&self, id: TaskId) -> Class {
         self.classes.get(id.0 as usize).copied().unwrap_or_default()
     }
 
     /// Whether tasks differ in what they ask for.
-    #[must_use]
     pub fn differ(&self) -> bool {
         self.queues.len() > 1
     }
@@ -113,7 +109,6 @@ impl TaskTable {
     }
 
     /// How many tasks of a class wait to be handed out, and how many are assigned.
-    #[must_use]
     pub(super) fn of_class(&self, class: Class) -> (u32, u32) {
         let queue = &self.queues[class.0 as usize];
         (queue.pending, queue.assigned)
@@ -137,74 +132,62 @@ impl TaskTable {
     }
 
     /// How many tasks there are.
-    #[must_use]
     pub fn total(&self) -> u32 {
         u32::try_from(self.states.len()).expect("made from a u32")
     }
 
     /// How many wait to be handed out.
-    #[must_use]
     pub fn pending(&self) -> u32 {
         self.pending
     }
 
     /// How many of these are suspects.
-    #[must_use]
     pub fn suspects(&self) -> u32 {
         u32::try_from(self.suspects.len()).expect("at most len")
     }
 
     /// How many wait to be handed out and are not suspects.
-    #[must_use]
     pub fn ordinary(&self) -> u32 {
         self.pending - self.suspects()
     }
 
     /// How many are in `finished`.
-    #[must_use]
     pub fn finished(&self) -> u32 {
         self.finished
     }
 
     /// How many are in `failed`.
-    #[must_use]
     pub fn failed(&self) -> u32 {
         self.failed
     }
 
     /// How many are not recorded.
-    #[must_use]
     pub fn remaining(&self) -> u32 {
         self.total() - self.finished - self.failed
     }
 
     /// The state of a task; `None` if the list has no such ID.
-    #[must_use]
     pub fn state(&self, id: TaskId) -> Option<TaskState> {
         self.states.get(id.0 as usize).copied()
     }
 
     /// The worker that an assigned task was last handed to.
-    #[must_use]
     pub fn owner(&self, id: TaskId) -> Option<Rank> {
         (self.state(id)? == TaskState::Assigned).then(|| self.owners[id.0 as usize])
     }
 
     /// The number of the current attempt of the task, or of the next one if it is not running.
-    #[must_use]
     pub fn attempt(&self, id: TaskId) -> Attempt {
         self.tries.get(&id).map_or(Attempt(1), |tries| tries.attempt)
     }
 
     /// How many attempts of an open task have failed through its own fault in this run.
-    #[must_use]
     pub fn failures(&self, id: TaskId) -> u16 {
         self.tries.get(&id).map_or(0, |tries| tries.failures)
     }
 
     /// How many times an open task was executing when its pool died or its rank was lost, since it last ended by
     /// itself.
-    #[must_use]
     pub fn crashes(&self, id: TaskId) -> u16 {
         self.tries.get(&id).map_or(0, |tries| tries.crashes)
     }
@@ -256,7 +239,6 @@ impl TaskTable {
     }
 
     /// Whether the next suspect must be alone on its rank; `None` if there is none.
-    #[must_use]
     pub fn next_suspect_is_alone(&self) -> Option<bool> {
         self.suspects.first().map(|&(alone, _)| alone)
     }
@@ -275,13 +257,11 @@ impl TaskTable {
     }
 
     /// How many of the pending tasks are withheld from one rank.
-    #[must_use]
     pub fn restricted(&self) -> u32 {
         self.waiting.ready()
     }
 
     /// When [`Self::wake`] is due.
-    #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         self.waiting.next_due()
     }
@@ -428,7 +408,6 @@ impl TaskTable {
     }
 
     /// The state of every task, by ID.
-    #[must_use]
     pub fn snapshot(&self) -> Vec<TaskState> {
         self.states.clone()
     }

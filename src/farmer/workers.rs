@@ -81,13 +81,11 @@ impl WorkerState {
     }
 
     /// Whether it takes part.
-    #[must_use]
     pub fn status(&self) -> Status {
         self.state.status()
     }
 
     /// Whether tasks may be handed to it, if it has room.
-    #[must_use]
     pub fn takes_tasks(&self) -> bool {
         let is_ready = |active: &Active| active.paused_until.is_none() && active.rejoining.is_none();
         self.state.active().is_some_and(is_ready) && self.book.slots() > 0
@@ -229,26 +227,22 @@ pub struct WorkerTable {
 
 impl WorkerTable {
     /// `ranks` workers, none of which has been heard from yet.
-    #[must_use]
     pub fn new(now: Duration, ranks: u32) -> Self {
         let workers: Vec<_> = (0..ranks).map(|_| WorkerState::new(now)).collect();
         Self { index: Index::of(workers.iter().map(WorkerState::keys)), workers }
     }
 
     /// How many ranks there are.
-    #[must_use]
     pub fn len(&self) -> u32 {
         u32::try_from(self.workers.len()).expect("made from a u32")
     }
 
     /// Whether there is none; there always is one.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty()
     }
 
     /// The worker of this rank; `None` if there is no such rank.
-    #[must_use]
     pub fn get(&self, rank: Rank) -> Option<&WorkerState> {
         self.workers.get(rank.0 as usize)
     }
@@ -278,19 +272,16 @@ impl WorkerTable {
     }
 
     /// The first active worker with a free slot, starting at `after`.
-    #[must_use]
     pub fn idle_from(&self, after: Rank) -> Option<Rank> {
         self.index.idle.range(after..).next().copied()
     }
 
     /// How many active workers have a free slot.
-    #[must_use]
     pub fn idle_count(&self) -> usize {
         self.index.idle.len()
     }
 
     /// The active worker with the most waiting tasks and no Recall to answer, and how many wait there.
-    #[must_use]
     pub fn longest_queue(&self) -> Option<(Rank, u32)> {
         self.longest_queues().next()
     }
@@ -301,37 +292,31 @@ impl WorkerTable {
     }
 
     /// Workers that take no task for a while, by the end of that time.
-    #[must_use]
     pub fn paused(&self) -> &BTreeSet<(Duration, Rank)> {
         &self.index.paused
     }
 
     /// How many workers are expected or active.
-    #[must_use]
     pub fn open(&self) -> u32 {
         self.index.open
     }
 
     /// How many workers are active and have slots.
-    #[must_use]
     pub fn able(&self) -> u32 {
         self.index.able
     }
 
     /// How many of the able workers are set aside.
-    #[must_use]
     pub fn aside(&self) -> u32 {
         self.index.aside
     }
 
     /// How many workers have not said Hello and were not given up.
-    #[must_use]
     pub fn expected(&self) -> u32 {
         self.index.expected
     }
 
     /// How many workers have this status.
-    #[must_use]
     pub fn count(&self, status: Status) -> u32 {
         u32::try_from(self.workers.iter().filter(|worker| worker.status() == status).count()).expect("at most len")
     }

@@ -59,14 +59,12 @@ impl fmt::Display for End {
 impl End {
     /// SIGKILL, of the process itself or as reported by a shell that saw its program die (128 + 9). The farm did not
     /// send it: what the farm ends is [`End::Timeout`], or not an end of a task at all.
-    #[must_use]
     pub fn is_kill(&self) -> bool {
         matches!(self, Self::Signal(SIGKILL) | Self::Exit(EXIT_OF_SIGKILL))
     }
 
     /// A signal that ends a process, of the process itself or as reported by a shell that saw its program die (128 +
     /// number).
-    #[must_use]
     pub fn is_signal(&self) -> bool {
         matches!(self, Self::Signal(_) | Self::Exit(129..=159))
     }
@@ -182,7 +180,6 @@ impl Default for Tally {
 
 impl Tally {
     /// An empty account that keeps this many of the slowest tasks.
-    #[must_use]
     pub fn new(slowest_max: usize) -> Self {
         Self {
             lengths: Lengths::default(),
@@ -249,7 +246,6 @@ impl Tally {
     }
 
     /// The slowest, longest first.
-    #[must_use]
     pub fn slowest(&self) -> Vec<Slow> {
         self.slowest.clone().into_sorted_vec().into_iter().map(|Reverse(slow)| slow).collect()
     }

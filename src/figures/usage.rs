@@ -21,7 +21,6 @@ pub struct Usage {
 
 impl Usage {
     /// What one attempt has used: `length_us` and `cpu_us` in microseconds, `max_rss_kib` in KiB (0: not known).
-    #[must_use]
     pub fn of(id: u32, length_us: u64, cpu_us: u64, max_rss_kib: u64) -> Self {
         Self { busy_us: length_us, cpu_us, peak: (max_rss_kib > 0).then_some((max_rss_kib, id)) }
     }

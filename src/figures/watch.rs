@@ -53,7 +53,6 @@ pub struct Watch {
 
 impl Watch {
     /// The start of a run.
-    #[must_use]
     pub fn new(now: Duration) -> Self {
         Self {
             started: now,
@@ -146,7 +145,6 @@ impl Watch {
     }
 
     /// Tasks per second: recently, or in the whole run if few have ended recently.
-    #[must_use]
     pub fn rate(&self) -> f64 {
         let (now, ends) = self.ends.back().copied().unwrap_or((self.started, 0));
         let (at, before) = self.ends.front().copied().unwrap_or((self.started, 0));
@@ -156,7 +154,6 @@ impl Watch {
     }
 
     /// The share of slot time in which tasks ran, 0 to 1; none if there was no slot time yet.
-    #[must_use]
     pub fn utilization(&self, tally: &Tally) -> Option<f64> {
         let running: u64 = self.running.iter().map(|task| micros(self.looked.saturating_sub(task.since))).sum();
         let lost: u64 = self.lost_us.values().sum();

@@ -63,7 +63,6 @@ pub struct Listed {
 
 /// Reads all definitions of a kind. Files that cannot be read are remembered, see [`Catalog::find`]. Files that other
 /// users may have written do not count, see [`Catalog::remarks`].
-#[must_use]
 pub(crate) fn load(kind: Kind) -> Catalog {
     load_places(kind, &places::places(kind))
 }
@@ -89,7 +88,6 @@ pub(super) fn load_places(kind: Kind, places: &[Place]) -> Catalog {
 }
 
 /// Reads all definitions of a kind in these files, whoever owns them.
-#[must_use]
 pub fn load_files(kind: Kind, files: Vec<PathBuf>) -> Catalog {
     let open = |path: PathBuf| Found { content: read(kind, &path, regular::reader(&path)), path, distrust: None };
     Catalog { kind, files: files.into_iter().map(open).collect() }
@@ -178,7 +176,6 @@ impl Catalog {
 
     /// Remarks on this name in addition to what [`Self::find`] returns: `section` is what that found, `built_in`
     /// whether there is a built-in one of this name.
-    #[must_use]
     pub fn remarks(&self, name: &str, section: Option<&Section>, built_in: bool) -> Remarks {
         let (what, _) = self.kind.words();
         let mut remarks = Remarks::default();
@@ -211,13 +208,11 @@ impl Catalog {
     }
 
     /// The definitions that count, in the order of the files.
-    #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         self.list_of(self.trusted())
     }
 
     /// The definitions in files that are not used.
-    #[must_use]
     pub fn list_ignored(&self) -> Vec<Listed> {
         self.list_of(self.files.iter().filter(|found| found.distrust.is_some()))
     }
@@ -254,7 +249,6 @@ impl Catalog {
     }
 
     /// Text for an error when `name` was not found: what there is, including `built_in`, and how to see more.
-    #[must_use]
     pub fn not_found(&self, name: &str, built_in: &[&str]) -> String {
         let listed = self.list();
         let (what, lister) = self.kind.words();

@@ -12,7 +12,6 @@ const WIDTH_MAX: usize = 60;
 /// Names and kinds that need no INI file, followed by those from INI files: name, kind, file and line of each.
 ///
 /// `kind_of` returns the short name for the value of `Runner` or `TaskList` in a section.
-#[must_use]
 pub(crate) fn listing(kind: Kind, built_in: &[(&str, &str)], kind_of: impl Fn(&str) -> String) -> (String, Catalog) {
     let catalog = load(kind);
     let defined = catalog.list();
@@ -41,7 +40,6 @@ fn table(rows: &[[String; 3]]) -> String {
 
 /// The short name of a built-in kind, however it is written; `python CLASS` for a class that is not built in.
 /// `kinds` contains the short name of each and PyTaskFarmer's class.
-#[must_use]
 pub(crate) fn kind_name(kinds: &[(&str, Option<&str>)], class: &str) -> String {
     match kinds.iter().find(|(short, long)| *short == class || *long == Some(class)) {
         Some((short, _)) => (*short).to_owned(),

@@ -36,7 +36,6 @@ pub enum Kind {
 
 impl Kind {
     /// The key that makes a section a definition of this kind.
-    #[must_use]
     pub fn key(self) -> &'static str {
         match self {
             Self::Runners => "Runner",
@@ -121,13 +120,11 @@ impl std::error::Error for IniError {}
 
 impl Section {
     /// The key with this name.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.name == name)
     }
 
     /// The value of the key with this name.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.get(name).map(|key| &key.value[..])
     }
@@ -157,7 +154,6 @@ impl Section {
     }
 
     /// An error in this key, or in the section as a whole.
-    #[must_use]
     pub fn error(&self, key: Option<&Key>, what: &str) -> IniError {
         IniError {
             file: self.file.clone(),
@@ -189,7 +185,6 @@ impl Section {
 }
 
 /// The error for a key that this kind of runner or handler does not have, with the nearest one that it has.
-#[must_use]
 pub(crate) fn unknown_key(section: &Section, key: &Key, known: &[&str]) -> IniError {
     let cure = match nearest(&key.name, known.iter().copied()) {
         Some(near) => format!("did you mean '{near}'?"),

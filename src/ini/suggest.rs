@@ -3,7 +3,6 @@
 use strsim::osa_distance;
 
 /// The nearest of `known`, if it is near enough to be a typing error. Case does not count.
-#[must_use]
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A name from outside may be long; a typing error is never that long.
     const LEN_MAX: usize = 100;

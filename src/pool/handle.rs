@@ -59,7 +59,6 @@ pub enum PoolEnd {
 
 impl PoolEnd {
     /// The message that rank 0 gets about it.
-    #[must_use]
     pub fn message(&self) -> Option<ToFarmer> {
         match self.clone() {
             Self::Clean => None,
@@ -163,7 +162,6 @@ impl PoolHandle {
     }
 
     /// How the pool ended, once it has.
-    #[must_use]
     pub fn end(&self) -> Option<&PoolEnd> {
         match &self.state {
             State::Ended(end) => Some(end),

@@ -68,7 +68,6 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the pool; returns its exit status. The table records which tasks are executing.
-#[must_use]
 pub(crate) fn run(socket: UnixStream, executing: ExecutingTable) -> i32 {
     let outlet = Outlet::install();
     // An error: the other end is gone, and with it everything that could be notified.

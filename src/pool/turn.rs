@@ -21,7 +21,6 @@ pub enum SpawnError {
 
 impl SpawnError {
     /// The event for the worker core.
-    #[must_use]
     pub fn into_event(self, slot: u32, task: Assignment) -> Event {
         match self {
             Self::Refused(error) => {

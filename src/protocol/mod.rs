@@ -288,7 +288,6 @@ pub enum ToFarmer {
 
 impl ToFarmer {
     /// Of a rank that has nothing but slots, as many as CPUs. For tests, benches and the simulator.
-    #[must_use]
     pub fn plain_hello(host: String, slots: u32) -> Self {
         let capacity = Capacity { cpus: slots, ..Capacity::default() };
         Self::Hello { protocol: PROTOCOL_VERSION, host, slots, capacity, shortage: None }

@@ -58,7 +58,6 @@ pub struct Defined {
 }
 
 /// The variables that are the same for all tasks. Those that differ are added to each task, and must not be there twice.
-#[must_use]
 pub(crate) fn fixed_variables(variables: &[(Vec<u8>, Template)], values: &Values<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fixed = variables.iter().filter(|(_, value)| value.is_fixed());
     fixed.map(|(name, value)| (name.clone(), value.filled(values))).collect()
@@ -66,7 +65,6 @@ pub(crate) fn fixed_variables(variables: &[(Vec<u8>, Template)], values: &Values
 
 impl RunnerConfig {
     /// Its definition in an INI file.
-    #[must_use]
     pub fn defined(&self) -> Option<&Defined> {
         match self {
             Self::Basic => None,
@@ -92,7 +90,6 @@ impl Defined {
     }
 
     /// Whether each task gets a folder of its own.
-    #[must_use]
     pub fn uses_tempdir(&self) -> bool {
         self.templates().flat_map(Template::fields).any(|field| field == Field::Tempdir)
     }

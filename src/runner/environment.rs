@@ -27,7 +27,6 @@ pub struct Environment {
 impl Environment {
     /// The variables of this process, with `changed` taking precedence and without `dropped`, for tasks that run in
     /// `cwd`.
-    #[must_use]
     pub fn inherited(cwd: &Path, changed: &[(Vec<u8>, Vec<u8>)], dropped: &[&str]) -> Self {
         let inherited = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
         let kept = inherited.filter(|(name, _)| dropped.iter().all(|dropped| dropped.as_bytes() != name));
@@ -35,7 +34,6 @@ impl Environment {
     }
 
     /// These variables, without those that a launcher meant for one rank.
-    #[must_use]
     pub fn from_variables(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>, cwd: &Path) -> Self {
         Self::with_changes(variables, &[], cwd)
     }
@@ -99,7 +97,6 @@ impl Environment {
     }
 
     /// The value of a variable.
-    #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.variables().find(|(n, _)| *n == name).map(|(_, value)| value)
     }
@@ -160,7 +157,6 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// `None` if host or workdir contain a NUL.
-    #[must_use]
     pub(crate) fn new(rank: Rank, host: &str, workdir: &[u8]) -> Option<Self> {
         Some(Self {
             rank: c_string(format!("TASKFARMER_RANK={rank}").as_bytes())?,
@@ -170,14 +166,12 @@ impl Identity {
     }
 
     /// The variables that are the same for all tasks.
-    #[must_use]
     pub(crate) fn variables(&self) -> [&CStr; 3] {
         [&self.rank, &self.host, &self.workdir]
     }
 }
 
 /// The variables of one task, the first one PyTaskFarmer's.
-#[must_use]
 pub(crate) fn task_variables(id: TaskId, attempt: Attempt, slot: u32) -> [CString; 4] {
     let text = |text: String| CString::new(text).expect("numbers contain no NUL");
     [

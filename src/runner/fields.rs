@@ -114,7 +114,6 @@ impl Values<'_> {
 }
 
 /// A command that the shell's `-c` does not mistake for an option of its own.
-#[must_use]
 pub(crate) fn as_operand(command: &[u8]) -> Vec<u8> {
     match command.first() {
         Some(b'-' | b'+') => [b" ", command].concat(),
@@ -124,19 +123,16 @@ pub(crate) fn as_operand(command: &[u8]) -> Vec<u8> {
 
 impl Template {
     /// Text around one field.
-    #[must_use]
     pub fn around(before: &str, field: Field) -> Self {
         Self::literal(before).with(field, Form::Raw)
     }
 
     /// Whether it is the same for all tasks of a rank.
-    #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.fields().all(|field| matches!(field, Field::Rank | Field::Host | Field::Workdir | Field::Cwd))
     }
 
     /// The text with these values.
-    #[must_use]
     pub fn filled(&self, values: &Values<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         self.fill(|field| Some(values.value(field)), &mut out).expect("every field has a value");

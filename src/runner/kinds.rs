@@ -54,7 +54,6 @@ fn kind_names() -> Vec<&'static str> {
 }
 
 /// What `--list-runners` prints, and the INI files that it comes from.
-#[must_use]
 pub(crate) fn listing() -> (String, Catalog) {
     ini::listing(Kind::Runners, &[(DEFAULT_RUNNER, KINDS[0].0)], |class| ini::kind_name(KINDS, class))
 }
@@ -88,7 +87,6 @@ fn find_in(catalog: &Catalog, name: &str) -> Result<Found, RunnerError> {
 
 impl Found {
     /// Whether [`Self::prepare`] starts a program.
-    #[must_use]
     pub(crate) fn starts_python(&self) -> bool {
         let class = self.section.as_ref().map(|section| &section.class.value[..]);
         class.is_some_and(|class| built_in(class).is_none() && python::is_class(class))

@@ -72,7 +72,6 @@ pub enum Way {
 
 impl Way {
     /// Its name in a column, with the space after it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct ",
@@ -94,7 +93,6 @@ fn shell_path(shell: Shell) -> PathBuf {
 
 impl RunnerConfig {
     /// Path of the shell that reads the commands of tasks; `None` if none does, or if only the user's program knows.
-    #[must_use]
     pub fn reads_commands(&self) -> Option<PathBuf> {
         let has_command = |line: &[Template]| {
             line.iter().flat_map(Template::fields).any(|field| matches!(field, Field::Run | Field::Command))
@@ -115,7 +113,6 @@ impl RunnerConfig {
 
 impl Runner {
     /// Prepares a runner for tasks with this environment.
-    #[must_use]
     pub fn new(config: &RunnerConfig, environment: &Environment) -> Self {
         let defined = config.defined();
         let (shell, is_basic) = match defined.map(|defined| &defined.start) {
@@ -139,14 +136,12 @@ impl Runner {
     }
 
     /// A runner for tasks of this process, to find out what it would do.
-    #[must_use]
     pub fn here(config: &RunnerConfig, cwd: &Path) -> Self {
         let fixed = fixed_variables(config.variables(), &Values::default());
         Self::new(config, &Environment::inherited(cwd, &fixed, &[]))
     }
 
     /// How the task with this command would be started on this node.
-    #[must_use]
     pub fn way(&self, command: &[u8]) -> Way {
         match self.direct(command) {
             Some(_) => Way::Direct,
@@ -156,19 +151,16 @@ impl Runner {
     }
 
     /// Its definition in an INI file.
-    #[must_use]
     pub fn defined(&self) -> Option<&Defined> {
         self.defined.as_deref()
     }
 
     /// Path of the shell that `{run}` starts.
-    #[must_use]
     pub fn shell_path(&self) -> &Path {
         &self.shell
     }
 
     /// Whether a shell starts all tasks that are not started directly.
-    #[must_use]
     pub fn has_shell(&self) -> bool {
         let setup = self.defined().is_some_and(|defined| !defined.setup.is_empty());
         setup || self.defined().is_none_or(|defined| matches!(defined.start, Start::Shell(_) | Start::Line(..)))
@@ -176,7 +168,6 @@ impl Runner {
 
     /// A direct start of the program, if that has the same result as the shell's and saves its cost. If it fails,
     /// whatever the reason, the shell must be used: it gives the right message and exit code.
-    #[must_use]
     pub fn direct(&self, command: &[u8]) -> Option<Launch> {
         if !self.may_be_direct {
             return None;
@@ -204,7 +195,6 @@ impl Runner {
     /// The start that the runner defines. `by_stdin`: a script for a shell was too long for an argument.
     ///
     /// `None` if there is no such start: no program, a NUL, or no script.
-    #[must_use]
     pub fn launch(&self, values: &Values<'_>, by_stdin: bool) -> Option<Launch> {
         let setup = self.defined().map_or(&b""[..], |defined| &defined.setup);
         let words = match self.defined().map(|defined| &defined.start) {

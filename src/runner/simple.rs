@@ -95,7 +95,6 @@ pub(super) const PLAIN: [bool; 256] = {
 
 impl<'a> Simple<'a> {
     /// Reads a line. `None` if it is not a simple command, or is not certainly one.
-    #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         // In some encodings, a backslash may be the second byte of a character.
         if !line.is_ascii() && (line.contains(&b'\\') || str::from_utf8(line).is_err()) {
@@ -151,7 +150,6 @@ impl<'a> Simple<'a> {
     }
 
     /// The command without `cd FOLDER &&` and comments, as bash prints it when its program has died.
-    #[must_use]
     pub fn shown(&self) -> Vec<u8> {
         let words = self.assignments.iter().map(|(_, word)| word).chain(&self.words);
         let mut shown = words.map(|word| word.raw).collect::<Vec<_>>().join(&b' ');

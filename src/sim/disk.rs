@@ -49,7 +49,6 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// An empty disk.
-    #[must_use]
     pub(crate) fn new(prng: Prng) -> Self {
         Self { prng, attempts: HEADER.to_vec(), ..Self::default() }
     }
@@ -86,7 +85,6 @@ impl Disk {
     }
 
     /// How many times tasks crashed, according to the workdir's own reader.
-    #[must_use]
     pub(crate) fn crashes(&self, list: &TaskList) -> BTreeMap<TaskId, u16> {
         count_crashes(Cursor::new(&self.attempts), list).expect("a sound file")
     }

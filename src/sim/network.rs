@@ -65,7 +65,6 @@ pub(crate) struct Links {
 
 impl Links {
     /// Links without a message.
-    #[must_use]
     pub(crate) fn new(delay_us: (u64, u64), prng: Prng, countdown: Countdown) -> Self {
         Self { delay_us, prng, countdown, ..Self::default() }
     }

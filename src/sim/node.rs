@@ -93,7 +93,6 @@ impl orders::Node for Node {
 
 impl Node {
     /// A rank that has just been started.
-    #[must_use]
     pub(crate) fn new(now: Duration, capacity: Capacity, unfit: bool, plan: Rc<Plan>) -> Self {
         Self {
             pool: Pool::Forked,
@@ -118,7 +117,6 @@ impl Node {
     }
 
     /// Whether the pool is alive and not hung.
-    #[must_use]
     pub(crate) fn works(&self) -> bool {
         !self.pool_hung && matches!(self.pool, Pool::Forked | Pool::Up(_))
     }
@@ -176,7 +174,6 @@ impl Node {
     }
 
     /// What is executing, and for how long.
-    #[must_use]
     pub(crate) fn executing(&self, now: Duration) -> Vec<Executing> {
         let Pool::Up(turns) = &self.pool else { return Vec::new() };
         let executing = |(&slot, process): (&u32, &Process)| Executing {
@@ -189,7 +186,6 @@ impl Node {
     }
 
     /// What a task does to its pool now, if there is such a task.
-    #[must_use]
     pub(crate) fn poison(&self, now: Duration) -> Option<Poison> {
         let Pool::Up(turns) = &self.pool else { return None };
         let acts = |process: &&Process| {
@@ -200,13 +196,11 @@ impl Node {
     }
 
     /// Whether the last task is gone and the farmer was notified.
-    #[must_use]
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(&self.pool, Pool::Up(turns) if turns.core.is_stopped())
     }
 
     /// When the pool next has something to do.
-    #[must_use]
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let Pool::Up(turns) = &self.pool else { return None };
         let Turns { core, processes, .. } = &**turns;
@@ -214,7 +208,6 @@ impl Node {
     }
 
     /// When the process in this slot ends, as planned now.
-    #[must_use]
     pub(crate) fn ends_at(&self, slot: u32) -> Option<Duration> {
         let Pool::Up(turns) = &self.pool else { return None };
         turns.processes.slots.get(&slot).map(|process| process.ends_at)
@@ -229,7 +222,6 @@ impl Node {
     }
 
     /// One line for the answer to "why does it not end?".
-    #[must_use]
     pub(crate) fn describe(&self) -> String {
         let pool = match &self.pool {
             Pool::Up(turns) => format!("{} run, {} wait", turns.core.running(), turns.core.queued()),

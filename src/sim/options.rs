@@ -150,7 +150,6 @@ pub(crate) struct Options {
 impl Options {
     #[cfg(test)]
     /// A small, quiet farm to build scenarios on.
-    #[must_use]
     pub(crate) fn quiet(seed: u64) -> Self {
         Self {
             seed,
@@ -165,7 +164,6 @@ impl Options {
     }
 
     /// Draws a farm.
-    #[must_use]
     pub(crate) fn swarm(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
         let ranks = match prng.range(0..=99) {

@@ -65,7 +65,6 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Draws a list.
-    #[must_use]
     pub(crate) fn new(options: &Options) -> Self {
         let mut prng = Prng::new(options.seed ^ 0x7461_736b);
         let commands: Vec<Vec<u8>> = (0..options.tasks).map(|id| command(id, &mut prng)).collect();
@@ -80,19 +79,16 @@ impl Plan {
     }
 
     /// The behavior of a task.
-    #[must_use]
     pub(crate) fn of(&self, id: TaskId) -> &Behaviour {
         &self.behaviours[id.0 as usize]
     }
 
     /// How long all tasks take, one after the other.
-    #[must_use]
     pub(crate) fn total(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).sum()
     }
 
     /// How long the longest takes.
-    #[must_use]
     pub(crate) fn longest(&self) -> Duration {
         self.behaviours.iter().map(|behaviour| behaviour.length).max().unwrap_or_default()
     }
@@ -170,7 +166,6 @@ impl Behaviour {
     }
 
     /// How this attempt ends if nothing interferes.
-    #[must_use]
     pub(crate) fn outcome_of(&self, attempt: u16) -> Outcome {
         if self.mends_at.is_some_and(|at| attempt >= at) { Outcome::Exited(0) } else { self.outcome.clone() }
     }

@@ -9,7 +9,6 @@ pub struct Prng(u64);
 
 impl Prng {
     /// A generator that always draws the same after the same seed.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -24,7 +23,6 @@ impl Prng {
     }
 
     /// A separate generator for one part of the world, so that parts do not affect each other.
-    #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.bits())
     }

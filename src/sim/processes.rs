@@ -98,13 +98,11 @@ pub(crate) struct Simulated {
 
 impl Simulated {
     /// A node on which nothing runs.
-    #[must_use]
     pub(crate) fn new(plan: Rc<Plan>) -> Self {
         Self { plan, ..Self::default() }
     }
 
     /// When the next start is known to be refused.
-    #[must_use]
     pub(crate) fn next_refusal(&self) -> Option<Duration> {
         self.refused.front().map(|(at, ..)| *at)
     }

@@ -355,7 +355,6 @@ impl World {
     }
 
     /// What each part of the farm is waiting for.
-    #[must_use]
     pub(crate) fn why_not_done(&self) -> String {
         let mut why = Vec::new();
         if let Some(farm) = &self.farm {

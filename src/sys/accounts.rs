@@ -11,7 +11,6 @@ use nix::unistd::{Group, User};
 const IS_STATIC: bool = cfg!(target_feature = "crt-static");
 
 /// The user with this ID.
-#[must_use]
 pub(crate) fn user_of_id(uid: u32) -> Option<User> {
     if IS_STATIC {
         return files::passwd(|user| user.uid.as_raw() == uid);
@@ -20,7 +19,6 @@ pub(crate) fn user_of_id(uid: u32) -> Option<User> {
 }
 
 /// The user with this name.
-#[must_use]
 pub(crate) fn user_of_name(name: &str) -> Option<User> {
     if IS_STATIC {
         return files::passwd(|user| user.name == name);
@@ -29,7 +27,6 @@ pub(crate) fn user_of_name(name: &str) -> Option<User> {
 }
 
 /// The group with this ID.
-#[must_use]
 pub(crate) fn group_of_id(gid: u32) -> Option<Group> {
     if IS_STATIC {
         return files::group(|group| group.gid.as_raw() == gid);

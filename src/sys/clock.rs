@@ -17,34 +17,29 @@ pub struct Clock {
 
 impl Clock {
     /// Starts at zero.
-    #[must_use]
     pub fn start() -> Self {
         Self { origin: Instant::now(), origin_us: micros(since_1970()) }
     }
 
     /// Time since the start; never goes back.
-    #[must_use]
     pub fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
     /// Microseconds since 1970 at `now`, as the system clock saw it at the start. If the system clock is set while the
     /// farm runs, the timeline is not affected.
-    #[must_use]
     pub fn epoch_us(&self, now: Duration) -> u64 {
         self.origin_us.saturating_add(micros(now))
     }
 }
 
 /// The time of day, as time since 1970; zero if the system clock is set to an earlier time.
-#[must_use]
 pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// CPU time that this thread has used. It shows what something costs, and not how long other processes or a slow disk
 /// delayed it. Zero where the system does not report it.
-#[must_use]
 pub(crate) fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

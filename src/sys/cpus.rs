@@ -16,7 +16,6 @@ use super::launcher::{Launch, NodePlace};
 const TOPOLOGY: &str = "/sys/devices/system/cpu";
 
 /// CPUs that this process may run on, limited by what Slurm reports and by a quota of its control group; at least 1.
-#[must_use]
 pub(crate) fn usable(launch: Option<Launch>) -> u32 {
     let bound = u32::try_from(affinity().len()).unwrap_or(u32::MAX);
     let slurm = std::env::var(slurms_count(launch)).ok().and_then(|text| text.parse::<u32>().ok());
@@ -103,7 +102,6 @@ fn in_order(cpus: &[usize], topology: &Path) -> Vec<usize> {
 /// CPUs of each slot, for `--bind slot`: disjoint, within one NUMA node if there are as many slots as nodes, and whole
 /// cores if there are as many cores as slots. With more slots than CPUs, slots share CPUs in turn. If tasks ask for
 /// CPUs, a slot has exactly that many.
-#[must_use]
 pub(crate) fn per_slot(slots: u32, asked: u32) -> Vec<Vec<usize>> {
     let cpus = describe(&affinity(), Path::new(TOPOLOGY));
     let shares = match asked {
@@ -157,7 +155,6 @@ pub(crate) struct Free {
 
 impl Free {
     /// All that this process may use.
-    #[must_use]
     pub(crate) fn of_this_rank() -> Self {
         Self::of(&describe(&affinity(), Path::new(TOPOLOGY)))
     }
@@ -167,7 +164,6 @@ impl Free {
     }
 
     /// All of them, free or not.
-    #[must_use]
     pub(crate) fn all(&self) -> Vec<usize> {
         self.cpus.iter().map(|(cpu, _)| cpu.number).collect()
     }

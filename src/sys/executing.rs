@@ -74,7 +74,6 @@ impl ExecutingTable {
     }
 
     /// Takes out what was executing when the pool died.
-    #[must_use]
     pub fn take(self) -> Vec<Executed> {
         let slots = u32::try_from(self.0[0].swap(0, Ordering::Acquire)).unwrap_or(0).min(SLOTS_MAX);
         let executed = |slot| {

@@ -34,7 +34,6 @@ pub(crate) struct Stat {
 
 impl Stat {
     /// Reads it. `pid`: a process ID, or `self`. `None` if there is no such process.
-    #[must_use]
     pub(crate) fn read(pid: &str) -> Option<Self> {
         let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
         let text = String::from_utf8_lossy(&text);
@@ -62,7 +61,6 @@ pub(crate) struct Pinned {
 
 impl Pinned {
     /// Pins the process that has this ID now. `None` if there is none that is alive.
-    #[must_use]
     pub(crate) fn new(pid: Pid) -> Option<Self> {
         // SAFETY: plain numbers go in; the result is checked, and is a descriptor that nothing else owns.
         let fd = unsafe {
@@ -163,7 +161,6 @@ fn is_proc_ours() -> bool {
 }
 
 /// Whether this kernel keeps lists of children; that depends on its configuration.
-#[must_use]
 pub(crate) fn has_lists() -> bool {
     std::fs::exists("/proc/thread-self/children").unwrap_or(false)
 }
@@ -256,7 +253,6 @@ impl Default for Children {
 
 impl Children {
     /// Lists them, including those that have ended and were not reaped.
-    #[must_use]
     pub(crate) fn list(&self) -> Vec<Pid> {
         let Some(file) = &self.list else {
             return if may_have_orphans() { Kinship::look().children(Pid::this()) } else { Vec::new() };

@@ -36,7 +36,6 @@ pub enum Launcher {
 
 impl Launcher {
     /// The command that a user types.
-    #[must_use]
     pub fn command(self) -> &'static str {
         match self {
             Self::OpenMpi => "mpirun",
@@ -79,7 +78,6 @@ pub struct Launch {
 
 impl Launch {
     /// How this process was launched; `None` without a launcher.
-    #[must_use]
     pub fn of_this_process() -> Option<Self> {
         let launch = Self::detect(|name| std::env::var(name).ok())?;
         // mpiexec's ranks inherit their connection. A program that starts others, such as a farmer, closes it for them.
@@ -90,20 +88,17 @@ impl Launch {
 
     /// Whether these variables are complete, but nothing connects this process to a launcher: they are left over from a
     /// different program, and there is no rank 0 that could report this for all.
-    #[must_use]
     pub fn is_left_over(&self) -> bool {
         self.pmi == Pmi::Missing && self.launcher != Launcher::Srun
     }
 
     /// Whether there may be ranks besides this one.
-    #[must_use]
     pub fn may_have_others(&self) -> bool {
         self.size != Some(1)
     }
 
     /// How long this launcher, when it is asked to end, waits between SIGTERM and SIGKILL, if that may be shorter than
     /// a grace period: Open MPI's mpirun waits 0.85 to 1 s; since 5.0 (PRRTE), it waits 0.25 s.
-    #[must_use]
     pub fn patience(&self, library: Option<&Library>) -> Option<Duration> {
         let is_prrte = self.launcher == Launcher::Prun || library.is_some_and(|library| library.version >= (5, 0));
         let ms = if is_prrte { 250 } else { 850 };
@@ -112,7 +107,6 @@ impl Launch {
 
     /// Whether this launcher has bound ranks to CPUs without being asked: Open MPI's does by default, as does Intel
     /// MPI's. I_MPI_PIN and related variables show that the user asked Intel's to. `has`: whether a variable is set.
-    #[must_use]
     pub fn binds_unasked(&self, has: impl Fn(&str) -> bool) -> bool {
         const ASKED: [&str; 6] = [
             "I_MPI_PIN",
@@ -131,7 +125,6 @@ impl Launch {
 
     /// Whether ranks that this launcher has started can find each other with this library. If they cannot, MPI_Init
     /// ends the process with its own exit code and message, or starts every rank as the only one.
-    #[must_use]
     pub fn serves(&self, library: &Library) -> bool {
         match (self.pmi, library.family) {
             (Pmi::Missing, _) => false,
@@ -146,7 +139,6 @@ impl Launch {
     /// What the user can do if this launcher's processes do not find each other: the launcher belongs to a different
     /// MPI than the one the program was built with, srun was not told which MPI it is, or the MPI was packaged without
     /// support for its own launcher.
-    #[must_use]
     pub fn cure(&self, library: Option<&Library>) -> String {
         let name = library.map_or("the MPI that it was built with", |library| library.name);
         let is_own = library.is_some_and(|library| self.launcher == Launcher::Hydra && library.family == Family::Mpich);
@@ -207,7 +199,6 @@ pub(crate) struct NodePlace {
 
 impl NodePlace {
     /// The place of this process; without a launcher it is alone.
-    #[must_use]
     pub(crate) fn of_this_process() -> Self {
         Self::detect(|name| std::env::var(name).ok())
     }
@@ -220,7 +211,6 @@ impl NodePlace {
     }
 
     /// The place among the others if the first rank of the node, rank 0 of all, leaves its CPUs to them.
-    #[must_use]
     pub(crate) fn without_first(self) -> Self {
         if self.ranks == 1 { self } else { Self { rank: self.rank.saturating_sub(1), ranks: self.ranks - 1 } }
     }

@@ -40,7 +40,6 @@ const NAMES: [(&str, Family, &str); 7] = [
 
 impl Library {
     /// Parses the text from MPI_Get_library_version; `None` for an unknown library.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, family, name) = NAMES
             .iter()
@@ -55,14 +54,12 @@ impl Library {
     }
 
     /// The library that the program was built with, as the build found it; `None` if it found none.
-    #[must_use]
     pub fn built_with() -> Option<Self> {
         Self::parse(option_env!("TASKFARMER_MPI_BUILT_WITH")?)
     }
 
     /// The option with which `srun` connects ranks of the program; `None` if it was built without MPI. For an MPI that
     /// the build did not recognize, no option is known: then it is empty.
-    #[must_use]
     pub fn option_of_srun() -> Option<&'static str> {
         let option = match Self::built_with() {
             Some(Self { family: Family::OpenMpi, .. }) => "--mpi=pmix",
@@ -75,7 +72,6 @@ impl Library {
 
     /// Whether a program that was built with this library runs on the other one. MPICH and its descendants promise this
     /// to each other for all versions; Open MPI promises it for newer versions.
-    #[must_use]
     pub fn runs_on(&self, other: &Self) -> bool {
         self.family == other.family && (self.family == Family::Mpich || other.version >= self.version)
     }

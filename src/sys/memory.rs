@@ -17,7 +17,6 @@ pub(crate) struct OomKills {
 
 impl OomKills {
     /// Counts from now on.
-    #[must_use]
     pub(crate) fn from_now() -> Self {
         Self::of(Path::new(COUNTS))
     }

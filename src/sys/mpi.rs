@@ -97,7 +97,6 @@ pub struct Mpi {
 unsafe impl Send for Mpi {}
 
 /// The MPI library, as it describes itself; also works before MPI_Init.
-#[must_use]
 pub fn library_version() -> String {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     // MPICH adds its build options, line by line.
@@ -128,13 +127,11 @@ fn description() -> String {
 }
 
 /// The loaded library, if it is a known one.
-#[must_use]
 pub(crate) fn library() -> Option<Library> {
     Library::parse(&description())
 }
 
 /// The file from which the library was loaded.
-#[must_use]
 pub(crate) fn library_path() -> Option<String> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: dladdr takes any address, and fills in the structure if it returns nonzero; the structure then points to
@@ -194,19 +191,16 @@ impl Mpi {
     }
 
     /// This rank.
-    #[must_use]
     pub fn rank(&self) -> u32 {
         self.rank
     }
 
     /// How many ranks there are.
-    #[must_use]
     pub fn size(&self) -> u32 {
         u32::try_from(self.peers.len()).unwrap_or(1)
     }
 
     /// Whether a thread other than the one that started MPI may use it, one at a time.
-    #[must_use]
     pub fn may_change_threads(&self) -> bool {
         matches!(self.threading, Threading::Serialized | Threading::Multiple)
     }
@@ -231,7 +225,6 @@ impl Mpi {
     }
 
     /// Whether messages wait to be taken by MPI or their receivers.
-    #[must_use]
     pub fn is_sending(&self) -> bool {
         !self.busy.is_empty()
     }

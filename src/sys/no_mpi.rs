@@ -9,19 +9,16 @@ use super::transport::{Incoming, Leave};
 pub enum Mpi {}
 
 /// States that there is none.
-#[must_use]
 pub fn library_version() -> String {
     "none, built without MPI: one node only".to_owned()
 }
 
 /// There is none.
-#[must_use]
 pub(crate) fn library() -> Option<Library> {
     None
 }
 
 /// There is none.
-#[must_use]
 pub(crate) fn library_path() -> Option<String> {
     None
 }
@@ -37,19 +34,16 @@ impl Mpi {
     }
 
     /// Never called: there is no value of this type. The same holds for the others.
-    #[must_use]
     pub fn rank(&self) -> u32 {
         match *self {}
     }
 
     /// Never called.
-    #[must_use]
     pub fn size(&self) -> u32 {
         match *self {}
     }
 
     /// Never called.
-    #[must_use]
     pub fn may_change_threads(&self) -> bool {
         match *self {}
     }
@@ -65,7 +59,6 @@ impl Mpi {
     }
 
     /// Never called.
-    #[must_use]
     pub fn is_sending(&self) -> bool {
         match *self {}
     }

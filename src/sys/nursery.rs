@@ -100,7 +100,6 @@ impl Nursery {
     }
 
     /// The next report since the last call. Does not wait.
-    #[must_use]
     pub fn news(&self) -> Option<News> {
         let mut bytes = [0; MESSAGE_LEN];
         let len = loop {
@@ -145,7 +144,6 @@ impl Nursery {
     }
 
     /// Readable when there is news.
-    #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }

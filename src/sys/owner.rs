@@ -15,14 +15,12 @@ use nix::unistd::{Uid, geteuid};
 use super::accounts::{group_of_id, user_of_id, user_of_name};
 
 /// Whether this owner is trusted: its files can do nothing that the user could not do anyway.
-#[must_use]
 pub(crate) fn is_trusted(owner: u32) -> bool {
     let (me, root) = (geteuid(), Uid::from_raw(0));
     [me, root].contains(&Uid::from_raw(owner)) || (me == root && sudo_user() == Some(owner))
 }
 
 /// Whether the user, who may be root, can change the mode of a file of this owner.
-#[must_use]
 pub(crate) fn may_change_mode(owner: u32) -> bool {
     geteuid().is_root() || geteuid().as_raw() == owner
 }
@@ -34,7 +32,6 @@ fn sudo_user() -> Option<u32> {
 /// Who besides its owner can write to a file or into a folder, according to its mode: `anybody`, or `the group NAME`;
 /// `None` if nobody can. A group whose only member is a trusted user, as many systems create for each user, does not
 /// count.
-#[must_use]
 pub(crate) fn other_writers(of: &Metadata, path: &Path) -> Option<String> {
     match of.mode() {
         mode if mode & 0o002 != 0 => Some("anybody".to_owned()),
@@ -60,7 +57,6 @@ fn is_private(group: u32) -> bool {
 }
 
 /// The name of a user, for messages.
-#[must_use]
 pub(crate) fn user(uid: u32) -> String {
     user_of_id(uid).map_or_else(|| format!("user {uid}"), |user| user.name)
 }

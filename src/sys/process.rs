@@ -257,7 +257,6 @@ pub(crate) fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
 }
 
 /// A path that execve takes.
-#[must_use]
 pub(crate) fn c_string(bytes: &[u8]) -> Option<CString> {
     CString::new(bytes).ok()
 }

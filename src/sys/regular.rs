@@ -130,7 +130,6 @@ enum NotRegular {
 }
 
 /// Whether an error of this module says that something other than a regular file has the name.
-#[must_use]
 pub(crate) fn is_something_else(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>())
 }

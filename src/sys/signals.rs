@@ -120,7 +120,6 @@ impl SignalSource {
     }
 
     /// Whether a signal is pending. It stays pending.
-    #[must_use]
     pub fn is_pending(&self) -> bool {
         let mut look = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
         poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

@@ -21,7 +21,6 @@ extern "C" fn look() {
 }
 
 /// Whether this process was started with its standard output closed.
-#[must_use]
 pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
 }

@@ -56,7 +56,6 @@ impl Screen {
     }
 
     /// Whether keys are read: standard input is a terminal.
-    #[must_use]
     pub(crate) fn has_keys(&self) -> bool {
         self.before.is_some()
     }
@@ -82,7 +81,6 @@ impl Screen {
     }
 
     /// Columns and rows.
-    #[must_use]
     pub(crate) fn size(&self) -> (usize, usize) {
         match terminal_size_of(io::stdout()) {
             Some((Width(columns), Height(rows))) if columns > 0 && rows > 0 => (columns.into(), rows.into()),

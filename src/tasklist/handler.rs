@@ -23,7 +23,6 @@ pub(crate) const KINDS: &[(&str, Option<&str>)] = &[
 ];
 
 /// What `--list-handlers` prints, and the INI files that it comes from.
-#[must_use]
 pub(crate) fn listing() -> (String, Catalog) {
     ini::listing(ini::Kind::Handlers, &BUILT_IN, |class| ini::kind_name(KINDS, class))
 }
@@ -130,13 +129,11 @@ impl Handler {
     }
 
     /// Whether it only reads lines, which requires neither a program nor much time.
-    #[must_use]
     pub fn is_plain(&self) -> bool {
         self.kind == Kind::List
     }
 
     /// What [`Self::read`] may create, for a caller that has to interrupt it.
-    #[must_use]
     pub fn may_make(&self, source: Source<'_>) -> Made {
         if self.kind == Kind::Python { Made::missing(source.workdir) } else { Made::default() }
     }

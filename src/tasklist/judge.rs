@@ -109,7 +109,6 @@ pub struct Findings {
 }
 
 /// Examines the commands of a list that a shell reads. `is_set`: which variables the tasks will have.
-#[must_use]
 pub fn look(list: &TaskList, is_set: impl Fn(&[u8]) -> bool + Sync) -> Findings {
     let cpus =
         std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(THREADS_MAX));
@@ -206,7 +205,6 @@ impl Findings {
     }
 
     /// Whether there is anything to confirm.
-    #[must_use]
     pub fn has_doubts(&self) -> bool {
         QUESTIONS.iter().any(|(kind, _)| self.seen[*kind as usize].count > 0)
     }

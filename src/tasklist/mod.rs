@@ -169,7 +169,6 @@ fn read_lines(path: &Path) -> Result<(TaskList, ListAsks), ListError> {
 
 /// The numbers of the lines, 1-based, from which the handler `default` makes these tasks; `ids` in ascending order.
 /// Fewer if the file has changed.
-#[must_use]
 pub(crate) fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
     match std::fs::File::open(path) {
         Ok(file) if !ids.is_empty() => lines::numbers(io::BufReader::with_capacity(1 << 20, file), ids),
@@ -179,7 +178,6 @@ pub(crate) fn line_numbers(path: &Path, ids: &[TaskId]) -> Vec<u64> {
 
 impl TaskList {
     /// A list of these commands.
-    #[must_use]
     pub fn from_commands<'a>(commands: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut list = Self::default();
         for command in commands {
@@ -194,19 +192,16 @@ impl TaskList {
     }
 
     /// How many tasks there are.
-    #[must_use]
     pub fn len(&self) -> u32 {
         u32::try_from(self.ends.len()).expect("checked when the list was made")
     }
 
     /// Whether there is no task at all.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// Length of the longest command, in bytes.
-    #[must_use]
     pub fn len_max(&self) -> usize {
         let starts = std::iter::once(&0).chain(&self.ends);
         let lens = self.ends.iter().zip(starts).map(|(end, start)| end - start);
@@ -214,7 +209,6 @@ impl TaskList {
     }
 
     /// The command of a task; `None` if the list has no such ID.
-    #[must_use]
     pub fn get(&self, id: TaskId) -> Option<&[u8]> {
         let index = id.0 as usize;
         let end = *self.ends.get(index)? as usize;
@@ -226,7 +220,6 @@ impl TaskList {
     ///
     /// # Panics
     /// If it is not. IDs from outside go through [`Self::get`].
-    #[must_use]
     pub fn command(&self, id: TaskId) -> &[u8] {
         self.get(id).expect("the core hands out IDs of the list only")
     }

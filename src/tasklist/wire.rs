@@ -13,7 +13,6 @@ const ERROR: u8 = 1;
 
 impl Tasks {
     /// The bytes for a result.
-    #[must_use]
     pub fn encode(result: Result<Self, ListError>) -> Vec<u8> {
         match result {
             Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
@@ -37,7 +36,6 @@ impl Tasks {
     }
 
     /// The result in the bytes; `None` if they are invalid.
-    #[must_use]
     pub fn decode(mut bytes: Vec<u8>) -> Option<Result<Self, ListError>> {
         match *bytes.first()? {
             ERROR => return Some(Err(ListError::Message(String::from_utf8_lossy(&bytes[1..]).into_owned()))),

@@ -83,7 +83,6 @@ pub struct Template<F>(Vec<Piece<F>>);
 
 impl<F: Copy> Template<F> {
     /// Text without fields.
-    #[must_use]
     pub fn literal(text: &str) -> Self {
         Self(vec![Piece::Text(text.as_bytes().to_vec())])
     }
@@ -126,14 +125,12 @@ impl<F: Copy> Template<F> {
     }
 
     /// Appends a field.
-    #[must_use]
     pub fn with(mut self, field: F, form: Form) -> Self {
         self.0.push(Piece::Field { field, form });
         self
     }
 
     /// Appends what another one has.
-    #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self

@@ -271,7 +271,6 @@ impl Workdir {
 
     /// Writes `status.json`. That of an earlier run is removed: if this run cannot write its own, on a full disk, the
     /// earlier exit code must not be mistaken for this run's.
-    #[must_use]
     pub(crate) fn status_file(&self) -> StatusFile {
         let path = self.path.join(names::STATUS);
         if let Err(error) = regular::remove_if_there(&path) {
@@ -281,7 +280,6 @@ impl Workdir {
     }
 
     /// Writes `toprocess`: see [`toprocess::Writer`].
-    #[must_use]
     pub(crate) fn toprocess(&self) -> toprocess::Writer {
         toprocess::Writer::new(self.path.join(names::TOPROCESS))
     }

@@ -40,7 +40,6 @@ impl StatusFile {
     }
 
     /// Whether it is due.
-    #[must_use]
     pub(crate) fn is_due(&mut self) -> bool {
         let due = self.file.is_due();
         due.unwrap_or_else(|error| {

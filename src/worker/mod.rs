@@ -103,7 +103,6 @@ pub struct Worker {
 
 impl Worker {
     /// A pool with this many slots.
-    #[must_use]
     pub fn new(slots: u32, grace: Duration) -> Self {
         Self {
             grace,
@@ -134,7 +133,6 @@ impl Worker {
     }
 
     /// Tasks differ in what they ask for, and the rank has this.
-    #[must_use]
     pub fn with_kinds(self, kinds: &[Demand], capacity: &Capacity) -> Self {
         match kinds {
             [_, _, ..] => Self { room: Some(Room::of(capacity)), kinds: kinds.to_vec(), ..self },
@@ -171,7 +169,6 @@ impl Worker {
     }
 
     /// When [`Event::Tick`] is due at the latest.
-    #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let on_their_way = self.slots.iter().flatten().filter(|_| self.stop.is_some() || self.may_end_some);
         let kill = on_their_way.flat_map(|running| [running.terminate_at, running.kill_at]).flatten().min();
@@ -181,25 +178,21 @@ impl Worker {
     }
 
     /// Whether the last task is gone and the farmer was notified. Nothing happens here anymore.
-    #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
 
     /// Whether the farm has ordered it to kill running tasks.
-    #[must_use]
     pub fn is_killed(&self) -> bool {
         self.stop == Some(StopLevel::Kill)
     }
 
     /// How many tasks run.
-    #[must_use]
     pub fn running(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// How many tasks wait for a slot.
-    #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.len()
     }

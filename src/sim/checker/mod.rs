@@ -81,7 +81,6 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// A run begins: on these files, with this many ranks.
-    #[must_use]
     pub(crate) fn new(
         now: Duration,
         list: &TaskList,

@@ -16,7 +16,6 @@ pub(crate) struct Unused {
 
 impl Unused {
     /// What the farm of this process leaves unused; `None` if nothing, or if a launcher has started it.
-    #[must_use]
     pub(crate) fn by_this_process(host: &str) -> Option<Self> {
         Self::detect(host, |name| std::env::var(name).ok())
     }
@@ -51,7 +50,6 @@ impl Unused {
 
     /// The warning: what is not used, and the command that uses it. `command`: what the user has typed; `mpi`: the
     /// option that srun needs for the program's MPI; `None` for a build without MPI, which runs on one node.
-    #[must_use]
     pub(crate) fn warning(&self, command: &str, mpi: Option<&str>) -> String {
         let Self { what, nodes, cpus } = self;
         let cpus = cpus.map_or_else(String::new, |cpus| format!(" --cpus-per-task={cpus}"));

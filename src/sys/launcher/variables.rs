@@ -202,7 +202,6 @@ impl Leftovers {
     }
 
     /// Whether a variable was meant only for this rank.
-    #[must_use]
     pub(crate) fn contains(&self, name: &[u8]) -> bool {
         self.0.iter().any(|setter| {
             setter.names.iter().any(|known| name == known.as_bytes())

@@ -69,13 +69,11 @@ impl Question {
     }
 
     /// The program and its arguments, as a user would type them.
-    #[must_use]
     pub(crate) fn command(&self) -> String {
         self.words.join(" ")
     }
 
     /// Runs the program, and kills it at the time limit.
-    #[must_use]
     pub(crate) fn ask(&self, limit: Duration) -> Answer {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);

@@ -31,7 +31,6 @@ const EARLY_END: [&str; 6] =
 /// Asks this shell. `None`: it cannot be asked, or its answer is not useful.
 ///
 /// Starts a process, so it must not be called by one that has started MPI.
-#[must_use]
 pub(crate) fn ask(shell: &Path, question: Question, line: &[u8]) -> Option<bool> {
     // Other shells read the rest of the file as the document, silently.
     let shell = if question == Question::HereDocument { Path::new(BASH) } else { shell };

@@ -152,7 +152,6 @@ impl Seen {
 
 impl Findings {
     /// The tasks that messages mention, in order.
-    #[must_use]
     pub fn mentioned(&self) -> Vec<TaskId> {
         let mut ids: Vec<TaskId> =
             self.seen.iter().flat_map(|seen| seen.first.iter().take(PLACES_TOLD).copied()).collect();
@@ -171,13 +170,11 @@ impl Findings {
     }
 
     /// Why the list is refused; empty if it is not. `noun`: what the user calls a command, a line or a task.
-    #[must_use]
     pub fn refusals(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
         self.texts(true, noun, &number)
     }
 
     /// The warnings.
-    #[must_use]
     pub fn warnings(&self, noun: &str, number: impl Fn(TaskId) -> Option<u64>) -> Vec<String> {
         self.texts(false, noun, &number)
     }
