@@ -61,6 +61,7 @@ fn run(table: TaskTable, batch: u32, name: &str) {
         rules: Rules::default(),
         timeout_at: None,
         kinds: vec![taskfarmer::internals::Demand::default()],
+        priorities: vec![0],
     };
     let mut now = Duration::ZERO;
     let mut farmer = Farmer::new(now, settings, table);

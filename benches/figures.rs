@@ -53,6 +53,7 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
         rules: Rules::default(),
         timeout_at: None,
         kinds: vec![taskfarmer::internals::Demand::default()],
+        priorities: vec![0],
     };
     let mut farmer = Farmer::new(Duration::ZERO, settings, TaskTable::new(TASKS));
     let mut actions = Actions::default();

@@ -226,6 +226,7 @@ impl Options {
             cpus: self.cpus_per_task.map(|count| count.0),
             gpus: self.gpus_per_task.map(|count| count.0),
             memory_mib: self.mem_per_task.map(|memory| memory.0),
+            priority: None,
         }
     }
 

@@ -124,6 +124,7 @@ impl Bench {
             rules: Rules::default(),
             timeout_at: None,
             kinds: kinds.to_vec(),
+            priorities: vec![0; kinds.len()],
         };
         let table = TaskTable::new(list.len()).with_classes(classes.to_vec(), kinds.len());
         let core = Farmer::new(Duration::ZERO, settings, table);

@@ -64,7 +64,7 @@ fn directives_are_comments_to_the_records() {
 #[test]
 fn mistakes_are_refused() {
     for (directive, words) in [
-        ("#TF cpu=2", &["line 2: #TF has no key 'cpu'; did you mean 'cpus'?", "keys: cpus, gpus, mem"][..]),
+        ("#TF cpu=2", &["line 2: #TF has no key 'cpu'; did you mean 'cpus'?", "keys: cpus, gpus, mem, priority"][..]),
         ("#TF cpus=many", &["line 2: #TF cpus=many: not a valid number of CPUs"]),
         ("#TF next mem=1G", &["line 2: #TF next: no task follows"]),
     ] {
@@ -135,4 +135,27 @@ fn a_long_mixed_list_is_completed() {
     let farm = Farm::local(list.as_bytes());
     farm.run(&["--cpus-per-task", "1", "--logs", "none"]).exits(if cpus() < 2 { 2 } else { 0 });
     assert_eq!(farm.workdir().finished().len(), if cpus() < 2 { 0 } else { 3_000 });
+}
+
+/// A runner can give a program the CPUs and GPUs of its task.
+#[test]
+fn a_runner_has_fields_for_them() {
+    let mut farm = Farm::local(b"#TF gpus=1\nx\n#TF reset\n#TF gpus=0.5\ny\n");
+    farm.set("CUDA_VISIBLE_DEVICES", "7");
+    farm.write("r.ini", b"[shows]\nRunner = template\ncommand = echo {cpus} gpu:{gpu} {task}\n");
+    farm.run(&["--runner", "shows"]).exits(0);
+    assert_eq!((farm.workdir().log(0), farm.workdir().log(1)), (b"0 gpu:7 x\n".to_vec(), b"0 gpu:7 y\n".to_vec()));
+    farm.write("tasks.txt", b"x\ny\n#TF next cpus=1\nz\n");
+    farm.run(&["--runner", "shows", "--cpus-per-task", "1"]).exits(0);
+    assert_eq!(farm.workdir().log(2), b"1 gpu: z\n");
+}
+
+/// Tasks with a higher priority start first, and those with a lower one last.
+#[test]
+fn priorities_decide_the_order() {
+    let line = "echo $PROC_NUMBER >> order\n";
+    let list = format!("#TF priority=-1\n{line}#TF reset\n{line}{line}#TF next priority=9\n{line}{line}");
+    let farm = Farm::local(list.as_bytes());
+    farm.run(&["--proc", "1"]).exits(0);
+    assert_eq!(farm.lines("order"), ["3", "1", "2", "4", "0"]);
 }

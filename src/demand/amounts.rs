@@ -11,6 +11,9 @@ use super::WHOLE_GPU;
 /// As many as there may be slots.
 const CPUS_MAX: u32 = 100_000;
 
+/// Far more than a list needs.
+const PRIORITY_MAX: i32 = 1_000_000;
+
 /// More GPUs than this for one task are a typing error.
 const GPUS_MAX: u32 = 1_024;
 
@@ -82,6 +85,21 @@ impl FromStr for Memory {
     }
 }
 
+/// `priority=`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Priority(pub(crate) i32);
+
+impl FromStr for Priority {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let number = text.parse().ok().filter(|number| (-PRIORITY_MAX..=PRIORITY_MAX).contains(number));
+        number.map(Self).ok_or(InvalidAmount(
+            "not a valid priority\n  give a whole number from -1000000 to 1000000; higher goes first, and 0 is usual",
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,6 +116,14 @@ mod tests {
         for bad in ["", "0", "-1", "1.5", "100001", "8x", "99999999999"] {
             assert!(bad.parse::<CpuCount>().is_err(), "{bad:?}");
         }
+    }
+
+    /// Priorities may be negative.
+    #[test]
+    fn priorities_are_read() {
+        let read = |text: &str| text.parse().map(|Priority(number)| number);
+        assert_eq!(["0", "-3", "1000000"].map(read), [Ok(0), Ok(-3), Ok(1_000_000)]);
+        assert!(["", "x", "1.5", "1000001", "-1000001"].map(read).iter().all(Result::is_err));
     }
 
     /// Whole GPUs, or a part of one; never a part of several.

@@ -24,6 +24,8 @@ pub(crate) struct Asks {
     pub(crate) gpus: Option<u32>,
     /// Memory, in MiB.
     pub(crate) memory_mib: Option<u64>,
+    /// Higher goes first; 0 if nothing is said.
+    pub(crate) priority: Option<i32>,
 }
 
 impl Asks {
@@ -33,6 +35,7 @@ impl Asks {
             cpus: self.cpus.or(others.cpus),
             gpus: self.gpus.or(others.gpus),
             memory_mib: self.memory_mib.or(others.memory_mib),
+            priority: self.priority.or(others.priority),
         }
     }
 }
@@ -91,7 +94,8 @@ impl ListAsks {
         let mut push = |number: u64| bytes.extend(number.to_le_bytes());
         [self.kinds.len(), self.of_tasks.len(), self.plain].into_iter().for_each(|count| push(count as u64));
         for kind in &self.kinds {
-            let fields = [kind.cpus.map(u64::from), kind.gpus.map(u64::from), kind.memory_mib];
+            let priority = kind.priority.map(|priority| u64::from(priority.cast_unsigned()));
+            let fields = [kind.cpus.map(u64::from), kind.gpus.map(u64::from), kind.memory_mib, priority];
             fields.into_iter().for_each(|field| push(field.unwrap_or(u64::MAX)));
         }
         bytes.extend(self.of_tasks.iter().flat_map(|class| class.0.to_le_bytes()));
@@ -116,7 +120,8 @@ impl ListAsks {
         for _ in 0..kinds {
             let (cpus, gpus, memory) = (small(number()?)?, small(number()?)?, number()?);
             let memory_mib = (memory != u64::MAX).then_some(memory);
-            asks.kinds.push(Asks { cpus, gpus, memory_mib });
+            let priority = small(number()?)?.map(u32::cast_signed);
+            asks.kinds.push(Asks { cpus, gpus, memory_mib, priority });
         }
         let of_tasks = next(classes.checked_mul(2)?)?.chunks_exact(2);
         asks.of_tasks = of_tasks.map(|class| Class(u16::from_le_bytes([class[0], class[1]]))).collect();
@@ -128,15 +133,17 @@ impl ListAsks {
 /// What the tasks of a run ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Demands {
-    /// Those that differ; at least one.
+    /// Those that differ, in that or in their priority; at least one.
     pub(crate) kinds: Vec<Demand>,
+    /// By kind: higher goes first.
+    pub(crate) priorities: Vec<i32>,
     /// By task; empty if there is only one kind.
     pub(crate) of_tasks: Vec<Class>,
 }
 
 impl Default for Demands {
     fn default() -> Self {
-        Self { kinds: vec![Demand::default()], of_tasks: Vec::new() }
+        Self { kinds: vec![Demand::default()], priorities: vec![0], of_tasks: Vec::new() }
     }
 }
 
@@ -149,23 +156,24 @@ impl Demands {
         let kinds: Vec<Asks> = kinds.into_iter().map(|kind| kind.or(options)).collect();
         // Where some tasks have CPUs of their own, every other one has one.
         let one = kinds.iter().any(|kind| kind.cpus.is_some()).then_some(1);
-        let demands: Vec<Demand> = kinds
-            .into_iter()
-            .map(|kind| Demand {
+        let whole = |kind: Asks| {
+            let demand = Demand {
                 cpus: kind.cpus.or(one).unwrap_or_default(),
                 gpus: kind.gpus.unwrap_or_default(),
                 memory_mib: kind.memory_mib.unwrap_or_default(),
-            })
-            .collect();
+            };
+            (demand, kind.priority.unwrap_or_default())
+        };
+        let wholes: Vec<(Demand, i32)> = kinds.into_iter().map(whole).collect();
         of_tasks.resize(if of_tasks.is_empty() { 0 } else { tasks as usize }, Class::default());
         // Only those that some task has, each once.
-        let mut kinds: Vec<Demand> = Vec::new();
-        let mut class_of: Vec<Option<Class>> = vec![None; demands.len()];
+        let mut kinds: Vec<(Demand, i32)> = Vec::new();
+        let mut class_of: Vec<Option<Class>> = vec![None; wholes.len()];
         let mut settle = |class: Class| {
             let kind = class.0 as usize;
             *class_of[kind].get_or_insert_with(|| {
-                let known = kinds.iter().position(|known| *known == demands[kind]).unwrap_or_else(|| {
-                    kinds.push(demands[kind]);
+                let known = kinds.iter().position(|known| *known == wholes[kind]).unwrap_or_else(|| {
+                    kinds.push(wholes[kind]);
                     kinds.len() - 1
                 });
                 Class(u16::try_from(known).expect("at most CLASSES_MAX"))
@@ -178,7 +186,8 @@ impl Demands {
         if kinds.len() == 1 {
             of_tasks = Vec::new();
         }
-        Self { kinds, of_tasks }
+        let (kinds, priorities) = kinds.into_iter().unzip();
+        Self { kinds, priorities, of_tasks }
     }
 
     /// What a task asks for.
@@ -187,7 +196,21 @@ impl Demands {
         &self.kinds[class.0 as usize]
     }
 
-    /// Whether tasks differ in what they ask for.
+    /// Higher goes first.
+    pub(crate) fn priority(&self, task: usize) -> i32 {
+        let class = self.of_tasks.get(task).copied().unwrap_or_default();
+        self.priorities[class.0 as usize]
+    }
+
+    /// As a list asks for it, for a dry run.
+    pub(crate) fn keys(&self, task: u32) -> String {
+        match self.priority(task as usize) {
+            0 => self.of(task).keys(),
+            priority => format!("{} priority={priority}", self.of(task).keys()).trim_start_matches("- ").to_owned(),
+        }
+    }
+
+    /// Whether tasks differ in what they ask for, or in their priority.
     pub(crate) fn differ(&self) -> bool {
         self.kinds.len() > 1
     }
@@ -217,6 +240,8 @@ impl Loads {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cpus(cpus: u32) -> Asks {
@@ -281,6 +306,39 @@ mod tests {
         asks.extend(3, cpus(4)).unwrap();
         let demands = Demands::new(Asks::default(), asks, 5);
         assert_eq!((0..5).map(|task| demands.of(task).cpus).collect::<Vec<_>>(), [1, 1, 4, 1, 1]);
+    }
+
+    /// A priority makes a class of its own, and is shown.
+    #[test]
+    fn priorities_make_classes() {
+        let urgent = Asks { priority: Some(5), ..Asks::default() };
+        let mixed = demands(cpus(2), &[Asks::default(), urgent, cpus(2)]);
+        assert_eq!((numbers(&mixed), mixed.kinds[0] == mixed.kinds[1]), (vec![0, 1, 0], true));
+        assert_eq!([mixed.keys(0), mixed.keys(1)], ["cpus=2", "cpus=2 priority=5"]);
+        assert_eq!(demands(Asks::default(), &[Asks::default(), urgent]).keys(1), "priority=5");
+    }
+
+    proptest! {
+        /// What a process sends arrives, and any bytes are it or are refused.
+        #[test]
+        fn any_bytes_are_asks_or_none(of in prop::collection::vec(any::<(Option<u32>, Option<i32>, Option<u32>)>(), 0..6), bytes: Vec<u8>) {
+            let mut asks = ListAsks::default();
+            for (task, (cpus, priority, memory)) in (1..).zip(&of) {
+                let gpus = cpus.map(|cpus| cpus / 2);
+                let memory_mib = memory.map(u64::from);
+                asks.extend(task, Asks { cpus: *cpus, gpus, memory_mib, priority: *priority }).unwrap();
+            }
+            let (mut sent, mut at) = (vec![9], 1);
+            asks.encode(&mut sent);
+            prop_assert_eq!(ListAsks::decode(&sent, &mut at, 6), Some(asks));
+            prop_assert_eq!(at, sent.len());
+            let damaged = [&sent[..sent.len() / 2], &bytes].concat();
+            for bytes in [&bytes, &damaged] {
+                if let Some(asks) = ListAsks::decode(bytes, &mut 0, 3) {
+                    let _ = Demands::new(Asks::default(), asks, 3);
+                }
+            }
+        }
     }
 
     /// The number of classes has a limit.

@@ -125,7 +125,7 @@ pub(crate) fn dry_run(config: &Config) -> ExitCode {
     let print = |out: &mut dyn Write| {
         table.unrecorded().try_for_each(|id| {
             let command = list.command(id);
-            let demand = if demands.differ() { format!("[{}] ", demands.of(id.0).keys()) } else { String::new() };
+            let demand = if demands.differ() { format!("[{}] ", demands.keys(id.0)) } else { String::new() };
             writeln!(out, "{id} {demand}{}{}", way(command), shown::message(&shown::text(command)))
         })
     };
@@ -176,6 +176,8 @@ struct Farm {
     workdir: Workdir,
     journal: Journal,
     start: WorkerConfig,
+    /// Of tasks, by class.
+    priorities: Vec<i32>,
     /// When it must stop.
     timeout_at: Option<Duration>,
 }
@@ -229,7 +231,7 @@ fn prepare(
         runner,
         log_level: config.log_level() as u8,
     };
-    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, timeout_at }))
+    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, priorities: demands.priorities, timeout_at }))
 }
 
 /// When the farm must stop: after `--timeout`, or early enough before the batch job ends that tasks get their grace
@@ -267,7 +269,7 @@ impl Farm {
         clock: Clock,
         patience: Option<Duration>,
     ) -> Outcome {
-        let Self { list, table, workdir, journal, start, timeout_at } = self;
+        let Self { list, table, workdir, journal, start, priorities, timeout_at } = self;
         let settings = Settings {
             ranks: links.ranks(),
             farmer_only: config.options.farmer_only,
@@ -276,6 +278,7 @@ impl Farm {
             rules: config.rules(),
             timeout_at,
             kinds: start.kinds.clone(),
+            priorities,
         };
         let core = Farmer::new(clock.now(), settings, table);
         let reporter = Reporter::start(config, &start, workdir.path(), workdir.status_file(), &core, clock);

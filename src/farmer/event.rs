@@ -25,6 +25,8 @@ pub struct Settings {
     pub rules: Rules,
     /// What tasks ask for, by class; at least one. The task table has the class of each task.
     pub kinds: Vec<Demand>,
+    /// Priorities, by class: higher goes first.
+    pub priorities: Vec<i32>,
     /// When `--timeout` expires, on the clock of [`super::Farmer::handle`].
     pub timeout_at: Option<Duration>,
 }

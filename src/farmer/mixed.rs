@@ -1,11 +1,12 @@
 //! The hand-out of tasks that differ in what they ask for.
 //!
-//! Owns its rules; where tasks do not differ, [`super::handout`] has simpler ones. A rank gets the first task of the list
-//! that fits, so small tasks fill gaps. A task that ends is replaced by one like it, so that what large tasks need stays
+//! Owns its rules; where tasks do not differ, [`super::handout`] has simpler ones. A rank gets the first task that fits, by
+//! priority and then in the order of the list, so small tasks fill gaps. A task that ends is replaced by one like it, so that what large tasks need stays
 //! together. If no task of a class runs anywhere and its first one fits nowhere, a rank is *reserved* for it: nothing else
 //! is started there until it fits. So the first waiting task of each class waits at most until a task of its class ends,
 //! or, if none runs, until enough tasks of the reserved rank have ended.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::task::{Rank, TaskId};
 #[derive(Debug)]
 pub(super) struct Mixture {
     kinds: Vec<Demand>,
+    priorities: Vec<i32>,
     pub(super) loads: Arc<Loads>,
     /// The usual length of the tasks of each class, in microseconds; 0 before the first result.
     lengths_us: Vec<u64>,
@@ -35,10 +37,11 @@ pub(super) struct Mixture {
 
 impl Mixture {
     /// `None` if all tasks ask for the same.
-    pub(super) fn new(kinds: &[Demand]) -> Option<Box<Self>> {
+    pub(super) fn new(kinds: &[Demand], priorities: &[i32]) -> Option<Box<Self>> {
         (kinds.len() > 1).then(|| {
             Box::new(Self {
                 kinds: kinds.to_vec(),
+                priorities: priorities.to_vec(),
                 loads: Arc::new(Loads::new(kinds)),
                 lengths_us: vec![0; kinds.len()],
                 reserved: None,
@@ -56,6 +59,12 @@ impl Mixture {
         }
     }
 
+    /// Where a task stands among those that wait: by priority, and then in the order of the list.
+    fn place(&self, id: TaskId, class: Class) -> Place {
+        let priority = self.priorities.get(class.0 as usize).copied().unwrap_or_default();
+        (Reverse(priority), id, class)
+    }
+
     /// Whether a rank has room for this class, once enough of its tasks have ended.
     fn may_serve(&self, worker: &WorkerState, class: Class) -> bool {
         worker.takes_tasks() && worker.quarantine.is_none() && self.loads.of(class).fits(&worker.capacity)
@@ -65,6 +74,9 @@ impl Mixture {
         self.reserved.filter(|&(reserved, _)| reserved == rank).map(|(_, class)| class)
     }
 }
+
+/// Priority, task, and its class: the least goes first.
+type Place = (Reverse<i32>, TaskId, Class);
 
 /// The choice of tasks for one rank.
 struct Choice {
@@ -76,8 +88,8 @@ struct Choice {
     reserved: Option<Class>,
     /// Classes of tasks that have just ended there.
     recent: Vec<Class>,
-    /// The first task of each class that has one, in the order of the list.
-    heads: Vec<(TaskId, Class)>,
+    /// The first task of each class that has one; the first of all goes first.
+    heads: Vec<Place>,
 }
 
 impl Choice {
@@ -86,7 +98,7 @@ impl Choice {
     }
 
     fn waits(&self, class: Class) -> bool {
-        self.heads.iter().any(|&(_, other)| other == class)
+        self.heads.iter().any(|&(.., other)| other == class)
     }
 
     /// Takes the next task for the rank.
@@ -94,10 +106,12 @@ impl Choice {
         let class = self.next(tasks)?;
         let id = tasks.take_of(class, self.rank)?;
         self.load = self.load.plus(self.loads.of(class));
-        self.heads.retain(|&(_, other)| other != class);
+        let at = self.heads.iter().position(|&(.., other)| other == class)?;
+        let (priority, ..) = self.heads.remove(at);
         if let Some(next) = tasks.first_of(class, Some(self.rank)) {
-            let at = self.heads.partition_point(|&(id, _)| id < next);
-            self.heads.insert(at, (next, class));
+            let place = (priority, next, class);
+            let at = self.heads.partition_point(|other| *other < place);
+            self.heads.insert(at, place);
         }
         Some(id)
     }
@@ -109,15 +123,16 @@ impl Choice {
             }
             self.heads.clear();
         }
-        let &(_, first) = self.heads.first()?;
+        let &(priority, _, first) = self.heads.first()?;
         // Otherwise its turn comes when one of its class ends.
         let must_go_first = tasks.of_class(first).1 == 0;
         while !must_go_first && let Some(class) = self.recent.pop() {
-            if self.waits(class) && self.fits(class) {
+            let is_as_urgent = self.heads.iter().any(|&(other, _, of)| of == class && other == priority);
+            if is_as_urgent && self.fits(class) {
                 return Some(class);
             }
         }
-        self.heads.iter().map(|&(_, class)| class).find(|&class| self.fits(class))
+        self.heads.iter().map(|&(.., class)| class).find(|&class| self.fits(class))
     }
 }
 
@@ -139,8 +154,8 @@ impl Farmer {
         let capacity = worker.capacity;
         let recent = self.workers.update(rank, |worker| std::mem::take(&mut worker.recent));
         let (classes, tasks) = (self.tasks.all_classes(), &mut self.tasks);
-        let first_of = |class| Some((tasks.first_of(class, Some(rank))?, class));
-        let mut heads: Vec<(TaskId, Class)> = classes.filter_map(first_of).collect();
+        let first_of = |class| Some(mixture.place(tasks.first_of(class, Some(rank))?, class));
+        let mut heads: Vec<Place> = classes.filter_map(first_of).collect();
         heads.sort_unstable();
         let last = recent.last().copied();
         let mut choice = Choice { rank, loads, capacity, load, reserved, recent, heads };
@@ -179,7 +194,8 @@ impl Farmer {
         }
     }
 
-    /// Reserves a rank for the first task that waits, of those classes of which no task runs.
+    /// Reserves a rank for the first task that waits, of those classes of which no task runs, unless others are more
+    /// urgent.
     fn reserve(&mut self) {
         let Some(mixture) = &mut self.mixture else { return };
         // At first, ranks are missing that may have room for all.
@@ -188,8 +204,12 @@ impl Farmer {
         }
         let (classes, tasks) = (self.tasks.all_classes(), &mut self.tasks);
         let may_wait = classes.filter(|class| !mixture.helpless.contains(class));
-        let firsts = may_wait.filter_map(|class| Some((tasks.first_to_start(class)?, class)));
-        let Some((_, class)) = firsts.min() else { return };
+        let firsts = may_wait.filter_map(|class| Some(mixture.place(tasks.first_of(class, None)?, class)));
+        let firsts: Vec<Place> = firsts.collect();
+        let most_urgent = firsts.iter().map(|&(priority, ..)| priority).min();
+        let runs_nowhere =
+            |&(priority, _, class): &Place| Some(priority) == most_urgent && tasks.of_class(class).1 == 0;
+        let Some((.., class)) = firsts.into_iter().filter(runs_nowhere).min() else { return };
         let excess = |(rank, worker): (Rank, &WorkerState)| {
             let with_it = worker.book.load().plus(mixture.loads.of(class));
             mixture.may_serve(worker, class).then(|| (with_it.excess(&worker.capacity), rank))

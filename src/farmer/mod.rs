@@ -117,7 +117,7 @@ impl Farmer {
             doubts: Doubts::default(),
             lengths: Lengths::default(),
             limits: Limits::default(),
-            mixture: Mixture::new(&settings.kinds),
+            mixture: Mixture::new(&settings.kinds, &settings.priorities),
             unreachable: false,
             stale_results: 0,
             settings,

@@ -182,6 +182,7 @@ pub(crate) mod tests {
             rules: Rules::default(),
             timeout_at: None,
             kinds: vec![crate::demand::Demand::default()],
+            priorities: vec![0],
         };
         let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
         for rank in 0..ranks {

@@ -18,7 +18,7 @@ use nix::unistd::{Pid, fchdir};
 
 use super::logs::Logs;
 use super::redirects::Opened;
-use super::shares::{Offer, Shares};
+use super::shares::{Offer, Share, Shares};
 use super::start_error::{StartError, is_shortage};
 use super::temp::TempFolders;
 use crate::protocol::{Assignment, WorkerConfig};
@@ -71,6 +71,7 @@ struct Starting<'a> {
     slot: u32,
     task: &'a Assignment,
     values: Values<'a>,
+    share: &'a Share,
     folder: Option<PathBuf>,
 }
 
@@ -155,6 +156,7 @@ impl SpawnContext {
             let made = TempFolders::make(tmpdir.as_deref()).map_err(|(path, errno)| StartError::Temp(path, errno))?;
             *temp = Some(made);
         }
+        let share = &*self.shares.of(slot);
         let values = Values {
             task: &task.command,
             id: task.id.0,
@@ -165,11 +167,13 @@ impl SpawnContext {
             workdir: &self.workdir,
             cwd: self.cwd.as_os_str().as_bytes(),
             tempdir: temp.as_deref().map_or(b"", |temp| temp.as_os_str().as_bytes()),
+            cpus: share.count,
+            gpus: &share.gpus,
             shell: self.runner.shell_path().as_os_str().as_bytes(),
         };
         let folder = defined.and_then(|defined| defined.cwd.as_ref());
         let folder = folder.map(|folder| self.cwd.join(OsString::from_vec(folder.filled(&values))));
-        let starting = Starting { log, slot, task, values, folder };
+        let starting = Starting { log, slot, task, values, share, folder };
         let started = self.launch(&starting);
         if let Err(error) = &started {
             error.write_to(log);
@@ -240,8 +244,7 @@ impl SpawnContext {
         }
         environment.extend(self.identity.variables());
         environment.extend(own.iter().map(CString::as_c_str));
-        let share = self.shares.of(starting.slot);
-        environment.extend(share.variables.iter().map(CString::as_c_str));
+        environment.extend(starting.share.variables.iter().map(CString::as_c_str));
         for variable in direct.iter().flat_map(|direct| &direct.variables) {
             let name = variable.to_bytes().split_inclusive(|&byte| byte == b'=').next().unwrap_or_default();
             environment.retain(|line| !line.to_bytes().starts_with(name));
@@ -262,7 +265,7 @@ impl SpawnContext {
             ends: opened.as_ref().map_or(given, |opened| opened.ends(given)),
             folder: opened.as_ref().and_then(|opened| opened.folder.as_ref()).map(AsFd::as_fd),
         };
-        let spawn = || self.spawn_on(&share.cpus, &command);
+        let spawn = || self.spawn_on(&starting.share.cpus, &command);
         let spawned = match &starting.folder {
             None => spawn(),
             Some(folder) => self.inside(folder, spawn)?,

@@ -78,6 +78,10 @@ impl Offer {
 pub(super) struct Share {
     /// CPUs that it is bound to; empty: all of the rank's.
     pub(super) cpus: Vec<usize>,
+    /// How many; 0: all of the rank's, and other tasks have them, too.
+    pub(super) count: usize,
+    /// Names of its GPUs, with commas between them.
+    pub(super) gpus: String,
     /// `NAME=VALUE`.
     pub(super) variables: Vec<CString>,
 }
@@ -184,11 +188,12 @@ impl Shares {
         let demand = kinds.get(class.0 as usize).copied().unwrap_or_default();
         let names = self.words.gpus.as_ref().map_or(&[][..], |gpus| &gpus.names);
         let own: Vec<&str> = gpus.iter().filter_map(|&gpu| names.get(gpu as usize)).map(String::as_str).collect();
-        let variables = self.words.variables(demand.cpus as usize, &own.join(","));
+        let (count, gpus) = (demand.cpus as usize, own.join(","));
+        let variables = self.words.variables(count, &gpus);
         let mut taken = lock(taken);
-        let cpus = taken.free.as_mut().map_or(Vec::new(), |free| free.take(demand.cpus as usize));
+        let cpus = taken.free.as_mut().map_or(Vec::new(), |free| free.take(count));
         if let Some(share) = taken.shares.get_mut(slot as usize) {
-            *share = Share { cpus, variables };
+            *share = Share { cpus, count, gpus, variables };
         }
     }
 
@@ -228,8 +233,9 @@ fn fixed(words: &Words, slots: u32, demand: &Demand, cpus: &[Vec<usize>]) -> Vec
     let of_slot = |slot: usize| {
         let cpus = cpus.get(slot).cloned().unwrap_or_default();
         let count = if demand.cpus > 0 { demand.cpus as usize } else { cpus.len() };
-        let variables = words.variables(count, gpus.get(slot).map_or("", String::as_str));
-        Share { cpus, variables }
+        let gpus = gpus.get(slot).cloned().unwrap_or_default();
+        let variables = words.variables(count, &gpus);
+        Share { cpus, count, gpus, variables }
     };
     (0..slots as usize).map(of_slot).collect()
 }

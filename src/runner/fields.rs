@@ -32,9 +32,13 @@ pub enum Field {
     Cwd,
     /// Absolute path of a new folder for this task, removed after it.
     Tempdir,
+    /// How many CPUs it has for itself; 0 if it shares those of its rank.
+    Cpus,
+    /// Names of its GPUs, with commas between them; empty if it has none for itself.
+    Gpus,
 }
 
-const FIELDS: [(&str, Field); 10] = [
+const FIELDS: [(&str, Field); 12] = [
     ("task", Field::Task),
     ("run", Field::Run),
     ("id", Field::Id),
@@ -45,6 +49,8 @@ const FIELDS: [(&str, Field); 10] = [
     ("workdir", Field::Workdir),
     ("cwd", Field::Cwd),
     ("tempdir", Field::Tempdir),
+    ("cpus", Field::Cpus),
+    ("gpu", Field::Gpus),
 ];
 
 /// The names of fields in texts.
@@ -64,9 +70,9 @@ impl Fields for Names {
     fn sort(&self, field: Field) -> Sort {
         match field {
             Field::Run => Sort::Words,
-            Field::Id | Field::Attempt | Field::Rank | Field::Slot => Sort::Number,
+            Field::Id | Field::Attempt | Field::Rank | Field::Slot | Field::Cpus => Sort::Number,
             Field::Workdir | Field::Cwd | Field::Tempdir => Sort::Lines,
-            Field::Task | Field::Command | Field::Host => Sort::Line,
+            Field::Task | Field::Command | Field::Host | Field::Gpus => Sort::Line,
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct Values<'a> {
     pub workdir: &'a [u8],
     pub cwd: &'a [u8],
     pub tempdir: &'a [u8],
+    pub cpus: usize,
+    pub gpus: &'a str,
     /// Path of the shell that [`Field::Run`] starts.
     pub shell: &'a [u8],
 }
@@ -104,6 +112,8 @@ impl Values<'_> {
             Field::Workdir => self.workdir.to_vec(),
             Field::Cwd => self.cwd.to_vec(),
             Field::Tempdir => self.tempdir.to_vec(),
+            Field::Cpus => self.cpus.to_string().into_bytes(),
+            Field::Gpus => self.gpus.as_bytes().to_vec(),
         }
     }
 

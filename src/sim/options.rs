@@ -244,6 +244,7 @@ fn draw_asks(options: &mut Options, prng: &mut Prng) {
             cpus: prng.chance(900).then_some(cpus),
             gpus: (gpus > 0).then_some(gpus),
             memory_mib: (memory > 0).then_some(memory),
+            priority: prng.chance(200).then(|| prng.pick(&[-1, 1, 2])),
         });
     }
 }

@@ -160,6 +160,7 @@ impl World {
             rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
             kinds: plan.demands.kinds.clone(),
+            priorities: plan.demands.priorities.clone(),
         };
         let recorder = Recorder { disk: Rc::clone(disk), countdown: Rc::clone(&countdown), ..Recorder::default() };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);

@@ -8,13 +8,13 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::demand::amounts::{CpuCount, GpuCount, Memory};
+use crate::demand::amounts::{CpuCount, GpuCount, Memory, Priority};
 use crate::demand::classes::{Asks, CLASSES_MAX, ListAsks, TooMany};
 use crate::ini::nearest;
 use crate::shown;
 
 /// Keys, as in messages; in the sections of handlers, too.
-pub(super) const KEYS: [&str; 3] = ["cpus", "gpus", "mem"];
+pub(super) const KEYS: [&str; 4] = ["cpus", "gpus", "mem", "priority"];
 
 /// What is wrong with a directive, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -118,6 +118,7 @@ pub(super) fn set(asks: &mut Asks, key: &'static str, value: &str) -> Result<(),
     let is_twice = match key {
         "cpus" => asks.cpus.replace(amount(key, value, |CpuCount(cpus)| cpus)?).is_some(),
         "gpus" => asks.gpus.replace(amount(key, value, |GpuCount(gpus)| gpus)?).is_some(),
+        "priority" => asks.priority.replace(amount(key, value, |Priority(priority)| priority)?).is_some(),
         _ => asks.memory_mib.replace(amount(key, value, |Memory(memory)| memory)?).is_some(),
     };
     if is_twice { Err(BadDirective::Twice(key)) } else { Ok(()) }
@@ -211,6 +212,7 @@ mod tests {
             ("#TF cpus=0", "cpus=0: not a valid number of CPUs"),
             ("#TF gpus=1.5", "gpus=1.5: not a valid number of GPUs"),
             ("#TF mem=4", "mem=4: not a valid amount of memory"),
+            ("#TF priority=high", "priority=high: not a valid priority"),
             ("#TF reset cpus=2", "reset stands alone"),
             ("#TF next reset", "reset stands alone"),
             ("#TF next cpus=2", "no task follows"),
@@ -239,7 +241,7 @@ mod tests {
     proptest! {
         /// Promise 5: any directive is read or refused.
         #[test]
-        fn any_directive_is_read_or_refused(text: Vec<u8>, words in "((next|reset|cpus|gpus|mem|=|[0-9.GM]|[ \t])){0,9}") {
+        fn any_directive_is_read_or_refused(text: Vec<u8>, words in "((next|reset|cpus|gpus|mem|priority|=|-|[0-9.GM]|[ \t])){0,9}") {
             for text in [&text[..], words.as_bytes()] {
                 let mut directives = Directives::default();
                 let _ = directives.read(text, 1, 3);

@@ -29,7 +29,7 @@ enum Split<'a> {
     Csv(u8),
 }
 
-pub(super) const KEYS: &[&str] = &["command", "separator", "csv", "cpus", "gpus", "mem"];
+pub(super) const KEYS: &[&str] = &["command", "separator", "csv", "cpus", "gpus", "mem", "priority"];
 
 /// Names by number, and those of the columns of CSV.
 type Names = Option<Vec<String>>;
@@ -129,7 +129,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<(TaskList, ListAsks
     let bytes = read_file(path)?;
     let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..);
     if let Some((_, number)) = lines.find(|(line, _)| directives::text_of(line).is_some()) {
-        let what = "#TF directives are for lists of commands\n  put what tasks ask for into the section of the handler: cpus, gpus, mem";
+        let what = "#TF directives are for lists of commands\n  put what tasks ask for into the section of the handler: cpus, gpus, mem, priority";
         return Err(ListError::content(path, number, what));
     }
     let mut list = Listed::default();

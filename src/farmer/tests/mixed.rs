@@ -3,11 +3,11 @@
 use super::*;
 
 /// A farm whose ranks have so many CPUs, and GPUs if there are any; tasks ask for so many CPUs, and those of 100 and
-/// more for a GPU.
-fn farm(ranks: &[u32], tasks: &[u32]) -> TestFarm {
+/// more for a GPU. The second kind of tasks has this priority.
+fn farm_with(ranks: &[u32], tasks: &[u32], priority: i32) -> TestFarm {
     let mut kinds: Vec<Demand> = Vec::new();
     let classes = tasks.iter().map(|&cpus| {
-        let demand = Demand { cpus: cpus % 100, gpus: cpus / 100 * 1_000, memory_mib: 0 };
+        let demand = Demand { cpus: cpus % 100, gpus: cpus / 100 % 10 * 1_000, memory_mib: u64::from(cpus / 1_000) };
         let known = kinds.iter().position(|kind| *kind == demand).unwrap_or_else(|| {
             kinds.push(demand);
             kinds.len() - 1
@@ -16,17 +16,24 @@ fn farm(ranks: &[u32], tasks: &[u32]) -> TestFarm {
     });
     let classes: Vec<Class> = classes.collect();
     let (count, ranks_count) = (u32::try_from(tasks.len()).unwrap(), u32::try_from(ranks.len()).unwrap());
-    let mut farm = TestFarm::classed(ranks_count, count, classes, |settings| settings.kinds = kinds);
+    let priorities = (0..kinds.len()).map(|kind| if kind == 1 { priority } else { 0 }).collect();
+    let mut farm = TestFarm::classed(ranks_count, count, classes, |settings| {
+        (settings.priorities, settings.kinds) = (priorities, kinds);
+    });
     for (rank, &cpus) in (0..).zip(ranks) {
         farm.join_with(rank, cpus % 100, cpus / 100);
     }
     farm
 }
 
+fn farm(ranks: &[u32], tasks: &[u32]) -> TestFarm {
+    farm_with(ranks, tasks, 0)
+}
+
 impl TestFarm {
     fn join_with(&mut self, rank: u32, cpus: u32, gpus: u32) {
         let host = format!("node{rank}");
-        let capacity = Capacity { cpus, gpus, memory_mib: 0 };
+        let capacity = Capacity { cpus, gpus, memory_mib: 100 };
         self.receive(rank, ToFarmer::Hello { protocol: PROTOCOL_VERSION, host, slots: cpus, capacity, shortage: None });
     }
 
@@ -157,4 +164,20 @@ fn a_suspect_goes_where_it_fits() {
     }
     farm.finish(1, 1..4);
     assert_eq!(farm.by_rank(2)[1].last(), Some(&0));
+}
+
+/// A higher priority goes before the order of the list, and before what would keep a place together; a lower one after
+/// all others.
+#[test]
+fn priorities_go_first() {
+    let mut urgent = farm_with(&[2], &[1, 1, 1, 1001, 1001, 1], 5);
+    assert_eq!(urgent.by_rank(1), [[3, 4]]);
+    urgent.finish(0, [3]);
+    assert_eq!(urgent.by_rank(1), [[0]]);
+    let mut idle = farm_with(&[2], &[1, 1001, 1, 1001, 1], -1);
+    assert_eq!(idle.by_rank(1), [[0, 2]]);
+    idle.finish(0, [0]);
+    assert_eq!(idle.by_rank(1), [[4]]);
+    idle.finish(0, [2, 4]);
+    assert_eq!(idle.by_rank(1), [[1, 3]]);
 }

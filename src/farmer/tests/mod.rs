@@ -97,6 +97,7 @@ impl TestFarm {
             rules: Rules::default(),
             timeout_at: None,
             kinds: vec![Demand::default()],
+            priorities: vec![0],
         };
         change(&mut settings);
         let commands: Vec<String> = (0..tasks).map(|id| format!("task {id}")).collect();

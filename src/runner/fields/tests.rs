@@ -14,6 +14,8 @@ fn values<'a>(task: &'a [u8]) -> Values<'a> {
         workdir: b"/a b/w",
         cwd: b"/a b",
         tempdir: b"/tmp/x",
+        cpus: 4,
+        gpus: "a,b",
         shell: b"/bin/bash",
     }
 }
@@ -39,6 +41,7 @@ fn words(text: &str, task: &str) -> Vec<String> {
 fn words_are_split_before_fields_are_filled_in() {
     assert_eq!(words("a 'b c'\n \"d\\\"'\" e\\ f ''", ""), ["a", "b c", "d\"'", "e f", ""]);
     assert_eq!(words("sh -c {task} x{id}-{attempt}", "a 'b; c"), ["sh", "-c", "a 'b; c", "x7-2"]);
+    assert_eq!(words("run --device={gpu} -c {cpus}", ""), ["run", "--device=a,b", "-c", "4"]);
     assert_eq!(words("time {run} {workdir}", "-x $y"), ["time", "/bin/bash", "-c", " -x $y", "/a b/w"]);
     assert_eq!(words("ssh {host} 'cd {cwd:q} && {task:raw}'", "a"), ["ssh", "n1", "cd '/a b' && a"]);
     assert_eq!(

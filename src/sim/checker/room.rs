@@ -65,7 +65,8 @@ impl Checker {
         let is_calm = self.nodes.iter().all(|node| node.up && !node.troubled && !node.held_back);
         let has_suspects = self.tasks.iter().any(|task| task.is_suspect && task.recorded.is_none());
         let excused = now < self.excused_until || self.stopping_since.is_some() || self.draining_since.is_some();
-        let first = (0..self.tasks.len()).find(|&id| waits(self, id));
+        let waiting = (0..self.tasks.len()).filter(|&id| waits(self, id));
+        let first = waiting.min_by_key(|&id| (std::cmp::Reverse(self.demands.priority(id)), id));
         let Some(first) = first.filter(|_| is_calm && !has_suspects && !excused) else {
             self.first_waits = None;
             return;
