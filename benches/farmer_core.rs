@@ -60,8 +60,8 @@ fn run(table: TaskTable, batch: u32, name: &str) {
         grace: Duration::from_secs(10),
         rules: Rules::default(),
         timeout_at: None,
-        kinds: vec![taskfarmer::internals::Demand::default()],
-        priorities: vec![0],
+        kinds: vec![taskfarmer::internals::TaskKind::default()],
+        totals: Default::default(),
     };
     let mut now = Duration::ZERO;
     let mut farmer = Farmer::new(now, settings, table);

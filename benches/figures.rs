@@ -52,8 +52,8 @@ fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
         grace: Duration::from_secs(10),
         rules: Rules::default(),
         timeout_at: None,
-        kinds: vec![taskfarmer::internals::Demand::default()],
-        priorities: vec![0],
+        kinds: vec![taskfarmer::internals::TaskKind::default()],
+        totals: Default::default(),
     };
     let mut farmer = Farmer::new(Duration::ZERO, settings, TaskTable::new(TASKS));
     let mut actions = Actions::default();

@@ -35,7 +35,8 @@ fn lists(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(LINES.into()));
     group.bench_function("100,000 lines", |bencher| {
         bencher.iter(|| {
-            let tasks = handler.read(Source { list: &path, workdir: Path::new("unused") }).expect("a sound list");
+            let tasks =
+                handler.read(Source { list: &path, workdir: Path::new("unused"), shared: &[] }).expect("a sound list");
             assert_eq!(tasks.list.len(), LINES);
         });
     });

@@ -15,8 +15,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::demand::amounts::{CpuCount, GpuCount, Memory};
-use crate::demand::classes::{Asks, Demands};
+use crate::demand::amounts::{CpuCount, GpuCount, Memory, Shared};
+use crate::demand::classes::Demands;
+use crate::demand::list::{Asks, Counts};
 use crate::farmer::{CRASH_LIMIT_DEFAULT, ExitCodes, TaskLimit};
 use crate::protocol::{Bind, Logs, SlotCount};
 use values::{HaltRule, OrOperand, Time, number};
@@ -136,11 +137,15 @@ pub struct Options {
     #[arg(help_heading = STARTING, long, value_name = "SIZE", allow_hyphen_values = true)]
     pub mem_per_task: Option<Memory>,
 
+    /// Share out N of something, such as licenses, among tasks
+    #[arg(help_heading = STARTING, long = "resource", value_name = "NAME=N", allow_hyphen_values = true)]
+    pub resources: Vec<Shared>,
+
     /// Run no tasks on rank 0
     #[arg(help_heading = STARTING, long)]
     pub farmer_only: bool,
 
-    /// Print the ID and command of each task that would run, and how many there are; change nothing
+    /// Print each task that would run; change nothing
     #[arg(help_heading = STARTING, long)]
     pub dry_run: bool,
 
@@ -226,13 +231,25 @@ impl Options {
             cpus: self.cpus_per_task.map(|count| count.0),
             gpus: self.gpus_per_task.map(|count| count.0),
             memory_mib: self.mem_per_task.map(|memory| memory.0),
-            priority: None,
+            ..Asks::default()
         }
+    }
+
+    /// How much there is of what the farm shares out.
+    pub(crate) fn totals(&self) -> Counts {
+        let mut totals = Counts::default();
+        totals.iter_mut().zip(&self.resources).for_each(|(total, shared)| *total = shared.total);
+        totals
+    }
+
+    /// Its names.
+    pub(crate) fn resource_names(&self) -> Vec<&str> {
+        self.resources.iter().map(|shared| &shared.name[..]).collect()
     }
 
     /// Which CPUs a task may use.
     pub(crate) fn bind(&self, demands: &Demands) -> Bind {
-        let has_own = demands.kinds.iter().any(|demand| demand.cpus > 0);
+        let has_own = demands.kinds.iter().any(|kind| kind.demand.cpus > 0);
         self.bind.unwrap_or(if has_own { Bind::Slot } else { Bind::None })
     }
 }

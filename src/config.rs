@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::cli::{Cli, Options};
 use crate::demand::classes::Demands;
+use crate::demand::list::RESOURCES_MAX;
 use crate::farmer::Rules;
 use crate::protocol::SlotCount;
 use crate::workdir::Failed;
@@ -51,6 +52,9 @@ pub enum ConfigError {
         "--task-time {0} is not less than --timeout: no task would be started\n  give a shorter --task-time or a longer --timeout"
     )]
     NoTime(String),
+    /// The same name twice, or too many.
+    #[error("--resource: {0}")]
+    Resources(String),
     /// No list.
     #[error("no tasklist\n  usage: taskfarmer-mpi [OPTIONS] LIST\n  for the options, run taskfarmer-mpi --help")]
     NoList,
@@ -76,6 +80,20 @@ impl Config {
         {
             return Err(ConfigError::NoTime(task.typed.clone()));
         }
+        let names = cli.options.resource_names();
+        if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+            let name = names[twice];
+            return Err(ConfigError::Resources(format!(
+                "'{name}' is given twice\n  give its number once, for the whole farm"
+            )));
+        }
+        if names.len() > RESOURCES_MAX {
+            let what = format!(
+                "{} of them are given, and at most {RESOURCES_MAX} are possible\n  leave some out",
+                names.len()
+            );
+            return Err(ConfigError::Resources(what));
+        }
         Ok(Self {
             workdir: cli.workdir.unwrap_or_else(|| default_workdir(&list)),
             list,
@@ -87,7 +105,7 @@ impl Config {
 
     /// Slots per rank, for tasks that ask for this.
     pub(crate) fn slots(&self, demands: &Demands) -> SlotCount {
-        let asks = demands.kinds.iter().any(|demand| !demand.is_none());
+        let asks = demands.kinds.iter().any(|kind| !kind.demand.is_none());
         self.proc.unwrap_or(if asks { SlotCount::Cpus } else { SlotCount::CpusUpTo(SLOTS_DEFAULT) })
     }
 
@@ -183,6 +201,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Each thing that the farm shares out has one number.
+    #[test]
+    fn resources_are_distinct() {
+        assert_eq!(check("x l --resource a=1 --resource b=2").unwrap().options.totals()[..3], [1, 2, 0]);
+        let twice = check("x l --resource a=1 --resource a=2").unwrap_err().to_string();
+        assert!(twice.contains("'a' is given twice"), "{twice}");
+        let many: String = (0..=RESOURCES_MAX).map(|number| format!(" --resource r{number}=1")).collect();
+        assert!(matches!(check(&format!("x l{many}")), Err(ConfigError::Resources(_))));
     }
 
     /// A `--task-time` that leaves no time for a task is a mistake; 0 is not.

@@ -5,6 +5,7 @@
 
 pub(crate) mod amounts;
 pub(crate) mod classes;
+pub(crate) mod list;
 pub(crate) mod room;
 
 use std::fmt;
@@ -123,28 +124,34 @@ impl Shortage {
 impl Shortage {
     /// The message about one task of a list in which tasks ask for different things.
     pub(crate) fn of_task(&self, id: u32) -> String {
-        let (_, asked, there) = self.words();
+        let (asked, there) = self.words();
         format!("task {id} asks for {asked}, and this rank, which comes closest, has {there}")
     }
 
-    /// The option, what a task asks for, and what there is.
-    fn words(&self) -> (&'static str, String, String) {
+    /// Why no task of a list has room, by one of them.
+    pub(crate) fn of_some(&self) -> String {
+        let (asked, there) = self.words();
+        format!("no task of the list has room there: for example, one asks for {asked}, and this rank has {there}")
+    }
+
+    /// What a task asks for, and what there is.
+    fn words(&self) -> (String, String) {
         match self.resource {
-            Resource::Cpus => ("--cpus-per-task", counted(self.demand.cpus, "CPU"), counted(self.capacity.cpus, "CPU")),
+            Resource::Cpus => (counted(self.demand.cpus, "CPU"), counted(self.capacity.cpus, "CPU")),
             Resource::Gpus => {
                 let there = self.capacity.gpus;
                 let there = if there == 0 { "no GPU".to_owned() } else { counted(there, "GPU") };
-                ("--gpus-per-task", gpus(self.demand.gpus), there)
+                (gpus(self.demand.gpus), there)
             }
-            Resource::Memory => ("--mem-per-task", memory(self.demand.memory_mib), size(self.capacity.memory_mib)),
+            Resource::Memory => (memory(self.demand.memory_mib), size(self.capacity.memory_mib)),
         }
     }
 }
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (option, asked, there) = self.words();
-        write!(f, "each task asks for {asked} ({option}), and this rank has {there}")
+        let (asked, there) = self.words();
+        write!(f, "each task asks for {asked}, and this rank has {there}")
     }
 }
 
@@ -202,11 +209,11 @@ mod tests {
     #[test]
     fn a_shortage_is_explained() {
         let says = |result: Result<_, String>, text: &str| assert_eq!(result, Err(text.to_owned()));
-        says(room(129, 0, 0), "each task asks for 129 CPUs (--cpus-per-task), and this rank has 128 CPUs");
-        says(room(1, 5_000, 0), "each task asks for 5 GPUs (--gpus-per-task), and this rank has 4 GPUs");
-        says(room(1, 0, 300 << 10), "each task asks for 300G of memory (--mem-per-task), and this rank has 256G");
+        says(room(129, 0, 0), "each task asks for 129 CPUs, and this rank has 128 CPUs");
+        says(room(1, 5_000, 0), "each task asks for 5 GPUs, and this rank has 4 GPUs");
+        says(room(1, 0, 300 << 10), "each task asks for 300G of memory, and this rank has 256G");
         let none = Capacity { gpus: 0, ..NODE }.room(&Demand { gpus: 500, ..Demand::default() }).unwrap_err();
-        assert_eq!(none.to_string(), "each task asks for 0.5 GPUs (--gpus-per-task), and this rank has no GPU");
+        assert_eq!(none.to_string(), "each task asks for 0.5 GPUs, and this rank has no GPU");
     }
 
     /// As the first line of a run has it.

@@ -48,7 +48,8 @@ pub use start::main;
 pub mod internals {
     pub use crate::cli::Cli;
     pub use crate::config::Config;
-    pub use crate::demand::{Capacity, Demand, classes::Class};
+    pub use crate::demand::classes::{Class, Kind as TaskKind};
+    pub use crate::demand::{Capacity, Demand};
     pub use crate::driver::turn::{Network, Storage, Turns};
     pub use crate::driver::{farmer::run as run_farmer, relay::run as run_relay};
     pub use crate::figures::{tally::Tally, watch::Watch};

@@ -10,7 +10,7 @@ use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, Task
 use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
 use taskfarmer::internals::{
     Assignment, Capacity, Class, Demand, Network, Outcome, PROTOCOL_VERSION, PoolTurns, Processes, Rank, SpawnError,
-    Storage, TaskId, TaskList, ToFarmer, ToWorker, Turns,
+    Storage, TaskId, TaskKind, TaskList, ToFarmer, ToWorker, Turns,
 };
 
 /// Of each node, and CPUs.
@@ -123,8 +123,8 @@ impl Bench {
             grace: Duration::from_secs(10),
             rules: Rules::default(),
             timeout_at: None,
-            kinds: kinds.to_vec(),
-            priorities: vec![0; kinds.len()],
+            kinds: kinds.iter().map(|&demand| TaskKind { demand, ..TaskKind::default() }).collect(),
+            totals: Default::default(),
         };
         let table = TaskTable::new(list.len()).with_classes(classes.to_vec(), kinds.len());
         let core = Farmer::new(Duration::ZERO, settings, table);

@@ -65,7 +65,7 @@ fn directives_are_comments_to_the_records() {
 fn mistakes_are_refused() {
     for (directive, words) in [
         ("#TF cpu=2", &["line 2: #TF has no key 'cpu'; did you mean 'cpus'?", "keys: cpus, gpus, mem, priority"][..]),
-        ("#TF cpus=many", &["line 2: #TF cpus=many: not a valid number of CPUs"]),
+        ("#TF cpus=many", &["line 2: cpus=many: not a valid number of CPUs"]),
         ("#TF next mem=1G", &["line 2: #TF next: no task follows"]),
     ] {
         let farm = Farm::local(format!("true\n{directive}\n").as_bytes());
@@ -96,7 +96,13 @@ fn a_dry_run_shows_demands() {
     let text = farm.run(&["--dry-run", "--gpus-per-task", "2"]).exits(0).printed();
     assert!(text.starts_with("0 [cpus=1 gpus=2] a\n"), "{text}");
     let farm = Farm::local(b"#TF cpus=4\na\nb\n");
-    assert_eq!(farm.run(&["--dry-run"]).exits(0).printed(), "0 a\n1 b\n", "all ask for the same");
+    assert_eq!(
+        farm.run(&["--dry-run"]).exits(0).printed(),
+        "0 [cpus=4] a\n1 [cpus=4] b\n",
+        "even if all ask for the same"
+    );
+    let farm = Farm::local(b"a\n");
+    assert_eq!(farm.run(&["--dry-run"]).exits(0).printed(), "0 a\n");
 }
 
 /// A column of a table says what the task of its row asks for; an empty one leaves it to the command line.
@@ -112,9 +118,11 @@ fn a_column_says_what_a_task_asks_for() {
     assert_eq!(dry(&[]), all);
     assert!(dry(&["--cpus-per-task", "3"]).contains("1 [cpus=3] echo y\n"));
     farm.write("tasks.txt", b"name,cores,memory\nx,one,\n");
-    farm.run(&["-t", "sized"]).refused(&["line 2: #TF cpus=one: not a valid number of CPUs"]);
+    farm.run(&["-t", "sized"]).refused(&["line 2: cpus=one: not a valid number of CPUs"]);
     farm.write("tasks.txt", b"#TF cpus=2\nname,cores,memory\nx,1,\n");
     farm.run(&["-t", "sized"]).refused(&["line 1: #TF directives are for lists of commands"]);
+    farm.write("tasks.txt", b"command = echo {a}\na = 1..3\n#TF cpus=2\n");
+    farm.run(&["-t", "product"]).refused(&["line 3: #TF directives are for lists of commands"]);
 }
 
 /// A program that prints tasks may print directives, too.
@@ -126,6 +134,8 @@ fn a_program_may_print_directives() {
     assert_eq!(text, "0 [cpus=1] true a\n1 [cpus=2] true b\n");
     farm.write("h.ini", b"[made]\nTaskList = exec\ncommand = echo '#TF x=1'\n");
     farm.run(&["-t", "made"]).refused(&["the program prints, on line 1, #TF has no key 'x'"]);
+    farm.write("h.ini", b"[made]\nTaskList = exec\nseparator = nul\ncommand = printf '#TF cpus=1\\0true\\0'\n");
+    farm.run(&["-t", "made"]).refused(&["prints a directive, #TF, with 'separator = nul'"]);
 }
 
 /// Every task of a long mixed list runs once, and short ones do not wait for a round trip each.
@@ -158,4 +168,44 @@ fn priorities_decide_the_order() {
     let farm = Farm::local(list.as_bytes());
     farm.run(&["--proc", "1"]).exits(0);
     assert_eq!(farm.lines("order"), ["3", "1", "2", "4", "0"]);
+}
+
+/// Tasks without CPUs of their own are bound as their slots are, if the user asks for that.
+#[test]
+fn slots_are_bound_if_nothing_asks_for_cpus() {
+    let mut farm = Farm::local(format!("#TF gpus=1\n{0}#TF reset\n{0}{0}", holders::line(CPUS)).as_bytes());
+    farm.set("CUDA_VISIBLE_DEVICES", "a");
+    farm.run(&["--bind", "slot", "--proc", &cpus().to_string()]).exits(0);
+    holders::check(&farm, 3, 1);
+}
+
+/// If no task has room, the message names the first one, and not an option that nobody gave.
+#[test]
+fn a_list_without_any_room_is_explained() {
+    let mut farm = Farm::local(b"#TF gpus=3\ntrue\n#TF reset\n#TF cpus=90000\ntrue\n");
+    farm.set("CUDA_VISIBLE_DEVICES", "a");
+    let text = farm.run(&[]).exits(2).stderr_text();
+    assert!(text.contains("task 0 asks for 3 GPUs, and this rank, which comes closest, has 1 GPU"), "{text}");
+    assert!(!text.contains("-per-task"), "{text}");
+}
+
+/// What the farm shares out is never taken by more tasks than there are, and a task may take several.
+#[test]
+fn licenses_are_shared_out() {
+    let list = "#TF license=1\necho + >> order; sleep 0.1; echo - >> order\n".repeat(6);
+    let farm = Farm::local(list.as_bytes());
+    farm.run(&["--proc", "6", "--resource", "license=2"]).exits(0);
+    let running = farm.lines("order").iter().fold((0_i32, 0), |(now, most), line| {
+        let now = if line == "+" { now + 1 } else { now - 1 };
+        (now, most.max(now))
+    });
+    assert_eq!(running, (0, 2));
+    let farm = Farm::local(b"#TF license=1\ntrue\n#TF next license=2\ntrue\n");
+    farm.run(&[]).refused(&["line 1: #TF has no key 'license'", "--resource license=5"]);
+    let text = farm.run(&["--dry-run", "--resource", "license=2"]).exits(0).printed();
+    assert_eq!(text, "0 [license=1] true\n1 [license=2] true\n");
+    farm.run(&["--resource", "license=1"]).refused(&["task 1 asks for 2 of 'license', and --resource gives 1"]);
+    farm.run(&["--resource", "license=1", "--resource", "license=2"]).refused(&["'license' is given twice"]);
+    farm.run(&["--resource", "cpus=1"]).refused(&["--resource 'cpus=1'", "license=5"]);
+    farm.run(&["--resource", "license=2"]).exits(0);
 }

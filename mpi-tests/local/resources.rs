@@ -82,8 +82,8 @@ fn a_runner_may_set_the_variables() {
 #[test]
 fn too_large_a_task_is_refused() {
     for (options, words) in [
-        (["--cpus-per-task", "100000"], "each task asks for 100000 CPUs (--cpus-per-task), and this rank has"),
-        (["--mem-per-task", "900T"], "each task asks for 900T of memory (--mem-per-task), and this rank has"),
+        (["--cpus-per-task", "100000"], "each task asks for 100000 CPUs, and this rank has"),
+        (["--mem-per-task", "900T"], "each task asks for 900T of memory, and this rank has"),
         (["--gpus-per-task", "1"], "has no GPU: CUDA_VISIBLE_DEVICES is '': it hides all GPUs"),
     ] {
         let mut farm = Farm::local(b"echo $PROC_NUMBER >> ran\ntrue\n");

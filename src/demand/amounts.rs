@@ -11,6 +11,9 @@ use super::WHOLE_GPU;
 /// As many as there may be slots.
 const CPUS_MAX: u32 = 100_000;
 
+/// More than anybody has of anything.
+const SHARED_MAX: u32 = 1_000_000;
+
 /// Far more than a list needs.
 const PRIORITY_MAX: i32 = 1_000_000;
 
@@ -85,6 +88,46 @@ impl FromStr for Memory {
     }
 }
 
+/// `--resource NAME=N`: something that the farm shares out among its tasks, wherever they run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shared {
+    /// The key of directives.
+    pub(crate) name: String,
+    /// How many there are.
+    pub(crate) total: u32,
+}
+
+/// Names that have a meaning in lists, or may get one.
+pub(crate) const RESERVED: [&str; 14] = [
+    "cpus", "gpus", "mem", "priority", "time", "cwd", "env", "name", "after", "afterany", "barrier", "end", "next",
+    "reset",
+];
+
+impl FromStr for Shared {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let is_name = |name: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && name.bytes().all(is_plain)
+                && !RESERVED.contains(&&name.to_ascii_lowercase()[..])
+        };
+        let shared = text.split_once('=').filter(|(name, _)| is_name(name));
+        let total = |number: &str| number.parse().ok().filter(|total| (1..=SHARED_MAX).contains(total));
+        let shared = shared.and_then(|(name, number)| Some(Self { name: name.to_owned(), total: total(number)? }));
+        shared.ok_or(InvalidAmount(
+            "not a name and a number\n  give something like license=5: a name of letters, digits, - and _, which is not a key of #TF already, and a number from 1 to 1000000",
+        ))
+    }
+}
+
+/// How many of something that a farm shares out a task takes.
+pub(crate) fn shared_count(text: &str) -> Result<u32, InvalidAmount> {
+    let count = text.parse().ok().filter(|count| (0..=SHARED_MAX).contains(count));
+    count.ok_or(InvalidAmount("not a valid number\n  give a whole number from 0 to 1000000"))
+}
+
 /// `priority=`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Priority(pub(crate) i32);
@@ -116,6 +159,32 @@ mod tests {
         for bad in ["", "0", "-1", "1.5", "100001", "8x", "99999999999"] {
             assert!(bad.parse::<CpuCount>().is_err(), "{bad:?}");
         }
+    }
+
+    /// A name must be one that a list can use.
+    #[test]
+    fn shared_things_are_read() {
+        let read = |text: &str| text.parse().map(|Shared { name, total }| (name, total));
+        assert_eq!(read("license=5"), Ok(("license".to_owned(), 5)));
+        assert_eq!(read("io-streams_2=1000000"), Ok(("io-streams_2".to_owned(), 1_000_000)));
+        for bad in [
+            "",
+            "license",
+            "license=",
+            "license=0",
+            "license=-1",
+            "=5",
+            "2x=5",
+            "a b=5",
+            "cpus=5",
+            "Mem=5",
+            "x=1.5",
+            "x=1000001",
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(["0", "5"].map(shared_count), [Ok(0), Ok(5)]);
+        assert!(["", "-1", "x", "1000001"].map(shared_count).iter().all(Result::is_err));
     }
 
     /// Priorities may be negative.

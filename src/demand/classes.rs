@@ -6,144 +6,36 @@
 use bincode::{Decode, Encode};
 
 use super::Demand;
+use super::list::{Asks, Counts, ListAsks};
 use super::room::Load;
-
-/// Most lists have a few; each event of the farmer may look at all of them.
-pub(crate) const CLASSES_MAX: usize = 1_000;
 
 /// The number of a demand among those of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Encode, Decode)]
 pub struct Class(pub u16);
 
-/// What a list or an option asks for; what it does not mention is left to others.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
-pub(crate) struct Asks {
-    /// CPUs.
-    pub(crate) cpus: Option<u32>,
-    /// GPUs, in thousandths.
-    pub(crate) gpus: Option<u32>,
-    /// Memory, in MiB.
-    pub(crate) memory_mib: Option<u64>,
-    /// Higher goes first; 0 if nothing is said.
-    pub(crate) priority: Option<i32>,
-}
-
-impl Asks {
-    /// These, and the others where these say nothing.
-    pub(crate) fn or(self, others: Self) -> Self {
-        Self {
-            cpus: self.cpus.or(others.cpus),
-            gpus: self.gpus.or(others.gpus),
-            memory_mib: self.memory_mib.or(others.memory_mib),
-            priority: self.priority.or(others.priority),
-        }
-    }
-}
-
-/// Too many different demands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TooMany;
-
-/// What the tasks of a list ask for, in the order of the list, while it is read.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(crate) struct ListAsks {
-    /// Those that differ; empty: no task asks for anything.
-    kinds: Vec<Asks>,
-    /// Indexes into `kinds`; tasks that are missing at the end ask for nothing.
-    of_tasks: Vec<Class>,
-    /// While there are no kinds: this many tasks ask for nothing.
-    plain: usize,
-}
-
-impl ListAsks {
-    /// The next tasks, up to this number of tasks, ask for this.
-    ///
-    /// # Errors
-    /// If there are more than [`CLASSES_MAX`].
-    pub(crate) fn extend(&mut self, tasks: usize, asks: Asks) -> Result<(), TooMany> {
-        if tasks <= self.of_tasks.len().max(self.plain) {
-            return Ok(());
-        }
-        if self.kinds.is_empty() {
-            if asks == Asks::default() {
-                self.plain = tasks;
-                return Ok(());
-            }
-            if self.plain > 0 {
-                self.kinds.push(Asks::default());
-            }
-            self.of_tasks.resize(self.plain, Class::default());
-        }
-        let kind = match self.kinds.iter().rposition(|kind| *kind == asks) {
-            Some(kind) => kind,
-            None if self.kinds.len() == CLASSES_MAX => return Err(TooMany),
-            None => {
-                self.kinds.push(asks);
-                self.kinds.len() - 1
-            }
-        };
-        self.of_tasks.resize(tasks, Class(u16::try_from(kind).expect("at most CLASSES_MAX")));
-        Ok(())
-    }
-}
-
-/// Between processes of this program on one node: numbers of 8 bytes, and classes of 2.
-impl ListAsks {
-    /// Appends it.
-    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
-        let mut push = |number: u64| bytes.extend(number.to_le_bytes());
-        [self.kinds.len(), self.of_tasks.len(), self.plain].into_iter().for_each(|count| push(count as u64));
-        for kind in &self.kinds {
-            let priority = kind.priority.map(|priority| u64::from(priority.cast_unsigned()));
-            let fields = [kind.cpus.map(u64::from), kind.gpus.map(u64::from), kind.memory_mib, priority];
-            fields.into_iter().for_each(|field| push(field.unwrap_or(u64::MAX)));
-        }
-        bytes.extend(self.of_tasks.iter().flat_map(|class| class.0.to_le_bytes()));
-    }
-
-    /// Reads it at this place, which is moved behind it; `None` if it is invalid for a list of so many tasks.
-    pub(crate) fn decode(bytes: &[u8], at: &mut usize, tasks: u32) -> Option<Self> {
-        let mut next = |len: usize| {
-            let field = bytes.get(*at..at.checked_add(len)?)?;
-            *at += len;
-            Some(field)
-        };
-        let mut number = || Some(u64::from_le_bytes(next(8)?.try_into().ok()?));
-        let kinds = usize::try_from(number()?).ok().filter(|&kinds| kinds <= CLASSES_MAX)?;
-        let [classes, plain] = [number()?, number()?].map(|count| u32::try_from(count).ok());
-        let [classes, plain] = [classes?, plain?].map(|count| count as usize);
-        let small = |field: u64| match field {
-            u64::MAX => Some(None),
-            field => u32::try_from(field).ok().map(Some),
-        };
-        let mut asks = Self { plain, ..Self::default() };
-        for _ in 0..kinds {
-            let (cpus, gpus, memory) = (small(number()?)?, small(number()?)?, number()?);
-            let memory_mib = (memory != u64::MAX).then_some(memory);
-            let priority = small(number()?)?.map(u32::cast_signed);
-            asks.kinds.push(Asks { cpus, gpus, memory_mib, priority });
-        }
-        let of_tasks = next(classes.checked_mul(2)?)?.chunks_exact(2);
-        asks.of_tasks = of_tasks.map(|class| Class(u16::from_le_bytes([class[0], class[1]]))).collect();
-        let is_valid = classes <= tasks as usize && asks.of_tasks.iter().all(|class| (class.0 as usize) < kinds);
-        is_valid.then_some(asks)
-    }
+/// What the tasks of a class have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Kind {
+    /// What each asks of its rank.
+    pub demand: Demand,
+    /// Higher goes first.
+    pub priority: i32,
+    /// How much each takes of what the farm shares out.
+    pub shared: Counts,
 }
 
 /// What the tasks of a run ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Demands {
-    /// Those that differ, in that or in their priority; at least one.
-    pub(crate) kinds: Vec<Demand>,
-    /// By kind: higher goes first.
-    pub(crate) priorities: Vec<i32>,
+    /// Those that differ; at least one.
+    pub(crate) kinds: Vec<Kind>,
     /// By task; empty if there is only one kind.
     pub(crate) of_tasks: Vec<Class>,
 }
 
 impl Default for Demands {
     fn default() -> Self {
-        Self { kinds: vec![Demand::default()], priorities: vec![0], of_tasks: Vec::new() }
+        Self { kinds: vec![Kind::default()], of_tasks: Vec::new() }
     }
 }
 
@@ -162,12 +54,16 @@ impl Demands {
                 gpus: kind.gpus.unwrap_or_default(),
                 memory_mib: kind.memory_mib.unwrap_or_default(),
             };
-            (demand, kind.priority.unwrap_or_default())
+            Kind {
+                demand,
+                priority: kind.priority.unwrap_or_default(),
+                shared: kind.shared.map(Option::unwrap_or_default),
+            }
         };
-        let wholes: Vec<(Demand, i32)> = kinds.into_iter().map(whole).collect();
+        let wholes: Vec<Kind> = kinds.into_iter().map(whole).collect();
         of_tasks.resize(if of_tasks.is_empty() { 0 } else { tasks as usize }, Class::default());
         // Only those that some task has, each once.
-        let mut kinds: Vec<(Demand, i32)> = Vec::new();
+        let mut kinds: Vec<Kind> = Vec::new();
         let mut class_of: Vec<Option<Class>> = vec![None; wholes.len()];
         let mut settle = |class: Class| {
             let kind = class.0 as usize;
@@ -186,33 +82,47 @@ impl Demands {
         if kinds.len() == 1 {
             of_tasks = Vec::new();
         }
-        let (kinds, priorities) = kinds.into_iter().unzip();
-        Self { kinds, priorities, of_tasks }
+        Self { kinds, of_tasks }
     }
 
     /// What a task asks for.
-    pub(crate) fn of(&self, task: u32) -> &Demand {
+    pub(crate) fn of(&self, task: u32) -> &Kind {
         let class = self.of_tasks.get(task as usize).copied().unwrap_or_default();
         &self.kinds[class.0 as usize]
     }
 
-    /// Higher goes first.
-    pub(crate) fn priority(&self, task: usize) -> i32 {
-        let class = self.of_tasks.get(task).copied().unwrap_or_default();
-        self.priorities[class.0 as usize]
+    /// What a rank must know.
+    pub(crate) fn of_ranks(&self) -> Vec<Demand> {
+        self.kinds.iter().map(|kind| kind.demand).collect()
     }
 
-    /// As a list asks for it, for a dry run.
-    pub(crate) fn keys(&self, task: u32) -> String {
-        match self.priority(task as usize) {
-            0 => self.of(task).keys(),
-            priority => format!("{} priority={priority}", self.of(task).keys()).trim_start_matches("- ").to_owned(),
-        }
+    /// As a list asks for it, for a dry run: `cpus=8 priority=1 license=1`. `names`: of what the farm shares out.
+    pub(crate) fn keys(&self, task: u32, names: &[&str]) -> String {
+        let Kind { demand, priority, shared } = self.of(task);
+        let priority = (*priority != 0).then(|| format!("priority={priority}"));
+        let shared = names.iter().zip(shared).filter(|&(_, &count)| count > 0);
+        let shared = shared.map(|(name, count)| format!("{name}={count}"));
+        let of_rank = (!demand.is_none()).then(|| demand.keys());
+        let parts: Vec<String> = of_rank.into_iter().chain(priority).chain(shared).collect();
+        if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
     }
 
-    /// Whether tasks differ in what they ask for, or in their priority.
+    /// Whether some task asks for anything, or goes before others.
+    pub(crate) fn say_something(&self) -> bool {
+        self.kinds != [Kind::default()]
+    }
+
+    /// Whether tasks differ in anything, or the farm shares something out.
     pub(crate) fn differ(&self) -> bool {
-        self.kinds.len() > 1
+        self.kinds.len() > 1 || self.kinds[0].shared != Counts::default()
+    }
+
+    /// The first task that takes more of something than there is: its ID, the number of the thing, and how many it takes.
+    pub(crate) fn excess(&self, totals: &Counts) -> Option<(u32, usize, u32)> {
+        let over = |kind: &Kind| (0..totals.len()).find(|&thing| kind.shared[thing] > totals[thing]);
+        let (class, thing) = self.kinds.iter().enumerate().find_map(|(class, kind)| Some((class, over(kind)?)))?;
+        let first = self.of_tasks.iter().position(|of| of.0 as usize == class).unwrap_or(0);
+        Some((u32::try_from(first).unwrap_or(0), thing, self.kinds[class].shared[thing]))
     }
 }
 
@@ -226,8 +136,8 @@ pub(crate) struct Loads {
 
 impl Loads {
     /// Of these demands, by class.
-    pub(crate) fn new(kinds: &[Demand]) -> Self {
-        let of_classes: Vec<Load> = kinds.iter().map(Load::of).collect();
+    pub(crate) fn new(kinds: &[Kind]) -> Self {
+        let of_classes: Vec<Load> = kinds.iter().map(|kind| Load::of(&kind.demand)).collect();
         let least = of_classes.iter().copied().reduce(Load::least).unwrap_or_default();
         Self { of_classes, least }
     }
@@ -242,6 +152,7 @@ impl Loads {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::list::{CLASSES_MAX, TooMany};
     use super::*;
 
     fn cpus(cpus: u32) -> Asks {
@@ -267,7 +178,7 @@ mod tests {
         assert_eq!((none.kinds.len(), none.of_tasks.len(), none.differ()), (1, 0, false));
         let all = demands(cpus(4), &[Asks::default(); 3]);
         assert_eq!(
-            (all.kinds.clone(), all.of(2).cpus, all.differ()),
+            (all.of_ranks(), all.of(2).demand.cpus, all.differ()),
             (vec![Demand { cpus: 4, ..Demand::default() }], 4, false)
         );
     }
@@ -277,25 +188,25 @@ mod tests {
     fn the_list_goes_before_options() {
         let mixed = demands(cpus(2), &[Asks::default(), cpus(4), cpus(2), cpus(4)]);
         assert_eq!(numbers(&mixed), [0, 1, 0, 1], "the same demand is the same class");
-        assert_eq!([mixed.of(0).cpus, mixed.of(1).cpus, mixed.of(2).cpus], [2, 4, 2]);
+        assert_eq!([mixed.of(0).demand.cpus, mixed.of(1).demand.cpus, mixed.of(2).demand.cpus], [2, 4, 2]);
         let memory = Asks { memory_mib: Some(100), ..Asks::default() };
-        assert_eq!(*demands(cpus(2), &[memory]).of(0), Demand { cpus: 2, gpus: 0, memory_mib: 100 });
+        assert_eq!(demands(cpus(2), &[memory]).of(0).demand, Demand { cpus: 2, gpus: 0, memory_mib: 100 });
     }
 
     /// A task that asks for nothing, beside others that have CPUs of their own, has one: otherwise it would use theirs.
     #[test]
     fn beside_others_a_task_has_one_cpu() {
         let mixed = demands(Asks::default(), &[Asks::default(), cpus(4), cpus(1)]);
-        assert_eq!((numbers(&mixed), mixed.of(0).cpus), (vec![0, 1, 0], 1));
+        assert_eq!((numbers(&mixed), mixed.of(0).demand.cpus), (vec![0, 1, 0], 1));
         let gpu = Asks { gpus: Some(1_000), ..Asks::default() };
-        assert_eq!(demands(Asks::default(), &[gpu, Asks::default()]).of(0).cpus, 0);
+        assert_eq!(demands(Asks::default(), &[gpu, Asks::default()]).of(0).demand.cpus, 0);
     }
 
     /// A list whose tasks all ask for the same is as one for which an option asks.
     #[test]
     fn equal_demands_are_one_class() {
         let same = demands(Asks::default(), &[cpus(4), cpus(4)]);
-        assert_eq!((same.differ(), same.of_tasks.len(), same.of(1).cpus), (false, 0, 4));
+        assert_eq!((same.differ(), same.of_tasks.len(), same.of(1).demand.cpus), (false, 0, 4));
     }
 
     /// Tasks before the first directive ask for nothing, and so do those that are not mentioned at the end.
@@ -305,7 +216,7 @@ mod tests {
         asks.extend(2, Asks::default()).unwrap();
         asks.extend(3, cpus(4)).unwrap();
         let demands = Demands::new(Asks::default(), asks, 5);
-        assert_eq!((0..5).map(|task| demands.of(task).cpus).collect::<Vec<_>>(), [1, 1, 4, 1, 1]);
+        assert_eq!((0..5).map(|task| demands.of(task).demand.cpus).collect::<Vec<_>>(), [1, 1, 4, 1, 1]);
     }
 
     /// A priority makes a class of its own, and is shown.
@@ -313,9 +224,9 @@ mod tests {
     fn priorities_make_classes() {
         let urgent = Asks { priority: Some(5), ..Asks::default() };
         let mixed = demands(cpus(2), &[Asks::default(), urgent, cpus(2)]);
-        assert_eq!((numbers(&mixed), mixed.kinds[0] == mixed.kinds[1]), (vec![0, 1, 0], true));
-        assert_eq!([mixed.keys(0), mixed.keys(1)], ["cpus=2", "cpus=2 priority=5"]);
-        assert_eq!(demands(Asks::default(), &[Asks::default(), urgent]).keys(1), "priority=5");
+        assert_eq!((numbers(&mixed), mixed.kinds[0].demand == mixed.kinds[1].demand), (vec![0, 1, 0], true));
+        assert_eq!([mixed.keys(0, &[]), mixed.keys(1, &[])], ["cpus=2", "cpus=2 priority=5"]);
+        assert_eq!(demands(Asks::default(), &[Asks::default(), urgent]).keys(1, &[]), "priority=5");
     }
 
     proptest! {
@@ -326,7 +237,7 @@ mod tests {
             for (task, (cpus, priority, memory)) in (1..).zip(&of) {
                 let gpus = cpus.map(|cpus| cpus / 2);
                 let memory_mib = memory.map(u64::from);
-                asks.extend(task, Asks { cpus: *cpus, gpus, memory_mib, priority: *priority }).unwrap();
+                asks.extend(task, Asks { cpus: *cpus, gpus, memory_mib, priority: *priority, shared: [*memory; 8] }).unwrap();
             }
             let (mut sent, mut at) = (vec![9], 1);
             asks.encode(&mut sent);
@@ -339,6 +250,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What the farm shares out makes a class of its own, even if it is the only one; a task that takes more than there is
+    /// is found.
+    #[test]
+    fn shared_things_make_classes() {
+        let takes = |count| {
+            let mut asks = Asks::default();
+            asks.shared[1] = Some(count);
+            asks
+        };
+        let same = demands(Asks::default(), &[takes(2), takes(2)]);
+        assert_eq!((same.kinds.len(), same.differ(), same.keys(0, &["a", "b"])), (1, true, "b=2".to_owned()));
+        let mixed = demands(Asks::default(), &[Asks::default(), takes(0), takes(3)]);
+        assert_eq!(numbers(&mixed), [0, 0, 1]);
+        let mut totals = Counts::default();
+        totals[1] = 2;
+        assert_eq!((same.excess(&totals), mixed.excess(&totals)), (None, Some((2, 1, 3))));
     }
 
     /// The number of classes has a limit.

@@ -60,6 +60,18 @@ impl Load {
             && self.memory_mib <= capacity.memory_mib
     }
 
+    /// Whether one more load beside this one does not keep a reserved one waiting: of what the reserved one still lacks, it
+    /// takes nothing, and of all else it leaves enough.
+    pub(crate) fn leaves_room_for(self, reserved: Self, more: Self, capacity: &Capacity) -> bool {
+        let spares = |load: u64, reserved: u64, more: u64, there: u64| {
+            let needed = load.saturating_add(reserved);
+            more == 0 || needed.saturating_add(more) <= there
+        };
+        spares(self.cpus, reserved.cpus, more.cpus, capacity.cpus.into())
+            && spares(self.gpus, reserved.gpus, more.gpus, u64::from(capacity.gpus) * u64::from(WHOLE_GPU))
+            && spares(self.memory_mib, reserved.memory_mib, more.memory_mib, capacity.memory_mib)
+    }
+
     /// How much of the scarcest resource it exceeds, in thousandths of what the rank has; 0 if it fits.
     pub(crate) fn excess(self, capacity: &Capacity) -> u64 {
         let of = |asked: u64, there: u64| asked.saturating_sub(there).saturating_mul(1_000).div_ceil(there.max(1));
@@ -72,6 +84,8 @@ impl Load {
 /// What is free on a rank.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
+    /// Parts of GPUs share one, so that others stay whole for tasks that need all of one.
+    keeps_whole: bool,
     cpus: u32,
     /// Of each GPU, in thousandths.
     gpus: Vec<u32>,
@@ -79,9 +93,15 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// All that the rank has.
-    pub(crate) fn of(capacity: &Capacity) -> Self {
-        Self { cpus: capacity.cpus, gpus: vec![WHOLE_GPU; capacity.gpus as usize], memory_mib: capacity.memory_mib }
+    /// All that the rank has, for tasks that ask for these.
+    pub(crate) fn of(capacity: &Capacity, kinds: &[Demand]) -> Self {
+        let keeps_whole = kinds.iter().any(|demand| demand.gpus >= WHOLE_GPU);
+        Self {
+            keeps_whole,
+            cpus: capacity.cpus,
+            gpus: vec![WHOLE_GPU; capacity.gpus as usize],
+            memory_mib: capacity.memory_mib,
+        }
     }
 
     /// Takes what a task asks for; returns its GPUs, by number, or `None`, without effect, if it does not fit.
@@ -98,14 +118,15 @@ impl Room {
         Some(gpus)
     }
 
-    /// Whole GPUs that are free, or the fullest one that has room for the part, so that others stay whole.
+    /// Whole GPUs that are free; for a part, the fullest one that has room, or the emptiest if no task needs a whole one.
     fn choose(&self, asked: u32) -> Option<Vec<u32>> {
         let free = (0..).zip(&self.gpus);
         match asked {
             0 => Some(Vec::new()),
             1..WHOLE_GPU => {
                 let has_room = free.filter(|&(_, &free)| free >= asked);
-                has_room.min_by_key(|&(_, &free)| free).map(|(gpu, _)| vec![gpu])
+                let order = |&(_, &free): &(u32, &u32)| if self.keeps_whole { free } else { WHOLE_GPU - free };
+                has_room.min_by_key(order).map(|(gpu, _)| vec![gpu])
             }
             _ => {
                 let count = (asked / WHOLE_GPU) as usize;
@@ -141,7 +162,7 @@ mod tests {
     /// What does not fit takes nothing.
     #[test]
     fn a_task_takes_all_or_nothing() {
-        let mut room = Room::of(&NODE);
+        let mut room = Room::of(&NODE, &[demand(0, 1_000, 0)]);
         assert_eq!(room.take(&demand(6, 0, 0)), Some(vec![]));
         assert_eq!(room.take(&demand(3, 1_000, 0)), None);
         assert_eq!(room.take(&demand(2, 2_000, 1_001)), None);
@@ -154,17 +175,20 @@ mod tests {
     /// Parts share a GPU, so that others stay whole; no task has parts of two.
     #[test]
     fn parts_of_gpus_share_one() {
-        let mut room = Room::of(&NODE);
+        let mut room = Room::of(&NODE, &[demand(0, 1_000, 0)]);
         let mut take = |gpus| room.take(&demand(0, gpus, 0));
         assert_eq!([take(250), take(250), take(600)], [Some(vec![0]), Some(vec![0]), Some(vec![1])]);
         assert_eq!([take(1_000), take(500), take(501)], [None, Some(vec![0]), None]);
+        let mut spread = Room::of(&NODE, &[demand(0, 250, 0)]);
+        let mut take = |gpus| spread.take(&demand(0, gpus, 0));
+        assert_eq!([take(250), take(250), take(250)], [Some(vec![0]), Some(vec![1]), Some(vec![0])]);
     }
 
     /// The farmer's sum agrees with what fits, if all parts are alike.
     #[test]
     fn loads_count_what_parts_leave() {
         for part in [1_000, 600, 500, 333, 300, 250, 142, 100, 1] {
-            let (mut load, mut room, mut count) = (Load::default(), Room::of(&NODE), 0);
+            let (mut load, mut room, mut count) = (Load::default(), Room::of(&NODE, &[demand(0, 1_000, 0)]), 0);
             while room.take(&demand(0, part, 0)).is_some() {
                 load = load.plus(Load::of(&demand(0, part, 0)));
                 count += 1;
@@ -172,6 +196,17 @@ mod tests {
             }
             assert!(!load.plus(Load::of(&demand(0, part, 0))).fits(&NODE), "{count} of {part}");
         }
+    }
+
+    /// Beside a reserved task, others may take what it does not lack, and leave enough of the rest.
+    #[test]
+    fn a_reserved_task_is_not_kept_waiting() {
+        let load = |cpus, gpus, memory_mib| Load { cpus, gpus, memory_mib };
+        let room = |more| load(2, 1_000, 500).leaves_room_for(load(4, 2_000, 100), more, &NODE);
+        assert!(room(load(2, 0, 400)), "it waits for GPUs only");
+        assert!(!room(load(2, 250, 0)) && !room(load(3, 0, 0)) && !room(load(1, 0, 401)));
+        let cpus_lack = |more| load(6, 0, 0).leaves_room_for(load(4, 0, 0), more, &NODE);
+        assert!(!cpus_lack(load(1, 0, 0)) && cpus_lack(load(0, 1_000, 0)));
     }
 
     /// The rank that lacks least is the one with the least excess.
@@ -188,7 +223,7 @@ mod tests {
         /// Whatever is taken and given back in whatever order, no rank is over its capacity, and in the end all is free.
         #[test]
         fn any_order_keeps_the_capacity(steps in prop::collection::vec((0..4_u32, 0..9_u32, 0..500_u64, any::<u8>()), 0..60)) {
-            let mut room = Room::of(&NODE);
+            let mut room = Room::of(&NODE, &[demand(0, 1_000, 0)]);
             let mut taken: Vec<(Demand, Vec<u32>)> = Vec::new();
             for (cpus, gpus, memory_mib, which) in steps {
                 let gpus = [0, 250, 333, 500, 600, 1_000, 1_000, 2_000, 3_000][gpus as usize];

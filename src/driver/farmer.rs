@@ -20,7 +20,9 @@ use super::reader::{Input, NoTasks, Work};
 use super::running::{Records, Running, storage_failure};
 use super::turn::{Network, Turns};
 use crate::config::Config;
-use crate::demand::classes::Demands;
+use crate::demand::amounts::Shared;
+use crate::demand::classes::{Demands, Kind};
+use crate::demand::list::ListAsks;
 use crate::exit_code::ExitCode;
 use crate::farmer::{End, Farmer, Settings, TaskTable};
 use crate::figures::tally::Tally;
@@ -64,6 +66,8 @@ enum InputError {
         task.as_secs(), left.as_secs()
     )]
     NoTime { task: Duration, left: Duration },
+    #[error("task {task} asks for {asked} of '{name}', and --resource gives {total}\n  ask for fewer, or give more")]
+    TooFew { task: u32, asked: u32, name: String, total: u32 },
     #[error("the folder that it was started in is gone: {0}\n  tasks would run there; start it from another one")]
     NoCwd(std::io::Error),
 }
@@ -125,7 +129,11 @@ pub(crate) fn dry_run(config: &Config) -> ExitCode {
     let print = |out: &mut dyn Write| {
         table.unrecorded().try_for_each(|id| {
             let command = list.command(id);
-            let demand = if demands.differ() { format!("[{}] ", demands.keys(id.0)) } else { String::new() };
+            let demand = if demands.say_something() {
+                format!("[{}] ", demands.keys(id.0, &config.options.resource_names()))
+            } else {
+                String::new()
+            };
             writeln!(out, "{id} {demand}{}{}", way(command), shown::message(&shown::text(command)))
         })
     };
@@ -160,7 +168,7 @@ fn look(config: &Config) -> Result<Look, InputError> {
     let Work { runner, tasks } = Input::read_here(config)?;
     check::list(config, &tasks, &runner, &mut Asker::new(Who::Here))?;
     let Tasks { list, asks, made, .. } = tasks;
-    let demands = Demands::new(config.options.asks(), asks, list.len());
+    let demands = demands(config, asks, list.len())?;
     // What a handler needed for itself is not part of a run that changes nothing.
     drop(made);
     let cwd = std::env::current_dir().map_err(InputError::NoCwd)?;
@@ -176,8 +184,8 @@ struct Farm {
     workdir: Workdir,
     journal: Journal,
     start: WorkerConfig,
-    /// Of tasks, by class.
-    priorities: Vec<i32>,
+    /// What tasks ask for, by class.
+    kinds: Vec<Kind>,
     /// When it must stop.
     timeout_at: Option<Duration>,
 }
@@ -195,7 +203,7 @@ fn prepare(
     check::list(config, &tasks, &runner, &mut asker)?;
     drop(asker);
     let Tasks { list, asks, wants_output, made, .. } = tasks;
-    let demands = Demands::new(config.options.asks(), asks, list.len());
+    let demands = demands(config, asks, list.len())?;
     if config.options.farmer_only && ranks == 1 {
         return Err(InputError::NobodyWorks);
     }
@@ -216,7 +224,8 @@ fn prepare(
     let (workdir, table, journal) = Workdir::open(&absolute(&cwd, &config.workdir), &list, &wanted)?;
     made.keep();
     let (slots, bind) = (config.slots(&demands), config.options.bind(&demands));
-    let table = table.with_classes(demands.of_tasks, demands.kinds.len());
+    let kinds = demands.of_ranks();
+    let table = table.with_classes(demands.of_tasks, kinds.len());
     let start = WorkerConfig {
         protocol: PROTOCOL_VERSION,
         rank: FARMER,
@@ -225,13 +234,25 @@ fn prepare(
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         workdir: workdir.path().as_os_str().as_bytes().to_vec(),
         bind,
-        kinds: demands.kinds,
+        kinds,
         logs: config.options.logs,
         farmer_only_host: config.options.farmer_only.then(host::name),
         runner,
         log_level: config.log_level() as u8,
     };
-    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, priorities: demands.priorities, timeout_at }))
+    Ok(Some(Farm { list: Arc::new(list), table, workdir, journal, start, kinds: demands.kinds, timeout_at }))
+}
+
+/// What the tasks of a list ask for.
+fn demands(config: &Config, asks: ListAsks, tasks: u32) -> Result<Demands, InputError> {
+    let demands = Demands::new(config.options.asks(), asks, tasks);
+    match demands.excess(&config.options.totals()) {
+        Some((task, thing, asked)) => {
+            let Shared { name, total } = &config.options.resources[thing];
+            Err(InputError::TooFew { task, asked, name: name.clone(), total: *total })
+        }
+        None => Ok(demands),
+    }
 }
 
 /// When the farm must stop: after `--timeout`, or early enough before the batch job ends that tasks get their grace
@@ -269,7 +290,7 @@ impl Farm {
         clock: Clock,
         patience: Option<Duration>,
     ) -> Outcome {
-        let Self { list, table, workdir, journal, start, priorities, timeout_at } = self;
+        let Self { list, table, workdir, journal, start, kinds, timeout_at } = self;
         let settings = Settings {
             ranks: links.ranks(),
             farmer_only: config.options.farmer_only,
@@ -277,8 +298,8 @@ impl Farm {
             grace: config.options.grace.length,
             rules: config.rules(),
             timeout_at,
-            kinds: start.kinds.clone(),
-            priorities,
+            kinds,
+            totals: config.options.totals(),
         };
         let core = Farmer::new(clock.now(), settings, table);
         let reporter = Reporter::start(config, &start, workdir.path(), workdir.status_file(), &core, clock);

@@ -94,11 +94,15 @@ fn read_list(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
     if !config.options.shared_workdir {
         workdir::check_owner(&config.workdir).map_err(|error| ListError::Message(error.to_string()))?;
     }
-    handler.read(source(config))
+    read(config, handler)
 }
 
-fn source(config: &Config) -> Source<'_> {
-    Source { list: &config.list, workdir: &config.workdir }
+fn read(config: &Config, handler: &Handler) -> Result<Tasks, ListError> {
+    handler.read(source(config, &config.options.resource_names()))
+}
+
+fn source<'a>(config: &'a Config, shared: &'a [&'a str]) -> Source<'a> {
+    Source { list: &config.list, workdir: &config.workdir, shared }
 }
 
 impl Input {
@@ -114,7 +118,7 @@ impl Input {
         let (found, remarks) = find(config);
         let state = match found {
             (Ok(runner), Ok(handler)) if runner.starts_python() || !handler.is_plain() => {
-                let made = handler.may_make(source(config));
+                let made = handler.may_make(source(config, &[]));
                 let process = Process::start(made, |mut socket| {
                     progress::install_logger(config.log_level());
                     socket.write_all(&encode(runner.prepare(), || read_list(config, &handler)))
@@ -139,7 +143,7 @@ impl Input {
         let ((runner, handler), remarks) = find(config);
         report(config, &remarks);
         let runner = runner?.prepare()?;
-        Ok(Work { runner, tasks: handler?.read(source(config))? })
+        Ok(Work { runner, tasks: read(config, &handler?)? })
     }
 
     /// Waits for runner and tasks. Also returns the asker, for the check of the list.
@@ -160,7 +164,7 @@ impl Input {
                     return Err(NoTasks::Message(what.to_owned()));
                 }
                 let runner = runner.prepare()?;
-                Work { runner, tasks: handler.read(source(config))? }
+                Work { runner, tasks: read(config, &handler)? }
             }
             State::There(process) => process.finish(config, signals, clock)?,
         };

@@ -190,6 +190,7 @@ impl Book {
 mod tests {
     use super::*;
     use crate::demand::Demand;
+    use crate::demand::classes::Kind;
 
     fn one(id: u32) -> (TaskId, Class) {
         (TaskId(id), Class::default())
@@ -226,7 +227,7 @@ mod tests {
     }
 
     fn mixed(tasks: &[u16]) -> Book {
-        let kinds = [1, 4, 8].map(|cpus| Demand { cpus, ..Demand::default() });
+        let kinds = [1, 4, 8].map(|cpus| Kind { demand: Demand { cpus, ..Demand::default() }, ..Kind::default() });
         let mut book = Book::default();
         book.set_slots(8);
         book.set_capacity(Capacity { cpus: 8, ..Capacity::default() }, &Arc::new(Loads::new(&kinds)));

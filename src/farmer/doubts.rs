@@ -87,6 +87,11 @@ impl Doubts {
         self.by_rank.get(&rank).is_some_and(|results| results.iter().any(|result| result.id == id))
     }
 
+    /// The tasks.
+    pub(super) fn ids(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.by_rank.values().flatten().map(|result| result.id)
+    }
+
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.due.first().map(|&(at, _)| at)
     }

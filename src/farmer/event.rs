@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Rules, StopCause};
-use crate::demand::Demand;
+use crate::demand::classes::Kind;
+use crate::demand::list::Counts;
 use crate::protocol::{StopLevel, ToFarmer, ToWorker};
 use crate::task::{Attempt, Executing, Outcome, Rank, SIGKILL, TaskId, TaskResult, Verdict};
 
@@ -24,9 +25,9 @@ pub struct Settings {
     /// What to do with tasks that fail.
     pub rules: Rules,
     /// What tasks ask for, by class; at least one. The task table has the class of each task.
-    pub kinds: Vec<Demand>,
-    /// Priorities, by class: higher goes first.
-    pub priorities: Vec<i32>,
+    pub kinds: Vec<Kind>,
+    /// How much there is of each thing that the farm shares out.
+    pub totals: Counts,
     /// When `--timeout` expires, on the clock of [`super::Farmer::handle`].
     pub timeout_at: Option<Duration>,
 }

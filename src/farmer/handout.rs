@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Farmer;
 use super::workers::WorkerState;
 use super::{Actions, Send, TaskTable};
+use crate::demand::classes::Class;
 use crate::protocol::ToWorker;
 use crate::task::{Attempt, FARMER, Rank, TaskId};
 
@@ -71,6 +72,9 @@ impl Room {
 impl Farmer {
     /// Hands out what this event allows; the only place that does.
     pub(super) fn hand_out(&mut self, now: Duration, actions: &mut Actions) {
+        if self.has_more_to_share() {
+            self.room = Room::All;
+        }
         let room = std::mem::take(&mut self.room);
         if self.is_ending() {
             self.recall_again = None;
@@ -82,6 +86,8 @@ impl Farmer {
             Room::One(rank) => self.fill(now, rank, actions),
             Room::All => self.fill_idle(now, actions),
         }
+        self.serve_reservation(now, actions);
+        self.note_shared();
         self.recall(now, actions);
     }
 
@@ -136,7 +142,11 @@ impl Farmer {
             return;
         }
         let (capacity, loads) = (worker.capacity, self.mixture.as_ref().map(|mixture| Arc::clone(&mixture.loads)));
-        let has_room = |class| loads.as_ref().is_none_or(|loads| loads.of(class).fits(&capacity));
+        let enough = self.enough_for();
+        let has_room = |class: Class| {
+            let is_enough = enough.get(class.0 as usize).is_none_or(|enough| *enough);
+            is_enough && loads.as_ref().is_none_or(|loads| loads.of(class).fits(&capacity))
+        };
         let room = match worker.quarantine {
             // A task that must be alone waits until the group has ended.
             Some(most) if !is_alone => most.saturating_sub(worker.book.held()),

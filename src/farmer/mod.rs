@@ -117,7 +117,7 @@ impl Farmer {
             doubts: Doubts::default(),
             lengths: Lengths::default(),
             limits: Limits::default(),
-            mixture: Mixture::new(&settings.kinds, &settings.priorities),
+            mixture: Mixture::new(&settings.kinds, settings.totals),
             unreachable: false,
             stale_results: 0,
             settings,
@@ -336,6 +336,11 @@ impl Farmer {
 
     /// Why no worker has slots, if none was lost: then it is a matter of what was asked for.
     fn no_room(&self) -> Option<StopCause> {
+        if self.mixture.is_some() {
+            let is_known = self.workers.iter().all(|(_, worker)| worker.shortage.is_some());
+            let first = self.tasks.unrecorded().next().filter(|_| is_known && self.lost.is_empty());
+            return first.map(|id| self.no_room_for(self.tasks.class(id)));
+        }
         let short = |(rank, worker): (Rank, &WorkerState)| {
             Some(StopCause::NoRoom { rank, host: worker.host.clone(), shortage: worker.shortage.clone()? })
         };

@@ -317,12 +317,6 @@ impl TaskTable {
         None
     }
 
-    /// The first task of a class, for any rank, if none of the class is assigned.
-    pub(super) fn first_to_start(&mut self, class: Class) -> Option<TaskId> {
-        let (pending, assigned) = self.of_class(class);
-        (pending > 0 && assigned == 0).then(|| self.first_of(class, None)).flatten()
-    }
-
     fn is_suspect(&self, id: TaskId) -> bool {
         !self.suspects.is_empty() && self.crashes(id) > 0
     }

@@ -181,8 +181,8 @@ pub(crate) mod tests {
             grace: S,
             rules: Rules::default(),
             timeout_at: None,
-            kinds: vec![crate::demand::Demand::default()],
-            priorities: vec![0],
+            kinds: vec![crate::demand::classes::Kind::default()],
+            totals: Default::default(),
         };
         let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
         for rank in 0..ranks {

@@ -45,10 +45,16 @@ impl Offer {
         let capacity = Capacity { cpus, gpus: u32::try_from(count).unwrap_or(u32::MAX), memory_mib };
         let room = slots.on(&capacity, kinds);
         let slots = *room.as_ref().unwrap_or(&0);
-        let shortage = room.err().map(|shortage| match no_gpus.filter(|_| shortage.is_of_gpus()) {
-            Some(looked_at) => format!("{shortage}: {looked_at}"),
-            None => shortage.to_string(),
+        let shortage = room.err().map(|shortage| {
+            let text = if kinds.len() == 1 { shortage.to_string() } else { shortage.of_some() };
+            match no_gpus.as_ref().filter(|_| shortage.is_of_gpus()) {
+                Some(looked_at) => format!("{text}: {looked_at}"),
+                None => text,
+            }
         });
+        if let Some(looked_at) = no_gpus.filter(|_| shortage.is_none()) {
+            log::info!("no GPU for the tasks that ask for one: {looked_at}");
+        }
         let offer = Self { capacity, slots, shortage, gpus };
         offer.report(kinds);
         offer
@@ -109,8 +115,10 @@ enum OfSlots {
 /// What tasks that differ have taken.
 #[derive(Debug)]
 struct Taken {
-    /// If tasks are bound.
+    /// If tasks are bound, and ask for CPUs.
     free: Option<cpus::Free>,
+    /// If tasks are bound, and ask for none: those of each slot.
+    of_slots: Vec<Vec<usize>>,
     /// By slot.
     shares: Vec<Share>,
 }
@@ -168,9 +176,12 @@ impl Shares {
                 (OfSlots::Fixed(fixed(&words, offer.slots, demand, &cpus)), cpus.concat())
             }
             kinds => {
-                let free = is_bound.then(cpus::Free::of_this_rank);
-                let all = free.as_ref().map_or(Vec::new(), cpus::Free::all);
-                let taken = Mutex::new(Taken { free, shares: vec![Share::default(); offer.slots as usize] });
+                let ask = kinds.iter().any(|demand| demand.cpus > 0);
+                let free = (is_bound && ask).then(cpus::Free::of_this_rank);
+                let of_slots = if is_bound && !ask { cpus::per_slot(offer.slots, 0) } else { Vec::new() };
+                let all = free.as_ref().map_or_else(|| of_slots.concat(), cpus::Free::all);
+                let shares = vec![Share::default(); offer.slots as usize];
+                let taken = Mutex::new(Taken { free, of_slots, shares });
                 (OfSlots::Mixed { kinds: kinds.to_vec(), taken }, all)
             }
         };
@@ -188,10 +199,12 @@ impl Shares {
         let demand = kinds.get(class.0 as usize).copied().unwrap_or_default();
         let names = self.words.gpus.as_ref().map_or(&[][..], |gpus| &gpus.names);
         let own: Vec<&str> = gpus.iter().filter_map(|&gpu| names.get(gpu as usize)).map(String::as_str).collect();
-        let (count, gpus) = (demand.cpus as usize, own.join(","));
-        let variables = self.words.variables(count, &gpus);
+        let (asked, gpus) = (demand.cpus as usize, own.join(","));
         let mut taken = lock(taken);
-        let cpus = taken.free.as_mut().map_or(Vec::new(), |free| free.take(count));
+        let of_slot = taken.of_slots.get(slot as usize).cloned().unwrap_or_default();
+        let cpus = taken.free.as_mut().map_or(of_slot, |free| free.take(asked));
+        let count = if asked > 0 { asked } else { cpus.len() };
+        let variables = self.words.variables(count, &gpus);
         if let Some(share) = taken.shares.get_mut(slot as usize) {
             *share = Share { cpus, count, gpus, variables };
         }
@@ -200,7 +213,7 @@ impl Shares {
     /// The task in this slot is over.
     pub(super) fn give_back(&self, slot: u32) {
         let OfSlots::Mixed { taken, .. } = &self.of_slots else { return };
-        let Taken { free, shares } = &mut *lock(taken);
+        let Taken { free, shares, .. } = &mut *lock(taken);
         if let Some(share) = shares.get_mut(slot as usize) {
             let cpus = std::mem::take(share).cpus;
             free.iter_mut().for_each(|free| free.give_back(&cpus));

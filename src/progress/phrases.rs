@@ -32,7 +32,18 @@ pub(super) fn each(kinds: &[Demand]) -> String {
     match kinds {
         [demand] if demand.is_none() => String::new(),
         [demand] => format!(" with {demand} each"),
-        _ => format!(" at most, for {} different demands", kinds.len()),
+        kinds => {
+            let mut different: Vec<Demand> = Vec::new();
+            for demand in kinds {
+                if !different.contains(demand) {
+                    different.push(*demand);
+                }
+            }
+            match different.len() {
+                1 => each(&different),
+                count => format!(" at most, for {count} different demands"),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::prng::Prng;
 use crate::demand::Capacity;
-use crate::demand::classes::Asks;
+use crate::demand::list::{Asks, Counts, RESOURCES_MAX};
 use crate::farmer::{Halt, HaltAt, HaltWhen, Rules, TaskLimit};
 
 /// How long tasks take.
@@ -135,6 +135,8 @@ pub(crate) struct Options {
     pub asks: Vec<Asks>,
     /// What ranks have besides CPUs, of which they have as many as slots.
     pub beside: Capacity,
+    /// How much there is of what the farm shares out.
+    pub totals: Counts,
     /// The farm's time limit, if any.
     pub timeout: Option<Duration>,
     /// How many of 1,000 ranks report that they cannot run tasks, or join late.
@@ -195,6 +197,7 @@ impl Options {
             packed: false,
             asks: Vec::new(),
             beside: Capacity::default(),
+            totals: Counts::default(),
             farmer_only: ranks > 1 && prng.chance(150),
             tasks,
             lengths: prng.pick(&Lengths::ALL),
@@ -230,6 +233,7 @@ impl Options {
 fn draw_asks(options: &mut Options, prng: &mut Prng) {
     options.beside = Capacity { cpus: 0, gpus: prng.pick(&[0, 0, 1, 2, 4]), memory_mib: 1_000 };
     let (least, most) = options.slots;
+    options.totals[0] = prng.pick(&[0, 0, 1, 3]);
     for _ in 0..prng.range(2..=4) {
         let cpus = match prng.range(0..=9) {
             0..=3 => 1,
@@ -245,8 +249,15 @@ fn draw_asks(options: &mut Options, prng: &mut Prng) {
             gpus: (gpus > 0).then_some(gpus),
             memory_mib: (memory > 0).then_some(memory),
             priority: prng.chance(200).then(|| prng.pick(&[-1, 1, 2])),
+            shared: draw_shared(options.totals[0], prng),
         });
     }
+}
+
+fn draw_shared(total: u32, prng: &mut Prng) -> [Option<u32>; RESOURCES_MAX] {
+    let mut shared = [None; RESOURCES_MAX];
+    shared[0] = (total > 0 && prng.chance(600)).then(|| prng.range_u32(1..=total));
+    shared
 }
 
 fn draw_rules(mean_us: u64, prng: &mut Prng) -> Rules {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::options::{Lengths, Options};
 use super::prng::Prng;
-use crate::demand::classes::{Asks, Demands, ListAsks};
+use crate::demand::classes::Demands;
+use crate::demand::list::{Asks, ListAsks};
 use crate::task::{Outcome, TaskId};
 use crate::tasklist::TaskList;
 

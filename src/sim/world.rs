@@ -119,7 +119,7 @@ fn checker_of(now: Duration, options: &Options, plan: &Plan, disk: &Disk) -> Che
     let delay_max = Duration::from_micros(options.delay_us.1);
     let mut checker = Checker::new(now, &plan.list, files, options.ranks, options.grace, delay_max);
     checker.asked(&options.rules, options.timeout.map(|timeout| now + timeout), options.farmer_only);
-    checker.asks(&plan.demands, plan.longest());
+    checker.asks(&plan.demands, options.totals, plan.longest());
     disk.crashes(&plan.list).into_keys().for_each(|id| checker.suspected(id.0));
     checker
 }
@@ -130,7 +130,10 @@ fn longest_of(options: &Options, plan: &Plan) -> Duration {
     let poisoned = u32::try_from(plan.poison.len()).expect("tasks have 32 bits");
     let crashes = poisoned * u32::from(options.rules.crash_limit.max(3));
     let per_crash = plan.longest() * 4 + Duration::from_secs(60);
+    // Tasks that share one thing run one after the other, each until all that it has left is gone.
+    let lingering = if options.totals[0] > 0 { Duration::from_secs(20) } else { Duration::ZERO };
     options.faults_for
+        + lingering * options.tasks * (1 + u32::from(options.rules.retries))
         + plan.total() * (3 + u32::from(options.rules.retries))
         + per_crash * crashes
         + Duration::from_secs(2_000)
@@ -160,7 +163,7 @@ impl World {
             rules: options.rules.clone(),
             timeout_at: options.timeout.map(|timeout| now + timeout),
             kinds: plan.demands.kinds.clone(),
-            priorities: plan.demands.priorities.clone(),
+            totals: options.totals,
         };
         let recorder = Recorder { disk: Rc::clone(disk), countdown: Rc::clone(&countdown), ..Recorder::default() };
         let farm = Turns::new(Farmer::new(now, settings, table), Arc::clone(&plan.list), recorder);
@@ -211,7 +214,7 @@ impl World {
             let none = self.options.farmer_only && rank == FARMER.0;
             let slots = if none { SlotCount::Fixed(0) } else { SlotCount::Cpus };
             let mut config = WorkerConfig::plain(Rank(rank), slots, self.options.grace);
-            config.kinds.clone_from(&self.plan.demands.kinds);
+            config.kinds = self.plan.demands.of_ranks();
             self.links.starts.push(config.clone());
             self.links.send_to(rank, &ToWorker::Start(Box::new(config)));
             if rank != FARMER.0 {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::commands::{BadCommand, TEXT_LEN_MAX};
-use super::{Input, ListError, Source, TaskList, lines, one_line, read_file, root};
+use super::{Input, ListError, Source, TaskList, lines, one_line, read_file, refuse_directives, root};
 use crate::ini::{Key, Section};
 use crate::shell::quote_if_needed;
 
@@ -85,6 +85,7 @@ fn for_each(
     make: impl FnMut(usize, u64, &[u8], Option<Part>) -> Vec<u8>,
 ) -> Result<TaskList, ListError> {
     let bytes = read_file(list)?;
+    refuse_directives(list, &bytes, "give what all tasks ask for on the command line: --cpus-per-task and the like")?;
     let inputs: Vec<Input<'_>> = lines::kept(&bytes).map(|(line, text)| Input { name: text.stripped, line }).collect();
     let parts = match max_events(section)? {
         Some(max) => root::count(&inputs, list)?.into_iter().map(|events| Some((max, events))).collect(),
@@ -210,7 +211,7 @@ mod tests {
             for bytes in [bytes, text.into_bytes()] {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), &bytes).unwrap();
-                let source = Source { list: file.path(), workdir: Path::new("w") };
+                let source = Source { list: file.path(), workdir: Path::new("w"), shared: &[] };
                 let inputs = lines::kept(&bytes).count();
                 for made in [transform(&section, &source), athena(&section, &source)] {
                     prop_assert!(made.is_err() || made.is_ok_and(|list| list.len() as usize == inputs));

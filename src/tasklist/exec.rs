@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::commands::COMMAND_LEN_MAX;
+use super::directives::Keys;
 use super::program::run;
-use super::{ListError, Source, TaskList, encoding, lines};
-use crate::demand::classes::ListAsks;
+use super::{ListError, Source, TaskList, directives, encoding, lines};
+use crate::demand::list::ListAsks;
 use crate::ini::Section;
 use crate::template::Template;
 
@@ -53,6 +54,11 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<(TaskList, 
         let records = output.stdout.split(|&byte| byte == 0).filter(|record| !record.trim_ascii().is_empty());
         for record in records {
             let number = list.len();
+            if directives::text_of(record).is_some() {
+                return Err(failed(
+                    "prints a directive, #TF, with 'separator = nul'\n  print lines instead: separator = newline",
+                ));
+            }
             list.push(record).map_err(|bad| failed(&format!("prints a task, number {number}, that has {bad}")))?;
         }
         return Ok((list, ListAsks::default()));
@@ -60,19 +66,22 @@ pub(super) fn read(section: &Section, source: &Source<'_>) -> Result<(TaskList, 
     if encoding::is_utf16(&output.stdout) {
         return Err(failed("prints UTF-16\n  convert it to UTF-8, for example with | iconv -f UTF-16 -t UTF-8"));
     }
-    let lines = lines::parse(encoding::without_mark(output.stdout)).map_err(|bad| match bad {
-        lines::BadLine::Nul { line } => {
-            failed(&format!("prints a NUL byte, in line {line}\n  is 'separator = nul' meant?"))
-        }
-        lines::BadLine::TooLong { line } => {
-            failed(&format!("prints more than {COMMAND_LEN_MAX} bytes for a task, in line {line}"))
-        }
-        lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
-        lines::BadLine::Foreign { line, directive } => {
-            failed(&format!("prints, on line {line}, {}", directive.refusal()))
-        }
-        lines::BadLine::Directive { line, bad } => failed(&format!("prints, on line {line}, {bad}")),
-    })?;
+    let lines =
+        lines::parse(encoding::without_mark(output.stdout), Keys { shared: source.shared }).map_err(
+            |bad| match bad {
+                lines::BadLine::Nul { line } => {
+                    failed(&format!("prints a NUL byte, in line {line}\n  is 'separator = nul' meant?"))
+                }
+                lines::BadLine::TooLong { line } => {
+                    failed(&format!("prints more than {COMMAND_LEN_MAX} bytes for a task, in line {line}"))
+                }
+                lines::BadLine::TooMany => failed(&format!("prints more than {} tasks", u32::MAX)),
+                lines::BadLine::Foreign { line, directive } => {
+                    failed(&format!("prints, on line {line}, {}", directive.refusal()))
+                }
+                lines::BadLine::Directive { line, bad } => failed(&format!("prints, on line {line}, {bad}")),
+            },
+        )?;
     if let Some(text) = lines.ignored.message() {
         log::warn!("[{}]: the program prints {text}", section.name);
     }

@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::directives::{self, BadDirective};
-use super::{ListError, TaskList, lines, one_line, read_file};
-use crate::demand::classes::{Asks, ListAsks, TooMany};
+use super::directives::{self, BadDirective, Keys};
+use super::{ListError, TaskList, lines, one_line, read_file, refuse_directives};
+use crate::demand::list::{Asks, ListAsks, TooMany};
 use crate::figures::words;
 use crate::ini::{IniError, Section};
 use crate::template::{Fields, Template};
@@ -93,23 +93,24 @@ fn split(section: &Section) -> Result<Split<'_>, IniError> {
 }
 
 /// What the section makes of a line.
-struct Made {
+struct Made<'a> {
     command: Template<usize>,
     /// What its task asks for, by key.
-    asks: Vec<(&'static str, Template<usize>)>,
+    asks: Vec<(&'a str, Template<usize>)>,
+    keys: Keys<'a>,
 }
 
-impl Made {
-    fn new(section: &Section, names: &Names) -> Result<Self, IniError> {
+impl<'a> Made<'a> {
+    fn new(section: &Section, names: &Names, keys: Keys<'a>) -> Result<Self, IniError> {
         let key = one_line(section, section.required("command")?)?;
         let command = Template::command(&key.value, names).map_err(|what| section.error(Some(key), &what))?;
         let mut asks = Vec::new();
-        for name in directives::KEYS {
+        for name in keys.all() {
             let Some(key) = section.get(name) else { continue };
             let value = Template::value(&key.value, names).map_err(|what| section.error(Some(key), &what))?;
             asks.push((name, value));
         }
-        Ok(Self { command, asks })
+        Ok(Self { command, asks, keys })
     }
 }
 
@@ -121,17 +122,18 @@ struct Listed {
 }
 
 /// Makes the list.
-pub(super) fn read(section: &Section, path: &Path) -> Result<(TaskList, ListAsks), ListError> {
-    let made = |names: &Names| Made::new(section, names).map_err(ListError::from);
+pub(super) fn read(section: &Section, path: &Path, keys: Keys<'_>) -> Result<(TaskList, ListAsks), ListError> {
+    section.check_keys(&KEYS.iter().copied().chain(keys.shared.iter().copied()).collect::<Vec<_>>())?;
+    let made = |names: &Names| Made::new(section, names, keys).map_err(ListError::from);
     let split = split(section)?;
     // An invalid section is reported before anything about the file.
     let template = if let Split::Csv(_) = split { None } else { Some(made(&None)?) };
     let bytes = read_file(path)?;
-    let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..);
-    if let Some((_, number)) = lines.find(|(line, _)| directives::text_of(line).is_some()) {
-        let what = "#TF directives are for lists of commands\n  put what tasks ask for into the section of the handler: cpus, gpus, mem, priority";
-        return Err(ListError::content(path, number, what));
-    }
+    refuse_directives(
+        path,
+        &bytes,
+        "put what tasks ask for into the section of the handler: cpus, gpus, mem, priority",
+    )?;
     let mut list = Listed::default();
     match (split, template) {
         (Split::Csv(separator), _) => read_csv(&bytes, separator, path, made, &mut list)?,
@@ -141,7 +143,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<(TaskList, ListAsks
     Ok((list.list, list.asks))
 }
 
-fn read_kept(bytes: &[u8], split: Split<'_>, path: &Path, made: &Made, list: &mut Listed) -> Result<(), ListError> {
+fn read_kept(bytes: &[u8], split: Split<'_>, path: &Path, made: &Made<'_>, list: &mut Listed) -> Result<(), ListError> {
     for (number, line) in lines::kept(bytes) {
         let fields: Vec<&[u8]> = match split {
             Split::Separator(separator) => split_by(line.whole, separator.as_bytes()),
@@ -165,7 +167,7 @@ fn split_by<'a>(line: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
 
 fn add(
     Listed { list, asks }: &mut Listed,
-    made: &Made,
+    made: &Made<'_>,
     fields: &[&[u8]],
     line: &[u8],
     path: &Path,
@@ -192,17 +194,17 @@ fn add(
         let text = String::from_utf8_lossy(&text);
         // An empty column: the command line decides.
         if !text.trim().is_empty() {
-            directives::set(&mut of_task, key, text.trim()).map_err(refused)?;
+            directives::set(&mut of_task, made.keys, key, text.trim()).map_err(refused)?;
         }
     }
     asks.extend(list.len() as usize, of_task).map_err(|TooMany| refused(BadDirective::TooMany))
 }
 
-fn read_csv(
+fn read_csv<'a>(
     bytes: &[u8],
     separator: u8,
     path: &Path,
-    made: impl Fn(&Names) -> Result<Made, ListError>,
+    made: impl Fn(&Names) -> Result<Made<'a>, ListError>,
     list: &mut Listed,
 ) -> Result<(), ListError> {
     if let Some(line) = open_quote(bytes, separator) {
@@ -341,7 +343,7 @@ mod tests {
             for bytes in [text, bytes] {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 std::fs::write(file.path(), &bytes).unwrap();
-                let Ok((list, _)) = within(1 << 20, || read(&section, file.path())) else { continue };
+                let Ok((list, _)) = within(1 << 20, || read(&section, file.path(), Keys::default())) else { continue };
                 for id in 0..list.len() {
                     let command = list.command(TaskId(id));
                     prop_assert!(!command.is_empty() && !command.contains(&b'\n') && !command.contains(&0));

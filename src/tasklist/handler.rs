@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::directives::Keys;
 use super::{ListError, Made, TaskList, atlas, exec, fields, product, python, read_lines};
-use crate::demand::classes::ListAsks;
+use crate::demand::list::ListAsks;
 use crate::ini::{self, Catalog, Key, Remarks, Section, nearest};
 
 /// The handler that a tasklist gets when `--tasklist` is not given.
@@ -38,6 +39,8 @@ pub struct Source<'a> {
     pub list: &'a Path,
     /// The workdir, which may not exist yet.
     pub workdir: &'a Path,
+    /// Names of what the farm shares out among tasks.
+    pub shared: &'a [&'a str],
 }
 
 /// What a handler made of a tasklist.
@@ -124,7 +127,9 @@ impl Handler {
             .or_else(|| built_in(name))
             .ok_or_else(|| ListError::Message(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let (kind, keys) = kind_of(&section)?;
-        keys.map(|keys| section.check_keys(keys)).transpose()?;
+        if kind != Kind::Template {
+            keys.map(|keys| section.check_keys(keys)).transpose()?;
+        }
         Ok(Self { kind, section, remarks })
     }
 
@@ -146,10 +151,10 @@ impl Handler {
         let section = &self.section;
         let alike = |list| (list, ListAsks::default());
         let (list, asks) = match self.kind {
-            Kind::List => read_lines(source.list)?,
+            Kind::List => read_lines(source.list, Keys { shared: source.shared })?,
             Kind::Transform => alike(atlas::transform(section, &source)?),
             Kind::Athena => alike(atlas::athena(section, &source)?),
-            Kind::Template => fields::read(section, source.list)?,
+            Kind::Template => fields::read(section, source.list, Keys { shared: source.shared })?,
             Kind::Product => alike(product::read(section, source.list)?),
             Kind::Exec => exec::read(section, &source)?,
             Kind::Python => return python::read(section, &source),

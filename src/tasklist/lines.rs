@@ -10,9 +10,9 @@ use memchr::memchr;
 use super::TaskList;
 use super::commands::COMMAND_LEN_MAX;
 use super::comments::{Directive, Ignored};
-use super::directives::{self, BadDirective, Directives};
+use super::directives::{self, BadDirective, Directives, Keys};
 use super::encoding::mark_len;
-use crate::demand::classes::ListAsks;
+use crate::demand::list::ListAsks;
 use crate::task::TaskId;
 
 /// Why bytes are not a tasklist.
@@ -83,8 +83,8 @@ pub(super) fn kept(text: &[u8]) -> impl Iterator<Item = (u64, Line<'_>)> {
 }
 
 /// Makes the list in the buffer of the file, so that ten million lines need no second copy.
-pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
-    let (mut ends, mut ignored, mut directives) = (Vec::new(), Ignored::default(), Directives::default());
+pub(super) fn parse(mut text: Vec<u8>, keys: Keys<'_>) -> Result<Lines, BadLine> {
+    let (mut ends, mut ignored, mut directives) = (Vec::new(), Ignored::default(), Directives::new(keys));
     let (mut read, mut kept, mut number) = (0, 0, 0_u64);
     while read < text.len() {
         number += 1;
@@ -96,7 +96,8 @@ pub(super) fn parse(mut text: Vec<u8>) -> Result<Lines, BadLine> {
         let command = if line.first() == Some(&b'#') {
             ignored.comment(line, number).map_err(|directive| BadLine::Foreign { line: number, directive })?;
             if let Some(text) = directives::text_of(line) {
-                directives.read(text, number, ends.len()).map_err(|bad| BadLine::Directive { line: number, bad })?;
+                let read = directives.read(text, number, ends.len());
+                read.map_err(|(line, bad)| BadLine::Directive { line, bad })?;
             }
             0..0
         } else {
@@ -148,8 +149,12 @@ mod tests {
 
     use super::*;
 
+    fn read(text: Vec<u8>) -> Result<Lines, BadLine> {
+        parse(text, Keys::default())
+    }
+
     fn commands(text: &[u8]) -> Vec<Vec<u8>> {
-        let list = parse(text.to_vec()).unwrap().list;
+        let list = read(text.to_vec()).unwrap().list;
         (0..list.len()).map(|id| list.command(TaskId(id)).to_vec()).collect()
     }
 
@@ -198,7 +203,7 @@ mod tests {
         #[test]
         fn any_bytes_are_a_list_or_refused(bytes: Vec<u8>) {
             let kept: Vec<Vec<u8>> = kept(&bytes).map(|(_, line)| line.stripped.to_vec()).collect();
-            if let Ok(Lines { list, .. }) = parse(bytes) {
+            if let Ok(Lines { list, .. }) = read(bytes) {
                 prop_assert_eq!(list.len() as usize, kept.len());
                 for (command, kept) in (0..list.len()).map(|id| list.command(TaskId(id))).zip(kept) {
                     prop_assert_eq!(command, kept);
@@ -214,12 +219,12 @@ mod tests {
     fn a_long_line_is_refused_with_its_line() {
         let longest = vec![b'x'; COMMAND_LEN_MAX];
         assert_eq!(commands(&[b"a\n  ", &longest[..], b" \r\n#y", &longest, b"\n"].concat()), [b"a", &longest[..]]);
-        assert_eq!(parse([b"a\nx", &longest[..]].concat()), Err(BadLine::TooLong { line: 2 }));
+        assert_eq!(read([b"a\nx", &longest[..]].concat()), Err(BadLine::TooLong { line: 2 }));
     }
 
     /// A NUL is refused with the number of its line, counting comments and blank lines.
     #[test]
     fn a_nul_is_refused_with_its_line() {
-        assert_eq!(parse(b"a\n#\n\nb\0\n".to_vec()), Err(BadLine::Nul { line: 4 }));
+        assert_eq!(read(b"a\n#\n\nb\0\n".to_vec()), Err(BadLine::Nul { line: 4 }));
     }
 }

@@ -32,12 +32,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::demand::classes::ListAsks;
+use crate::demand::list::ListAsks;
 use crate::ini::{IniError, Key, Section};
 use crate::task::TaskId;
 
 pub(crate) use atlas::OUTPUT;
 pub(crate) use commands::COMMAND_LEN_MAX;
+use directives::Keys;
 use handler::built_in_kinds;
 pub(crate) use handler::{DEFAULT_HANDLER, Tasks, listing};
 pub use handler::{Handler, Source};
@@ -113,6 +114,17 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+/// A list whose lines are not commands has no directives.
+fn refuse_directives(path: &Path, bytes: &[u8], remedy: &str) -> Result<(), ListError> {
+    match directives::find(bytes) {
+        Some(line) => {
+            let what = format!("#TF directives are for lists of commands\n  {remedy}");
+            Err(ListError::content(path, line, &what))
+        }
+        None => Ok(()),
+    }
+}
+
 fn check_is_file(path: &Path) -> Result<(), ListError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(ListError::IsFolder(path.to_owned())),
@@ -147,8 +159,8 @@ fn one_line<'a>(section: &Section, key: &'a Key) -> Result<&'a Key, IniError> {
 }
 
 /// Handler `default`.
-fn read_lines(path: &Path) -> Result<(TaskList, ListAsks), ListError> {
-    let lines = lines::parse(read_file(path)?).map_err(|bad| match bad {
+fn read_lines(path: &Path, keys: Keys<'_>) -> Result<(TaskList, ListAsks), ListError> {
+    let lines = lines::parse(read_file(path)?, keys).map_err(|bad| match bad {
         lines::BadLine::Nul { line } => {
             ListError::content(path, line, "contains a NUL byte\n  a tasklist is a text file with one command per line")
         }

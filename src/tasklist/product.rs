@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::commands::{BadCommand, TEXT_LEN_MAX};
 use super::range::{self, Range};
-use super::{ListError, TaskList, lines, literal, one_line, read_file};
+use super::{ListError, TaskList, lines, literal, one_line, read_file, refuse_directives};
 use crate::ini::Section;
 use crate::template::{Fields, Template};
 
@@ -143,6 +143,7 @@ pub(super) fn read(section: &Section, path: &Path) -> Result<TaskList, ListError
         }
     }
     let bytes = read_file(path)?;
+    refuse_directives(path, &bytes, "give what all tasks ask for on the command line: --cpus-per-task and the like")?;
     let mut in_file: HashSet<&str> = HashSet::new();
     for (number, line) in lines::kept(&bytes) {
         let place = Place::Line(path, number);

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{ListError, Made, TaskList, Tasks};
-use crate::demand::classes::ListAsks;
+use crate::demand::list::ListAsks;
 
 const TASKS: u8 = 0;
 const ERROR: u8 = 1;

@@ -135,7 +135,7 @@ impl Worker {
     /// Tasks differ in what they ask for, and the rank has this.
     pub fn with_kinds(self, kinds: &[Demand], capacity: &Capacity) -> Self {
         match kinds {
-            [_, _, ..] => Self { room: Some(Room::of(capacity)), kinds: kinds.to_vec(), ..self },
+            [_, _, ..] => Self { room: Some(Room::of(capacity, kinds)), kinds: kinds.to_vec(), ..self },
             _ => self,
         }
     }

@@ -16,10 +16,9 @@ fn farm_with(ranks: &[u32], tasks: &[u32], priority: i32) -> TestFarm {
     });
     let classes: Vec<Class> = classes.collect();
     let (count, ranks_count) = (u32::try_from(tasks.len()).unwrap(), u32::try_from(ranks.len()).unwrap());
-    let priorities = (0..kinds.len()).map(|kind| if kind == 1 { priority } else { 0 }).collect();
-    let mut farm = TestFarm::classed(ranks_count, count, classes, |settings| {
-        (settings.priorities, settings.kinds) = (priorities, kinds);
-    });
+    let whole = |(kind, demand)| Kind { demand, priority: if kind == 1 { priority } else { 0 }, ..Kind::default() };
+    let kinds: Vec<Kind> = kinds.into_iter().enumerate().map(whole).collect();
+    let mut farm = TestFarm::classed(ranks_count, count, classes, |settings| settings.kinds = kinds);
     for (rank, &cpus) in (0..).zip(ranks) {
         farm.join_with(rank, cpus % 100, cpus / 100);
     }
@@ -88,6 +87,19 @@ fn a_rank_drains_for_a_task_that_fits_nowhere() {
     assert_eq!(farm.by_rank(2)[reserved as usize], [8]);
     farm.finish(reserved, [8]);
     assert_eq!(farm.by_rank(2)[reserved as usize], [13], "one like it: the rank stays whole");
+}
+
+/// What a reserved task does not lack is for others: CPUs do not stay idle because it waits for a GPU.
+#[test]
+fn others_run_beside_a_reservation() {
+    let mut farm = farm(&[208], &[101, 202, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(farm.by_rank(1), [[0, 2, 3, 4, 5, 6, 7, 8]]);
+    farm.finish(0, [2]);
+    assert_eq!(farm.by_rank(1), [[0; 0]], "a slot and two CPUs stay for 1");
+    farm.finish(0, [3, 4]);
+    assert_eq!(farm.by_rank(1), [[9]]);
+    farm.finish(0, [0]);
+    assert_eq!(farm.by_rank(1), [[1, 10]]);
 }
 
 /// GPU tasks go where GPUs are, and wait while others run.
@@ -180,4 +192,50 @@ fn priorities_go_first() {
     assert_eq!(idle.by_rank(1), [[4]]);
     idle.finish(0, [2, 4]);
     assert_eq!(idle.by_rank(1), [[1, 3]]);
+}
+
+/// Tasks never have more of what the farm shares out than there is, on all ranks together, and one that needs more than
+/// others gets it, though they could take it again and again.
+#[test]
+fn what_is_shared_out_is_enough() {
+    let takes = |count| {
+        let mut shared = Counts::default();
+        shared[0] = count;
+        Kind { shared, ..Kind::default() }
+    };
+    let classes = [1, 1, 1, 1, 2, 1, 1, 0].map(|count| Class(if count == 0 { 2 } else { count - 1 })).to_vec();
+    let mut farm = TestFarm::classed(2, 8, classes, |settings| {
+        settings.kinds = vec![takes(1), takes(2), Kind::default()];
+        settings.totals[0] = 2;
+    });
+    farm.join_with(0, 2, 0);
+    farm.join_with(1, 2, 0);
+    let first = farm.by_rank(2).concat();
+    assert_eq!((first.len(), first.contains(&7)), (3, true), "two of the farm's two are taken: {first:?}");
+    let mut end = |id: u32| {
+        let rank = farm.turns.core.tasks().owner(TaskId(id)).unwrap().0;
+        farm.finish(rank, [id]);
+        farm.by_rank(2).concat()
+    };
+    assert_eq!([end(0), end(1)], [[2], [3]], "they come before 4");
+    assert_eq!([end(2), end(3)], [vec![], vec![4]], "both are saved for it");
+    assert_eq!(end(4).len(), 2, "any rank may have what is free again");
+}
+
+/// Even if all tasks are alike.
+#[test]
+fn tasks_that_are_alike_share_too() {
+    let mut shared = Counts::default();
+    shared[3] = 1;
+    let mut farm = TestFarm::classed(2, 6, Vec::new(), |settings| {
+        settings.kinds = vec![Kind { shared, ..Kind::default() }];
+        settings.totals[3] = 3;
+    });
+    farm.join_with(0, 4, 0);
+    farm.join_with(1, 4, 0);
+    let first = farm.by_rank(2);
+    assert_eq!(first.concat().len(), 3);
+    let holder = farm.turns.core.tasks().owner(TaskId(0)).unwrap().0;
+    farm.finish(holder, [0]);
+    assert_eq!(farm.by_rank(2).concat(), [3]);
 }

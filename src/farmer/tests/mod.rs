@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::demand::classes::Class;
+use crate::demand::classes::{Class, Kind};
+use crate::demand::list::Counts;
 use crate::demand::{Capacity, Demand};
 use crate::driver::turn::{Network, Storage, Turns};
 use crate::protocol::*;
@@ -96,8 +97,8 @@ impl TestFarm {
             grace: GRACE,
             rules: Rules::default(),
             timeout_at: None,
-            kinds: vec![Demand::default()],
-            priorities: vec![0],
+            kinds: vec![Kind::default()],
+            totals: Counts::default(),
         };
         change(&mut settings);
         let commands: Vec<String> = (0..tasks).map(|id| format!("task {id}")).collect();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::demand::Capacity;
 use crate::demand::classes::Demands;
+use crate::demand::list::Counts;
 use crate::farmer::{Cause, Record, Rules};
 use crate::protocol::{Assignment, StopLevel};
 use crate::task::{Outcome, Verdict};
@@ -71,10 +72,14 @@ pub(crate) struct Checker {
     is_ending: bool,
     /// What each task asks for.
     demands: Demands,
+    /// How much there is of what the farm shares out.
+    totals: Counts,
     /// How long the longest task runs.
     longest: Duration,
+    /// At some time, no rank that took part had room for any task that was left.
+    room_was_lost: bool,
     /// The first task that waits, and since when it is the first.
-    first_waits: Option<(usize, Duration)>,
+    first_waits: Option<(u32, Duration)>,
     /// Tasks that had to be recorded as failed in this run, even if the disk refused.
     failed: u32,
 }
@@ -203,8 +208,8 @@ impl Checker {
     }
 
     /// What each task asks for, and how long the longest runs.
-    pub(crate) fn asks(&mut self, demands: &Demands, longest: Duration) {
-        (self.demands, self.longest) = (demands.clone(), longest);
+    pub(crate) fn asks(&mut self, demands: &Demands, totals: Counts, longest: Duration) {
+        (self.demands, self.totals, self.longest) = (demands.clone(), totals, longest);
     }
 
     /// A stop reached a rank.
@@ -367,8 +372,8 @@ impl Checker {
         let right = match code {
             0 => remaining == 0 && failed == 0,
             1 => (remaining == 0 && failed > 0) || (self.is_halted && self.failed > 0),
-            2 => self.some_have_no_room(&unrecorded, true),
-            3 => figures[2] > 0 && (self.stop_was_asked || self.some_have_no_room(&unrecorded, false)),
+            2 => self.some_have_no_room(&unrecorded),
+            3 => figures[2] > 0 && (self.stop_was_asked || self.room_was_lost),
             4 => disk_erred || self.output_failed || (figures[2] > 0 && self.out_of_workers),
             _ => false,
         };
