@@ -26,6 +26,10 @@ pub struct Demand {
     pub memory_mib: u64,
 }
 
+/// The number of a demand among those of a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Encode, Decode)]
+pub struct Class(pub u16);
+
 /// What a rank offers to its tasks. What no task asks for is not looked up, and 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Encode, Decode)]
 pub struct Capacity {

@@ -3,15 +3,10 @@
 //! Owns classes: tasks that ask for the same form one. A list without directives has one class, and costs what it would
 //! cost without classes.
 
-use bincode::{Decode, Encode};
-
+pub use super::Class;
 use super::Demand;
 use super::list::{Asks, Counts, ListAsks};
 use super::room::Load;
-
-/// The number of a demand among those of a run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Encode, Decode)]
-pub struct Class(pub u16);
 
 /// What the tasks of a class have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

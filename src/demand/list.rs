@@ -2,7 +2,7 @@
 //!
 //! Owns how that is collected, line by line, and how it gets from the process that reads a list to rank 0.
 
-use super::classes::Class;
+use super::Class;
 
 /// Most lists have a few; each event of the farmer may look at all of them.
 pub(crate) const CLASSES_MAX: usize = 1_000;

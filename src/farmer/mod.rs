@@ -337,7 +337,8 @@ impl Farmer {
     /// Why no worker has slots, if none was lost: then it is a matter of what was asked for.
     fn no_room(&self) -> Option<StopCause> {
         if self.mixture.is_some() {
-            let is_known = self.workers.iter().all(|(_, worker)| worker.shortage.is_some());
+            let takes_none = |rank| self.settings.farmer_only && rank == FARMER;
+            let is_known = self.workers.iter().all(|(rank, worker)| worker.shortage.is_some() || takes_none(rank));
             let first = self.tasks.unrecorded().next().filter(|_| is_known && self.lost.is_empty());
             return first.map(|id| self.no_room_for(self.tasks.class(id)));
         }

@@ -7,6 +7,7 @@
 
 mod event;
 mod limit;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +34,6 @@ pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Results are held for this time so that several travel together while the queue still has tasks. After a crash, their
 /// tasks run again.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
-
-/// A report is sent immediately when it has this many results.
-const REPORT_RESULTS_MAX: usize = 256;
 
 /// Pauses after a refused spawn, doubling; after the last one, the tasks go elsewhere.
 const REFUSED_PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -424,32 +422,6 @@ impl Worker {
                 actions.push(Action::Kill(slot));
             }
         }
-    }
-
-    fn report_is_due(&self, now: Duration) -> bool {
-        let ended = !self.results.is_empty() || !self.interrupted.is_empty();
-        let other = self.recall_answered || self.held_grew || self.pause.is_some();
-        let some = ended || !self.returned.is_empty() || other;
-        let hungry = self.queue.is_empty() || self.queue.len() < self.low_water;
-        // During a stop nothing is queued, so results are not held.
-        some && (hungry || self.results.len() >= REPORT_RESULTS_MAX || self.report_due.is_some_and(|at| now >= at))
-    }
-
-    fn send_report(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.report_due = None;
-        self.held_grew = false;
-        let age = now.saturating_sub(self.ack_at).as_micros();
-        let pause = self.pause.take().map_or(0, |pause| pause.as_millis());
-        actions.push(Action::Send(ToFarmer::Report {
-            results: std::mem::take(&mut self.results),
-            interrupted: std::mem::take(&mut self.interrupted),
-            returned: std::mem::take(&mut self.returned),
-            ack: self.ack,
-            ack_age_us: u64::try_from(age).unwrap_or(u64::MAX),
-            undecided: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
-            recall_answered: std::mem::take(&mut self.recall_answered),
-            pause_ms: u32::try_from(pause).unwrap_or(u32::MAX),
-        }));
     }
 }
 

@@ -5,6 +5,7 @@ mod leftovers;
 mod limits;
 mod output;
 
+use super::report::REPORT_RESULTS_MAX;
 use super::*;
 use crate::demand::classes::Class;
 use crate::pool::turn::{Processes, SpawnError, Turns};
