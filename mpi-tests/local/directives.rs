@@ -206,6 +206,6 @@ fn licenses_are_shared_out() {
     assert_eq!(text, "0 [license=1] true\n1 [license=2] true\n");
     farm.run(&["--resource", "license=1"]).refused(&["task 1 asks for 2 of 'license', and --resource gives 1"]);
     farm.run(&["--resource", "license=1", "--resource", "license=2"]).refused(&["'license' is given twice"]);
-    farm.run(&["--resource", "cpus=1"]).refused(&["--resource 'cpus=1'", "license=5"]);
+    farm.run(&["--resource", "cpus=1"]).refused(&["--resource cpus=1: not a valid number of something", "license=5"]);
     farm.run(&["--resource", "license=2"]).exits(0);
 }

@@ -16,10 +16,7 @@ const OTHERS: &[(&[&str], &str)] = &[
         &["-c", "--cpus", "--cores", "--threads"],
         "--cpus-per-task N gives each task N CPUs; --proc N runs N tasks at a time on each rank",
     ),
-    (
-        &["-G", "--gpus", "--gres", "--resource"],
-        "--gpus-per-task N gives each task N GPUs: taskfarmer-mpi help resources",
-    ),
+    (&["-G", "--gpus", "--gres"], "--gpus-per-task N gives each task N GPUs: taskfarmer-mpi help resources"),
     (&["--resume"], "the same command resumes a farm that was stopped; no option is needed"),
     (
         &["--retry", "--resume-failed", "--rerun", "--rerun-failed"],
@@ -201,6 +198,12 @@ mod tests {
                 "x l --logs all",
                 "kind of log",
                 "'task', 'task/1000' (or a different number of tasks per folder), 'failed', 'rank' or 'none'",
+            ),
+            (
+                "x l --resource gpus",
+                "number of something",
+                "a name and a number from 1 to 1000000, such as license=5. For CPUs, GPUs and memory, use --cpus-per-task, --gpus-per-task \
+                 and --mem-per-task",
             ),
             ("x l --progress dots", "value", "'auto', 'bar', 'log' or 'none'"),
             ("x l --bind both", "value", "'none' or 'slot'"),

@@ -117,7 +117,8 @@ impl FromStr for Shared {
         let total = |number: &str| number.parse().ok().filter(|total| (1..=SHARED_MAX).contains(total));
         let shared = shared.and_then(|(name, number)| Some(Self { name: name.to_owned(), total: total(number)? }));
         shared.ok_or(InvalidAmount(
-            "not a name and a number\n  give something like license=5: a name of letters, digits, - and _, which is not a key of #TF already, and a number from 1 to 1000000",
+            "not a valid number of something\n  give a name and a number from 1 to 1000000, such as license=5. For CPUs, GPUs and memory, use --cpus-per-task, --gpus-per-task \
+             and --mem-per-task",
         ))
     }
 }

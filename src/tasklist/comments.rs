@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use super::directives::{KEYS, text_of};
+
 /// A comment that changes what a different program runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Directive {
@@ -46,11 +48,25 @@ pub(super) struct Ignored {
     /// The line number of the first one, 1-based.
     first: u64,
     names: BTreeSet<&'static str>,
+    /// The line number of the first comment that is nearly a directive of this program.
+    near_miss: Option<u64>,
+}
+
+/// Whether a comment looks as if it were meant for this program: `# TF cpus=2`, `#tf cpus=2`, `#TFcpus=2`.
+fn is_near_miss(line: &[u8]) -> bool {
+    let text = line[1..].trim_ascii_start();
+    let is_ours = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"TF")) && text_of(line).is_none();
+    let rest = text.get(2..).unwrap_or_default().trim_ascii_start();
+    let key = rest.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    is_ours && KEYS.iter().any(|known| key == known.as_bytes()) && rest.contains(&b'=')
 }
 
 impl Ignored {
     /// Processes a comment, including its `#`.
     pub(super) fn comment(&mut self, line: &[u8], number: u64) -> Result<(), Directive> {
+        if is_near_miss(line) {
+            self.near_miss = self.near_miss.or(Some(number));
+        }
         // Most comments are for people.
         if !line.get(1).is_some_and(u8::is_ascii_uppercase) {
             return Ok(());
@@ -71,6 +87,15 @@ impl Ignored {
             self.names.insert(known);
         }
         Ok(())
+    }
+
+    /// The message about a comment that looks like a directive of this program.
+    pub(super) fn near_miss(&self) -> Option<String> {
+        self.near_miss.map(|line| {
+            format!(
+                "line {line} is a comment that looks like a directive, and is ignored\n  a directive begins with #TF and a space: #TF cpus=8"
+            )
+        })
     }
 
     /// The message about them.
@@ -99,6 +124,19 @@ mod tests {
             ignored.comment(line.as_bytes(), number)?;
         }
         Ok(ignored)
+    }
+
+    /// A comment that is nearly a directive of this program is reported; other words that begin with TF are not.
+    #[test]
+    fn near_misses_are_reported() {
+        for line in ["# TF cpus=2", "#tf cpus=2", "#TFcpus=2", "#TF\tcpus=2 ", "# tf mem=1G gpus=1"] {
+            let near = judge(&["# x", line]).unwrap().near_miss();
+            let is_directive = line.starts_with("#TF\t");
+            assert_eq!(near.is_some(), !is_directive, "{line}");
+        }
+        for line in ["#", "#TF cpus=2", "# TF cpus", "# TFoo=1", "# the cpus=2", "#TFX cpus=2"] {
+            assert_eq!(judge(&[line]).unwrap().near_miss(), None, "{line}");
+        }
     }
 
     /// A directive that would have changed the commands is refused; others are reported; comments for people are

@@ -173,7 +173,7 @@ fn read_lines(path: &Path, keys: Keys<'_>) -> Result<(TaskList, ListAsks), ListE
         lines::BadLine::Foreign { line, directive } => ListError::content(path, line, &directive.refusal()),
         lines::BadLine::Directive { line, bad } => ListError::content(path, line, &bad.to_string()),
     })?;
-    if let Some(text) = lines.ignored.message() {
+    for text in lines.ignored.near_miss().into_iter().chain(lines.ignored.message()) {
         log::warn!("{}: {text}", path.display());
     }
     Ok((lines.list, lines.asks))
