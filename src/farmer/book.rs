@@ -140,14 +140,12 @@ impl Book {
     }
 
     pub(super) fn add(&mut self, tasks: impl Iterator<Item = (TaskId, Class)>) {
-        let Self { tasks: ids, mixed, .. } = self;
-        ids.extend(tasks.map(|(id, class)| {
-            if let Some(mixed) = mixed {
-                mixed.classes.push(class);
-                mixed.load = mixed.load.plus(mixed.loads.of(class));
-            }
-            id
-        }));
+        let Some(mixed) = &mut self.mixed else { return self.tasks.extend(tasks.map(|(id, _)| id)) };
+        for (id, class) in tasks {
+            self.tasks.push(id);
+            mixed.classes.push(class);
+            mixed.load = mixed.load.plus(mixed.loads.of(class));
+        }
     }
 
     /// Takes a task out; returns its class, or `None` if it is not there.

@@ -241,7 +241,9 @@ impl Farmer {
             && idle_slots < PREFETCH_MAX
         {
             idle_slots += self.workers.get(rank).map_or(0, |worker| worker.book.free());
-            idle.push(rank);
+            if self.mixture.is_some() {
+                idle.push(rank);
+            }
             from = Rank(rank.0 + 1);
         }
         // Tasks that were already asked for are not counted: the ranks that were asked may be dead. Each is asked once

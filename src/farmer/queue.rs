@@ -63,9 +63,11 @@ impl Queue {
 
     /// Takes out a task; `false` if it is in neither part of the queue.
     pub(super) fn take(&mut self, id: TaskId) -> bool {
-        let is_next = self.next() == Some(id);
-        self.next += u32::from(is_next);
-        is_next || self.returned.remove(&id)
+        if self.next() == Some(id) {
+            self.next += 1;
+            return true;
+        }
+        self.returned.remove(&id)
     }
 
     /// A task waits again.

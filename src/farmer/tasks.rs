@@ -226,16 +226,23 @@ impl TaskTable {
 
     /// The only place where a task begins or ceases to wait, or to be assigned.
     fn enter(&mut self, id: TaskId, state: TaskState) {
+        let class = self.class(id).0 as usize;
         let before = std::mem::replace(&mut self.states[id.0 as usize], state);
-        let queue = self.queue_of(id);
-        let change = |of: TaskState, count: &mut u32| {
-            *count = *count + u32::from(state == of) - u32::from(before == of);
-        };
-        change(TaskState::Pending, &mut queue.pending);
-        change(TaskState::Assigned, &mut queue.assigned);
-        change(TaskState::Pending, &mut self.pending);
-        change(TaskState::Finished, &mut self.finished);
-        change(TaskState::Failed, &mut self.failed);
+        let queue = &mut self.queues[class];
+        match before {
+            TaskState::Pending => (self.pending, queue.pending) = (self.pending - 1, queue.pending - 1),
+            TaskState::Assigned => queue.assigned -= 1,
+            TaskState::Delayed => {}
+            TaskState::Finished => self.finished -= 1,
+            TaskState::Failed => self.failed -= 1,
+        }
+        match state {
+            TaskState::Pending => (self.pending, queue.pending) = (self.pending + 1, queue.pending + 1),
+            TaskState::Assigned => queue.assigned += 1,
+            TaskState::Delayed => {}
+            TaskState::Finished => self.finished += 1,
+            TaskState::Failed => self.failed += 1,
+        }
     }
 
     /// Whether the next suspect must be alone on its rank; `None` if there is none.
@@ -292,6 +299,12 @@ impl TaskTable {
 
     /// The same for a class.
     pub fn take_of(&mut self, class: Class, worker: Rank) -> Option<TaskId> {
+        if self.waiting.ready() == 0 && self.queues[class.0 as usize].returned.is_empty() {
+            // The usual case: the next one of the list.
+            let id = self.first_new(class)?;
+            self.queues[class.0 as usize].skip();
+            return Some(self.hand_out(id, worker));
+        }
         let id = self.first_of(class, Some(worker))?;
         let queue = &mut self.queues[class.0 as usize];
         if !queue.take(id) {
@@ -308,13 +321,18 @@ impl TaskTable {
         if let Some(id) = waits.or(returned) {
             return Some(id);
         }
-        while let Some(id) = self.queues[class.0 as usize].next() {
-            if self.state(id) == Some(TaskState::Pending) && !self.is_suspect(id) {
+        self.first_new(class)
+    }
+
+    /// The first task of a class that was never handed out.
+    fn first_new(&mut self, class: Class) -> Option<TaskId> {
+        loop {
+            let id = self.queues[class.0 as usize].next()?;
+            if self.states[id.0 as usize] == TaskState::Pending && !self.is_suspect(id) {
                 return Some(id);
             }
             self.queues[class.0 as usize].skip();
         }
-        None
     }
 
     fn is_suspect(&self, id: TaskId) -> bool {
