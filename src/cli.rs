@@ -137,7 +137,7 @@ pub struct Options {
     #[arg(help_heading = STARTING, long, value_name = "SIZE", allow_hyphen_values = true)]
     pub mem_per_task: Option<Memory>,
 
-    /// Share out N of something, such as licenses, among tasks
+    /// N of something to share out, such as licenses
     #[arg(help_heading = STARTING, long = "resource", value_name = "NAME=N", allow_hyphen_values = true)]
     pub resources: Vec<Shared>,
 
