@@ -80,7 +80,7 @@ fn pool(mut socket: UnixStream) -> u8 {
 fn rank(launch: Launch, words: &[String]) -> ExitCode {
     let clock = Clock::start();
     let config = Config::check(Cli::read(words.iter().map(Into::into)).expect("our own words")).expect("our own words");
-    assert!(matches!(config.slots, SlotCount::Fixed(SLOTS)));
+    assert_eq!(config.proc, Some(SlotCount::Fixed(SLOTS)));
     block_all().expect("signals");
     let (nursery, socket, executing) = match fork_pool().expect("a process") {
         Forked::Pool(socket, _) => return pool(socket).into(),
