@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::internals::farmer::{Actions, Event, Farmer, Rules, Send, Settings, TaskTable};
+use taskfarmer::internals::farmer::{Actions, Event, Farmer, Send, Settings, TaskTable};
 use taskfarmer::internals::{Attempt, Outcome, Rank, TaskId, TaskList, TaskResult, ToFarmer};
 
 const NODES: u32 = 10_000;
@@ -53,16 +53,7 @@ fn main() {
 
 /// Runs the list; each node reports this many results at a time.
 fn run(table: TaskTable, batch: u32, name: &str) {
-    let settings = Settings {
-        ranks: NODES,
-        farmer_only: false,
-        silence_max: Duration::from_secs(30),
-        grace: Duration::from_secs(10),
-        rules: Rules::default(),
-        timeout_at: None,
-        kinds: vec![taskfarmer::internals::TaskKind::default()],
-        totals: Default::default(),
-    };
+    let settings = Settings::plain(NODES);
     let mut now = Duration::ZERO;
     let mut farmer = Farmer::new(now, settings, table);
     let mut held: Vec<Vec<TaskId>> = vec![Vec::new(); NODES as usize];

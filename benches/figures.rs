@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Rules, Settings, TaskTable};
+use taskfarmer::internals::farmer::{Actions, Cause, Event, Farmer, Record, Settings, TaskTable};
 use taskfarmer::internals::{Attempt, Outcome, Rank, Tally, TaskId, TaskResult, ToFarmer, Watch};
 
 const TASKS: u32 = 10_000_000;
@@ -45,16 +45,7 @@ fn main() {
 
 /// Updates the figures of a farm whose slots are full.
 fn look(nodes: u32, slots: u32, tally: &Tally) -> Duration {
-    let settings = Settings {
-        ranks: nodes,
-        farmer_only: false,
-        silence_max: Duration::from_secs(30),
-        grace: Duration::from_secs(10),
-        rules: Rules::default(),
-        timeout_at: None,
-        kinds: vec![taskfarmer::internals::TaskKind::default()],
-        totals: Default::default(),
-    };
+    let settings = Settings::plain(nodes);
     let mut farmer = Farmer::new(Duration::ZERO, settings, TaskTable::new(TASKS));
     let mut actions = Actions::default();
     for rank in (0..nodes).map(Rank) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskfarmer::internals::farmer::{Event, Farmer, Record, Rules, Settings, TaskTable};
+use taskfarmer::internals::farmer::{Event, Farmer, Record, Settings, TaskTable};
 use taskfarmer::internals::worker::{Event as PoolEvent, Usage, Worker};
 use taskfarmer::internals::{
     Assignment, Capacity, Class, Demand, Network, Outcome, PROTOCOL_VERSION, PoolTurns, Processes, Rank, SpawnError,
@@ -116,16 +116,8 @@ impl Bench {
         list: &Arc<TaskList>,
         (kinds, classes): (&[Demand], &[Class]),
     ) -> Self {
-        let settings = Settings {
-            ranks: nodes,
-            farmer_only: false,
-            silence_max: Duration::from_secs(30),
-            grace: Duration::from_secs(10),
-            rules: Rules::default(),
-            timeout_at: None,
-            kinds: kinds.iter().map(|&demand| TaskKind { demand, ..TaskKind::default() }).collect(),
-            totals: Default::default(),
-        };
+        let kinds_of_tasks = kinds.iter().map(|&demand| TaskKind { demand, ..TaskKind::default() }).collect();
+        let settings = Settings { kinds: kinds_of_tasks, ..Settings::plain(nodes) };
         let table = TaskTable::new(list.len()).with_classes(classes.to_vec(), kinds.len());
         let core = Farmer::new(Duration::ZERO, settings, table);
         let node = || Node {

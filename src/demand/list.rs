@@ -105,12 +105,7 @@ impl ListAsks {
 
     /// Reads it at this place, which is moved behind it; `None` if it is invalid for a list of so many tasks.
     pub(crate) fn decode(bytes: &[u8], at: &mut usize, tasks: u32) -> Option<Self> {
-        let mut next = |len: usize| {
-            let field = bytes.get(*at..at.checked_add(len)?)?;
-            *at += len;
-            Some(field)
-        };
-        let mut number = || Some(u64::from_le_bytes(next(8)?.try_into().ok()?));
+        let mut number = || number(bytes, at);
         let kinds = usize::try_from(number()?).ok().filter(|&kinds| kinds <= CLASSES_MAX)?;
         let [classes, plain] = [number()?, number()?].map(|count| u32::try_from(count).ok());
         let [classes, plain] = [classes?, plain?].map(|count| count as usize);
@@ -129,9 +124,20 @@ impl ListAsks {
             }
             asks.kinds.push(Asks { cpus, gpus, memory_mib, priority, shared });
         }
-        let of_tasks = next(classes.checked_mul(2)?)?.chunks_exact(2);
+        let of_tasks = field(bytes, at, classes.checked_mul(2)?)?.chunks_exact(2);
         asks.of_tasks = of_tasks.map(|class| Class(u16::from_le_bytes([class[0], class[1]]))).collect();
         let is_valid = classes <= tasks as usize && asks.of_tasks.iter().all(|class| (class.0 as usize) < kinds);
         is_valid.then_some(asks)
     }
+}
+
+/// The next number of 8 bytes at this place, which is moved behind it.
+pub(crate) fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    Some(u64::from_le_bytes(field(bytes, at, 8)?.try_into().ok()?))
+}
+
+fn field<'a>(bytes: &'a [u8], at: &mut usize, len: usize) -> Option<&'a [u8]> {
+    let field = bytes.get(*at..at.checked_add(len)?)?;
+    *at += len;
+    Some(field)
 }

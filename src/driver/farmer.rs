@@ -126,14 +126,11 @@ pub(crate) fn dry_run(config: &Config) -> ExitCode {
         shells += u64::from(way == Some(Way::Shell));
         way.map_or("", Way::name)
     };
+    let (has_demands, names) = (demands.say_something(), config.options.resource_names());
     let print = |out: &mut dyn Write| {
         table.unrecorded().try_for_each(|id| {
             let command = list.command(id);
-            let demand = if demands.say_something() {
-                format!("[{}] ", demands.keys(id.0, &config.options.resource_names()))
-            } else {
-                String::new()
-            };
+            let demand = if has_demands { format!("[{}] ", demands.keys(id.0, &names)) } else { String::new() };
             writeln!(out, "{id} {demand}{}{}", way(command), shown::message(&shown::text(command)))
         })
     };

@@ -32,6 +32,22 @@ pub struct Settings {
     pub timeout_at: Option<Duration>,
 }
 
+impl Settings {
+    /// For a farm of this many ranks that does what it does by default. For tests and benches.
+    pub fn plain(ranks: u32) -> Self {
+        Self {
+            ranks,
+            farmer_only: false,
+            silence_max: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+            rules: Rules::default(),
+            timeout_at: None,
+            kinds: vec![Kind::default()],
+            totals: Counts::default(),
+        }
+    }
+}
+
 /// Input of the farmer core.
 #[derive(Debug)]
 pub enum Event {

@@ -4,7 +4,6 @@
 //! for a round trip; near the end of the list, tasks that wait for full slots go to idle workers. Suspects, which may
 //! take down their pool, go last, to ranks that hold nothing else.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Farmer;
@@ -141,17 +140,15 @@ impl Farmer {
         if self.ordinary_tasks_wait() || !worker.takes_tasks() {
             return;
         }
-        let (capacity, loads) = (worker.capacity, self.mixture.as_ref().map(|mixture| Arc::clone(&mixture.loads)));
-        let enough = self.enough_for();
-        let has_room = |class: Class| {
-            let is_enough = enough.get(class.0 as usize).is_none_or(|enough| *enough);
-            is_enough && loads.as_ref().is_none_or(|loads| loads.of(class).fits(&capacity))
-        };
+        let may_start = self.may_start_alone(worker);
+        let has_room = |class: Class| may_start.get(class.0 as usize).is_none_or(|may_start| *may_start);
         let room = match worker.quarantine {
             // A task that must be alone waits until the group has ended.
             Some(most) if !is_alone => most.saturating_sub(worker.book.held()),
             None if worker.book.held() > 0 => return,
-            None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN || loads.is_some() => 1,
+            None if is_alone || self.settings.rules.crash_limit < GROUP_LIMIT_MIN => 1,
+            // It is not known how many of them have room together.
+            None if self.mixture.is_some() => 1,
             None => worker.book.slots().isqrt(),
             Some(_) => return,
         };

@@ -1,10 +1,11 @@
 //! The hand-out of tasks that differ in what they ask for.
 //!
-//! Owns its rules; where tasks do not differ, [`super::handout`] has simpler ones. A rank gets the first task that fits, by
-//! priority and then in the order of the list, so small tasks fill gaps. A task that ends is replaced by one like it, so that what large tasks need stays
-//! together. If no task of a class runs anywhere and its first one fits nowhere, a rank is *reserved* for it: nothing else
-//! is started there until it fits. So the first waiting task of each class waits at most until a task of its class ends,
-//! or, if none runs, until enough tasks of the reserved rank have ended.
+//! Owns its rules; where tasks do not differ, [`super::handout`] has simpler ones. A rank gets the first task that fits,
+//! by priority and then in the order of the list, so small tasks fill gaps. A task that ends is replaced by one like it,
+//! so that what large tasks need stays together. If no task of a class runs anywhere and its first one fits nowhere, a
+//! rank is *reserved* for it: until it fits, others start there only if they take nothing that it lacks. So the first
+//! waiting task of each class waits at most until a task of its class ends, or, if none runs, until enough tasks of the
+//! reserved rank have ended. What the farm shares out is saved up in the same way.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -115,6 +116,11 @@ impl Mixture {
         firsts.into_iter().filter(runs_nowhere).min()
     }
 
+    /// Whether a rank has room for this class beside what it holds.
+    fn fits_now(&self, worker: &WorkerState, class: Class) -> bool {
+        worker.book.load().plus(self.loads.of(class)).fits(&worker.capacity)
+    }
+
     /// Whether a rank has room for this class, once enough of its tasks have ended.
     fn may_serve(&self, worker: &WorkerState, class: Class) -> bool {
         worker.takes_tasks() && worker.quarantine.is_none() && self.loads.of(class).fits(&worker.capacity)
@@ -140,6 +146,8 @@ struct Choice<'a> {
     free: u32,
     /// How many tasks of each class ranks hold.
     held: Vec<u32>,
+    /// How much of what the farm shares out these have.
+    taken: Counts,
     saves_for: Option<Place>,
     /// Classes of tasks that have just ended there.
     recent: Vec<Class>,
@@ -164,7 +172,7 @@ impl Choice<'_> {
             let is_behind = || self.heads.iter().any(|&place| place.2 == class && place > saved);
             saved.2 != class && both.any(|(one, other)| *one > 0 && *other > 0) && is_behind()
         };
-        self.mixture.has_enough(&self.mixture.taken_by(&self.held), class) && !self.saves_for.is_some_and(conflicts)
+        self.mixture.has_enough(&self.taken, class) && !self.saves_for.is_some_and(conflicts)
     }
 
     fn waits(&self, class: Class) -> bool {
@@ -177,6 +185,9 @@ impl Choice<'_> {
         let id = tasks.take_of(class, self.rank)?;
         self.load = self.load.plus(self.mixture.loads.of(class));
         self.held[class.0 as usize] += 1;
+        for (taken, each) in self.taken.iter_mut().zip(self.mixture.shared(class)) {
+            *taken = taken.saturating_add(*each);
+        }
         self.free = self.free.saturating_sub(1);
         if self.reserved == Some(class) {
             self.reserved = None;
@@ -219,7 +230,7 @@ impl Farmer {
 
     /// Hands tasks that differ to one worker: what fits, but at most `limit`.
     pub(super) fn fill_mixed(&mut self, now: Duration, rank: Rank, limit: u32, actions: &mut Actions) {
-        self.end_reservation();
+        self.end_reservation(&self.held());
         let Some(worker) = self.workers.get(rank) else { return };
         let (load, free, capacity) = (worker.book.load(), worker.book.free(), worker.capacity);
         let recent = self.workers.update(rank, |worker| std::mem::take(&mut worker.recent));
@@ -227,20 +238,22 @@ impl Farmer {
         let Some(mixture) = self.mixture.take() else { return };
         let reserved = mixture.reserved_for(rank);
         let held = self.held();
-        let saves_for = mixture.saves_for(&mut self.tasks, &held);
+        let (taken, saves_for) = (mixture.taken_by(&held), mixture.saves_for(&mut self.tasks, &held));
         let (classes, tasks) = (self.tasks.all_classes(), &mut self.tasks);
         let first_of = |class| Some(mixture.place(tasks.first_of(class, Some(rank))?, class));
         let mut heads: Vec<Place> = classes.filter_map(first_of).collect();
         heads.sort_unstable();
         let last = recent.last().copied();
+        let mixed = &*mixture;
         let mut choice =
-            Choice { rank, mixture: &mixture, capacity, load, free, reserved, held, saves_for, recent, heads };
+            Choice { rank, mixture: mixed, capacity, load, free, reserved, held, taken, saves_for, recent, heads };
         let is_trial = self.begin_trial(now, rank);
         let count = if is_trial { free.min(limit).min(1) } else { free.min(limit) };
         self.hand(now, rank, count, actions, |tasks| choice.take(tasks));
         self.mixture = Some(mixture);
-        self.end_reservation();
-        self.reserve();
+        let held = self.held();
+        self.end_reservation(&held);
+        self.reserve(&held);
         if !is_trial && reserved.is_none() && limit == u32::MAX {
             self.prefetch_mixed(now, rank, last, actions);
         }
@@ -285,17 +298,18 @@ impl Farmer {
 
     /// Notes how much of that tasks have after a hand-out.
     pub(super) fn note_shared(&mut self) {
-        if self.mixture.is_some() {
+        if self.mixture.as_ref().is_some_and(|mixture| mixture.totals != Counts::default()) {
             let held = self.held();
             self.mixture.iter_mut().for_each(|mixture| mixture.taken = mixture.taken_by(&held));
         }
     }
 
-    /// Whether there is enough of what the farm shares out for one more task of each class.
-    pub(super) fn enough_for(&self) -> Vec<bool> {
+    /// By class, whether one more task may start on a rank that holds nothing; empty if all tasks are alike.
+    pub(super) fn may_start_alone(&self, worker: &WorkerState) -> Vec<bool> {
         let Some(mixture) = &self.mixture else { return Vec::new() };
         let taken = mixture.taken_by(&self.held());
-        self.tasks.all_classes().map(|class| mixture.has_enough(&taken, class)).collect()
+        let may_start = |class| mixture.loads.of(class).fits(&worker.capacity) && mixture.has_enough(&taken, class);
+        self.tasks.all_classes().map(may_start).collect()
     }
 
     /// Fills the reserved rank if it has room already.
@@ -306,7 +320,7 @@ impl Farmer {
             && let Some((rank, class)) = mixture.reserved
             && let Some(worker) = self.workers.get(rank)
             && mixture.may_serve(worker, class)
-            && worker.book.load().plus(mixture.loads.of(class)).fits(&worker.capacity)
+            && mixture.fits_now(worker, class)
         {
             pending = self.tasks.pending();
             self.fill_mixed(now, rank, u32::MAX, actions);
@@ -314,12 +328,11 @@ impl Farmer {
     }
 
     /// Ends a reservation that serves nothing anymore.
-    fn end_reservation(&mut self) {
-        let held = self.held();
+    fn end_reservation(&mut self, held: &[u32]) {
         let Some(mixture) = &mut self.mixture else { return };
         let Some((rank, class)) = mixture.reserved else { return };
         // Without enough of what the farm shares out, the rank would be idle.
-        let is_enough = mixture.has_enough(&mixture.taken_by(&held), class);
+        let is_enough = mixture.has_enough(&mixture.taken_by(held), class);
         let is_needed = is_enough && held[class.0 as usize] == 0 && self.tasks.first_of(class, None).is_some();
         if !is_needed || !self.workers.get(rank).is_some_and(|worker| mixture.may_serve(worker, class)) {
             mixture.reserved = None;
@@ -328,15 +341,14 @@ impl Farmer {
 
     /// Reserves a rank for the first task that waits, of those classes of which no task runs, unless others are more
     /// urgent.
-    fn reserve(&mut self) {
-        let held = self.held();
+    fn reserve(&mut self, held: &[u32]) {
         let Some(mixture) = &mut self.mixture else { return };
         // At first, ranks are missing that may have room for all.
         if mixture.reserved.is_some() || !self.spread_over {
             return;
         }
-        let Some((.., class)) = mixture.first_to_start(&mut self.tasks, &held) else { return };
-        if !mixture.has_enough(&mixture.taken_by(&held), class) {
+        let Some((.., class)) = mixture.first_to_start(&mut self.tasks, held) else { return };
+        if !mixture.has_enough(&mixture.taken_by(held), class) {
             return; // What it needs is saved up.
         }
         let excess = |(rank, worker): (Rank, &WorkerState)| {
@@ -353,8 +365,7 @@ impl Farmer {
         let idle: Vec<&WorkerState> = idle.filter_map(|&rank| self.workers.get(rank)).collect();
         let helps = |&(rank, _): &(Rank, u32)| {
             let last = self.workers.get(rank).and_then(|worker| worker.book.last_class());
-            let load = last.map(|class| mixture.loads.of(class));
-            load.is_some_and(|load| idle.iter().any(|idle| idle.book.load().plus(load).fits(&idle.capacity)))
+            last.is_some_and(|class| idle.iter().any(|idle| mixture.fits_now(idle, class)))
         };
         self.workers.longest_queues().find(helps)
     }

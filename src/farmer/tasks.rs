@@ -98,11 +98,6 @@ impl TaskTable {
         self.classes.get(id.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Whether tasks differ in what they ask for.
-    pub fn differ(&self) -> bool {
-        self.queues.len() > 1
-    }
-
     /// All classes.
     pub(super) fn all_classes(&self) -> impl Iterator<Item = Class> + use<> {
         (0..u16::try_from(self.queues.len()).expect("numbered by u16")).map(Class)

@@ -165,7 +165,7 @@ impl Watch {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::farmer::{Actions, Event, Rules, Settings, TaskTable};
+    use crate::farmer::{Actions, Event, Settings, TaskTable};
     use crate::figures::tally::{End, Ended};
     use crate::protocol::ToFarmer;
     use crate::task::Executing;
@@ -174,16 +174,7 @@ pub(crate) mod tests {
 
     /// A farm whose ranks have joined with two slots each.
     pub(crate) fn farm(ranks: u32, tasks: u32) -> Farmer {
-        let settings = Settings {
-            ranks,
-            farmer_only: false,
-            silence_max: 30 * S,
-            grace: S,
-            rules: Rules::default(),
-            timeout_at: None,
-            kinds: vec![crate::demand::classes::Kind::default()],
-            totals: Default::default(),
-        };
+        let settings = Settings { grace: S, ..Settings::plain(ranks) };
         let mut farm = Farmer::new(Duration::ZERO, settings, TaskTable::new(tasks));
         for rank in 0..ranks {
             let host = format!("node{rank}");

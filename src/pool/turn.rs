@@ -35,8 +35,8 @@ impl SpawnError {
 
 /// Where tasks run.
 pub trait Processes {
-    /// Starts a task in a slot, with these of the rank's GPUs if tasks differ in what they ask for, or arranges for it to be started soon: if that fails later, the event of
-    /// [`SpawnError::into_event`] comes then.
+    /// Starts a task in a slot, with these of the rank's GPUs if tasks differ in what they ask for, or arranges for it to
+    /// be started soon: if that fails later, the event of [`SpawnError::into_event`] comes then.
     ///
     /// # Errors
     /// If it cannot be started now.

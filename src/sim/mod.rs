@@ -70,7 +70,7 @@ pub(crate) fn simulate(options: &Options, trace: bool) -> Result<Summary, String
         now = world.now;
         match end {
             // No rank has room for some task: the checker has verified that.
-            RunEnd::Ended(code @ 2) if !disturbed && !plan.demands.kinds.is_empty() => {
+            RunEnd::Ended(code @ 2) if !disturbed && plan.demands.say_something() => {
                 return Ok(Summary { runs: run + 1, code, took: now });
             }
             RunEnd::Ended(code @ (0 | 1)) if !disturbed => return Ok(Summary { runs: run + 1, code, took: now }),

@@ -29,7 +29,7 @@ enum Split<'a> {
     Csv(u8),
 }
 
-pub(super) const KEYS: &[&str] = &["command", "separator", "csv", "cpus", "gpus", "mem", "priority"];
+const KEYS: &[&str] = &["command", "separator", "csv", "cpus", "gpus", "mem", "priority"];
 
 /// Names by number, and those of the columns of CSV.
 type Names = Option<Vec<String>>;
@@ -126,19 +126,19 @@ pub(super) fn read(section: &Section, path: &Path, keys: Keys<'_>) -> Result<(Ta
     section.check_keys(&KEYS.iter().copied().chain(keys.shared.iter().copied()).collect::<Vec<_>>())?;
     let made = |names: &Names| Made::new(section, names, keys).map_err(ListError::from);
     let split = split(section)?;
-    // An invalid section is reported before anything about the file.
-    let template = if let Split::Csv(_) = split { None } else { Some(made(&None)?) };
-    let bytes = read_file(path)?;
-    refuse_directives(
-        path,
-        &bytes,
-        "put what tasks ask for into the section of the handler: cpus, gpus, mem, priority",
-    )?;
+    let read = || {
+        let bytes = read_file(path)?;
+        let remedy = "put what tasks ask for into the section of the handler: cpus, gpus, mem, priority";
+        refuse_directives(path, &bytes, remedy).map(|()| bytes)
+    };
     let mut list = Listed::default();
-    match (split, template) {
-        (Split::Csv(separator), _) => read_csv(&bytes, separator, path, made, &mut list)?,
-        (_, None) => unreachable!("only CSV has a header"),
-        (split, Some(template)) => read_kept(&bytes, split, path, &template, &mut list)?,
+    match split {
+        Split::Csv(separator) => read_csv(&read()?, separator, path, made, &mut list)?,
+        split => {
+            // An invalid section is reported before anything about the file.
+            let made = made(&None)?;
+            read_kept(&read()?, split, path, &made, &mut list)?;
+        }
     }
     Ok((list.list, list.asks))
 }

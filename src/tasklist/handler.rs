@@ -84,14 +84,15 @@ pub struct Handler {
     pub remarks: Remarks,
 }
 
-/// The kind, and its keys. Those of some kinds are options, variables and arguments, with any name.
+/// The kind, and its keys, if they are known here. Those of some kinds are options, variables and arguments, with any
+/// name, or depend on the command line.
 fn kind_of(section: &Section) -> Result<(Kind, Option<&'static [&'static str]>), ListError> {
     let class = &section.class.value;
     Ok(match &ini::kind_name(KINDS, class)[..] {
         "list" => (Kind::List, Some(&[])),
         "transform" => (Kind::Transform, None),
         "athena" => (Kind::Athena, None),
-        "template" => (Kind::Template, Some(fields::KEYS)),
+        "template" => (Kind::Template, None),
         "product" => (Kind::Product, None),
         "exec" => (Kind::Exec, Some(exec::KEYS)),
         _ if class.contains('.') => (Kind::Python, None),
@@ -127,9 +128,7 @@ impl Handler {
             .or_else(|| built_in(name))
             .ok_or_else(|| ListError::Message(catalog.not_found(name, &BUILT_IN.map(|(name, _)| name))))?;
         let (kind, keys) = kind_of(&section)?;
-        if kind != Kind::Template {
-            keys.map(|keys| section.check_keys(keys)).transpose()?;
-        }
+        keys.map(|keys| section.check_keys(keys)).transpose()?;
         Ok(Self { kind, section, remarks })
     }
 

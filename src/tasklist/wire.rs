@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{ListError, Made, TaskList, Tasks};
-use crate::demand::list::ListAsks;
+use crate::demand::list::{ListAsks, number};
 
 const TASKS: u8 = 0;
 const ERROR: u8 = 1;
@@ -65,12 +65,6 @@ impl Tasks {
         let list = TaskList { text: bytes, ends };
         in_order.then_some(Ok(Self { list, asks, wants_output, are_lines: false, made }))
     }
-}
-
-fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let number = bytes.get(*at..*at + 8)?;
-    *at += 8;
-    Some(u64::from_le_bytes(number.try_into().ok()?))
 }
 
 #[cfg(test)]

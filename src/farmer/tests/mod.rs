@@ -90,16 +90,7 @@ impl TestFarm {
 
     /// Tasks are of these classes; none: all of the same.
     fn classed(ranks: u32, tasks: u32, classes: Vec<Class>, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings {
-            ranks,
-            farmer_only: false,
-            silence_max: Duration::from_secs(30),
-            grace: GRACE,
-            rules: Rules::default(),
-            timeout_at: None,
-            kinds: vec![Kind::default()],
-            totals: Counts::default(),
-        };
+        let mut settings = Settings { grace: GRACE, ..Settings::plain(ranks) };
         change(&mut settings);
         let commands: Vec<String> = (0..tasks).map(|id| format!("task {id}")).collect();
         let list = Arc::new(TaskList::from_commands(commands.iter().map(String::as_bytes)));
